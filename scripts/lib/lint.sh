@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# lint.sh: shellcheck over every shell script, a compile check of every Python file, and the tree's own rules.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+bad=0
+complain() {
+  printf '%s\n' "$*"
+  bad=1
+}
+mapfile -d '' -t files < <(git ls-files -z --cached --others --exclude-standard)
+shells=()
+pythons=()
+for file in "${files[@]}"; do
+  [ -f "$file" ] || continue
+  case "$(head -c 64 -- "$file" | head -n 1 | tr -d '\0')" in
+    '#!'*bash | '#!'*/sh) shells+=("$file") ;;
+    '#!'*python3) pythons+=("$file") ;;
+    *) case $file in *.py) pythons+=("$file") ;; esac ;;
+  esac
+done
+shellcheck -x "${shells[@]}" || bad=1
+for file in "${pythons[@]}"; do
+  python3 -c 'import sys; compile(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1], "exec")' "$file" || complain "$file does not compile"
+done
+
+# Unfinished by its own words.
+if git grep -nIE '\b(TODO|FIXME|XXX)\b|not implemented' -- services proto tests scripts cmake ':!scripts/lib/lint.sh'; then
+  complain "unfinished work is finished, or written down as an issue"
+fi
+# A header can be included twice, and names its namespace's folder.
+while read -r header; do
+  grep -q '^#pragma once$' "$header" || complain "$header: no #pragma once"
+done < <(git ls-files 'services/*.h' 'tests/*.h')
+# Doubles are no prices: exact decimals alone.
+if git grep -nE '^[^/]*\b(double|float)\b' -- services/evaluator/core services/common/price services/common/condition; then
+  complain "prices and percentages are whole numbers of micros and 1e-4 of a percent"
+fi
+# Services know each other by the protos alone.
+for service in user ticker alert fetcher evaluator notifier; do
+  if git grep -nE "#include \"services/(user|ticker|alert|fetcher|evaluator|notifier)/" -- "services/$service" | grep -v "\"services/$service/"; then
+    complain "services/$service includes another service"
+  fi
+done
+while read -r size name; do
+  [ "$size" -le 1024 ] || complain "$name is larger than 1 MiB"
+done < <(git ls-files -z | xargs -0 -r du -k --apparent-size 2>/dev/null)
+exit $bad

@@ -1,0 +1,250 @@
+"""The mesh as child processes: Postgres, Kafka, the migration and the six services, on loopback.
+
+    mesh = Mesh(folder, first_port=50051)
+    mesh.start(fetcher={"SOURCE": "publish"})
+    mesh.client.call("user", "GetUser", {"name": "users/me"}, key)
+    mesh.stop()
+
+The services get their configuration by the environment, each only what is its own: the administrator's key goes to the user service alone.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+import client
+import stack
+
+# The order in which they start; they stop in the reverse one. Of each: the place of its ports from the first one on, and which it has.
+SERVICES = {
+    "user": (0, ("public", "http", "internal")),
+    "ticker": (1, ("public", "http", "internal")),
+    "fetcher": (4, ("http", "internal")),
+    "alert": (2, ("public", "http", "internal")),
+    "evaluator": (5, ("http",)),
+    "notifier": (3, ("public", "http")),
+}
+SPAN = {"public": 0, "http": 1000, "internal": 2000}
+
+
+def binary(name, preset=None):
+    """Where the build put a program."""
+    build = stack.ROOT / "build" / (preset or os.environ.get("STOCKALERT_PRESET") or "dev")
+    found = [path for path in build.glob(f"services/**/{name}") if path.is_file()]
+    if not found:
+        raise stack.StackError(f"{name} has not been built in {build}: scripts/lib/build.sh {build.name} {name}")
+    return found[0]
+
+
+def free_first_port():
+    """A first port from which all ports of a mesh are free."""
+    for _ in range(100):
+        first = stack.free_port() % 9000 + 20000
+        if not any(stack.port_open(first + place + SPAN[kind]) for place, kinds in SERVICES.values() for kind in kinds):
+            return first
+    raise stack.StackError("found no free ports for a mesh between 20000 and 31000")
+
+
+class Mesh:
+    def __init__(self, folder, first_port, postgres_url=None, kafka_bootstrap=None, say=lambda text: None, env=None, prices_partitions=None):
+        self.folder = pathlib.Path(folder)
+        self.first_port = first_port
+        self.say = say
+        self.extra_env = env or {}
+        self.prices_partitions = prices_partitions
+        self.postgres = None if postgres_url else stack.Postgres(self.folder, stack.free_port())
+        self.kafka = None if kafka_bootstrap else stack.Kafka(self.folder / "kafka", stack.free_port(), stack.free_port())
+        self.postgres_url = postgres_url
+        self.kafka_bootstrap = kafka_bootstrap or self.kafka.bootstrap
+        self.services = {}
+        self.fetcher_settings = {}
+        self.client = None
+        self.admin_key = None
+        self.mesh_token = None
+
+    # --- where things are
+
+    def address(self, service, kind="public"):
+        return f"127.0.0.1:{self.first_port + SERVICES[service][0] + SPAN[kind]}"
+
+    def operator_env(self):
+        """What the operator's tools need to reach this mesh; holds secrets."""
+        env = {
+            "STOCKALERT_POSTGRES_URL": self.postgres_url,
+            "STOCKALERT_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
+            "STOCKALERT_ADMIN_KEY": self.admin_key,
+        }
+        for name, (_, kinds) in SERVICES.items():
+            if "public" in kinds:
+                env[f"STOCKALERT_{name.upper()}_ADDRESS"] = self.address(name)
+        return env
+
+    def _env(self, service):
+        keep = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKALERT_", "FINNHUB_"))}
+        env = {
+            "POSTGRES_URL": self.postgres_url,
+            "KAFKA_BOOTSTRAP": self.kafka_bootstrap,
+            "MESH_TOKEN": self.mesh_token,
+            "SHUTDOWN_GRACE_S": "8",
+        }
+        if service == "user":
+            env["ADMIN_KEY"] = self.admin_key
+        if service in SERVICES:
+            for kind in SERVICES[service][1]:
+                env[f"{kind.upper()}_ADDRESS"] = self.address(service, kind)
+        for other in ("user", "ticker", "fetcher", "alert"):
+            if other != service:
+                env[f"{other.upper()}_ADDRESS"] = self.address(other, "internal")
+        if service == "fetcher":
+            env.update(self.fetcher_settings)
+        env.update(self.extra_env.get(service, {}))
+        result = {**keep, **{f"STOCKALERT_{name}": str(value) for name, value in env.items() if value is not None}}
+        if service == "fetcher":
+            result.update({name: value for name, value in os.environ.items() if name.startswith("FINNHUB_")})
+        return result
+
+    # --- start and stop
+
+    def start(self, fetcher):
+        self.fetcher_settings = fetcher
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # The log below may be read by all, the secrets by their owner alone; Postgres' user must come through.
+        self.folder.chmod(0o755)
+        self.admin_key = stack.secret(self.folder / "admin_key", lambda: "sak_" + stack.token(43))
+        self.mesh_token = stack.secret(self.folder / "mesh_token")
+        self.start_stores()
+        self.migrate()
+        self._await_free_ports()
+        for name in SERVICES:
+            self.services[name] = stack.Process(name, [binary(f"stockalert-{name}")], self.folder / "log" / f"{name}.log", env=self._env(name))
+        self.say("starting the services")
+        for name in SERVICES:
+            self.services[name].start()
+        self.await_ready()
+        self.client = client.Client({name: self.address(name) for name in client.SERVICES})
+        env_file = self.folder / "env"
+        descriptor = os.open(env_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            for name, value in self.operator_env().items():
+                file.write(f"export {name}='{value}'\n")
+
+    def start_stores(self):
+        if self.kafka:
+            self.kafka.fetch()
+        if self.postgres or self.kafka:
+            self.say("starting " + " and ".join(name for name, part in (("PostgreSQL", self.postgres), ("Apache Kafka", self.kafka)) if part))
+        if self.kafka:
+            self.kafka.start()
+        if self.postgres:
+            self.postgres.start()
+            self.postgres.await_ready()
+            self.postgres.create_database("stockalert")
+            self.postgres_url = self.postgres.url("stockalert")
+        if self.kafka:
+            self.kafka.await_ready()
+
+    def migrate(self):
+        self.say("bringing schema and topics up to date")
+        command = [str(binary("stockalert-migrate"))]
+        if self.prices_partitions:
+            command += [f"--prices_partitions={self.prices_partitions}"]
+        log = self.folder / "log" / "migrate.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as out:
+            done = subprocess.run(["setpriv", "--pdeathsig=KILL"] + command, env=self._env("migrate"), stdin=subprocess.DEVNULL, stdout=out,
+                                  stderr=out, check=False, start_new_session=True)
+        if done.returncode != 0:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+            raise stack.StackError(f"stockalert-migrate failed (exit {done.returncode}); its log: {log}\n{tail}")
+
+    def _await_free_ports(self):
+        """The product's ports lie among those that the system lends to outgoing connections: one may be taken for a moment."""
+        ports = [self.first_port + place + SPAN[kind] for place, kinds in SERVICES.values() for kind in kinds]
+        told = False
+        deadline = time.monotonic() + 20
+        while True:
+            taken = [port for port in ports if not stack.port_free(port)]
+            if not taken:
+                return
+            if time.monotonic() > deadline:
+                raise stack.StackError(f"ports {taken} are taken: end what listens there, or choose others with --first-port")
+            if not told:
+                self.say(f"waiting for the ports {taken}, which are taken")
+                told = True
+            time.sleep(0.5)
+
+    def ready(self, name):
+        return stack.http_ok(f"http://{self.address(name, 'http')}/readyz")
+
+    def await_ready(self, names=None, timeout_s=60):
+        for name in names or SERVICES:
+            stack.wait_for(f"the {name} service's readiness", lambda n=name: self.ready(n), timeout_s, self.services[name])
+
+    def restart(self, name, fetcher=None, wait=True):
+        """Stops a service in order, where it runs, and starts it again, the fetcher with new settings if given."""
+        if fetcher is not None:
+            self.fetcher_settings = fetcher
+            self.services["fetcher"].env = self._env("fetcher")
+        self.services[name].stop()
+        self.services[name].start()
+        if wait:
+            self.await_ready([name])
+
+    def processes(self):
+        stores = [part.process for part in (self.postgres, self.kafka) if part is not None and part.process is not None]
+        return stores + list(self.services.values())
+
+    def stop(self):
+        """Everything, in order. Answers the names of those that had to be killed."""
+        if self.client is not None:
+            self.client.close()
+            self.client = None
+        killed = stack.stop_all(list(reversed(list(self.services.values()))))
+        killed += stack.stop_all([part.process for part in (self.kafka, self.postgres) if part is not None and part.process is not None])
+        return killed
+
+    def query(self, sql):
+        """Rows of text from the mesh's database."""
+        return stack.psql(self.postgres_url, sql)
+
+    def metrics(self, name):
+        """A service's metrics as {series: value}."""
+        result = {}
+        for line in stack.http_get(f"http://{self.address(name, 'http')}/metrics").splitlines():
+            if line and not line.startswith("#"):
+                series, _, value = line.rpartition(" ")
+                result[series] = float(value)
+        return result
+
+
+class Supervisor:
+    """Starts again what dies, a bounded number of times a process. Its check is called by the thread that started the mesh."""
+
+    RESTARTS_MAX = 5
+
+    def __init__(self, mesh, say):
+        self.mesh = mesh
+        self.say = say
+        self.restarts = {}
+
+    def check(self):
+        for process in self.mesh.processes():
+            if process.alive():
+                continue
+            code = process.returncode()
+            count = self.restarts[process.name] = self.restarts.get(process.name, 0) + 1
+            if count > self.RESTARTS_MAX:
+                raise stack.StackError(f"{process.name} ended {count} times (exit {code}); its log: {process.log_path}\n{process.log_tail()}")
+            self.say(f"{process.name} ended (exit {code}): starting it again ({count} of {self.RESTARTS_MAX})")
+            process.start()
+
+
+def write_json(path, value):
+    """A file that only its owner reads, replaced as a whole."""
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(value, file, indent=2)
+    temporary.rename(path)

@@ -1,0 +1,369 @@
+"""A private StockAlert on loopback: Postgres, Apache Kafka and the mesh, as children of this process.
+
+What scripts/run, the end-to-end tests and the benchmarks share. All state is below one folder; secrets are made once and kept
+there, readable by their owner only. Every child is told by the kernel to end when this process does, however that happens.
+"""
+
+import atexit
+import fcntl
+import hashlib
+import os
+import pathlib
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KAFKA_VERSION = "4.1.1"
+
+
+class StackError(Exception):
+    """Something could not be started or did not answer in time; the message says what to look at."""
+
+
+def free_port():
+    """A port that nobody listens on now. Below the ephemeral range, so that no outgoing connection takes it meanwhile."""
+    for _ in range(200):
+        port = 20000 + secrets.randbelow(12000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise StackError("found no free port between 20000 and 32000")
+
+
+def wait_for(what, condition, timeout_s, process=None, interval_s=0.05):
+    """Polls `condition` until it is true. Fails at once where `process` ends meanwhile."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if condition():
+            return
+        if process is not None and not process.alive():
+            raise StackError(f"{process.name} ended while {what} was awaited (exit {process.returncode()}); its log: {process.log_path}\n"
+                             + process.log_tail())
+        if time.monotonic() > deadline:
+            hint = f"; its log: {process.log_path}\n{process.log_tail()}" if process is not None else ""
+            raise StackError(f"{what}: not within {timeout_s:.0f} s{hint}")
+        time.sleep(interval_s)
+
+
+def port_open(port):
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def port_free(port):
+    """Whether a server could listen there now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
+
+
+# Loopback needs no proxy, whatever the environment names.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def http_get(url):
+    with _OPENER.open(url, timeout=2) as reply:
+        return reply.read().decode()
+
+
+def http_ok(url):
+    try:
+        http_get(url)
+        return True
+    except OSError:
+        return False
+
+
+def stop_all(processes):
+    """Stops them side by side. Answers the names of those that had to be killed."""
+    for process in processes:
+        process.request_stop()
+    return [process.name for process in processes if not process.stop(ask=False)]
+
+
+def token(length):
+    """Random characters of base64url."""
+    return secrets.token_urlsafe(length)[:length]
+
+
+class Process:
+    """A child with a log of its own. Restartable."""
+
+    def __init__(self, name, command, log_path, env=None, stop_signal=signal.SIGTERM, user=None, grace_s=15):
+        self.name = name
+        self.command = [str(part) for part in command]
+        self.log_path = pathlib.Path(log_path)
+        self.env = env
+        self.stop_signal = stop_signal
+        self.user = user
+        self.grace_s = grace_s
+        self.popen = None
+
+    def start(self):
+        """Starts it. From a thread that lives as long as this process: the kernel ends the child with the thread that made it."""
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        # setpriv execs the program in its own place. Postgres, which has children of its own, is asked to stop and not just killed.
+        wrapper = ["setpriv"]
+        if self.user:
+            wrapper += [f"--reuid={self.user}", f"--regid={self.user}", "--init-groups", "--pdeathsig=INT"]
+        else:
+            wrapper += ["--pdeathsig=INT" if self.stop_signal == signal.SIGINT else "--pdeathsig=KILL"]
+        with open(self.log_path, "ab") as log:
+            self.popen = subprocess.Popen(wrapper + self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+                                          start_new_session=True, cwd="/")
+
+    def alive(self):
+        return self.popen is not None and self.popen.poll() is None
+
+    def returncode(self):
+        return None if self.popen is None else self.popen.returncode
+
+    def log_tail(self, lines=12):
+        try:
+            return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""
+
+    def kill(self):
+        """kill -9, and reaps it."""
+        if self.alive():
+            self.popen.kill()
+        if self.popen is not None:
+            self.popen.wait()
+
+    def request_stop(self):
+        if self.alive():
+            self.popen.send_signal(self.stop_signal)
+
+    def stop(self, ask=True):
+        """Orderly, within grace_s; then kill -9. Answers whether it was orderly."""
+        if ask:
+            self.request_stop()
+        if self.popen is None:
+            return True
+        try:
+            self.popen.wait(self.grace_s)
+            return True
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return False
+
+
+def psql(url, sql):
+    """Rows of text. The password travels by the environment, where no list of processes shows it."""
+    parts = urllib.parse.urlsplit(url)
+    env = dict(os.environ, PGCONNECT_TIMEOUT="5", PGHOST=parts.hostname or "", PGPORT=str(parts.port or 5432), PGUSER=parts.username or "",
+               PGPASSWORD=urllib.parse.unquote(parts.password or ""), PGDATABASE=parts.path.lstrip("/"))
+    done = subprocess.run(["psql", "-X", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", sql], env=env,
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise StackError(f"psql: {done.stderr.strip()}")
+    return [line.split("\t") for line in done.stdout.splitlines() if line]
+
+
+def secret(path, make=lambda: secrets.token_urlsafe(32)):
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(make() + "\n")
+    return path.read_text().strip()
+
+
+class Postgres:
+    """A private cluster of Debian's PostgreSQL: loopback only, password required, run by an unprivileged user."""
+
+    def __init__(self, folder, port):
+        self.folder = pathlib.Path(folder)
+        self.port = port
+        self.user = "postgres" if os.getuid() == 0 else None
+        self.password = None
+        candidates = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+        if not candidates:
+            raise StackError("PostgreSQL is not installed: apt-get install postgresql")
+        self.bin = candidates[-1]
+        self.data = self.folder / "data"
+        if self.user and not self._reachable(self.folder):
+            # The checkout is where only root may go: the cluster's files lie beside it, by the checkout's own name.
+            tag = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
+            self.data = pathlib.Path("/var/tmp") / f"stockalert-{tag}" / "data"
+        self.process = Process("postgres", [self.bin / "postgres", "-D", self.data, "-p", port, "-c", "listen_addresses=127.0.0.1",
+                                            "-c", "unix_socket_directories=", "-c", "max_connections=200",
+                                            # A refused row's values (e-mail addresses) do not belong into a log.
+                                            "-c", "log_error_verbosity=terse", "-c", "log_min_error_statement=panic"],
+                               self.folder / "log" / "postgres.log", stop_signal=signal.SIGINT, user=self.user)
+
+    def _reachable(self, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        check = subprocess.run(["runuser", "-u", self.user, "--", "test", "-x", folder], check=False)
+        return check.returncode == 0
+
+    def wipe(self):
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def start(self):
+        self.password = secret(self.folder / "postgres.password")
+        if not (self.data / "PG_VERSION").exists():
+            self.wipe()
+            self.data.mkdir(parents=True)
+            password_file = self.data.parent / "initdb.password"
+            with os.fdopen(os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(self.password)
+            if self.user:
+                account = pwd.getpwnam(self.user)
+                os.chown(self.data, account.pw_uid, account.pw_gid)
+                os.chown(password_file, account.pw_uid, account.pw_gid)
+            command = [self.bin / "initdb", "-D", self.data, "-U", "stockalert", "-A", "scram-sha-256", f"--pwfile={password_file}",
+                       "-E", "UTF8", "--locale=C"]
+            if self.user:
+                command = ["runuser", "-u", self.user, "--"] + command
+            done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd="/")
+            password_file.unlink()
+            if done.returncode != 0:
+                raise StackError(f"initdb failed: {done.stderr.strip()}")
+        if port_open(self.port):
+            raise StackError(f"port {self.port} is taken: another Postgres, or another run, listens there")
+        self.process.start()
+
+    def await_ready(self):
+        wait_for("Postgres", self.answers, 60, self.process)
+
+    def answers(self):
+        done = subprocess.run([str(self.bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False)
+        return done.returncode == 0
+
+    def url(self, database="postgres"):
+        return f"postgresql://stockalert:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def query(self, sql, database="postgres"):
+        return psql(self.url(database), sql)
+
+    def create_database(self, name):
+        if not self.query(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+            self.query(f'CREATE DATABASE "{name}"')
+
+
+class Kafka:
+    """One node of Apache Kafka, broker and controller in one, on loopback. Its jars come from Maven Central, once a machine."""
+
+    def __init__(self, folder, port, controller_port):
+        self.folder = pathlib.Path(folder)
+        self.port = port
+        self.controller_port = controller_port
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        self.jars = cache / "stockalert" / f"kafka-{KAFKA_VERSION}"
+        self.process = None
+
+    @property
+    def bootstrap(self):
+        return f"127.0.0.1:{self.port}"
+
+    def fetch(self):
+        """Brings the jars, where they are not there. Two at once do not meet: each fills a folder of its own."""
+        if self.jars.is_dir():
+            return
+        if shutil.which("mvn") is None or shutil.which("java") is None:
+            raise StackError("Apache Kafka needs Java and Maven: apt-get install openjdk-17-jre-headless maven")
+        print(f"Fetching Apache Kafka {KAFKA_VERSION} (55 MB, once)", file=sys.stderr, flush=True)
+        self.jars.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.jars.with_name(f"{self.jars.name}.{os.getpid()}")
+        done = subprocess.run(["mvn", "-q", "-B", "-f", str(ROOT / "scripts/lib/kafka/pom.xml"), "dependency:copy-dependencies",
+                               f"-DoutputDirectory={partial}"], capture_output=True, text=True, check=False)
+        if done.returncode != 0 or not list(partial.glob("kafka_2.13-*.jar")):
+            shutil.rmtree(partial, ignore_errors=True)
+            raise StackError(f"Maven could not fetch Apache Kafka: {(done.stdout + done.stderr).strip()[-800:]}")
+        try:
+            partial.rename(self.jars)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _java(self, *arguments):
+        return ["java", "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={ROOT}/scripts/lib/kafka/log4j2.properties",
+                "-cp", f"{self.jars}/*", *arguments]
+
+    def wipe(self):
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+
+    def start(self):
+        self.fetch()
+        if port_open(self.port) or port_open(self.controller_port):
+            raise StackError(f"port {self.port} or {self.controller_port} is taken: another Kafka, or another run, listens there")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        properties = self.folder / "server.properties"
+        properties.write_text("\n".join([
+            "process.roles=broker,controller",
+            "node.id=1",
+            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names=CONTROLLER",
+            f"controller.quorum.voters=1@127.0.0.1:{self.controller_port}",
+            f"log.dirs={self.folder}/data",
+            "auto.create.topics.enable=false",
+            "offsets.topic.replication.factor=1",
+            "offsets.topic.num.partitions=8",
+            "transaction.state.log.replication.factor=1",
+            "transaction.state.log.min.isr=1",
+            "share.coordinator.state.topic.replication.factor=1",
+            "share.coordinator.state.topic.min.isr=1",
+            "group.initial.rebalance.delay.ms=0",
+            "unclean.leader.election.enable=false",
+            ""]))
+        if not (self.folder / "data" / "meta.properties").exists():
+            cluster_id = secret(self.folder / "cluster.id", lambda: "S" + secrets.token_urlsafe(16)[1:])
+            done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)),
+                                  capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise StackError(f"Kafka's storage could not be formatted: {(done.stdout + done.stderr).strip()[-800:]}")
+        self.process = Process("kafka", self._java("kafka.Kafka", str(properties)), self.folder / "log" / "kafka.log", grace_s=30)
+        self.process.start()
+
+    def await_ready(self):
+        wait_for("Kafka", self.answers, 60, self.process)
+
+    def answers(self):
+        return port_open(self.port)
+
+    def wipe_identity(self):
+        self.wipe()
+        (self.folder / "cluster.id").unlink(missing_ok=True)
+
+
+class Lock:
+    """One run a folder: the second is told so."""
+
+    def __init__(self, folder):
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = open(folder / "lock", "w", encoding="ascii")  # pylint: disable=consider-using-with
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StackError(f"another run uses {folder}: end it first (Ctrl-C there)") from None
+
+
+def run_at_exit(stop):
+    """Calls `stop` once, whether the program ends by itself, by Ctrl-C or by a signal. A second signal meanwhile ends it at once; the
+    kernel then ends the children."""
+    def on_signal(signum, _frame):
+        signal.signal(signum, lambda number, _frame: os._exit(128 + number))
+        raise SystemExit(128 + signum)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    atexit.register(stop)

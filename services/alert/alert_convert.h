@@ -1,0 +1,47 @@
+// Alerts and triggers as the public API spells them, and back: the only place that knows both.
+//
+// Pure and thread-safe. Reading collects every violation and names it by its field ("alert.condition.price_target.price").
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "services/alert/alert_types.h"
+#include "services/common/base/error.h"
+#include "stockalert/alert/v1/alert.pb.h"
+
+namespace stockalert::alert {
+
+inline constexpr size_t kNoteCharactersMax = 500;
+inline constexpr char kAlertPattern[] = "users/{user}/alerts/{alert}";
+inline constexpr char kTriggerPattern[] = "users/{user}/alerts/{alert}/triggers/{n}";
+inline constexpr char kUserPattern[] = "users/{user}";
+
+// What a user may ask for: an alert without what is output only.
+struct WantedAlert {
+  std::string symbol;  // In its normal form as far as this service can tell.
+  condition::Definition definition;
+  std::string note;
+};
+
+// A new alert, the defaults filled in. Violations stand below `prefix` ("alert", "requests[3].alert"). None: there were violations.
+std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, std::string_view prefix, base::FieldViolations& violations);
+
+// The fields that UpdateAlert may change, and those of them that a message has set.
+const std::set<std::string>& UpdatableFields();
+std::set<std::string> SetFields(const v1::Alert& message);
+
+// The present alert with the named fields of the message. INVALID_ARGUMENT with every violation, a symbol other than the present one included.
+absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<std::string>& fields, const StoredAlert& present);
+
+v1::Alert ToMessage(const AlertView& view, int64_t now_us);
+v1::Trigger ToMessage(const StoredTrigger& trigger);
+
+// The states of a ListAlerts filter; UNSPECIFIED and unknown ones are violations.
+std::vector<ShownState> ReadStates(const v1::ListAlertsRequest& request, base::FieldViolations& violations);
+
+}  // namespace stockalert::alert

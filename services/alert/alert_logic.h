@@ -1,0 +1,73 @@
+// The rules of the alert service that need no network and no database: new alerts, changes, shown states, what becomes of a trigger,
+// what the log is told.
+//
+// Pure and thread-safe. What may happen to an alert is condition/lifecycle's to say; here it meets owners, notes and errors.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/alert/alert_types.h"
+#include "services/common/condition/lifecycle.h"
+#include "stockalert/internal/v1/events.pb.h"
+#include "stockalert/internal/v1/log.pb.h"
+
+namespace stockalert::alert {
+
+inline constexpr char kReasonAlertNotFound[] = "ALERT_NOT_FOUND";
+inline constexpr char kReasonUserNotFound[] = "USER_NOT_FOUND";
+inline constexpr char kReasonAlertQuota[] = "ALERT_QUOTA";
+inline constexpr char kReasonRequestIdTaken[] = "REQUEST_ID_TAKEN";
+inline constexpr char kReasonRequestIdReused[] = "REQUEST_ID_REUSED";
+inline constexpr char kReasonConditionMet[] = "CONDITION_MET";
+inline constexpr char kReasonAlertEnded[] = "ALERT_ENDED";
+inline constexpr char kReasonAlertExpired[] = "ALERT_EXPIRED";
+inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
+
+// The moment of a call, for condition/lifecycle.
+condition::Moment MomentOf(const SymbolStatus& status, int64_t now_us);
+
+// The state that an alert is shown in: as condition::ShownState, and PENDING in place of ACTIVE and WAITING while the evaluator has not
+// confirmed any revision of it.
+ShownState StateOf(const AlertView& view, int64_t now_us);
+
+// A refusal of condition/lifecycle as an error of the API. `field_prefix` is what stands before its field ("alert.").
+enum class Call { kCreate, kUpdate, kStateChange };
+absl::Status FromRefusal(const absl::Status& refusal, Call call, std::string_view field_prefix);
+
+// What an alert becomes by a call of its user. Errors are the API's.
+absl::StatusOr<StoredAlert> ApplyUpdate(const AlertView& present, const condition::Definition& wanted, std::string_view note,
+                                        int64_t now_us);
+absl::StatusOr<StoredAlert> ApplyPause(const AlertView& present, int64_t now_us);
+absl::StatusOr<StoredAlert> ApplyResume(const AlertView& present, int64_t now_us);
+absl::StatusOr<StoredAlert> ApplyRearm(const AlertView& present, int64_t now_us);
+// The tombstone: the user's words are gone with it.
+absl::StatusOr<StoredAlert> ApplyDelete(const StoredAlert& present, int64_t now_us);
+
+// What a trigger that is not known yet does to its alert.
+struct TriggerVerdict {
+  StoredAlert alert;  // Counted, its shown state moved where the rules say so.
+  // A trigger of an alert that is paused or deleted by now is recorded only: its user has been told that it is quiet.
+  Withheld withheld = Withheld::kNo;
+};
+TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigger);
+
+// What the notifier is told of it; serialized, it is the record of the topic `triggers`.
+internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger);
+
+// One line for people: "AAPL at or above 150".
+std::string Summarize(std::string_view symbol, const condition::Definition& definition);
+
+// What the log is told of the alert's present state.
+internal::v1::LogRecord MakeLogRecord(const StoredAlert& alert);
+
+// Tells requests apart that come with the same request id.
+std::string Fingerprint(std::string_view symbol, const condition::Definition& definition, std::string_view note);
+
+// An event of the topic `alert-events` as data. INVALID_ARGUMENT where ids, numbers or the symbol cannot be so.
+absl::Status AddEvent(const internal::v1::AlertEvent& event, std::string_view traceparent, EventBatch& batch);
+
+}  // namespace stockalert::alert

@@ -1,0 +1,109 @@
+// What the alert service keeps, as plain data: alerts, their triggers, what is known of symbols. No protobuf, no SQL.
+//
+// Times are microseconds since 1970 UTC, prices micros. Plain values; thread-safe as any const value is.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "services/common/condition/definition.h"
+#include "services/common/condition/lifecycle.h"
+
+namespace stockalert::alert {
+
+struct StoredAlert {
+  std::string id;  // A UUID, as is user_id.
+  std::string user_id;
+  std::string symbol;
+  condition::AlertRecord record;  // `deleted` only in tombstones, which no reading call shows.
+  std::string note;
+  int64_t applied_revision = 0;  // The latest that the evaluator has confirmed.
+  int64_t trigger_count = 0;
+  int64_t last_trigger_number = 0;
+  int64_t create_time_us = 0;
+  int64_t update_time_us = 0;
+  std::string request_id;  // Empty: none.
+  std::string request_fingerprint;
+  bool operator==(const StoredAlert&) const = default;
+};
+
+// Why a trigger is recorded without telling the user.
+enum class Withheld : uint8_t { kNo = 0, kPaused = 1, kDeleted = 2 };
+
+struct StoredTrigger {
+  std::string alert_id;
+  std::string user_id;
+  std::string symbol;
+  int64_t number = 0;
+  int64_t revision = 0;
+  int64_t price_micros = 0;
+  int64_t event_time_us = 0;
+  std::optional<int64_t> price_before_micros;
+  std::optional<int64_t> reference_micros;
+  bool late = false;
+  bool ends_alert = false;
+  int32_t partition = 0;
+  int64_t offset = 0;
+  Withheld withheld = Withheld::kNo;
+  int64_t create_time_us = 0;
+  bool operator==(const StoredTrigger&) const = default;
+};
+
+struct SymbolStatus {
+  std::string symbol;
+  bool previous_close_known = false;
+  bool day_open_known = false;
+  int64_t last_event_time_us = 0;  // 0: none.
+  int32_t partition = 0;
+  int64_t offset = -1;
+  bool operator==(const SymbolStatus&) const = default;
+};
+
+// An alert with all that it is shown with.
+struct AlertView {
+  StoredAlert alert;
+  std::optional<StoredTrigger> last_trigger;
+  SymbolStatus status;  // Of its symbol; as it is by default where nothing is known.
+  bool operator==(const AlertView&) const = default;
+};
+
+// The public states, numbered as stockalert.alert.v1.Alert.State.
+enum class ShownState : uint8_t { kPending = 1, kActive = 2, kWaiting = 3, kPaused = 4, kTriggered = 5, kExpired = 6 };
+
+// What the evaluator tells through the topic alert-events.
+struct Confirmation {
+  std::string alert_id;
+  int64_t revision = 0;
+};
+
+struct TriggerEvent {
+  StoredTrigger trigger;  // Without user_id, withheld and create_time_us, which the store finds.
+  std::string traceparent;
+};
+
+struct EventBatch {
+  std::vector<Confirmation> confirmations;
+  std::vector<TriggerEvent> triggers;  // An alert's in the order of their numbers.
+  std::vector<SymbolStatus> statuses;
+  bool empty() const { return confirmations.empty() && triggers.empty() && statuses.empty(); }
+};
+
+// A trigger on its way to the notifier: a row of the trigger outbox.
+struct PassedTrigger {
+  std::string alert_id;
+  int64_t number = 0;
+  std::string user_id;
+  std::string message;  // A serialized TriggerMessage.
+  std::string traceparent;
+  bool operator==(const PassedTrigger&) const = default;
+};
+
+struct TriggerId {
+  std::string alert_id;
+  int64_t number = 0;
+  auto operator<=>(const TriggerId&) const = default;
+};
+
+}  // namespace stockalert::alert

@@ -1,0 +1,231 @@
+#include "services/alert/app.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "services/alert/alert_internal_service.h"
+#include "services/alert/alert_service.h"
+#include "services/alert/event_applier.h"
+#include "services/alert/event_consumer.h"
+#include "services/alert/outbox_sweeper.h"
+#include "services/alert/postgres_alert_store.h"
+#include "services/alert/trigger_relay.h"
+#include "services/alert/upstream.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/grpc/auth_client.h"
+#include "services/common/grpc/server.h"
+#include "services/common/http/admin_server.h"
+#include "services/common/kafka/topic_admin.h"
+#include "services/common/log/log.h"
+#include "services/common/metrics/metrics.h"
+
+namespace stockalert::alert {
+namespace {
+
+constexpr char kClientId[] = "stockalert-alert";
+constexpr absl::Duration kTopicsWait = absl::Seconds(10);
+constexpr absl::Duration kReadyWait = absl::Seconds(30);
+
+std::string GroupInstance(const Config& config) {
+  if (!config.kafka_group_instance.empty()) return config.kafka_group_instance;
+  char host[256] = {};
+  if (gethostname(host, sizeof(host) - 1) != 0) return "";
+  const size_t colon = config.http_address.rfind(':');
+  const std::string port = config.http_address.substr(colon + 1);
+  // A port that is chosen at each start names nobody.
+  return port == "0" ? "" : absl::StrCat(kClientId, "-", host, "-", port);
+}
+
+}  // namespace
+
+// In the order of construction; destroyed in the reverse.
+struct AlertApp::Parts {
+  base::SystemClock clock;
+  base::SystemIdSource ids;
+  std::unique_ptr<postgres::Pool> pool;
+  std::unique_ptr<PostgresAlertStore> store;
+  std::unique_ptr<kafka::Producer> producer;
+  std::unique_ptr<kafka::TopicAdmin> topics;
+  std::unique_ptr<rpc::Peer> user_service;
+  std::unique_ptr<rpc::Peer> ticker_service;
+  std::unique_ptr<GrpcUpstream> upstream;
+  std::unique_ptr<rpc::UserServiceAuthenticator> user_authenticator;
+  std::unique_ptr<rpc::CachingAuthenticator> authenticator;
+  std::unique_ptr<ChangePublisher> publisher;
+  std::unique_ptr<OutboxSweeper> sweeper;
+  std::unique_ptr<TriggerRelay> relay;
+  std::unique_ptr<EventApplier> applier;
+  std::unique_ptr<EventConsumer> consumer;
+  std::unique_ptr<rpc::CallRunner> public_calls;
+  std::unique_ptr<rpc::CallRunner> internal_calls;
+  std::unique_ptr<AlertService> service;
+  std::unique_ptr<AlertInternalService> internal_service;
+  std::unique_ptr<rpc::Server> internal_server;
+  std::unique_ptr<rpc::Server> public_server;
+  std::unique_ptr<http::AdminServer> admin;
+};
+
+absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config) {
+  auto parts = std::make_unique<Parts>();
+  postgres::PoolOptions pool;
+  pool.url = config.postgres_url;
+  pool.application_name = kClientId;
+  pool.connections_max = config.postgres_connections;
+  pool.registry = metrics::Registry();
+  STOCKALERT_ASSIGN_OR_RETURN(parts->pool, postgres::Pool::Create(pool));
+  parts->store = std::make_unique<PostgresAlertStore>(*parts->pool);
+
+  kafka::ProducerOptions producer;
+  producer.bootstrap = config.kafka_bootstrap;
+  producer.client_id = kClientId;
+  producer.linger = absl::ZeroDuration();
+  // librdkafka sends a request for each partition, so that one at a time would make callers of different symbols wait for each other. What is
+  // published here may overtake: changes are whole states ordered by their revisions, and a trigger goes out after the one before it was
+  // acknowledged.
+  producer.extra = {{"max.in.flight.requests.per.connection", "128"}};
+  producer.topics = {kafka::kPricesTopic, kafka::kTriggersTopic};
+  producer.registry = metrics::Registry();
+  STOCKALERT_ASSIGN_OR_RETURN(parts->producer, kafka::CreateProducer(producer));
+  kafka::TopicAdminOptions topics;
+  topics.bootstrap = config.kafka_bootstrap;
+  topics.client_id = kClientId;
+  STOCKALERT_ASSIGN_OR_RETURN(parts->topics, kafka::TopicAdmin::Create(topics));
+
+  rpc::PeerOptions user;
+  user.address = config.user_address;
+  user.mesh_token = config.mesh_token;
+  user.retried = {"stockalert.internal.v1.UserInternalService"};
+  parts->user_service = std::make_unique<rpc::Peer>(user);
+  rpc::PeerOptions ticker;
+  ticker.address = config.ticker_address;
+  ticker.mesh_token = config.mesh_token;
+  ticker.retried = {"stockalert.internal.v1.TickerInternalService"};
+  parts->ticker_service = std::make_unique<rpc::Peer>(ticker);
+  parts->upstream = std::make_unique<GrpcUpstream>(*parts->user_service, *parts->ticker_service, config.upstream_timeout);
+  parts->user_authenticator = std::make_unique<rpc::UserServiceAuthenticator>(*parts->user_service);
+  parts->authenticator = std::make_unique<rpc::CachingAuthenticator>(*parts->user_authenticator, parts->clock);
+
+  ChangePublisher::Options publisher;
+  publisher.wait_max = config.publish_wait;
+  parts->publisher = std::make_unique<ChangePublisher>(*parts->producer, parts->clock, publisher);
+  OutboxSweeper::Options sweeper;
+  sweeper.tombstones_kept = config.tombstones_kept;
+  parts->sweeper = std::make_unique<OutboxSweeper>(*parts->store, *parts->publisher, parts->clock, sweeper);
+  parts->relay = std::make_unique<TriggerRelay>(*parts->store, *parts->producer, parts->clock, TriggerRelay::Options());
+  parts->applier = std::make_unique<EventApplier>(*parts->store, *parts->relay, *parts->publisher, parts->clock);
+
+  rpc::CallRunnerOptions calls;
+  calls.name = "public";
+  calls.threads = static_cast<size_t>(config.threads);
+  calls.queue_max = static_cast<size_t>(config.queue);
+  calls.call_time_max = config.call_time_max;
+  calls.authenticator = parts->authenticator.get();
+  parts->public_calls = std::make_unique<rpc::CallRunner>(calls);
+  rpc::CallRunnerOptions internal;
+  internal.name = "internal";
+  internal.threads = 4;
+  internal.mesh_token = config.mesh_token;
+  parts->internal_calls = std::make_unique<rpc::CallRunner>(internal);
+  AlertService::Options service;
+  service.alerts_per_user_max = config.alerts_per_user_max;
+  parts->service = std::make_unique<AlertService>(*parts->public_calls, *parts->store, *parts->upstream, *parts->publisher, *parts->sweeper,
+                                                  parts->ids, parts->clock, service);
+  parts->internal_service = std::make_unique<AlertInternalService>(*parts->internal_calls, *parts->store);
+  return std::unique_ptr<AlertApp>(new AlertApp(config, std::move(parts)));
+}
+
+AlertApp::AlertApp(const Config& config, std::unique_ptr<Parts> parts) : config_(config), parts_(std::move(parts)) {}
+
+AlertApp::~AlertApp() = default;
+
+int AlertApp::public_port() const { return parts_->public_server->port(); }
+int AlertApp::http_port() const { return parts_->admin->port(); }
+int AlertApp::internal_port() const { return parts_->internal_server->port(); }
+
+// Topics that are missing are a mistake of the installation; a broker that does not answer is an outage, which this service lives through.
+absl::Status AlertApp::CheckTopics() {
+  absl::Status topics =
+      parts_->topics->AwaitTopics({kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic},
+                                  absl::Now() + kTopicsWait);
+  if (topics.ok() || absl::IsNotFound(topics)) return topics;
+  log::Warning("Kafka does not answer; going on without it: changes of alerts stay open until it is back", {{"error", topics}});
+  return absl::OkStatus();
+}
+
+absl::Status AlertApp::Start() {
+  http::AdminServerOptions admin;
+  admin.address = config_.http_address;
+  admin.not_ready_reasons = [this]() -> std::vector<std::string> {
+    const absl::Status ready = parts_->store->Ready();
+    if (ready.ok()) return {};
+    return {absl::StrCat("Postgres: ", ready.message())};
+  };
+  STOCKALERT_ASSIGN_OR_RETURN(parts_->admin, http::AdminServer::Start(admin));
+  STOCKALERT_RETURN_IF_ERROR(CheckTopics());
+
+  const absl::Time give_up = absl::Now() + kReadyWait;
+  for (;;) {
+    const absl::Status ready = parts_->store->Ready();
+    if (ready.ok()) break;
+    if (absl::Now() >= give_up) {
+      log::Warning("Postgres does not answer; serving all the same: calls get UNAVAILABLE until it is back", {{"error", ready}});
+      break;
+    }
+    if (process::AwaitStopRequest(absl::Milliseconds(500))) return absl::OkStatus();
+  }
+
+  kafka::GroupConsumerOptions consumer;
+  consumer.bootstrap = config_.kafka_bootstrap;
+  consumer.client_id = kClientId;
+  consumer.group_id = config_.kafka_group;
+  consumer.group_instance_id = GroupInstance(config_);
+  consumer.topics = {kafka::kAlertEventsTopic, kafka::kUserEventsTopic};
+  consumer.fetch_wait_max = absl::Milliseconds(50);
+  consumer.registry = metrics::Registry();
+  STOCKALERT_ASSIGN_OR_RETURN(parts_->consumer, EventConsumer::Create([consumer] { return kafka::GroupConsumer::Create(consumer); },
+                                                                      *parts_->applier, EventConsumer::Options()));
+  parts_->relay->Start();
+  parts_->sweeper->Start();
+  parts_->consumer->Start();
+
+  rpc::ServerOptions internal;
+  internal.address = config_.internal_address;
+  internal.services = {parts_->internal_service.get()};
+  internal.service_names = {"stockalert.internal.v1.AlertInternalService"};
+  STOCKALERT_ASSIGN_OR_RETURN(parts_->internal_server, rpc::Server::Start(internal));
+  rpc::ServerOptions server;
+  server.address = config_.public_address;
+  server.services = {parts_->service.get()};
+  server.service_names = {"stockalert.alert.v1.AlertService"};
+  STOCKALERT_ASSIGN_OR_RETURN(parts_->public_server, rpc::Server::Start(server));
+  parts_->internal_server->SetServing(true);
+  parts_->public_server->SetServing(true);
+  log::Info("the alert service is up", {{"public_port", parts_->public_server->port()},
+                                        {"internal_port", parts_->internal_server->port()},
+                                        {"http_port", parts_->admin->port()}});
+  return absl::OkStatus();
+}
+
+void AlertApp::Stop(absl::Time deadline) {
+  Parts& parts = *parts_;
+  // Calls have the larger part of the time; events and the relay need a moment for their last acknowledgements.
+  const absl::Time calls_by = absl::Now() + (deadline - absl::Now()) * 0.6;
+  if (parts.public_server) parts.public_server->Shutdown(calls_by);
+  if (parts.internal_server) parts.internal_server->Shutdown(calls_by);
+  parts.public_calls->Stop(calls_by);
+  parts.internal_calls->Stop(calls_by);
+  if (parts.consumer) parts.consumer->Stop();
+  parts.sweeper->Stop();
+  parts.relay->Stop(deadline - absl::Milliseconds(200));
+  if (const absl::Status flushed = parts.producer->Flush(deadline - absl::Milliseconds(100)); !flushed.ok()) {
+    log::Warning("some records were not acknowledged before the end; the outboxes have them", {{"error", flushed}});
+  }
+  // Leaves the group while the broker can still be told.
+  parts.consumer.reset();
+  parts.admin.reset();
+}
+
+}  // namespace stockalert::alert

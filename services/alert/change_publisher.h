@@ -1,0 +1,45 @@
+// Publishes the state of alerts to the log (topic `prices`, key: the symbol), and waits for the broker's word, bounded.
+//
+// Thread-safe. An alert that is not acknowledged in time is not lost: its change stays open in the store, and the sweeper publishes it.
+// While the log does not answer, waits are short, so that callers do not hold every thread; the first acknowledgement ends that.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "services/alert/alert_types.h"
+#include "services/common/base/clock.h"
+#include "services/common/kafka/producer.h"
+
+namespace stockalert::alert {
+
+class ChangePublisher {
+ public:
+  struct Options {
+    // The longest that a call waits for the broker, and the longest while it is known not to answer.
+    absl::Duration wait_max = absl::Seconds(2);
+    absl::Duration wait_max_degraded = absl::Milliseconds(100);
+    // How long one silence shortens the waits of others.
+    absl::Duration degraded_for = absl::Seconds(10);
+  };
+
+  // `producer` and `clock` must outlive it.
+  ChangePublisher(kafka::Producer& producer, const base::Clock& clock, const Options& options);
+
+  // Publishes all of them and waits, at most until `deadline`. Answers the ids of those that the broker has not acknowledged by then.
+  std::vector<std::string> Publish(const std::vector<StoredAlert>& alerts, std::string_view traceparent, absl::Time deadline);
+
+  bool degraded() const;
+
+ private:
+  kafka::Producer& producer_;
+  const base::Clock& clock_;
+  const Options options_;
+  std::atomic<int64_t> degraded_until_us_{0};
+};
+
+}  // namespace stockalert::alert

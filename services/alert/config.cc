@@ -1,0 +1,30 @@
+#include "services/alert/config.h"
+
+namespace stockalert::alert {
+
+void Declare(config::Parser& parser, Config& config) {
+  parser.ListenAddress("public_address", &config.public_address, "where clients connect (gRPC)");
+  parser.ListenAddress("http_address", &config.http_address, "metrics, /healthz and /readyz (HTTP)");
+  parser.ListenAddress("internal_address", &config.internal_address, "where the other services connect (gRPC)");
+  parser.DialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal port");
+  parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the ticker service's internal port");
+  parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services show each other");
+  parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database, as in postgresql://USER@HOST:PORT/DATABASE");
+  parser.Integer("postgres_connections", &config.postgres_connections, 2, 200, "the most connections to the database");
+  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka's brokers");
+  parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");
+  parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,
+                "this instance's name in the group, the same after a restart (default: host name and HTTP port)");
+  parser.Integer("threads", &config.threads, 1, 256, "calls that are worked on at once");
+  parser.Integer("queue", &config.queue, 1, 100'000, "calls that may wait for a thread");
+  parser.Integer("alerts_per_user_max", &config.alerts_per_user_max, 1, 1'000'000'000, "a user's quota of alerts");
+  parser.Seconds("call_time_max_s", &config.call_time_max, absl::Seconds(1), absl::Seconds(60), "the deadline of calls that bring none");
+  parser.Milliseconds("upstream_timeout_ms", &config.upstream_timeout, absl::Milliseconds(50), absl::Seconds(60),
+                      "the longest wait for another service");
+  parser.Milliseconds("publish_wait_ms", &config.publish_wait, absl::Milliseconds(10), absl::Seconds(60),
+                      "the longest wait of a call for Kafka; the change is published later then");
+  parser.Seconds("tombstones_kept_s", &config.tombstones_kept, absl::Seconds(60), absl::Hours(24 * 365),
+                 "how long deleted alerts are remembered, so that their late triggers are recognised");
+}
+
+}  // namespace stockalert::alert

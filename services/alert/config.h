@@ -1,0 +1,36 @@
+// The flags of stockalert-alert; config/parser says how they are read and checked.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "services/common/config/parser.h"
+
+namespace stockalert::alert {
+
+struct Config {
+  std::string public_address = "127.0.0.1:50053";
+  std::string http_address = "127.0.0.1:51053";
+  std::string internal_address = "127.0.0.1:52053";
+  std::string user_address = "127.0.0.1:52051";
+  std::string ticker_address = "127.0.0.1:52052";
+  std::string mesh_token;
+  std::string postgres_url;
+  int postgres_connections = 16;
+  std::string kafka_bootstrap = "127.0.0.1:9092";
+  std::string kafka_group = "stockalert-alert";
+  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and the HTTP port.
+  std::string kafka_group_instance;
+  int threads = 32;
+  int queue = 1024;
+  int64_t alerts_per_user_max = 1000;
+  absl::Duration call_time_max = absl::Seconds(30);
+  absl::Duration upstream_timeout = absl::Seconds(5);
+  absl::Duration publish_wait = absl::Seconds(2);
+  absl::Duration tombstones_kept = absl::Hours(7 * 24);
+};
+
+void Declare(config::Parser& parser, Config& config);
+
+}  // namespace stockalert::alert

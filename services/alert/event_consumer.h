@@ -1,0 +1,64 @@
+// Reads the topics `alert-events` and `user-events` and has them applied: offsets are committed only after what they stand for is durable.
+//
+// One thread of its own. While the store does not answer, the batch is tried again with growing pauses; after a while the consumer leaves
+// its group, so that another instance may have better luck, and joins again. A place that the log has no more is an error in the log, and
+// reading goes on at the oldest record.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/alert/event_applier.h"
+#include "services/common/kafka/consumer.h"
+
+namespace stockalert::alert {
+
+class EventConsumer {
+ public:
+  struct Options {
+    size_t batch_max = 2000;
+    absl::Duration poll_timeout = absl::Milliseconds(200);
+    // Below the group's poll interval.
+    absl::Duration give_up_after = absl::Minutes(2);
+  };
+
+  // Makes a consumer that has not joined its group yet.
+  using MakeConsumer = std::function<absl::StatusOr<std::unique_ptr<kafka::GroupConsumer>>()>;
+
+  // Answers the error of `make`. `applier` must outlive it.
+  static absl::StatusOr<std::unique_ptr<EventConsumer>> Create(MakeConsumer make, EventApplier& applier, const Options& options);
+  ~EventConsumer();
+
+  void Start();
+  // Ends after the present batch; what was not applied is read again by whoever comes next.
+  void Stop();
+
+ private:
+  EventConsumer(MakeConsumer make, std::unique_ptr<kafka::GroupConsumer> consumer, EventApplier& applier, const Options& options);
+  void Loop();
+  // Leaves the group and joins it again as a new member, which reads from the committed offsets.
+  void Rejoin();
+  // False: given up, or stopping.
+  bool ApplyWithRetry(const std::vector<IncomingRecord>& records);
+  void HandleErrors(const std::vector<kafka::PartitionError>& errors);
+  bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
+
+  const MakeConsumer make_;
+  EventApplier& applier_;
+  const Options options_;
+  std::atomic<bool> stopping_{false};
+  std::mutex mutex_;
+  // The thread's own; replaced under mutex_, under which Stop wakes it.
+  std::unique_ptr<kafka::GroupConsumer> consumer_;
+  std::condition_variable wake_;
+  std::thread thread_;
+};
+
+}  // namespace stockalert::alert

@@ -1,0 +1,78 @@
+// Keeps the log up to date with the store: publishes again what the evaluator has not confirmed, opens changes for ResyncAlerts, and
+// forgets old tombstones.
+//
+// One thread of its own; any number of instances may run (rows are claimed, and publishing twice is harmless). RequestResync is
+// thread-safe. While the log does not answer it tries with single changes, and goes on in batches at the first acknowledgement.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "services/alert/alert_store.h"
+#include "services/alert/change_publisher.h"
+#include "services/common/base/clock.h"
+
+namespace stockalert::alert {
+
+class OutboxSweeper {
+ public:
+  struct Options {
+    absl::Duration interval = absl::Milliseconds(500);
+    int batch_max = 500;
+    // How long the sweeper waits for the acknowledgements of a batch, and how soon it tries again what got none.
+    absl::Duration publish_timeout = absl::Seconds(5);
+    absl::Duration retry_after = absl::Seconds(2);
+    absl::Duration measure_interval = absl::Seconds(10);
+    absl::Duration purge_interval = absl::Minutes(10);
+    absl::Duration tombstones_kept = absl::Hours(7 * 24);
+    size_t resyncs_max = 16;
+  };
+
+  // All must outlive it.
+  OutboxSweeper(AlertStore& store, ChangePublisher& publisher, const base::Clock& clock, const Options& options);
+  ~OutboxSweeper();
+
+  void Start();
+  // Ends after the present batch.
+  void Stop();
+
+  // Has every alert (on `symbol`, where not empty) published again. RESOURCE_EXHAUSTED: enough of these are waiting.
+  absl::Status RequestResync(const std::string& symbol);
+
+  // One turn: what is due now, one piece of a resync, measures. True: there is more to do at once. For the thread and for tests.
+  bool Turn();
+
+ private:
+  struct Resync {
+    std::string symbol;
+    std::string after_alert_id;
+    int64_t count = 0;
+    bool begun = false;
+  };
+  void Loop();
+  bool SweepBatch();
+  bool ResyncBatch();
+  void MeasureAndPurge();
+
+  AlertStore& store_;
+  ChangePublisher& publisher_;
+  const base::Clock& clock_;
+  const Options options_;
+  // The thread's own.
+  bool log_answers_ = true;
+  int64_t next_measure_us_ = 0;
+  int64_t next_purge_us_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Resync> resyncs_;  // Guarded by mutex_.
+  bool stopping_ = false;       // Guarded by mutex_.
+  std::thread thread_;
+};
+
+}  // namespace stockalert::alert

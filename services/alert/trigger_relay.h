@@ -1,0 +1,102 @@
+// Passes recorded triggers on to the topic `triggers`: from memory at once after the commit, from the trigger outbox whatever was left.
+//
+// Order: the triggers of one alert go out one after another, each only after the broker has the one before, and always from the lowest that
+// the outbox still has. So their first occurrences in the topic are in their order, even where two instances publish the same ones (after
+// a rebalance or a crash); repetitions are the notifier's to drop. Triggers of different alerts go out side by side.
+//
+// One thread of its own; Add is thread-safe and does not block. What does not fit into memory stays in the outbox, which is swept for
+// what nobody has claimed. A row leaves the outbox only after the broker's acknowledgement.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "services/alert/alert_store.h"
+#include "services/common/base/clock.h"
+#include "services/common/kafka/producer.h"
+
+namespace stockalert::alert {
+
+class TriggerRelay {
+ public:
+  struct Options {
+    absl::Duration sweep_interval = absl::Seconds(1);
+    absl::Duration retry_after = absl::Milliseconds(500);
+    // Acknowledged rows are removed together, at the latest after this.
+    absl::Duration remove_after = absl::Milliseconds(20);
+    int rows_max = 1000;           // Read, claimed or removed at once.
+    size_t held_max = 100'000;     // Triggers in memory.
+    size_t in_flight_max = 10'000;
+  };
+
+  // All must outlive it.
+  TriggerRelay(AlertStore& store, kafka::Producer& producer, const base::Clock& clock, const Options& options);
+  ~TriggerRelay();
+
+  void Start();
+  // Waits for the answers to what is under way, at most until `deadline`. The rest stays in the outbox.
+  void Stop(absl::Time deadline);
+
+  // What ApplyEvents has put into the outbox.
+  void Add(const AppliedEvents& applied);
+
+ private:
+  struct Queue {
+    std::deque<PassedTrigger> triggers;
+    bool in_flight = false;  // Its first.
+    bool partial = false;    // The outbox has more than this queue: read it again once this is empty.
+  };
+  struct Answer {
+    std::string alert_id;
+    bool acknowledged = false;
+  };
+  // Shared with the producer's callbacks, which may outlive the relay.
+  struct Shared {
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::vector<Answer> answers;                    // Guarded by mutex.
+    std::vector<std::pair<PassedTrigger, bool>> added;  // Guarded by mutex; whether its alert has older rows.
+    std::set<std::string> overflowed;               // Guarded by mutex: alerts of those.
+    bool stopping = false;                          // Guarded by mutex.
+  };
+
+  void Loop();
+  void TakeAnswers(const std::vector<Answer>& answers);
+  void TakeAdded(std::vector<std::pair<PassedTrigger, bool>> added, const std::set<std::string>& overflowed);
+  void Sweep();
+  void Reload();
+  void Dispatch();
+  void RemoveAcknowledged();
+  void MakeRunnable(const std::string& alert_id, const Queue& queue);
+
+  AlertStore& store_;
+  kafka::Producer& producer_;
+  const base::Clock& clock_;
+  const Options options_;
+  const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+  absl::Time stop_by_ = absl::InfiniteFuture();  // Written before stopping is set.
+
+  // The thread's own.
+  std::map<std::string, Queue> queues_;
+  std::deque<std::string> runnable_;   // Alerts whose queue waits for its turn.
+  std::set<std::string> to_load_;      // Alerts whose rows are to be read from the outbox.
+  std::vector<TriggerId> to_remove_;
+  size_t held_ = 0;
+  size_t in_flight_ = 0;
+  absl::Time next_sweep_ = absl::InfinitePast();
+  absl::Time next_remove_ = absl::InfinitePast();
+  absl::Time next_try_ = absl::InfinitePast();  // After a failure.
+  std::thread thread_;
+};
+
+}  // namespace stockalert::alert

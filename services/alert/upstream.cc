@@ -1,0 +1,81 @@
+#include "services/alert/upstream.h"
+
+#include <algorithm>
+
+#include "absl/time/clock.h"
+#include "services/common/base/error.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/grpc/status_convert.h"
+#include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
+#include "stockalert/internal/v1/user_internal.grpc.pb.h"
+
+namespace stockalert::alert {
+namespace {
+
+namespace ipb = ::stockalert::internal::v1;
+
+constexpr absl::Duration kHoldMax = absl::Seconds(60);
+
+}  // namespace
+
+struct GrpcUpstream::Stubs {
+  std::unique_ptr<ipb::UserInternalService::Stub> user;
+  std::unique_ptr<ipb::TickerInternalService::Stub> ticker;
+};
+
+GrpcUpstream::GrpcUpstream(const rpc::Peer& user_service, const rpc::Peer& ticker_service, absl::Duration timeout)
+    : user_service_(user_service),
+      ticker_service_(ticker_service),
+      timeout_(timeout),
+      stubs_(std::make_unique<Stubs>(Stubs{ipb::UserInternalService::NewStub(user_service.channel()),
+                                           ipb::TickerInternalService::NewStub(ticker_service.channel())})) {}
+
+GrpcUpstream::~GrpcUpstream() = default;
+
+absl::Time GrpcUpstream::DeadlineOf(const rpc::CallContext& call) const { return std::min(call.deadline, absl::Now() + timeout_); }
+
+absl::Status GrpcUpstream::CheckUser(const std::string& user_id, const rpc::CallContext& call) {
+  ipb::GetUserRequest request;
+  request.set_user_id(user_id);
+  ipb::GetUserResponse response;
+  ::grpc::ClientContext context;
+  user_service_.Prepare(context, call.trace, DeadlineOf(call));
+  return rpc::PeerFailure(rpc::FromGrpc(stubs_->user->GetUser(&context, request, &response)), kReasonUserServiceUnavailable, "user service");
+}
+
+absl::StatusOr<std::string> GrpcUpstream::RegisterTicker(const std::string& symbol, const rpc::CallContext& call) {
+  ipb::RegisterTickerRequest request;
+  request.set_symbol(symbol);
+  const absl::Duration remaining = std::clamp(call.deadline - absl::Now(), absl::ZeroDuration(), kHoldMax);
+  request.set_hold_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(remaining)));
+  ipb::RegisterTickerResponse response;
+  ::grpc::ClientContext context;
+  ticker_service_.Prepare(context, call.trace, DeadlineOf(call));
+  const absl::Status status = rpc::FromGrpc(stubs_->ticker->RegisterTicker(&context, request, &response));
+  // The ticker service answers, but not what it has to ask in its turn (its database, the source): that is what to look at.
+  if (absl::IsUnavailable(status) && !base::ReasonOf(status).empty()) return status;
+  STOCKALERT_RETURN_IF_ERROR(rpc::PeerFailure(status, kReasonTickerServiceUnavailable, "ticker service"));
+  return response.symbol();
+}
+
+absl::StatusOr<std::map<std::string, LastPrices>> GrpcUpstream::GetLastPrices(const std::vector<std::string>& symbols,
+                                                                              const rpc::CallContext& call) {
+  ipb::GetLastPricesRequest request;
+  for (const std::string& symbol : symbols) request.add_symbols(symbol);
+  ipb::GetLastPricesResponse response;
+  ::grpc::ClientContext context;
+  ticker_service_.Prepare(context, call.trace, DeadlineOf(call));
+  STOCKALERT_RETURN_IF_ERROR(rpc::PeerFailure(rpc::FromGrpc(stubs_->ticker->GetLastPrices(&context, request, &response)),
+                                              kReasonTickerServiceUnavailable, "ticker service"));
+  std::map<std::string, LastPrices> prices;
+  for (const ipb::LastPrice& price : response.prices()) {
+    LastPrices& out = prices[price.symbol()];
+    if (price.has_regular_price_micros()) out.regular_price_micros = price.regular_price_micros();
+    if (price.has_extended_price_micros()) out.extended_price_micros = price.extended_price_micros();
+    if (price.has_previous_close_micros()) out.previous_close_micros = price.previous_close_micros();
+    if (price.has_day_open_micros()) out.day_open_micros = price.day_open_micros();
+  }
+  return prices;
+}
+
+}  // namespace stockalert::alert

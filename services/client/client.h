@@ -1,0 +1,24 @@
+// The command-line client: parses the command, makes the calls, prints what came back. README.md lists the commands.
+#pragma once
+
+#include <istream>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "services/client/settings.h"
+
+namespace stockalert::client {
+
+struct Surroundings {
+  std::istream& in;
+  std::ostream& out;
+  std::ostream& err;
+  bool is_terminal = false;  // Colours are for people.
+  Environment environment;
+};
+
+// `args` without the program's name. Answers the exit code (connection.h).
+int RunClient(const std::vector<std::string>& args, const Surroundings& surroundings);
+
+}  // namespace stockalert::client

@@ -1,0 +1,75 @@
+// The calls of one run of the client: channels, key, deadlines, and how a failure is told.
+//
+// Not thread-safe. Calls that may be repeated are retried by gRPC's service config (at most three tries); the others
+// carry a request id.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "services/client/settings.h"
+#include "services/client/terminal.h"
+#include "services/common/grpc/channel.h"
+#include "services/common/grpc/status_convert.h"
+#include "stockalert/alert/v1/alert.grpc.pb.h"
+#include "stockalert/notification/v1/notification.grpc.pb.h"
+#include "stockalert/ticker/v1/ticker.grpc.pb.h"
+#include "stockalert/user/v1/user.grpc.pb.h"
+
+namespace stockalert::client {
+
+// What the process ends with, so that scripts can tell.
+enum ExitCode {
+  kDone = 0,
+  kFailed = 1,        // Something else went wrong.
+  kWrongUsage = 2,    // The command line or the settings are wrong; nothing was called.
+  kNotAllowed = 3,    // No key, a wrong one, or one that may not do this.
+  kNotThere = 4,      // No such thing, or not the caller's.
+  kRefused = 5,       // The request breaks a rule, or the thing is in no state for it.
+  kNotReachable = 6,  // The mesh does not answer, or not in time.
+};
+int ExitCodeOf(const absl::Status& status);
+
+// Says what went wrong and, field by field, what to mend; with --json as a line of JSON on stderr.
+void PrintFailure(const Terminal& terminal, const absl::Status& status);
+
+class Connection {
+ public:
+  Connection(const Settings& settings, absl::Duration timeout);
+
+  user::v1::UserService::StubInterface& users();
+  ticker::v1::TickerService::StubInterface& tickers();
+  alert::v1::AlertService::StubInterface& alerts();
+  notification::v1::NotificationService::StubInterface& notifications();
+
+  // `stub`.`method`(request), with key and deadline.
+  template <typename Stub, typename Request, typename Response>
+  absl::StatusOr<Response> Call(Stub& stub,
+                                ::grpc::Status (Stub::*method)(::grpc::ClientContext*, const Request&, Response*),
+                                const Request& request) {
+    ::grpc::ClientContext context;
+    Prepare(context, absl::Now() + timeout_);
+    Response response;
+    absl::Status status = rpc::FromGrpc((stub.*method)(&context, request, &response));
+    if (!status.ok()) return status;
+    return response;
+  }
+  // Of streams the deadline is far away.
+  void Prepare(::grpc::ClientContext& context, absl::Time deadline) const;
+
+ private:
+  const Settings settings_;
+  const absl::Duration timeout_;
+  // Made when first used.
+  std::unique_ptr<rpc::Peer> user_peer_, ticker_peer_, alert_peer_, notifier_peer_;
+  std::unique_ptr<user::v1::UserService::StubInterface> users_;
+  std::unique_ptr<ticker::v1::TickerService::StubInterface> tickers_;
+  std::unique_ptr<alert::v1::AlertService::StubInterface> alerts_;
+  std::unique_ptr<notification::v1::NotificationService::StubInterface> notifications_;
+};
+
+}  // namespace stockalert::client

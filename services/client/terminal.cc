@@ -1,0 +1,112 @@
+#include "services/client/terminal.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+
+namespace stockalert::client {
+namespace {
+
+const char* CodeOf(Colour colour) {
+  switch (colour) {
+    case Colour::kNone:
+      return "";
+    case Colour::kGreen:
+      return "\x1b[32m";
+    case Colour::kYellow:
+      return "\x1b[33m";
+    case Colour::kRed:
+      return "\x1b[31m";
+    case Colour::kCyan:
+      return "\x1b[36m";
+    case Colour::kDim:
+      return "\x1b[2m";
+    case Colour::kBold:
+      return "\x1b[1m";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string Terminal::Paint(std::string_view text, Colour colour) const {
+  if (!colours || colour == Colour::kNone || text.empty()) return std::string(text);
+  return CodeOf(colour) + std::string(text) + "\x1b[0m";
+}
+
+void Terminal::PrintJson(const google::protobuf::Message& message) const {
+  std::string text;
+  google::protobuf::util::JsonPrintOptions options;
+  // Messages of our own protos always have a JSON form.
+  if (google::protobuf::util::MessageToJsonString(message, &text, options).ok()) out << text << '\n' << std::flush;
+}
+
+std::string Clean(std::string_view text) {
+  std::string clean;
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const size_t length = lead < 0x80             ? 1
+                          : (lead & 0xe0) == 0xc0 ? 2
+                          : (lead & 0xf0) == 0xe0 ? 3
+                          : (lead & 0xf8) == 0xf0 ? 4
+                                                  : 0;
+    bool sound = length > 0 && i + length <= text.size();
+    for (size_t k = 1; sound && k < length; ++k) sound = (static_cast<unsigned char>(text[i + k]) & 0xc0) == 0x80;
+    if (!sound) {
+      clean.push_back('?');
+      ++i;
+      continue;
+    }
+    // C0, DEL and C1 (U+0080 to U+009F).
+    const bool control =
+        lead < 0x20 || lead == 0x7f || (length == 2 && lead == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0);
+    if (control) {
+      clean.push_back(' ');
+    } else {
+      clean.append(text.substr(i, length));
+    }
+    i += length;
+  }
+  return clean;
+}
+
+size_t WidthOf(std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+void Table::Add(std::vector<Cell> row) {
+  row.resize(columns_.size(), Cell(""));
+  for (Cell& cell : row) cell.text = Clean(cell.text);
+  rows_.push_back(std::move(row));
+}
+
+void Table::Print(const Terminal& terminal) const {
+  std::vector<size_t> widths;
+  std::vector<bool> right;
+  std::vector<Cell> heading;
+  for (const std::string& column : columns_) {
+    right.push_back(!column.empty() && column.front() == '>');
+    heading.emplace_back(right.back() ? column.substr(1) : column, Colour::kBold);
+    widths.push_back(WidthOf(heading.back().text));
+  }
+  for (const auto& row : rows_) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], WidthOf(row[i].text));
+  }
+  const auto print = [&](const std::vector<Cell>& row) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      const std::string pad(widths[i] - WidthOf(row[i].text), ' ');
+      const std::string text = terminal.Paint(row[i].text, row[i].colour);
+      if (i > 0) line += "  ";
+      line += right[i] ? pad + text : text + (i + 1 < row.size() ? pad : "");
+    }
+    while (!line.empty() && line.back() == ' ') line.pop_back();
+    terminal.out << line << '\n';
+  };
+  print(heading);
+  for (const auto& row : rows_) print(row);
+  terminal.out << std::flush;
+}
+
+}  // namespace stockalert::client

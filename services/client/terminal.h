@@ -1,0 +1,57 @@
+// What the client prints: tables for people, lines of JSON for scripts.
+//
+// Not thread-safe. Text that came from elsewhere is printed without its control characters, so that nobody's note can
+// steer a terminal.
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <cstddef>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace stockalert::client {
+
+enum class Colour { kNone, kGreen, kYellow, kRed, kCyan, kDim, kBold };
+
+struct Cell {
+  Cell(std::string cell_text) : text(std::move(cell_text)) {}  // NOLINT: a cell is mostly just its text.
+  Cell(const char* cell_text) : text(cell_text) {}             // NOLINT
+  Cell(std::string cell_text, Colour cell_colour) : text(std::move(cell_text)), colour(cell_colour) {}
+  std::string text;
+  Colour colour = Colour::kNone;
+};
+
+struct Terminal {
+  std::ostream& out;
+  std::ostream& err;
+  bool colours = false;
+  bool json = false;
+
+  std::string Paint(std::string_view text, Colour colour) const;
+  // A message as a line of JSON, in protobuf's own mapping.
+  void PrintJson(const google::protobuf::Message& message) const;
+};
+
+// Rows under a heading, each column as wide as its widest cell. Columns whose name begins with '>' are aligned to the
+// right.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> columns) : columns_(std::move(columns)) {}
+  void Add(std::vector<Cell> row);
+  void Print(const Terminal& terminal) const;
+  bool empty() const { return rows_.empty(); }
+
+ private:
+  std::vector<std::string> columns_;
+  std::vector<std::vector<Cell>> rows_;
+};
+
+// Without control characters; invalid UTF-8 becomes '?'.
+std::string Clean(std::string_view text);
+// The columns that a terminal gives the text: its code points, which is right for most scripts.
+size_t WidthOf(std::string_view text);
+
+}  // namespace stockalert::client

@@ -1,0 +1,396 @@
+#include "services/common/config/parser.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "services/common/base/abseil.h"
+#include "services/common/config/address.h"
+
+namespace stockalert::config {
+namespace {
+
+constexpr size_t kSecretFileBytesMax = 65'536;
+
+std::string EnvName(const std::string& name) {
+  std::string env = "STOCKALERT_";
+  for (const char c : name) env.push_back(c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
+  return env;
+}
+
+std::string Trim(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const size_t begin = text.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return "";
+  return std::string(text.substr(begin, text.find_last_not_of(kSpace) - begin + 1));
+}
+
+template <typename T>
+std::optional<T> ParseNumber(const std::string& text) {
+  T number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::string RealText(double value) {
+  std::ostringstream out;
+  out << value;
+  return out.str();
+}
+
+// Where the password of a URL (postgresql://user:password@host/db?password=x) or keyword string (password=x) stands.
+std::vector<std::pair<size_t, size_t>> PasswordPlaces(const std::string& url) {
+  std::vector<std::pair<size_t, size_t>> places;
+  const size_t scheme = url.find("://");
+  if (scheme != std::string::npos) {
+    const size_t begin = scheme + 3;
+    const size_t at = url.rfind('@', url.find_first_of("/?", begin));
+    const size_t colon = url.find(':', begin);
+    if (at != std::string::npos && at >= begin && colon != std::string::npos && colon < at) places.push_back({colon + 1, at - colon - 1});
+  }
+  for (size_t place = url.find("password"); place != std::string::npos; place = url.find("password", place + 1)) {
+    size_t equals = url.find_first_not_of(' ', place + 8);
+    if (equals == std::string::npos || url[equals] != '=') continue;
+    const size_t begin = url.find_first_not_of(' ', equals + 1);
+    if (begin == std::string::npos) break;
+    const size_t end = url[begin] == '\'' ? url.find('\'', begin + 1) : url.find_first_of(" &", begin);
+    places.push_back({begin, (end == std::string::npos ? url.size() : end) - begin});
+  }
+  std::sort(places.begin(), places.end());
+  return places;
+}
+
+std::string Blot(std::string url) {
+  const auto places = PasswordPlaces(url);
+  for (auto place = places.rbegin(); place != places.rend(); ++place) url.replace(place->first, place->second, "***");
+  return url;
+}
+
+}  // namespace
+
+Environment SystemEnvironment() {
+  return [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  };
+}
+
+Parser::Parser(std::string program, std::string description, std::string version)
+    : program_(std::move(program)), description_(std::move(description)), version_(std::move(version)) {}
+
+Parser::Setting& Parser::Declare(const std::string& name, const std::string& help) {
+  settings_.emplace_back();
+  settings_.back().name = name;
+  settings_.back().help = help;
+  return settings_.back();
+}
+
+void Parser::String(const std::string& name, std::string* value, Presence presence, const std::string& help, const std::string& env) {
+  Setting& setting = Declare(name, help);
+  setting.env = env;
+  setting.take = [value](const std::string& text) -> std::optional<std::string> {
+    *value = text;
+    return std::nullopt;
+  };
+  if (presence == kRequired) {
+    setting.check = [value]() -> std::optional<std::string> {
+      return value->empty() ? std::optional<std::string>("is required") : std::nullopt;
+    };
+  }
+  setting.describe = [value] { return *value; };
+}
+
+void Parser::Boolean(const std::string& name, bool* value, const std::string& help) {
+  Setting& setting = Declare(name, help);
+  setting.takes_value = false;
+  setting.take = [value](const std::string& text) -> std::optional<std::string> {
+    if (text == "true" || text == "1") {
+      *value = true;
+    } else if (text == "false" || text == "0") {
+      *value = false;
+    } else {
+      return "must be true or false";
+    }
+    return std::nullopt;
+  };
+  setting.describe = [value] { return *value ? "true" : "false"; };
+}
+
+void Parser::Integer(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help) {
+  Setting& setting = Declare(name, help);
+  setting.take = [value, min, max](const std::string& text) -> std::optional<std::string> {
+    const std::optional<int64_t> number = ParseNumber<int64_t>(text);
+    if (!number || *number < min || *number > max) {
+      return "must be a whole number from " + std::to_string(min) + " to " + std::to_string(max);
+    }
+    *value = *number;
+    return std::nullopt;
+  };
+  setting.describe = [value] { return std::to_string(*value); };
+}
+
+void Parser::Integer(const std::string& name, int* value, int min, int max, const std::string& help) {
+  Setting& setting = Declare(name, help);
+  setting.take = [value, min, max](const std::string& text) -> std::optional<std::string> {
+    const std::optional<int> number = ParseNumber<int>(text);
+    if (!number || *number < min || *number > max) {
+      return "must be a whole number from " + std::to_string(min) + " to " + std::to_string(max);
+    }
+    *value = *number;
+    return std::nullopt;
+  };
+  setting.describe = [value] { return std::to_string(*value); };
+}
+
+void Parser::Real(const std::string& name, double* value, double min, double max, const std::string& help) {
+  Setting& setting = Declare(name, help);
+  setting.take = [value, min, max](const std::string& text) -> std::optional<std::string> {
+    const std::optional<double> number = ParseNumber<double>(text);
+    if (!number || !std::isfinite(*number) || *number < min || *number > max) {
+      return "must be a number from " + RealText(min) + " to " + RealText(max);
+    }
+    *value = *number;
+    return std::nullopt;
+  };
+  setting.describe = [value] { return RealText(*value); };
+}
+
+void Parser::Choice(const std::string& name, std::string* value, const std::vector<std::string>& choices, const std::string& help) {
+  std::string list;
+  for (const std::string& choice : choices) list += (list.empty() ? "" : ", ") + choice;
+  Setting& setting = Declare(name, help + " (" + list + ")");
+  setting.take = [value, choices, list](const std::string& text) -> std::optional<std::string> {
+    if (std::find(choices.begin(), choices.end(), text) == choices.end()) return "must be one of " + list;
+    *value = text;
+    return std::nullopt;
+  };
+  setting.check = [value, choices, list]() -> std::optional<std::string> {
+    if (std::find(choices.begin(), choices.end(), *value) == choices.end()) return "is required: one of " + list;
+    return std::nullopt;
+  };
+  setting.describe = [value] { return *value; };
+}
+
+void Parser::ListenAddress(const std::string& name, std::string* value, const std::string& help) {
+  String(name, value, kRequired, help);
+  settings_.back().take = [value](const std::string& text) -> std::optional<std::string> {
+    const absl::StatusOr<Address> address = ParseAddress(text);
+    if (!address.ok()) return std::string(base::ToStd(address.status().message()));
+    *value = text;
+    return std::nullopt;
+  };
+}
+
+void Parser::DialAddress(const std::string& name, std::string* value, Presence presence, const std::string& help) {
+  String(name, value, presence, help);
+  settings_.back().take = [value](const std::string& text) -> std::optional<std::string> {
+    const absl::StatusOr<Address> address = ParseAddress(text);
+    if (!address.ok()) return std::string(base::ToStd(address.status().message()));
+    if (address->port == 0) return "must have a port above 0";
+    *value = text;
+    return std::nullopt;
+  };
+}
+
+void Parser::AddressList(const std::string& name, std::string* value, Presence presence, const std::string& help) {
+  String(name, value, presence, help);
+  settings_.back().take = [value](const std::string& text) -> std::optional<std::string> {
+    for (const std::string& part : std::vector<std::string>(absl::StrSplit(base::ToAbsl(text), ','))) {
+      const absl::StatusOr<Address> address = ParseAddress(part);
+      if (!address.ok()) return "\"" + part + "\" " + std::string(base::ToStd(address.status().message()));
+      if (address->port == 0) return "\"" + part + "\" must have a port above 0";
+    }
+    *value = text;
+    return std::nullopt;
+  };
+}
+
+void Parser::Milliseconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
+                          const std::string& help) {
+  const int64_t min_ms = absl::ToInt64Milliseconds(min);
+  const int64_t max_ms = absl::ToInt64Milliseconds(max);
+  Setting& setting = Declare(name, help);
+  setting.take = [value, min_ms, max_ms](const std::string& text) -> std::optional<std::string> {
+    const std::optional<int64_t> number = ParseNumber<int64_t>(text);
+    if (!number || *number < min_ms || *number > max_ms) {
+      return "must be whole milliseconds from " + std::to_string(min_ms) + " to " + std::to_string(max_ms);
+    }
+    *value = absl::Milliseconds(*number);
+    return std::nullopt;
+  };
+  setting.describe = [value] { return std::to_string(absl::ToInt64Milliseconds(*value)); };
+}
+
+void Parser::Seconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max, const std::string& help) {
+  const int64_t min_s = absl::ToInt64Seconds(min);
+  const int64_t max_s = absl::ToInt64Seconds(max);
+  Setting& setting = Declare(name, help);
+  setting.take = [value, min_s, max_s](const std::string& text) -> std::optional<std::string> {
+    const std::optional<int64_t> number = ParseNumber<int64_t>(text);
+    if (!number || *number < min_s || *number > max_s) {
+      return "must be whole seconds from " + std::to_string(min_s) + " to " + std::to_string(max_s);
+    }
+    *value = absl::Seconds(*number);
+    return std::nullopt;
+  };
+  setting.describe = [value] { return std::to_string(absl::ToInt64Seconds(*value)); };
+}
+
+void Parser::Secret(const std::string& name, std::string* value, Presence presence, const std::string& help, const std::string& env) {
+  String(name, value, presence, help, env);
+  Setting& setting = settings_.back();
+  setting.by_flag = false;
+  setting.by_file = true;
+  setting.take = [value](const std::string& text) -> std::optional<std::string> {
+    *value = Trim(text);
+    return std::nullopt;
+  };
+  setting.describe = [value] { return value->empty() ? "(not set)" : "(set)"; };
+}
+
+void Parser::DatabaseUrl(const std::string& name, std::string* value, Presence presence, const std::string& help) {
+  String(name, value, presence, help);
+  Setting& setting = settings_.back();
+  setting.by_file = true;
+  setting.password_refused = true;
+  setting.take = [value](const std::string& text) -> std::optional<std::string> {
+    *value = Trim(text);
+    return std::nullopt;
+  };
+  setting.describe = [value] { return Blot(*value); };
+}
+
+void Parser::Rule(std::function<std::optional<std::string>()> rule) { rules_.push_back(std::move(rule)); }
+
+ParseResult Parser::Parse(int argc, const char* const* argv, const Environment& environment) {
+  // CLI11 splits the command line and writes the help; values are taken over below, for it stops at the first error.
+  CLI::App app(description_, program_);
+  app.set_version_flag("--version", program_ + " " + version_);
+  app.allow_extras();
+  std::map<std::string, std::vector<std::string>> given;
+  for (const Setting& setting : settings_) {
+    const auto add = [&](const std::string& flag, const std::string& help, bool takes_value) {
+      auto* option = app.add_option(flag, given[flag], help)->expected(0, 1);
+      option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name(takes_value ? "VALUE" : "[BOOLEAN]");
+    };
+    const std::string twin = " [" + EnvName(setting.name) + (setting.env.empty() ? "" : ", " + setting.env) + "]";
+    const std::string by_default = setting.by_flag && !setting.describe().empty() ? " (default: " + setting.describe() + ")" : "";
+    if (setting.by_flag) add("--" + setting.name, absl::StrCat(setting.help, by_default, twin), setting.takes_value);
+    if (setting.by_file) {
+      add("--" + setting.name + "_file", setting.by_flag ? "a file with the value of --" + setting.name : setting.help + ", in a file" + twin,
+          true);
+    }
+  }
+
+  ParseResult result;
+  try {
+    app.parse(argc, const_cast<char**>(argv));
+  } catch (const CLI::CallForHelp&) {
+    return {ParseResult::Kind::kShow, app.help(), {}};
+  } catch (const CLI::CallForVersion&) {
+    return {ParseResult::Kind::kShow, program_ + " " + version_ + "\n", {}};
+  } catch (const CLI::ParseError& error) {
+    result.errors.push_back(error.what());
+  }
+  for (const std::string& extra : app.remaining()) result.errors.push_back(extra + " is no flag of " + program_ + ": see --help");
+
+  for (Setting& setting : settings_) {
+    const std::string flag = "--" + setting.name;
+    const std::string file_flag = flag + "_file";
+    const auto count = [&](const std::string& name) {
+      const auto* option = app.get_option_no_throw(name);
+      return option == nullptr ? size_t{0} : option->count();
+    };
+    const size_t by_flag = setting.by_flag ? count(flag) : 0;
+    const size_t by_file = setting.by_file ? count(file_flag) : 0;
+    if (by_flag + by_file > 1) {
+      result.errors.push_back(absl::StrCat(flag, setting.by_file ? " and " + file_flag : "", " must be given once only"));
+      continue;
+    }
+
+    std::optional<std::string> text;
+    std::string source = flag;
+    if (by_flag == 1) {
+      const std::vector<std::string>& values = given[flag];
+      // An option without a value comes back as one empty text.
+      if (values.empty() || values.front().empty()) {
+        if (setting.takes_value) {
+          result.errors.push_back(flag + " needs a value");
+          continue;
+        }
+        text = "true";
+      } else {
+        text = values.front();
+      }
+      if (setting.password_refused && !PasswordPlaces(*text).empty()) {
+        result.errors.push_back(absl::StrCat(flag, " holds a password, which every user of the machine could read: give it by ", file_flag,
+                                             " or ", EnvName(setting.name)));
+        continue;
+      }
+    } else if (by_file == 1) {
+      source = file_flag;
+      const std::string path = given[file_flag].empty() ? "" : given[file_flag].front();
+      std::ifstream file(path, std::ios::binary);
+      std::string content(kSecretFileBytesMax + 1, '\0');
+      file.read(content.data(), static_cast<std::streamsize>(content.size()));
+      content.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+      if (path.empty() || (content.empty() && !file.is_open())) {
+        result.errors.push_back(absl::StrCat(file_flag, " names a file that cannot be read: \"", path, "\""));
+        continue;
+      }
+      if (content.size() > kSecretFileBytesMax || Trim(content).empty()) {
+        result.errors.push_back(absl::StrCat(file_flag, " names a file that is empty or too large: \"", path, "\""));
+        continue;
+      }
+      text = content;
+    } else {
+      for (const std::string& name : {EnvName(setting.name), setting.env}) {
+        if (name.empty() || text) continue;
+        std::optional<std::string> value = environment(name);
+        if (value && !value->empty()) {
+          text = std::move(value);
+          source = name;
+        }
+      }
+    }
+
+    if (text) {
+      if (const std::optional<std::string> wrong = setting.take(*text)) {
+        result.errors.push_back(source + " " + *wrong + (setting.by_file ? "" : ", not \"" + *text + "\""));
+        continue;
+      }
+    }
+    if (setting.check) {
+      if (const std::optional<std::string> wrong = setting.check()) {
+        result.errors.push_back((setting.by_flag ? flag : file_flag) + " (or " + EnvName(setting.name) + ") " + *wrong);
+      }
+    }
+  }
+  if (result.errors.empty()) {
+    for (const auto& rule : rules_) {
+      if (std::optional<std::string> wrong = rule()) result.errors.push_back(*std::move(wrong));
+    }
+  }
+  if (!result.errors.empty()) result.kind = ParseResult::Kind::kErrors;
+  return result;
+}
+
+std::vector<std::pair<std::string, std::string>> Parser::Describe() const {
+  std::vector<std::pair<std::string, std::string>> values;
+  values.reserve(settings_.size());
+  for (const Setting& setting : settings_) values.emplace_back(setting.name, setting.describe());
+  return values;
+}
+
+}  // namespace stockalert::config

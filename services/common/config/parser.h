@@ -1,0 +1,100 @@
+// A program's configuration: flags (CLI11) with environment twins, typed, ranged, validated as a whole.
+//
+//   struct Config { std::string public_address = "127.0.0.1:50051"; std::string mesh_token; int64_t threads = 4; };
+//   void Declare(config::Parser& parser, Config& config) {
+//     parser.ListenAddress("public_address", &config.public_address, "where clients connect");
+//     parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services show each other");
+//     parser.Integer("threads", &config.threads, 1, 64, "threads for blocking work");
+//   }
+//
+// A flag --x wins over the environment's STOCKALERT_X, which wins over the value that the variable has when it is declared. An empty
+// environment variable counts as absent. Every error is collected. Secrets come by --x_file or the environment, never by a flag.
+// Not thread-safe; declared variables must outlive Parse.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace stockalert::config {
+
+enum Presence { kOptional, kRequired };
+
+// Reads a variable of the environment; none where it is not set.
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+Environment SystemEnvironment();
+
+struct ParseResult {
+  enum class Kind { kRun, kShow, kErrors };
+  Kind kind = Kind::kRun;
+  std::string text;                 // kShow: the help or the version.
+  std::vector<std::string> errors;  // kErrors: each names its flag and says what to do.
+};
+
+class Parser {
+ public:
+  Parser(std::string program, std::string description, std::string version);
+
+  // kRequired: must not be empty in the end. `env` is read besides STOCKALERT_X, after it ("FINNHUB_REST_URL").
+  void String(const std::string& name, std::string* value, Presence presence, const std::string& help,
+              const std::string& env = "");
+  void Boolean(const std::string& name, bool* value, const std::string& help);
+  void Integer(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help);
+  void Integer(const std::string& name, int* value, int min, int max, const std::string& help);
+  void Real(const std::string& name, double* value, double min, double max, const std::string& help);
+  void Choice(const std::string& name, std::string* value, const std::vector<std::string>& choices, const std::string& help);
+  // "host:port"; a listening one may have port 0.
+  void ListenAddress(const std::string& name, std::string* value, const std::string& help);
+  void DialAddress(const std::string& name, std::string* value, Presence presence, const std::string& help);
+  // "host:port,host:port".
+  void AddressList(const std::string& name, std::string* value, Presence presence, const std::string& help);
+  // Whole numbers; the unit stands in the flag's name: the names must end in _ms and _s.
+  void Milliseconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
+                    const std::string& help);
+  void Seconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max, const std::string& help);
+  // Flag --NAME_file, or the environment's STOCKALERT_NAME (or `env`) with the secret itself. White space around it is cut off.
+  void Secret(const std::string& name, std::string* value, Presence presence, const std::string& help,
+              const std::string& env = "");
+  // A URL or keyword string that may hold a password: --NAME (refused with a password in it), --NAME_file or the environment.
+  void DatabaseUrl(const std::string& name, std::string* value, Presence presence, const std::string& help);
+
+  // Checked after all values are read without an error: answers what is wrong, or nothing. For rules between values.
+  void Rule(std::function<std::optional<std::string>()> rule);
+
+  ParseResult Parse(int argc, const char* const* argv, const Environment& environment = SystemEnvironment());
+
+  // After Parse: every name and value, "(set)" or "(not set)" for secrets, passwords in URLs blotted out.
+  std::vector<std::pair<std::string, std::string>> Describe() const;
+
+ private:
+  struct Setting {
+    std::string name;
+    std::string help;
+    std::string env;             // A second variable; may be empty.
+    bool by_flag = true;         // --name
+    bool by_file = false;        // --name_file
+    bool takes_value = true;     // False: --name alone means true.
+    bool password_refused = false;
+    // Takes the text over, or answers what is wrong with it ("must be a whole number from 1 to 64").
+    std::function<std::optional<std::string>(const std::string& text)> take;
+    // What is wrong in the end, given or not: "is required".
+    std::function<std::optional<std::string>()> check;
+    std::function<std::string()> describe;
+  };
+  Setting& Declare(const std::string& name, const std::string& help);
+
+  const std::string program_;
+  const std::string description_;
+  const std::string version_;
+  std::vector<Setting> settings_;
+  std::vector<std::function<std::optional<std::string>()>> rules_;
+};
+
+}  // namespace stockalert::config

@@ -1,0 +1,189 @@
+// The common path of every gRPC handler: trace, deadline, authentication, scope, executor, status, log line and metrics.
+//
+//   grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const GetUserRequest* request, User* response) override {
+//     return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/GetUser", rpc::Access::kRead}, request, response,
+//                       [this](const rpc::CallContext& call, const GetUserRequest& request) -> absl::StatusOr<User> { ... });
+//   }
+//
+// The handler runs on a thread of the runner's bounded executor and may block until call.deadline. A full executor answers
+// RESOURCE_EXHAUSTED (OVERLOADED). Thread-safe. The runner must outlive the server that it serves: Stop it after the server's
+// Shutdown began (its streams end with EndStreams first), destroy it after the server.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/common/base/bounded_executor.h"
+#include "services/common/base/clock.h"
+#include "services/common/grpc/caller.h"
+#include "services/common/grpc/status_convert.h"
+
+namespace stockalert::rpc {
+
+enum class Access {
+  kNobody,         // Needs no key (RegisterUser).
+  kRead,           // Any key.
+  kWrite,          // A key that is not read-only.
+  kAdministrator,  // An administrator's key.
+  kMesh,           // The mesh token, on internal ports.
+};
+
+struct Method {
+  const char* name;  // "stockalert.user.v1.UserService/GetUser"; a literal: metrics and logs hold it.
+  Access access;
+};
+
+struct CallRunnerOptions {
+  std::string name = "calls";  // The executor's threads, and the label `port` in metrics: "public", "internal".
+  size_t threads = 8;
+  size_t queue_max = 256;
+  // A call without a deadline, or with a later one, gets this.
+  absl::Duration call_time_max = absl::Seconds(30);
+  size_t streams_max = 1000;
+  size_t streams_per_user_max = 20;
+  // How often an open stream's key is looked at again. A key that has ended ends its stream.
+  absl::Duration stream_check_interval = absl::Seconds(2);
+  std::string mesh_token = {};             // For Access::kMesh. Empty: no internal call is taken.
+  Authenticator* authenticator = nullptr;  // For all but kNobody and kMesh; must outlive the runner.
+};
+
+namespace internal {
+
+// What the runner needs of an open stream.
+class OpenStream {
+ public:
+  virtual ~OpenStream() = default;
+  virtual void Finish(const absl::Status& status) = 0;
+};
+
+}  // namespace internal
+
+class CallRunner {
+ public:
+  explicit CallRunner(const CallRunnerOptions& options);
+  ~CallRunner();
+  CallRunner(const CallRunner&) = delete;
+  CallRunner& operator=(const CallRunner&) = delete;
+
+  // For Unary: authenticates, then runs `work` on the executor; `finish` is called exactly once.
+  void Run(::grpc::CallbackServerContext* context, const Method& method, std::function<absl::Status(const CallContext&)> work,
+           std::function<void(::grpc::Status)> finish);
+
+  // For ServerStream: as Run, for a stream, whose key is checked until RemoveStream. `open` runs on the executor.
+  void RunStream(::grpc::CallbackServerContext* context, const Method& method, std::shared_ptr<internal::OpenStream> stream,
+                 std::function<absl::Status(const CallContext&)> open);
+  void RemoveStream(internal::OpenStream* stream, const absl::Status& status);
+
+  // Runs blocking work of a stream (a query for its next page). False: overloaded.
+  bool TrySubmit(std::function<void()> run, std::function<void()> drop = {});
+
+  // Ends all streams, UNAVAILABLE (SHUTTING_DOWN), and takes no new ones.
+  void EndStreams();
+  // EndStreams, then waits for the calls that were accepted; those that did not begin in time get UNAVAILABLE. True: all ended.
+  bool Stop(absl::Time deadline);
+
+ private:
+  struct Entry;
+  absl::StatusOr<CallContext> Authorize(const Method& method, const std::string& bearer, const std::string& mesh_token,
+                                        CallContext call);
+  void CheckStreams();
+
+  const CallRunnerOptions options_;
+  std::mutex mutex_;
+  std::condition_variable stopped_;
+  std::unordered_map<internal::OpenStream*, std::shared_ptr<Entry>> streams_;  // Guarded by mutex_.
+  std::unordered_map<std::string, size_t> streams_of_user_;                    // Guarded by mutex_.
+  bool ending_ = false;                                                       // Guarded by mutex_.
+  base::BoundedExecutor executor_;  // Its tasks use what is above.
+  std::thread checker_;
+};
+
+// One unary call. `handler` is called as absl::StatusOr<Response>(const CallContext&, const Request&).
+template <typename Request, typename Response, typename Handler>
+::grpc::ServerUnaryReactor* Unary(CallRunner& runner, ::grpc::CallbackServerContext* context, const Method& method,
+                                  const Request* request, Response* response, Handler handler) {
+  ::grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  runner.Run(
+      context, method,
+      [request, response, handler = std::move(handler)](const CallContext& call) -> absl::Status {
+        absl::StatusOr<Response> result = handler(call, *request);
+        if (!result.ok()) return result.status();
+        *response = *std::move(result);
+        return absl::OkStatus();
+      },
+      [reactor](::grpc::Status status) { reactor->Finish(std::move(status)); });
+  return reactor;
+}
+
+// The writing side of a server stream: a bounded queue in front of a client that reads at its own pace. Thread-safe; hold it by
+// shared_ptr as long as you like. Once it has ended (by Finish, by the client, by its key) pushes are refused and do no harm.
+template <typename Response>
+class Stream : public internal::OpenStream, public std::enable_shared_from_this<Stream<Response>> {
+ public:
+  struct Hooks {
+    // The queue has become empty: more can be pushed. Called on gRPC's threads, also while a push of yours is still under way
+    // elsewhere; must be quick and not block.
+    std::function<void()> on_drained = {};
+    // The stream is over, for whatever reason: forget it. Called once, on gRPC's threads; must be quick.
+    std::function<void()> on_done = {};
+  };
+
+  Stream(CallRunner& runner, size_t queue_max) : runner_(runner), queue_max_(queue_max) {}
+
+  // False: the queue is full, or the stream has ended.
+  bool TryPush(Response response);
+  // How many more TryPush would take now.
+  size_t free_space() const;
+  bool ended() const;
+  // Ends the stream after what was pushed before; an error ends it at once. Only the first call counts.
+  void Finish(const absl::Status& status) override;
+  // Set it in `open`, before the first push.
+  void SetHooks(Hooks hooks);
+
+ private:
+  template <typename Req, typename Resp, typename Open>
+  friend ::grpc::ServerWriteReactor<Resp>* ServerStream(CallRunner&, ::grpc::CallbackServerContext*, const Method&, const Req*,
+                                                        size_t, Open);
+  class Reactor;
+  void Pump(std::unique_lock<std::mutex>& lock);
+  void OnWritten(bool ok);
+  void OnCancelled();
+  void OnOver();
+
+  CallRunner& runner_;
+  const size_t queue_max_;
+  mutable std::mutex mutex_;
+  Reactor* reactor_ = nullptr;  // Guarded by mutex_; null once gRPC is done with it.
+  std::deque<Response> queue_;  // Guarded by mutex_.
+  Response writing_;            // gRPC's while writing_now_.
+  bool writing_now_ = false;    // Guarded by mutex_.
+  bool ending_ = false;         // Guarded by mutex_: Finish was called.
+  bool finished_ = false;       // Guarded by mutex_: gRPC was told.
+  absl::Status status_;         // Guarded by mutex_.
+  Hooks hooks_;                 // Guarded by mutex_.
+};
+
+// One server stream. `open` is called on the executor, after authentication, as absl::Status(const CallContext&, const Request&,
+// std::shared_ptr<Stream<Response>>): it subscribes, sets the hooks, and may push; an error ends the stream.
+template <typename Request, typename Response, typename Open>
+::grpc::ServerWriteReactor<Response>* ServerStream(CallRunner& runner, ::grpc::CallbackServerContext* context, const Method& method,
+                                                   const Request* request, size_t queue_max, Open open);
+
+}  // namespace stockalert::rpc
+
+#include "services/common/grpc/stream_inl.h"

@@ -1,0 +1,96 @@
+#include "services/common/grpc/request_validation.h"
+
+#include <algorithm>
+
+#include "services/common/base/ids.h"
+
+namespace stockalert::rpc {
+namespace {
+
+// The bytes of the UTF-8 sequence that begins the text, and its code point; 0 bytes where it is none.
+std::pair<size_t, uint32_t> FirstCodePoint(std::string_view text) {
+  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  size_t length = 0;
+  uint32_t code = 0;
+  uint32_t least = 0;
+  if (first < 0x80) return {1, first};
+  if ((first & 0xe0) == 0xc0) {
+    length = 2, code = first & 0x1fu, least = 0x80;
+  } else if ((first & 0xf0) == 0xe0) {
+    length = 3, code = first & 0x0fu, least = 0x800;
+  } else if ((first & 0xf8) == 0xf0) {
+    length = 4, code = first & 0x07u, least = 0x10000;
+  } else {
+    return {0, 0};
+  }
+  if (text.size() < length) return {0, 0};
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return {0, 0};
+    code = (code << 6) | (byte(i) & 0x3fu);
+  }
+  if (code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) return {0, 0};
+  return {length, code};
+}
+
+}  // namespace
+
+std::optional<size_t> CountCharacters(std::string_view text) {
+  size_t count = 0;
+  while (!text.empty()) {
+    const auto [length, code] = FirstCodePoint(text);
+    if (length == 0) return std::nullopt;
+    if ((code < 0x20 && code != '\t' && code != '\n') || (code >= 0x7f && code < 0xa0)) return std::nullopt;
+    text.remove_prefix(length);
+    ++count;
+  }
+  return count;
+}
+
+bool CheckText(base::FieldViolations& violations, std::string_view field, std::string_view text, size_t min_characters,
+               size_t max_characters) {
+  const std::optional<size_t> count = CountCharacters(text);
+  if (!count) return violations.Check(false, field, "must be valid text, without control characters");
+  if (*count < min_characters && *count == 0) return violations.Check(false, field, "is required");
+  return violations.Check(*count >= min_characters && *count <= max_characters, field,
+                          "must have " + std::to_string(min_characters) + " to " + std::to_string(max_characters) + " characters");
+}
+
+bool CheckRequestId(base::FieldViolations& violations, std::string_view field, std::string_view request_id) {
+  const bool plain = std::all_of(request_id.begin(), request_id.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+  return violations.Check(plain && request_id.size() <= kRequestIdMax, field, "must be 1 to 64 of the characters A-Z a-z 0-9 _ -");
+}
+
+std::set<std::string> ResolveFieldMask(base::FieldViolations& violations, std::string_view field,
+                                       const google::protobuf::FieldMask& mask, const std::set<std::string>& allowed,
+                                       const std::set<std::string>& set_fields) {
+  if (mask.paths().empty()) return set_fields;
+  std::string known;
+  for (const std::string& path : allowed) known += (known.empty() ? "" : ", ") + path;
+  std::set<std::string> paths;
+  for (const std::string& path : mask.paths()) {
+    if (path == "*") {
+      paths.insert(allowed.begin(), allowed.end());
+    } else if (allowed.contains(path)) {
+      paths.insert(path);
+    } else {
+      // What was sent may be anything, so it is not repeated.
+      violations.Add(field, "has a path that cannot be changed; these can: " + known);
+      return {};
+    }
+  }
+  return paths;
+}
+
+std::string MakeEtag(std::string_view id, int64_t version) {
+  return "W/\"" + base::Base64UrlEncode(base::Sha256(std::string(id) + "/" + std::to_string(version)).substr(0, 9)) + "\"";
+}
+
+absl::Status CheckEtag(std::string_view given, std::string_view id, int64_t version) {
+  if (given.empty() || given == MakeEtag(id, version)) return absl::OkStatus();
+  return base::EtagMismatch();
+}
+
+}  // namespace stockalert::rpc

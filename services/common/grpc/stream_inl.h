@@ -1,0 +1,140 @@
+// The implementation of call_runner.h's Stream and ServerStream. Not for inclusion elsewhere.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "services/common/grpc/call_runner.h"
+
+namespace stockalert::rpc {
+
+// Owned by gRPC: deletes itself when gRPC is done.
+template <typename Response>
+class Stream<Response>::Reactor final : public ::grpc::ServerWriteReactor<Response> {
+ public:
+  explicit Reactor(std::shared_ptr<Stream> stream) : stream_(std::move(stream)) {}
+  void OnWriteDone(bool ok) override { stream_->OnWritten(ok); }
+  void OnCancel() override { stream_->OnCancelled(); }
+  void OnDone() override {
+    stream_->OnOver();
+    delete this;
+  }
+
+ private:
+  const std::shared_ptr<Stream> stream_;
+};
+
+template <typename Response>
+bool Stream<Response>::TryPush(Response response) {
+  std::unique_lock lock(mutex_);
+  if (ending_ || queue_.size() >= queue_max_) return false;
+  queue_.push_back(std::move(response));
+  Pump(lock);
+  return true;
+}
+
+template <typename Response>
+size_t Stream<Response>::free_space() const {
+  std::lock_guard lock(mutex_);
+  return ending_ ? 0 : queue_max_ - queue_.size();
+}
+
+template <typename Response>
+bool Stream<Response>::ended() const {
+  std::lock_guard lock(mutex_);
+  return ending_;
+}
+
+template <typename Response>
+void Stream<Response>::Finish(const absl::Status& status) {
+  std::unique_lock lock(mutex_);
+  if (ending_) return;
+  ending_ = true;
+  status_ = status;
+  if (!status.ok()) queue_.clear();
+  Pump(lock);
+}
+
+template <typename Response>
+void Stream<Response>::SetHooks(Hooks hooks) {
+  std::unique_lock lock(mutex_);
+  if (reactor_ == nullptr) {
+    // The client has gone while the stream was being opened.
+    lock.unlock();
+    if (hooks.on_done) hooks.on_done();
+    return;
+  }
+  hooks_ = std::move(hooks);
+}
+
+// Starts the next write or the finish. gRPC's calls are made under the lock: its reactions come on other threads, which then wait.
+template <typename Response>
+void Stream<Response>::Pump(std::unique_lock<std::mutex>&) {
+  if (writing_now_ || finished_ || reactor_ == nullptr) return;
+  if (!queue_.empty()) {
+    writing_ = std::move(queue_.front());
+    queue_.pop_front();
+    writing_now_ = true;
+    reactor_->StartWrite(&writing_);
+    return;
+  }
+  if (ending_) {
+    finished_ = true;
+    reactor_->Finish(ToGrpc(status_));
+  }
+}
+
+template <typename Response>
+void Stream<Response>::OnWritten(bool ok) {
+  std::function<void()> drained;
+  {
+    std::unique_lock lock(mutex_);
+    writing_now_ = false;
+    if (!ok) {
+      queue_.clear();
+      if (!ending_) {
+        ending_ = true;
+        status_ = absl::CancelledError("the client has gone");
+      }
+    }
+    Pump(lock);
+    if (!ending_ && queue_.empty() && !writing_now_) drained = hooks_.on_drained;
+  }
+  if (drained) drained();
+}
+
+template <typename Response>
+void Stream<Response>::OnCancelled() {
+  Finish(absl::CancelledError("the client has gone"));
+}
+
+template <typename Response>
+void Stream<Response>::OnOver() {
+  std::function<void()> done;
+  absl::Status status;
+  {
+    std::lock_guard lock(mutex_);
+    reactor_ = nullptr;
+    ending_ = true;
+    status = status_;
+    done = std::move(hooks_.on_done);
+    hooks_ = Hooks{};
+  }
+  runner_.RemoveStream(this, status);
+  if (done) done();
+}
+
+template <typename Request, typename Response, typename Open>
+::grpc::ServerWriteReactor<Response>* ServerStream(CallRunner& runner, ::grpc::CallbackServerContext* context, const Method& method,
+                                                   const Request* request, size_t queue_max, Open open) {
+  auto stream = std::make_shared<Stream<Response>>(runner, queue_max);
+  auto* reactor = new typename Stream<Response>::Reactor(stream);
+  stream->reactor_ = reactor;
+  // The request belongs to gRPC and is gone when the stream ends, which the client may do before `open` has run.
+  runner.RunStream(context, method, stream,
+                   [request = *request, stream, open = std::move(open)](const CallContext& call) { return open(call, request, stream); });
+  return reactor;
+}
+
+}  // namespace stockalert::rpc

@@ -1,0 +1,39 @@
+// The HTTP port of a service: /metrics, /healthz (the process is alive) and /readyz (it can answer its callers now).
+//
+// Thread-safe. Two threads serve it, with short timeouts, so that a stuck scraper takes nothing from the service.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace stockalert::http {
+
+struct AdminServerOptions {
+  std::string address = {};  // "127.0.0.1:51051"; port 0 takes any free one.
+  // Why the service is not ready; empty: it is. Called on the server's threads, must be bounded (a few seconds).
+  std::function<std::vector<std::string>()> not_ready_reasons = {};
+};
+
+class AdminServer {
+ public:
+  // INVALID_ARGUMENT: not an address; UNAVAILABLE: it cannot be listened on (after a few tries).
+  static absl::StatusOr<std::unique_ptr<AdminServer>> Start(const AdminServerOptions& options);
+  // Stops it.
+  ~AdminServer();
+
+  int port() const { return port_; }
+
+ private:
+  struct Impl;
+  AdminServer(std::unique_ptr<Impl> impl, int port);
+
+  std::unique_ptr<Impl> impl_;
+  const int port_;
+};
+
+}  // namespace stockalert::http

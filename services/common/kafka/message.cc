@@ -1,0 +1,50 @@
+#include "services/common/kafka/message.h"
+
+#include <librdkafka/rdkafka.h>
+
+namespace stockalert::kafka {
+
+Headers TraceHeaders(std::string_view traceparent) {
+  if (traceparent.empty()) return {};
+  return {Header{kTraceparentHeader, std::string(traceparent)}};
+}
+
+Message::Message(rd_kafka_message_s* raw) : raw_(raw) {}
+
+Message::~Message() {
+  if (raw_ != nullptr) rd_kafka_message_destroy(raw_);
+}
+
+std::string_view Message::topic() const { return raw_->rkt == nullptr ? "" : rd_kafka_topic_name(raw_->rkt); }
+int32_t Message::partition() const { return raw_->partition; }
+int64_t Message::offset() const { return raw_->offset; }
+
+std::string_view Message::key() const {
+  return raw_->key == nullptr ? std::string_view() : std::string_view(static_cast<const char*>(raw_->key), raw_->key_len);
+}
+
+std::string_view Message::value() const {
+  return raw_->payload == nullptr ? std::string_view()
+                                  : std::string_view(static_cast<const char*>(raw_->payload), raw_->len);
+}
+
+int64_t Message::log_time_us() const {
+  rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+  const int64_t time_ms = rd_kafka_message_timestamp(raw_, &type);
+  return time_ms < 0 ? 0 : time_ms * 1000;
+}
+
+std::optional<std::string_view> Message::FindHeader(std::string_view name) const {
+  rd_kafka_headers_t* headers = nullptr;
+  if (rd_kafka_message_headers(raw_, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return std::nullopt;
+  const void* value = nullptr;
+  size_t size = 0;
+  if (rd_kafka_header_get_last(headers, std::string(name).c_str(), &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return std::nullopt;
+  }
+  return std::string_view(static_cast<const char*>(value), size);
+}
+
+std::string_view Message::traceparent() const { return FindHeader(kTraceparentHeader).value_or(std::string_view()); }
+
+}  // namespace stockalert::kafka

@@ -1,0 +1,164 @@
+#include "services/common/kafka/topic_admin.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "services/common/kafka/client.h"
+
+namespace stockalert::kafka {
+namespace {
+
+struct NewTopicDeleter {
+  void operator()(rd_kafka_NewTopic_t* topic) const { rd_kafka_NewTopic_destroy(topic); }
+};
+struct AdminOptionsDeleter {
+  void operator()(rd_kafka_AdminOptions_t* options) const { rd_kafka_AdminOptions_destroy(options); }
+};
+struct EventDeleter {
+  void operator()(rd_kafka_event_t* event) const { rd_kafka_event_destroy(event); }
+};
+struct ConfigResourceDeleter {
+  void operator()(rd_kafka_ConfigResource_t* resource) const { rd_kafka_ConfigResource_destroy(resource); }
+};
+using AdminOptions = std::unique_ptr<rd_kafka_AdminOptions_t, AdminOptionsDeleter>;
+using Event = std::unique_ptr<rd_kafka_event_t, EventDeleter>;
+
+class RdKafkaTopicAdmin final : public TopicAdmin {
+ public:
+  absl::Status Start(const TopicAdminOptions& options) {
+    Settings settings(options.bootstrap, options.client_id);
+    settings.Set(options.extra);
+    absl::StatusOr<rd_kafka_t*> client = settings.New(RD_KAFKA_PRODUCER);
+    if (!client.ok()) return client.status();
+    client_ = *client;
+    return absl::OkStatus();
+  }
+
+  ~RdKafkaTopicAdmin() override {
+    if (client_ != nullptr) rd_kafka_destroy(client_);
+  }
+
+  absl::Status CreateTopic(const TopicSpec& spec, absl::Duration timeout) override {
+    std::array<char, 512> why{};
+    std::unique_ptr<rd_kafka_NewTopic_t, NewTopicDeleter> topic(
+        rd_kafka_NewTopic_new(spec.name.c_str(), spec.partitions, spec.replication_factor, why.data(), why.size()));
+    if (!topic) return absl::InvalidArgumentError(absl::StrCat("topic ", spec.name, ": ", why.data()));
+    for (const auto& [name, value] : spec.config) rd_kafka_NewTopic_set_config(topic.get(), name.c_str(), value.c_str());
+    AdminOptions options = NewOptions(RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout);
+    Queue answers(rd_kafka_queue_new(client_));
+    rd_kafka_NewTopic_t* topics[] = {topic.get()};
+    rd_kafka_CreateTopics(client_, topics, 1, options.get(), answers.get());
+    Event event(rd_kafka_queue_poll(answers.get(), ToTimeoutMs(timeout + absl::Seconds(1))));
+    const std::string what = absl::StrCat("creating topic ", spec.name);
+    if (absl::Status status = CheckEvent(event.get(), what); !status.ok()) return status;
+    size_t count = 0;
+    const rd_kafka_topic_result_t** results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event.get()),
+                                                                                  &count);
+    for (size_t i = 0; i < count; ++i) {
+      const rd_kafka_resp_err_t error = rd_kafka_topic_result_error(results[i]);
+      if (error == RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+      const char* text = rd_kafka_topic_result_error_string(results[i]);
+      return ToStatus(error, absl::StrCat(what, text == nullptr ? "" : absl::StrCat(": ", text)));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<TopicDescription> DescribeTopic(const std::string& topic, absl::Duration timeout) override {
+    return QueryTopic(client_, topic, timeout);
+  }
+
+  absl::StatusOr<std::map<std::string, std::string>> DescribeConfig(const std::string& topic, absl::Duration timeout) override {
+    std::unique_ptr<rd_kafka_ConfigResource_t, ConfigResourceDeleter> resource(
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str()));
+    AdminOptions options = NewOptions(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout);
+    Queue answers(rd_kafka_queue_new(client_));
+    rd_kafka_ConfigResource_t* resources[] = {resource.get()};
+    rd_kafka_DescribeConfigs(client_, resources, 1, options.get(), answers.get());
+    Event event(rd_kafka_queue_poll(answers.get(), ToTimeoutMs(timeout + absl::Seconds(1))));
+    const std::string what = absl::StrCat("asking for the configuration of topic ", topic);
+    if (absl::Status status = CheckEvent(event.get(), what); !status.ok()) return status;
+    std::map<std::string, std::string> config;
+    size_t count = 0;
+    const rd_kafka_ConfigResource_t** described =
+        rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event.get()), &count);
+    for (size_t i = 0; i < count; ++i) {
+      if (const rd_kafka_resp_err_t error = rd_kafka_ConfigResource_error(described[i]); error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return ToStatus(error, what);
+      }
+      size_t entries = 0;
+      const rd_kafka_ConfigEntry_t** configs = rd_kafka_ConfigResource_configs(described[i], &entries);
+      for (size_t j = 0; j < entries; ++j) {
+        const char* value = rd_kafka_ConfigEntry_value(configs[j]);
+        config[rd_kafka_ConfigEntry_name(configs[j])] = value == nullptr ? "" : value;
+      }
+    }
+    return config;
+  }
+
+  absl::StatusOr<std::string> ClusterId(absl::Duration timeout) override { return QueryClusterId(client_, timeout); }
+
+  absl::StatusOr<int> CountBrokers(absl::Duration timeout) override {
+    const rd_kafka_metadata_t* metadata = nullptr;
+    const rd_kafka_resp_err_t error = rd_kafka_metadata(client_, 1, nullptr, &metadata, ToTimeoutMs(timeout));
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return ToStatus(error, "asking for the brokers");
+    const int count = metadata->broker_cnt;
+    rd_kafka_metadata_destroy(metadata);
+    return count;
+  }
+
+ private:
+  AdminOptions NewOptions(rd_kafka_admin_op_t op, absl::Duration timeout) {
+    AdminOptions options(rd_kafka_AdminOptions_new(client_, op));
+    std::array<char, 256> why{};
+    rd_kafka_AdminOptions_set_request_timeout(options.get(), ToTimeoutMs(timeout), why.data(), why.size());
+    if (op == RD_KAFKA_ADMIN_OP_CREATETOPICS) {
+      rd_kafka_AdminOptions_set_operation_timeout(options.get(), ToTimeoutMs(timeout), why.data(), why.size());
+    }
+    return options;
+  }
+
+  static absl::Status CheckEvent(rd_kafka_event_t* event, const std::string& what) {
+    if (event == nullptr) return absl::UnavailableError(absl::StrCat(what, ": no broker answered in time"));
+    return ToStatus(rd_kafka_event_error(event), what);
+  }
+
+  rd_kafka_t* client_ = nullptr;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TopicAdmin>> TopicAdmin::Create(const TopicAdminOptions& options) {
+  auto admin = std::make_unique<RdKafkaTopicAdmin>();
+  if (absl::Status status = admin->Start(options); !status.ok()) return status;
+  return std::unique_ptr<TopicAdmin>(std::move(admin));
+}
+
+absl::Status TopicAdmin::AwaitTopics(const std::vector<std::string>& topics, absl::Time deadline) {
+  absl::Status last = absl::UnavailableError("no Kafka broker answered in time");
+  do {
+    std::vector<std::string> missing;
+    bool answered = true;
+    for (const std::string& topic : topics) {
+      const absl::Duration patience = std::clamp(deadline - absl::Now(), absl::Milliseconds(100), absl::Seconds(3));
+      absl::StatusOr<TopicDescription> found = DescribeTopic(topic, patience);
+      if (absl::IsNotFound(found.status())) {
+        missing.push_back(topic);
+      } else if (!found.ok()) {
+        last = found.status();
+        answered = false;
+        break;
+      }
+    }
+    if (answered) {
+      if (missing.empty()) return absl::OkStatus();
+      last = absl::NotFoundError(absl::StrCat("Kafka has no topic ", absl::StrJoin(missing, ", "), ": run stockalert-migrate"));
+    }
+    absl::SleepFor(std::min(absl::Milliseconds(200), std::max(deadline - absl::Now(), absl::ZeroDuration())));
+  } while (absl::Now() < deadline);
+  return last;
+}
+
+}  // namespace stockalert::kafka

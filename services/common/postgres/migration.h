@@ -1,0 +1,30 @@
+// Applies numbered SQL files to a schema, which it creates where it is missing, each once, each in a transaction of its own, under an advisory lock.
+//
+// What has been applied is recorded in mesh.migrations (schema, number, name, SHA-256). A file that was changed after it had been
+// applied, a number that is missing or used twice, and a database newer than the files are errors that change nothing.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/common/postgres/pool.h"
+
+namespace stockalert::postgres {
+
+struct Migration {
+  int number = 0;
+  std::string name;  // The file's: "0001_users.sql".
+  std::string sql;
+  std::string sha256_hex;
+};
+
+// The files NNNN_name.sql of a folder, in order. NOT_FOUND: there are none. INVALID_ARGUMENT: numbers not 1, 2, 3...
+absl::StatusOr<std::vector<Migration>> ReadMigrations(const std::string& folder);
+
+// Answers the names of those that it applied now. FAILED_PRECONDITION: what is recorded does not agree with the files.
+absl::StatusOr<std::vector<std::string>> ApplyMigrations(Pool& pool, const std::string& schema,
+                                                         const std::vector<Migration>& migrations);
+
+}  // namespace stockalert::postgres

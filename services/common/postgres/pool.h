@@ -1,0 +1,126 @@
+// A bounded pool of PostgreSQL connections on SOCI, which opens them when they are first needed and heals dead ones.
+//
+// Pool is thread-safe; a Lease and its session belong to one thread. The pool starts even while the database is down: leases then
+// fail with UNAVAILABLE, and succeed once it is back. A wait for a free connection is bounded by the lease timeout. Failures are
+// counted (stockalert_postgres_errors_total by SQLSTATE class) and logged without SQL text or values.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <typeindex>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace soci {
+class session;
+}
+namespace prometheus {
+class Registry;
+}
+
+namespace stockalert::postgres {
+
+struct PoolOptions {
+  // A libpq URL or keyword string; may hold a password, so it is never logged.
+  std::string url;
+  std::string application_name;
+  int connections_max = 4;
+  absl::Duration lease_timeout = absl::Seconds(2);
+  absl::Duration connect_timeout = absl::Seconds(2);
+  absl::Duration statement_timeout = absl::Seconds(10);
+  absl::Duration lock_timeout = absl::Seconds(5);
+  // How long sent bytes may stay unacknowledged before the connection counts as dead.
+  absl::Duration tcp_user_timeout = absl::Seconds(5);
+  std::shared_ptr<prometheus::Registry> registry;  // None: counted, but not exposed.
+};
+
+// One connection: its session, and the prepared statements that are kept with it.
+class Connection {
+ public:
+  explicit Connection(const std::string& conninfo);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  soci::session& sql() { return *session_; }
+
+  // The one T of this connection, made by T(soci::session&) at its first use and dropped when the connection is replaced: a struct
+  // of a prepared soci::statement and the variables bound to it.
+  template <typename T>
+  T& Kept() {
+    std::shared_ptr<void>& slot = kept_[std::type_index(typeid(T))];
+    if (!slot) slot = std::make_shared<T>(sql());
+    return *static_cast<T*>(slot.get());
+  }
+
+ private:
+  std::unique_ptr<soci::session> session_;
+  std::unordered_map<std::type_index, std::shared_ptr<void>> kept_;
+};
+
+class Pool;
+
+// A connection on loan; goes back to the pool when it is destroyed.
+class Lease {
+ public:
+  Lease(Lease&& other) noexcept : pool_(std::exchange(other.pool_, nullptr)), connection_(std::move(other.connection_)) {}
+  Lease& operator=(Lease&& other) = delete;
+  ~Lease();
+
+  Connection& connection() { return *connection_; }
+  soci::session& sql() { return connection_->sql(); }
+  // The connection will be closed instead of lent again.
+  void Discard() { discard_ = true; }
+
+ private:
+  friend class Pool;
+  Lease(Pool* pool, std::unique_ptr<Connection> connection) : pool_(pool), connection_(std::move(connection)) {}
+
+  Pool* pool_;
+  std::unique_ptr<Connection> connection_;
+  bool discard_ = false;
+};
+
+class Pool {
+ public:
+  // INVALID_ARGUMENT for a URL that libpq cannot read or limits that make no sense; never for a database that is down.
+  static absl::StatusOr<std::unique_ptr<Pool>> Create(const PoolOptions& options);
+  ~Pool();
+
+  // UNAVAILABLE: no connection could be opened; RESOURCE_EXHAUSTED: all are lent and none came back within the lease timeout.
+  absl::StatusOr<Lease> Acquire();
+
+  // OK where the database answers a query now. What /readyz asks.
+  absl::Status Ready();
+
+  const PoolOptions& options() const { return options_; }
+  // For Transact, which knows the outcome: counts an error by its SQLSTATE class.
+  void CountError(const std::string& operation, const std::string& sqlstate);
+  void CountRetry(const std::string& operation);
+  void ObserveTransaction(const std::string& operation, absl::Duration took);
+  // Closes what lies idle: after one connection died, the others of its time are dead too.
+  void DropIdle();
+
+ private:
+  friend class Lease;
+  struct Metrics;
+  Pool(const PoolOptions& options, std::string conninfo);
+  void GiveBack(std::unique_ptr<Connection> connection, bool discard);
+
+  const PoolOptions options_;
+  const std::string conninfo_;
+  std::unique_ptr<Metrics> metrics_;
+  std::mutex mutex_;
+  std::condition_variable freed_;
+  std::vector<std::unique_ptr<Connection>> idle_;  // Guarded by mutex_.
+  int lent_ = 0;                                   // Guarded by mutex_.
+};
+
+}  // namespace stockalert::postgres

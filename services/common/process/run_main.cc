@@ -1,0 +1,168 @@
+#include "services/common/process/run_main.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "services/common/log/log.h"
+
+#ifndef STOCKALERT_VERSION
+#define STOCKALERT_VERSION "unknown"
+#endif
+
+namespace stockalert::process {
+namespace {
+
+struct StopState {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool requested = false;  // Guarded by mutex.
+  bool failed = false;     // Guarded by mutex.
+  bool ended = false;      // Guarded by mutex: the process has stopped in order.
+};
+
+StopState& TheStop() {
+  static StopState* const state = new StopState;
+  return *state;
+}
+
+void RequestStop(bool failed) {
+  StopState& state = TheStop();
+  {
+    std::lock_guard lock(state.mutex);
+    state.requested = true;
+    state.failed = state.failed || failed;
+  }
+  state.changed.notify_all();
+}
+
+[[noreturn]] void ExitNow(const char* why) {
+  log::Error(why);
+  _exit(1);
+}
+
+sigset_t StopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  return signals;
+}
+
+// Takes the signals in a thread of its own, so that a Start that waits can be stopped too, and a Stop that hangs can be ended.
+void WatchSignals(absl::Duration grace) {
+  const sigset_t signals = StopSignals();
+  bool signalled = false;
+  absl::Time give_up = absl::InfiniteFuture();
+  for (;;) {
+    const timespec tick = {0, 100'000'000};
+    const int signal = sigtimedwait(&signals, nullptr, &tick);
+    if (signal > 0) {
+      if (signalled) ExitNow("a second signal: ending at once");
+      signalled = true;
+      log::Info("asked to stop", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+      RequestStop(false);
+    }
+    StopState& state = TheStop();
+    std::lock_guard lock(state.mutex);
+    if (state.ended) return;
+    if (state.requested && give_up == absl::InfiniteFuture()) give_up = absl::Now() + grace + absl::Seconds(5);
+    if (absl::Now() > give_up) ExitNow("the service did not stop in time: ending at once");
+  }
+}
+
+}  // namespace
+
+bool StopRequested() {
+  std::lock_guard lock(TheStop().mutex);
+  return TheStop().requested;
+}
+
+bool AwaitStopRequest(absl::Duration timeout) {
+  StopState& state = TheStop();
+  std::unique_lock lock(state.mutex);
+  const auto requested = [&state] { return state.requested; };
+  if (timeout == absl::InfiniteDuration()) {
+    state.changed.wait(lock, requested);
+  } else {
+    state.changed.wait_for(lock, absl::ToChronoNanoseconds(timeout), requested);
+  }
+  return state.requested;
+}
+
+void RequestFailureStop(std::string_view reason) {
+  log::Error("the service cannot go on and stops", {{"reason", reason}});
+  RequestStop(true);
+}
+
+int RunMain(int argc, char** argv, const Program& program) {
+  // Before any thread: each inherits the mask, so that signals arrive where they are waited for.
+  const sigset_t signals = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+
+  std::string log_level = "info";
+  absl::Duration grace = absl::Seconds(10);
+  config::Parser parser(program.name, program.description, STOCKALERT_VERSION);
+  if (program.declare) program.declare(parser);
+  parser.Choice("log_level", &log_level, {"debug", "info", "warning", "error"}, "the least severe lines that are logged");
+  parser.Seconds("shutdown_grace_s", &grace, absl::Seconds(1), absl::Seconds(300), "how long running work may take to end");
+  const config::ParseResult parsed = parser.Parse(argc, argv);
+  if (parsed.kind == config::ParseResult::Kind::kShow) {
+    std::fputs(parsed.text.c_str(), stdout);
+    return 0;
+  }
+  if (parsed.kind == config::ParseResult::Kind::kErrors) {
+    for (const std::string& error : parsed.errors) std::fprintf(stderr, "%s: %s\n", program.name.c_str(), error.c_str());
+    std::fprintf(stderr, "%s: nothing was started; %s --help tells the flags\n", program.name.c_str(), program.name.c_str());
+    return 2;
+  }
+
+  log::Configure(program.name, *log::ParseLevel(log_level));
+  log::Info("starting", {{"version", STOCKALERT_VERSION}, {"pid", getpid()}});
+  for (const auto& [name, value] : parser.Describe()) log::Info("setting", {{"name", name}, {"value", value}});
+
+  std::thread watcher([grace] { WatchSignals(grace); });
+  const auto end = [&watcher](int code) {
+    {
+      std::lock_guard lock(TheStop().mutex);
+      TheStop().ended = true;
+    }
+    watcher.join();
+    return code;
+  };
+
+  absl::StatusOr<std::unique_ptr<App>> app = program.create();
+  if (!app.ok()) {
+    log::Error("cannot start", {{"error", app.status()}});
+    return end(1);
+  }
+  const absl::Status started = (*app)->Start();
+  if (started.ok()) {
+    log::Info("started");
+    AwaitStopRequest(absl::InfiniteDuration());
+  } else if (StopRequested()) {
+    log::Info("stopped before it had started");
+  } else {
+    log::Error("cannot start", {{"error", started}});
+    RequestStop(true);
+  }
+  (*app)->Stop(absl::Now() + grace);
+  app->reset();
+  bool failed = false;
+  {
+    std::lock_guard lock(TheStop().mutex);
+    failed = TheStop().failed;
+  }
+  log::Info("stopped");
+  return end(failed ? 1 : 0);
+}
+
+}  // namespace stockalert::process

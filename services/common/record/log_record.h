@@ -1,0 +1,29 @@
+// Reads a record of the topic `prices` and says how bad a bad one is. Pure and thread-safe.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "stockalert/internal/v1/log.pb.h"
+
+namespace stockalert::record {
+
+enum class Soundness {
+  kSound,
+  // A quote that nobody may evaluate (no symbol, another symbol than its key, no session, a negative number): count it, skip it.
+  kMalformedQuote,
+  // An unknown kind, bytes that are no record, or a change that cannot be understood: skipping it would lose an alert, so the reader
+  // stops, visibly.
+  kUndecodable,
+};
+
+struct ReadRecord {
+  Soundness soundness = Soundness::kUndecodable;
+  std::string problem;  // What is wrong, without values; empty where sound.
+  internal::v1::LogRecord record;
+};
+
+// A quote's price and event time are not judged here: the fold refuses and counts them by its own rules.
+ReadRecord ReadLogRecord(std::string_view key, std::string_view value);
+
+}  // namespace stockalert::record

@@ -1,0 +1,52 @@
+// Encodes and writes checkpoints on a thread of its own, one at a time, beside the evaluator's.
+//
+// Thread-safe. A checkpoint that cannot be written is no loss: a later one replaces it, and a replay takes longer until then.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "services/evaluator/evaluator_logic.h"
+
+namespace stockalert::evaluator {
+
+class CheckpointWriter {
+ public:
+  explicit CheckpointWriter(EvaluatorStore& store);
+  // Waits for the one that is being written; one that waits is dropped.
+  ~CheckpointWriter();
+
+  bool is_free() const;
+  // Takes the draft; is_free() must be true.
+  void Write(EvaluatorLogic::Draft draft);
+
+  struct Result {
+    int32_t partition = 0;
+    int64_t next_offset = 0;
+    size_t bytes = 0;
+    absl::Status status;
+  };
+  // What was written, or not, since the last call.
+  std::vector<Result> TakeResults();
+
+  // Encodes and writes on the caller's thread.
+  static Result WriteNow(EvaluatorStore& store, const EvaluatorLogic::Draft& draft);
+
+ private:
+  void Work();
+
+  EvaluatorStore& store_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<EvaluatorLogic::Draft> waiting_;  // Guarded by mutex_.
+  bool writing_ = false;                          // Guarded by mutex_.
+  bool stopping_ = false;                         // Guarded by mutex_.
+  std::vector<Result> results_;                   // Guarded by mutex_.
+  std::thread thread_;
+};
+
+}  // namespace stockalert::evaluator

@@ -1,0 +1,51 @@
+#include "services/evaluator/config.h"
+
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+
+namespace stockalert::evaluator {
+
+absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> ParseRecords(const std::string& text) {
+  std::set<std::pair<int32_t, int64_t>> records;
+  for (const absl::string_view item : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(item, ':');
+    int32_t partition = 0;
+    int64_t offset = 0;
+    if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &partition) || !absl::SimpleAtoi(parts[1], &offset) || partition < 0 ||
+        offset < 0) {
+      return absl::InvalidArgumentError("--skip_records: write PARTITION:OFFSET,PARTITION:OFFSET");
+    }
+    records.emplace(partition, offset);
+  }
+  return records;
+}
+
+void Declare(config::Parser& parser, Config& config) {
+  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka's brokers, host:port,host:port");
+  parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database of the mesh");
+  parser.ListenAddress("http_address", &config.http_address, "where metrics and health are served");
+  parser.String("group_id", &config.group_id, config::kRequired, "the consumer group of the evaluators");
+  parser.String("instance_id", &config.instance_id, config::kOptional,
+                "this evaluator's name in the group, unique and the same after a restart; empty: host name and HTTP port");
+  parser.Integer("postgres_connections", &config.postgres_connections, 2, 64, "the most connections to the database");
+  parser.Integer("poll_records", &config.poll_records, 1, 100'000, "the most records folded between two commits");
+  parser.Milliseconds("commit_interval_ms", &config.commit_interval, absl::Milliseconds(10), absl::Seconds(60),
+                      "how long progress without effects may wait for its commit");
+  parser.Seconds("checkpoint_interval_s", &config.checkpoint_interval, absl::Seconds(1), absl::Hours(24),
+                 "how often the state of a partition is written");
+  parser.Milliseconds("session_timeout_ms", &config.session_timeout, absl::Seconds(6), absl::Minutes(5),
+                      "after how long a silent evaluator loses its partitions");
+  parser.String("skip_records", &config.skip_records, config::kOptional,
+                "PARTITION:OFFSET,... of records that cannot be understood and are given up; see the evaluator's README");
+  parser.Rule([&config]() -> std::optional<std::string> {
+    const auto records = ParseRecords(config.skip_records);
+    if (records.ok()) return std::nullopt;
+    return std::string(records.status().message());
+  });
+  parser.Seconds("start_timeout_s", &config.start_timeout, absl::Seconds(1), absl::Minutes(10),
+                 "how long to wait for Postgres, Kafka and the topics at the start");
+}
+
+}  // namespace stockalert::evaluator

@@ -1,0 +1,37 @@
+// What stockalert-evaluator is told by flags and environment.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/common/config/parser.h"
+
+namespace stockalert::evaluator {
+
+struct Config {
+  std::string kafka_bootstrap;
+  std::string postgres_url;
+  std::string http_address = "127.0.0.1:51056";
+  std::string group_id = "stockalert-evaluator";
+  // Unique among the evaluators; empty: made of the host's name and the HTTP port.
+  std::string instance_id;
+  int postgres_connections = 4;
+  int poll_records = 2'000;
+  absl::Duration commit_interval = absl::Seconds(1);
+  absl::Duration checkpoint_interval = absl::Seconds(120);
+  absl::Duration session_timeout = absl::Seconds(10);
+  // PARTITION:OFFSET,PARTITION:OFFSET of records that cannot be understood and shall be given up.
+  std::string skip_records;
+  absl::Duration start_timeout = absl::Seconds(60);
+};
+
+void Declare(config::Parser& parser, Config& config);
+
+// INVALID_ARGUMENT where skip_records is no such list.
+absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> ParseRecords(const std::string& text);
+
+}  // namespace stockalert::evaluator

@@ -1,0 +1,610 @@
+#include "services/evaluator/evaluator_logic.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "services/common/base/abseil.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/log/log.h"
+#include "services/common/trace/trace.h"
+#include "services/evaluator/core/checkpoint_codec.h"
+#include "services/evaluator/event_codec.h"
+#include "services/evaluator/log_carry_over.h"
+
+namespace stockalert::evaluator {
+namespace {
+
+bool SameTrigger(const Trigger& a, const Trigger& b) {
+  return a.alert_id == b.alert_id && a.symbol == b.symbol && a.revision == b.revision && a.trigger_number == b.trigger_number &&
+         a.price_micros == b.price_micros && a.event_time_us == b.event_time_us &&
+         a.price_before_micros == b.price_before_micros && a.reference_micros == b.reference_micros && a.offset == b.offset &&
+         a.late == b.late && a.ends_alert == b.ends_alert;
+}
+
+// Failures that pass by themselves; anything else would come again each time.
+bool IsPassing(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsAborted(status) ||
+         absl::IsResourceExhausted(status) || absl::IsCancelled(status);
+}
+
+Counters operator-(const Counters& a, const Counters& b) {
+  return {.quotes_accepted = a.quotes_accepted - b.quotes_accepted,
+          .quotes_refused = a.quotes_refused - b.quotes_refused,
+          .quotes_late = a.quotes_late - b.quotes_late,
+          .quotes_repeated = a.quotes_repeated - b.quotes_repeated,
+          .changes_applied = a.changes_applied - b.changes_applied,
+          .changes_skipped = a.changes_skipped - b.changes_skipped,
+          .triggers = a.triggers - b.triggers,
+          .edges_swallowed = a.edges_swallowed - b.edges_swallowed};
+}
+
+}  // namespace
+
+int64_t ChecksumOf(const LogEntry& entry) {
+  // FNV-1a: no guard against malice, only against another record in the same place.
+  uint64_t hash = 14695981039346656037u;
+  const auto mix = [&hash](std::string_view bytes) {
+    for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 1099511628211u;
+  };
+  mix(entry.key);
+  mix("\xff");
+  mix(entry.value);
+  for (int shift = 0; shift < 64; shift += 8) {
+    hash = (hash ^ ((static_cast<uint64_t>(entry.log_time_us) >> shift) & 0xff)) * 1099511628211u;
+  }
+  return static_cast<int64_t>(hash);
+}
+
+struct EvaluatorLogic::Partition {
+  PartitionRow row;                        // As committed.
+  evaluator::Fold fold;
+  Counters counted_before;                 // By the fold, when it was taken.
+  int64_t next_offset = 0;                 // Of the record to fold next.
+  Progress live_from;                      // What is below has been committed before: it is compared, not emitted.
+  std::optional<int64_t> last_checksum;    // Of the record at next_offset - 1.
+  std::map<int64_t, int64_t> expected;     // Offset → the checksum that the record there must have.
+  std::optional<std::string> stopped;
+  int64_t checkpointed_offset = -1;        // Of the last checkpoint.
+
+  // The recorded triggers that the replay has still to bring about: a window of the store's rows.
+  std::deque<StoredTrigger> recorded;
+  Progress recorded_next;                  // Rows from here on have not been read back.
+  bool recorded_all = true;
+
+  bool is_live() const { return next_offset >= live_from.next_offset; }
+};
+
+struct EvaluatorLogic::Base {
+  StoredCheckpoint checkpoint;
+  FoldState state;
+  evaluator::Fold fold;
+};
+
+EvaluatorLogic::EvaluatorLogic(EvaluatorStore& store, OutboxRelay& relay, const Options& options)
+    : store_(store), relay_(relay), options_(options) {}
+EvaluatorLogic::~EvaluatorLogic() = default;
+
+absl::StatusOr<int64_t> EvaluatorLogic::Take(int32_t partition, const LogFacts& facts) {
+  Drop(partition);
+  STOCKALERT_ASSIGN_OR_RETURN(PartitionRow row, store_.TakePartition(partition, options_.owner));
+  auto taken = std::make_unique<Partition>();
+  taken->row = std::move(row);
+  absl::StatusOr<int64_t> start = Load(*taken, facts);
+  // A stopped partition stays with us, to be seen; one that could not be loaded yet does not.
+  if (!start.ok() && !taken->stopped) return start;
+  relay_.Begin(partition, taken->row.next_outbox_sequence);
+  partitions_[partition] = std::move(taken);
+  return start;
+}
+
+absl::StatusOr<int64_t> EvaluatorLogic::AdoptOtherLog(int32_t partition, const LogFacts& facts) {
+  auto found = partitions_.find(partition);
+  if (found == partitions_.end()) return absl::NotFoundError("the partition is not this evaluator's");
+  // Whatever of the other log was folded meanwhile is not committed: a difference shows before anything new is folded.
+  ForgetPending(partition);
+  absl::StatusOr<int64_t> start = Adopt(*found->second, facts);
+  if (IsFenced(start.status())) Drop(partition);
+  UpdateHasProgress();
+  return start;
+}
+
+absl::StatusOr<std::optional<EvaluatorLogic::Base>> EvaluatorLogic::FindBase(const PartitionRow& row) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredCheckpoint> checkpoints,
+                              store_.LoadCheckpoints(row.partition, row.log.log_generation));
+  for (StoredCheckpoint& checkpoint : checkpoints) {
+    absl::Status unusable;
+    if (checkpoint.next_offset > row.progress.next_offset) {
+      unusable = absl::DataLossError("it is ahead of the partition's progress");
+    } else if (absl::StatusOr<FoldState> state = DecodeCheckpoint(checkpoint.state); !state.ok()) {
+      unusable = state.status();
+    } else if (absl::StatusOr<evaluator::Fold> fold = Fold::Restore(*state); !fold.ok()) {
+      unusable = fold.status();
+    } else {
+      return Base{std::move(checkpoint), *std::move(state), *std::move(fold)};
+    }
+    ++counters_.checkpoints_unusable;
+    log::Error("a checkpoint cannot be used; the one before it, or the whole log, is replayed instead",
+               {{"partition", row.partition}, {"next_offset", checkpoint.next_offset}, {"status", unusable}});
+  }
+  return std::optional<Base>();
+}
+
+absl::StatusOr<int64_t> EvaluatorLogic::Load(Partition& partition, const LogFacts& facts) {
+  PartitionRow& row = partition.row;
+  const bool untouched = row.progress == Progress() && !row.last_record_checksum;
+  const bool other_log =
+      untouched ? facts.low_offset > 0  // The log is older than this database: what it has lost already cannot be asked for.
+                : (!row.log.cluster_id.empty() && row.log.cluster_id != facts.cluster_id) ||
+                      facts.high_offset < row.progress.next_offset + (row.progress.next_ordinal > 0 ? 1 : 0);
+  if (other_log) return Adopt(partition, facts);
+  row.log.cluster_id = facts.cluster_id;
+
+  STOCKALERT_ASSIGN_OR_RETURN(std::optional<Base> base, FindBase(row));
+  int64_t begin = 0;
+  std::optional<int64_t> begin_checksum;
+  if (base) {
+    begin = base->checkpoint.next_offset;
+    begin_checksum = base->checkpoint.last_record_checksum;
+    partition.fold = std::move(base->fold);
+    partition.checkpointed_offset = begin;
+  } else if (row.log.log_generation > 1) {
+    Halt(partition, "no checkpoint of it can be used, and this log began without the state of the one before: restore the "
+                    "database from a backup");
+    return absl::FailedPreconditionError(*partition.stopped);
+  }
+  if (facts.low_offset > begin) {
+    Halt(partition, absl::StrCat("the log begins at ", facts.low_offset, ", and the state needs its records from ", begin,
+                                 " on: records were deleted before they were evaluated. Lengthen the topic's retention; to go on "
+                                 "without them, see services/evaluator/README.md, 'A gap'"));
+    return absl::FailedPreconditionError(*partition.stopped);
+  }
+  partition.counted_before = partition.fold.counters();
+  partition.next_offset = begin;
+  partition.last_checksum = begin_checksum;
+  partition.live_from = row.progress;
+  partition.recorded_next = {begin, 0};
+  partition.recorded_all = !(partition.recorded_next < row.progress);
+  int64_t start = begin;
+  if (begin_checksum && facts.low_offset < begin) {
+    start = begin - 1;
+    partition.expected[start] = *begin_checksum;
+  }
+  if (row.last_record_checksum && row.progress.next_offset > start) {
+    partition.expected[row.progress.next_offset - 1] = *row.last_record_checksum;
+  }
+  return start;
+}
+
+absl::StatusOr<int64_t> EvaluatorLogic::Adopt(Partition& partition, const LogFacts& facts) {
+  PartitionRow row = partition.row;
+  STOCKALERT_ASSIGN_OR_RETURN(std::optional<Base> base, FindBase(row));
+  FoldState state;
+  Progress from;
+  if (base) {
+    state = std::move(base->state);
+    from.next_offset = base->checkpoint.next_offset;
+  }
+  std::vector<StoredTrigger> since;
+  for (;;) {
+    STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredTrigger> rows,
+                                store_.ReadTriggers(row.partition, row.log.log_generation, from, options_.compare_rows_max));
+    const bool last = rows.size() < options_.compare_rows_max;
+    if (!rows.empty()) from = {rows.back().trigger.offset, rows.back().ordinal + 1};
+    since.insert(since.end(), std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
+    if (last) break;
+  }
+  CarryOver(state, since);
+  absl::StatusOr<evaluator::Fold> fold = Fold::Restore(state);
+  if (!fold.ok()) {
+    Halt(partition, absl::StrCat("its state cannot be carried into another log: ", fold.status().message()));
+    return absl::FailedPreconditionError(*partition.stopped);
+  }
+  const std::string before = row.log.cluster_id;
+  row.log = {facts.cluster_id, row.log.log_generation + 1};
+  row.progress = {facts.low_offset, 0};
+  row.last_record_checksum.reset();
+  StoredCheckpoint checkpoint;
+  checkpoint.partition = row.partition;
+  checkpoint.log_generation = row.log.log_generation;
+  checkpoint.next_offset = facts.low_offset;
+  checkpoint.state = EncodeCheckpoint(state);
+  STOCKALERT_RETURN_IF_ERROR(store_.AdoptLog(row, checkpoint));
+  ++counters_.logs_adopted;
+  log::Warning("the partition's log is another one than before: state and trigger numbers are kept, and the oldest record is next. "
+               "Alerts that were set in the log that is gone are armed again by ResyncAlerts of the alert service",
+               {{"partition", row.partition},
+                {"cluster_before", before},
+                {"cluster", facts.cluster_id},
+                {"next_offset", facts.low_offset}});
+  partition.row = row;
+  partition.fold = *std::move(fold);
+  partition.counted_before = partition.fold.counters();
+  partition.next_offset = facts.low_offset;
+  partition.live_from = row.progress;
+  partition.last_checksum.reset();
+  partition.expected.clear();
+  partition.recorded.clear();
+  partition.recorded_all = true;
+  partition.checkpointed_offset = facts.low_offset;
+  partition.stopped.reset();
+  return facts.low_offset;
+}
+
+void EvaluatorLogic::ForgetPending(int32_t partition) {
+  const size_t before = pending_.size();
+  std::deque<PendingRecord> kept;
+  for (PendingRecord& record : pending_) {
+    if (record.partition == partition) {
+      pending_effects_ -= record.effects() - record.committed;
+    } else {
+      kept.push_back(std::move(record));
+    }
+  }
+  pending_.swap(kept);
+  // A transaction whose outcome is unknown was built with this partition. Built again without it, it finds out by the fence.
+  if (in_flight_) {
+    for (const PartitionMove& move : in_flight_->batch.moves) {
+      if (move.partition == partition) {
+        in_flight_.reset();
+        break;
+      }
+    }
+  }
+  if (in_flight_ && pending_.size() != before) in_flight_.reset();
+}
+
+void EvaluatorLogic::Drop(int32_t partition) {
+  if (partitions_.erase(partition) == 0) return;
+  ForgetPending(partition);
+  relay_.End(partition);
+  UpdateHasProgress();
+}
+
+void EvaluatorLogic::DropAll() {
+  for (const auto& [number, partition] : partitions_) relay_.End(number);
+  partitions_.clear();
+  pending_.clear();
+  pending_effects_ = 0;
+  has_progress_ = false;
+  in_flight_.reset();
+}
+
+void EvaluatorLogic::UpdateHasProgress() {
+  has_progress_ = std::any_of(partitions_.begin(), partitions_.end(), [](const auto& entry) {
+    return Progress{entry.second->next_offset, 0} > entry.second->row.progress;
+  });
+}
+
+Verdict EvaluatorLogic::Halt(Partition& partition, const std::string& why) {
+  if (!partition.stopped) {
+    partition.stopped = why;
+    ++counters_.partitions_stopped;
+    log::Error("the partition is stopped: its alerts are not evaluated until the cause is mended and the evaluator restarted",
+               {{"partition", partition.row.partition}, {"next_offset", partition.next_offset}, {"why", why}});
+  }
+  return Verdict::kStop;
+}
+
+void EvaluatorLogic::Stop(int32_t partition, const std::string& why) {
+  auto found = partitions_.find(partition);
+  if (found != partitions_.end()) Halt(*found->second, why);
+}
+
+absl::Status EvaluatorLogic::FillRecorded(Partition& partition, int64_t offset) {
+  while (!partition.recorded_all && (partition.recorded.empty() || partition.recorded.back().trigger.offset <= offset)) {
+    STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredTrigger> rows,
+                                store_.ReadTriggers(partition.row.partition, partition.row.log.log_generation,
+                                                    partition.recorded_next, options_.compare_rows_max));
+    partition.recorded_all = rows.size() < options_.compare_rows_max;
+    for (StoredTrigger& row : rows) {
+      const Progress place{row.trigger.offset, row.ordinal};
+      partition.recorded_next = {place.next_offset, place.next_ordinal + 1};
+      if (place < partition.live_from) {
+        partition.recorded.push_back(std::move(row));
+      } else {
+        partition.recorded_all = true;
+        break;
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The first `compared` effects of the record at `offset` against the rows that are recorded for it; a text where they differ.
+std::optional<std::string> EvaluatorLogic::FindDifference(Partition& partition, const Outcome& outcome, int64_t offset,
+                                                          size_t compared) {
+  const size_t triggers = std::min(compared, outcome.triggers.size());
+  for (size_t i = 0; i < triggers; ++i) {
+    const Trigger& computed = outcome.triggers[i];
+    if (partition.recorded.empty() || partition.recorded.front().trigger.offset != offset) {
+      return absl::StrCat("a trigger of alert ", computed.alert_id, " (number ", computed.trigger_number,
+                          ") is computed and not recorded");
+    }
+    const Trigger recorded = std::move(partition.recorded.front().trigger);
+    partition.recorded.pop_front();
+    if (!SameTrigger(computed, recorded)) {
+      return absl::StrCat("a trigger of alert ", computed.alert_id, " (number ", computed.trigger_number,
+                          ") is computed, and another is recorded: alert ", recorded.alert_id, " (number ",
+                          recorded.trigger_number, ")");
+    }
+  }
+  if (!partition.recorded.empty() && partition.recorded.front().trigger.offset <= offset) {
+    const Trigger& recorded = partition.recorded.front().trigger;
+    return absl::StrCat("a trigger of alert ", recorded.alert_id, " (number ", recorded.trigger_number,
+                        ") is recorded and not computed");
+  }
+  return std::nullopt;
+}
+
+Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
+  auto found = partitions_.find(number);
+  if (found == partitions_.end()) return Verdict::kStop;
+  Partition& partition = *found->second;
+  if (partition.stopped) return Verdict::kStop;
+
+  const int64_t checksum = ChecksumOf(entry);
+  if (auto expected = partition.expected.find(entry.offset); expected != partition.expected.end()) {
+    if (expected->second != checksum) return Verdict::kOtherLog;
+    partition.expected.erase(expected);
+  }
+  if (entry.offset < partition.next_offset) return Verdict::kGoOn;  // Only read to be checked, or read twice.
+  if (entry.offset > partition.next_offset) {
+    return Halt(partition, absl::StrCat("after offset ", partition.next_offset - 1, " the broker gave ", entry.offset,
+                                        ": records are missing between them"));
+  }
+  const bool replayed = !partition.is_live();
+  // Of the record where an earlier process stopped, the first effects may be committed already.
+  const size_t committed = replayed ? SIZE_MAX
+                           : entry.offset == partition.live_from.next_offset
+                               ? static_cast<size_t>(partition.live_from.next_ordinal)
+                               : 0;
+  if (committed > 0 && !FillRecorded(partition, entry.offset).ok()) return Verdict::kAgain;
+
+  const DecodedRecord decoded = DecodeRecord(entry.key, entry.value);
+  const bool given_up = decoded.soundness == record::Soundness::kUndecodable &&
+                        options_.skipped_records.contains({number, entry.offset});
+  if (decoded.soundness == record::Soundness::kUndecodable && !given_up) {
+    return Halt(partition, absl::StrCat("the record at offset ", entry.offset, " cannot be understood: ", decoded.problem));
+  }
+  PendingRecord made;
+  made.partition = number;
+  made.offset = entry.offset;
+  made.checksum_before = partition.last_checksum;
+  made.checksum = checksum;
+  if (decoded.soundness == record::Soundness::kSound) {
+    partition.fold.Apply(decoded.event, {entry.offset, entry.log_time_us}, &made.outcome);
+  } else if (given_up) {
+    ++counters_.records_given_up;
+    log::Warning("a record that cannot be understood is skipped, as the operator said",
+                 {{"partition", number}, {"offset", entry.offset}, {"problem", decoded.problem}});
+  } else if (!replayed) {
+    ++counters_.quotes_malformed;
+    log::Warning("a malformed quote is skipped: its publisher sent what no quote is",
+                 {{"partition", number}, {"offset", entry.offset}, {"problem", decoded.problem}});
+  }
+  ++counters_.records;
+  if (replayed) ++counters_.records_replayed;
+  if (committed > 0) {
+    std::optional<std::string> difference = FindDifference(partition, made.outcome, entry.offset, committed);
+    if (!difference && committed != SIZE_MAX && committed > made.effects()) {
+      difference = "more effects are recorded than computed";
+    }
+    if (difference) {
+      return Halt(partition, absl::StrCat("replaying the record at offset ", entry.offset,
+                                          " gives other triggers than were recorded: ", *difference));
+    }
+  }
+  partition.last_checksum = checksum;
+  partition.next_offset = entry.offset + 1;
+  if (replayed) return Verdict::kGoOn;
+  has_progress_ = true;
+  made.committed = committed;
+  if (made.effects() > committed) {
+    pending_effects_ += made.effects() - committed;
+    if (trace::Parse(entry.traceparent)) made.traceparent = std::string(entry.traceparent);
+    pending_.push_back(std::move(made));
+  }
+  return Verdict::kGoOn;
+}
+
+EvaluatorLogic::InFlight EvaluatorLogic::BuildBatch() const {
+  InFlight built;
+  std::map<int32_t, PartitionMove> moves;
+  const auto move_of = [&](int32_t number) -> PartitionMove& {
+    const PartitionRow& row = partitions_.at(number)->row;
+    auto [move, added] = moves.try_emplace(number);
+    if (added) {
+      move->second = {.partition = number,
+                      .epoch = row.epoch,
+                      .from = row.progress,
+                      .to = row.progress,
+                      .cluster_id = row.log.cluster_id,
+                      .last_record_checksum = row.last_record_checksum,
+                      .next_outbox_sequence = row.next_outbox_sequence};
+    }
+    return move->second;
+  };
+  for (const PendingRecord& record : pending_) {
+    const size_t effects = record.effects();
+    const size_t room = options_.commit_rows_max - built.effects;
+    const size_t first = record.committed;
+    const size_t last = std::min(effects, first + room);
+    if (first == last) break;
+    PartitionMove& move = move_of(record.partition);
+    const Outcome& outcome = record.outcome;
+    const int64_t generation = partitions_.at(record.partition)->row.log.log_generation;
+    for (size_t i = first; i < last; ++i) {
+      OutboxRow row;
+      row.partition = record.partition;
+      row.sequence = move.next_outbox_sequence++;
+      row.traceparent = record.traceparent;
+      size_t at = i;
+      if (at < outcome.triggers.size()) {
+        const Trigger& trigger = outcome.triggers[at];
+        row.key = trigger.alert_id;
+        row.value = EncodeAlertEvent(trigger, record.partition);
+        built.batch.triggers.push_back({trigger, record.partition, generation, static_cast<int64_t>(i)});
+      } else if (at -= outcome.triggers.size(); at < outcome.confirmations.size()) {
+        row.key = outcome.confirmations[at].alert_id;
+        row.value = EncodeAlertEvent(outcome.confirmations[at], record.partition);
+      } else {
+        at -= outcome.confirmations.size();
+        row.key = outcome.statuses[at].symbol;
+        row.value = EncodeAlertEvent(outcome.statuses[at], record.partition);
+      }
+      built.batch.outbox.push_back(std::move(row));
+    }
+    built.effects += last - first;
+    if (last < effects) {
+      built.effects_of_next = last;
+      move.to = {record.offset, static_cast<int64_t>(last)};
+      move.last_record_checksum = record.checksum_before;
+      break;
+    }
+    ++built.records_done;
+    move.to = {record.offset + 1, 0};
+    move.last_record_checksum = record.checksum;
+  }
+  if (built.records_done == pending_.size()) {
+    for (const auto& [number, partition] : partitions_) {
+      if (Progress{partition->next_offset, 0} <= partition->row.progress) continue;
+      PartitionMove& move = move_of(number);
+      move.to = {partition->next_offset, 0};
+      move.last_record_checksum = partition->last_checksum;
+    }
+  }
+  for (auto& [number, move] : moves) built.batch.moves.push_back(std::move(move));
+  return built;
+}
+
+absl::Status EvaluatorLogic::Commit() {
+  while (has_progress_ || in_flight_) {
+    if (!in_flight_) {
+      in_flight_ = BuildBatch();
+      in_flight_->batch.acknowledged = relay_.TakeAcknowledged();
+    }
+    if (in_flight_->batch.moves.empty()) {
+      in_flight_.reset();
+      has_progress_ = false;
+      break;
+    }
+    const absl::Status status = store_.Commit(in_flight_->batch);
+    if (!status.ok()) {
+      ++counters_.commit_failures;
+      if (IsFenced(status)) {
+        ++counters_.fenced;
+        log::Warning("fenced: another evaluator has taken a partition; everything is dropped, and the group joined again",
+                     {{"partitions", partitions_.size()}});
+        DropAll();
+      } else if (!IsPassing(status)) {
+        // It would fail for ever, and hold up the partitions that have no part in it.
+        for (const PartitionMove& move : std::vector<PartitionMove>(in_flight_->batch.moves)) {
+          if (auto found = partitions_.find(move.partition); found != partitions_.end()) {
+            Halt(*found->second, absl::StrCat("its effects cannot be stored: ", status.message()));
+            found->second->next_offset = found->second->row.progress.next_offset;
+          }
+          ForgetPending(move.partition);
+        }
+        in_flight_.reset();
+        UpdateHasProgress();
+      }
+      return status;
+    }
+    InFlight done = *std::move(in_flight_);
+    in_flight_.reset();
+    ++counters_.commits;
+    counters_.triggers_committed += static_cast<int64_t>(done.batch.triggers.size());
+    counters_.events_committed += static_cast<int64_t>(done.batch.outbox.size());
+    relay_.MarkDeleted(done.batch.acknowledged);
+    for (const PartitionMove& move : done.batch.moves) {
+      PartitionRow& row = partitions_.at(move.partition)->row;
+      row.progress = move.to;
+      row.last_record_checksum = move.last_record_checksum;
+      row.next_outbox_sequence = move.next_outbox_sequence;
+    }
+    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(done.records_done));
+    if (done.effects_of_next > 0) pending_.front().committed = done.effects_of_next;
+    pending_effects_ -= done.effects;
+    relay_.Add(std::move(done.batch.outbox));
+    UpdateHasProgress();
+  }
+  return absl::OkStatus();
+}
+
+std::optional<EvaluatorLogic::Draft> EvaluatorLogic::TakeDraft(int32_t number) {
+  auto found = partitions_.find(number);
+  if (found == partitions_.end()) return std::nullopt;
+  const Partition& partition = *found->second;
+  const bool settled = partition.row.progress == Progress{partition.next_offset, 0};
+  if (partition.stopped || !partition.is_live() || !settled || partition.checkpointed_offset == partition.next_offset) {
+    return std::nullopt;
+  }
+  return Draft{.partition = number,
+               .epoch = partition.row.epoch,
+               .log_generation = partition.row.log.log_generation,
+               .next_offset = partition.next_offset,
+               .last_record_checksum = partition.last_checksum,
+               .state = partition.fold.Snapshot()};
+}
+
+StoredCheckpoint EvaluatorLogic::Encode(const Draft& draft) {
+  return {.partition = draft.partition,
+          .log_generation = draft.log_generation,
+          .next_offset = draft.next_offset,
+          .last_record_checksum = draft.last_record_checksum,
+          .state = EncodeCheckpoint(draft.state)};
+}
+
+void EvaluatorLogic::MarkCheckpointed(int32_t number, int64_t next_offset) {
+  auto found = partitions_.find(number);
+  if (found != partitions_.end()) found->second->checkpointed_offset = next_offset;
+}
+
+std::vector<int32_t> EvaluatorLogic::partitions() const {
+  std::vector<int32_t> numbers;
+  for (const auto& [number, partition] : partitions_) numbers.push_back(number);
+  return numbers;
+}
+
+bool EvaluatorLogic::is_live(int32_t number) const {
+  auto found = partitions_.find(number);
+  return found != partitions_.end() && found->second->is_live();
+}
+
+std::optional<int64_t> EvaluatorLogic::next_offset(int32_t number) const {
+  auto found = partitions_.find(number);
+  if (found == partitions_.end()) return std::nullopt;
+  return found->second->next_offset;
+}
+
+std::map<int32_t, std::string> EvaluatorLogic::stopped() const {
+  std::map<int32_t, std::string> stopped;
+  for (const auto& [number, partition] : partitions_) {
+    if (partition->stopped) stopped[number] = *partition->stopped;
+  }
+  return stopped;
+}
+
+const Fold* EvaluatorLogic::fold(int32_t number) const {
+  auto found = partitions_.find(number);
+  return found == partitions_.end() ? nullptr : &found->second->fold;
+}
+
+Counters EvaluatorLogic::fold_counters() const {
+  Counters total;
+  for (const auto& [number, partition] : partitions_) {
+    const Counters counted = partition->fold.counters() - partition->counted_before;
+    total.quotes_accepted += counted.quotes_accepted;
+    total.quotes_refused += counted.quotes_refused;
+    total.quotes_late += counted.quotes_late;
+    total.quotes_repeated += counted.quotes_repeated;
+    total.changes_applied += counted.changes_applied;
+    total.changes_skipped += counted.changes_skipped;
+    total.triggers += counted.triggers;
+    total.edges_swallowed += counted.edges_swallowed;
+  }
+  return total;
+}
+
+}  // namespace stockalert::evaluator

@@ -1,0 +1,187 @@
+// The evaluator without Kafka and Postgres: records of its partitions in, commits and events out, by the rules of
+// docs/architecture.md: fence, replay, comparison, other logs, poison.
+//
+// Belongs to one thread. Deterministic but for what store and publisher answer: the service drives it with a consumer's polls, the
+// simulation with crashes and zombies. The order of calls for a partition:
+//
+//   Take → (Apply… → Commit)… → Drop
+//
+// A partition that cannot go on (a gap, an undecodable change, a replay that differs from what is recorded) is *stopped*: Apply
+// answers kStop, its state stays as it is, stopped() says why; the other partitions go on. Nothing but a restart after mending the
+// cause makes it go on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/evaluator/core/event.h"
+#include "services/evaluator/core/fold.h"
+#include "services/evaluator/evaluator_store.h"
+#include "services/evaluator/outbox_relay.h"
+
+namespace stockalert::evaluator {
+
+// A record of the log as the broker gave it. The views need to live only for the call.
+struct LogEntry {
+  int64_t offset = 0;
+  int64_t log_time_us = 0;
+  std::string_view key;
+  std::string_view value;
+  std::string_view traceparent;
+};
+
+// What the broker says of a partition when it is taken.
+struct LogFacts {
+  std::string cluster_id;
+  int64_t low_offset = 0;   // The oldest record it has.
+  int64_t high_offset = 0;  // Where the next will be.
+};
+
+// Ties a record's place to its content, its time included: another log hardly ever has the same record there.
+int64_t ChecksumOf(const LogEntry& entry);
+
+enum class Verdict {
+  kGoOn,
+  kStop,      // Read no more of this partition.
+  kOtherLog,  // The log is not the one that was read before: call AdoptOtherLog.
+  kAgain,     // The store does not answer, and nothing was done: give the same record again later.
+};
+
+struct LogicCounters {
+  int64_t records = 0;
+  int64_t records_replayed = 0;  // Of these, below the progress at taking.
+  int64_t quotes_malformed = 0;
+  int64_t records_given_up = 0;  // By Options::skipped_records.
+  int64_t partitions_stopped = 0;
+  int64_t commits = 0;
+  int64_t commit_failures = 0;
+  int64_t fenced = 0;
+  int64_t triggers_committed = 0;
+  int64_t events_committed = 0;
+  int64_t checkpoints_unusable = 0;
+  int64_t logs_adopted = 0;
+};
+
+class EvaluatorLogic {
+ public:
+  struct Options {
+    std::string owner;             // Names this process in the partitions' rows.
+    size_t commit_rows_max = 10'000;  // A transaction's; a record with more effects spans several.
+    size_t compare_rows_max = 10'000;  // Read back at once while a replay is compared.
+    // Partition and offset of records that cannot be understood and that an operator has given up.
+    std::set<std::pair<int32_t, int64_t>> skipped_records = {};
+  };
+  EvaluatorLogic(EvaluatorStore& store, OutboxRelay& relay, const Options& options);
+  ~EvaluatorLogic();
+
+  // Takes the partition with a new epoch, loads its newest sound checkpoint, and answers the offset to read from. Where the facts
+  // show another log, it is adopted. UNAVAILABLE: try again. FAILED_PRECONDITION: stopped; or fenced (IsFenced), where another
+  // took it meanwhile.
+  absl::StatusOr<int64_t> Take(int32_t partition, const LogFacts& facts);
+
+  // Keeps state and trigger numbers, and goes on with the log's oldest record. After kOtherLog; otherwise as Take.
+  absl::StatusOr<int64_t> AdoptOtherLog(int32_t partition, const LogFacts& facts);
+
+  // Forgets the partition, and what of it is not committed: whoever has it next folds that again.
+  void Drop(int32_t partition);
+  void DropAll();
+
+  // Folds the next record of a partition that was taken. What it makes happen waits for Commit.
+  Verdict Apply(int32_t partition, const LogEntry& entry);
+
+  // The broker cannot give the next record: the partition is stopped.
+  void Stop(int32_t partition, const std::string& why);
+
+  // Something waits for Commit: progress; effects that somebody waits for.
+  bool has_progress() const { return has_progress_; }
+  bool has_effects() const { return !pending_.empty(); }
+  size_t pending_effects() const { return pending_effects_; }
+
+  // Commits all that waits, in one transaction or, where it is much, in several, and hands the events to the relay. OK: nothing
+  // waits any more. Fenced (IsFenced): everything was dropped, all partitions; leave the group and join again. Otherwise nothing
+  // is lost: call it again later.
+  absl::Status Commit();
+
+  // A checkpoint's content, taken between batches, to be encoded and written elsewhere.
+  struct Draft {
+    int32_t partition = 0;
+    int64_t epoch = 0;
+    int64_t log_generation = 1;
+    int64_t next_offset = 0;
+    std::optional<int64_t> last_record_checksum;
+    FoldState state;
+  };
+  // None: nothing has changed since the last checkpoint, something waits for Commit, or the partition is being replayed or stopped.
+  std::optional<Draft> TakeDraft(int32_t partition);
+  // The draft was written.
+  void MarkCheckpointed(int32_t partition, int64_t next_offset);
+  static StoredCheckpoint Encode(const Draft& draft);
+
+  std::vector<int32_t> partitions() const;
+  // The replay is over: what is folded now is new.
+  bool is_live(int32_t partition) const;
+  // Where the next record will be read.
+  std::optional<int64_t> next_offset(int32_t partition) const;
+  // Partition → why it stands.
+  std::map<int32_t, std::string> stopped() const;
+  const Fold* fold(int32_t partition) const;
+  const LogicCounters& counters() const { return counters_; }
+  // Of all partitions: what the folds counted since they were taken.
+  Counters fold_counters() const;
+
+ private:
+  struct Partition;
+  // What one record made happen.
+  struct PendingRecord {
+    int32_t partition = 0;
+    int64_t offset = 0;
+    size_t committed = 0;  // Effects that an earlier transaction has.
+    std::optional<int64_t> checksum_before;  // Of the record before it.
+    int64_t checksum = 0;
+    std::string traceparent;
+    Outcome outcome;
+    size_t effects() const { return outcome.triggers.size() + outcome.confirmations.size() + outcome.statuses.size(); }
+  };
+  // A transaction that was built; kept until its outcome is known, so that it is tried again as it was.
+  struct InFlight {
+    CommitBatch batch;
+    size_t records_done = 0;      // From the front of pending_.
+    size_t effects_of_next = 0;   // Committed effects of the record after these.
+    size_t effects = 0;
+  };
+
+  absl::StatusOr<int64_t> Load(Partition& partition, const LogFacts& facts);
+  absl::StatusOr<int64_t> Adopt(Partition& partition, const LogFacts& facts);
+  // The newest checkpoint of the row's generation that can be used, with its fold; none where there is none.
+  struct Base;
+  absl::StatusOr<std::optional<Base>> FindBase(const PartitionRow& row);
+  Verdict Halt(Partition& partition, const std::string& why);
+  absl::Status FillRecorded(Partition& partition, int64_t offset);
+  std::optional<std::string> FindDifference(Partition& partition, const Outcome& outcome, int64_t offset, size_t compared);
+  InFlight BuildBatch() const;
+  void ForgetPending(int32_t partition);
+  void UpdateHasProgress();
+
+  EvaluatorStore& store_;
+  OutboxRelay& relay_;
+  const Options options_;
+  std::map<int32_t, std::unique_ptr<Partition>> partitions_;
+  std::deque<PendingRecord> pending_;
+  size_t pending_effects_ = 0;
+  bool has_progress_ = false;
+  std::optional<InFlight> in_flight_;
+  LogicCounters counters_;
+};
+
+}  // namespace stockalert::evaluator

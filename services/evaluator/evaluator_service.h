@@ -1,0 +1,122 @@
+// The evaluator's Kafka loop: one thread that reads the partitions the group gives it, folds them, commits, and relays events.
+//
+// Start and Stop belong to the owner's thread; Health is thread-safe. Partitions are loaded outside of the rebalance, polling on
+// meanwhile. While Postgres is away reading is held back and the same commit is tried again, with growing pauses, until it is there:
+// partitions are kept and nothing is lost. While Kafka is away committed events wait in the outbox.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "services/common/base/backoff.h"
+#include "services/common/kafka/consumer.h"
+#include "services/common/kafka/producer.h"
+#include "services/evaluator/checkpoint_writer.h"
+#include "services/evaluator/evaluator_logic.h"
+#include "services/evaluator/evaluator_store.h"
+#include "services/evaluator/outbox_relay.h"
+
+namespace stockalert::evaluator {
+
+struct EvaluatorServiceOptions {
+  std::string kafka_bootstrap;
+  std::string prices_topic;
+  std::string events_topic;
+  std::string group_id;
+  std::string instance_id;
+  size_t poll_records = 2'000;
+  absl::Duration commit_interval = absl::Seconds(1);
+  absl::Duration checkpoint_interval = absl::Seconds(120);
+  absl::Duration session_timeout = absl::Seconds(10);
+  std::set<std::pair<int32_t, int64_t>> skipped_records;
+  kafka::ExtraSettings kafka_extra;
+  // Called once where the consumer can go on no more (another process has this instance id): the process should end.
+  std::function<void(const std::string& why)> on_fatal;
+};
+
+class EvaluatorService {
+ public:
+  // `store` must outlive the service.
+  EvaluatorService(EvaluatorStore& store, const EvaluatorServiceOptions& options);
+  // Stops at once, if it was not stopped.
+  ~EvaluatorService();
+
+  // INVALID_ARGUMENT: Kafka's settings. The broker need not be there yet.
+  absl::Status Start();
+  // Reads no more, commits, waits for the broker to have the events, writes checkpoints, and leaves the group; at the latest by
+  // `deadline` or a little after. What it has no time for is done by the next owner.
+  void Stop(absl::Time deadline);
+
+  struct Health {
+    bool joined = false;        // The group has given this member its partitions (maybe none).
+    int assigned = 0;
+    int loading = 0;            // Of these: taken but not read up to what was done before, or not taken yet.
+    std::map<int32_t, std::string> stopped;
+    bool commits_blocked = false;
+    int64_t outbox_backlog = 0;
+    int64_t alerts = 0;
+  };
+  Health health() const;
+
+ private:
+  class Publisher;
+
+  void Run();
+  void RunOnce();
+  absl::Status Join();
+  void Rejoin();
+  void TakeRebalances(const std::vector<kafka::RebalanceEvent>& events);
+  void LoadSome();
+  void Apply(const std::vector<kafka::Message>& messages);
+  void TakeErrors(const std::vector<kafka::PartitionError>& errors);
+  void CommitIfDue();
+  void DeleteAcknowledgedIfIdle();
+  void CheckpointIfDue();
+  void ShutDown();
+  void Report();
+  kafka::TopicPartition Place(int32_t partition) const { return {options_.prices_topic, partition}; }
+
+  EvaluatorStore& store_;
+  const EvaluatorServiceOptions options_;
+  std::unique_ptr<kafka::Producer> producer_;
+  std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<OutboxRelay> relay_;
+  std::unique_ptr<EvaluatorLogic> logic_;
+  std::unique_ptr<CheckpointWriter> checkpoints_;
+  std::unique_ptr<kafka::GroupConsumer> consumer_;
+  std::string cluster_id_;  // Empty: not known yet.
+
+  std::set<int32_t> assigned_;
+  std::map<int32_t, absl::Time> to_load_;        // Partition → not before.
+  std::map<int32_t, absl::Time> checkpoint_due_;
+  bool joined_ = false;
+  bool rejoin_ = false;                           // Fenced: the group is left and joined again once the poll's records are gone.
+  bool blocked_ = false;                          // A commit failed and waits for its next try.
+  absl::Time next_try_ = absl::InfinitePast();
+  absl::Time last_commit_ = absl::InfinitePast();
+  absl::Time last_report_ = absl::InfinitePast();
+  absl::Time last_offset_hint_ = absl::InfinitePast();
+  int64_t oldest_effect_us_ = 0;                  // Append time of the first record whose effects wait.
+  base::Backoff backoff_;
+  LogicCounters reported_;
+  Counters fold_reported_;
+  int64_t relay_failures_reported_ = 0;
+
+  std::atomic<bool> stopping_{false};
+  std::atomic<int64_t> deadline_us_{0};
+  std::thread thread_;
+  mutable std::mutex health_mutex_;
+  Health health_;  // Guarded by health_mutex_.
+};
+
+}  // namespace stockalert::evaluator

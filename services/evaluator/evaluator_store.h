@@ -1,0 +1,139 @@
+// What the evaluator keeps: progress, triggers, outgoing events and checkpoints, a partition each, behind a fence.
+//
+// PostgresEvaluatorStore is the real one; tests/support/evaluator_store has its in-memory twin, and one contract suite holds both to
+// this page. Thread-safe.
+//
+// The fence: whoever takes a partition raises its epoch; every write that moves a partition names the epoch and the progress that it
+// starts from, and does nothing at all where either differs (IsFenced). A call that ends in UNAVAILABLE or DEADLINE_EXCEEDED may
+// have been carried out: calling it again with the same arguments is safe, and answers OK where it had been.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/evaluator/core/event.h"
+
+namespace stockalert::evaluator {
+
+// How far a partition is: every record below next_offset is done, and of the one there the first next_ordinal effects.
+struct Progress {
+  int64_t next_offset = 0;
+  int64_t next_ordinal = 0;
+  auto operator<=>(const Progress&) const = default;
+};
+
+// Which log a partition's offsets are of.
+struct LogIdentity {
+  std::string cluster_id;      // Empty: no log has been read yet.
+  int64_t log_generation = 1;  // Rises when another log takes the place of the one before.
+  bool operator==(const LogIdentity&) const = default;
+};
+
+struct PartitionRow {
+  int32_t partition = 0;
+  int64_t epoch = 0;
+  Progress progress;
+  LogIdentity log;
+  std::optional<int64_t> last_record_checksum;  // Of the record at next_offset - 1; none where none has been read.
+  int64_t next_outbox_sequence = 1;
+  bool operator==(const PartitionRow&) const = default;
+};
+
+// A fold's state before the record at `next_offset`.
+struct StoredCheckpoint {
+  int32_t partition = 0;
+  int64_t log_generation = 1;
+  int64_t next_offset = 0;
+  std::optional<int64_t> last_record_checksum;
+  std::string state;  // Of EncodeCheckpoint, which guards it by a checksum.
+  bool operator==(const StoredCheckpoint&) const = default;
+};
+
+// A trigger as it is kept, with its place among the effects of its record.
+struct StoredTrigger {
+  Trigger trigger;
+  int32_t partition = 0;
+  int64_t log_generation = 1;
+  int64_t ordinal = 0;
+};
+
+// An event on its way to the broker.
+struct OutboxRow {
+  int32_t partition = 0;
+  int64_t sequence = 0;
+  std::string key;
+  std::string value;
+  std::string traceparent;
+  bool operator==(const OutboxRow&) const = default;
+};
+
+// One partition's part in a commit.
+struct PartitionMove {
+  int32_t partition = 0;
+  int64_t epoch = 0;
+  Progress from;
+  Progress to;
+  std::string cluster_id;
+  std::optional<int64_t> last_record_checksum;
+  int64_t next_outbox_sequence = 1;
+};
+
+// Outgoing events that the broker has: all up to and with `sequence`.
+struct OutboxAcknowledgement {
+  int32_t partition = 0;
+  int64_t sequence = 0;
+};
+
+// One transaction.
+struct CommitBatch {
+  std::vector<PartitionMove> moves;  // At least one; each partition at most once.
+  std::vector<StoredTrigger> triggers;
+  std::vector<OutboxRow> outbox;
+  std::vector<OutboxAcknowledgement> acknowledged;  // These rows go.
+};
+
+absl::Status FencedError();
+// True for a write that did nothing because the partition is another's, or its progress is not the one named.
+bool IsFenced(const absl::Status& status);
+
+class EvaluatorStore {
+ public:
+  virtual ~EvaluatorStore() = default;
+
+  // Makes the partition this owner's: raises its epoch, so that every earlier owner is fenced. A partition that nobody had begins at
+  // progress (0, 0), of no log.
+  virtual absl::StatusOr<PartitionRow> TakePartition(int32_t partition, const std::string& owner) = 0;
+
+  // The kept checkpoints of this generation, newest first; at most two.
+  virtual absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t partition, int64_t log_generation) = 0;
+
+  // All or nothing. Fenced: no move of the batch may be made. ALREADY_EXISTS: a trigger's identity is taken, which no right program
+  // brings about.
+  virtual absl::Status Commit(const CommitBatch& batch) = 0;
+
+  // Writes the checkpoint if `epoch` is the partition's still, and drops all but the newest two of the partition. Fenced otherwise.
+  virtual absl::Status WriteCheckpoint(const StoredCheckpoint& checkpoint, int64_t epoch) = 0;
+
+  // Begins another log: `row` replaces the partition's (its epoch must be the present one; its log_generation above), together with
+  // the checkpoint that the fold goes on from. Fenced otherwise.
+  virtual absl::Status AdoptLog(const PartitionRow& row, const StoredCheckpoint& checkpoint) = 0;
+
+  // Triggers of a generation from `from` (offset and ordinal, included) on, in their order.
+  virtual absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t partition, int64_t log_generation, Progress from,
+                                                                  size_t rows_max) = 0;
+
+  // Outgoing events with a sequence above `after`, in their order.
+  virtual absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t partition, int64_t after, size_t rows_max) = 0;
+  // As CommitBatch::acknowledged, where no commit comes soon. Not fenced: what the broker has, it has.
+  virtual absl::Status DeleteOutbox(const std::vector<OutboxAcknowledgement>& acknowledged) = 0;
+
+  // OK where it answers now.
+  virtual absl::Status Ready() = 0;
+};
+
+}  // namespace stockalert::evaluator

@@ -1,0 +1,95 @@
+// Brings committed events to the broker, in their order, each at least once: the way out of the evaluator.
+//
+// A row goes out only after its commit, and is deleted only after the broker acknowledged it and all before it. What was just
+// committed goes out from memory; what an earlier owner left, or what did not fit into the bounded window, is read back from the
+// store. Belongs to the evaluator's one thread; only the publisher's answers come from elsewhere. Pure but for the store and the
+// publisher that it is given: the simulation runs it as it is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "services/evaluator/evaluator_store.h"
+
+namespace stockalert::evaluator {
+
+// Where events go: the topic alert-events, or a simulated one.
+class EventPublisher {
+ public:
+  virtual ~EventPublisher() = default;
+  // Answers exactly once, from any thread, at once or later; true: the broker has it. Must keep the order of calls among those that
+  // succeed, as long as none fails.
+  virtual void Publish(const OutboxRow& row, std::function<void(bool delivered)> done) = 0;
+};
+
+class OutboxRelay {
+ public:
+  // At most `window_max` rows are under way at once.
+  OutboxRelay(EvaluatorStore& store, EventPublisher& publisher, size_t window_max = 20'000);
+
+  // The partition is this process's now; rows below `next_sequence` may be left from before and go out first.
+  void Begin(int32_t partition, int64_t next_sequence);
+  // Forgets the partition: the next owner relays what is left.
+  void End(int32_t partition);
+  void EndAll();
+
+  // Rows that were committed just now, in order.
+  void Add(std::vector<OutboxRow> committed);
+
+  // Takes answers in, sends what is next, reading it back where need be. An error of the store is answered and tried again by the
+  // next call; a row that was not delivered makes its partition begin again after the last one that was.
+  absl::Status Pump();
+
+  // What the broker has and the store still keeps; for the next commit, which MarkDeleted then confirms.
+  std::vector<OutboxAcknowledgement> TakeAcknowledged() const;
+  void MarkDeleted(const std::vector<OutboxAcknowledgement>& acknowledged);
+
+  // Rows committed but not acknowledged, and publishing failures so far.
+  int64_t backlog() const;
+  int64_t failures() const { return failures_; }
+
+ private:
+  struct Answer {
+    int32_t partition;
+    int64_t token;
+    int64_t sequence;
+    bool delivered;
+  };
+  // Outlives the relay in the hands of late answers.
+  struct Inbox {
+    std::mutex mutex;
+    std::vector<Answer> answers;  // Guarded by mutex.
+  };
+  struct Lane {
+    int64_t token = 0;            // Tells answers of this ownership from those of an earlier one.
+    int64_t next_to_send = 1;     // Everything below has been handed to the publisher.
+    int64_t end = 1;              // Above the last committed row.
+    int64_t acknowledged = 0;     // All up to here are the broker's.
+    int64_t deleted = 0;          // All up to here are gone from the store.
+    std::map<int64_t, bool> under_way;  // Sequence → answered.
+    std::deque<OutboxRow> ready;  // In memory, beginning at next_to_send where not empty.
+    bool failed = false;          // Begins again at failed_from once everything under way is answered.
+    int64_t failed_from = 0;
+  };
+  void TakeAnswers();
+  absl::Status Send(int32_t partition, Lane& lane);
+
+  EvaluatorStore& store_;
+  EventPublisher& publisher_;
+  const size_t window_max_;
+  std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  std::map<int32_t, Lane> lanes_;
+  size_t under_way_ = 0;
+  int64_t next_token_ = 1;
+  int64_t failures_ = 0;
+};
+
+}  // namespace stockalert::evaluator

@@ -1,0 +1,42 @@
+// What stockalert-fetcher is told by flags and environment.
+#pragma once
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "services/common/config/parser.h"
+
+namespace stockalert::fetcher {
+
+struct Config {
+  std::string internal_address = "127.0.0.1:52055";
+  std::string http_address = "127.0.0.1:51055";
+  std::string kafka_bootstrap;
+  std::string ticker_address = "127.0.0.1:52052";
+  std::string mesh_token;
+  std::string source = "publish";
+  absl::Duration dependencies_wait = absl::Seconds(60);
+  absl::Duration symbols_interval = absl::Milliseconds(300);
+
+  // --source=finnhub
+  std::string finnhub_api_key;
+  std::string finnhub_rest_url = "https://finnhub.io/api/v1";
+  std::string finnhub_ws_url = "wss://ws.finnhub.io";
+  int finnhub_calls_per_minute = 60;
+  int finnhub_calls_per_second = 30;
+  int finnhub_stream_symbols = 50;
+  absl::Duration finnhub_silence = absl::Seconds(150);
+
+  // --source=replay
+  std::string file;
+  double speed = 1;
+  double quotes_per_s_max = 20'000;
+  absl::Duration gap_max = absl::ZeroDuration();
+  std::string replay_symbol;
+  std::string replay_run;
+  std::string replay_start_file;
+};
+
+void Declare(config::Parser& parser, Config& config);
+
+}  // namespace stockalert::fetcher

@@ -1,0 +1,160 @@
+#include "services/fetcher/fetcher_service.h"
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "services/common/base/error.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/market/symbol.h"
+#include "services/fetcher/quote_rules.h"
+#include "services/fetcher/trading_calendar.h"
+
+namespace stockalert::fetcher {
+namespace {
+
+namespace pb = ::stockalert::internal::v1;
+
+constexpr int kFetchedMax = 100;
+constexpr int kPublishedMax = 1000;
+
+// Hears the answers to many records; shared with the callbacks, which may come after the call has given up.
+class Answers {
+ public:
+  explicit Answers(size_t expected) : left_(expected) {}
+
+  void Take(const absl::Status& status) {
+    std::lock_guard lock(mutex_);
+    if (!status.ok() && first_error_.ok()) first_error_ = status;
+    --left_;
+    changed_.notify_all();
+  }
+
+  absl::Status Await(absl::Time deadline) {
+    std::unique_lock lock(mutex_);
+    const auto patience = absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
+    if (!changed_.wait_for(lock, patience, [&] { return left_ == 0; })) {
+      return base::Unavailable(
+          "LOG_UNAVAILABLE", "the log has not acknowledged all quotes in time; some may be in it, publish them again");
+    }
+    if (first_error_.ok()) return absl::OkStatus();
+    return base::Unavailable("LOG_UNAVAILABLE",
+                             "the log did not take all quotes; some may be in it, publish them again");
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  size_t left_;               // Guarded by mutex_.
+  absl::Status first_error_;  // Guarded by mutex_.
+};
+
+pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
+  switch (knowledge) {
+    case Knowledge::kKnown:
+      return pb::LookupSymbolResponse::KNOWLEDGE_KNOWN;
+    case Knowledge::kUnknown:
+      return pb::LookupSymbolResponse::KNOWLEDGE_UNKNOWN;
+    case Knowledge::kCannotTell:
+      return pb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL;
+  }
+  return pb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL;
+}
+
+}  // namespace
+
+::grpc::ServerUnaryReactor* FetcherServiceHandler::LookupSymbol(::grpc::CallbackServerContext* context,
+                                                                const pb::LookupSymbolRequest* request,
+                                                                pb::LookupSymbolResponse* response) {
+  return rpc::Unary(runner_, context, {"stockalert.internal.v1.FetcherService/LookupSymbol", rpc::Access::kMesh},
+                    request, response,
+                    [this](const rpc::CallContext& call,
+                           const pb::LookupSymbolRequest& asked) -> absl::StatusOr<pb::LookupSymbolResponse> {
+                      if (!market::IsNormalSymbol(asked.symbol()))
+                        return base::InvalidField("symbol", market::kSymbolRule);
+                      pb::LookupSymbolResponse answer;
+                      answer.set_knowledge(Encode(source_.Lookup(asked.symbol(), call.deadline)));
+                      return answer;
+                    });
+}
+
+::grpc::ServerUnaryReactor* FetcherServiceHandler::FetchQuotes(::grpc::CallbackServerContext* context,
+                                                               const pb::FetchQuotesRequest* request,
+                                                               pb::FetchQuotesResponse* response) {
+  return rpc::Unary(runner_, context, {"stockalert.internal.v1.FetcherService/FetchQuotes", rpc::Access::kMesh},
+                    request, response,
+                    [this](const rpc::CallContext& call,
+                           const pb::FetchQuotesRequest& asked) -> absl::StatusOr<pb::FetchQuotesResponse> {
+                      base::FieldViolations violations;
+                      violations.Check(asked.symbols_size() >= 1 && asked.symbols_size() <= kFetchedMax, "symbols",
+                                       "must be 1 to 100");
+                      for (int i = 0; i < asked.symbols_size() && i < kFetchedMax; ++i) {
+                        violations.Check(market::IsNormalSymbol(asked.symbols(i)), absl::StrCat("symbols[", i, "]"),
+                                         market::kSymbolRule);
+                      }
+                      STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+                      STOCKALERT_ASSIGN_OR_RETURN(
+                          std::vector<pb::QuoteRecord> quotes,
+                          source_.Fetch({asked.symbols().begin(), asked.symbols().end()}, call.trace, call.deadline));
+                      pb::FetchQuotesResponse answer;
+                      for (pb::QuoteRecord& quote : quotes) *answer.add_quotes() = std::move(quote);
+                      return answer;
+                    });
+}
+
+::grpc::ServerUnaryReactor* FetcherServiceHandler::PublishQuotes(::grpc::CallbackServerContext* context,
+                                                                 const pb::PublishQuotesRequest* request,
+                                                                 pb::PublishQuotesResponse* response) {
+  return rpc::Unary(
+      runner_, context, {"stockalert.internal.v1.FetcherService/PublishQuotes", rpc::Access::kMesh}, request, response,
+      [this](const rpc::CallContext& call, const pb::PublishQuotesRequest& asked) { return Publish(call, asked); });
+}
+
+absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const rpc::CallContext& call,
+                                                                         const pb::PublishQuotesRequest& request) {
+  base::FieldViolations violations;
+  if (!violations.Check(request.quotes_size() >= 1 && request.quotes_size() <= kPublishedMax, "quotes",
+                        "must be 1 to 1000")) {
+    return violations.ToStatus();
+  }
+  std::vector<pb::QuoteRecord> quotes(request.quotes().begin(), request.quotes().end());
+  for (size_t i = 0; i < quotes.size(); ++i) {
+    pb::QuoteRecord& quote = quotes[i];
+    quote.set_source(kSourcePublished);
+    if (quote.session() == pb::TRADING_SESSION_UNSPECIFIED) quote.set_session(SessionOf(quote.event_time_us()));
+    if (const auto refusal = FindRefusal(quote, clock_.NowUs())) {
+      violations.Add(absl::StrCat("quotes[", i, "].", FieldOf(*refusal)), DescriptionOf(*refusal));
+    }
+  }
+  STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+  if (publisher_.Stalled()) {
+    return base::Unavailable(
+        "LOG_UNAVAILABLE",
+        "the log does not acknowledge what it is sent; nothing was published, try again in a moment");
+  }
+  auto answers = std::make_shared<Answers>(quotes.size());
+  const std::string traceparent = call.trace.Child().Traceparent();
+  for (size_t i = 0; i < quotes.size(); ++i) {
+    for (;;) {
+      absl::Status sent = publisher_.Publish(quotes[i], traceparent, {},
+                                                   [answers](const absl::Status& status) { answers->Take(status); });
+      if (sent.ok()) break;
+      if (!absl::IsResourceExhausted(sent)) return sent;
+      if (!publisher_.AwaitRoom(call.deadline)) {
+        return base::Unavailable(
+            "LOG_UNAVAILABLE",
+            "the log does not acknowledge what it is sent; some of the quotes may be in it, publish them again");
+      }
+    }
+  }
+  STOCKALERT_RETURN_IF_ERROR(answers->Await(call.deadline - absl::Milliseconds(50)));
+  pb::PublishQuotesResponse response;
+  response.set_published_count(request.quotes_size());
+  return response;
+}
+
+}  // namespace stockalert::fetcher

@@ -1,0 +1,50 @@
+#include "services/fetcher/live_quotes.h"
+
+#include "services/fetcher/publisher.h"
+#include "services/fetcher/trading_calendar.h"
+
+namespace stockalert::fetcher {
+
+namespace pb = ::stockalert::internal::v1;
+
+void LiveQuotes::Attach(const Figures& figures, pb::QuoteRecord& quote) {
+  if (figures.open_micros) quote.set_day_open_micros(*figures.open_micros);
+  if (figures.high_micros) quote.set_day_high_micros(*figures.high_micros);
+  if (figures.low_micros) quote.set_day_low_micros(*figures.low_micros);
+  if (figures.previous_close_micros) quote.set_previous_close_micros(*figures.previous_close_micros);
+}
+
+std::optional<pb::QuoteRecord> LiveQuotes::FromRest(const std::string& symbol, const RestQuote& reply) {
+  if (!reply.current_micros || reply.time_us <= 0) return std::nullopt;
+  pb::QuoteRecord quote;
+  quote.set_symbol(symbol);
+  quote.set_price_micros(*reply.current_micros);
+  quote.set_event_time_us(reply.time_us);
+  quote.set_session(SessionOf(reply.time_us));
+  quote.set_source(kSourceRest);
+  const std::optional<TradingDay> day = TradingDayOf(reply.time_us);
+  if (!day || reply.time_us < day->open_us) return quote;
+  const Figures now{day->date, reply.open_micros, reply.high_micros, reply.low_micros, reply.previous_close_micros};
+  const auto known = figures_.find(symbol);
+  if (known != figures_.end() && known->second.date < now.date && known->second.SameValues(now)) return quote;
+  figures_[symbol] = now;
+  Attach(now, quote);
+  return quote;
+}
+
+std::optional<pb::QuoteRecord> LiveQuotes::FromStream(const StreamTrade& trade) {
+  if (trade.symbol.empty() || !trade.price_micros || trade.time_us <= 0) return std::nullopt;
+  pb::QuoteRecord quote;
+  quote.set_symbol(trade.symbol);
+  quote.set_price_micros(*trade.price_micros);
+  quote.set_event_time_us(trade.time_us);
+  quote.set_session(SessionOf(trade.time_us));
+  quote.set_source(kSourceStream);
+  const std::optional<TradingDay> day = TradingDayOf(trade.time_us);
+  const auto known = figures_.find(trade.symbol);
+  if (day && trade.time_us >= day->open_us && known != figures_.end() && known->second.date == day->date)
+    Attach(known->second, quote);
+  return quote;
+}
+
+}  // namespace stockalert::fetcher

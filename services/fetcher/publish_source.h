@@ -1,0 +1,30 @@
+// The source that brings nothing of its own: all prices come by PublishQuotes. Thread-safe.
+#pragma once
+
+#include "services/fetcher/publisher.h"
+#include "services/fetcher/source.h"
+
+namespace stockalert::fetcher {
+
+class PublishSource final : public QuoteSource {
+ public:
+  // `publisher` must outlive it.
+  explicit PublishSource(const Publisher& publisher) : publisher_(publisher) {}
+
+  void Start() override {}
+  void Stop() override {}
+  void SetSymbols(const std::set<std::string>&) override {}
+  Knowledge Lookup(const std::string&, absl::Time) override { return Knowledge::kCannotTell; }
+  // The last published quotes.
+  absl::StatusOr<std::vector<internal::v1::QuoteRecord>> Fetch(const std::vector<std::string>& symbols,
+                                                               const trace::Context&, absl::Time) override;
+
+ private:
+  const Publisher& publisher_;
+};
+
+// The last published quote of each symbol that has one.
+std::vector<internal::v1::QuoteRecord> LastPublishedOf(const Publisher& publisher,
+                                                       const std::vector<std::string>& symbols);
+
+}  // namespace stockalert::fetcher

@@ -1,0 +1,263 @@
+#include "services/fetcher/publisher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "services/common/base/error.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/kafka/topic_admin.h"
+#include "services/common/log/log.h"
+#include "services/common/metrics/metrics.h"
+#include "services/common/trace/trace.h"
+#include "services/fetcher/quote_rules.h"
+
+namespace stockalert::fetcher {
+namespace {
+
+namespace pb = ::stockalert::internal::v1;
+
+void CountRefused(const char* source, Refusal refusal) {
+  metrics::GetCounter("stockalert_fetcher_quotes_refused_total",
+                      "Quotes refused at the edge, by what is wrong with them",
+                      {{"source", source}, {"reason", NameOf(refusal)}})
+      .Increment();
+}
+
+// Labels come from a small set, whatever a quote says.
+const char* SourceLabel(const std::string& source) {
+  for (const char* known : {kSourceRest, kSourceStream, kSourceReplay, kSourcePublished}) {
+    if (source == known) return known;
+  }
+  return "other";
+}
+
+}  // namespace
+
+kafka::ProducerOptions PublisherProducerOptions(std::string bootstrap) {
+  kafka::ProducerOptions options;
+  options.bootstrap = std::move(bootstrap);
+  options.client_id = "stockalert-fetcher";
+  options.topics = {kafka::kPricesTopic};
+  // Without end: see the head of publisher.h.
+  options.extra = {{"message.timeout.ms", "0"}};
+  return options;
+}
+
+Publisher::Publisher(kafka::Producer& producer, const base::Clock& clock, const PublisherOptions& options)
+    : producer_(producer), clock_(clock), options_(options), live_thread_([this] { RunLive(); }) {}
+
+Publisher::~Publisher() { Close(absl::Now()); }
+
+void Publisher::Begin(int64_t epoch) {
+  {
+    std::lock_guard lock(mutex_);
+    epoch_ = epoch;
+    for (auto& [symbol, state] : symbols_) state.sequence = 0;
+  }
+  changed_.notify_all();
+}
+
+absl::Status Publisher::ReserveRoom() {
+  std::lock_guard lock(mutex_);
+  if (epoch_ == 0) return base::Unavailable("FETCHER_NOT_READY", "the fetcher has no epoch yet; try again in a moment");
+  if (closed_) return base::Unavailable("SHUTTING_DOWN", "the fetcher is stopping; try again in a moment");
+  if (in_flight_ >= options_.in_flight_max) {
+    return base::ResourceExhausted("TOO_MANY_QUOTES_IN_FLIGHT",
+                                   "the broker has not acknowledged the quotes before yet; try again in a moment");
+  }
+  if (in_flight_++ == 0) waiting_since_us_ = absl::ToUnixMicros(absl::Now());
+  return absl::OkStatus();
+}
+
+absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& record, std::string_view traceparent,
+                             const kafka::Headers& extra, Done done) {
+  kafka::Headers headers =
+      kafka::TraceHeaders(traceparent.empty() ? trace::NewRoot().Traceparent() : std::string(traceparent));
+  headers.insert(headers.end(), extra.begin(), extra.end());
+  std::optional<pb::QuoteRecord> quote;
+  if (record.has_quote()) quote = record.quote();
+  producer_.ProduceAsync(
+      kafka::kPricesTopic, symbol, record.SerializeAsString(), headers,
+      [this, symbol, quote = std::move(quote),
+       done = std::move(done)](const absl::StatusOr<kafka::Delivery>& delivery) {
+        {
+          std::lock_guard lock(mutex_);
+          waiting_since_us_ = absl::ToUnixMicros(absl::Now());
+          if (delivery.ok()) {
+            auto& last = symbols_[symbol].last_published;
+            last = quote;
+          }
+        }
+        if (delivery.ok() && quote) {
+          metrics::GetCounter("stockalert_fetcher_quotes_published_total", "Quotes that the log has",
+                              {{"source", SourceLabel(quote->source())}})
+              .Increment();
+        }
+        if (!delivery.ok()) {
+          metrics::GetCounter("stockalert_fetcher_publish_failures_total", "Records that Kafka would not take")
+              .Increment();
+          static log::Limiter limiter(absl::Seconds(5));
+          if (const auto suppressed = limiter.Allow()) {
+            log::Error(
+                "Kafka does not take a record for the topic prices: see that the topic exists and may be written",
+                {{"symbol", symbol}, {"status", delivery.status()}, {"suppressed", *suppressed}});
+          }
+        }
+        if (done) done(delivery.status());
+        // Last, for whoever waits for answers may destroy what `done` uses. Notified under the lock: the Publisher
+        // itself may go then.
+        std::lock_guard lock(mutex_);
+        --in_flight_;
+        changed_.notify_all();
+      });
+  return absl::OkStatus();
+}
+
+absl::Status Publisher::Publish(pb::QuoteRecord quote, std::string_view traceparent, const kafka::Headers& extra,
+                                Done done) {
+  if (const auto refusal = FindRefusal(quote, clock_.NowUs())) {
+    CountRefused(SourceLabel(quote.source()), *refusal);
+    return base::InvalidField(FieldOf(*refusal), DescriptionOf(*refusal));
+  }
+  if (const int dropped = DropNonsense(quote); dropped > 0) {
+    metrics::GetCounter("stockalert_fetcher_day_figures_dropped_total",
+                        "Day figures that could not be right; their quotes stay")
+        .Increment(dropped);
+  }
+  STOCKALERT_RETURN_IF_ERROR(ReserveRoom());
+  std::lock_guard order(order_mutex_);
+  {
+    std::lock_guard lock(mutex_);
+    SymbolState& state = symbols_[quote.symbol()];
+    quote.set_publisher_epoch(epoch_);
+    quote.set_sequence(++state.sequence);
+    state.last_event_time_us = std::max(state.last_event_time_us, quote.event_time_us());
+  }
+  const std::string symbol = quote.symbol();
+  pb::LogRecord record;
+  *record.mutable_quote() = std::move(quote);
+  return Send(symbol, record, traceparent, extra, std::move(done));
+}
+
+absl::Status Publisher::PublishRestart(const std::string& symbol, const kafka::Headers& extra, Done done) {
+  STOCKALERT_RETURN_IF_ERROR(ReserveRoom());
+  std::lock_guard order(order_mutex_);
+  {
+    std::lock_guard lock(mutex_);
+    symbols_[symbol].last_event_time_us = 0;
+  }
+  pb::LogRecord record;
+  record.mutable_restart()->set_symbol(symbol);
+  return Send(symbol, record, "", extra, std::move(done));
+}
+
+void Publisher::OfferLive(pb::QuoteRecord quote) {
+  {
+    std::lock_guard lock(mutex_);
+    if (closing_) return;
+    if (live_.size() >= options_.live_queue_max) {
+      auto oldest = std::find_if(live_.begin(), live_.end(),
+                                 [&](const auto& waiting) { return waiting.symbol() == quote.symbol(); });
+      live_.erase(oldest == live_.end() ? live_.begin() : oldest);
+      metrics::GetCounter("stockalert_fetcher_live_quotes_dropped_total",
+                          "Live quotes that gave way to newer ones while Kafka was away")
+          .Increment();
+    }
+    live_.push_back(std::move(quote));
+  }
+  changed_.notify_all();
+}
+
+void Publisher::RunLive() {
+  static auto& late = metrics::GetCounter("stockalert_fetcher_live_quotes_late_total",
+                                          "Live quotes from before the last published one of their symbol; dropped");
+  for (;;) {
+    pb::QuoteRecord quote;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] {
+        return closed_ || (closing_ && live_.empty()) ||
+               (!live_.empty() && epoch_ != 0 && in_flight_ < options_.in_flight_max);
+      });
+      if (closed_ || live_.empty()) return;
+      quote = std::move(live_.front());
+      live_.pop_front();
+      const auto state = symbols_.find(quote.symbol());
+      if (state != symbols_.end() && quote.event_time_us() < state->second.last_event_time_us) {
+        late.Increment();
+        if (live_.empty()) changed_.notify_all();
+        continue;
+      }
+    }
+    const absl::Status published = Publish(quote, "", {}, {});
+    if (absl::IsResourceExhausted(published)) {
+      // Somebody else took the room: first again.
+      std::lock_guard lock(mutex_);
+      live_.push_front(std::move(quote));
+    } else if (!published.ok()) {
+      static log::Limiter limiter(absl::Seconds(10));
+      if (const auto suppressed = limiter.Allow()) {
+        log::Warning("a quote of the source was refused", {{"symbol", quote.symbol()},
+                                                           {"source", quote.source()},
+                                                           {"status", published},
+                                                           {"suppressed", *suppressed}});
+      }
+    }
+    changed_.notify_all();
+  }
+}
+
+bool Publisher::AwaitRoom(absl::Time deadline) {
+  std::unique_lock lock(mutex_);
+  const auto patience = absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
+  return changed_.wait_for(lock, patience, [&] {
+    return closed_ || (epoch_ != 0 && in_flight_ < options_.in_flight_max);
+  }) && !closed_;
+}
+
+bool Publisher::AwaitAnswers(absl::Time deadline) {
+  std::unique_lock lock(mutex_);
+  const auto patience = absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
+  return changed_.wait_for(lock, patience, [&] { return in_flight_ == 0; });
+}
+
+bool Publisher::Stalled() const {
+  std::lock_guard lock(mutex_);
+  return in_flight_ > 0 &&
+         absl::ToUnixMicros(absl::Now()) - waiting_since_us_ > absl::ToInt64Microseconds(options_.stalled_after);
+}
+
+std::optional<pb::QuoteRecord> Publisher::LastPublished(const std::string& symbol) const {
+  std::lock_guard lock(mutex_);
+  const auto state = symbols_.find(symbol);
+  return state == symbols_.end() ? std::nullopt : state->second.last_published;
+}
+
+void Publisher::Remember(const pb::QuoteRecord& quote) {
+  std::lock_guard lock(mutex_);
+  SymbolState& state = symbols_[quote.symbol()];
+  if (!state.last_published) state.last_published = quote;
+  state.last_event_time_us = std::max(state.last_event_time_us, quote.event_time_us());
+}
+
+void Publisher::Close(absl::Time deadline) {
+  {
+    std::unique_lock lock(mutex_);
+    if (closed_) return;
+    closing_ = true;
+    changed_.notify_all();
+    const auto patience = absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
+    changed_.wait_for(lock, patience, [&] { return live_.empty() && in_flight_ == 0; });
+    if (!live_.empty() || in_flight_ > 0) {
+      log::Warning("stopping while quotes wait for the broker: what it has not taken is lost, newer ones follow",
+                   {{"live", live_.size()}, {"in_flight", in_flight_}});
+    }
+    closed_ = true;
+  }
+  changed_.notify_all();
+  if (live_thread_.joinable()) live_thread_.join();
+}
+
+}  // namespace stockalert::fetcher

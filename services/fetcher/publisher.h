@@ -1,0 +1,115 @@
+// The one publisher of every symbol's quotes: stamps epoch and sequence, keeps a symbol's order, and writes to the
+// topic `prices`.
+//
+// Thread-safe. A record in flight is never given up by time: the producer that it is given must wait for the broker
+// without end (PublisherProducerOptions), for a record lost behind one that arrived would be a hole, and sending it
+// again would come too late. What waits is bounded instead: beyond `in_flight_max` Publish refuses, and the caller
+// waits (a replay), answers UNAVAILABLE (a call), or the oldest live quote of a symbol gives way (OfferLive). Every
+// refusal is counted.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "services/common/base/clock.h"
+#include "services/common/kafka/producer.h"
+#include "stockalert/internal/v1/log.pb.h"
+
+namespace stockalert::fetcher {
+
+inline constexpr char kSourceRest[] = "finnhub-rest";
+inline constexpr char kSourceStream[] = "finnhub-ws";
+inline constexpr char kSourceReplay[] = "replay";
+inline constexpr char kSourcePublished[] = "published";
+
+// What a Publisher's producer has to be made with.
+kafka::ProducerOptions PublisherProducerOptions(std::string bootstrap);
+
+struct PublisherOptions {
+  size_t in_flight_max = 2000;
+  // Live quotes that wait for room, of all symbols.
+  size_t live_queue_max = 10'000;
+  // A broker that has acknowledged nothing for so long, while records wait, is taken for down.
+  absl::Duration stalled_after = absl::Seconds(2);
+};
+
+class Publisher {
+ public:
+  using Done = std::function<void(const absl::Status&)>;
+
+  // `producer` and `clock` must outlive it; destroy the producer (which answers what is left) only after Close.
+  Publisher(kafka::Producer& producer, const base::Clock& clock, const PublisherOptions& options = {});
+  ~Publisher();
+
+  // Must be called before anything is published; every epoch is above those before.
+  void Begin(int64_t epoch);
+
+  // Publishes one quote: source, symbol, price, time and session are the caller's, epoch and sequence are set here.
+  // `done` (may be empty) hears the broker's answer, on the producer's thread. INVALID_ARGUMENT: the edge refuses it
+  // (counted). RESOURCE_EXHAUSTED: too much is in flight. UNAVAILABLE: not begun, or closed. `extra` headers go beside
+  // traceparent, which is made anew where it is empty.
+  absl::Status Publish(internal::v1::QuoteRecord quote, std::string_view traceparent, const kafka::Headers& extra,
+                       Done done);
+  // The symbol's history begins anew.
+  absl::Status PublishRestart(const std::string& symbol, const kafka::Headers& extra, Done done);
+
+  // Takes a live quote and returns at once. A quote from before the symbol's last published one is dropped, as is the
+  // symbol's oldest waiting one when too many wait.
+  void OfferLive(internal::v1::QuoteRecord quote);
+
+  // Waits until Publish would have room, at most until `deadline`.
+  bool AwaitRoom(absl::Time deadline);
+  // Waits until nothing is in flight.
+  bool AwaitAnswers(absl::Time deadline);
+  // Whether the broker seems to be down.
+  bool Stalled() const;
+
+  // The last quote of the symbol that the broker has acknowledged, or that was remembered.
+  std::optional<internal::v1::QuoteRecord> LastPublished(const std::string& symbol) const;
+  // What the log held before this process (a resumed replay).
+  void Remember(const internal::v1::QuoteRecord& quote);
+
+  // Takes nothing more and waits for what is in flight, live quotes first. Only the first call counts.
+  void Close(absl::Time deadline);
+
+ private:
+  struct SymbolState {
+    int64_t sequence = 0;
+    int64_t last_event_time_us = 0;  // Of the last quote handed to the producer.
+    std::optional<internal::v1::QuoteRecord> last_published;
+  };
+  absl::Status Send(const std::string& symbol, const internal::v1::LogRecord& record, std::string_view traceparent,
+                    const kafka::Headers& extra, Done done);
+  absl::Status ReserveRoom();
+  void RunLive();
+
+  kafka::Producer& producer_;
+  const base::Clock& clock_;
+  const PublisherOptions options_;
+
+  std::mutex order_mutex_;    // Held from taking a sequence number until the producer has the record.
+  mutable std::mutex mutex_;  // Taken after order_mutex_, never while calling the producer.
+  std::condition_variable changed_;
+  int64_t epoch_ = 0;                                     // Guarded by mutex_; 0 before Begin.
+  std::unordered_map<std::string, SymbolState> symbols_;  // Guarded by mutex_.
+  size_t in_flight_ = 0;                                  // Guarded by mutex_.
+  int64_t waiting_since_us_ = 0;                // Guarded by mutex_: since the last answer, or since something waits.
+  std::deque<internal::v1::QuoteRecord> live_;  // Guarded by mutex_.
+  bool closing_ = false;                        // Guarded by mutex_: no more live quotes are taken.
+  bool closed_ = false;                         // Guarded by mutex_.
+  std::thread live_thread_;
+};
+
+}  // namespace stockalert::fetcher

@@ -1,0 +1,30 @@
+// The edge: what a quote must be to enter the log. Pure and thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/time/time.h"
+#include "stockalert/internal/v1/log.pb.h"
+
+namespace stockalert::fetcher {
+
+// A time further ahead of the clock would make every later quote late.
+inline constexpr absl::Duration kAheadMax = absl::Seconds(5);
+
+enum class Refusal { kSymbol, kPrice, kEventTimeMissing, kEventTimeAhead, kSession };
+
+// For a metric's label, a log line and a violation's field.
+const char* NameOf(Refusal refusal);
+const char* FieldOf(Refusal refusal);
+const char* DescriptionOf(Refusal refusal);
+
+// None: the quote may be published.
+std::optional<Refusal> FindRefusal(const internal::v1::QuoteRecord& quote, int64_t now_us);
+
+// Takes away the day figures that cannot be right and keeps the quote: all of a PRE quote (they may be
+// yesterday's still), those that are no prices, a high below the price, a low above it, an open outside of low and
+// high. Answers how many went.
+int DropNonsense(internal::v1::QuoteRecord& quote);
+
+}  // namespace stockalert::fetcher

@@ -1,0 +1,54 @@
+// What the log says of replays: how far the last one of a symbol came, so that a fetcher that died goes on where it
+// was.
+//
+// A replay's records carry the header `replay-run`, the id of the run that they belong to. ReplayLog is the interface
+// (tests have one in memory); KafkaReplayLog reads the topic `prices` backwards from its end until it meets such a
+// record. Belongs to one thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/common/kafka/consumer.h"
+#include "stockalert/internal/v1/log.pb.h"
+
+namespace stockalert::fetcher {
+
+inline constexpr char kReplayRunHeader[] = "replay-run";
+
+// The last record in the log that a replay wrote for a symbol.
+struct ReplayMark {
+  std::string run;
+  // None: it is the restart record, nothing of the run followed.
+  std::optional<internal::v1::QuoteRecord> quote;
+};
+
+class ReplayLog {
+ public:
+  virtual ~ReplayLog() = default;
+  // None: no replay has ever written to the symbol, as far back as the log goes. UNAVAILABLE: the broker does not
+  // answer.
+  virtual absl::StatusOr<std::optional<ReplayMark>> FindLast(const std::string& symbol) = 0;
+};
+
+class KafkaReplayLog final : public ReplayLog {
+ public:
+  explicit KafkaReplayLog(std::string bootstrap, absl::Duration timeout = absl::Seconds(5),
+                          kafka::ExtraSettings extra = {});
+  absl::StatusOr<std::optional<ReplayMark>> FindLast(const std::string& symbol) override;
+
+ private:
+  // Of the records from `begin` to before `end`. The partition is the one that is assigned.
+  absl::StatusOr<std::optional<ReplayMark>> FindLastIn(const kafka::TopicPartition& partition, int64_t begin,
+                                                       int64_t end, const std::string& symbol);
+
+  const std::string bootstrap_;
+  const absl::Duration timeout_;
+  const kafka::ExtraSettings extra_;
+  std::unique_ptr<kafka::AssignedConsumer> consumer_;
+};
+
+}  // namespace stockalert::fetcher

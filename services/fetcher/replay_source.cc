@@ -1,0 +1,225 @@
+#include "services/fetcher/replay_source.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <filesystem>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "services/common/base/backoff.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/log/log.h"
+#include "services/common/metrics/metrics.h"
+#include "services/fetcher/publish_source.h"
+
+namespace stockalert::fetcher {
+namespace {
+
+namespace pb = ::stockalert::internal::v1;
+
+constexpr absl::Duration kLookForStart = absl::Milliseconds(50);
+constexpr absl::Duration kProgressInterval = absl::Seconds(5);
+// Shorter pauses are let add up: a sleep takes about a tenth of a millisecond more than it is told.
+constexpr absl::Duration kSleepMin = absl::Milliseconds(2);
+
+prometheus::Gauge& PositionGauge() {
+  static auto& gauge = metrics::GetGauge("stockalert_fetcher_replay_position",
+                                         "Quotes of the replay that have been published or passed over");
+  return gauge;
+}
+
+}  // namespace
+
+ReplaySource::ReplaySource(ReplayFile file, const ReplayOptions& options, Publisher& publisher,
+                           std::unique_ptr<ReplayLog> log)
+    : file_(std::move(file)),
+      options_(options),
+      headers_{{kReplayRunHeader, options.run.empty() ? file_.checksum : options.run}},
+      publisher_(publisher),
+      log_(std::move(log)) {
+  metrics::GetGauge("stockalert_fetcher_replay_quotes", "Quotes that the replay has in all")
+      .Set(static_cast<double>(file_.ticks.size()));
+  metrics::GetGauge("stockalert_fetcher_replay_rows_refused", "Rows of the replay's file that were left out")
+      .Set(static_cast<double>(file_.rows_refused));
+}
+
+ReplaySource::~ReplaySource() { Stop(); }
+
+void ReplaySource::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void ReplaySource::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void ReplaySource::SetSymbols(const std::set<std::string>& symbols) {
+  {
+    std::lock_guard lock(mutex_);
+    any_registered_ = std::any_of(file_.symbols.begin(), file_.symbols.end(),
+                                  [&](const std::string& symbol) { return symbols.count(symbol) > 0; });
+  }
+  changed_.notify_all();
+}
+
+Knowledge ReplaySource::Lookup(const std::string& symbol, absl::Time) {
+  const bool known = std::find(file_.symbols.begin(), file_.symbols.end(), symbol) != file_.symbols.end();
+  return known ? Knowledge::kKnown : Knowledge::kUnknown;
+}
+
+absl::StatusOr<std::vector<pb::QuoteRecord>> ReplaySource::Fetch(const std::vector<std::string>& symbols,
+                                                                 const trace::Context&, absl::Time) {
+  return LastPublishedOf(publisher_, symbols);
+}
+
+bool ReplaySource::finished() const {
+  std::lock_guard lock(mutex_);
+  return finished_;
+}
+
+bool ReplaySource::Sleep(absl::Duration pause) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, absl::ToChronoMicroseconds(pause), [&] { return stopped_; });
+  return !stopped_;
+}
+
+void ReplaySource::Run() {
+  base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
+  for (;;) {
+    absl::Status status = [&]() -> absl::Status {
+      STOCKALERT_ASSIGN_OR_RETURN(std::vector<std::optional<int64_t>> places, ReadPlaces());
+      const bool fresh =
+          std::none_of(places.begin(), places.end(), [](const auto& place) { return place.has_value(); });
+      if (fresh && !AwaitStart()) return absl::OkStatus();
+      STOCKALERT_RETURN_IF_ERROR(Begin(places));
+      return Play(places);
+    }();
+    if (status.ok()) return;
+    log::Warning("the replay cannot go on; trying again where the log says it is", {{"status", status}});
+    // What is under way ends first: the places are read behind it.
+    while (!publisher_.AwaitAnswers(absl::Now() + absl::Milliseconds(200))) {
+      if (!Sleep(absl::ZeroDuration())) return;
+    }
+    if (!Sleep(backoff.Next())) return;
+  }
+}
+
+absl::StatusOr<std::vector<std::optional<int64_t>>> ReplaySource::ReadPlaces() {
+  std::vector<std::optional<int64_t>> places;
+  for (const std::string& symbol : file_.symbols) {
+    STOCKALERT_ASSIGN_OR_RETURN(const std::optional<ReplayMark> mark, log_->FindLast(symbol));
+    if (!mark || mark->run != headers_.front().value) {
+      places.push_back(std::nullopt);
+    } else {
+      places.push_back(mark->quote ? mark->quote->event_time_us() : 0);
+      if (mark->quote) publisher_.Remember(*mark->quote);
+    }
+    if (!Sleep(absl::ZeroDuration())) return absl::CancelledError("stopped");
+  }
+  return places;
+}
+
+bool ReplaySource::AwaitStart() {
+  log::Info("the replay waits for its start", {{"symbols", file_.symbols.size()},
+                                               {"first_symbol", file_.symbols.front()},
+                                               {"start_file", options_.start_file}});
+  for (;;) {
+    std::error_code error;
+    const bool told = options_.start_file.empty() || std::filesystem::exists(options_.start_file, error);
+    {
+      std::lock_guard lock(mutex_);
+      if (stopped_) return false;
+      if (told && any_registered_) return true;
+    }
+    if (!Sleep(kLookForStart)) return false;
+  }
+}
+
+absl::Status ReplaySource::Begin(const std::vector<std::optional<int64_t>>& places) {
+  auto failed = std::make_shared<std::atomic<bool>>(false);
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (places[i].has_value()) continue;
+    while (!publisher_.AwaitRoom(absl::Now() + absl::Milliseconds(200))) {
+      if (!Sleep(absl::ZeroDuration())) return absl::OkStatus();
+    }
+    STOCKALERT_RETURN_IF_ERROR(
+        publisher_.PublishRestart(file_.symbols[i], headers_, [failed](const absl::Status& status) {
+          if (!status.ok()) *failed = true;
+        }));
+  }
+  while (!publisher_.AwaitAnswers(absl::Now() + absl::Milliseconds(200))) {
+    if (!Sleep(absl::ZeroDuration())) return absl::OkStatus();
+  }
+  return *failed ? absl::UnavailableError("a restart record was not taken") : absl::OkStatus();
+}
+
+absl::Status ReplaySource::Play(const std::vector<std::optional<int64_t>>& places) {
+  const auto passed = [&](const ReplayTick& tick) { return tick.event_time_us <= places[tick.symbol].value_or(0); };
+  const auto first = std::find_if_not(file_.ticks.begin(), file_.ticks.end(), passed);
+  const size_t total = file_.ticks.size();
+  log::Info(first == file_.ticks.begin() ? "the replay begins"
+            : first == file_.ticks.end()
+                ? "the log has the whole replay already; another --replay_run would begin it anew"
+                : "the replay goes on where the log says it was",
+            {{"run", headers_.front().value}, {"position", first - file_.ticks.begin()}, {"quotes", total}});
+
+  auto failed = std::make_shared<std::atomic<bool>>(false);
+  const double pause_min_us = 1e6 / options_.quotes_per_second_max;
+  double due_us = static_cast<double>(absl::ToUnixMicros(absl::Now()));
+  absl::Time next_progress = absl::Now() + kProgressInterval;
+  std::optional<int64_t> last_event_time_us;
+  for (auto tick = first; tick != file_.ticks.end(); ++tick) {
+    if (passed(*tick)) continue;
+    double gap_us = last_event_time_us ? static_cast<double>(tick->event_time_us - *last_event_time_us) : 0;
+    if (options_.gap_max > absl::ZeroDuration())
+      gap_us = std::min(gap_us, absl::ToDoubleMicroseconds(options_.gap_max));
+    last_event_time_us = tick->event_time_us;
+    due_us += std::max(gap_us / options_.speed, pause_min_us);
+    const double now_us = static_cast<double>(absl::ToUnixMicros(absl::Now()));
+    // Time lost to a broker that was away is not made up by a burst.
+    due_us = std::max(due_us, now_us - 100'000);
+    if (due_us - now_us > absl::ToDoubleMicroseconds(kSleepMin)) {
+      if (!Sleep(absl::Microseconds(std::llround(std::min(due_us - now_us, 1e15))))) return absl::OkStatus();
+    }
+    for (;;) {
+      if (failed->load(std::memory_order_relaxed)) return absl::UnavailableError("a quote was not taken");
+      absl::Status published =
+          publisher_.Publish(file_.QuoteOf(*tick), "", headers_, [failed](const absl::Status& status) {
+            if (!status.ok()) *failed = true;
+          });
+      if (published.ok() || absl::IsInvalidArgument(published)) break;  // A refused one is counted there.
+      if (!absl::IsResourceExhausted(published) && !absl::IsUnavailable(published)) return published;
+      publisher_.AwaitRoom(absl::Now() + absl::Milliseconds(200));
+      if (!Sleep(absl::ZeroDuration())) return absl::OkStatus();
+    }
+    PositionGauge().Set(static_cast<double>(tick - file_.ticks.begin() + 1));
+    if (absl::Now() >= next_progress) {
+      next_progress = absl::Now() + kProgressInterval;
+      log::Info("the replay goes on",
+                {{"position", tick - file_.ticks.begin() + 1},
+                 {"quotes", total},
+                 {"event_time", absl::FormatTime(absl::FromUnixMicros(tick->event_time_us), absl::UTCTimeZone())}});
+    }
+    {
+      std::lock_guard lock(mutex_);
+      if (stopped_) return absl::OkStatus();
+    }
+  }
+  while (!publisher_.AwaitAnswers(absl::Now() + absl::Milliseconds(200))) {
+    if (!Sleep(absl::ZeroDuration())) return absl::OkStatus();
+  }
+  if (*failed) return absl::UnavailableError("a quote was not taken");
+  PositionGauge().Set(static_cast<double>(total));
+  std::lock_guard lock(mutex_);
+  finished_ = true;
+  log::Info("the replay is finished", {{"run", headers_.front().value}, {"quotes", total}});
+  return absl::OkStatus();
+}
+
+}  // namespace stockalert::fetcher

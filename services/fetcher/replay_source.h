@@ -1,0 +1,82 @@
+// Replays a file's prices into the log, in event time, as fast as it is told to.
+//
+// One thread of its own. A run has an id. It begins, after its start condition, with a restart record for each symbol
+// of the file; a fetcher that finds records of the same run at the end of a symbol's log goes on behind the last of
+// them instead (and does nothing when that was the file's last), so that a fetcher that dies in the middle, however it
+// dies, loses nothing and repeats nothing that counts: what it may send again from its last moments has an event time
+// that is not above the last accepted one. Where Kafka is away, the replay waits.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "services/fetcher/publisher.h"
+#include "services/fetcher/replay_file.h"
+#include "services/fetcher/replay_log.h"
+#include "services/fetcher/source.h"
+
+namespace stockalert::fetcher {
+
+struct ReplayOptions {
+  // Event time over wall time.
+  double speed = 1;
+  double quotes_per_second_max = 20'000;
+  // Longer pauses in the file (a night) are cut to this, in event time; zero: none is cut.
+  absl::Duration gap_max = absl::ZeroDuration();
+  // Empty: the file's checksum, so that a file is replayed once.
+  std::string run;
+  // Besides the registration of one of its symbols: the replay begins when this file exists. Empty: at once.
+  std::string start_file;
+};
+
+class ReplaySource final : public QuoteSource {
+ public:
+  // `publisher` must outlive it.
+  ReplaySource(ReplayFile file, const ReplayOptions& options, Publisher& publisher, std::unique_ptr<ReplayLog> log);
+  ~ReplaySource() override;
+
+  void Start() override;
+  void Stop() override;
+  void SetSymbols(const std::set<std::string>& symbols) override;
+  // The file's symbols are all that there is.
+  Knowledge Lookup(const std::string& symbol, absl::Time deadline) override;
+  // The last published quotes.
+  absl::StatusOr<std::vector<internal::v1::QuoteRecord>> Fetch(const std::vector<std::string>& symbols,
+                                                               const trace::Context& trace,
+                                                               absl::Time deadline) override;
+
+  bool finished() const;
+
+ private:
+  void Run();
+  // Waits, at most; false: stopped.
+  bool Sleep(absl::Duration pause);
+  // Where each symbol goes on: the event time of its last quote in the log, 0 at the beginning; none: it has not begun.
+  absl::StatusOr<std::vector<std::optional<int64_t>>> ReadPlaces();
+  bool AwaitStart();
+  absl::Status Begin(const std::vector<std::optional<int64_t>>& places);
+  // From behind `places` to the end. Not OK: a record was not taken; read the places again.
+  absl::Status Play(const std::vector<std::optional<int64_t>>& places);
+
+  const ReplayFile file_;
+  const ReplayOptions options_;
+  const kafka::Headers headers_;
+  Publisher& publisher_;
+  const std::unique_ptr<ReplayLog> log_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ = false;         // Guarded by mutex_.
+  bool any_registered_ = false;  // Guarded by mutex_.
+  bool finished_ = false;        // Guarded by mutex_.
+  std::thread thread_;
+};
+
+}  // namespace stockalert::fetcher

@@ -1,0 +1,29 @@
+// What stockalert-migrate is told by flags and environment.
+#pragma once
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "services/common/config/parser.h"
+
+namespace stockalert::migrate {
+
+struct Config {
+  std::string postgres_url;
+  std::string kafka_bootstrap;
+  // Holds SERVICE/schema/NNNN_name.sql.
+  std::string schema_dir;
+  int prices_partitions = 64;
+  int other_partitions = 16;
+  // 0: three where there are three brokers, else one.
+  int replication_factor = 0;
+  int retention_h = 7 * 24;
+  // For Postgres and Kafka to answer, each.
+  absl::Duration wait = absl::Seconds(60);
+  // For each question to a broker that answers; no flag.
+  absl::Duration admin_timeout = absl::Seconds(10);
+};
+
+void Declare(config::Parser& parser, Config& config);
+
+}  // namespace stockalert::migrate

@@ -1,0 +1,31 @@
+#include "services/notifier/config.h"
+
+#include <optional>
+
+namespace stockalert::notifier {
+
+void Declare(config::Parser& parser, Config& config) {
+  parser.ListenAddress("public_address", &config.public_address, "where clients connect");
+  parser.ListenAddress("http_address", &config.http_address, "where /metrics, /healthz and /readyz are");
+  parser.DialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal address");
+  parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database: postgresql://USER@HOST:PORT/DATABASE");
+  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka brokers: HOST:PORT,HOST:PORT");
+  parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");
+  parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,
+                "this instance's name in the group, the same after a restart (default: host name and HTTP port)");
+  parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
+  parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls and read for streams");
+  parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
+  parser.Integer("postgres_connections_max", &config.postgres_connections_max, 2, 100, "connections to the database");
+  parser.Integer("streams_max", &config.streams_max, 1, 1'000'000, "streams that may be open at once");
+  parser.Milliseconds("watch_poll_interval_ms", &config.watch_poll_interval, absl::Milliseconds(10), absl::Minutes(1),
+                      "how often notifications that other instances stored are looked for");
+  parser.Seconds("start_timeout_s", &config.start_timeout, absl::Seconds(1), absl::Minutes(10),
+                 "how long to wait for the database at the start");
+  parser.Rule([&config]() -> std::optional<std::string> {
+    if (config.mesh_token.size() < 16) return "the mesh token must have at least 16 characters";
+    return std::nullopt;
+  });
+}
+
+}  // namespace stockalert::notifier

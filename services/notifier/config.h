@@ -1,0 +1,35 @@
+// What stockalert-notifier is told by flags and environment.
+#pragma once
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "services/common/config/parser.h"
+#include "services/common/kafka/topic_admin.h"
+
+namespace stockalert::notifier {
+
+struct Config {
+  std::string public_address = "127.0.0.1:50054";
+  std::string http_address = "127.0.0.1:51054";
+  std::string user_address = "127.0.0.1:52051";
+  std::string postgres_url;
+  std::string kafka_bootstrap;
+  // No flags: the mesh has one name for each, and tests topics of their own.
+  std::string triggers_topic = kafka::kTriggersTopic;
+  std::string user_events_topic = kafka::kUserEventsTopic;
+  std::string kafka_group = "stockalert-notifier";
+  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and the HTTP port.
+  std::string kafka_group_instance;
+  std::string mesh_token;
+  int threads = 16;
+  int queue_max = 2048;
+  int postgres_connections_max = 8;
+  int streams_max = 5000;
+  absl::Duration watch_poll_interval = absl::Milliseconds(250);
+  absl::Duration start_timeout = absl::Seconds(60);
+};
+
+void Declare(config::Parser& parser, Config& config);
+
+}  // namespace stockalert::notifier

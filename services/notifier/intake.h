@@ -1,0 +1,73 @@
+// Takes the topics `triggers` and `user-events` into the store: a member of the notifier's consumer group, on a thread of its own.
+//
+// A batch is one transaction, then the offsets are committed; what is read twice changes nothing. While the database is down the batch
+// is tried again, and after a while the group is left and joined anew, so that nothing is lost and no other member waits in vain.
+// A record that cannot be understood would never be: it is counted, logged and passed over.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/common/base/clock.h"
+#include "services/common/base/ids.h"
+#include "services/common/kafka/consumer.h"
+#include "services/notifier/notification_store.h"
+
+namespace stockalert::notifier {
+
+struct IntakeOptions {
+  std::string triggers_topic;
+  std::string user_events_topic;
+  size_t records_max = 1000;
+  // How long a batch is tried before the group is left. Below the consumer's poll_interval_max.
+  absl::Duration give_up_after = absl::Minutes(2);
+};
+
+class Intake {
+ public:
+  using MakeConsumer = std::function<absl::StatusOr<std::unique_ptr<kafka::GroupConsumer>>()>;
+  // Hears of the users who have new notifications, before the offsets are committed. Must be quick.
+  using OnStored = std::function<void(const std::vector<std::string>& user_ids)>;
+
+  // Begins at once. `store`, `clock` and `ids` must outlive it.
+  Intake(const IntakeOptions& options, MakeConsumer make_consumer, NotificationStore& store, const base::Clock& clock, base::IdSource& ids,
+         OnStored on_stored);
+  // Stop.
+  ~Intake();
+  Intake(const Intake&) = delete;
+  Intake& operator=(const Intake&) = delete;
+
+  // Finishes the batch at hand, leaves the group and joins the thread.
+  void Stop();
+
+ private:
+  void Work();
+  absl::Status ReadUntilError(kafka::GroupConsumer& consumer);
+  IntakeBatch Decode(const std::vector<kafka::Message>& messages);
+  absl::Status TakeIn(const IntakeBatch& batch);
+  absl::Status GoOnAtOldest(kafka::GroupConsumer& consumer, const kafka::PartitionError& error);
+  bool Wait(absl::Duration duration);
+  bool stopping();
+
+  const IntakeOptions options_;
+  const MakeConsumer make_consumer_;
+  NotificationStore& store_;
+  const base::Clock& clock_;
+  base::IdSource& ids_;
+  const OnStored on_stored_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;  // Guarded by mutex_.
+  std::thread thread_;
+};
+
+}  // namespace stockalert::notifier

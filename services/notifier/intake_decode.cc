@@ -1,0 +1,68 @@
+#include "services/notifier/intake_decode.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "services/common/base/ids.h"
+#include "services/common/price/decimal.h"
+#include "services/common/trace/trace.h"
+#include "stockalert/internal/v1/events.pb.h"
+
+namespace stockalert::notifier {
+namespace {
+
+// Far above what the alert service lets through: notes of 500 characters.
+constexpr size_t kTextBytesMax = 4096;
+constexpr size_t kSymbolBytesMax = 64;
+
+// Protobuf has seen to it that the text is UTF-8.
+std::string Mended(std::string text) {
+  std::erase(text, '\0');
+  if (text.size() > kTextBytesMax) {
+    size_t end = kTextBytesMax;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    text.resize(end);
+  }
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::string_view traceparent) {
+  internal::v1::TriggerMessage message;
+  if (!message.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
+    return absl::InvalidArgumentError("no TriggerMessage");
+  }
+  const internal::v1::AlertTriggered& trigger = message.trigger();
+  if (!base::IsUuid(message.user_id())) return absl::InvalidArgumentError("user_id is no id");
+  if (!base::IsUuid(trigger.alert_id())) return absl::InvalidArgumentError("alert_id is no id");
+  if (trigger.trigger_number() < 1) return absl::InvalidArgumentError("trigger_number is below 1");
+  if (!price::IsValidPriceMicros(trigger.price_micros())) return absl::InvalidArgumentError("price_micros is no price");
+  if (trigger.event_time_us() < 0) return absl::InvalidArgumentError("event_time_us is negative");
+  NewNotification notification;
+  notification.user_id = message.user_id();
+  notification.alert_id = trigger.alert_id();
+  notification.trigger_number = trigger.trigger_number();
+  notification.symbol = Mended(trigger.symbol());
+  if (notification.symbol.empty() || notification.symbol.size() > kSymbolBytesMax) return absl::InvalidArgumentError("symbol is none");
+  notification.price_micros = trigger.price_micros();
+  notification.event_time_us = trigger.event_time_us();
+  if (trigger.has_price_before_micros() && trigger.price_before_micros() > 0) notification.price_before_micros = trigger.price_before_micros();
+  if (trigger.has_reference_micros() && trigger.reference_micros() > 0) notification.reference_micros = trigger.reference_micros();
+  notification.late = trigger.late();
+  notification.summary = Mended(message.summary());
+  notification.note = Mended(message.note());
+  if (trace::Parse(traceparent)) notification.traceparent = std::string(traceparent);
+  return notification;
+}
+
+absl::StatusOr<UserDeletion> DecodeUserEvent(std::string_view value) {
+  internal::v1::UserEvent event;
+  if (!event.ParseFromArray(value.data(), static_cast<int>(value.size()))) return absl::InvalidArgumentError("no UserEvent");
+  if (!event.has_user_deleted()) return absl::InvalidArgumentError("an unknown kind of UserEvent");
+  if (!base::IsUuid(event.user_deleted().user_id())) return absl::InvalidArgumentError("user_id is no id");
+  return UserDeletion{event.user_deleted().user_id(), std::max<int64_t>(event.user_deleted().delete_time_us(), 0)};
+}
+
+}  // namespace stockalert::notifier

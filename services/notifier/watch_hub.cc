@@ -1,0 +1,162 @@
+#include "services/notifier/watch_hub.h"
+
+#include <utility>
+
+#include "services/common/log/log.h"
+#include "services/common/metrics/metrics.h"
+
+namespace stockalert::notifier {
+namespace {
+
+// Users in one query of the poll.
+constexpr size_t kPolledUsersMax = 5000;
+constexpr int kRoundsMax = 8;
+
+}  // namespace
+
+Watch::Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client, NotificationStore& store, Submit submit)
+    : user_id_(std::move(user_id)),
+      client_(std::move(client)),
+      store_(store),
+      submit_(std::move(submit)),
+      position_(after_sequence) {}
+
+int64_t Watch::position() {
+  std::lock_guard lock(mutex_);
+  return position_;
+}
+
+void Watch::Wake() {
+  {
+    std::lock_guard lock(mutex_);
+    if (running_) {
+      again_ = true;
+      return;
+    }
+    running_ = true;
+  }
+  const auto not_run = [self = shared_from_this()] {
+    std::lock_guard lock(self->mutex_);
+    self->running_ = false;
+  };
+  // Where there is no thread for it now, the poll wakes it again.
+  if (!submit_([self = shared_from_this()] { self->Run(); }, not_run)) not_run();
+}
+
+void Watch::Run() {
+  static auto& failures = metrics::GetCounter("stockalert_notifier_watch_read_failures_total", "Pages of streams that could not be read");
+  // A stream that always has more lets others run in between.
+  for (int round = 0; round < kRoundsMax; ++round) {
+    bool more = false;
+    if (client_->HasRoom()) {
+      const absl::StatusOr<std::vector<StoredNotification>> page = store_.ListAfter(user_id_, position(), kWatchPageMax);
+      if (!page.ok()) {
+        // The poll wakes the stream again, once the database answers.
+        failures.Increment();
+      } else if (!page->empty() && client_->Send(*page)) {
+        std::lock_guard lock(mutex_);
+        position_ = page->back().sequence;
+        more = page->size() == kWatchPageMax;
+      }
+    }
+    std::lock_guard lock(mutex_);
+    more = more || again_;
+    again_ = false;
+    if (more) continue;
+    running_ = false;
+    return;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    running_ = false;
+  }
+  Wake();
+}
+
+WatchHub::WatchHub(NotificationStore& store, absl::Duration poll_interval)
+    : store_(store), poll_interval_(poll_interval), poller_([this] { Poll(); }) {}
+
+WatchHub::~WatchHub() { Stop(); }
+
+void WatchHub::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (poller_.joinable()) poller_.join();
+}
+
+void WatchHub::Add(const std::shared_ptr<Watch>& watch) {
+  {
+    std::lock_guard lock(mutex_);
+    watches_[watch->user_id()].insert(watch);
+  }
+  watch->Wake();
+}
+
+void WatchHub::Remove(const std::shared_ptr<Watch>& watch) {
+  std::lock_guard lock(mutex_);
+  const auto found = watches_.find(watch->user_id());
+  if (found == watches_.end()) return;
+  found->second.erase(watch);
+  if (found->second.empty()) watches_.erase(found);
+}
+
+void WatchHub::Wake(const std::vector<std::string>& user_ids) {
+  std::vector<std::shared_ptr<Watch>> woken;
+  {
+    std::lock_guard lock(mutex_);
+    for (const std::string& id : user_ids) {
+      const auto found = watches_.find(id);
+      if (found != watches_.end()) woken.insert(woken.end(), found->second.begin(), found->second.end());
+    }
+  }
+  for (const std::shared_ptr<Watch>& watch : woken) watch->Wake();
+}
+
+void WatchHub::Poll() {
+  std::unique_lock lock(mutex_);
+  while (!changed_.wait_for(lock, absl::ToChronoMilliseconds(poll_interval_), [this] { return stopping_; })) {
+    lock.unlock();
+    PollOnce();
+    lock.lock();
+  }
+}
+
+void WatchHub::PollOnce() {
+  static auto& failures = metrics::GetCounter("stockalert_notifier_watch_poll_failures_total", "Polls for new notifications that failed");
+  std::vector<std::vector<std::string>> portions;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [id, watches] : watches_) {
+      if (portions.empty() || portions.back().size() >= kPolledUsersMax) portions.emplace_back();
+      portions.back().push_back(id);
+    }
+  }
+  for (const std::vector<std::string>& ids : portions) {
+    const absl::StatusOr<std::map<std::string, int64_t>> last = store_.LastSequences(ids);
+    if (!last.ok()) {
+      failures.Increment();
+      static log::Limiter limiter(absl::Seconds(10));
+      if (const auto suppressed = limiter.Allow()) {
+        log::Warning("new notifications cannot be looked for now; streams wait", {{"status", last.status()}, {"suppressed", *suppressed}});
+      }
+      return;
+    }
+    std::vector<std::shared_ptr<Watch>> behind;
+    {
+      std::lock_guard lock(mutex_);
+      for (const auto& [id, sequence] : *last) {
+        const auto found = watches_.find(id);
+        if (found == watches_.end()) continue;
+        for (const std::shared_ptr<Watch>& watch : found->second) {
+          if (watch->position() < sequence) behind.push_back(watch);
+        }
+      }
+    }
+    for (const std::shared_ptr<Watch>& watch : behind) watch->Wake();
+  }
+}
+
+}  // namespace stockalert::notifier

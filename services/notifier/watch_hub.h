@@ -1,0 +1,96 @@
+// The open streams of notifications: each reads its user's notifications from the store, from its place on, whenever there may be more.
+//
+// A stream is woken when its user's notifications were stored by this process, when its client has read what was sent, and, for those that
+// other instances stored, by a poll of all watched users at once. It never holds more than a page, and a page is read only when the
+// client's queue has room: so a slow client costs nothing. Since sequences have no gaps and are committed in their order, nothing is
+// lost or repeated.
+//
+// Thread-safe.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "services/notifier/notification_store.h"
+
+namespace stockalert::notifier {
+
+inline constexpr int kWatchPageMax = 100;
+
+// Runs blocking work elsewhere; false: overloaded, neither will be called. As rpc::CallRunner::TrySubmit.
+using Submit = std::function<bool(std::function<void()> run, std::function<void()> drop)>;
+
+// The client's end of a stream. Thread-safe.
+class WatchClient {
+ public:
+  virtual ~WatchClient() = default;
+  virtual bool HasRoom() = 0;
+  // False: the stream has ended. Called only after HasRoom, and by one thread at a time.
+  virtual bool Send(const std::vector<StoredNotification>& notifications) = 0;
+};
+
+// One stream.
+class Watch : public std::enable_shared_from_this<Watch> {
+ public:
+  // `store` must outlive the streams.
+  Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client, NotificationStore& store, Submit submit);
+
+  const std::string& user_id() const { return user_id_; }
+  // The newest sequence that was sent.
+  int64_t position();
+  // There may be more to send, or room for it.
+  void Wake();
+
+ private:
+  void Run();
+
+  const std::string user_id_;
+  const std::shared_ptr<WatchClient> client_;
+  NotificationStore& store_;
+  const Submit submit_;
+  std::mutex mutex_;
+  int64_t position_;       // Guarded by mutex_; written by the one that runs.
+  bool running_ = false;   // Guarded by mutex_: submitted and not ended.
+  bool again_ = false;     // Guarded by mutex_: woken meanwhile.
+};
+
+class WatchHub {
+ public:
+  // `store` must outlive it.
+  WatchHub(NotificationStore& store, absl::Duration poll_interval);
+  ~WatchHub();
+  WatchHub(const WatchHub&) = delete;
+  WatchHub& operator=(const WatchHub&) = delete;
+
+  // From here on the stream is woken; once at once.
+  void Add(const std::shared_ptr<Watch>& watch);
+  // Wakes the stream no more. A run that has begun ends by itself, and may still deliver what is stored meanwhile.
+  void Remove(const std::shared_ptr<Watch>& watch);
+  void Wake(const std::vector<std::string>& user_ids);
+  // Polls no more.
+  void Stop();
+
+ private:
+  void Poll();
+  void PollOnce();
+
+  NotificationStore& store_;
+  const absl::Duration poll_interval_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;                                                               // Guarded by mutex_.
+  std::unordered_map<std::string, std::set<std::shared_ptr<Watch>>> watches_;  // By user. Guarded by mutex_.
+  std::thread poller_;
+};
+
+}  // namespace stockalert::notifier

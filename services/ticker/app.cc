@@ -1,0 +1,157 @@
+#include "services/ticker/app.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "services/common/base/backoff.h"
+#include "services/common/base/clock.h"
+#include "services/common/base/error.h"
+#include "services/common/base/ids.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/grpc/auth_client.h"
+#include "services/common/grpc/call_runner.h"
+#include "services/common/grpc/channel.h"
+#include "services/common/grpc/server.h"
+#include "services/common/http/admin_server.h"
+#include "services/common/kafka/topic_admin.h"
+#include "services/common/log/log.h"
+#include "services/common/metrics/metrics.h"
+#include "services/common/postgres/pool.h"
+#include "services/ticker/grpc_peers.h"
+#include "services/ticker/log_reader.h"
+#include "services/ticker/postgres_price_store.h"
+#include "services/ticker/postgres_ticker_store.h"
+#include "services/ticker/ticker_internal_service.h"
+#include "services/ticker/ticker_logic.h"
+#include "services/ticker/ticker_service.h"
+
+namespace stockalert::ticker {
+namespace {
+
+constexpr absl::Duration kTopicsTimeout = absl::Seconds(5);
+
+}  // namespace
+
+// In the order in which they depend on each other.
+struct TickerApp::Parts {
+  Parts(const Config& given, std::unique_ptr<postgres::Pool> made_pool) : config(given), pool(std::move(made_pool)) {}
+
+  const Config config;
+  base::SystemClock clock;
+  base::SystemIdSource ids;
+  std::unique_ptr<postgres::Pool> pool;
+  rpc::Peer user_peer{{.address = config.user_address,
+                       .mesh_token = config.mesh_token,
+                       .retried = {"stockalert.internal.v1.UserInternalService"}}};
+  rpc::Peer alert_peer{{.address = config.alert_address,
+                        .mesh_token = config.mesh_token,
+                        .retried = {"stockalert.internal.v1.AlertInternalService"}}};
+  // PublishQuotes and FetchQuotes are not repeated: each would publish once more.
+  rpc::Peer fetcher_peer{{.address = config.fetcher_address,
+                          .mesh_token = config.mesh_token,
+                          .retried = {"stockalert.internal.v1.FetcherService/LookupSymbol"}}};
+  PostgresTickerStore store{*pool};
+  PostgresPriceStore price_store{*pool};
+  PriceBoard board{clock};
+  GrpcFetcher fetcher{fetcher_peer};
+  GrpcTickerUse use{user_peer, alert_peer};
+  TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = config.quotes_per_user_per_minute,
+                                       .fetch_timeout = config.fetch_timeout,
+                                       .lookup_timeout = config.lookup_timeout,
+                                       .last_price_staleness_max = config.last_price_staleness_max},
+                    store, board, fetcher, use, clock, ids};
+  rpc::UserServiceAuthenticator user_service{user_peer};
+  rpc::CachingAuthenticator authenticator{user_service, clock};
+  rpc::CallRunner public_runner{{.name = "public",
+                                 .threads = static_cast<size_t>(config.threads),
+                                 .queue_max = static_cast<size_t>(config.queue_max),
+                                 .authenticator = &authenticator}};
+  // Threads of its own: clients must not keep the other services waiting.
+  rpc::CallRunner internal_runner{{.name = "internal",
+                                   .threads = static_cast<size_t>(config.threads),
+                                   .queue_max = static_cast<size_t>(config.queue_max),
+                                   .mesh_token = config.mesh_token}};
+  TickerServiceImpl service{public_runner, logic, board, clock};
+  TickerInternalServiceImpl internal_service{internal_runner, logic};
+  std::unique_ptr<LogReader> reader;
+  std::unique_ptr<http::AdminServer> http;
+  std::unique_ptr<rpc::Server> internal_server;
+  std::unique_ptr<rpc::Server> public_server;
+};
+
+absl::StatusOr<std::unique_ptr<TickerApp>> TickerApp::Create(const Config& config) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
+                              postgres::Pool::Create({.url = config.postgres_url,
+                                                      .application_name = "stockalert-ticker",
+                                                      .connections_max = config.postgres_connections_max,
+                                                      .registry = metrics::Registry()}));
+  return std::unique_ptr<TickerApp>(new TickerApp(std::make_unique<Parts>(config, std::move(pool))));
+}
+
+TickerApp::TickerApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+TickerApp::~TickerApp() = default;
+
+absl::Status TickerApp::Start() {
+  Parts& parts = *parts_;
+  STOCKALERT_ASSIGN_OR_RETURN(parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
+                                            std::vector<std::string> reasons;
+                                            if (!parts.pool->Ready().ok()) reasons.push_back("the database does not answer");
+                                            return reasons;
+                                          }}));
+  // Until the database and its tables answer there is nothing to serve.
+  base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
+  const absl::Time give_up = absl::Now() + parts.config.start_timeout;
+  for (;;) {
+    const absl::Status status = parts.store.List("", 1).status();
+    if (status.ok()) break;
+    if (absl::Now() >= give_up) {
+      return base::Unavailable(kReasonDatabaseUnavailable,
+                               "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
+    }
+    log::Warning("waiting for the database and its tables", {{"status", status}});
+    if (process::AwaitStopRequest(backoff.Next())) return absl::CancelledError("asked to stop");
+  }
+  STOCKALERT_ASSIGN_OR_RETURN(
+      std::unique_ptr<kafka::TopicAdmin> admin,
+      kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap, .client_id = "stockalert-ticker", .extra = {}}));
+  const absl::Status topics = admin->AwaitTopics({parts.config.prices_topic}, absl::Now() + kTopicsTimeout);
+  if (absl::IsNotFound(topics)) return topics;
+  if (!topics.ok()) log::Warning("Kafka does not answer; latest prices come when it does", {{"status", topics}});
+  parts.reader = std::make_unique<LogReader>(LogReaderOptions{.bootstrap = parts.config.kafka_bootstrap,
+                                                              .topic = parts.config.prices_topic,
+                                                              .save_interval = parts.config.price_save_interval},
+                                             parts.board, parts.price_store);
+  STOCKALERT_ASSIGN_OR_RETURN(parts.internal_server,
+                              rpc::Server::Start({.address = parts.config.internal_address,
+                                                  .services = {&parts.internal_service},
+                                                  .service_names = {"stockalert.internal.v1.TickerInternalService"}}));
+  STOCKALERT_ASSIGN_OR_RETURN(parts.public_server, rpc::Server::Start({.address = parts.config.public_address,
+                                                                       .services = {&parts.service},
+                                                                       .service_names = {"stockalert.ticker.v1.TickerService"},
+                                                                       .receive_bytes_max = 1024 * 1024}));
+  parts.internal_server->SetServing(true);
+  parts.public_server->SetServing(true);
+  log::Info("serving", {{"public_port", parts.public_server->port()},
+                        {"internal_port", parts.internal_server->port()},
+                        {"http_port", parts.http->port()}});
+  return absl::OkStatus();
+}
+
+void TickerApp::Stop(absl::Time deadline) {
+  Parts& parts = *parts_;
+  parts.public_runner.EndStreams();
+  if (parts.public_server) parts.public_server->Shutdown(deadline);
+  parts.public_runner.Stop(deadline);
+  if (parts.internal_server) parts.internal_server->Shutdown(deadline);
+  parts.internal_runner.Stop(deadline);
+  parts.public_server.reset();
+  parts.internal_server.reset();
+  if (parts.reader) parts.reader->Stop();
+  parts.http.reset();
+}
+
+int TickerApp::public_port() const { return parts_->public_server ? parts_->public_server->port() : 0; }
+int TickerApp::http_port() const { return parts_->http ? parts_->http->port() : 0; }
+int TickerApp::internal_port() const { return parts_->internal_server ? parts_->internal_server->port() : 0; }
+
+}  // namespace stockalert::ticker

@@ -1,0 +1,37 @@
+// What stockalert-ticker is told by flags and environment.
+#pragma once
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "services/common/config/parser.h"
+#include "services/common/kafka/topic_admin.h"
+
+namespace stockalert::ticker {
+
+struct Config {
+  std::string public_address = "127.0.0.1:50052";
+  std::string http_address = "127.0.0.1:51052";
+  std::string internal_address = "127.0.0.1:52052";
+  std::string user_address = "127.0.0.1:52051";
+  std::string alert_address = "127.0.0.1:52053";
+  std::string fetcher_address = "127.0.0.1:52055";
+  std::string postgres_url;
+  std::string kafka_bootstrap;
+  // No flag: the mesh has one name for it, and tests topics of their own.
+  std::string prices_topic = kafka::kPricesTopic;
+  std::string mesh_token;
+  int threads = 16;
+  int queue_max = 512;
+  int postgres_connections_max = 8;
+  int quotes_per_user_per_minute = 300;
+  absl::Duration fetch_timeout = absl::Seconds(5);
+  absl::Duration lookup_timeout = absl::Seconds(3);
+  absl::Duration last_price_staleness_max = absl::Seconds(2);
+  absl::Duration price_save_interval = absl::Seconds(1);
+  absl::Duration start_timeout = absl::Seconds(60);
+};
+
+void Declare(config::Parser& parser, Config& config);
+
+}  // namespace stockalert::ticker

@@ -1,0 +1,36 @@
+// Between the board and one client's stream: hands on every quote to a client that keeps up, and to one that does not, for each symbol,
+// the latest.
+//
+// Thread-safe. Bounded by kPendingMax quotes (or the number of symbols that are watched, where that is more).
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "services/ticker/price_board.h"
+
+namespace stockalert::ticker {
+
+class ConflatingWatcher final : public QuoteWatcher {
+ public:
+  static constexpr size_t kPendingMax = 256;
+  static constexpr size_t kQuotesAPushMax = 100;
+
+  // Takes the quotes over, or answers false where the client's queue is full. Must not call back into the watcher.
+  using Push = std::function<bool(const std::vector<internal::v1::QuoteRecord>& quotes)>;
+  explicit ConflatingWatcher(Push push) : push_(std::move(push)) {}
+
+  void Collect(const internal::v1::QuoteRecord& quote) override;
+  // Pushes what waits; also to be called when the client's queue has become empty.
+  void Deliver() override;
+
+ private:
+  void Conflate();
+
+  const Push push_;
+  std::mutex mutex_;
+  std::vector<internal::v1::QuoteRecord> pending_;  // Guarded by mutex_.
+};
+
+}  // namespace stockalert::ticker

@@ -1,0 +1,131 @@
+#include "services/ticker/grpc_peers.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "services/common/base/error.h"
+#include "services/common/grpc/status_convert.h"
+#include "stockalert/internal/v1/alert_internal.grpc.pb.h"
+#include "stockalert/internal/v1/fetcher.grpc.pb.h"
+#include "stockalert/internal/v1/user_internal.grpc.pb.h"
+
+namespace stockalert::ticker {
+
+namespace ipb = ::stockalert::internal::v1;
+
+namespace {
+
+constexpr char kFetcher[] = "fetcher";
+
+}  // namespace
+
+struct GrpcFetcher::Impl {
+  const rpc::Peer& peer;
+  std::unique_ptr<ipb::FetcherService::Stub> stub;
+  std::mutex mutex;
+  std::condition_variable idle;
+  int running = 0;  // Guarded by mutex.
+};
+
+GrpcFetcher::GrpcFetcher(const rpc::Peer& peer)
+    : impl_(new Impl{peer, ipb::FetcherService::NewStub(peer.channel()), {}, {}, 0}) {}
+
+GrpcFetcher::~GrpcFetcher() {
+  std::unique_lock lock(impl_->mutex);
+  // Each call ends by its own deadline.
+  impl_->idle.wait(lock, [this] { return impl_->running == 0; });
+}
+
+absl::StatusOr<Knowledge> GrpcFetcher::Lookup(const std::string& symbol, const trace::Context& trace, absl::Time deadline) {
+  ipb::LookupSymbolRequest request;
+  request.set_symbol(symbol);
+  ipb::LookupSymbolResponse response;
+  ::grpc::ClientContext context;
+  impl_->peer.Prepare(context, trace, deadline);
+  const absl::Status status = rpc::FromGrpc(impl_->stub->LookupSymbol(&context, request, &response));
+  if (!status.ok()) return rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher);
+  switch (response.knowledge()) {
+    case ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN: return Knowledge::kKnown;
+    case ipb::LookupSymbolResponse::KNOWLEDGE_UNKNOWN: return Knowledge::kUnknown;
+    default: return Knowledge::kCannotTell;
+  }
+}
+
+void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const trace::Context& trace, absl::Time deadline, Fetched done) {
+  struct Call {
+    ::grpc::ClientContext context;
+    ipb::FetchQuotesRequest request;
+    ipb::FetchQuotesResponse response;
+    Fetched done;
+  };
+  auto call = std::make_shared<Call>();
+  call->request.mutable_symbols()->Assign(symbols.begin(), symbols.end());
+  call->done = std::move(done);
+  impl_->peer.Prepare(call->context, trace, deadline);
+  {
+    std::lock_guard lock(impl_->mutex);
+    ++impl_->running;
+  }
+  impl_->stub->async()->FetchQuotes(&call->context, &call->request, &call->response, [this, call](::grpc::Status grpc_status) {
+    const absl::Status status = rpc::FromGrpc(grpc_status);
+    if (status.ok()) {
+      auto& quotes = *call->response.mutable_quotes();
+      call->done(std::vector<ipb::QuoteRecord>(std::make_move_iterator(quotes.begin()), std::make_move_iterator(quotes.end())));
+    } else {
+      call->done(rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher));
+    }
+    std::lock_guard lock(impl_->mutex);
+    --impl_->running;
+    impl_->idle.notify_all();
+  });
+}
+
+absl::StatusOr<int> GrpcFetcher::Publish(const std::vector<ipb::QuoteRecord>& quotes, const trace::Context& trace, absl::Time deadline) {
+  ipb::PublishQuotesRequest request;
+  request.mutable_quotes()->Assign(quotes.begin(), quotes.end());
+  ipb::PublishQuotesResponse response;
+  ::grpc::ClientContext context;
+  impl_->peer.Prepare(context, trace, deadline);
+  const absl::Status status = rpc::FromGrpc(impl_->stub->PublishQuotes(&context, request, &response));
+  if (status.ok()) return response.published_count();
+  const absl::Status failure = rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher);
+  if (!absl::IsUnavailable(failure)) return failure;
+  return base::Unavailable(kReasonFetcherUnavailable, "the fetcher did not confirm the quotes, and some may be in the log: publish them again");
+}
+
+struct GrpcTickerUse::Impl {
+  const rpc::Peer& user;
+  const rpc::Peer& alert;
+  std::unique_ptr<ipb::UserInternalService::Stub> user_stub;
+  std::unique_ptr<ipb::AlertInternalService::Stub> alert_stub;
+};
+
+GrpcTickerUse::GrpcTickerUse(const rpc::Peer& user, const rpc::Peer& alert)
+    : impl_(new Impl{user, alert, ipb::UserInternalService::NewStub(user.channel()), ipb::AlertInternalService::NewStub(alert.channel())}) {}
+
+GrpcTickerUse::~GrpcTickerUse() = default;
+
+absl::StatusOr<int64_t> GrpcTickerUse::CountFollowers(const std::string& symbol, const trace::Context& trace, absl::Time deadline) {
+  ipb::CountFollowersRequest request;
+  request.set_symbol(symbol);
+  ipb::CountFollowersResponse response;
+  ::grpc::ClientContext context;
+  impl_->user.Prepare(context, trace, deadline);
+  const absl::Status status = rpc::FromGrpc(impl_->user_stub->CountFollowers(&context, request, &response));
+  if (!status.ok()) return rpc::PeerFailure(status, "USER_SERVICE_UNAVAILABLE", "user service");
+  return response.follower_count();
+}
+
+absl::StatusOr<int64_t> GrpcTickerUse::CountAlerts(const std::string& symbol, const trace::Context& trace, absl::Time deadline) {
+  ipb::CountAlertsRequest request;
+  request.set_symbol(symbol);
+  ipb::CountAlertsResponse response;
+  ::grpc::ClientContext context;
+  impl_->alert.Prepare(context, trace, deadline);
+  const absl::Status status = rpc::FromGrpc(impl_->alert_stub->CountAlerts(&context, request, &response));
+  if (!status.ok()) return rpc::PeerFailure(status, "ALERT_SERVICE_UNAVAILABLE", "alert service");
+  return response.alert_count();
+}
+
+}  // namespace stockalert::ticker

@@ -1,0 +1,81 @@
+// What the log has said of each symbol's prices: the rules of docs/semantics.md for which quotes are accepted, and what a restart
+// or a new date forgets.
+//
+// Pure: no clock, no I/O; records in, prices out. Not thread-safe (PriceBoard guards it). Cannot fail: what must not count is
+// dropped, and said so.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "services/common/market/exchange_date.h"
+#include "stockalert/internal/v1/log.pb.h"
+
+namespace stockalert::ticker {
+
+// One symbol. Prices are micros.
+struct SymbolPrices {
+  std::string symbol;
+  int64_t publisher_epoch = 0;
+  int64_t sequence = 0;
+  // The last accepted quote since the last restart, without day values that no price could be. Its epoch and sequence are not kept.
+  std::optional<internal::v1::QuoteRecord> latest;
+  std::optional<int64_t> regular_price_micros;
+  std::optional<int64_t> extended_price_micros;
+  // The latest known of the date of `latest`.
+  std::optional<int64_t> previous_close_micros;
+  std::optional<int64_t> day_open_micros;
+  // The last record that this counts in; -1: of another log.
+  int32_t partition = 0;
+  int64_t offset = -1;
+};
+
+enum class Verdict {
+  kAccepted,
+  kRefused,   // No price could be so.
+  kRepeated,  // Its epoch and sequence did not rise, or its place in the log has been counted in.
+  kLate,      // Its event time is before that of the last accepted one.
+};
+
+// A place of the log.
+struct LogPlace {
+  int32_t partition = 0;
+  int64_t offset = 0;
+};
+
+class LatestPrices {
+ public:
+  Verdict ApplyQuote(const internal::v1::QuoteRecord& quote, LogPlace place);
+  void ApplyRestart(const std::string& symbol, LogPlace place);
+
+  // Null where the log has said nothing.
+  const SymbolPrices* Find(const std::string& symbol) const;
+  size_t size() const { return symbols_.size(); }
+
+  // Takes over what was kept, in place of what is known of these symbols.
+  void Load(const std::vector<SymbolPrices>& kept);
+  // The partition's records will be read from the beginning: places that were counted in count for nothing.
+  void ForgetPlaces(int32_t partition);
+
+  // The symbols that changed since the last call, by symbol.
+  std::vector<SymbolPrices> TakeChanged();
+  // They could not be kept: the next TakeChanged has them again, as they are by then.
+  void PutBackChanged(const std::vector<SymbolPrices>& changed);
+
+ private:
+  struct Entry {
+    SymbolPrices prices;
+    market::ExchangeDay day;  // Of `latest`.
+  };
+
+  std::unordered_map<std::string, Entry> symbols_;
+  std::unordered_set<std::string> changed_;
+};
+
+}  // namespace stockalert::ticker

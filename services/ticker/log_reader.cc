@@ -1,0 +1,197 @@
+#include "services/ticker/log_reader.h"
+
+#include <utility>
+
+#include "services/common/base/backoff.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/kafka/topic_admin.h"
+#include "services/common/log/log.h"
+#include "services/common/metrics/metrics.h"
+#include "services/common/record/log_record.h"
+
+namespace stockalert::ticker {
+namespace {
+
+constexpr absl::Duration kBrokerTimeout = absl::Seconds(3);
+constexpr absl::Duration kPollTimeout = absl::Milliseconds(200);
+constexpr size_t kMessagesMax = 1000;
+
+prometheus::Counter& Records(const std::string& kind) {
+  return metrics::GetCounter("stockalert_ticker_log_records_total", "Records of the log of prices, by what they were", {{"kind", kind}});
+}
+
+void Count(const ApplyCounts& counts) {
+  static auto& accepted = Records("quote_accepted");
+  static auto& refused = Records("quote_refused");
+  static auto& repeated = Records("quote_repeated");
+  static auto& late = Records("quote_late");
+  static auto& restarts = Records("restart");
+  accepted.Increment(static_cast<double>(counts.accepted));
+  refused.Increment(static_cast<double>(counts.refused));
+  repeated.Increment(static_cast<double>(counts.repeated));
+  late.Increment(static_cast<double>(counts.late));
+  restarts.Increment(static_cast<double>(counts.restarts));
+}
+
+}  // namespace
+
+LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place, int64_t log_time_us) {
+  static auto& malformed = Records("malformed");
+  LogEntry entry;
+  entry.place = place;
+  entry.log_time_us = log_time_us;
+  record::ReadRecord read = record::ReadLogRecord(key, value);
+  if (read.soundness != record::Soundness::kSound) {
+    malformed.Increment();
+    static log::Limiter limiter(absl::Seconds(10));
+    if (const auto suppressed = limiter.Allow()) {
+      log::Warning("a record of the log cannot be understood and is passed over: was it written by a newer version?",
+                   {{"problem", read.problem}, {"partition", place.partition}, {"offset", place.offset}, {"suppressed", *suppressed}});
+    }
+    return entry;
+  }
+  if (read.record.has_quote()) {
+    entry.kind = LogEntry::Kind::kQuote;
+    entry.quote = std::move(*read.record.mutable_quote());
+  } else if (read.record.has_restart()) {
+    entry.kind = LogEntry::Kind::kRestart;
+    entry.symbol = read.record.restart().symbol();
+  }
+  return entry;
+}
+
+LogReader::LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store)
+    : options_(options), board_(board), store_(store), reading_([this] { Read(); }), saving_([this] { SaveRegularly(); }) {}
+
+LogReader::~LogReader() { Stop(); }
+
+void LogReader::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (reading_.joinable()) reading_.join();
+  if (saving_.joinable()) saving_.join();
+}
+
+bool LogReader::stopping() {
+  std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+bool LogReader::Wait(absl::Duration duration) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, absl::ToChronoMilliseconds(duration), [this] { return stopping_; });
+  return !stopping_;
+}
+
+void LogReader::Read() {
+  static auto& failures = metrics::GetCounter("stockalert_ticker_log_reader_failures_total", "Times that reading the log had to begin anew");
+  base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
+  while (!stopping()) {
+    const absl::Status status = ReadUntilError();
+    if (status.ok()) return;
+    failures.Increment();
+    static log::Limiter limiter(absl::Seconds(5));
+    if (const auto suppressed = limiter.Allow()) {
+      log::Warning("the log of prices cannot be read now; latest prices stand still, and it is tried again",
+                   {{"status", status}, {"suppressed", *suppressed}});
+    }
+    if (std::exchange(progress_, false)) backoff.Reset();
+    if (!Wait(backoff.Next())) return;
+  }
+}
+
+absl::Status LogReader::Prepare() {
+  if (!loaded_) {
+    STOCKALERT_ASSIGN_OR_RETURN(const KeptPrices kept, store_.Load());
+    board_.Load(kept);
+    next_offsets_ = kept.next_offsets;
+    loaded_ = true;
+    log::Info("latest prices are loaded", {{"symbols", kept.symbols.size()}, {"partitions", kept.next_offsets.size()}});
+  }
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
+                              kafka::TopicAdmin::Create({.bootstrap = options_.bootstrap, .client_id = "stockalert-ticker", .extra = {}}));
+  STOCKALERT_ASSIGN_OR_RETURN(const std::string cluster_id, admin->ClusterId(kBrokerTimeout));
+  std::lock_guard lock(save_mutex_);
+  STOCKALERT_ASSIGN_OR_RETURN(const bool another, store_.AdoptLog(cluster_id));
+  if (another) {
+    log::Warning("this is another Kafka cluster than before: its log is read from the beginning", {{"cluster", cluster_id}});
+    board_.ForgetAllPlaces();
+    next_offsets_.clear();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LogReader::ReadUntilError() {
+  STOCKALERT_RETURN_IF_ERROR(Prepare());
+  STOCKALERT_ASSIGN_OR_RETURN(
+      std::unique_ptr<kafka::AssignedConsumer> consumer,
+      kafka::AssignedConsumer::Create(
+          {.bootstrap = options_.bootstrap, .client_id = "stockalert-ticker", .extra = {}, .registry = metrics::Registry()}));
+  STOCKALERT_ASSIGN_OR_RETURN(const int partitions, consumer->CountPartitions(options_.topic, kBrokerTimeout));
+  std::map<kafka::TopicPartition, int64_t> places;
+  std::map<int32_t, int64_t> begin;
+  for (int partition = 0; partition < partitions; ++partition) {
+    const auto known = next_offsets_.find(partition);
+    places[{options_.topic, partition}] = known == next_offsets_.end() ? kafka::kBeginning : known->second;
+    begin[partition] = known == next_offsets_.end() ? 0 : known->second;
+  }
+  board_.BeginReading(begin);
+  STOCKALERT_RETURN_IF_ERROR(consumer->Assign(places));
+  log::Info("reading the log of prices", {{"topic", options_.topic}, {"partitions", partitions}});
+  while (!stopping()) {
+    const kafka::PollResult polled = consumer->Poll(kPollTimeout, kMessagesMax);
+    if (!polled.messages.empty()) {
+      std::vector<LogEntry> entries;
+      entries.reserve(polled.messages.size());
+      for (const kafka::Message& message : polled.messages) {
+        entries.push_back(
+            ToLogEntry(message.key(), message.value(), {message.partition(), message.offset()}, message.log_time_us()));
+        next_offsets_[message.partition()] = message.offset() + 1;
+      }
+      Count(board_.Apply(entries));
+      progress_ = true;
+    }
+    for (const kafka::TopicPartition& end : polled.ends) {
+      board_.ReachedEnd(end.partition);
+      progress_ = true;
+    }
+    for (const kafka::PartitionError& error : polled.errors) {
+      if (!absl::IsOutOfRange(error.status)) return error.status;
+      log::Warning("the log does not have the place where reading was to go on; the partition is read from its beginning",
+                   {{"partition", error.partition.partition}});
+      std::lock_guard lock(save_mutex_);
+      STOCKALERT_RETURN_IF_ERROR(store_.ForgetPlaces(error.partition.partition));
+      board_.ForgetPlaces(error.partition.partition);
+      next_offsets_.erase(error.partition.partition);
+    }
+    if (!polled.errors.empty()) return absl::UnavailableError("partitions are read from their beginning");
+    STOCKALERT_RETURN_IF_ERROR(polled.fatal);
+  }
+  return absl::OkStatus();
+}
+
+void LogReader::SaveRegularly() {
+  while (Wait(options_.save_interval)) SaveOnce();
+  // What was read until Stop; the reading thread has been joined by then, or is about to end and its last batch is read again.
+  SaveOnce();
+}
+
+void LogReader::SaveOnce() {
+  static auto& failures = metrics::GetCounter("stockalert_ticker_price_save_failures_total", "Times that the latest prices could not be saved");
+  std::lock_guard lock(save_mutex_);
+  const KeptPrices unsaved = board_.TakeUnsaved();
+  if (unsaved.symbols.empty() && unsaved.next_offsets.empty()) return;
+  const absl::Status status = store_.Save(unsaved);
+  if (status.ok()) return;
+  board_.PutBackUnsaved(unsaved);
+  failures.Increment();
+  static log::Limiter limiter(absl::Seconds(5));
+  if (const auto suppressed = limiter.Allow()) {
+    log::Warning("the latest prices are not saved; the next try saves them all", {{"status", status}, {"suppressed", *suppressed}});
+  }
+}
+
+}  // namespace stockalert::ticker

@@ -1,0 +1,71 @@
+// Reads the whole log of prices into a PriceBoard, and keeps what it learnt in a PriceStore.
+//
+// Two threads of its own, one that reads and one that saves. While Postgres is down at the start it waits for it, for it does not
+// know where to begin; later it reads on and saves when the database is back. While Kafka is down it waits, too. A partition whose
+// place the log does not have any more is read from its beginning, and so is the whole log where it is another cluster's. A record
+// that it cannot understand is counted and passed over: only quotes and restarts concern it.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "services/common/kafka/consumer.h"
+#include "services/common/kafka/message.h"
+#include "services/ticker/price_board.h"
+#include "services/ticker/price_store.h"
+
+namespace stockalert::ticker {
+
+struct LogReaderOptions {
+  std::string bootstrap;
+  std::string topic;
+  absl::Duration save_interval = absl::Seconds(1);
+};
+
+// What a record of the log is to the board. Pure.
+LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place, int64_t log_time_us);
+
+class LogReader {
+ public:
+  // Begins at once. `board` and `store` must outlive it.
+  LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store);
+  // Stop.
+  ~LogReader();
+  LogReader(const LogReader&) = delete;
+  LogReader& operator=(const LogReader&) = delete;
+
+  // Reads no more, saves once more and joins. Bounded by the store's and the consumer's timeouts.
+  void Stop();
+
+ private:
+  void Read();
+  // Until Stop, or an error.
+  absl::Status ReadUntilError();
+  absl::Status Prepare();
+  void SaveRegularly();
+  void SaveOnce();
+  // False: Stop was called.
+  bool Wait(absl::Duration duration);
+  bool stopping();
+
+  const LogReaderOptions options_;
+  PriceBoard& board_;
+  PriceStore& store_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;  // Guarded by mutex_.
+  std::mutex save_mutex_;  // Held while the store is written: places that are being forgotten must not come back.
+  bool loaded_ = false;    // The reading thread's, as what follows.
+  bool progress_ = false;
+  std::map<int32_t, int64_t> next_offsets_;
+  std::thread reading_;
+  std::thread saving_;
+};
+
+}  // namespace stockalert::ticker

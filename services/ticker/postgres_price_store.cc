@@ -1,0 +1,223 @@
+#include "services/ticker/postgres_price_store.h"
+
+#include <soci/soci.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <vector>
+
+#include "services/common/postgres/arrays.h"
+#include "services/common/postgres/transaction.h"
+#include "services/ticker/postgres_failure.h"
+
+namespace stockalert::ticker {
+namespace {
+
+using internal::v1::QuoteRecord;
+using postgres::Connection;
+using postgres::Idempotency;
+using postgres::Transact;
+using soci::into;
+using soci::use;
+
+constexpr size_t kRowsAStatementMax = 1000;
+// Stands for NULL on the way out of the database: no price and no event time is negative.
+constexpr long long kNull = -1;
+
+std::optional<int64_t> FromColumn(long long value) {
+  return value == kNull ? std::nullopt : std::optional<int64_t>(value);
+}
+
+// The columns of one statement, as arrays for unnest.
+class Rows {
+ public:
+  void Add(const SymbolPrices& prices) {
+    static const QuoteRecord kNone;
+    const bool known = prices.latest.has_value();
+    const QuoteRecord& quote = known ? *prices.latest : kNone;
+    symbols_.push_back(prices.symbol);
+    sources_.push_back(quote.source());
+    const std::array<std::optional<int64_t>, kNumbers> numbers = {
+        prices.publisher_epoch,
+        prices.sequence,
+        known ? std::optional<int64_t>(quote.event_time_us()) : std::nullopt,
+        known ? std::optional<int64_t>(quote.price_micros()) : std::nullopt,
+        static_cast<int64_t>(quote.session()),
+        quote.has_day_open_micros() ? std::optional<int64_t>(quote.day_open_micros()) : std::nullopt,
+        quote.has_day_high_micros() ? std::optional<int64_t>(quote.day_high_micros()) : std::nullopt,
+        quote.has_day_low_micros() ? std::optional<int64_t>(quote.day_low_micros()) : std::nullopt,
+        quote.has_previous_close_micros() ? std::optional<int64_t>(quote.previous_close_micros()) : std::nullopt,
+        prices.regular_price_micros,
+        prices.extended_price_micros,
+        prices.previous_close_micros,
+        prices.day_open_micros,
+        prices.partition,
+        prices.offset};
+    for (size_t i = 0; i < kNumbers; ++i) numbers_[i].push_back(numbers[i]);
+  }
+
+  void Write(soci::session& sql) {
+    const std::string symbols = postgres::TextArray(symbols_);
+    const std::string sources = postgres::TextArray(sources_);
+    std::array<std::string, kNumbers> arrays;
+    for (size_t i = 0; i < kNumbers; ++i) arrays[i] = postgres::BigintArray(numbers_[i]);
+    soci::statement statement(sql);
+    statement.exchange(use(symbols, "symbols"));
+    statement.exchange(use(sources, "sources"));
+    for (size_t i = 0; i < kNumbers; ++i) statement.exchange(use(arrays[i], kNames[i]));
+    statement.alloc();
+    statement.prepare(
+        "INSERT INTO stockalert_ticker.latest_prices AS kept (symbol, source, publisher_epoch, sequence, event_time_us, price_micros, "
+        "  session, day_open_micros, day_high_micros, day_low_micros, previous_close_micros, regular_price_micros, "
+        "  extended_price_micros, date_previous_close_micros, date_day_open_micros, log_partition, log_offset) "
+        "SELECT * FROM unnest(CAST(:symbols AS text[]), CAST(:sources AS text[]), CAST(:epochs AS bigint[]), "
+        "  CAST(:sequences AS bigint[]), CAST(:times AS bigint[]), CAST(:prices AS bigint[]), CAST(:sessions AS smallint[]), "
+        "  CAST(:opens AS bigint[]), CAST(:highs AS bigint[]), CAST(:lows AS bigint[]), CAST(:closes AS bigint[]), "
+        "  CAST(:regulars AS bigint[]), CAST(:extendeds AS bigint[]), CAST(:date_closes AS bigint[]), CAST(:date_opens AS bigint[]), "
+        "  CAST(:partitions AS integer[]), CAST(:offsets AS bigint[])) "
+        "ON CONFLICT (symbol) DO UPDATE SET source = EXCLUDED.source, publisher_epoch = EXCLUDED.publisher_epoch, "
+        "  sequence = EXCLUDED.sequence, event_time_us = EXCLUDED.event_time_us, price_micros = EXCLUDED.price_micros, "
+        "  session = EXCLUDED.session, day_open_micros = EXCLUDED.day_open_micros, day_high_micros = EXCLUDED.day_high_micros, "
+        "  day_low_micros = EXCLUDED.day_low_micros, previous_close_micros = EXCLUDED.previous_close_micros, "
+        "  regular_price_micros = EXCLUDED.regular_price_micros, extended_price_micros = EXCLUDED.extended_price_micros, "
+        "  date_previous_close_micros = EXCLUDED.date_previous_close_micros, "
+        "  date_day_open_micros = EXCLUDED.date_day_open_micros, log_partition = EXCLUDED.log_partition, "
+        "  log_offset = EXCLUDED.log_offset "
+        "WHERE kept.log_offset < EXCLUDED.log_offset");
+    statement.define_and_bind();
+    statement.execute(true);
+  }
+
+ private:
+  static constexpr size_t kNumbers = 15;
+  static constexpr std::array<const char*, kNumbers> kNames = {"epochs",   "sequences",   "times",      "prices",     "sessions",
+                                                               "opens",    "highs",       "lows",       "closes",     "regulars",
+                                                               "extendeds", "date_closes", "date_opens", "partitions", "offsets"};
+  std::vector<std::string> symbols_;
+  std::vector<std::string> sources_;
+  std::array<std::vector<std::optional<int64_t>>, kNumbers> numbers_;
+};
+
+}  // namespace
+
+absl::StatusOr<KeptPrices> PostgresPriceStore::Load() {
+  absl::StatusOr<KeptPrices> loaded =
+      postgres::Read(pool_, "ticker.load_prices", [](Connection& connection) -> absl::StatusOr<KeptPrices> {
+        KeptPrices kept;
+        soci::session& sql = connection.sql();
+        std::string symbol, source;
+        std::array<long long, 15> n{};
+        soci::statement rows(sql);
+        rows.exchange(into(symbol));
+        rows.exchange(into(source));
+        for (long long& number : n) rows.exchange(into(number));
+        rows.alloc();
+        rows.prepare(
+            "SELECT symbol, source, publisher_epoch, sequence, COALESCE(event_time_us, -1), COALESCE(price_micros, -1), "
+            "  CAST(session AS bigint), COALESCE(day_open_micros, -1), COALESCE(day_high_micros, -1), COALESCE(day_low_micros, -1), "
+            "  COALESCE(previous_close_micros, -1), COALESCE(regular_price_micros, -1), COALESCE(extended_price_micros, -1), "
+            "  COALESCE(date_previous_close_micros, -1), COALESCE(date_day_open_micros, -1), CAST(log_partition AS bigint), log_offset "
+            "FROM stockalert_ticker.latest_prices");
+        rows.define_and_bind();
+        rows.execute(false);
+        while (rows.fetch()) {
+          SymbolPrices prices;
+          prices.symbol = symbol;
+          prices.publisher_epoch = n[0];
+          prices.sequence = n[1];
+          if (n[2] != kNull && n[3] != kNull) {
+            QuoteRecord quote;
+            quote.set_symbol(symbol);
+            quote.set_source(source);
+            quote.set_event_time_us(n[2]);
+            quote.set_price_micros(n[3]);
+            quote.set_session(static_cast<internal::v1::TradingSession>(n[4]));
+            if (n[5] != kNull) quote.set_day_open_micros(n[5]);
+            if (n[6] != kNull) quote.set_day_high_micros(n[6]);
+            if (n[7] != kNull) quote.set_day_low_micros(n[7]);
+            if (n[8] != kNull) quote.set_previous_close_micros(n[8]);
+            prices.latest = std::move(quote);
+          }
+          prices.regular_price_micros = FromColumn(n[9]);
+          prices.extended_price_micros = FromColumn(n[10]);
+          prices.previous_close_micros = FromColumn(n[11]);
+          prices.day_open_micros = FromColumn(n[12]);
+          prices.partition = static_cast<int32_t>(n[13]);
+          prices.offset = n[14];
+          kept.symbols.push_back(std::move(prices));
+        }
+        int partition = 0;
+        long long next_offset = 0;
+        soci::statement places = (sql.prepare << "SELECT partition, next_offset FROM stockalert_ticker.log_places",
+                                  into(partition), into(next_offset));
+        places.execute(false);
+        while (places.fetch()) kept.next_offsets[partition] = next_offset;
+        return kept;
+      });
+  if (!loaded.ok()) return StoreFailure(loaded.status());
+  return loaded;
+}
+
+absl::Status PostgresPriceStore::Save(const KeptPrices& prices) {
+  std::vector<const SymbolPrices*> symbols;
+  for (const SymbolPrices& symbol : prices.symbols) symbols.push_back(&symbol);
+  // Every instance in the same order: they wait for each other's rows, never in a circle.
+  std::sort(symbols.begin(), symbols.end(), [](const SymbolPrices* a, const SymbolPrices* b) { return a->symbol < b->symbol; });
+  std::vector<int64_t> partitions, next_offsets;
+  for (const auto& [partition, next_offset] : prices.next_offsets) {
+    partitions.push_back(partition);
+    next_offsets.push_back(next_offset);
+  }
+  const std::string partition_array = postgres::BigintArray(partitions);
+  const std::string offset_array = postgres::BigintArray(next_offsets);
+  return StoreFailure(
+      Transact(pool_, "ticker.save_prices", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
+        soci::session& sql = connection.sql();
+        for (size_t begin = 0; begin < symbols.size(); begin += kRowsAStatementMax) {
+          Rows rows;
+          for (size_t i = begin; i < std::min(symbols.size(), begin + kRowsAStatementMax); ++i) rows.Add(*symbols[i]);
+          rows.Write(sql);
+        }
+        if (!partitions.empty()) {
+          sql << "INSERT INTO stockalert_ticker.log_places AS kept (partition, next_offset) "
+                 "SELECT * FROM unnest(CAST(:partitions AS integer[]), CAST(:offsets AS bigint[])) "
+                 "ON CONFLICT (partition) DO UPDATE SET next_offset = EXCLUDED.next_offset WHERE kept.next_offset < EXCLUDED.next_offset",
+              use(partition_array, "partitions"), use(offset_array, "offsets");
+        }
+        return absl::OkStatus();
+      }));
+}
+
+absl::StatusOr<bool> PostgresPriceStore::AdoptLog(const std::string& cluster_id) {
+  absl::StatusOr<bool> adopted =
+      Transact(pool_, "ticker.adopt_log", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<bool> {
+        soci::session& sql = connection.sql();
+        soci::statement insert = (sql.prepare << "INSERT INTO stockalert_ticker.log_identity AS kept (cluster_id) VALUES (:id) "
+                                                 "ON CONFLICT (only_row) DO UPDATE SET cluster_id = EXCLUDED.cluster_id "
+                                                 "WHERE kept.cluster_id <> EXCLUDED.cluster_id",
+                                  use(cluster_id, "id"));
+        insert.execute(true);
+        if (insert.get_affected_rows() == 0) return false;
+        // The first cluster ever has no places to forget.
+        soci::statement forget = (sql.prepare << "DELETE FROM stockalert_ticker.log_places");
+        forget.execute(true);
+        sql << "UPDATE stockalert_ticker.latest_prices SET log_offset = -1";
+        return forget.get_affected_rows() > 0;
+      });
+  if (!adopted.ok()) return StoreFailure(adopted.status());
+  return adopted;
+}
+
+absl::Status PostgresPriceStore::ForgetPlaces(int32_t partition) {
+  return StoreFailure(
+      Transact(pool_, "ticker.forget_places", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
+        soci::session& sql = connection.sql();
+        sql << "DELETE FROM stockalert_ticker.log_places WHERE partition = :partition", use(partition, "partition");
+        sql << "UPDATE stockalert_ticker.latest_prices SET log_offset = -1 WHERE log_partition = :partition",
+            use(partition, "partition");
+        return absl::OkStatus();
+      }));
+}
+
+}  // namespace stockalert::ticker

@@ -1,0 +1,25 @@
+// PriceStore on PostgreSQL, schema stockalert_ticker.
+#pragma once
+
+#include <string>
+
+#include "services/common/postgres/pool.h"
+#include "services/ticker/price_store.h"
+
+namespace stockalert::ticker {
+
+class PostgresPriceStore final : public PriceStore {
+ public:
+  // `pool` must outlive it.
+  explicit PostgresPriceStore(postgres::Pool& pool) : pool_(pool) {}
+
+  absl::StatusOr<KeptPrices> Load() override;
+  absl::Status Save(const KeptPrices& prices) override;
+  absl::StatusOr<bool> AdoptLog(const std::string& cluster_id) override;
+  absl::Status ForgetPlaces(int32_t partition) override;
+
+ private:
+  postgres::Pool& pool_;
+};
+
+}  // namespace stockalert::ticker

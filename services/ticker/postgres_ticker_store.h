@@ -1,0 +1,31 @@
+// TickerStore on PostgreSQL, schema stockalert_ticker.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "services/common/postgres/pool.h"
+#include "services/ticker/ticker_store.h"
+
+namespace stockalert::ticker {
+
+class PostgresTickerStore final : public TickerStore {
+ public:
+  // `pool` must outlive it.
+  explicit PostgresTickerStore(postgres::Pool& pool) : pool_(pool) {}
+
+  absl::StatusOr<std::vector<TickerRow>> Find(const std::vector<std::string>& symbols) override;
+  absl::StatusOr<std::vector<TickerRow>> Register(const std::vector<std::string>& symbols, int64_t now_us,
+                                                  int64_t hold_until_us) override;
+  absl::StatusOr<std::vector<TickerRow>> List(const std::string& after, int limit) override;
+  absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) override;
+  absl::Status Unmark(const std::string& symbol, const std::string& token) override;
+  absl::StatusOr<bool> DeleteMarked(const std::string& symbol, const std::string& token) override;
+  absl::StatusOr<SymbolList> ListSymbols(int64_t known_version) override;
+  absl::StatusOr<int64_t> NextPublisherEpoch() override;
+
+ private:
+  postgres::Pool& pool_;
+};
+
+}  // namespace stockalert::ticker

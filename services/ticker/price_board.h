@@ -1,0 +1,96 @@
+// The latest prices as the whole process sees them: written by the log's reader, read by calls, watched by streams.
+//
+// Thread-safe. Watchers are told of each accepted quote in the log's order. It knows how far behind the log it may be: a partition
+// whose end was reached is up to date; one that is being read is as old as its last record.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "services/common/base/clock.h"
+#include "services/ticker/latest_prices.h"
+#include "services/ticker/price_store.h"
+
+namespace stockalert::ticker {
+
+// Hears of accepted quotes. Collect is called under the board's lock: quick, no way back into the board. Deliver is called after it, by the
+// reader's thread: quick, too.
+class QuoteWatcher {
+ public:
+  virtual ~QuoteWatcher() = default;
+  virtual void Collect(const internal::v1::QuoteRecord& quote) = 0;
+  virtual void Deliver() = 0;
+};
+
+// What one read of the log brought, in its order.
+struct LogEntry {
+  enum class Kind { kQuote, kRestart, kOther };
+  Kind kind = Kind::kOther;
+  LogPlace place;
+  int64_t log_time_us = 0;
+  internal::v1::QuoteRecord quote;  // kQuote.
+  std::string symbol;               // kRestart.
+};
+
+struct ApplyCounts {
+  int64_t accepted = 0;
+  int64_t refused = 0;
+  int64_t repeated = 0;
+  int64_t late = 0;
+  int64_t restarts = 0;
+};
+
+class PriceBoard {
+ public:
+  // `clock` must outlive it.
+  explicit PriceBoard(const base::Clock& clock) : clock_(clock) {}
+
+  // --- The reader's side.
+  void Load(const KeptPrices& kept);
+  // The log has these partitions, and they are read from `next_offsets` on: none is known to be up to date.
+  void BeginReading(const std::map<int32_t, int64_t>& next_offsets);
+  ApplyCounts Apply(const std::vector<LogEntry>& entries);
+  void ReachedEnd(int32_t partition);
+  // As LatestPrices.
+  void ForgetPlaces(int32_t partition);
+  void ForgetAllPlaces();
+
+  // --- The saver's side. What changed, and where reading would go on; empty where nothing did.
+  KeptPrices TakeUnsaved();
+  void PutBackUnsaved(const KeptPrices& unsaved);
+
+  // --- The calls' side. In the order asked; a symbol without any price has nothing but its name.
+  std::vector<SymbolPrices> Get(const std::vector<std::string>& symbols) const;
+  // OK where every record that was in the log `staleness_max` ago counts in what Get answers; else UNAVAILABLE (PRICES_NOT_READY).
+  absl::Status CheckFresh(absl::Duration staleness_max) const;
+
+  // From here on `watcher` hears of these symbols; the latest quote of each comes first. Without repeats.
+  void Watch(const std::vector<std::string>& symbols, std::shared_ptr<QuoteWatcher> watcher);
+  void Unwatch(const std::shared_ptr<QuoteWatcher>& watcher);
+  size_t watchers() const;
+
+ private:
+  struct Progress {
+    int64_t next_offset = 0;
+    bool at_end = false;
+    int64_t fresh_as_of_us = 0;  // Where not at the end: every record before this time counts in.
+  };
+
+  const base::Clock& clock_;
+  mutable std::mutex mutex_;
+  LatestPrices prices_;                                                            // Guarded by mutex_.
+  bool reading_ = false;                                                           // Guarded by mutex_.
+  std::map<int32_t, Progress> partitions_;                                         // Guarded by mutex_.
+  std::map<int32_t, int64_t> saved_offsets_;                                       // Guarded by mutex_.
+  std::unordered_map<std::string, std::vector<std::shared_ptr<QuoteWatcher>>> watchers_of_;  // Guarded by mutex_.
+  std::map<std::shared_ptr<QuoteWatcher>, std::vector<std::string>> symbols_of_;   // Guarded by mutex_.
+};
+
+}  // namespace stockalert::ticker

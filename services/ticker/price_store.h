@@ -1,0 +1,36 @@
+// Where the latest prices are kept over restarts, with the places of the log that they count in.
+//
+// Several instances write the same rows: a row, and a place, only ever moves forward. Thread-safe; calls block, bounded by the
+// store's own timeouts; errors are those of base/error.h.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "services/ticker/latest_prices.h"
+
+namespace stockalert::ticker {
+
+struct KeptPrices {
+  std::vector<SymbolPrices> symbols;
+  std::map<int32_t, int64_t> next_offsets;  // By partition. Every record before it is counted in.
+};
+
+class PriceStore {
+ public:
+  virtual ~PriceStore() = default;
+  virtual absl::StatusOr<KeptPrices> Load() = 0;
+  // In one transaction. Symbols whose kept place is not below theirs, and partitions whose kept place is above, stay as they are.
+  virtual absl::Status Save(const KeptPrices& prices) = 0;
+  // The log is that of this cluster. Where another's was recorded, its places are forgotten, and so are places of the symbols' rows (prices stay).
+  // True: they were.
+  virtual absl::StatusOr<bool> AdoptLog(const std::string& cluster_id) = 0;
+  // Forgets the places of one partition, which will be read from its beginning.
+  virtual absl::Status ForgetPlaces(int32_t partition) = 0;
+};
+
+}  // namespace stockalert::ticker

@@ -1,0 +1,88 @@
+#include "services/ticker/ticker_internal_service.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "services/common/base/error.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/market/symbol.h"
+
+namespace stockalert::ticker {
+
+namespace ipb = ::stockalert::internal::v1;
+using rpc::Access;
+using rpc::CallContext;
+
+grpc::ServerUnaryReactor* TickerInternalServiceImpl::RegisterTicker(grpc::CallbackServerContext* context,
+                                                                    const ipb::RegisterTickerRequest* request,
+                                                                    ipb::RegisterTickerResponse* response) {
+  return rpc::Unary(runner_, context, {"stockalert.internal.v1.TickerInternalService/RegisterTicker", Access::kMesh}, request, response,
+                    [this](const CallContext& call, const ipb::RegisterTickerRequest& asked) -> absl::StatusOr<ipb::RegisterTickerResponse> {
+                      if (asked.hold_ms() < 0 || asked.hold_ms() > kHoldMsMax) {
+                        return base::InvalidField("hold_ms", absl::StrCat("must be 0 to ", kHoldMsMax));
+                      }
+                      STOCKALERT_ASSIGN_OR_RETURN(
+                          const std::vector<TickerView> views,
+                          logic_.Register({asked.symbol()}, {"symbol"}, asked.hold_ms(), call.trace, call.deadline));
+                      ipb::RegisterTickerResponse answer;
+                      answer.set_symbol(views.front().ticker.symbol);
+                      return answer;
+                    });
+}
+
+grpc::ServerUnaryReactor* TickerInternalServiceImpl::GetLastPrices(grpc::CallbackServerContext* context,
+                                                                   const ipb::GetLastPricesRequest* request,
+                                                                   ipb::GetLastPricesResponse* response) {
+  return rpc::Unary(runner_, context, {"stockalert.internal.v1.TickerInternalService/GetLastPrices", Access::kMesh}, request, response,
+                    [this](const CallContext&, const ipb::GetLastPricesRequest& asked) -> absl::StatusOr<ipb::GetLastPricesResponse> {
+                      if (static_cast<size_t>(asked.symbols_size()) > kLastPricesMax) {
+                        return base::InvalidField("symbols", absl::StrCat("must be at most ", kLastPricesMax, " symbols"));
+                      }
+                      std::vector<std::string> symbols;
+                      for (const std::string& text : asked.symbols()) {
+                        symbols.push_back(market::NormalizeSymbol(text).value_or(text));
+                      }
+                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<SymbolPrices> prices, logic_.LastPrices(symbols));
+                      ipb::GetLastPricesResponse answer;
+                      for (const SymbolPrices& known : prices) {
+                        ipb::LastPrice& price = *answer.add_prices();
+                        price.set_symbol(known.symbol);
+                        if (known.regular_price_micros) price.set_regular_price_micros(*known.regular_price_micros);
+                        if (known.extended_price_micros) price.set_extended_price_micros(*known.extended_price_micros);
+                        if (known.latest) price.set_last_event_time_us(known.latest->event_time_us());
+                        if (known.previous_close_micros) price.set_previous_close_micros(*known.previous_close_micros);
+                        if (known.day_open_micros) price.set_day_open_micros(*known.day_open_micros);
+                      }
+                      return answer;
+                    });
+}
+
+grpc::ServerUnaryReactor* TickerInternalServiceImpl::AcquirePublisherEpoch(grpc::CallbackServerContext* context,
+                                                                           const ipb::AcquirePublisherEpochRequest* request,
+                                                                           ipb::AcquirePublisherEpochResponse* response) {
+  return rpc::Unary(
+      runner_, context, {"stockalert.internal.v1.TickerInternalService/AcquirePublisherEpoch", Access::kMesh}, request, response,
+      [this](const CallContext&, const ipb::AcquirePublisherEpochRequest&) -> absl::StatusOr<ipb::AcquirePublisherEpochResponse> {
+        STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, logic_.AcquirePublisherEpoch());
+        ipb::AcquirePublisherEpochResponse answer;
+        answer.set_epoch(epoch);
+        return answer;
+      });
+}
+
+grpc::ServerUnaryReactor* TickerInternalServiceImpl::ListSymbols(grpc::CallbackServerContext* context,
+                                                                 const ipb::ListSymbolsRequest* request,
+                                                                 ipb::ListSymbolsResponse* response) {
+  return rpc::Unary(runner_, context, {"stockalert.internal.v1.TickerInternalService/ListSymbols", Access::kMesh}, request, response,
+                    [this](const CallContext&, const ipb::ListSymbolsRequest& asked) -> absl::StatusOr<ipb::ListSymbolsResponse> {
+                      STOCKALERT_ASSIGN_OR_RETURN(SymbolList list, logic_.ListSymbols(asked.known_version()));
+                      ipb::ListSymbolsResponse answer;
+                      answer.set_version(list.version);
+                      answer.set_unchanged(list.unchanged);
+                      answer.mutable_symbols()->Assign(list.symbols.begin(), list.symbols.end());
+                      return answer;
+                    });
+}
+
+}  // namespace stockalert::ticker

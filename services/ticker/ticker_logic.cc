@@ -1,0 +1,227 @@
+#include "services/ticker/ticker_logic.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "services/common/base/error.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/log/log.h"
+#include "services/common/market/symbol.h"
+#include "services/ticker/store_errors.h"
+
+namespace stockalert::ticker {
+namespace {
+
+// A hold is written this much longer than asked for, so that a flood of registrations of one symbol writes its row once in such a time.
+constexpr int64_t kHoldSlackUs = 2'000'000;
+constexpr size_t kHoldsMax = 100'000;
+
+std::vector<std::string> Unique(std::vector<std::string> symbols) {
+  std::sort(symbols.begin(), symbols.end());
+  symbols.erase(std::unique(symbols.begin(), symbols.end()), symbols.end());
+  return symbols;
+}
+
+absl::Time Sooner(absl::Time deadline, absl::Duration timeout) { return std::min(deadline, absl::Now() + timeout); }
+
+}  // namespace
+
+TickerLogic::TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceBoard& board, Fetcher& fetcher, TickerUse& use,
+                         const base::Clock& clock, base::IdSource& ids)
+    : options_(options),
+      store_(store),
+      board_(board),
+      fetcher_(fetcher),
+      use_(use),
+      clock_(clock),
+      ids_(ids),
+      quotes_of_users_(clock, options.quotes_per_user_per_minute),
+      quote_fetcher_(fetcher, options.fetch_timeout) {}
+
+std::vector<TickerView> TickerLogic::WithPrices(std::vector<TickerRow> tickers, const std::vector<std::string>& order) const {
+  std::map<std::string, TickerRow> by_symbol;
+  for (TickerRow& ticker : tickers) by_symbol[ticker.symbol] = std::move(ticker);
+  std::vector<SymbolPrices> prices = board_.Get(order);
+  std::vector<TickerView> views;
+  for (size_t i = 0; i < order.size(); ++i) views.push_back({by_symbol.at(order[i]), std::move(prices[i])});
+  return views;
+}
+
+std::vector<TickerRow> TickerLogic::FindHeld(const std::vector<std::string>& symbols, int64_t until_us) {
+  std::vector<TickerRow> rows;
+  std::lock_guard lock(mutex_);
+  for (const std::string& symbol : symbols) {
+    const auto held = holds_.find(symbol);
+    if (held == holds_.end() || held->second.until_us < until_us) return {};
+    rows.push_back(held->second.ticker);
+  }
+  return rows;
+}
+
+void TickerLogic::RememberHolds(const std::vector<TickerRow>& tickers, int64_t until_us) {
+  std::lock_guard lock(mutex_);
+  if (holds_.size() + tickers.size() > kHoldsMax) holds_.clear();
+  for (const TickerRow& ticker : tickers) {
+    Hold& hold = holds_[ticker.symbol];
+    hold = {ticker, std::max(hold.until_us, until_us)};
+  }
+}
+
+absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<std::string>& symbols,
+                                                              const std::vector<std::string>& fields, int32_t hold_ms,
+                                                              const trace::Context& trace, absl::Time deadline) {
+  base::FieldViolations violations;
+  std::vector<std::string> order;
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    if (std::optional<std::string> symbol = market::NormalizeSymbol(symbols[i])) {
+      order.push_back(*std::move(symbol));
+    } else {
+      violations.Add(fields[i], market::kSymbolRule);
+    }
+  }
+  if (!violations.ok()) return violations.ToStatus();
+
+  const int64_t now_us = clock_.NowUs();
+  const int64_t wanted_us = hold_ms > 0 ? now_us + int64_t{hold_ms} * 1000 : 0;
+  const std::vector<std::string> unique = Unique(order);
+  if (hold_ms > 0) {
+    std::vector<TickerRow> held = FindHeld(unique, wanted_us);
+    if (!held.empty()) return WithPrices(std::move(held), order);
+  }
+
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<TickerRow> rows, store_.Find(unique));
+  if (rows.size() < unique.size()) {
+    std::set<std::string> known;
+    for (const TickerRow& row : rows) known.insert(row.symbol);
+    for (size_t i = 0; i < order.size(); ++i) {
+      if (!known.insert(order[i]).second) continue;
+      STOCKALERT_ASSIGN_OR_RETURN(const Knowledge knowledge,
+                                  fetcher_.Lookup(order[i], trace, Sooner(deadline, options_.lookup_timeout)));
+      if (knowledge == Knowledge::kUnknown) {
+        violations.Add(fields[i], absl::StrCat("the source of prices knows no symbol ", order[i]), "UNKNOWN_SYMBOL");
+      }
+    }
+    if (!violations.ok()) return violations.ToStatus();
+  } else if (hold_ms == 0) {
+    return WithPrices(std::move(rows), order);
+  }
+  const int64_t hold_until_us = hold_ms > 0 ? wanted_us + kHoldSlackUs : 0;
+  STOCKALERT_ASSIGN_OR_RETURN(rows, store_.Register(unique, now_us, hold_until_us));
+  if (hold_ms > 0) RememberHolds(rows, hold_until_us);
+  return WithPrices(std::move(rows), order);
+}
+
+absl::StatusOr<TickerView> TickerLogic::Get(const std::string& symbol) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<TickerRow> rows, store_.Find({symbol}));
+  if (rows.empty()) return TickerNotFound(symbol);
+  return TickerView{std::move(rows.front()), std::move(board_.Get({symbol}).front())};
+}
+
+absl::StatusOr<std::vector<TickerView>> TickerLogic::List(const std::string& after, int limit) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<TickerRow> rows, store_.List(after, limit));
+  std::vector<std::string> order;
+  for (const TickerRow& row : rows) order.push_back(row.symbol);
+  return WithPrices(std::move(rows), order);
+}
+
+absl::Status TickerLogic::Delete(const std::string& symbol, const trace::Context& trace, absl::Time deadline) {
+  const std::string token = ids_.NewUuid();
+  const int64_t now_us = clock_.NowUs();
+  STOCKALERT_RETURN_IF_ERROR(store_.MarkDeleting(symbol, token, now_us, now_us + absl::ToInt64Microseconds(options_.mark_life)));
+  // From here on nobody registers it until the mark is gone, so that nobody begins to use it; whoever was about to had a hold.
+  const auto keep = [&](absl::Status why) {
+    if (const absl::Status status = store_.Unmark(symbol, token); !status.ok()) {
+      log::Warning("a ticker's mark could not be taken back; registrations of it are refused until it runs out",
+                   {{"symbol", symbol}, {"mark_life", options_.mark_life}, {"status", status}, {"trace_id", trace.trace_id}});
+    }
+    return why;
+  };
+  const absl::StatusOr<int64_t> followers = use_.CountFollowers(symbol, trace, Sooner(deadline, options_.count_timeout));
+  if (!followers.ok()) return keep(followers.status());
+  const absl::StatusOr<int64_t> alerts = use_.CountAlerts(symbol, trace, Sooner(deadline, options_.count_timeout));
+  if (!alerts.ok()) return keep(alerts.status());
+  if (*followers > 0 || *alerts > 0) {
+    return keep(base::FailedPrecondition(
+        kReasonTickerInUse,
+        absl::StrCat("tickers/", symbol, " is followed by ", *followers, " users and has ", *alerts, " alerts: these must go first"),
+        {{"symbol", symbol}, {"followers", absl::StrCat(*followers)}, {"alerts", absl::StrCat(*alerts)}}));
+  }
+  STOCKALERT_ASSIGN_OR_RETURN(const bool deleted, store_.DeleteMarked(symbol, token));
+  if (!deleted) {
+    return base::Aborted(kReasonTickerInUse, absl::StrCat("tickers/", symbol, " was registered again meanwhile and is kept"));
+  }
+  std::lock_guard lock(mutex_);
+  holds_.erase(symbol);
+  return absl::OkStatus();
+}
+
+absl::Status TickerLogic::CheckRegistered(const std::vector<std::string>& symbols) {
+  const std::vector<std::string> unique = Unique(symbols);
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<TickerRow> rows, store_.Find(unique));
+  std::set<std::string> known;
+  for (const TickerRow& row : rows) known.insert(row.symbol);
+  for (const std::string& symbol : symbols) {
+    if (!known.contains(symbol)) return TickerNotFound(symbol);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<internal::v1::QuoteRecord>> TickerLogic::Quote(const std::vector<std::string>& symbols,
+                                                                          const rpc::Caller& caller, const trace::Context& trace,
+                                                                          absl::Time deadline) {
+  STOCKALERT_RETURN_IF_ERROR(CheckRegistered(symbols));
+  const std::vector<std::string> unique = Unique(symbols);
+  if (!caller.is_administrator) {
+    if (const auto wait = quotes_of_users_.Take(caller.user_id, static_cast<int>(unique.size()))) {
+      return base::ResourceExhausted("QUOTE_RATE_LIMIT",
+                                     absl::StrCat("at most ", options_.quotes_per_user_per_minute,
+                                                  " prices a minute are fetched for a user: wait, or WatchQuotes"),
+                                     *wait);
+    }
+  }
+  STOCKALERT_ASSIGN_OR_RETURN(auto fetched, quote_fetcher_.Fetch(unique, trace, deadline));
+  // What the fetcher does not have now, it may have published before it was started again.
+  const std::vector<SymbolPrices> latest = board_.Get(unique);
+  std::map<std::string, internal::v1::QuoteRecord> by_symbol;
+  for (size_t i = 0; i < unique.size(); ++i) {
+    if (fetched[i].has_value()) {
+      by_symbol[unique[i]] = *std::move(fetched[i]);
+    } else if (latest[i].latest.has_value()) {
+      by_symbol[unique[i]] = *latest[i].latest;
+    }
+  }
+  std::vector<internal::v1::QuoteRecord> quotes;
+  for (const std::string& symbol : symbols) {
+    if (const auto quote = by_symbol.find(symbol); quote != by_symbol.end()) quotes.push_back(quote->second);
+  }
+  return quotes;
+}
+
+absl::StatusOr<int> TickerLogic::Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
+                                         absl::Time deadline) {
+  std::vector<std::string> symbols;
+  for (const internal::v1::QuoteRecord& quote : quotes) symbols.push_back(quote.symbol());
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<TickerRow> rows, store_.Find(Unique(symbols)));
+  std::set<std::string> known;
+  for (const TickerRow& row : rows) known.insert(row.symbol);
+  base::FieldViolations violations;
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    if (known.contains(symbols[i])) continue;
+    violations.Add(absl::StrCat("quotes[", i, "].symbol"), absl::StrCat(symbols[i], " is not registered: RegisterTicker first"),
+                   kReasonTickerNotFound);
+    known.insert(symbols[i]);  // Said once a symbol.
+  }
+  if (!violations.ok()) return violations.ToStatus();
+  return fetcher_.Publish(quotes, trace, Sooner(deadline, options_.publish_timeout));
+}
+
+absl::StatusOr<std::vector<SymbolPrices>> TickerLogic::LastPrices(const std::vector<std::string>& symbols) {
+  STOCKALERT_RETURN_IF_ERROR(board_.CheckFresh(options_.last_price_staleness_max));
+  return board_.Get(symbols);
+}
+
+}  // namespace stockalert::ticker

@@ -1,0 +1,45 @@
+// stockalert.ticker.v1.TickerService: checks requests, calls the logic, makes responses.
+//
+// Thread-safe; gRPC calls it. What it is given must outlive it.
+#pragma once
+
+#include "services/common/base/clock.h"
+#include "services/common/grpc/call_runner.h"
+#include "services/ticker/price_board.h"
+#include "services/ticker/ticker_logic.h"
+#include "stockalert/ticker/v1/ticker.grpc.pb.h"
+
+namespace stockalert::ticker {
+
+class TickerServiceImpl final : public v1::TickerService::CallbackService {
+ public:
+  TickerServiceImpl(rpc::CallRunner& runner, TickerLogic& logic, PriceBoard& board, const base::Clock& clock)
+      : runner_(runner), logic_(logic), board_(board), clock_(clock) {}
+
+  grpc::ServerUnaryReactor* RegisterTicker(grpc::CallbackServerContext* context, const v1::RegisterTickerRequest* request,
+                                           v1::Ticker* response) override;
+  grpc::ServerUnaryReactor* BatchRegisterTickers(grpc::CallbackServerContext* context, const v1::BatchRegisterTickersRequest* request,
+                                                 v1::BatchRegisterTickersResponse* response) override;
+  grpc::ServerUnaryReactor* GetTicker(grpc::CallbackServerContext* context, const v1::GetTickerRequest* request,
+                                      v1::Ticker* response) override;
+  grpc::ServerUnaryReactor* ListTickers(grpc::CallbackServerContext* context, const v1::ListTickersRequest* request,
+                                        v1::ListTickersResponse* response) override;
+  grpc::ServerUnaryReactor* DeleteTicker(grpc::CallbackServerContext* context, const v1::DeleteTickerRequest* request,
+                                         google::protobuf::Empty* response) override;
+  grpc::ServerUnaryReactor* GetQuote(grpc::CallbackServerContext* context, const v1::GetQuoteRequest* request,
+                                     quote::v1::Quote* response) override;
+  grpc::ServerUnaryReactor* BatchGetQuotes(grpc::CallbackServerContext* context, const v1::BatchGetQuotesRequest* request,
+                                           v1::BatchGetQuotesResponse* response) override;
+  grpc::ServerUnaryReactor* PublishQuotes(grpc::CallbackServerContext* context, const v1::PublishQuotesRequest* request,
+                                          v1::PublishQuotesResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchQuotesResponse>* WatchQuotes(grpc::CallbackServerContext* context,
+                                                                 const v1::WatchQuotesRequest* request) override;
+
+ private:
+  rpc::CallRunner& runner_;
+  TickerLogic& logic_;
+  PriceBoard& board_;
+  const base::Clock& clock_;
+};
+
+}  // namespace stockalert::ticker

@@ -1,0 +1,65 @@
+// Where registered tickers are kept.
+//
+// Thread-safe; calls block, bounded by the store's own timeouts. Every error is one of base/error.h: UNAVAILABLE
+// (DATABASE_UNAVAILABLE) where the database does not answer, and what each call says.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace stockalert::ticker {
+
+inline constexpr char kReasonTickerNotFound[] = "TICKER_NOT_FOUND";
+inline constexpr char kReasonTickerInUse[] = "TICKER_IN_USE";
+inline constexpr char kReasonTickerBeingDeleted[] = "TICKER_BEING_DELETED";
+inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
+
+struct TickerRow {
+  std::string symbol;
+  int64_t create_time_us = 0;
+  bool operator==(const TickerRow&) const = default;
+};
+
+struct SymbolList {
+  int64_t version = 0;
+  bool unchanged = false;
+  std::vector<std::string> symbols;  // By symbol; empty where unchanged.
+};
+
+class TickerStore {
+ public:
+  virtual ~TickerStore() = default;
+
+  // Those of `symbols` that are registered, by symbol.
+  virtual absl::StatusOr<std::vector<TickerRow>> Find(const std::vector<std::string>& symbols) = 0;
+
+  // Registers what is not registered yet, and holds all of them until `hold_until_us` where that is later than the hold that they
+  // have (0: no hold). All or none. Answers all, by symbol. `symbols` are in their normal form, without repeats.
+  // UNAVAILABLE (TICKER_BEING_DELETED): one of them is marked by MarkDeleting, and the mark has not run out by `now_us`.
+  virtual absl::StatusOr<std::vector<TickerRow>> Register(const std::vector<std::string>& symbols, int64_t now_us,
+                                                          int64_t hold_until_us) = 0;
+
+  // At most `limit` with a symbol after `after`, by symbol.
+  virtual absl::StatusOr<std::vector<TickerRow>> List(const std::string& after, int limit) = 0;
+
+  // Keeps new registrations off until Unmark, DeleteMarked, or `until_us`. `token` is a UUID that nobody else uses.
+  // NOT_FOUND (TICKER_NOT_FOUND); FAILED_PRECONDITION (TICKER_IN_USE): it is held; ABORTED (TICKER_BEING_DELETED): marked by another.
+  virtual absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) = 0;
+  // Takes the mark back, if it still is this one.
+  virtual absl::Status Unmark(const std::string& symbol, const std::string& token) = 0;
+  // Deletes the ticker if it still bears this mark: whoever registered it since the mark ran out has taken the mark away. False: it
+  // does not.
+  virtual absl::StatusOr<bool> DeleteMarked(const std::string& symbol, const std::string& token) = 0;
+
+  // All symbols, where the set's version is not `known_version`.
+  virtual absl::StatusOr<SymbolList> ListSymbols(int64_t known_version) = 0;
+
+  // Above every number that it has given before. A number may be left out.
+  virtual absl::StatusOr<int64_t> NextPublisherEpoch() = 0;
+};
+
+}  // namespace stockalert::ticker

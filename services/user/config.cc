@@ -1,0 +1,45 @@
+#include "services/user/config.h"
+
+#include <optional>
+
+namespace stockalert::user {
+
+void Declare(config::Parser& parser, Config& config) {
+  parser.ListenAddress("public_address", &config.public_address, "where clients connect");
+  parser.ListenAddress("http_address", &config.http_address, "where /metrics, /healthz and /readyz are");
+  parser.ListenAddress("internal_address", &config.internal_address, "where the other services connect");
+  parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the internal address of the ticker service");
+  parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database: postgresql://USER@HOST:PORT/DATABASE");
+  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka brokers: HOST:PORT,HOST:PORT");
+  parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
+  parser.Secret("admin_key", &config.admin_key, config::kOptional, "the administrator's API key; without it there is no administrator");
+  parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls");
+  parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
+  parser.Integer("postgres_connections_max", &config.postgres_connections_max, 1, 100, "connections to the database");
+  parser.Integer("registrations_per_minute", &config.registrations_per_minute, 1, 1'000'000, "RegisterUser calls taken a minute");
+  parser.Integer("registrations_per_peer_per_minute", &config.registrations_per_peer_per_minute, 1, 1'000'000,
+                 "RegisterUser calls taken a minute from one address");
+  parser.Integer("keys_per_user_max", &config.keys_per_user_max, 1, 1000, "API keys of a user that are neither revoked nor expired");
+  parser.Integer("followed_per_user_max", &config.followed_per_user_max, 1, 100'000, "tickers that a user may follow");
+  parser.Milliseconds("ticker_timeout_ms", &config.ticker_timeout, absl::Milliseconds(10), absl::Seconds(20),
+                      "how long the ticker service may take");
+  parser.Milliseconds("outbox_poll_ms", &config.outbox_poll, absl::Milliseconds(10), absl::Minutes(1),
+                      "how often deletions that wait to be told are looked for");
+  parser.Seconds("start_timeout_s", &config.start_timeout, absl::Seconds(1), absl::Minutes(10), "how long to wait for the database at the start");
+  parser.Rule([&config]() -> std::optional<std::string> {
+    if (config.mesh_token.size() < 16) return "the mesh token must have at least 16 characters";
+    return std::nullopt;
+  });
+  parser.Rule([&config]() -> std::optional<std::string> {
+    if (!config.admin_key.empty() && (config.admin_key.size() < 16 || config.admin_key.size() > 200)) {
+      return "the administrator's key must have 16 to 200 characters";
+    }
+    return std::nullopt;
+  });
+  parser.Rule([&config]() -> std::optional<std::string> {
+    if (config.admin_key == config.mesh_token) return "the administrator's key and the mesh token must differ";
+    return std::nullopt;
+  });
+}
+
+}  // namespace stockalert::user

@@ -1,0 +1,94 @@
+#include "services/user/outbox_relay.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/kafka/topic_admin.h"
+#include "services/common/log/log.h"
+#include "services/common/metrics/metrics.h"
+#include "stockalert/internal/v1/events.pb.h"
+
+namespace stockalert::user {
+namespace {
+
+constexpr int kBatch = 100;
+constexpr absl::Duration kRoundMax = absl::Seconds(5);
+
+}  // namespace
+
+OutboxRelay::OutboxRelay(UserStore& store, kafka::Producer& producer, absl::Duration poll_interval)
+    : store_(store), producer_(producer), poll_interval_(poll_interval) {}
+
+OutboxRelay::~OutboxRelay() { Stop(); }
+
+void OutboxRelay::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void OutboxRelay::Wake() {
+  {
+    std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  changed_.notify_all();
+}
+
+void OutboxRelay::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::StatusOr<int> OutboxRelay::RelayOnce(absl::Time deadline) {
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<Deletion> deletions, store_.ReadDeletions(kBatch));
+  std::vector<int64_t> told;
+  absl::Status failure;
+  for (const Deletion& deletion : deletions) {
+    stockalert::internal::v1::UserEvent event;
+    event.mutable_user_deleted()->set_user_id(deletion.user_id);
+    event.mutable_user_deleted()->set_delete_time_us(deletion.delete_time_us);
+    const absl::StatusOr<kafka::Delivery> delivery = producer_.ProduceAndWait(
+        kafka::kUserEventsTopic, deletion.user_id, event.SerializeAsString(), kafka::TraceHeaders(deletion.traceparent), deadline);
+    if (!delivery.ok()) {
+      failure = delivery.status();
+      break;
+    }
+    told.push_back(deletion.sequence);
+  }
+  if (!told.empty()) STOCKALERT_RETURN_IF_ERROR(store_.ForgetDeletions(told));
+  if (!failure.ok()) return failure;
+  return static_cast<int>(told.size());
+}
+
+void OutboxRelay::Run() {
+  base::Backoff backoff({.initial = absl::Milliseconds(200), .maximum = absl::Seconds(5)});
+  auto& told = metrics::GetCounter("stockalert_user_deletions_told_total", "Deleted users that the other services were told of");
+  auto& failures = metrics::GetCounter("stockalert_user_outbox_failures_total", "Rounds of the outbox that failed and are tried again");
+  for (;;) {
+    const absl::StatusOr<int> count = RelayOnce(absl::Now() + kRoundMax);
+    absl::Duration pause = poll_interval_;
+    if (count.ok()) {
+      backoff.Reset();
+      told.Increment(*count);
+      if (*count == kBatch) pause = absl::ZeroDuration();
+    } else {
+      failures.Increment();
+      pause = backoff.Next();
+      static log::Limiter limiter(absl::Seconds(10));
+      if (limiter.Allow()) {
+        log::Warning("deletions wait in the outbox: broker or database do not answer; trying again", {{"error", count.status()}});
+      }
+    }
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, absl::ToChronoNanoseconds(pause), [&] { return stopping_ || (count.ok() && woken_); });
+    woken_ = false;
+    if (stopping_) return;
+  }
+}
+
+}  // namespace stockalert::user

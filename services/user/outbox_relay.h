@@ -1,0 +1,48 @@
+// Tells the other services of deleted users: reads the outbox, publishes to the topic user-events, forgets what the broker has.
+//
+// One thread of its own. At least once: a crash between publishing and forgetting, or a second instance of the service, tells twice, which
+// the consumers expect. Runs on through outages of broker and database, with bounded pauses; counts and logs them.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "absl/time/time.h"
+#include "services/common/base/backoff.h"
+#include "services/common/kafka/producer.h"
+#include "services/user/user_store.h"
+
+namespace stockalert::user {
+
+class OutboxRelay {
+ public:
+  // What is handed in must outlive it.
+  OutboxRelay(UserStore& store, kafka::Producer& producer, absl::Duration poll_interval);
+  // Stops.
+  ~OutboxRelay();
+
+  // There is something to tell: do not wait for the next poll. Thread-safe.
+  void Wake();
+  // Ends after the round that is under way. Only the first call counts.
+  void Stop();
+
+  // One round; answers how many were told. Public for tests, which run it without the thread's help.
+  absl::StatusOr<int> RelayOnce(absl::Time deadline);
+
+  void Start();
+
+ private:
+  void Run();
+
+  UserStore& store_;
+  kafka::Producer& producer_;
+  const absl::Duration poll_interval_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool woken_ = false;     // Guarded by mutex_.
+  bool stopping_ = false;  // Guarded by mutex_.
+  std::thread thread_;
+};
+
+}  // namespace stockalert::user

@@ -1,0 +1,21 @@
+// What the user service needs of the ticker service: that a ticker is registered before it is followed.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/common/trace/trace.h"
+
+namespace stockalert::user {
+
+// Thread-safe; blocks until `deadline` at the latest.
+class TickerRegistrar {
+ public:
+  virtual ~TickerRegistrar() = default;
+  // Registers the ticker and answers the symbol in its normal form. INVALID_ARGUMENT: not a symbol, or one that the source does not know.
+  // UNAVAILABLE (TICKER_SERVICE_UNAVAILABLE): the ticker service does not answer.
+  virtual absl::StatusOr<std::string> Register(const std::string& symbol, const trace::Context& trace, absl::Time deadline) = 0;
+};
+
+}  // namespace stockalert::user

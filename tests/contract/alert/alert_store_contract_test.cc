@@ -1,0 +1,680 @@
+// What an AlertStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server, against Postgres.
+// Each case has users, alerts and symbols of its own, so that the cases share one database.
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "services/alert/alert_logic.h"
+#include "services/alert/postgres_alert_store.h"
+#include "services/common/base/error.h"
+#include "services/common/base/ids.h"
+#include "stockalert/internal/v1/events.pb.h"
+#include "tests/support/alert_store/in_memory_alert_store.h"
+#include "tests/support/test_environment/test_environment.h"
+
+namespace stockalert::alert {
+namespace {
+
+constexpr int64_t kNow = 1'767'366'000'000'000;
+constexpr int64_t kSecond = 1'000'000;
+constexpr int64_t kQuota = 1000;
+
+postgres::Pool* TestPool() {
+  const char* url = std::getenv("STOCKALERT_TEST_POSTGRES");
+  if (url == nullptr || *url == '\0') {
+    std::cerr << "STOCKALERT_TEST_POSTGRES is not set: only the in-memory store is held to the contract\n";
+    return nullptr;
+  }
+  static const testing::TestDatabase database;
+  static const std::unique_ptr<postgres::Pool> pool = [] {
+    database.Migrate("alert");
+    return database.NewPool(12);
+  }();
+  return pool.get();
+}
+
+// Runs the case against each store that there is.
+void ForEachStore(const std::function<void(AlertStore&)>& test) {
+  SECTION("in memory") {
+    InMemoryAlertStore store;
+    test(store);
+  }
+  SECTION("postgres") {
+    if (postgres::Pool* pool = TestPool()) {
+      PostgresAlertStore store(*pool);
+      test(store);
+    }
+  }
+}
+
+std::string NewId() {
+  static base::SystemIdSource ids;
+  return ids.NewUuid();
+}
+
+std::string NewSymbol() { return absl::StrCat("T", NewId().substr(0, 8)); }
+
+StoredAlert NewAlert(const std::string& user_id, const std::string& symbol, int64_t target = 150'000'000) {
+  StoredAlert alert;
+  alert.id = NewId();
+  alert.user_id = user_id;
+  alert.symbol = symbol;
+  alert.record.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, target};
+  alert.note = "note of the user: \"quoted\", {braces}, \\ and ü";
+  alert.create_time_us = kNow;
+  alert.update_time_us = kNow;
+  return alert;
+}
+
+TriggerEvent TriggerOf(const StoredAlert& alert, int64_t number, int64_t revision, bool ends = true) {
+  TriggerEvent event;
+  event.trigger.alert_id = alert.id;
+  event.trigger.symbol = alert.symbol;
+  event.trigger.number = number;
+  event.trigger.revision = revision;
+  event.trigger.price_micros = 151'000'000;
+  event.trigger.event_time_us = kNow - kSecond;
+  event.trigger.price_before_micros = 149'000'000;
+  event.trigger.reference_micros = 150'000'000;
+  event.trigger.ends_alert = ends;
+  event.trigger.partition = 7;
+  event.trigger.offset = 1234;
+  event.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  return event;
+}
+
+Mutation Mutate(absl::StatusOr<StoredAlert> (*apply)(const AlertView&, int64_t)) {
+  return [apply](const AlertView& present) { return apply(present, kNow); };
+}
+
+absl::StatusOr<StoredAlert> DeleteNow(const AlertView& present) { return ApplyDelete(present.alert, kNow); }
+
+std::vector<std::string> IdsOf(const std::vector<AlertView>& views) {
+  std::vector<std::string> ids;
+  for (const AlertView& view : views) ids.push_back(view.alert.id);
+  return ids;
+}
+
+// The open changes of these alerts, claimed at a time when all are due.
+std::vector<StoredAlert> ClaimOf(AlertStore& store, const std::vector<std::string>& ids, int64_t now_us) {
+  const auto claimed = store.ClaimOpenChanges(now_us, 100'000);
+  REQUIRE(claimed.ok());
+  std::vector<StoredAlert> own;
+  for (const StoredAlert& alert : *claimed) {
+    if (std::find(ids.begin(), ids.end(), alert.id) != ids.end()) own.push_back(alert);
+  }
+  return own;
+}
+
+}  // namespace
+
+TEST_CASE("a created alert is found as it was, by its owner only") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    StoredAlert alert = NewAlert(user, NewSymbol());
+    alert.record.definition.condition = condition::PercentChange{condition::PercentOp::kEither, 25'000, condition::PercentReference::kWindow, 0, 3'600'000'000};
+    alert.record.definition.trigger_policy = condition::TriggerPolicy::kRepeat;
+    alert.record.definition.cooldown_us = 1;
+    alert.record.definition.creation_policy = condition::CreationPolicy::kRejectIfMet;
+    alert.record.definition.sessions = condition::Sessions::kExtended;
+    alert.record.definition.expire_time_us = kNow + kSecond;
+    REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+    const auto view = store.Find(user, alert.id);
+    REQUIRE(view.ok());
+    REQUIRE(view->has_value());
+    CHECK((*view)->alert == alert);
+    CHECK(!(*view)->last_trigger.has_value());
+    CHECK(store.Find(NewId(), alert.id)->has_value() == false);
+    CHECK(store.Find(user, NewId())->has_value() == false);
+  });
+}
+
+TEST_CASE("every kind of condition comes back exactly") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::vector<condition::Condition> conditions = {
+        condition::PriceTarget{condition::TargetOp::kCrosses, 1},
+        condition::PriceTarget{condition::TargetOp::kAtOrBelow, 1'000'000'000'000'000'000},
+        condition::PercentChange{condition::PercentOp::kDown, 999'999, condition::PercentReference::kGiven, 123'456'789, 0},
+        condition::PercentChange{condition::PercentOp::kUp, 1, condition::PercentReference::kPreviousClose, 0, 0},
+        condition::TrailingChange{condition::TrailingOp::kRisesFromLow, 0, 12'345, 99'000'001},
+        condition::TrailingChange{condition::TrailingOp::kFallsFromHigh, 7, 0, std::nullopt},
+        condition::Channel{condition::ChannelOp::kLeaves, 1'000'000, 3'000'000}};
+    for (const condition::Condition& condition : conditions) {
+      StoredAlert alert = NewAlert(user, NewSymbol());
+      alert.record.definition.condition = condition;
+      REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+      CHECK((*store.Find(user, alert.id))->alert == alert);
+    }
+  });
+}
+
+TEST_CASE("the quota holds for one, for many at once, and is freed by a deletion") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::string symbol = NewSymbol();
+    const StoredAlert first = NewAlert(user, symbol);
+    REQUIRE(store.Create(user, {first, NewAlert(user, symbol)}, 3, kNow).ok());
+    const absl::Status over = store.Create(user, {NewAlert(user, symbol), NewAlert(user, symbol)}, 3, kNow);
+    CHECK(over.code() == absl::StatusCode::kResourceExhausted);
+    CHECK(base::ReasonOf(over) == kReasonAlertQuota);
+    CHECK(*store.Count(symbol) == 2);
+    REQUIRE(store.Create(user, {NewAlert(user, symbol)}, 3, kNow).ok());
+    CHECK(!store.Create(user, {NewAlert(user, symbol)}, 3, kNow).ok());
+    REQUIRE(store.Change(user, first.id, kNow, DeleteNow).ok());
+    CHECK(store.Create(user, {NewAlert(user, symbol)}, 3, kNow).ok());
+    // A new user's first batch is held to it too.
+    const std::string other = NewId();
+    CHECK(!store.Create(other, {NewAlert(other, symbol), NewAlert(other, symbol), NewAlert(other, symbol), NewAlert(other, symbol)}, 3, kNow).ok());
+  });
+}
+
+TEST_CASE("callers who create at once do not pass the quota together") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::string symbol = NewSymbol();
+    std::vector<absl::Status> results(24);
+    std::vector<std::thread> callers;
+    for (size_t i = 0; i < 8; ++i) {
+      callers.emplace_back([&, i] {
+        for (size_t n = 0; n < 3; ++n) results[i * 3 + n] = store.Create(user, {NewAlert(user, symbol)}, 10, kNow);
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+    CHECK(std::count_if(results.begin(), results.end(), [](const absl::Status& status) { return status.ok(); }) == 10);
+    CHECK(std::count_if(results.begin(), results.end(), [](const absl::Status& status) { return base::ReasonOf(status) == kReasonAlertQuota; }) == 14);
+    CHECK(*store.Count(symbol) == 10);
+  });
+}
+
+TEST_CASE("a request id is taken once a user, and all or none are created") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::string symbol = NewSymbol();
+    StoredAlert alert = NewAlert(user, symbol);
+    alert.request_id = "r-1";
+    alert.request_fingerprint = "f";
+    REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+    // The same alert again is a retry of a commit that went unanswered.
+    CHECK(store.Create(user, {alert}, kQuota, kNow).ok());
+    StoredAlert other = NewAlert(user, symbol);
+    other.request_id = "r-1";
+    const absl::Status taken = store.Create(user, {NewAlert(user, symbol), other}, kQuota, kNow);
+    CHECK(taken.code() == absl::StatusCode::kAlreadyExists);
+    CHECK(base::ReasonOf(taken) == kReasonRequestIdTaken);
+    CHECK(*store.Count(symbol) == 1);
+    const auto found = store.FindByRequestIds(user, {"r-1", "r-2"});
+    REQUIRE(found.ok());
+    REQUIRE(found->size() == 1);
+    CHECK(found->front() == alert);
+    // Another user's request ids are its own.
+    const std::string stranger = NewId();
+    CHECK(store.FindByRequestIds(stranger, {"r-1"})->empty());
+    other.user_id = stranger;
+    CHECK(store.Create(stranger, {other}, kQuota, kNow).ok());
+    // A failed batch has taken nothing of the quota.
+    CHECK(store.Create(user, {NewAlert(user, symbol)}, 2, kNow).ok());
+  });
+}
+
+TEST_CASE("a change is written once its revision rises, and only then") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const StoredAlert alert = NewAlert(user, NewSymbol());
+    REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+    const auto paused = store.Change(user, alert.id, kNow + 5, Mutate(ApplyPause));
+    REQUIRE(paused.ok());
+    CHECK(paused->alert.record.paused);
+    CHECK(paused->alert.record.revision == 2);
+    CHECK((*store.Find(user, alert.id))->alert.record.revision == 2);
+    CHECK((*store.Find(user, alert.id))->alert.record.armed_revision == 1);
+    const auto again = store.Change(user, alert.id, kNow + 9, Mutate(ApplyPause));
+    REQUIRE(again.ok());
+    CHECK(again->alert.record.revision == 2);
+    CHECK((*store.Find(user, alert.id))->alert.update_time_us == kNow + 5);
+    const auto refused = store.Change(user, alert.id, kNow, [](const AlertView&) -> absl::StatusOr<StoredAlert> {
+      return base::FailedPrecondition("SOME_REASON", "no");
+    });
+    CHECK(base::ReasonOf(refused.status()) == "SOME_REASON");
+    CHECK(base::ReasonOf(store.Change(user, NewId(), kNow, Mutate(ApplyPause)).status()) == kReasonAlertNotFound);
+    CHECK(base::ReasonOf(store.Change(NewId(), alert.id, kNow, Mutate(ApplyPause)).status()) == kReasonAlertNotFound);
+    // An update of all that can change.
+    const auto updated = store.Change(user, alert.id, kNow + 10, [](const AlertView& present) {
+      condition::Definition wanted = present.alert.record.definition;
+      wanted.condition = condition::PercentChange{condition::PercentOp::kUp, 10'000, condition::PercentReference::kDayOpen, 0, 0};
+      wanted.expire_time_us = kNow + kSecond;
+      return ApplyUpdate(present, wanted, "another note", kNow);
+    });
+    REQUIRE(updated.ok());
+    const auto view = store.Find(user, alert.id);
+    CHECK((*view)->alert == updated->alert);
+    CHECK((*view)->alert.record.armed_revision == 3);
+    CHECK((*view)->alert.note == "another note");
+  });
+}
+
+TEST_CASE("a deleted alert is gone for its user and stays as a tombstone for the log") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const StoredAlert alert = NewAlert(user, NewSymbol());
+    REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+    const auto deleted = store.Change(user, alert.id, kNow, DeleteNow);
+    REQUIRE(deleted.ok());
+    CHECK(deleted->alert.record.deleted);
+    CHECK(deleted->alert.record.revision == 2);
+    CHECK(deleted->alert.note.empty());
+    CHECK(!store.Find(user, alert.id)->has_value());
+    CHECK(store.List({user, "", {}}, std::nullopt, kNow, 10)->empty());
+    CHECK(*store.Count(alert.symbol) == 0);
+    CHECK(base::ReasonOf(store.Change(user, alert.id, kNow, DeleteNow).status()) == kReasonAlertNotFound);
+    const std::vector<StoredAlert> open = ClaimOf(store, {alert.id}, kNow + 10 * kSecond);
+    REQUIRE(open.size() == 1);
+    CHECK(open.front().record.deleted);
+    CHECK(open.front().record.revision == 2);
+  });
+}
+
+TEST_CASE("open changes are claimed when they are due, by one at a time, later and later, until they are confirmed") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const StoredAlert alert = NewAlert(user, NewSymbol());
+    const int64_t now = kNow + 3600 * kSecond;
+    REQUIRE(store.Create(user, {alert}, kQuota, now).ok());
+    CHECK(ClaimOf(store, {alert.id}, now + kFirstSweepUs - 1).empty());
+    CHECK(ClaimOf(store, {alert.id}, now + kFirstSweepUs).size() == 1);
+    CHECK(ClaimOf(store, {alert.id}, now + kFirstSweepUs).empty());
+    CHECK(ClaimOf(store, {alert.id}, now + 2 * kFirstSweepUs).size() == 1);
+    CHECK(ClaimOf(store, {alert.id}, now + 4 * kFirstSweepUs - 1).empty());
+    CHECK(ClaimOf(store, {alert.id}, now + 4 * kFirstSweepUs).size() == 1);
+    REQUIRE(store.PostponeOpenChanges({alert.id}, now + 5 * kFirstSweepUs).ok());
+    CHECK(ClaimOf(store, {alert.id}, now + 5 * kFirstSweepUs).size() == 1);
+    // A confirmation of a revision closes the change of that revision, not of a later one.
+    REQUIRE(store.Change(user, alert.id, now + 5 * kFirstSweepUs, Mutate(ApplyPause)).ok());
+    REQUIRE(store.ApplyEvents({{{alert.id, 1}}, {}, {}}, now).ok());
+    CHECK((*store.Find(user, alert.id))->alert.applied_revision == 1);
+    const std::vector<StoredAlert> open = ClaimOf(store, {alert.id}, now + 6 * kFirstSweepUs);
+    REQUIRE(open.size() == 1);
+    CHECK(open.front().record.revision == 2);
+    REQUIRE(store.ApplyEvents({{{alert.id, 2}, {alert.id, 1}}, {}, {}}, now).ok());
+    CHECK((*store.Find(user, alert.id))->alert.applied_revision == 2);
+    CHECK(ClaimOf(store, {alert.id}, now + 1000 * kFirstSweepUs).empty());
+    // Never lower again, and never above what there is.
+    REQUIRE(store.ApplyEvents({{{alert.id, 1}}, {}, {}}, now).ok());
+    CHECK((*store.Find(user, alert.id))->alert.applied_revision == 2);
+    REQUIRE(store.ApplyEvents({{{alert.id, 9}}, {}, {}}, now).ok());
+    CHECK((*store.Find(user, alert.id))->alert.applied_revision == 2);
+    // Unknown alerts do no harm.
+    CHECK(store.ApplyEvents({{{NewId(), 1}}, {}, {}}, now).ok());
+  });
+}
+
+TEST_CASE("a trigger is recorded once, ends its alert and goes into the outbox") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const StoredAlert alert = NewAlert(user, NewSymbol());
+    REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+    const TriggerEvent event = TriggerOf(alert, 1, 1);
+    auto applied = store.ApplyEvents({{}, {event, event}, {}}, kNow);
+    REQUIRE(applied.ok());
+    CHECK(applied->triggers_recorded == 1);
+    CHECK(applied->triggers_repeated == 1);
+    REQUIRE(applied->passed.size() == 1);
+    CHECK(applied->alerts_with_older.empty());
+    const PassedTrigger passed = applied->passed.front();
+    CHECK(passed.user_id == user);
+    CHECK(passed.traceparent == event.traceparent);
+    internal::v1::TriggerMessage message;
+    REQUIRE(message.ParseFromString(passed.message));
+    CHECK(message.user_id() == user);
+    CHECK(message.note() == alert.note);
+    CHECK(message.summary() == alert.symbol + " at or above 150");
+    CHECK(message.trigger().trigger_number() == 1);
+    CHECK(message.trigger().price_micros() == 151'000'000);
+
+    const auto view = store.Find(user, alert.id);
+    CHECK((*view)->alert.record.triggered);
+    CHECK((*view)->alert.trigger_count == 1);
+    REQUIRE((*view)->last_trigger.has_value());
+    CHECK((*view)->last_trigger->price_before_micros == std::optional<int64_t>(149'000'000));
+    CHECK((*view)->last_trigger->user_id == user);
+    CHECK((*view)->last_trigger->offset == 1234);
+
+    applied = store.ApplyEvents({{}, {event}, {}}, kNow);
+    REQUIRE(applied.ok());
+    CHECK(applied->triggers_recorded == 0);
+    CHECK(applied->passed.empty());
+    CHECK((*store.Find(user, alert.id))->alert.trigger_count == 1);
+
+    CHECK(*store.LoadTriggers({alert.id}, 10) == std::vector<PassedTrigger>{passed});
+    REQUIRE(store.RemoveTriggers({{alert.id, 1}}).ok());
+    CHECK(store.LoadTriggers({alert.id}, 10)->empty());
+    // Told again after it was passed on: still known.
+    CHECK(store.ApplyEvents({{}, {event}, {}}, kNow)->passed.empty());
+  });
+}
+
+TEST_CASE("a trigger meets edits, pauses and deletions that it did not see") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    SECTION("of an earlier arming: recorded and passed on, the state stays") {
+      const StoredAlert alert = NewAlert(user, NewSymbol());
+      REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+      REQUIRE(store.Change(user, alert.id, kNow, Mutate(ApplyRearm)).ok());
+      const auto applied = store.ApplyEvents({{}, {TriggerOf(alert, 1, 1)}, {}}, kNow);
+      CHECK(applied->passed.size() == 1);
+      const auto view = store.Find(user, alert.id);
+      CHECK(!(*view)->alert.record.triggered);
+      CHECK((*view)->alert.trigger_count == 1);
+    }
+    SECTION("a pause of the same arming: TRIGGERED beats it, and the user is not told") {
+      const StoredAlert alert = NewAlert(user, NewSymbol());
+      REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+      REQUIRE(store.Change(user, alert.id, kNow, Mutate(ApplyPause)).ok());
+      const auto applied = store.ApplyEvents({{}, {TriggerOf(alert, 1, 1)}, {}}, kNow);
+      CHECK(applied->passed.empty());
+      CHECK(applied->triggers_withheld == 1);
+      const auto view = store.Find(user, alert.id);
+      CHECK((*view)->alert.record.triggered);
+      REQUIRE((*view)->last_trigger.has_value());
+      CHECK((*view)->last_trigger->withheld == Withheld::kPaused);
+      CHECK(store.LoadTriggers({alert.id}, 10)->empty());
+    }
+    SECTION("a deletion: recorded, and the user is not told") {
+      const StoredAlert alert = NewAlert(user, NewSymbol());
+      REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+      REQUIRE(store.Change(user, alert.id, kNow, DeleteNow).ok());
+      const auto applied = store.ApplyEvents({{}, {TriggerOf(alert, 1, 1)}, {}}, kNow);
+      CHECK(applied->triggers_recorded == 1);
+      CHECK(applied->triggers_withheld == 1);
+      CHECK(applied->passed.empty());
+      CHECK(!store.Find(user, alert.id)->has_value());
+      CHECK(store.ListTriggers({user, std::nullopt}, std::nullopt, 10)->empty());
+    }
+    SECTION("an alert that nobody knows") {
+      const auto applied = store.ApplyEvents({{}, {TriggerOf(NewAlert(user, NewSymbol()), 1, 1)}, {}}, kNow);
+      REQUIRE(applied.ok());
+      CHECK(applied->triggers_unknown == 1);
+      CHECK(applied->triggers_recorded == 0);
+    }
+    SECTION("a repeating alert stays active") {
+      const StoredAlert alert = NewAlert(user, NewSymbol());
+      REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+      const auto applied = store.ApplyEvents({{}, {TriggerOf(alert, 1, 1, false), TriggerOf(alert, 2, 1, false)}, {}}, kNow);
+      CHECK(applied->passed.size() == 2);
+      const auto view = store.Find(user, alert.id);
+      CHECK(!(*view)->alert.record.triggered);
+      CHECK((*view)->alert.trigger_count == 2);
+      CHECK((*view)->alert.last_trigger_number == 2);
+    }
+  });
+}
+
+TEST_CASE("the trigger outbox says what is older, and is claimed once it is nobody's") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const StoredAlert alert = NewAlert(user, NewSymbol());
+    REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+    CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 1, 1, false)}, {}}, kNow)->alerts_with_older.empty());
+    CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 2, 1, false)}, {}}, kNow)->alerts_with_older == std::vector<std::string>{alert.id});
+    const auto claimed_ids = [&](int64_t now_us) {
+      const auto claimed = store.ClaimTriggers(now_us, 100'000);
+      REQUIRE(claimed.ok());
+      return std::count(claimed->begin(), claimed->end(), alert.id);
+    };
+    CHECK(claimed_ids(kNow + kTriggerClaimUs - 1) == 0);
+    CHECK(claimed_ids(kNow + kTriggerClaimUs) == 1);
+    CHECK(claimed_ids(kNow + kTriggerClaimUs) == 0);
+    CHECK(claimed_ids(kNow + 2 * kTriggerClaimUs) == 1);
+    const auto rows = store.LoadTriggers({alert.id, NewId()}, 10);
+    REQUIRE(rows.ok());
+    REQUIRE(rows->size() == 2);
+    CHECK(rows->at(0).number == 1);
+    CHECK(rows->at(1).number == 2);
+    CHECK(store.LoadTriggers({alert.id}, 1)->size() == 1);
+    REQUIRE(store.RemoveTriggers({{alert.id, 1}, {alert.id, 2}, {NewId(), 1}}).ok());
+    CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 3, 1, false)}, {}}, kNow)->alerts_with_older.empty());
+  });
+}
+
+TEST_CASE("the newest place of a symbol's status wins") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const StoredAlert alert = NewAlert(user, NewSymbol());
+    REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+    const auto tell = [&](bool close, bool open, int64_t offset) {
+      SymbolStatus status{alert.symbol, close, open, kNow + offset, 3, offset};
+      REQUIRE(store.ApplyEvents({{}, {}, {status}}, kNow).ok());
+    };
+    tell(true, false, 10);
+    CHECK((*store.Find(user, alert.id))->status == SymbolStatus{alert.symbol, true, false, kNow + 10, 3, 10});
+    tell(false, false, 9);
+    CHECK((*store.Find(user, alert.id))->status.previous_close_known);
+    tell(true, true, 11);
+    CHECK((*store.Find(user, alert.id))->status.day_open_known);
+    // Two in a batch.
+    REQUIRE(store.ApplyEvents({{}, {}, {{alert.symbol, false, true, kNow, 3, 13}, {alert.symbol, true, true, kNow, 3, 12}}}, kNow).ok());
+    CHECK(!(*store.Find(user, alert.id))->status.previous_close_known);
+    // A log that began anew.
+    REQUIRE(store.ForgetSymbolPlaces(alert.symbol).ok());
+    tell(true, true, 0);
+    CHECK((*store.Find(user, alert.id))->status.previous_close_known);
+  });
+}
+
+TEST_CASE("lists go page by page, newest first, and filter by the state that is shown") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::string symbol = NewSymbol();
+    const std::string other_symbol = NewSymbol();
+    // One in each state, a second apart; two at the same time.
+    std::vector<StoredAlert> alerts;
+    for (int i = 0; i < 8; ++i) {
+      StoredAlert alert = NewAlert(user, i == 7 ? other_symbol : symbol);
+      const int64_t time = kNow + (i == 1 ? 0 : i) * kSecond;
+      alert.create_time_us = alert.update_time_us = time;
+      if (i == 2) alert.record.definition.expire_time_us = kNow + 100 * kSecond;
+      if (i == 3) alert.record.definition.condition = condition::PercentChange{condition::PercentOp::kUp, 1, condition::PercentReference::kPreviousClose, 0, 0};
+      if (i == 4) alert.record.definition.condition = condition::PercentChange{condition::PercentOp::kUp, 1, condition::PercentReference::kDayOpen, 0, 0};
+      REQUIRE(store.Create(user, {alert}, kQuota, time).ok());
+      alerts.push_back(alert);
+    }
+    EventBatch batch;
+    for (int i = 1; i < 8; ++i) batch.confirmations.push_back({alerts[i].id, 1});
+    batch.triggers.push_back(TriggerOf(alerts[5], 1, 1));
+    batch.statuses.push_back({symbol, true, false, kNow, 0, 1});
+    REQUIRE(store.ApplyEvents(batch, kNow).ok());
+    REQUIRE(store.Change(user, alerts[6].id, kNow, Mutate(ApplyPause)).ok());
+    const int64_t now = kNow + 200 * kSecond;
+
+    // 0 PENDING, 1 ACTIVE, 2 EXPIRED, 3 ACTIVE (its close is known), 4 WAITING, 5 TRIGGERED, 6 PAUSED, 7 ACTIVE.
+    const auto in_state = [&](std::vector<ShownState> states, const std::string& on_symbol = "") {
+      const auto views = store.List({user, on_symbol, std::move(states)}, std::nullopt, now, 100);
+      REQUIRE(views.ok());
+      return IdsOf(*views);
+    };
+    CHECK(in_state({ShownState::kPending}) == std::vector<std::string>{alerts[0].id});
+    CHECK(in_state({ShownState::kActive}) == std::vector<std::string>{alerts[7].id, alerts[3].id, alerts[1].id});
+    CHECK(in_state({ShownState::kActive}, symbol) == std::vector<std::string>{alerts[3].id, alerts[1].id});
+    CHECK(in_state({ShownState::kExpired}) == std::vector<std::string>{alerts[2].id});
+    CHECK(in_state({ShownState::kWaiting}) == std::vector<std::string>{alerts[4].id});
+    CHECK(in_state({ShownState::kTriggered}) == std::vector<std::string>{alerts[5].id});
+    CHECK(in_state({ShownState::kPaused, ShownState::kTriggered}) == std::vector<std::string>{alerts[6].id, alerts[5].id});
+    CHECK(in_state({}).size() == 8);
+    // The filter's rule and the shown state agree.
+    const auto all = store.List({user, "", {}}, std::nullopt, now, 100);
+    REQUIRE(all.ok());
+    for (const AlertView& view : *all) {
+      const std::vector<std::string> same = in_state({StateOf(view, now)});
+      CHECK(std::count(same.begin(), same.end(), view.alert.id) == 1);
+    }
+
+    std::vector<std::string> paged;
+    std::optional<ListPlace> after;
+    for (int page = 0; page < 4; ++page) {
+      const auto views = store.List({user, "", {}}, after, now, 2);
+      REQUIRE(views.ok());
+      REQUIRE(views->size() == 2);
+      for (const AlertView& view : *views) paged.push_back(view.alert.id);
+      after = ListPlace{views->back().alert.create_time_us, views->back().alert.id};
+    }
+    CHECK(paged == in_state({}));
+    CHECK(store.List({user, "", {}}, after, now, 2)->empty());
+    // Everybody's, of one symbol.
+    CHECK(IdsOf(*store.List({std::nullopt, other_symbol, {}}, std::nullopt, now, 10)) == std::vector<std::string>{alerts[7].id});
+  });
+}
+
+TEST_CASE("an alert expires by the events of its symbol too") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    StoredAlert alert = NewAlert(user, NewSymbol());
+    alert.record.definition.expire_time_us = kNow + 10;
+    REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+    CHECK(store.List({user, "", {ShownState::kExpired}}, std::nullopt, kNow, 10)->empty());
+    REQUIRE(store.ApplyEvents({{}, {}, {{alert.symbol, false, false, kNow + 10, 0, 1}}}, kNow).ok());
+    CHECK(store.List({user, "", {ShownState::kExpired}}, std::nullopt, kNow, 10)->size() == 1);
+    CHECK(StateOf(**store.Find(user, alert.id), kNow) == ShownState::kExpired);
+  });
+}
+
+TEST_CASE("triggers are listed newest first, of one alert or of all of a user's") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const StoredAlert a = NewAlert(user, NewSymbol());
+    const StoredAlert b = NewAlert(user, NewSymbol());
+    REQUIRE(store.Create(user, {a, b}, kQuota, kNow).ok());
+    for (int64_t i = 1; i <= 4; ++i) {
+      REQUIRE(store.ApplyEvents({{}, {TriggerOf(i % 2 == 0 ? b : a, (i + 1) / 2, 1, false)}, {}}, kNow + i).ok());
+    }
+    const auto own = store.ListTriggers({user, a.id}, std::nullopt, 10);
+    REQUIRE(own.ok());
+    REQUIRE(own->size() == 2);
+    CHECK(own->at(0).number == 2);
+    CHECK(own->at(1).number == 1);
+    CHECK(store.ListTriggers({user, a.id}, TriggerPlace{own->at(0).create_time_us, a.id, 2}, 10)->size() == 1);
+    std::vector<TriggerId> seen;
+    std::optional<TriggerPlace> after;
+    for (;;) {
+      const auto page = store.ListTriggers({user, std::nullopt}, after, 1);
+      REQUIRE(page.ok());
+      if (page->empty()) break;
+      seen.push_back({page->front().alert_id, page->front().number});
+      after = TriggerPlace{page->front().create_time_us, page->front().alert_id, page->front().number};
+    }
+    CHECK(seen == std::vector<TriggerId>{{b.id, 2}, {a.id, 2}, {b.id, 1}, {a.id, 1}});
+    CHECK(store.ListTriggers({NewId(), a.id}, std::nullopt, 10)->empty());
+  });
+}
+
+TEST_CASE("a deleted user's alerts go, piece by piece, and no new one comes") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::string symbol = NewSymbol();
+    REQUIRE(store.Create(user, {NewAlert(user, symbol), NewAlert(user, symbol), NewAlert(user, symbol)}, kQuota, kNow).ok());
+    const auto first = store.DeleteUser(user, kNow, 2);
+    REQUIRE(first.ok());
+    REQUIRE(first->size() == 2);
+    for (const StoredAlert& alert : *first) {
+      CHECK(alert.record.deleted);
+      CHECK(alert.record.revision == 2);
+    }
+    CHECK(store.DeleteUser(user, kNow, 2)->size() == 1);
+    CHECK(store.DeleteUser(user, kNow, 2)->empty());
+    CHECK(*store.Count(symbol) == 0);
+    const absl::Status refused = store.Create(user, {NewAlert(user, symbol)}, kQuota, kNow);
+    CHECK(refused.code() == absl::StatusCode::kNotFound);
+    CHECK(base::ReasonOf(refused) == kReasonUserNotFound);
+    // A user that never had an alert is remembered too.
+    const std::string stranger = NewId();
+    CHECK(store.DeleteUser(stranger, kNow, 2)->empty());
+    CHECK(!store.Create(stranger, {NewAlert(stranger, symbol)}, kQuota, kNow).ok());
+  });
+}
+
+TEST_CASE("whoever creates while the user is being deleted leaves no alert behind") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::string symbol = NewSymbol();
+    std::vector<std::thread> callers;
+    for (int i = 0; i < 6; ++i) {
+      callers.emplace_back([&] {
+        for (int n = 0; n < 10; ++n) (void)store.Create(user, {NewAlert(user, symbol)}, kQuota, kNow);
+      });
+    }
+    size_t last = 0;
+    do {
+      const auto gone = store.DeleteUser(user, kNow, 10);
+      last = gone.ok() ? gone->size() : 10;
+    } while (last == 10);
+    for (std::thread& caller : callers) caller.join();
+    CHECK(*store.Count(symbol) == 0);
+  });
+}
+
+TEST_CASE("changes are opened anew for a resync, page by page") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::string symbol = NewSymbol();
+    std::vector<StoredAlert> alerts = {NewAlert(user, symbol), NewAlert(user, symbol), NewAlert(user, symbol)};
+    REQUIRE(store.Create(user, alerts, kQuota, kNow).ok());
+    std::vector<std::string> ids;
+    EventBatch batch;
+    for (const StoredAlert& alert : alerts) {
+      ids.push_back(alert.id);
+      batch.confirmations.push_back({alert.id, 1});
+    }
+    REQUIRE(store.ApplyEvents(batch, kNow).ok());
+    CHECK(ClaimOf(store, ids, kNow + 1000 * kSecond).empty());
+    const auto first = store.ReopenChanges(symbol, "", 2, kNow);
+    REQUIRE(first.ok());
+    CHECK(first->count == 2);
+    REQUIRE(!first->last_alert_id.empty());
+    const auto second = store.ReopenChanges(symbol, first->last_alert_id, 2, kNow);
+    CHECK(second->count == 1);
+    CHECK(second->last_alert_id.empty());
+    CHECK(ClaimOf(store, ids, kNow).size() == 3);
+    REQUIRE(store.ApplyEvents(batch, kNow).ok());
+    CHECK(ClaimOf(store, ids, kNow + 1000 * kSecond).empty());
+  });
+}
+
+TEST_CASE("old tombstones are forgotten once the log knows of them") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    StoredAlert alert = NewAlert(user, NewSymbol());
+    alert.request_id = "once";
+    REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+    REQUIRE(store.ApplyEvents({{}, {TriggerOf(alert, 1, 1, false)}, {}}, kNow).ok());
+    REQUIRE(store.Change(user, alert.id, kNow, DeleteNow).ok());
+    REQUIRE(store.Purge(kNow + kSecond, 100'000).ok());
+    CHECK(store.FindByRequestIds(user, {"once"})->size() == 1);
+    REQUIRE(store.ApplyEvents({{{alert.id, 2}}, {}, {}}, kNow).ok());
+    REQUIRE(store.Purge(kNow - 10 * kSecond, 100'000).ok());
+    CHECK(store.FindByRequestIds(user, {"once"})->size() == 1);
+    // The tombstone carries the time at which its mutation was made.
+    REQUIRE(store.Purge(kNow + kSecond, 100'000).ok());
+    CHECK(store.FindByRequestIds(user, {"once"})->empty());
+    CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 2, 1)}, {}}, kNow)->triggers_unknown == 1);
+  });
+}
+
+TEST_CASE("a store that answers is ready and can tell its backlog") {
+  ForEachStore([](AlertStore& store) {
+    CHECK(store.Ready().ok());
+    const std::string user = NewId();
+    REQUIRE(store.Create(user, {NewAlert(user, NewSymbol())}, kQuota, kNow).ok());
+    const auto backlog = store.MeasureBacklog();
+    REQUIRE(backlog.ok());
+    CHECK(backlog->open_changes >= 1);
+    CHECK(backlog->oldest_open_change_us > 0);
+  });
+}
+
+}  // namespace stockalert::alert

@@ -1,0 +1,232 @@
+// What a NotificationStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server, against Postgres.
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <thread>
+
+#include "services/common/base/error.h"
+#include "services/common/base/ids.h"
+#include "services/notifier/postgres_notification_store.h"
+#include "tests/support/notification_store/in_memory_notification_store.h"
+#include "tests/support/test_environment/test_environment.h"
+
+namespace stockalert::notifier {
+namespace {
+
+constexpr int64_t kNow = 1'767'366'000'000'000;
+
+void ForEachStore(const std::function<void(NotificationStore&)>& test) {
+  SECTION("in memory") {
+    testing::InMemoryNotificationStore store;
+    test(store);
+  }
+  if (std::getenv("STOCKALERT_TEST_POSTGRES") == nullptr) {
+    std::cerr << "STOCKALERT_TEST_POSTGRES is not set: only the in-memory store is held to the contract\n";
+    return;
+  }
+  SECTION("postgres") {
+    const testing::TestDatabase database;
+    database.Migrate("notifier");
+    const auto pool = database.NewPool(8);
+    PostgresNotificationStore store(*pool);
+    test(store);
+  }
+}
+
+std::string NewId() { return base::SystemIdSource().NewUuid(); }
+
+NewNotification Make(const std::string& user_id, const std::string& alert_id, int64_t number) {
+  NewNotification notification;
+  notification.id = NewId();
+  notification.user_id = user_id;
+  notification.alert_id = alert_id;
+  notification.trigger_number = number;
+  notification.symbol = "AAPL";
+  notification.price_micros = 150'250'000;
+  notification.event_time_us = kNow - 5;
+  notification.price_before_micros = 149'990'000;
+  notification.reference_micros = 150'000'000;
+  notification.summary = "AAPL at or above 150";
+  notification.note = "sell \"half\", {now} \\ today's";
+  notification.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  return notification;
+}
+
+std::vector<int64_t> Sequences(const std::vector<StoredNotification>& rows) {
+  std::vector<int64_t> sequences;
+  for (const StoredNotification& row : rows) sequences.push_back(row.sequence);
+  return sequences;
+}
+
+TEST_CASE("what is taken in is listed, every field, present or absent") {
+  ForEachStore([](NotificationStore& store) {
+    const std::string user = NewId();
+    const std::string alert = NewId();
+    NewNotification bare = Make(user, alert, 2);
+    bare.price_before_micros.reset();
+    bare.reference_micros.reset();
+    bare.late = true;
+    bare.note.clear();
+    bare.summary.clear();
+    bare.traceparent.clear();
+    bare.event_time_us = 0;
+    const NewNotification full = Make(user, alert, 1);
+    const auto taken = store.TakeIn({{full, bare}, {}}, kNow);
+    REQUIRE(taken.ok());
+    REQUIRE(taken->stored.size() == 2);
+    const auto rows = store.ListAfter(user, 0, 10);
+    REQUIRE(rows.ok());
+    REQUIRE(*rows == taken->stored);
+    CHECK(static_cast<const NewNotification&>((*rows)[0]) == full);
+    CHECK(static_cast<const NewNotification&>((*rows)[1]) == bare);
+    CHECK(Sequences(*rows) == std::vector<int64_t>{1, 2});
+    CHECK((*rows)[0].create_time_us == kNow);
+    CHECK(!(*rows)[0].acknowledge_time_us);
+    CHECK(store.TakeIn({}, kNow).ok());
+  });
+}
+
+TEST_CASE("a trigger taken in again makes no other notification, and no gap") {
+  ForEachStore([](NotificationStore& store) {
+    const std::string user = NewId();
+    const std::string alert = NewId();
+    REQUIRE(store.TakeIn({{Make(user, alert, 1), Make(user, alert, 1), Make(user, alert, 2)}, {}}, kNow)->stored.size() == 2);
+    const auto again = store.TakeIn({{Make(user, alert, 2), Make(user, alert, 1), Make(user, alert, 3)}, {}}, kNow + 1);
+    REQUIRE(again.ok());
+    CHECK(again->repeated == 2);
+    CHECK(Sequences(again->stored) == std::vector<int64_t>{3});
+    CHECK(Sequences(*store.ListAfter(user, 0, 10)) == std::vector<int64_t>{1, 2, 3});
+  });
+}
+
+TEST_CASE("sequences are each user's own; pages go on after a sequence") {
+  ForEachStore([](NotificationStore& store) {
+    const std::string one = NewId();
+    const std::string two = NewId();
+    const std::string alert_one = NewId();
+    const std::string alert_two = NewId();
+    IntakeBatch batch;
+    for (int64_t number = 1; number <= 5; ++number) {
+      batch.notifications.push_back(Make(one, alert_one, number));
+      batch.notifications.push_back(Make(two, alert_two, number));
+    }
+    REQUIRE(store.TakeIn(batch, kNow).ok());
+    CHECK(Sequences(*store.ListAfter(one, 0, 3)) == std::vector<int64_t>{1, 2, 3});
+    CHECK(Sequences(*store.ListAfter(one, 3, 3)) == std::vector<int64_t>{4, 5});
+    CHECK(store.ListAfter(one, 5, 3)->empty());
+    const std::string nobody = NewId();
+    const auto last = store.LastSequences({one, two, nobody});
+    REQUIRE(last.ok());
+    CHECK(*last == std::map<std::string, int64_t>{{one, 5}, {two, 5}, {nobody, 0}});
+    CHECK(store.LastSequences({})->empty());
+  });
+}
+
+TEST_CASE("lists are newest first, filtered, and go on below a sequence") {
+  ForEachStore([](NotificationStore& store) {
+    const std::string user = NewId();
+    const std::string alert = NewId();
+    const std::string other = NewId();
+    IntakeBatch batch;
+    for (int64_t number = 1; number <= 3; ++number) {
+      batch.notifications.push_back(Make(user, alert, number));
+      batch.notifications.push_back(Make(user, other, number));
+      batch.notifications.back().symbol = "MSFT";
+    }
+    REQUIRE(store.TakeIn(batch, kNow).ok());
+    CHECK(Sequences(*store.ListNewest(user, {}, kBeforeAny, 4)) == std::vector<int64_t>{6, 5, 4, 3});
+    CHECK(Sequences(*store.ListNewest(user, {}, 3, 4)) == std::vector<int64_t>{2, 1});
+    CHECK(Sequences(*store.ListNewest(user, {.alert_id = alert}, kBeforeAny, 9)) == std::vector<int64_t>{5, 3, 1});
+    CHECK(Sequences(*store.ListNewest(user, {.symbol = "MSFT"}, 6, 9)) == std::vector<int64_t>{4, 2});
+    CHECK(store.ListNewest(user, {.alert_id = alert, .symbol = "MSFT"}, kBeforeAny, 9)->empty());
+    const auto rows = store.ListAfter(user, 4, 1);
+    REQUIRE(store.Acknowledge(user, rows->front().id, kNow + 7).ok());
+    CHECK(Sequences(*store.ListNewest(user, {.unacknowledged_only = true, .alert_id = alert}, kBeforeAny, 9)) ==
+          std::vector<int64_t>{3, 1});
+    CHECK(store.ListNewest(NewId(), {}, kBeforeAny, 9)->empty());
+  });
+}
+
+TEST_CASE("an acknowledgement keeps its first time and is its user's alone") {
+  ForEachStore([](NotificationStore& store) {
+    const std::string user = NewId();
+    const NewNotification notification = Make(user, NewId(), 1);
+    REQUIRE(store.TakeIn({{notification}, {}}, kNow).ok());
+    CHECK(base::ReasonOf(store.Acknowledge(NewId(), notification.id, kNow).status()) == kReasonNotificationNotFound);
+    CHECK(base::ReasonOf(store.Acknowledge(user, NewId(), kNow).status()) == kReasonNotificationNotFound);
+    CHECK(store.Acknowledge(user, notification.id, kNow + 1)->acknowledge_time_us == kNow + 1);
+    CHECK(store.Acknowledge(user, notification.id, kNow + 2)->acknowledge_time_us == kNow + 1);
+    CHECK(store.ListAfter(user, 0, 1)->front().acknowledge_time_us == kNow + 1);
+  });
+}
+
+TEST_CASE("a deleted user's notifications go, and later triggers are dropped for ever") {
+  ForEachStore([](NotificationStore& store) {
+    const std::string user = NewId();
+    const std::string other = NewId();
+    const std::string alert = NewId();
+    REQUIRE(store.TakeIn({{Make(user, alert, 1), Make(user, alert, 2), Make(other, NewId(), 1)}, {}}, kNow).ok());
+    const auto gone = store.TakeIn({{Make(user, alert, 3)}, {{user, kNow}, {NewId(), kNow}}}, kNow);
+    REQUIRE(gone.ok());
+    CHECK(gone->deleted == 2);
+    CHECK(gone->of_deleted_users == 1);
+    CHECK(gone->stored.empty());
+    CHECK(store.ListAfter(user, 0, 9)->empty());
+    CHECK(store.ListAfter(other, 0, 9)->size() == 1);
+    CHECK(store.TakeIn({{Make(user, alert, 1)}, {{user, kNow + 1}}}, kNow)->of_deleted_users == 1);
+    CHECK(store.TakeIn({{Make(user, NewId(), 1)}, {}}, kNow)->of_deleted_users == 1);
+    CHECK(store.ListAfter(user, 0, 9)->empty());
+  });
+}
+
+TEST_CASE("several instances at once make each notification once, without gaps, visible in order") {
+  ForEachStore([](NotificationStore& store) {
+    constexpr int kThreads = 4;
+    constexpr int64_t kEach = 40;
+    const std::vector<std::string> users = {NewId(), NewId(), NewId()};
+    const std::vector<std::string> alerts = {NewId(), NewId(), NewId()};
+    std::vector<std::thread> threads;
+    std::atomic<bool> failed{false};
+    std::atomic<bool> done{false};
+    // Reads on from where it is: whatever it passes must never come below it.
+    std::vector<int64_t> seen;
+    std::thread reader([&] {
+      for (bool last = false; !last;) {
+        last = done;
+        const auto rows = store.ListAfter(users[0], seen.empty() ? 0 : seen.back(), 7);
+        if (!rows.ok()) {
+          failed = true;
+          return;
+        }
+        for (const StoredNotification& row : *rows) seen.push_back(row.sequence);
+        if (!rows->empty()) last = false;
+      }
+    });
+    for (int thread = 0; thread < kThreads; ++thread) {
+      threads.emplace_back([&, thread] {
+        for (int64_t number = 1; number <= kEach; ++number) {
+          IntakeBatch batch;
+          // The same triggers from every thread, and some of its own.
+          for (size_t i = 0; i < users.size(); ++i) batch.notifications.push_back(Make(users[i], alerts[i], number));
+          batch.notifications.push_back(Make(users[0], alerts[0], 1000 + thread * kEach + number));
+          if (!store.TakeIn(batch, kNow).ok()) failed = true;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    done = true;
+    reader.join();
+    REQUIRE(!failed);
+    const auto first = store.ListAfter(users[0], 0, 10'000);
+    REQUIRE(first->size() == kEach + kThreads * kEach);
+    for (size_t i = 0; i < first->size(); ++i) REQUIRE((*first)[i].sequence == static_cast<int64_t>(i) + 1);
+    CHECK(seen == Sequences(*first));
+    CHECK(store.ListAfter(users[2], 0, 10'000)->size() == kEach);
+  });
+}
+
+}  // namespace
+}  // namespace stockalert::notifier

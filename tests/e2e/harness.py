@@ -1,0 +1,267 @@
+"""What the end-to-end cases stand on: a mesh of their own, grpcurl, the audit, and a report."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+import xml.etree.ElementTree as tree
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+import client  # noqa: E402
+import mesh as meshes  # noqa: E402
+import stack  # noqa: E402
+
+DATA = ROOT / "services" / "fetcher" / "data" / "aapl-1d.csv"
+MINUTES = ROOT.parent / "shared" / "data" / "aapl-1m-2016.csv"
+SYMBOL = "AAPL"
+GRPCURL_VERSION = "v1.8.9"
+
+
+class Skip(Exception):
+    """The machine lacks what the case needs; the message says what."""
+
+
+def expect(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def expect_equal(got, wanted, what):
+    if got != wanted:
+        raise AssertionError(f"{what}: got {got!r}, wanted {wanted!r}")
+
+
+def await_true(what, condition, timeout_s=30, interval_s=0.1):
+    deadline = time.monotonic() + timeout_s
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {timeout_s} s")
+        time.sleep(interval_s)
+
+
+@contextlib.contextmanager
+def refused(code, reason=None, field=None):
+    """The call within must fail so."""
+    try:
+        yield
+    except client.CallError as error:
+        expect_equal(error.code, code, f"the code of «{error}»")
+        if reason is not None:
+            expect_equal(error.reason, reason, f"the reason of «{error}»")
+        if field is not None:
+            expect(field in [name for name, _ in error.violations], f"no violation of {field} in «{error}»")
+        expect(error.message, "an error without a message")
+        return
+    raise AssertionError(f"answered OK instead of {code}")
+
+
+def grpcurl_path():
+    """grpcurl, built once by Go into build/tools."""
+    path = ROOT / "build" / "tools" / "grpcurl"
+    if not path.exists():
+        if shutil.which("go") is None:
+            raise Skip("grpcurl needs Go: apt-get install golang-go")
+        env = dict(os.environ, GOBIN=str(path.parent))
+        done = subprocess.run(["go", "install", f"github.com/fullstorydev/grpcurl/cmd/grpcurl@{GRPCURL_VERSION}"], env=env, capture_output=True,
+                              text=True, check=False)
+        if done.returncode != 0:
+            if os.environ.get("CI"):
+                raise AssertionError(f"grpcurl could not be built: {done.stderr[-800:]}")
+            raise Skip(f"grpcurl could not be built: {done.stderr.strip()[-200:]}")
+    return path
+
+
+class World:
+    """One mesh for many cases. Its source is a replay of real prices that each case begins anew."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.mesh = meshes.Mesh(folder / "mesh", meshes.free_first_port(), env={"user": {
+            "REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"}})
+        self.begin_file = folder / "begin"
+        self.started = False
+        self.supervisor = meshes.Supervisor(self.mesh, lambda text: print(f"    {text}", flush=True))
+
+    def start(self):
+        if not self.started:
+            self.mesh.start(self.replay_settings(DATA, 4_000_000))
+            self.started = True
+        return self.mesh
+
+    def replay_settings(self, file, speed):
+        self.begin_file.unlink(missing_ok=True)
+        return {"SOURCE": "replay", "FILE": file, "REPLAY_SYMBOL": SYMBOL, "SPEED": str(speed), "REPLAY_RUN": f"e2e-{secrets.token_hex(6)}",
+                "REPLAY_START_FILE": self.begin_file}
+
+    def supervise(self):
+        """Starts again what ended by itself, as whoever runs a mesh does: a service that cannot go on ends (a consumer that its broker fenced)."""
+        self.supervisor.check()
+
+    def await_ready(self, timeout_s=60):
+        def ready():
+            self.supervise()
+            return all(self.mesh.ready(name) for name in self.mesh.services)
+        await_true("the services' readiness", ready, timeout_s)
+
+    def prepare_replay(self, file=DATA, speed=4_000_000):
+        """A new history, which waits for begin()."""
+        self.start()
+        self.mesh.restart("fetcher", self.replay_settings(file, speed))
+
+    def begin(self):
+        self.begin_file.touch()
+
+    def user(self, name="E2E"):
+        reply = self.mesh.client.call("user", "RegisterUser", {"user": {"email": f"e2e-{secrets.token_hex(6)}@example.com", "display_name": name}})
+        return reply["user"]["name"], reply["secret"]
+
+    def call(self, service, method, request, key, **options):
+        return self.mesh.client.call(service, method, request, key, **options)
+
+    def last_time(self, key):
+        """The event time of the symbol's latest price."""
+        try:
+            return self.call("ticker", "GetTicker", {"name": f"tickers/{SYMBOL}"}, key).get("latest_quote", {}).get("event_time", "")
+        except client.CallError as error:
+            if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "NOT_FOUND"):
+                return ""
+            raise
+
+    def await_time(self, key, wanted, timeout_s=60):
+        def there():
+            self.supervise()
+            return self.last_time(key) >= wanted
+        await_true(f"the replay's price of {wanted}", there, timeout_s)
+
+    def await_applied(self, key, parent="users/me"):
+        """Until the evaluator has every alert of the user."""
+        await_true("the evaluator's confirmations", lambda: all(
+            int(a.get("applied_revision", 0)) >= int(a["revision"])
+            for a in self.mesh.client.list_all("alert", "ListAlerts", "alerts", {"parent": parent}, key)), 30)
+
+    def audit(self, semantics=None, wait_s=30):
+        """Answers how many triggers the log says; fails where what is stored differs from it."""
+        command = [str(ROOT / "scripts" / "audit"), f"--state={self.mesh.folder}", f"--wait-s={wait_s}"]
+        if semantics:
+            command.append(f"--semantics={semantics}")
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        expect(done.returncode == 0, f"the audit disagrees:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+        return int(re.search(r"(\d+) triggers due", done.stdout).group(1))
+
+    def check_notifications(self, key):
+        """The stream from its start and the list hold the same notifications, each trigger once, in one order."""
+        listed = self.mesh.client.list_all("notifier", "ListNotifications", "notifications", {"parent": "users/me"}, key)
+        triggers = [n["trigger"] for n in listed]
+        expect_equal(len(triggers), len(set(triggers)), "triggers with a notification")
+        streamed = []
+        stream = self.mesh.client.stream("notifier", "WatchNotifications", {"parent": "users/me", "from_start": True}, key, timeout_s=20)
+        try:
+            if listed:
+                for reply in stream:
+                    streamed += reply.get("notifications", [])
+                    if len(streamed) >= len(listed):
+                        break
+        finally:
+            stream.cancel()
+        expect_equal(sorted(n["name"] for n in streamed), sorted(n["name"] for n in listed), "the stream's notifications")
+        return listed
+
+    def secrets_in_logs(self):
+        """Names of log files that hold a secret."""
+        known = [self.mesh.mesh_token, self.mesh.admin_key, self.mesh.postgres.password]
+        found = []
+        for path in sorted((self.mesh.folder / "log").glob("*.log")):
+            text = path.read_text(errors="replace")
+            if any(secret in text for secret in known) or re.search(r"sak_[A-Za-z0-9_-]{20,}", text):
+                found.append(path.name)
+        return found
+
+    def stop(self):
+        return self.mesh.stop() if self.started else []
+
+
+class Grpcurl:
+    """Calls as a person makes them."""
+
+    def __init__(self, mesh):
+        self.mesh = mesh
+        self.path = grpcurl_path()
+
+    def run(self, service, method, request=None, key=None, extra=()):
+        """(exit code, what it printed)"""
+        command = [str(self.path), "-plaintext", "-max-time", "15", *extra]
+        if key:
+            command += ["-H", f"authorization: Bearer {key}"]
+        if request is not None:
+            command += ["-d", json.dumps(request)]
+        command.append(self.mesh.address(service))
+        command += method.split(" ")
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        return done.returncode, done.stdout + done.stderr
+
+
+def run_cases(cases, folder, junit=None, only=()):
+    """Runs them in order. A case is (name, function); its first argument is the world. Answers the exit code."""
+    suite = tree.Element("testsuite", name="e2e")
+    world = World(folder)
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+
+    def stop():
+        killed = world.stop()
+        if killed:
+            print(f"had to be killed: {killed}", flush=True)
+
+    stack.run_at_exit(stop)
+    for name, function in cases:
+        if only and not any(part in name for part in only):
+            continue
+        element = tree.SubElement(suite, "testcase", name=f"e2e/{name}".replace(" ", "-"), classname="e2e")
+        began = time.monotonic()
+        try:
+            function(world)
+            result = "passed"
+        except Skip as skip:
+            result = "skipped"
+            tree.SubElement(element, "skipped", message=str(skip))
+            print(f"    SKIPPED: {skip}", flush=True)
+        except Exception:  # pylint: disable=broad-except
+            result = "failed"
+            text = traceback.format_exc()
+            tree.SubElement(element, "failure").text = re.sub(r"[^\x09\x0a\x0d\x20-\ud7ff]", "?", text)
+            print(text, flush=True)
+            for process in world.mesh.processes() if world.started else []:
+                if not process.alive():
+                    print(f"    {process.name} is not running (exit {process.returncode()}):\n{process.log_tail()}", flush=True)
+                    process.start()
+        counts[result] += 1
+        element.set("time", f"{time.monotonic() - began:.2f}")
+        print(f"{result:8} {name} ({time.monotonic() - began:.1f} s)", flush=True)
+    if junit:
+        tree.ElementTree(suite).write(junit, encoding="unicode")
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped", flush=True)
+    if counts["failed"] == 0:
+        stop()
+        world.started = False
+        world.mesh.postgres.wipe()
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        print(f"the logs are kept: {folder}", flush=True)
+    return 0 if counts["failed"] == 0 and counts["passed"] > 0 else 1
+
+
+def new_folder():
+    folder = ROOT / "build" / f"e2e-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    return folder

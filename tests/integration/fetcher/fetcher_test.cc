@@ -1,0 +1,411 @@
+// The whole fetcher over librdkafka's mock cluster, a ticker service in memory and a Finnhub on the same machine.
+#include <catch2/catch.hpp>
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "services/common/base/error.h"
+#include "services/common/grpc/channel.h"
+#include "services/common/grpc/status_convert.h"
+#include "services/common/kafka/consumer.h"
+#include "services/common/kafka/topic_admin.h"
+#include "services/common/record/log_record.h"
+#include "services/fetcher/app.h"
+#include "services/fetcher/trading_calendar.h"
+#include "stockalert/internal/v1/fetcher.grpc.pb.h"
+#include "tests/support/fake_ticker/fake_ticker.h"
+#include "tests/support/finnhub/finnhub_double.h"
+#include "tests/support/mock_kafka/mock_kafka.h"
+
+namespace stockalert::fetcher {
+namespace {
+
+namespace pb = ::stockalert::internal::v1;
+
+bool Eventually(const std::function<bool()>& holds, absl::Duration patience = absl::Seconds(20)) {
+  const absl::Time deadline = absl::Now() + patience;
+  while (absl::Now() < deadline) {
+    if (holds()) return true;
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  return false;
+}
+
+struct Read {
+  pb::LogRecord record;
+  std::string key;
+  std::string traceparent;
+};
+
+// All that the topic holds now, partition by partition.
+std::vector<Read> ReadLog(const testing::MockKafka& kafka) {
+  kafka::AssignedConsumerOptions options;
+  options.bootstrap = kafka.bootstrap();
+  options.client_id = "test";
+  auto consumer = kafka::AssignedConsumer::Create(options);
+  REQUIRE(consumer.ok());
+  const auto partitions = (*consumer)->CountPartitions(kafka::kPricesTopic, absl::Seconds(10));
+  REQUIRE(partitions.ok());
+  REQUIRE((*consumer)->AssignAll(kafka::kPricesTopic, kafka::kBeginning, absl::Seconds(10)).ok());
+  std::vector<Read> reads;
+  std::set<int32_t> ended;
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (ended.size() < static_cast<size_t>(*partitions) && absl::Now() < deadline) {
+    const kafka::PollResult polled = (*consumer)->Poll(absl::Milliseconds(100), 10'000);
+    for (const kafka::Message& message : polled.messages) {
+      record::ReadRecord read = record::ReadLogRecord(message.key(), message.value());
+      if (read.soundness != record::Soundness::kSound) throw std::runtime_error(read.problem);
+      reads.push_back({read.record, std::string(message.key()), std::string(message.traceparent())});
+    }
+    for (const kafka::TopicPartition& end : polled.ends) ended.insert(end.partition);
+  }
+  REQUIRE(ended.size() == static_cast<size_t>(*partitions));
+  return reads;
+}
+
+struct Mesh {
+  testing::MockKafka kafka;
+  testing::FakeTicker ticker;
+  Mesh() { kafka.CreateTopic(kafka::kPricesTopic, 4); }
+
+  Config BaseConfig() const {
+    Config config;
+    config.internal_address = "127.0.0.1:0";
+    config.http_address = "127.0.0.1:0";
+    config.kafka_bootstrap = kafka.bootstrap();
+    config.ticker_address = ticker.address();
+    config.mesh_token = "mesh";
+    config.symbols_interval = absl::Milliseconds(50);
+    return config;
+  }
+};
+
+struct Running {
+  explicit Running(const Config& config) {
+    auto created = FetcherApp::Create(config);
+    if (!created.ok()) throw std::runtime_error(created.status().ToString());
+    app = std::move(*created);
+    if (const absl::Status started = app->Start(); !started.ok()) throw std::runtime_error(started.ToString());
+    const int port = static_cast<FetcherApp&>(*app).internal_port();
+    peer = std::make_unique<rpc::Peer>(
+        rpc::PeerOptions{.address = "127.0.0.1:" + std::to_string(port), .mesh_token = config.mesh_token});
+    stub = pb::FetcherService::NewStub(peer->channel());
+  }
+  ~Running() { app->Stop(absl::Now() + absl::Seconds(10)); }
+
+  template <typename Request, typename Response>
+  absl::Status Call(::grpc::Status (pb::FetcherService::StubInterface::*method)(::grpc::ClientContext*, const Request&,
+                                                                                Response*),
+                    const Request& request, Response* response, absl::Duration timeout = absl::Seconds(10)) {
+    ::grpc::ClientContext context;
+    peer->Prepare(context, trace::NewRoot(), absl::Now() + timeout);
+    return rpc::FromGrpc((stub.get()->*method)(&context, request, response));
+  }
+  absl::Status Publish(const pb::PublishQuotesRequest& request, absl::Duration timeout = absl::Seconds(10)) {
+    pb::PublishQuotesResponse response;
+    return Call(&pb::FetcherService::StubInterface::PublishQuotes, request, &response, timeout);
+  }
+  std::vector<pb::QuoteRecord> Fetch(const std::vector<std::string>& symbols, absl::Status* status = nullptr) {
+    pb::FetchQuotesRequest request;
+    request.mutable_symbols()->Assign(symbols.begin(), symbols.end());
+    pb::FetchQuotesResponse response;
+    const absl::Status called = Call(&pb::FetcherService::StubInterface::FetchQuotes, request, &response);
+    if (status != nullptr) *status = called;
+    return {response.quotes().begin(), response.quotes().end()};
+  }
+  pb::LookupSymbolResponse::Knowledge Lookup(const std::string& symbol) {
+    pb::LookupSymbolRequest request;
+    request.set_symbol(symbol);
+    pb::LookupSymbolResponse response;
+    if (const absl::Status called = Call(&pb::FetcherService::StubInterface::LookupSymbol, request, &response);
+        !called.ok()) {
+      throw std::runtime_error(called.ToString());
+    }
+    return response.knowledge();
+  }
+
+  std::unique_ptr<process::App> app;
+  std::unique_ptr<rpc::Peer> peer;
+  std::unique_ptr<pb::FetcherService::StubInterface> stub;
+};
+
+pb::PublishQuotesRequest OneQuote(int64_t price_micros, int64_t event_time_us = absl::ToUnixMicros(absl::Now())) {
+  pb::PublishQuotesRequest request;
+  pb::QuoteRecord& quote = *request.add_quotes();
+  quote.set_symbol("AAPL");
+  quote.set_price_micros(price_micros);
+  quote.set_event_time_us(event_time_us);
+  return request;
+}
+
+TEST_CASE("published quotes are in the log when the call answers, stamped and traced") {
+  Mesh mesh;
+  Config config = mesh.BaseConfig();
+  Running fetcher(config);
+  REQUIRE(fetcher.Publish(OneQuote(150'000'000)).ok());
+  REQUIRE(fetcher.Publish(OneQuote(151'000'000)).ok());
+  const std::vector<Read> log = ReadLog(mesh.kafka);
+  REQUIRE(log.size() == 2);
+  CHECK(log[0].key == "AAPL");
+  CHECK(log[0].record.quote().source() == "published");
+  CHECK(log[0].record.quote().publisher_epoch() == 1);
+  CHECK(log[1].record.quote().sequence() == 2);
+  CHECK(log[0].record.quote().session() != pb::TRADING_SESSION_UNSPECIFIED);
+  CHECK(log[0].traceparent.size() == 55);
+  REQUIRE(fetcher.Fetch({"AAPL", "MSFT"}).size() == 1);
+  CHECK(fetcher.Fetch({"AAPL"}).at(0).price_micros() == 151'000'000);
+  CHECK(fetcher.Lookup("AAPL") == pb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL);
+}
+
+TEST_CASE("bad quotes are refused as a whole, naming quote and field") {
+  Mesh mesh;
+  Running fetcher(mesh.BaseConfig());
+  const int64_t now_us = absl::ToUnixMicros(absl::Now());
+  pb::PublishQuotesRequest request = OneQuote(1'000'000);
+  *request.add_quotes() = OneQuote(0).quotes(0);
+  *request.add_quotes() = OneQuote(1'000'000, now_us + 60'000'000).quotes(0);
+  const absl::Status refused = fetcher.Publish(request);
+  REQUIRE(absl::IsInvalidArgument(refused));
+  const auto details = base::FindErrorDetails(refused);
+  REQUIRE(details.has_value());
+  REQUIRE(details->violations.size() == 2);
+  CHECK(details->violations[0].field == "quotes[1].price");
+  CHECK(details->violations[1].field == "quotes[2].event_time");
+  CHECK(absl::IsInvalidArgument(fetcher.Publish({})));
+  CHECK(ReadLog(mesh.kafka).empty());
+  ::grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
+  pb::PublishQuotesResponse response;
+  CHECK(absl::IsUnauthenticated(rpc::FromGrpc(fetcher.stub->PublishQuotes(&context, OneQuote(1), &response))));
+}
+
+TEST_CASE("while the broker is away a call says so, and afterwards all is well") {
+  Mesh mesh;
+  Running fetcher(mesh.BaseConfig());
+  REQUIRE(fetcher.Publish(OneQuote(1'000'000)).ok());
+  mesh.kafka.SetDown();
+  const absl::Time begin = absl::Now();
+  CHECK(absl::IsUnavailable(fetcher.Publish(OneQuote(2'000'000), absl::Seconds(3))));
+  CHECK(absl::Now() - begin < absl::Seconds(4));
+  CHECK(absl::IsUnavailable(fetcher.Publish(OneQuote(3'000'000), absl::Seconds(3))));
+  mesh.kafka.SetUp();
+  REQUIRE(Eventually([&] { return fetcher.Publish(OneQuote(4'000'000), absl::Seconds(3)).ok(); }, absl::Seconds(60)));
+  int64_t sequence = 0;
+  for (const Read& read : ReadLog(mesh.kafka)) {
+    CHECK(read.record.quote().sequence() > sequence);
+    sequence = read.record.quote().sequence();
+  }
+}
+
+TEST_CASE("a fetcher that is replaced in the middle of a replay goes on where the log is") {
+  Mesh mesh;
+  const std::string path = std::filesystem::temp_directory_path() / ("aapl-" + std::to_string(getpid()) + ".csv");
+  {
+    std::ofstream file(path);
+    file << "time_ms,open,high,low,close\n";
+    for (int i = 0; i < 300; ++i) file << 1'460'727'000'000 + i * int64_t{60'000} << ",112,114,111,113\n";
+  }
+  Config config = mesh.BaseConfig();
+  config.source = "replay";
+  config.file = path;
+  config.speed = 1e9;
+  config.quotes_per_s_max = 1'000;
+  config.replay_run = "test";
+  mesh.ticker.SetSymbols({"AAPL"});
+  {
+    Running first(config);
+    REQUIRE(Eventually([&] { return !first.Fetch({"AAPL"}).empty(); }));
+    CHECK(first.Lookup("AAPL") == pb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
+    CHECK(first.Lookup("MSFT") == pb::LookupSymbolResponse::KNOWLEDGE_UNKNOWN);
+    absl::SleepFor(absl::Milliseconds(200));
+  }
+  const size_t before = ReadLog(mesh.kafka).size();
+  CHECK(before > 1);
+  CHECK(before < 1'201);
+  config.quotes_per_s_max = 100'000;
+  const int64_t last_us = (1'460'727'000'000 + 299 * int64_t{60'000} + 45'000) * 1'000;
+  for (int i = 0; i < 2; ++i) {
+    Running again(config);
+    REQUIRE(Eventually([&] {
+      const auto quotes = again.Fetch({"AAPL"});
+      return !quotes.empty() && quotes.front().event_time_us() == last_us;
+    }));
+  }
+  std::filesystem::remove(path);
+  int restarts = 0;
+  int64_t time_us = 0;
+  bool rises = true;
+  size_t quotes = 0;
+  std::set<int64_t> epochs;
+  for (const Read& read : ReadLog(mesh.kafka)) {
+    if (read.record.has_restart()) {
+      ++restarts;
+      continue;
+    }
+    ++quotes;
+    rises = rises && read.record.quote().event_time_us() > time_us;
+    time_us = read.record.quote().event_time_us();
+    epochs.insert(read.record.quote().publisher_epoch());
+  }
+  CHECK(restarts == 1);
+  CHECK(quotes == 1'200);
+  CHECK(rises);
+  CHECK(epochs.size() == 2);
+}
+
+// --- Finnhub
+// ----------------------------------------------------------------------------------------------------------------
+
+int64_t NowSeconds() { return absl::ToUnixSeconds(absl::Now()); }
+
+std::string QuoteJson(const std::string& price, int64_t time_s) {
+  return R"({"c":)" + price + R"(,"d":1.2,"dp":0.4,"h":263.31,"l":1.5,"o":261.07,"pc":259.45,"t":)" +
+         std::to_string(time_s) + "}";
+}
+
+std::string TradeJson(const std::string& symbol, const std::string& price, int64_t time_ms) {
+  return R"({"type":"trade","data":[{"c":["1"],"p":)" + price + R"(,"s":")" + symbol + R"(","t":)" +
+         std::to_string(time_ms) + R"(,"v":10}]})";
+}
+
+Config FinnhubConfig(const Mesh& mesh, const testing::FinnhubDouble& finnhub) {
+  Config config = mesh.BaseConfig();
+  config.source = "finnhub";
+  config.finnhub_api_key = "secret-key";
+  config.finnhub_rest_url = finnhub.rest_url();
+  config.finnhub_ws_url = finnhub.ws_url();
+  config.finnhub_calls_per_minute = 6'000;
+  return config;
+}
+
+TEST_CASE("polled and streamed prices of registered tickers come into the log") {
+  Mesh mesh;
+  testing::FinnhubDouble finnhub;
+  finnhub.SetQuote("AAPL", QuoteJson("261.74", NowSeconds() - 10));
+  finnhub.SetQuote("ZERO", R"({"c":0,"d":0,"dp":0,"h":0,"l":0,"o":0,"pc":0,"t":0})");
+  Running fetcher(FinnhubConfig(mesh, finnhub));
+  mesh.ticker.SetSymbols({"AAPL", "ZERO"});
+  REQUIRE(Eventually([&] { return finnhub.subscribed() == std::set<std::string>{"AAPL", "ZERO"}; }));
+  REQUIRE(Eventually([&] { return finnhub.quoted().size() >= 4; }));
+  finnhub.Send(R"({"type":"ping"})");
+  finnhub.Send(TradeJson("AAPL", "261.800001", NowSeconds() * 1000 - 5'000));
+  finnhub.Send(TradeJson("MSFT", "400", NowSeconds() * 1000));
+  finnhub.Send("no json");
+  const auto has = [&](const char* source, int64_t price_micros) {
+    for (const Read& read : ReadLog(mesh.kafka)) {
+      if (read.record.quote().source() == source && read.record.quote().price_micros() == price_micros) return true;
+    }
+    return false;
+  };
+  CHECK(Eventually([&] { return has("finnhub-rest", 261'740'000); }));
+  CHECK(Eventually([&] { return has("finnhub-ws", 261'800'001); }));
+  for (const Read& read : ReadLog(mesh.kafka)) CHECK(read.key == "AAPL");
+  CHECK(finnhub.keys() == std::set<std::string>{"secret-key"});
+  // An unsubscribed ticker leaves the stream.
+  mesh.ticker.SetSymbols({"ZERO"});
+  CHECK(Eventually([&] { return finnhub.subscribed() == std::set<std::string>{"ZERO"}; }));
+}
+
+TEST_CASE("fetching asks the source, publishes, and says when the budget is used up") {
+  Mesh mesh;
+  testing::FinnhubDouble finnhub;
+  finnhub.SetQuote("AAPL", QuoteJson("261.74", NowSeconds() - 10));
+  finnhub.SetQuote("ZERO", R"({"c":0,"d":0,"dp":0,"h":0,"l":0,"o":0,"pc":0,"t":0})");
+  Config config = FinnhubConfig(mesh, finnhub);
+  config.finnhub_stream_symbols = 0;
+  config.finnhub_calls_per_minute = 9;
+  Running fetcher(config);
+  absl::Status status;
+  const auto quotes = fetcher.Fetch({"AAPL", "NOPE"}, &status);
+  REQUIRE(status.ok());
+  REQUIRE(quotes.size() == 1);
+  CHECK(quotes[0].price_micros() == 261'740'000);
+  CHECK(ReadLog(mesh.kafka).size() == 1);
+  CHECK(fetcher.Lookup("AAPL") == pb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
+  CHECK(fetcher.Lookup("NOPE") == pb::LookupSymbolResponse::KNOWLEDGE_UNKNOWN);
+  CHECK(fetcher.Lookup("ZERO") == pb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL);
+  finnhub.SetSearch(R"({"count":1,"result":[{"symbol":"BRK.B","displaySymbol":"BRK.B"}]})");
+  CHECK(fetcher.Lookup("BRK.B") == pb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
+  // Nine calls are made: 2 to fetch, 1 + 2 + 2 + 2 to look up.
+  CHECK(fetcher.Fetch({"MSFT"}, &status).empty());
+  REQUIRE(absl::IsResourceExhausted(status));
+  CHECK(base::FindErrorDetails(status)->retry_delay.has_value());
+  CHECK(finnhub.rest_calls() == 9);
+}
+
+TEST_CASE("incidents of the source: refusals, a wrong key, errors, and back") {
+  Mesh mesh;
+  testing::FinnhubDouble finnhub;
+  finnhub.SetQuote("AAPL", QuoteJson("261.74", NowSeconds() - 10));
+  Config config = FinnhubConfig(mesh, finnhub);
+  config.finnhub_stream_symbols = 0;
+  absl::Status status;
+  for (const auto& [http, body] :
+       std::map<int, std::string>{{500, "oops"},
+                                  {429, "API limit reached. Please try again later. Remaining Limit: 0"},
+                                  {401, "Invalid API key."},
+                                  {200, "<html>"}}) {
+    CAPTURE(http);
+    // One each: a refusal pauses all calls of its fetcher.
+    Running fetcher(config);
+    finnhub.FailRest(http, body);
+    CHECK(fetcher.Fetch({"AAPL"}, &status).empty());
+    CHECK((http == 429 ? absl::IsResourceExhausted(status) : absl::IsUnavailable(status)));
+    CHECK(std::string(status.message()).find("secret-key") == std::string::npos);
+    CHECK(fetcher.Lookup("AAPL") == pb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL);
+    finnhub.FailRest(0, "");
+    if (http != 429) CHECK(fetcher.Fetch({"AAPL"}, &status).size() == 1);
+  }
+  Running fetcher(config);
+  finnhub.FailRest(429, "Please sign up for a free API key");
+  CHECK(fetcher.Fetch({"AAPL"}, &status).empty());
+  CHECK(absl::IsUnavailable(status));
+}
+
+TEST_CASE("the stream comes back after drops, refusals and silence, on one connection at a time") {
+  Mesh mesh;
+  testing::FinnhubDouble finnhub;
+  Config config = FinnhubConfig(mesh, finnhub);
+  config.finnhub_silence = absl::Seconds(1);
+  finnhub.DeclineHandshakes(524);
+  mesh.ticker.SetSymbols({"AAPL"});
+  Running fetcher(config);
+  REQUIRE(Eventually([&] { return finnhub.handshakes() >= 1; }));
+  finnhub.DeclineHandshakes(0);
+  REQUIRE(Eventually([&] { return finnhub.connections() == 1 && finnhub.subscribed().count("AAPL") == 1; }));
+  finnhub.Drop();
+  const int dropped_at = finnhub.handshakes();
+  REQUIRE(Eventually([&] { return finnhub.handshakes() > dropped_at && finnhub.subscribed().count("AAPL") == 1; }));
+  // Nothing is said for more than a second: the connection is given up.
+  const int silent_at = finnhub.handshakes();
+  REQUIRE(Eventually([&] { return finnhub.handshakes() > silent_at; }, absl::Seconds(30)));
+  CHECK(finnhub.connections_max() == 1);
+}
+
+TEST_CASE("where the key may stream fewer symbols, as many as it may are streamed") {
+  Mesh mesh;
+  testing::FinnhubDouble finnhub;
+  finnhub.SetSubscriptionsMax(3);
+  mesh.ticker.SetSymbols({"A", "B", "C", "D", "E", "F"});
+  Running fetcher(FinnhubConfig(mesh, finnhub));
+  REQUIRE(Eventually([&] { return finnhub.subscribed().size() == 3; }));
+  absl::SleepFor(absl::Milliseconds(500));
+  const std::set<std::string> streamed = finnhub.subscribed();
+  CHECK(streamed.size() == 3);
+  // A slot that is freed is used.
+  std::set<std::string> fewer = {"A", "B", "C", "D", "E", "F"};
+  fewer.erase(*streamed.begin());
+  mesh.ticker.SetSymbols(fewer);
+  CHECK(Eventually(
+      [&] { return finnhub.subscribed().size() == 3 && finnhub.subscribed().count(*streamed.begin()) == 0; }));
+}
+
+}  // namespace
+}  // namespace stockalert::fetcher

@@ -1,0 +1,272 @@
+// Pool, transactions and migrations against a real server: dead connections, conflicts, constraints.
+#include <catch2/catch.hpp>
+#include <soci/soci.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <thread>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "services/common/postgres/arrays.h"
+#include "services/common/postgres/migration.h"
+#include "services/common/postgres/pool.h"
+#include "services/common/postgres/transaction.h"
+#include "tests/support/flaky_proxy/flaky_proxy.h"
+#include "tests/support/test_environment/test_environment.h"
+
+namespace stockalert::postgres {
+namespace {
+
+testing::TestDatabase& Database() {
+  static testing::TestDatabase database;
+  static const bool prepared = [] {
+    database.Execute("CREATE TABLE t (id bigint PRIMARY KEY, name text NOT NULL CONSTRAINT t_name_short CHECK (length(name) < 10), "
+                     "CONSTRAINT t_name_once UNIQUE (name))");
+    return true;
+  }();
+  static_cast<void>(prepared);
+  return database;
+}
+
+absl::Status Insert(Pool& pool, int64_t id, const std::string& name) {
+  return Transact(pool, "test.insert", Idempotency::kNotIdempotent, [&](Connection& connection) {
+    connection.sql() << "INSERT INTO t VALUES (:id, :name)", soci::use(id), soci::use(name);
+    return absl::OkStatus();
+  });
+}
+
+int64_t Rows(Pool& pool) {
+  const auto count = Read(pool, "test.count", [](Connection& connection) -> absl::StatusOr<int64_t> {
+    int64_t rows = 0;
+    connection.sql() << "SELECT count(*) FROM t", soci::into(rows);
+    return rows;
+  });
+  REQUIRE(count.ok());
+  return *count;
+}
+
+TEST_CASE("constraints become statuses that name them, and no value") {
+  auto pool = Database().NewPool();
+  Database().Execute("DELETE FROM t");
+  REQUIRE(Insert(*pool, 1, "secret").ok());
+  const absl::Status twice = Insert(*pool, 2, "secret");
+  CHECK(absl::IsAlreadyExists(twice));
+  CHECK(ViolatedConstraint(twice) == "t_name_once");
+  CHECK(ViolatedConstraint(Insert(*pool, 1, "other")) == "t_pkey");
+  CHECK(twice.ToString().find("secret") == std::string::npos);
+  const absl::Status long_name = Insert(*pool, 3, "much too long a name");
+  CHECK(absl::IsFailedPrecondition(long_name));
+  CHECK(ViolatedConstraint(long_name) == "t_name_short");
+  CHECK(long_name.ToString().find("much") == std::string::npos);
+  CHECK(absl::IsInvalidArgument(Transact(*pool, "test.bad", Idempotency::kIdempotent, [](Connection& connection) {
+    int64_t n = 0;
+    connection.sql() << "SELECT CAST('secret' AS bigint)", soci::into(n);
+    return absl::OkStatus();
+  })));
+  CHECK(Rows(*pool) == 1);
+}
+
+TEST_CASE("what is not OK is rolled back") {
+  auto pool = Database().NewPool();
+  Database().Execute("DELETE FROM t");
+  CHECK(absl::IsNotFound(Transact(*pool, "test.refuse", Idempotency::kIdempotent, [](Connection& connection) {
+    connection.sql() << "INSERT INTO t VALUES (1, 'a')";
+    return absl::NotFoundError("no");
+  })));
+  CHECK(Rows(*pool) == 0);
+}
+
+TEST_CASE("conflicts are run again, with a bound") {
+  auto pool = Database().NewPool();
+  Database().Execute("DELETE FROM t");
+  REQUIRE(Insert(*pool, 1, "one").ok());
+  REQUIRE(Insert(*pool, 2, "two").ok());
+  // Two threads lock the two rows the other way round, again and again: Postgres ends one of each deadlock.
+  const auto swap = [&](int64_t first, int64_t second, absl::Status* status) {
+    for (int i = 0; i < 20 && status->ok(); ++i) {
+      *status = Transact(*pool, "test.swap", Idempotency::kIdempotent, [&](Connection& connection) {
+        connection.sql() << "SELECT 1 FROM t WHERE id = :id FOR UPDATE", soci::use(first);
+        connection.sql() << "SELECT 1 FROM t WHERE id = :id FOR UPDATE", soci::use(second);
+        return absl::OkStatus();
+      });
+    }
+  };
+  absl::Status a, b;
+  std::thread other([&] { swap(2, 1, &b); });
+  swap(1, 2, &a);
+  other.join();
+  CHECK(a.ok());
+  CHECK(b.ok());
+  int runs = 0;
+  const absl::Status always = Transact(*pool, "test.always", Idempotency::kIdempotent, [&](Connection& connection) {
+    ++runs;
+    connection.sql() << "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$";
+    return absl::OkStatus();
+  });
+  CHECK(absl::IsAborted(always));
+  CHECK(runs == 3);
+}
+
+TEST_CASE("a dead connection is healed, and the work run again where that is safe") {
+  testing::FlakyProxy proxy(Database().port());
+  auto pool = testing::TestDatabase::NewPoolAt(Database().UrlAtPort(proxy.port()));
+  Database().Execute("DELETE FROM t");
+  REQUIRE(Insert(*pool, 1, "one").ok());
+  // The server ends all sessions, as its restart does.
+  Database().Execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stockalert-test' AND "
+                     "datname = current_database()");
+  CHECK(Insert(*pool, 2, "two").ok());
+  proxy.Cut();
+  absl::SleepFor(absl::Milliseconds(50));
+  const absl::Time begin = absl::Now();
+  const absl::Status away = Insert(*pool, 3, "three");
+  CHECK(absl::IsUnavailable(away));
+  CHECK(IsDatabaseUnavailable(away));
+  CHECK_FALSE(pool->Ready().ok());
+  CHECK(absl::Now() - begin < absl::Seconds(8));
+  proxy.Mend();
+  CHECK(pool->Ready().ok());
+  CHECK(Insert(*pool, 3, "three").ok());
+  CHECK(Rows(*pool) == 3);
+}
+
+TEST_CASE("an exhausted pool answers in time") {
+  PoolOptions options;
+  options.url = Database().url();
+  options.connections_max = 1;
+  options.lease_timeout = absl::Milliseconds(100);
+  auto pool = *Pool::Create(options);
+  {
+    auto lease = pool->Acquire();
+    REQUIRE(lease.ok());
+    CHECK(absl::IsResourceExhausted(pool->Acquire().status()));
+  }
+  CHECK(pool->Acquire().ok());
+}
+
+TEST_CASE("a statement that takes too long is ended") {
+  PoolOptions options;
+  options.url = Database().url();
+  options.statement_timeout = absl::Milliseconds(200);
+  auto pool = *Pool::Create(options);
+  const absl::Status status = Transact(*pool, "test.sleep", Idempotency::kIdempotent, [](Connection& connection) {
+    connection.sql() << "SELECT 1 FROM pg_sleep(10)";
+    return absl::OkStatus();
+  });
+  CHECK(absl::IsDeadlineExceeded(status));
+  CHECK(IsDatabaseUnavailable(status));
+}
+
+TEST_CASE("kept statements serve again and again, also after a failure") {
+  struct Sum {
+    explicit Sum(soci::session& sql)
+        : statement((sql.prepare << "SELECT COALESCE(sum(n), 0) FROM unnest(CAST(:numbers AS bigint[])) AS n", soci::use(numbers),
+                     soci::into(sum))) {}
+    std::string numbers;
+    int64_t sum = 0;
+    soci::statement statement;
+  };
+  auto pool = Database().NewPool(1);
+  for (const char* numbers : {"{1,2,3}", "{}", "no array", "{4}"}) {
+    const auto sum = Transact(*pool, "test.kept", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<int64_t> {
+      Sum& kept = connection.Kept<Sum>();
+      kept.numbers = numbers;
+      kept.statement.execute(true);
+      return kept.sum;
+    });
+    const std::string text = numbers;
+    if (text == "no array") {
+      CHECK(absl::IsInvalidArgument(sum.status()));
+    } else {
+      REQUIRE(sum.ok());
+      CHECK(*sum == (text == "{1,2,3}" ? 6 : text == "{4}" ? 4 : 0));
+    }
+  }
+}
+
+TEST_CASE("arrays and bytes arrive as they were sent") {
+  auto pool = Database().NewPool(1);
+  const std::vector<std::string> texts = {"plain", "quo\"te", "back\\slash", "", "NULL", "co,mma", "{brace}", "Zürich"};
+  const std::string bytes("\x00\x01\xff\\\"", 5);
+  std::string joined, hex;
+  REQUIRE(Transact(*pool, "test.arrays", Idempotency::kIdempotent, [&](Connection& connection) {
+            const std::string array = TextArray(texts);
+            const std::string blob = ByteaLiteral(bytes);
+            const std::string blobs = ByteaArray({bytes, ""});
+            connection.sql() << "SELECT array_to_string(CAST(:texts AS text[]), '|'), encode(CAST(:blob AS bytea) || "
+                                "(CAST(:blobs AS bytea[]))[1], 'hex')",
+                soci::use(array), soci::use(blob), soci::use(blobs), soci::into(joined), soci::into(hex);
+            return absl::OkStatus();
+          }).ok());
+  CHECK(joined == "plain|quo\"te|back\\slash||NULL|co,mma|{brace}|Zürich");
+  CHECK(*BytesFromHex(hex) == bytes + bytes);
+}
+
+class Folder {
+ public:
+  Folder() : path_(std::filesystem::temp_directory_path() / testing::UniqueName("migrations")) {
+    std::filesystem::create_directories(path_);
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  void Write(const std::string& name, const std::string& text) const { std::ofstream(path_ / name) << text; }
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+TEST_CASE("migrations are applied once, in order, and watched") {
+  auto pool = Database().NewPool();
+  const std::string schema = testing::UniqueName("m");
+  const Folder folder;
+  CHECK(absl::IsNotFound(ReadMigrations(folder.path() + "/none").status()));
+  CHECK(absl::IsNotFound(ReadMigrations(folder.path()).status()));
+  folder.Write("0001_first.sql", "CREATE TABLE " + schema + ".a (at timestamptz DEFAULT '2026-01-01 10:30:00');");
+  folder.Write("0002_second.sql", "ALTER TABLE " + schema + ".a ADD b bigint; INSERT INTO " + schema + ".a (b) VALUES (1);");
+  const auto apply = [&]() -> absl::StatusOr<std::vector<std::string>> {
+    const auto migrations = ReadMigrations(folder.path());
+    if (!migrations.ok()) return migrations.status();
+    return ApplyMigrations(*pool, schema, *migrations);
+  };
+  CHECK(*apply() == std::vector<std::string>{"0001_first.sql", "0002_second.sql"});
+  CHECK(apply()->empty());
+  SECTION("one that fails changes nothing") {
+    folder.Write("0003_third.sql", "INSERT INTO " + schema + ".a (b) VALUES (2); SELECT nonsense;");
+    CHECK(absl::IsInternal(apply().status()));
+    CHECK(Database().Count("SELECT count(*) FROM " + schema + ".a") == 1);
+    folder.Write("0003_third.sql", "INSERT INTO " + schema + ".a (b) VALUES (2);");
+    CHECK(*apply() == std::vector<std::string>{"0003_third.sql"});
+  }
+  SECTION("a changed file is refused") {
+    folder.Write("0001_first.sql", "CREATE TABLE " + schema + ".a (at date);");
+    CHECK(absl::IsFailedPrecondition(apply().status()));
+  }
+  SECTION("an older program is refused") {
+    std::filesystem::remove(folder.path() + "/0002_second.sql");
+    CHECK(absl::IsFailedPrecondition(apply().status()));
+  }
+  SECTION("numbers have no gap") {
+    folder.Write("0004_fourth.sql", "SELECT 1;");
+    CHECK(absl::IsInvalidArgument(apply().status()));
+  }
+  SECTION("names are numbered") {
+    folder.Write("third.sql", "SELECT 1;");
+    CHECK(absl::IsInvalidArgument(apply().status()));
+  }
+  SECTION("two at once apply each file once") {
+    folder.Write("0003_third.sql", "INSERT INTO " + schema + ".a (b) VALUES (3);");
+    absl::StatusOr<std::vector<std::string>> first, second;
+    std::thread other([&] { second = apply(); });
+    first = apply();
+    other.join();
+    REQUIRE(first.ok());
+    REQUIRE(second.ok());
+    CHECK(first->size() + second->size() == 1);
+    CHECK(Database().Count("SELECT count(*) FROM " + schema + ".a") == 2);
+  }
+}
+
+}  // namespace
+}  // namespace stockalert::postgres

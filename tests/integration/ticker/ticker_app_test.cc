@@ -1,0 +1,308 @@
+// The whole ticker service over real Postgres and Kafka; its peers are fakes on a real port.
+#include <grpcpp/grpcpp.h>
+
+#include <catch2/catch.hpp>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "services/common/base/error.h"
+#include "services/common/grpc/channel.h"
+#include "services/common/grpc/status_convert.h"
+#include "services/common/grpc/time_convert.h"
+#include "services/common/kafka/producer.h"
+#include "services/ticker/app.h"
+#include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
+#include "stockalert/ticker/v1/ticker.grpc.pb.h"
+#include "tests/support/fake_mesh/fake_mesh.h"
+#include "tests/support/flaky_proxy/flaky_proxy.h"
+#include "tests/support/test_environment/test_environment.h"
+
+namespace stockalert::ticker {
+namespace {
+
+namespace ipb = ::stockalert::internal::v1;
+
+constexpr char kKey[] = "sak_user";
+constexpr char kAdminKey[] = "sak_administrator";
+constexpr char kUser[] = "11111111-1111-4111-8111-111111111111";
+constexpr absl::Duration kPatience = absl::Seconds(20);
+
+// Asks until the answer is what is waited for, or patience ends.
+template <typename Ask>
+bool Eventually(Ask ask) {
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (!ask()) {
+    if (absl::Now() > deadline) return false;
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  return true;
+}
+
+struct Mesh {
+  explicit Mesh(bool with_kafka = true) {
+    database.Migrate("ticker");
+    fakes.SetCaller(kKey, {.user_id = kUser, .key_id = "k"});
+    fakes.SetCaller(kAdminKey, {.user_id = {}, .key_id = "a", .is_administrator = true});
+    config.public_address = "127.0.0.1:0";
+    config.http_address = "127.0.0.1:0";
+    config.internal_address = "127.0.0.1:0";
+    config.user_address = fakes.address();
+    config.alert_address = fakes.address();
+    config.fetcher_address = fakes.address();
+    config.mesh_token = testing::kFakeMeshToken;
+    config.postgres_url = database.url();
+    config.price_save_interval = absl::Milliseconds(100);
+    config.prices_topic = testing::UniqueName("prices");
+    if (with_kafka) {
+      config.kafka_bootstrap = testing::KafkaBootstrapOrSkip();
+      testing::CreateTopicOrThrow(config.kafka_bootstrap, config.prices_topic, 3);
+      kafka::ProducerOptions options;
+      options.bootstrap = config.kafka_bootstrap;
+      options.client_id = "test";
+      producer = *kafka::CreateProducer(options);
+    } else {
+      // Nothing listens there.
+      config.kafka_bootstrap = "127.0.0.1:1";
+    }
+  }
+
+  void Start() {
+    app = *TickerApp::Create(config);
+    const absl::Status started = app->Start();
+    INFO(started);
+    REQUIRE(started.ok());
+    channel = ::grpc::CreateChannel("127.0.0.1:" + std::to_string(app->public_port()), ::grpc::InsecureChannelCredentials());
+    stub = v1::TickerService::NewStub(channel);
+    peer = std::make_unique<rpc::Peer>(rpc::PeerOptions{.address = "127.0.0.1:" + std::to_string(app->internal_port()),
+                                                        .mesh_token = testing::kFakeMeshToken,
+                                                        .retried = {}});
+    internal = ipb::TickerInternalService::NewStub(peer->channel());
+  }
+  void Stop() {
+    app->Stop(absl::Now() + absl::Seconds(10));
+    app.reset();
+  }
+  ~Mesh() {
+    if (app) Stop();
+  }
+
+  static std::unique_ptr<::grpc::ClientContext> Context(const std::string& key = kKey, absl::Duration timeout = absl::Seconds(10)) {
+    auto context = std::make_unique<::grpc::ClientContext>();
+    context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+    context->AddMetadata("authorization", "Bearer " + key);
+    return context;
+  }
+
+  absl::Status Register(const std::string& symbol, v1::Ticker* ticker = nullptr, absl::Duration timeout = absl::Seconds(10)) {
+    v1::RegisterTickerRequest request;
+    request.set_symbol(symbol);
+    v1::Ticker answer;
+    const auto context = Context(kKey, timeout);
+    const absl::Status status = rpc::FromGrpc(stub->RegisterTicker(context.get(), request, &answer));
+    if (ticker != nullptr) *ticker = answer;
+    return status;
+  }
+
+  v1::Ticker Get(const std::string& symbol) {
+    v1::GetTickerRequest request;
+    request.set_name("tickers/" + symbol);
+    v1::Ticker answer;
+    const auto context = Context();
+    (void)stub->GetTicker(context.get(), request, &answer);
+    return answer;
+  }
+
+  absl::StatusOr<ipb::LastPrice> LastPrice(const std::string& symbol) {
+    ipb::GetLastPricesRequest request;
+    request.add_symbols(symbol);
+    ipb::GetLastPricesResponse response;
+    ::grpc::ClientContext context;
+    peer->Prepare(context, trace::NewRoot(), absl::Now() + absl::Seconds(5));
+    const absl::Status status = rpc::FromGrpc(internal->GetLastPrices(&context, request, &response));
+    if (!status.ok()) return status;
+    return response.prices(0);
+  }
+
+  void Produce(const ipb::LogRecord& record, const std::string& symbol) {
+    const auto delivered = producer->ProduceAndWait(config.prices_topic, symbol, record.SerializeAsString(), {}, absl::Now() + kPatience);
+    INFO(delivered.status());
+    REQUIRE(delivered.ok());
+  }
+  void Quote(const std::string& symbol, int64_t price_micros, int64_t time_us, ipb::TradingSession session = ipb::TRADING_SESSION_REGULAR) {
+    ipb::LogRecord record;
+    ipb::QuoteRecord& quote = *record.mutable_quote();
+    quote.set_symbol(symbol);
+    quote.set_price_micros(price_micros);
+    quote.set_event_time_us(time_us);
+    quote.set_session(session);
+    quote.set_source("published");
+    quote.set_publisher_epoch(1);
+    quote.set_sequence(++sequence);
+    Produce(record, symbol);
+  }
+
+  testing::TestDatabase database;
+  testing::FakeMesh fakes;
+  Config config;
+  std::unique_ptr<kafka::Producer> producer;
+  int64_t sequence = 0;
+  std::unique_ptr<TickerApp> app;
+  std::shared_ptr<::grpc::Channel> channel;
+  std::unique_ptr<v1::TickerService::Stub> stub;
+  std::unique_ptr<rpc::Peer> peer;
+  std::unique_ptr<ipb::TickerInternalService::Stub> internal;
+};
+
+constexpr int64_t kTime = 1'767'366'000'000'000;
+
+TEST_CASE("prices from the log are shown, streamed, and known after a restart") {
+  Mesh mesh;
+  mesh.Start();
+  v1::Ticker ticker;
+  REQUIRE(mesh.Register(" aapl ", &ticker).ok());
+  CHECK(ticker.name() == "tickers/AAPL");
+  CHECK(!ticker.has_latest_quote());
+  mesh.Quote("AAPL", 150'000'000, kTime);
+
+  v1::WatchQuotesRequest watch;
+  watch.add_names("tickers/AAPL");
+  const auto context = Mesh::Context(kKey, kPatience);
+  auto stream = mesh.stub->WatchQuotes(context.get(), watch);
+  v1::WatchQuotesResponse response;
+  REQUIRE(stream->Read(&response));
+  CHECK(response.quotes(0).price() == "150");
+  mesh.Quote("AAPL", 151'250'000, kTime + 1);
+  REQUIRE(stream->Read(&response));
+  CHECK(response.quotes(0).price() == "151.25");
+  CHECK(response.quotes(0).symbol() == "AAPL");
+  context->TryCancel();
+
+  CHECK(Eventually([&] { return mesh.Get("AAPL").latest_quote().price() == "151.25"; }));
+  mesh.Quote("AAPL", 149'000'000, kTime);  // Late.
+  mesh.Quote("AAPL", 152'000'000, kTime + 2, ipb::TRADING_SESSION_POST);
+  CHECK(Eventually([&] {
+    const auto last = mesh.LastPrice("AAPL");
+    return last.ok() && last->extended_price_micros() == 152'000'000;
+  }));
+  CHECK(mesh.LastPrice("AAPL")->regular_price_micros() == 151'250'000);
+  CHECK(mesh.LastPrice("AAPL")->last_event_time_us() == kTime + 2);
+  CHECK(!mesh.LastPrice("MSFT")->has_regular_price_micros());
+
+  mesh.Stop();
+  CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_ticker.latest_prices") == 1);
+  CHECK(mesh.database.Count("SELECT sum(next_offset) FROM stockalert_ticker.log_places") == 4);
+  mesh.Start();
+  CHECK(Eventually([&] { return mesh.Get("AAPL").latest_quote().price() == "152"; }));
+  CHECK(Eventually([&] { return mesh.LastPrice("AAPL").ok(); }));
+  CHECK(mesh.LastPrice("AAPL")->regular_price_micros() == 151'250'000);
+  // A repeated one is known by the sequence that was kept.
+  mesh.sequence -= 1;
+  mesh.Quote("AAPL", 999'000'000, kTime + 3);
+  mesh.Quote("AAPL", 153'000'000, kTime + 3);
+  CHECK(Eventually([&] { return mesh.Get("AAPL").latest_quote().price() == "153"; }));
+}
+
+TEST_CASE("a place that the log does not have begins the partition anew") {
+  Mesh mesh;
+  mesh.database.Execute("INSERT INTO stockalert_ticker.log_places VALUES (0, 500), (1, 500), (2, 500)");
+  mesh.database.Execute(
+      "INSERT INTO stockalert_ticker.latest_prices (symbol, publisher_epoch, sequence, session, source, log_partition, log_offset) "
+      "SELECT 'AAPL', 0, 0, 0, '', x, 499 FROM generate_series(0, 0) AS x");
+  for (int i = 1; i <= 3; ++i) mesh.Quote("AAPL", 150'000'000 + i, kTime + i);
+  // The places were another cluster's, as far as anybody knows; here they are this one's.
+  const auto admin = kafka::TopicAdmin::Create({.bootstrap = mesh.config.kafka_bootstrap, .client_id = "test", .extra = {}});
+  mesh.database.Execute("INSERT INTO stockalert_ticker.log_identity (cluster_id) VALUES ('" + *(*admin)->ClusterId(absl::Seconds(5)) + "')");
+  mesh.Start();
+  CHECK(Eventually([&] {
+    const auto last = mesh.LastPrice("AAPL");
+    return last.ok() && last->regular_price_micros() == 150'000'003;
+  }));
+  mesh.Stop();
+  CHECK(mesh.database.Count("SELECT sum(next_offset) FROM stockalert_ticker.log_places") == 3);
+}
+
+TEST_CASE("the database away: calls answer, prices go on and are saved afterwards") {
+  Mesh mesh;
+  testing::FlakyProxy proxy(mesh.database.port());
+  mesh.config.postgres_url = mesh.database.UrlAtPort(proxy.port());
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  mesh.Quote("AAPL", 150'000'000, kTime);
+  CHECK(Eventually([&] { return mesh.LastPrice("AAPL").ok() && mesh.LastPrice("AAPL")->has_regular_price_micros(); }));
+  proxy.Cut();
+  const absl::Time asked = absl::Now();
+  const absl::Status refused = mesh.Register("MSFT", nullptr, absl::Seconds(8));
+  CHECK(refused.code() == absl::StatusCode::kUnavailable);
+  CHECK(base::ReasonOf(refused) == "DATABASE_UNAVAILABLE");
+  CHECK(absl::Now() - asked < absl::Seconds(8));
+  mesh.Quote("AAPL", 151'000'000, kTime + 1);
+  CHECK(Eventually([&] { return mesh.LastPrice("AAPL")->regular_price_micros() == 151'000'000; }));
+  proxy.Mend();
+  CHECK(Eventually([&] { return mesh.Register("MSFT").ok(); }));
+  CHECK(Eventually([&] {
+    return mesh.database.Count("SELECT count(*) FROM stockalert_ticker.latest_prices WHERE regular_price_micros = 151000000") == 1;
+  }));
+}
+
+TEST_CASE("Kafka away: tickers are registered, last prices are not ready") {
+  Mesh mesh(/*with_kafka=*/false);
+  mesh.Start();
+  CHECK(mesh.Register("AAPL").ok());
+  const auto last = mesh.LastPrice("AAPL");
+  CHECK(base::ReasonOf(last.status()) == "PRICES_NOT_READY");
+}
+
+TEST_CASE("a missing topic ends the start with what to do") {
+  Mesh mesh;
+  mesh.config.prices_topic = testing::UniqueName("no_topic");
+  auto app = *TickerApp::Create(mesh.config);
+  const absl::Status started = app->Start();
+  CHECK(started.code() == absl::StatusCode::kNotFound);
+  CHECK(std::string(started.message()).find("stockalert-migrate") != std::string::npos);
+  app->Stop(absl::Now() + absl::Seconds(5));
+}
+
+TEST_CASE("published quotes go by the fetcher into the log and come out") {
+  Mesh mesh;
+  mesh.fakes.OnPublish([&](const ipb::QuoteRecord& quote) {
+    ipb::LogRecord record;
+    *record.mutable_quote() = quote;
+    record.mutable_quote()->set_session(ipb::TRADING_SESSION_REGULAR);
+    record.mutable_quote()->set_source("published");
+    (void)mesh.producer->ProduceAndWait(mesh.config.prices_topic, quote.symbol(), record.SerializeAsString(), {}, absl::Now() + kPatience);
+  });
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  v1::PublishQuotesRequest request;
+  quote::v1::Quote& quote = *request.add_quotes();
+  quote.set_symbol("aapl");
+  quote.set_price("150.5");
+  *quote.mutable_event_time() = rpc::TimestampFromUs(kTime);
+  v1::PublishQuotesResponse response;
+  const auto context = Mesh::Context(kAdminKey);
+  const absl::Status published = rpc::FromGrpc(mesh.stub->PublishQuotes(context.get(), request, &response));
+  INFO(published);
+  REQUIRE(published.ok());
+  CHECK(response.published_count() == 1);
+  CHECK(Eventually([&] { return mesh.Get("AAPL").latest_quote().price() == "150.5"; }));
+  const auto as_user = Mesh::Context();
+  CHECK(mesh.stub->PublishQuotes(as_user.get(), request, &response).error_code() == ::grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_CASE("two instances read the same log and save into the same rows") {
+  Mesh mesh;
+  mesh.Start();
+  auto second = *TickerApp::Create(mesh.config);
+  REQUIRE(second->Start().ok());
+  for (int i = 1; i <= 200; ++i) mesh.Quote(i % 2 == 0 ? "AAPL" : "MSFT", 100'000'000 + i, kTime + i);
+  CHECK(Eventually([&] {
+    return mesh.database.Count("SELECT coalesce(sum(next_offset), 0) FROM stockalert_ticker.log_places") == 200 &&
+           mesh.database.Count("SELECT count(*) FROM stockalert_ticker.latest_prices WHERE regular_price_micros IN (100000200, 100000199)") == 2;
+  }));
+  second->Stop(absl::Now() + absl::Seconds(10));
+}
+
+}  // namespace
+}  // namespace stockalert::ticker

@@ -1,0 +1,74 @@
+// Random logs of one partition: quotes, whole-state alert changes and restarts, as publishers and alert services would
+// write them, with what goes wrong in between: late, repeated and refused quotes, republished and overtaken changes,
+// zombies.
+//
+// Prices lie on a small grid, and often exactly at a bound of some alert, so that equalities happen. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "services/common/condition/definition.h"
+#include "services/evaluator/core/event.h"
+#include "tests/simulation/evaluator/random.h"
+
+namespace stockalert::simulation {
+
+struct PlacedEvent {
+  evaluator::Place place;
+  evaluator::Event event;
+};
+
+class EventGenerator {
+ public:
+  explicit EventGenerator(uint64_t seed);
+
+  PlacedEvent Next();
+
+ private:
+  struct Market {
+    int64_t price_micros = 0;
+    int64_t time_us = 0;
+    int64_t sequence = 0;
+    std::vector<int64_t> recent;            // Prices, for bounds that are measured from them.
+    std::vector<evaluator::Quote> history;  // For repetitions.
+  };
+  struct Known {
+    evaluator::AlertChange latest;
+    std::vector<evaluator::AlertChange> published;
+  };
+
+  evaluator::Event NextQuote();
+  evaluator::Event NextChange();
+  condition::Definition RandomDefinition(const std::string& symbol);
+  condition::Condition RandomCondition(const std::string& symbol);
+  int64_t GridPrice();
+  int64_t InterestingPrice(const std::string& symbol);
+  void StepTime(Market& market);
+
+  Random random_;
+  evaluator::Place place_;
+  std::vector<std::string> symbols_;
+  std::map<std::string, Market> markets_;
+  std::map<std::string, Known> alerts_;
+  std::vector<std::string> ids_;
+  int64_t epoch_ = 0;
+  condition::Session session_ = condition::Session::kRegular;
+  // What kind of a log this is.
+  double quote_share_;
+  double figures_share_;
+  double restart_share_;
+  double day_share_;
+  double late_share_;
+  bool with_publisher_;
+  bool with_sessions_;
+  bool single_kind_;
+  int64_t kind_;
+  int64_t alerts_max_;
+  int64_t half_grid_steps_;
+};
+
+}  // namespace stockalert::simulation

@@ -1,0 +1,76 @@
+// AlertStore in memory, for tests: the same rules as PostgresAlertStore, held to the same contract suite.
+//
+// Thread-safe by one mutex. FailWith makes every later call answer an error, as a database that is down does.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "services/alert/alert_store.h"
+
+namespace stockalert::alert {
+
+class InMemoryAlertStore final : public AlertStore {
+ public:
+  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota, int64_t now_us) override;
+  absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
+                                                            const std::vector<std::string>& request_ids) override;
+  absl::StatusOr<std::optional<AlertView>> Find(const std::string& user_id, const std::string& alert_id) override;
+  absl::StatusOr<std::vector<AlertView>> FindAll(const std::string& user_id, const std::vector<std::string>& alert_ids) override;
+  absl::StatusOr<AlertView> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
+                                   const Mutation& mutation) override;
+  absl::StatusOr<std::vector<AlertView>> List(const ListFilter& filter, const std::optional<ListPlace>& after, int64_t now_us,
+                                              int limit) override;
+  absl::StatusOr<std::vector<StoredTrigger>> ListTriggers(const TriggerFilter& filter, const std::optional<TriggerPlace>& after,
+                                                          int limit) override;
+  absl::StatusOr<int64_t> Count(const std::string& symbol) override;
+  absl::StatusOr<std::vector<StoredAlert>> ClaimOpenChanges(int64_t now_us, int limit) override;
+  absl::Status PostponeOpenChanges(const std::vector<std::string>& alert_ids, int64_t when_us) override;
+  absl::StatusOr<ReopenedChanges> ReopenChanges(const std::string& symbol, const std::string& after_alert_id, int limit,
+                                                int64_t now_us) override;
+  absl::Status ForgetSymbolPlaces(const std::string& symbol) override;
+  absl::StatusOr<AppliedEvents> ApplyEvents(const EventBatch& batch, int64_t now_us) override;
+  absl::StatusOr<std::vector<std::string>> ClaimTriggers(int64_t now_us, int limit) override;
+  absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids, int limit) override;
+  absl::Status RemoveTriggers(const std::vector<TriggerId>& triggers) override;
+  absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit) override;
+  absl::StatusOr<int64_t> Purge(int64_t before_us, int limit) override;
+  absl::StatusOr<Backlog> MeasureBacklog() override;
+  absl::Status Ready() override;
+
+  // OK ends the failing.
+  void FailWith(absl::Status status);
+
+ private:
+  struct Owner {
+    int64_t alert_count = 0;
+    bool deleted = false;
+  };
+  struct OpenChange {
+    int64_t revision = 0;
+    int64_t open_time_us = 0;
+    int64_t next_attempt_us = 0;
+    int attempts = 0;
+  };
+  struct OpenTrigger {
+    PassedTrigger trigger;
+    int64_t claimed_until_us = 0;
+  };
+  AlertView ViewOf(const StoredAlert& alert) const;
+  void OpenChangeOf(const StoredAlert& alert, int64_t now_us);
+
+  std::mutex mutex_;  // Guards all.
+  absl::Status failure_;
+  std::map<std::string, Owner> owners_;
+  std::map<std::string, StoredAlert> alerts_;
+  std::map<std::string, OpenChange> changes_;
+  std::map<TriggerId, StoredTrigger> triggers_;
+  std::map<TriggerId, OpenTrigger> open_triggers_;
+  std::map<std::string, SymbolStatus> statuses_;
+};
+
+}  // namespace stockalert::alert

@@ -1,0 +1,480 @@
+#include "tests/support/auditor/auditor.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <variant>
+
+namespace stockalert::auditor {
+
+using condition::Channel;
+using condition::ChannelOp;
+using condition::CreationPolicy;
+using condition::Definition;
+using condition::PercentChange;
+using condition::PercentOp;
+using condition::PercentReference;
+using condition::PriceTarget;
+using condition::Session;
+using condition::Sessions;
+using condition::TargetOp;
+using condition::TrailingChange;
+using condition::TrailingOp;
+using condition::TriggerPolicy;
+using evaluator::AlertChange;
+using evaluator::Event;
+using evaluator::Quote;
+using evaluator::Restart;
+using evaluator::Trigger;
+
+namespace {
+
+using Wide = __int128;
+
+constexpr int64_t kHighestPriceMicros = 1'000'000'000'000'000'000;  // 1e12 units.
+constexpr int64_t kWhole = 1'000'000;                               // 100 % in 1e-4 of a percent.
+
+bool IsPrice(int64_t micros) { return micros > 0 && micros <= kHighestPriceMicros; }
+
+// A value that no price could have is dropped; the quote stays.
+std::optional<int64_t> Sensible(std::optional<int64_t> micros) {
+  return micros.has_value() && IsPrice(*micros) ? micros : std::nullopt;
+}
+
+bool Counts(Sessions sessions, Session session) {
+  if (session == Session::kClosed) return false;
+  return session == Session::kRegular || sessions == Sessions::kExtended;
+}
+
+// CROSSES, ENTERS and LEAVES: a move from one price to the next, which takes no creation policy.
+bool IsMove(const Definition& definition) {
+  const PriceTarget* target = std::get_if<PriceTarget>(&definition.condition);
+  return std::holds_alternative<Channel>(definition.condition) ||
+         (target != nullptr && target->op == TargetOp::kCrosses);
+}
+
+int SideOf(int64_t price, int64_t target) { return price < target ? -1 : price > target ? 1 : 0; }
+
+bool IsUpBy(int64_t price, int64_t reference, int64_t percent_e4) {
+  return Wide{price} * kWhole >= Wide{reference} * (kWhole + percent_e4);
+}
+
+bool IsDownBy(int64_t price, int64_t reference, int64_t percent_e4) {
+  return Wide{price} * kWhole <= Wide{reference} * (kWhole - percent_e4);
+}
+
+int64_t LowestIn(const std::vector<PricePoint>& window) {
+  int64_t lowest = window.front().price_micros;
+  for (const PricePoint& point : window) lowest = std::min(lowest, point.price_micros);
+  return lowest;
+}
+
+int64_t HighestIn(const std::vector<PricePoint>& window) {
+  int64_t highest = window.front().price_micros;
+  for (const PricePoint& point : window) highest = std::max(highest, point.price_micros);
+  return highest;
+}
+
+}  // namespace
+
+Auditor::Auditor(const std::string& time_zone) {
+  if (!absl::LoadTimeZone(time_zone, &time_zone_)) {
+    std::fprintf(stderr, "time zone %s is not installed: install the package tzdata\n", time_zone.c_str());
+    std::abort();
+  }
+}
+
+absl::CivilDay Auditor::DateOf(int64_t event_time_us) const {
+  return absl::ToCivilDay(absl::FromUnixMicros(event_time_us), time_zone_);
+}
+
+std::vector<Trigger> Auditor::Apply(int64_t offset, const Event& event) {
+  if (const Quote* quote = std::get_if<Quote>(&event)) return ApplyQuote(offset, *quote);
+  if (const AlertChange* change = std::get_if<AlertChange>(&event)) ApplyChange(*change);
+  if (const Restart* restart = std::get_if<Restart>(&event)) ApplyRestart(restart->symbol);
+  return {};
+}
+
+// ---- Quotes ----
+
+std::vector<Trigger> Auditor::ApplyQuote(int64_t offset, const Quote& quote) {
+  // Refused, repeated and late quotes change no state; a late one has been seen all the same, should it be sent again.
+  if (!IsPrice(quote.price_micros)) return {};
+  Symbol& symbol = symbols_[quote.symbol];
+  const std::pair<int64_t, int64_t> publisher{quote.publisher_epoch, quote.sequence};
+  const bool has_publisher = publisher != std::pair<int64_t, int64_t>{0, 0};
+  if (has_publisher && publisher <= symbol.publisher) return {};
+  if (has_publisher) symbol.publisher = publisher;
+  if (symbol.last_event_time_us.has_value() && quote.event_time_us < *symbol.last_event_time_us) return {};
+
+  symbol.last_event_time_us = quote.event_time_us;
+  const absl::CivilDay date = DateOf(quote.event_time_us);
+  if (symbol.date != date) {
+    symbol.date = date;
+    symbol.previous_close = std::nullopt;
+    symbol.day_open = std::nullopt;
+  }
+  // Before the open a quote carries none of the date's figures: its source's may still be yesterday's.
+  const bool carries_figures = quote.session != Session::kPre;
+  if (const auto value = Sensible(quote.previous_close_micros); carries_figures && value) symbol.previous_close = value;
+  if (const auto value = Sensible(quote.day_open_micros); carries_figures && value) symbol.day_open = value;
+
+  const PricePoint point{quote.price_micros, quote.event_time_us};
+  std::vector<Trigger> triggers;
+  for (auto& [id, alert] : alerts_) {
+    if (alert.symbol != quote.symbol || alert.deleted || alert.triggered) continue;
+    // Dates go on, and their values are taken, in whatever session and in a pause too.
+    TakeValueOfDate(alert, symbol);
+    if (alert.paused || !Counts(alert.definition.sessions, quote.session)) continue;
+    if (IsExpiredBy(alert, quote.event_time_us)) continue;
+    const std::optional<int64_t> before = alert.armed.before;
+    const std::optional<int64_t> measured_against = Evaluate(alert, point);
+    alert.armed.before = quote.price_micros;
+    if (!measured_against.has_value()) continue;
+    Trigger trigger;
+    trigger.alert_id = id;
+    trigger.symbol = alert.symbol;
+    trigger.revision = alert.revision;
+    trigger.trigger_number = alert.trigger_number;
+    trigger.price_micros = quote.price_micros;
+    trigger.event_time_us = quote.event_time_us;
+    // The price before is the arming price to begin with, which is this price where it is the first.
+    trigger.price_before_micros = before.value_or(quote.price_micros);
+    trigger.reference_micros = measured_against;
+    trigger.offset = offset;
+    trigger.ends_alert = alert.triggered;
+    triggers.push_back(trigger);
+  }
+
+  if (Counts(Sessions::kRegular, quote.session)) symbol.last_regular = point;
+  if (Counts(Sessions::kExtended, quote.session)) symbol.last_extended = point;
+  return triggers;
+}
+
+std::optional<int64_t> Auditor::Evaluate(Alert& alert, const PricePoint& point) const {
+  const int64_t price = point.price_micros;
+  // Until the date's own value is known nothing of the alert is evaluated.
+  if (NeedsValueOfDate(alert) && !alert.armed.reference.has_value()) return std::nullopt;
+
+  if (!alert.armed.begun) {
+    // The first price that counts and finds the reference known: it serves as the arming price.
+    alert.armed.begun = true;
+    if (!alert.armed.before.has_value()) alert.armed.before = price;
+    TakeArmingPrice(alert, point);
+    for (Leg leg : LegsOf(alert)) ReadyOf(alert, leg) = BeginsReady(alert, leg, price);
+    if (IsMove(alert.definition) || alert.definition.creation_policy != CreationPolicy::kFireIfMet) return std::nullopt;
+  } else {
+    TakeCountedPrice(alert, point);
+  }
+
+  std::optional<Leg> triggering;
+  for (Leg leg : LegsOf(alert)) {
+    bool& ready = ReadyOf(alert, leg);
+    if (ready && IsLevel(alert, leg, price)) {
+      ready = false;
+      if (!triggering.has_value() && !IsSwallowed(alert, point)) triggering = leg;
+      // The price of a crossing may make ready at once for the next one.
+      const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition);
+      if (target != nullptr && target->op == TargetOp::kCrosses) ready = BecomesReady(alert, leg, price);
+    } else if (!ready && BecomesReady(alert, leg, price)) {
+      ready = true;
+    }
+  }
+  // The side is that of the last counted price that was not the target; a crossing is seen against the one before this
+  // price.
+  if (const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition)) {
+    if (price != target->price_micros) alert.armed.side = SideOf(price, target->price_micros);
+  }
+  if (!triggering.has_value()) return std::nullopt;
+
+  const int64_t measured_against = MeasuredAgainst(alert, *triggering, price);
+  ++alert.trigger_number;
+  alert.armed.last_trigger_us = point.event_time_us;
+  alert.armed.last_trigger_date = DateOf(point.event_time_us);
+  if (alert.definition.trigger_policy == TriggerPolicy::kOnce) alert.triggered = true;
+  if (const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition)) {
+    // The triggering price is the new reference, both ways.
+    if (change->reference == PercentReference::kWindow) {
+      alert.armed.window = {point};
+    } else {
+      alert.armed.reference = price;
+    }
+    alert.armed.ready = alert.armed.ready_down = true;
+  }
+  if (std::holds_alternative<TrailingChange>(alert.definition.condition)) {
+    alert.armed.extreme = price;
+    alert.armed.ready = true;
+  }
+  return measured_against;
+}
+
+bool Auditor::IsSwallowed(const Alert& alert, const PricePoint& point) const {
+  switch (alert.definition.trigger_policy) {
+    case TriggerPolicy::kOnce:
+      return false;
+    case TriggerPolicy::kRepeat:
+      return alert.armed.last_trigger_us.has_value() &&
+             Wide{point.event_time_us} < Wide{*alert.armed.last_trigger_us} + alert.definition.cooldown_us;
+    case TriggerPolicy::kOnceADay:
+      return alert.armed.last_trigger_date == DateOf(point.event_time_us);
+  }
+  std::abort();
+}
+
+// ---- Conditions ----
+
+std::vector<Auditor::Leg> Auditor::LegsOf(const Alert& alert) {
+  const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition);
+  if (change != nullptr && change->op == PercentOp::kEither) return {Leg::kUp, Leg::kDown};
+  return {Leg::kOnly};
+}
+
+bool& Auditor::ReadyOf(Alert& alert, Leg leg) { return leg == Leg::kDown ? alert.armed.ready_down : alert.armed.ready; }
+
+// Whether the level is true at a price that has been taken into extreme and window; of CROSSES: whether this price is a
+// crossing.
+bool Auditor::IsLevel(const Alert& alert, Leg leg, int64_t price) {
+  const Armed& armed = alert.armed;
+  if (const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition)) {
+    const int64_t t = target->price_micros;
+    switch (target->op) {
+      case TargetOp::kAtOrAbove:
+        return price >= t;
+      case TargetOp::kAtOrBelow:
+        return price <= t;
+      case TargetOp::kCrosses:
+        if (!armed.before.has_value() || *armed.before == t) return false;
+        return price == t || SideOf(price, t) == -armed.side;
+    }
+  }
+  if (const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition)) {
+    const bool up = change->op == PercentOp::kUp || leg == Leg::kUp;
+    int64_t reference = 0;
+    if (change->reference == PercentReference::kWindow) {
+      reference = up ? LowestIn(armed.window) : HighestIn(armed.window);
+    } else {
+      reference = armed.reference.value();
+    }
+    return up ? IsUpBy(price, reference, change->percent_e4) : IsDownBy(price, reference, change->percent_e4);
+  }
+  if (const TrailingChange* trailing = std::get_if<TrailingChange>(&alert.definition.condition)) {
+    if (!armed.extreme.has_value()) return false;  // Not activated.
+    const bool falls = trailing->op == TrailingOp::kFallsFromHigh;
+    if (trailing->percent_e4 > 0) {
+      return falls ? IsDownBy(price, *armed.extreme, trailing->percent_e4)
+                   : IsUpBy(price, *armed.extreme, trailing->percent_e4);
+    }
+    const int64_t distance = falls ? *armed.extreme - price : price - *armed.extreme;
+    return distance >= trailing->amount_micros;
+  }
+  const Channel& channel = std::get<Channel>(alert.definition.condition);
+  const bool inside = channel.low_micros <= price && price <= channel.high_micros;
+  return channel.op == ChannelOp::kEnters ? inside : !inside;
+}
+
+// Whether an alert that is not ready becomes so at a counted price.
+bool Auditor::BecomesReady(const Alert& alert, Leg leg, int64_t price) {
+  const Wide h = alert.definition.hysteresis_micros;
+  if (const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition)) {
+    const int64_t t = target->price_micros;
+    switch (target->op) {
+      case TargetOp::kAtOrAbove:
+        return price < t && price <= t - h;
+      case TargetOp::kAtOrBelow:
+        return price > t && price >= t + h;
+      case TargetOp::kCrosses:
+        return (price > t ? price - t : t - price) >= h;
+    }
+  }
+  if (const Channel* channel = std::get_if<Channel>(&alert.definition.condition)) {
+    const int64_t low = channel->low_micros;
+    const int64_t high = channel->high_micros;
+    if (channel->op == ChannelOp::kEnters) {
+      return (price < low && low - price >= h) || (price > high && price - high >= h);
+    }
+    return low <= price && price <= high && price - low >= h && high - price >= h;
+  }
+  return !IsLevel(alert, leg, price);
+}
+
+// Whether an alert is ready once it has begun with this arming price. Hysteresis takes no part.
+bool Auditor::BeginsReady(const Alert& alert, Leg leg, int64_t arming_price) {
+  if (const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition)) {
+    if (target->op == TargetOp::kCrosses) return true;
+  }
+  if (std::holds_alternative<Channel>(alert.definition.condition)) return !IsLevel(alert, leg, arming_price);
+  if (alert.definition.creation_policy == CreationPolicy::kFireIfMet) return true;
+  return !IsLevel(alert, leg, arming_price);
+}
+
+int64_t Auditor::MeasuredAgainst(const Alert& alert, Leg leg, int64_t price) {
+  if (const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition)) return target->price_micros;
+  if (const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition)) {
+    if (change->reference != PercentReference::kWindow) return alert.armed.reference.value();
+    const bool up = change->op == PercentOp::kUp || leg == Leg::kUp;
+    return up ? LowestIn(alert.armed.window) : HighestIn(alert.armed.window);
+  }
+  if (std::holds_alternative<TrailingChange>(alert.definition.condition)) return alert.armed.extreme.value();
+  // The border that was passed: seen from outside on entering, from inside on leaving.
+  const Channel& channel = std::get<Channel>(alert.definition.condition);
+  const int64_t outside = channel.op == ChannelOp::kEnters ? alert.armed.before.value_or(price) : price;
+  return outside < channel.low_micros ? channel.low_micros : channel.high_micros;
+}
+
+// ---- Arming ----
+
+bool Auditor::NeedsValueOfDate(const Alert& alert) {
+  const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition);
+  return change != nullptr &&
+         (change->reference == PercentReference::kPreviousClose || change->reference == PercentReference::kDayOpen);
+}
+
+std::optional<int64_t> Auditor::ValueOfDate(const Alert& alert, const Symbol& symbol) {
+  const PercentChange& change = std::get<PercentChange>(alert.definition.condition);
+  return change.reference == PercentReference::kPreviousClose ? symbol.previous_close : symbol.day_open;
+}
+
+// Called after each accepted quote has entered the symbol's date and values, before it is evaluated.
+void Auditor::TakeValueOfDate(Alert& alert, const Symbol& symbol) {
+  if (!NeedsValueOfDate(alert)) return;
+  if (alert.armed.date != symbol.date) {
+    alert.armed.date = symbol.date;
+    alert.armed.reference = std::nullopt;
+  }
+  if (alert.armed.reference.has_value()) return;  // Kept for the date.
+  alert.armed.reference = ValueOfDate(alert, symbol);
+  if (alert.armed.reference.has_value() && alert.armed.begun) alert.armed.ready = alert.armed.ready_down = true;
+}
+
+void Auditor::Arm(Alert& alert, const Symbol& symbol) const {
+  alert.armed = Armed{};
+  alert.triggered = false;
+  if (NeedsValueOfDate(alert)) {
+    alert.armed.date = symbol.date;
+    alert.armed.reference = ValueOfDate(alert, symbol);
+  }
+  const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition);
+  if (change != nullptr && change->reference == PercentReference::kGiven)
+    alert.armed.reference = change->given_price_micros;
+
+  const std::optional<PricePoint>& arming =
+      alert.definition.sessions == Sessions::kRegular ? symbol.last_regular : symbol.last_extended;
+  if (!arming.has_value()) return;
+  alert.armed.before = arming->price_micros;
+  if (NeedsValueOfDate(alert) && !alert.armed.reference.has_value()) return;
+  alert.armed.begun = true;
+  TakeArmingPrice(alert, *arming);
+  for (Leg leg : LegsOf(alert)) ReadyOf(alert, leg) = BeginsReady(alert, leg, arming->price_micros);
+}
+
+// The arming price gives the first side, reference, extreme and window entry.
+void Auditor::TakeArmingPrice(Alert& alert, const PricePoint& arming) {
+  const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition);
+  if (change != nullptr && change->reference == PercentReference::kArming) alert.armed.reference = arming.price_micros;
+  TakeCountedPrice(alert, arming);
+  if (const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition)) {
+    alert.armed.side = SideOf(arming.price_micros, target->price_micros);
+  }
+}
+
+// A price that counts enters the extreme and the window before it is evaluated: both include the present price.
+void Auditor::TakeCountedPrice(Alert& alert, const PricePoint& point) {
+  Armed& armed = alert.armed;
+  if (const TrailingChange* trailing = std::get_if<TrailingChange>(&alert.definition.condition)) {
+    const bool falls = trailing->op == TrailingOp::kFallsFromHigh;
+    if (armed.extreme.has_value()) {
+      armed.extreme =
+          falls ? std::max(*armed.extreme, point.price_micros) : std::min(*armed.extreme, point.price_micros);
+    } else {
+      const std::optional<int64_t>& activation = trailing->activation_price_micros;
+      const bool active =
+          !activation.has_value() || (falls ? point.price_micros >= *activation : point.price_micros <= *activation);
+      if (active) armed.extreme = point.price_micros;
+    }
+  }
+  const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition);
+  if (change != nullptr && change->reference == PercentReference::kWindow) {
+    armed.window.push_back(point);
+    const auto too_old = [&](const PricePoint& entry) {
+      return Wide{entry.event_time_us} < Wide{point.event_time_us} - change->window_us;
+    };
+    armed.window.erase(std::remove_if(armed.window.begin(), armed.window.end(), too_old), armed.window.end());
+  }
+}
+
+// ---- Alert changes and restarts ----
+
+void Auditor::ApplyChange(const AlertChange& change) {
+  Alert& alert = alerts_[change.alert_id];
+  // A change that is not newer is known already; a deleted alert stays deleted.
+  if (change.revision <= alert.revision || alert.deleted) return;
+  Symbol& symbol = symbols_[change.symbol];
+  const bool moves_expiry_of_expired = alert.revision > 0 && !alert.triggered &&
+                                       IsExpiredBy(alert, symbol.last_event_time_us) &&
+                                       alert.definition.expire_time_us != change.definition.expire_time_us;
+  const bool arms = change.armed_revision > alert.armed_revision || moves_expiry_of_expired;
+  alert.symbol = change.symbol;
+  alert.definition = change.definition;
+  alert.revision = change.revision;
+  alert.armed_revision = std::max(alert.armed_revision, change.armed_revision);
+  alert.paused = change.paused;
+  alert.deleted = change.deleted;
+  if (arms && !alert.deleted) Arm(alert, symbol);
+}
+
+void Auditor::ApplyRestart(const std::string& symbol_name) {
+  // What its publisher has sent stays known: a quote sent again is skipped on either side of a restart.
+  Symbol begun_anew;
+  begun_anew.publisher = symbols_[symbol_name].publisher;
+  symbols_[symbol_name] = begun_anew;
+  for (auto& [id, alert] : alerts_) {
+    if (alert.symbol == symbol_name && !alert.deleted && !alert.triggered) Arm(alert, begun_anew);
+  }
+}
+
+// ---- What is shown ----
+
+bool Auditor::IsExpiredBy(const Alert& alert, std::optional<int64_t> time_us) {
+  return time_us.has_value() && alert.definition.expire_time_us.has_value() &&
+         *time_us >= *alert.definition.expire_time_us;
+}
+
+std::optional<Shown> Auditor::StateOf(const std::string& alert_id, std::optional<int64_t> wall_clock_us) const {
+  const auto found = alerts_.find(alert_id);
+  if (found == alerts_.end() || found->second.deleted || found->second.revision == 0) return std::nullopt;
+  const Alert& alert = found->second;
+  if (alert.triggered) return Shown::kTriggered;
+  if (IsExpiredBy(alert, wall_clock_us) || IsExpiredBy(alert, LastEventTime(alert.symbol))) return Shown::kExpired;
+  if (alert.paused) return Shown::kPaused;
+  if (NeedsValueOfDate(alert) && !alert.armed.reference.has_value()) return Shown::kWaiting;
+  return Shown::kActive;
+}
+
+std::vector<std::string> Auditor::AlertIds() const {
+  std::vector<std::string> ids;
+  for (const auto& [id, alert] : alerts_) {
+    if (!alert.deleted && alert.revision > 0) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::optional<int64_t> Auditor::LastEventTime(const std::string& symbol) const {
+  const auto found = symbols_.find(symbol);
+  return found == symbols_.end() ? std::nullopt : found->second.last_event_time_us;
+}
+
+bool Auditor::IsMetAtArming(const std::string& symbol_name, const Definition& definition) const {
+  const auto found = symbols_.find(symbol_name);
+  if (found == symbols_.end()) return false;
+  Alert alert;
+  alert.symbol = symbol_name;
+  alert.definition = definition;
+  Arm(alert, found->second);
+  if (!alert.armed.begun) return false;
+  if (IsMove(definition)) return false;  // The creation policy is for the other kinds.
+  const std::vector<Leg> legs = LegsOf(alert);
+  return std::any_of(legs.begin(), legs.end(),
+                     [&](Leg leg) { return IsLevel(alert, leg, alert.armed.before.value()); });
+}
+
+}  // namespace stockalert::auditor

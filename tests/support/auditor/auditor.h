@@ -1,0 +1,120 @@
+// A second implementation of docs/semantics.md, to hold the first one to it: as naive as it can be, so that reading it
+// beside the contract is enough to believe it. One object an alert; a quote walks over all alerts of its symbol; a
+// window is a plain list.
+//
+// It shares nothing with the evaluator's fold but the plain data types that go in and come out. Not thread-safe, no
+// I/O, no clock. It covers quotes, alert changes and restarts; a broken invariant of the caller's (an unknown time
+// zone) aborts.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/civil_time.h"
+#include "absl/time/time.h"
+#include "services/common/condition/definition.h"
+#include "services/evaluator/core/event.h"
+
+namespace stockalert::auditor {
+
+// How an alert that exists is shown.
+enum class Shown { kActive, kWaiting, kPaused, kTriggered, kExpired };
+
+// A price that counted, and when.
+struct PricePoint {
+  int64_t price_micros = 0;
+  int64_t event_time_us = 0;
+};
+
+class Auditor {
+ public:
+  // Dates are those of the exchange's time zone.
+  explicit Auditor(const std::string& time_zone = "America/New_York");
+
+  // Takes in the event at its place and returns what triggers there, by alert id.
+  std::vector<evaluator::Trigger> Apply(int64_t offset, const evaluator::Event& event);
+
+  // None for an alert that does not exist. The wall clock only shows an alert as expired; it keeps nothing from
+  // triggering.
+  std::optional<Shown> StateOf(const std::string& alert_id, std::optional<int64_t> wall_clock_us) const;
+  // The ids of the alerts that exist, in their order.
+  std::vector<std::string> AlertIds() const;
+  // Of the last accepted quote since the symbol's last restart.
+  std::optional<int64_t> LastEventTime(const std::string& symbol) const;
+  // What REJECT_IF_MET asks: armed here and now, would the level be true at the arming price?
+  bool IsMetAtArming(const std::string& symbol, const condition::Definition& definition) const;
+
+ private:
+  struct Symbol {
+    std::optional<int64_t> last_event_time_us;
+    std::optional<PricePoint> last_regular;   // The last price that alerts on REGULAR quotes count.
+    std::optional<PricePoint> last_extended;  // The last one that alerts on EXTENDED quotes count.
+    std::optional<absl::CivilDay> date;       // Of the last accepted quote.
+    std::optional<int64_t> previous_close;    // The latest that this date's quotes carried.
+    std::optional<int64_t> day_open;
+    std::pair<int64_t, int64_t> publisher{0, 0};  // The highest epoch and sequence seen.
+  };
+
+  // Everything that begins afresh at an arming.
+  struct Armed {
+    bool begun = false;
+    std::optional<int64_t> before;       // The price before.
+    std::optional<int64_t> reference;    // Of a percent change, but for windows.
+    std::optional<absl::CivilDay> date;  // The date whose previous close or day open the reference is.
+    std::vector<PricePoint> window;      // Every price in it, oldest first.
+    std::optional<int64_t> extreme;      // Of a trailing change; none before its activation.
+    int side = 0;                        // CROSSES: -1 below, 1 above, 0 where no price but the target was seen.
+    bool ready = false;                  // Of the condition; of UP, where there are two.
+    bool ready_down = false;             // EITHER only: of DOWN.
+    std::optional<int64_t> last_trigger_us;
+    std::optional<absl::CivilDay> last_trigger_date;
+  };
+
+  struct Alert {
+    std::string symbol;
+    condition::Definition definition;
+    int64_t revision = 0;
+    int64_t armed_revision = 0;
+    int64_t trigger_number = 0;
+    bool paused = false;
+    bool deleted = false;
+    bool triggered = false;  // Ended by ONCE.
+    Armed armed;
+  };
+
+  // Which of the conditions of an alert is meant: EITHER has two, every other kind one.
+  enum class Leg { kOnly, kUp, kDown };
+
+  absl::CivilDay DateOf(int64_t event_time_us) const;
+  std::vector<evaluator::Trigger> ApplyQuote(int64_t offset, const evaluator::Quote& quote);
+  void ApplyChange(const evaluator::AlertChange& change);
+  void ApplyRestart(const std::string& symbol);
+
+  static bool NeedsValueOfDate(const Alert& alert);
+  static std::optional<int64_t> ValueOfDate(const Alert& alert, const Symbol& symbol);
+  static std::vector<Leg> LegsOf(const Alert& alert);
+  static bool& ReadyOf(Alert& alert, Leg leg);
+  static bool IsLevel(const Alert& alert, Leg leg, int64_t price);
+  static bool BecomesReady(const Alert& alert, Leg leg, int64_t price);
+  static bool BeginsReady(const Alert& alert, Leg leg, int64_t arming_price);
+  static bool IsExpiredBy(const Alert& alert, std::optional<int64_t> time_us);
+  static int64_t MeasuredAgainst(const Alert& alert, Leg leg, int64_t price);
+
+  void Arm(Alert& alert, const Symbol& symbol) const;
+  static void TakeArmingPrice(Alert& alert, const PricePoint& arming);
+  static void TakeCountedPrice(Alert& alert, const PricePoint& point);
+  static void TakeValueOfDate(Alert& alert, const Symbol& symbol);
+  // Evaluates a price that counts; what it was measured against if it triggers.
+  std::optional<int64_t> Evaluate(Alert& alert, const PricePoint& point) const;
+  bool IsSwallowed(const Alert& alert, const PricePoint& point) const;
+
+  absl::TimeZone time_zone_;
+  std::map<std::string, Symbol> symbols_;
+  std::map<std::string, Alert> alerts_;  // Deleted ones stay, as tombstones.
+};
+
+}  // namespace stockalert::auditor

@@ -1,0 +1,66 @@
+// The auditor's own reading of an event stream (docs/semantics.md, "Event streams"): it parses the lines, lives the
+// life of each alert by its commands, and says what happened. It shares no code with the services. Not thread-safe; no
+// I/O.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/auditor/auditor.h"
+
+namespace stockalert::auditor {
+
+// A line that is no event: a fault of the stream, not of an alert.
+class BadStream : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Decimal text as a count of 10^-digits; none where it is no plain decimal, has more decimals, or is beyond 1e12 units.
+std::optional<int64_t> DecimalCount(std::string_view text, int digits);
+// The shortest text of a count of 1e-6.
+std::string MicrosText(int64_t micros);
+
+class StreamAuditor {
+ public:
+  // What the line makes happen, a line of JSON each: triggers and refusals. Throws BadStream.
+  std::vector<nlohmann::ordered_json> Apply(const nlohmann::json& event);
+  // The state of every alert that exists, by id.
+  std::vector<nlohmann::ordered_json> States() const;
+
+ private:
+  // What the alert's service knows of it.
+  struct Record {
+    nlohmann::json fields;  // As created and updated.
+    condition::Definition definition;
+    std::string symbol;
+    int64_t revision = 0;
+    int64_t armed_revision = 0;
+    bool paused = false;
+  };
+
+  std::vector<nlohmann::ordered_json> ApplyQuote(const nlohmann::json& event);
+  // Each answers why it refuses ("CODE why"), or nothing.
+  std::optional<std::string> Create(const nlohmann::json& event);
+  std::optional<std::string> Update(const nlohmann::json& event);
+  std::optional<std::string> PauseOrResume(const std::string& id, bool pause);
+  std::optional<std::string> Rearm(const std::string& id);
+  std::optional<std::string> Delete(const std::string& id);
+  void TakeWholeState(const nlohmann::json& event);
+  void Publish(const std::string& id, const Record& record, bool deleted);
+
+  Auditor auditor_;
+  std::optional<int64_t> wall_clock_us_;
+  std::map<std::string, Record> records_;
+  std::map<std::string, bool> deleted_;
+  int64_t offset_ = 0;
+};
+
+}  // namespace stockalert::auditor

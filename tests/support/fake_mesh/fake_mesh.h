@@ -1,0 +1,61 @@
+// The internal ports of the user service, the alert service and the fetcher, as a service under test sees them: on one real port, with
+// answers that the test sets. Thread-safe.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "services/common/grpc/caller.h"
+#include "services/common/grpc/server.h"
+#include "stockalert/internal/v1/alert_internal.grpc.pb.h"
+#include "stockalert/internal/v1/fetcher.grpc.pb.h"
+#include "stockalert/internal/v1/user_internal.grpc.pb.h"
+
+namespace stockalert::testing {
+
+inline constexpr char kFakeMeshToken[] = "the mesh token of tests";
+
+class FakeMesh {
+ public:
+  FakeMesh();
+  ~FakeMesh();
+  FakeMesh(const FakeMesh&) = delete;
+  FakeMesh& operator=(const FakeMesh&) = delete;
+
+  // "127.0.0.1:PORT", for user_address, alert_address and fetcher_address.
+  std::string address() const;
+  // Answers nothing any more.
+  void Stop();
+
+  void SetCaller(const std::string& api_key, const rpc::Caller& caller);
+  void SetFollowers(int64_t count);
+  void SetAlerts(int64_t count);
+  // Of symbols that it was not told about: CANNOT_TELL.
+  void SetKnowledge(const std::string& symbol, internal::v1::LookupSymbolResponse::Knowledge knowledge);
+  void SetQuote(const internal::v1::QuoteRecord& quote);
+  // What PublishQuotes does with its quotes, besides counting them.
+  void OnPublish(std::function<void(const internal::v1::QuoteRecord&)> publish);
+  std::vector<std::string> lookups() const;
+
+ private:
+  struct Users;
+  struct Alerts;
+  struct Fetchers;
+
+  mutable std::mutex mutex_;
+  std::map<std::string, rpc::Caller> callers_;  // Guarded by mutex_, as what follows.
+  int64_t followers_ = 0;
+  int64_t alerts_ = 0;
+  std::map<std::string, internal::v1::LookupSymbolResponse::Knowledge> knowledge_;
+  std::map<std::string, internal::v1::QuoteRecord> quotes_;
+  std::function<void(const internal::v1::QuoteRecord&)> publish_;
+  std::vector<std::string> lookups_;
+  std::vector<std::unique_ptr<::grpc::Service>> services_;
+  std::unique_ptr<rpc::Server> server_;
+};
+
+}  // namespace stockalert::testing

@@ -1,0 +1,161 @@
+#include "tests/support/ticker_store/in_memory_ticker_store.h"
+
+#include <algorithm>
+
+#include "services/ticker/store_errors.h"
+
+namespace stockalert::testing {
+
+using ticker::KeptPrices;
+using ticker::SymbolList;
+using ticker::SymbolPrices;
+using ticker::TickerRow;
+
+absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Find(const std::vector<std::string>& symbols) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  std::vector<TickerRow> found;
+  for (const auto& [symbol, row] : rows_) {
+    if (std::find(symbols.begin(), symbols.end(), symbol) != symbols.end()) found.push_back({symbol, row.create_time_us});
+  }
+  return found;
+}
+
+absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Register(const std::vector<std::string>& symbols, int64_t now_us,
+                                                                     int64_t hold_until_us) {
+  std::lock_guard lock(mutex_);
+  ++registrations_;
+  if (!failure_.ok()) return failure_;
+  for (const std::string& symbol : symbols) {
+    const auto row = rows_.find(symbol);
+    if (row != rows_.end() && !row->second.token.empty() && row->second.deleting_until_us > now_us) {
+      return ticker::TickerBeingDeleted(symbol);
+    }
+  }
+  std::map<std::string, TickerRow> answer;
+  bool changed = false;
+  for (const std::string& symbol : symbols) {
+    auto [row, is_new] = rows_.try_emplace(symbol, Row{now_us, 0, "", 0});
+    changed = changed || is_new;
+    if (hold_until_us > 0) {
+      row->second.hold_until_us = std::max(row->second.hold_until_us, hold_until_us);
+      row->second.token.clear();
+    }
+    answer[symbol] = {symbol, row->second.create_time_us};
+  }
+  if (changed) ++version_;
+  std::vector<TickerRow> rows;
+  for (auto& [symbol, row] : answer) rows.push_back(row);
+  return rows;
+}
+
+absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::List(const std::string& after, int limit) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  std::vector<TickerRow> rows;
+  for (auto row = rows_.upper_bound(after); row != rows_.end() && static_cast<int>(rows.size()) < limit; ++row) {
+    rows.push_back({row->first, row->second.create_time_us});
+  }
+  return rows;
+}
+
+absl::Status InMemoryTickerStore::MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  const auto row = rows_.find(symbol);
+  if (row == rows_.end()) return ticker::TickerNotFound(symbol);
+  Row& found = row->second;
+  if (found.hold_until_us > now_us) return ticker::TickerHeld(symbol);
+  if (!found.token.empty() && found.token != token && found.deleting_until_us > now_us) return ticker::TickerDeletedByAnother(symbol);
+  found.token = token;
+  found.deleting_until_us = until_us;
+  return absl::OkStatus();
+}
+
+absl::Status InMemoryTickerStore::Unmark(const std::string& symbol, const std::string& token) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  const auto row = rows_.find(symbol);
+  if (row != rows_.end() && row->second.token == token) row->second.token.clear();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> InMemoryTickerStore::DeleteMarked(const std::string& symbol, const std::string& token) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  const auto row = rows_.find(symbol);
+  if (row == rows_.end() || row->second.token != token) return false;
+  rows_.erase(row);
+  ++version_;
+  return true;
+}
+
+absl::StatusOr<SymbolList> InMemoryTickerStore::ListSymbols(int64_t known_version) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  SymbolList list;
+  list.version = version_;
+  list.unchanged = version_ == known_version;
+  if (!list.unchanged) {
+    for (const auto& [symbol, row] : rows_) list.symbols.push_back(symbol);
+  }
+  return list;
+}
+
+absl::StatusOr<int64_t> InMemoryTickerStore::NextPublisherEpoch() {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  return ++epoch_;
+}
+
+void InMemoryTickerStore::Fail(absl::Status status) {
+  std::lock_guard lock(mutex_);
+  failure_ = std::move(status);
+}
+
+int InMemoryTickerStore::registrations() const {
+  std::lock_guard lock(mutex_);
+  return registrations_;
+}
+
+absl::StatusOr<KeptPrices> InMemoryPriceStore::Load() {
+  std::lock_guard lock(mutex_);
+  KeptPrices kept;
+  for (const auto& [symbol, prices] : symbols_) kept.symbols.push_back(prices);
+  kept.next_offsets = next_offsets_;
+  return kept;
+}
+
+absl::Status InMemoryPriceStore::Save(const KeptPrices& prices) {
+  std::lock_guard lock(mutex_);
+  for (const SymbolPrices& symbol : prices.symbols) {
+    const auto [kept, is_new] = symbols_.try_emplace(symbol.symbol, symbol);
+    if (!is_new && kept->second.offset < symbol.offset) kept->second = symbol;
+  }
+  for (const auto& [partition, next_offset] : prices.next_offsets) {
+    const auto [kept, is_new] = next_offsets_.try_emplace(partition, next_offset);
+    if (!is_new) kept->second = std::max(kept->second, next_offset);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> InMemoryPriceStore::AdoptLog(const std::string& cluster_id) {
+  std::lock_guard lock(mutex_);
+  if (cluster_id_ == cluster_id) return false;
+  cluster_id_ = cluster_id;
+  const bool forgets = !next_offsets_.empty();
+  next_offsets_.clear();
+  for (auto& [symbol, prices] : symbols_) prices.offset = -1;
+  return forgets;
+}
+
+absl::Status InMemoryPriceStore::ForgetPlaces(int32_t partition) {
+  std::lock_guard lock(mutex_);
+  next_offsets_.erase(partition);
+  for (auto& [symbol, prices] : symbols_) {
+    if (prices.partition == partition) prices.offset = -1;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace stockalert::testing

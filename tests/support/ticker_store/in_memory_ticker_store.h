@@ -1,0 +1,59 @@
+// TickerStore and PriceStore in memory. Thread-safe. Each can be made to fail.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "services/ticker/price_store.h"
+#include "services/ticker/ticker_store.h"
+
+namespace stockalert::testing {
+
+class InMemoryTickerStore final : public ticker::TickerStore {
+ public:
+  absl::StatusOr<std::vector<ticker::TickerRow>> Find(const std::vector<std::string>& symbols) override;
+  absl::StatusOr<std::vector<ticker::TickerRow>> Register(const std::vector<std::string>& symbols, int64_t now_us,
+                                                          int64_t hold_until_us) override;
+  absl::StatusOr<std::vector<ticker::TickerRow>> List(const std::string& after, int limit) override;
+  absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) override;
+  absl::Status Unmark(const std::string& symbol, const std::string& token) override;
+  absl::StatusOr<bool> DeleteMarked(const std::string& symbol, const std::string& token) override;
+  absl::StatusOr<ticker::SymbolList> ListSymbols(int64_t known_version) override;
+  absl::StatusOr<int64_t> NextPublisherEpoch() override;
+
+  // What every later call answers; OK ends that.
+  void Fail(absl::Status status);
+  // Calls of Register so far.
+  int registrations() const;
+
+ private:
+  struct Row {
+    int64_t create_time_us = 0;
+    int64_t hold_until_us = 0;
+    std::string token;
+    int64_t deleting_until_us = 0;
+  };
+  mutable std::mutex mutex_;
+  absl::Status failure_;               // Guarded by mutex_, as what follows.
+  std::map<std::string, Row> rows_;
+  int64_t version_ = 1;
+  int64_t epoch_ = 0;
+  int registrations_ = 0;
+};
+
+class InMemoryPriceStore final : public ticker::PriceStore {
+ public:
+  absl::StatusOr<ticker::KeptPrices> Load() override;
+  absl::Status Save(const ticker::KeptPrices& prices) override;
+  absl::StatusOr<bool> AdoptLog(const std::string& cluster_id) override;
+  absl::Status ForgetPlaces(int32_t partition) override;
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, ticker::SymbolPrices> symbols_;  // Guarded by mutex_, as what follows.
+  std::map<int32_t, int64_t> next_offsets_;
+  std::string cluster_id_;
+};
+
+}  // namespace stockalert::testing

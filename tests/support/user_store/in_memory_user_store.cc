@@ -1,0 +1,233 @@
+#include "tests/support/user_store/in_memory_user_store.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "services/common/base/error.h"
+#include "services/common/base/status_macros.h"
+
+namespace stockalert::testing {
+namespace {
+
+template <typename Row>
+std::vector<Row> Page(std::vector<Row> rows, const std::optional<user::TimePlace>& after, int limit) {
+  const auto place = [](const Row& row) { return std::tie(row.create_time_us, row.id); };
+  std::sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) { return place(a) < place(b); });
+  if (after) std::erase_if(rows, [&](const Row& row) { return place(row) <= std::tie(after->create_time_us, after->id); });
+  if (rows.size() > static_cast<size_t>(limit)) rows.resize(static_cast<size_t>(limit));
+  return rows;
+}
+
+bool IsDead(const user::ApiKey& key, int64_t now_us) {
+  return key.revoke_time_us.has_value() || (key.expire_time_us && *key.expire_time_us <= now_us);
+}
+
+}  // namespace
+
+void InMemoryUserStore::SetDown(bool down) {
+  std::lock_guard lock(mutex_);
+  down_ = down;
+}
+
+absl::Status InMemoryUserStore::Up() const {
+  return down_ ? base::Unavailable("DATABASE_UNAVAILABLE", "the store was told to be down") : absl::OkStatus();
+}
+
+bool InMemoryUserStore::EmailIsTaken(const std::string& email_key, const std::string& by_other_than) const {
+  return std::any_of(users_.begin(), users_.end(),
+                     [&](const auto& entry) { return entry.second.email_key == email_key && entry.first != by_other_than; });
+}
+
+absl::StatusOr<user::CreatedUser> InMemoryUserStore::CreateUser(const user::User& user, const user::ApiKey& key,
+                                                                const user::RequestTag& request) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  const RequestKey request_key("register/" + user.email_key, request.request_id);
+  if (const auto known = requests_.find(request_key); known != requests_.end()) {
+    if (known->second.fingerprint != request.fingerprint) return user::RequestIdReused();
+    return user::CreatedUser{users_.at(known->second.user_id), keys_.at(known->second.key_id), true};
+  }
+  if (EmailIsTaken(user.email_key, "")) return user::EmailTaken();
+  users_[user.id] = user;
+  keys_[key.id] = key;
+  if (!request.request_id.empty()) requests_[request_key] = Request{request.fingerprint, user.id, key.id};
+  return user::CreatedUser{user, key, false};
+}
+
+absl::StatusOr<user::User> InMemoryUserStore::GetUser(const std::string& id) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  const auto found = users_.find(id);
+  if (found == users_.end()) return user::UserNotFound(id);
+  return found->second;
+}
+
+absl::StatusOr<user::User> InMemoryUserStore::ChangeUser(const std::string& id, const std::function<absl::Status(user::User&)>& change) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  const auto found = users_.find(id);
+  if (found == users_.end()) return user::UserNotFound(id);
+  user::User changed = found->second;
+  STOCKALERT_RETURN_IF_ERROR(change(changed));
+  if (EmailIsTaken(changed.email_key, id)) return user::EmailTaken();
+  found->second = changed;
+  return changed;
+}
+
+absl::Status InMemoryUserStore::DeleteUser(const std::string& id, int64_t now_us, const std::string& traceparent,
+                                           const std::function<absl::Status(const user::User&)>& check) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  const auto found = users_.find(id);
+  if (found == users_.end()) return user::UserNotFound(id);
+  STOCKALERT_RETURN_IF_ERROR(check(found->second));
+  users_.erase(found);
+  std::erase_if(keys_, [&](const auto& entry) { return entry.second.user_id == id; });
+  std::erase_if(requests_, [&](const auto& entry) { return entry.second.user_id == id; });
+  std::erase_if(followed_, [&](const auto& entry) { return entry.first.first == id; });
+  ++last_sequence_;
+  deletions_[last_sequence_] = user::Deletion{last_sequence_, id, now_us, traceparent};
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<user::User>> InMemoryUserStore::ListUsers(const std::optional<user::TimePlace>& after, int limit) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  std::vector<user::User> users;
+  for (const auto& [id, user] : users_) users.push_back(user);
+  return Page(std::move(users), after, limit);
+}
+
+absl::StatusOr<user::CreatedKey> InMemoryUserStore::CreateApiKey(const user::ApiKey& key, const user::RequestTag& request,
+                                                                 const user::KeyLimits& limits) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  if (!users_.contains(key.user_id)) return user::UserNotFound(key.user_id);
+  const RequestKey request_key("key/" + key.user_id, request.request_id);
+  if (const auto known = requests_.find(request_key); known != requests_.end()) {
+    if (known->second.fingerprint != request.fingerprint) return user::RequestIdReused();
+    return user::CreatedKey{keys_.at(known->second.key_id), true};
+  }
+  std::vector<user::ApiKey> dead;
+  int64_t live = 0;
+  for (const auto& [id, other] : keys_) {
+    if (other.user_id != key.user_id) continue;
+    if (IsDead(other, limits.now_us)) {
+      dead.push_back(other);
+    } else {
+      ++live;
+    }
+  }
+  if (live >= limits.live_max) return user::ApiKeyQuota(limits.live_max);
+  dead = Page(std::move(dead), std::nullopt, static_cast<int>(dead.size()));
+  for (size_t i = 0; i + static_cast<size_t>(limits.dead_max) < dead.size(); ++i) {
+    keys_.erase(dead[i].id);
+    std::erase_if(requests_, [&](const auto& entry) { return entry.second.key_id == dead[i].id; });
+  }
+  keys_[key.id] = key;
+  if (!request.request_id.empty()) requests_[request_key] = Request{request.fingerprint, key.user_id, key.id};
+  return user::CreatedKey{key, false};
+}
+
+absl::StatusOr<std::vector<user::ApiKey>> InMemoryUserStore::ListApiKeys(const std::string& user_id,
+                                                                         const std::optional<user::TimePlace>& after, int limit) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  if (!users_.contains(user_id)) return user::UserNotFound(user_id);
+  std::vector<user::ApiKey> keys;
+  for (const auto& [id, key] : keys_) {
+    if (key.user_id == user_id) keys.push_back(key);
+  }
+  return Page(std::move(keys), after, limit);
+}
+
+absl::StatusOr<user::ApiKey> InMemoryUserStore::RevokeApiKey(const std::string& user_id, const std::string& key_id, int64_t now_us) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  const auto found = keys_.find(key_id);
+  if (found == keys_.end() || found->second.user_id != user_id) return user::ApiKeyNotFound(key_id);
+  if (!found->second.revoke_time_us) found->second.revoke_time_us = now_us;
+  return found->second;
+}
+
+absl::StatusOr<std::optional<user::ApiKey>> InMemoryUserStore::FindApiKey(const std::string& secret_sha256) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  for (const auto& [id, key] : keys_) {
+    if (key.secret_sha256 == secret_sha256) return std::optional<user::ApiKey>(key);
+  }
+  return std::optional<user::ApiKey>();
+}
+
+absl::StatusOr<user::FollowedTicker> InMemoryUserStore::Follow(const std::string& user_id, const user::FollowedTicker& ticker,
+                                                               int64_t followed_max) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  if (!users_.contains(user_id)) return user::UserNotFound(user_id);
+  const std::pair<std::string, std::string> key(user_id, ticker.symbol);
+  if (const auto known = followed_.find(key); known != followed_.end()) return user::FollowedTicker{ticker.symbol, known->second};
+  const auto count = std::count_if(followed_.begin(), followed_.end(), [&](const auto& entry) { return entry.first.first == user_id; });
+  if (count >= followed_max) return user::FollowQuota(followed_max);
+  followed_[key] = ticker.create_time_us;
+  return ticker;
+}
+
+absl::Status InMemoryUserStore::Unfollow(const std::string& user_id, const std::string& symbol) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  return followed_.erase({user_id, symbol}) > 0 ? absl::OkStatus() : user::FollowedTickerNotFound(symbol);
+}
+
+absl::StatusOr<std::vector<user::FollowedTicker>> InMemoryUserStore::ListFollowed(const std::string& user_id,
+                                                                                  const std::string& after_symbol, int limit) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  if (!users_.contains(user_id)) return user::UserNotFound(user_id);
+  std::vector<user::FollowedTicker> tickers;
+  for (auto entry = followed_.upper_bound({user_id, after_symbol});
+       entry != followed_.end() && entry->first.first == user_id && tickers.size() < static_cast<size_t>(limit); ++entry) {
+    tickers.push_back({entry->first.second, entry->second});
+  }
+  return tickers;
+}
+
+absl::StatusOr<std::optional<user::FollowedTicker>> InMemoryUserStore::FindFollowed(const std::string& user_id, const std::string& symbol) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  const auto found = followed_.find({user_id, symbol});
+  if (found == followed_.end()) return std::optional<user::FollowedTicker>();
+  return std::optional<user::FollowedTicker>(user::FollowedTicker{symbol, found->second});
+}
+
+absl::StatusOr<int64_t> InMemoryUserStore::CountFollowed(const std::string& user_id) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  if (!users_.contains(user_id)) return user::UserNotFound(user_id);
+  return std::count_if(followed_.begin(), followed_.end(), [&](const auto& entry) { return entry.first.first == user_id; });
+}
+
+absl::StatusOr<int64_t> InMemoryUserStore::CountFollowers(const std::string& symbol) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  return std::count_if(followed_.begin(), followed_.end(), [&](const auto& entry) { return entry.first.second == symbol; });
+}
+
+absl::StatusOr<std::vector<user::Deletion>> InMemoryUserStore::ReadDeletions(int limit) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  std::vector<user::Deletion> deletions;
+  for (const auto& [sequence, deletion] : deletions_) {
+    if (deletions.size() == static_cast<size_t>(limit)) break;
+    deletions.push_back(deletion);
+  }
+  return deletions;
+}
+
+absl::Status InMemoryUserStore::ForgetDeletions(const std::vector<int64_t>& sequences) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  for (const int64_t sequence : sequences) deletions_.erase(sequence);
+  return absl::OkStatus();
+}
+
+}  // namespace stockalert::testing

@@ -1,0 +1,269 @@
+#include "services/alert/alert_logic.h"
+
+#include <catch2/catch.hpp>
+
+#include "services/common/base/error.h"
+#include "services/common/record/definition_codec.h"
+#include "services/common/record/log_record.h"
+
+namespace stockalert::alert {
+namespace {
+
+constexpr int64_t kNow = 1'767'366'000'000'000;
+constexpr char kAlertId[] = "00000000-0000-4000-8000-000000000001";
+constexpr char kUserId[] = "00000000-0000-4000-8000-0000000000aa";
+
+StoredAlert TargetAlert() {
+  StoredAlert alert;
+  alert.id = kAlertId;
+  alert.user_id = kUserId;
+  alert.symbol = "AAPL";
+  alert.note = "watch it";
+  alert.record.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, 150'000'000};
+  alert.applied_revision = 1;
+  return alert;
+}
+
+AlertView ViewOf(StoredAlert alert) {
+  AlertView view;
+  view.status.symbol = alert.symbol;
+  view.alert = std::move(alert);
+  return view;
+}
+
+StoredTrigger TriggerOf(int64_t number, int64_t revision, bool ends) {
+  StoredTrigger trigger;
+  trigger.alert_id = kAlertId;
+  trigger.symbol = "AAPL";
+  trigger.number = number;
+  trigger.revision = revision;
+  trigger.ends_alert = ends;
+  return trigger;
+}
+
+}  // namespace
+
+TEST_CASE("an alert is shown in the state that its life and its symbol say") {
+  AlertView view = ViewOf(TargetAlert());
+  CHECK(StateOf(view, kNow) == ShownState::kActive);
+  view.alert.applied_revision = 0;
+  CHECK(StateOf(view, kNow) == ShownState::kPending);
+  view.alert.record.paused = true;
+  CHECK(StateOf(view, kNow) == ShownState::kPaused);
+  view.alert.record.definition.expire_time_us = kNow + 1;
+  CHECK(StateOf(view, kNow) == ShownState::kPaused);
+  CHECK(StateOf(view, kNow + 1) == ShownState::kExpired);
+  view.status.last_event_time_us = kNow + 1;
+  CHECK(StateOf(view, kNow) == ShownState::kExpired);
+  view.alert.record.triggered = true;
+  CHECK(StateOf(view, kNow + 1) == ShownState::kTriggered);
+
+  AlertView close = ViewOf(TargetAlert());
+  close.alert.record.definition.condition =
+      condition::PercentChange{condition::PercentOp::kUp, 10'000, condition::PercentReference::kPreviousClose, 0, 0};
+  CHECK(StateOf(close, kNow) == ShownState::kWaiting);
+  close.status.day_open_known = true;
+  CHECK(StateOf(close, kNow) == ShownState::kWaiting);
+  close.alert.applied_revision = 0;
+  CHECK(StateOf(close, kNow) == ShownState::kPending);
+  close.alert.applied_revision = 1;
+  close.status.previous_close_known = true;
+  CHECK(StateOf(close, kNow) == ShownState::kActive);
+}
+
+TEST_CASE("updates arm where they should, keep the revision where nothing changes, and say why they are refused") {
+  const AlertView present = ViewOf(TargetAlert());
+  condition::Definition same = present.alert.record.definition;
+
+  auto updated = ApplyUpdate(present, same, present.alert.note, kNow);
+  REQUIRE(updated.ok());
+  CHECK(*updated == present.alert);
+
+  updated = ApplyUpdate(present, same, "another", kNow);
+  REQUIRE(updated.ok());
+  CHECK(updated->record.revision == 2);
+  CHECK(updated->record.armed_revision == 1);
+  CHECK(updated->note == "another");
+  CHECK(updated->update_time_us == kNow);
+
+  condition::Definition other = same;
+  other.sessions = condition::Sessions::kExtended;
+  AlertView triggered = present;
+  triggered.alert.record.triggered = true;
+  updated = ApplyUpdate(triggered, other, present.alert.note, kNow);
+  REQUIRE(updated.ok());
+  CHECK(updated->record.armed_revision == 2);
+  CHECK(!updated->record.triggered);
+
+  AlertView paused = present;
+  paused.alert.record.paused = true;
+  updated = ApplyUpdate(paused, other, present.alert.note, kNow);
+  REQUIRE(updated.ok());
+  CHECK(updated->record.armed_revision == 2);
+  CHECK(updated->record.paused);
+
+  AlertView expired = present;
+  expired.alert.record.definition.expire_time_us = kNow;
+  condition::Definition later = expired.alert.record.definition;
+  CHECK(base::ReasonOf(ApplyUpdate(expired, later, "x", kNow).status()) == kReasonAlertExpired);
+  later.expire_time_us = kNow + 10;
+  expired.status.last_event_time_us = kNow + 10;
+  CHECK(base::ReasonOf(ApplyUpdate(expired, later, "x", kNow).status()) == kReasonAlertExpired);
+  later.expire_time_us = kNow + 11;
+  updated = ApplyUpdate(expired, later, "x", kNow);
+  REQUIRE(updated.ok());
+  CHECK(updated->record.armed_revision == 2);
+
+  later = same;
+  later.expire_time_us = kNow;
+  const absl::Status past = ApplyUpdate(present, later, "x", kNow).status();
+  CHECK(past.code() == absl::StatusCode::kInvalidArgument);
+  REQUIRE(base::FindErrorDetails(past).has_value());
+  REQUIRE(base::FindErrorDetails(past)->violations.size() == 1);
+  CHECK(base::FindErrorDetails(past)->violations[0].field == "alert.expire_time");
+}
+
+TEST_CASE("pause, resume and rearm are refused at an alert's end") {
+  AlertView view = ViewOf(TargetAlert());
+  CHECK(ApplyResume(view, kNow)->record.revision == 1);
+  CHECK(ApplyPause(view, kNow)->record.revision == 2);
+  CHECK(ApplyRearm(view, kNow)->record.armed_revision == 2);
+  view.alert.record.triggered = true;
+  CHECK(base::ReasonOf(ApplyPause(view, kNow).status()) == kReasonAlertEnded);
+  CHECK(base::ReasonOf(ApplyResume(view, kNow).status()) == kReasonAlertEnded);
+  CHECK(ApplyRearm(view, kNow).ok());
+  view.alert.record.triggered = false;
+  view.alert.record.definition.expire_time_us = kNow;
+  for (const auto& apply : {ApplyPause, ApplyResume, ApplyRearm}) {
+    const absl::Status refused = apply(view, kNow).status();
+    CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
+    CHECK(base::ReasonOf(refused) == kReasonAlertEnded);
+  }
+  const auto deleted = ApplyDelete(view.alert, kNow);
+  REQUIRE(deleted.ok());
+  CHECK(deleted->record.deleted);
+  CHECK(deleted->note.empty());
+  CHECK(base::ReasonOf(ApplyDelete(*deleted, kNow).status()) == kReasonAlertNotFound);
+}
+
+TEST_CASE("a trigger is judged by the alert as it stands") {
+  StoredAlert alert = TargetAlert();
+  TriggerVerdict verdict = JudgeTrigger(alert, TriggerOf(1, 1, true));
+  CHECK(verdict.alert.record.triggered);
+  CHECK(verdict.alert.trigger_count == 1);
+  CHECK(verdict.withheld == Withheld::kNo);
+
+  alert.record.revision = 3;
+  alert.record.armed_revision = 3;
+  verdict = JudgeTrigger(alert, TriggerOf(1, 2, true));
+  CHECK(!verdict.alert.record.triggered);
+  CHECK(verdict.withheld == Withheld::kNo);
+
+  alert.record.armed_revision = 2;
+  alert.record.paused = true;
+  verdict = JudgeTrigger(alert, TriggerOf(1, 2, true));
+  CHECK(verdict.alert.record.triggered);
+  CHECK(verdict.withheld == Withheld::kPaused);
+
+  alert.record.deleted = true;
+  verdict = JudgeTrigger(alert, TriggerOf(1, 2, true));
+  CHECK(!verdict.alert.record.triggered);
+  CHECK(verdict.withheld == Withheld::kDeleted);
+
+  // Out of order: the highest number is the last.
+  alert = TargetAlert();
+  alert.last_trigger_number = 5;
+  CHECK(JudgeTrigger(alert, TriggerOf(4, 1, false)).alert.last_trigger_number == 5);
+}
+
+TEST_CASE("conditions are summed up for people") {
+  const auto summary = [](const condition::Condition& condition) {
+    condition::Definition definition;
+    definition.condition = condition;
+    return Summarize("AAPL", definition);
+  };
+  using condition::PercentOp;
+  using condition::PercentReference;
+  CHECK(summary(condition::PriceTarget{condition::TargetOp::kAtOrAbove, 150'250'000}) == "AAPL at or above 150.25");
+  CHECK(summary(condition::PriceTarget{condition::TargetOp::kAtOrBelow, 1}) == "AAPL at or below 0.000001");
+  CHECK(summary(condition::PriceTarget{condition::TargetOp::kCrosses, 96'000'000}) == "AAPL crosses 96");
+  CHECK(summary(condition::PercentChange{PercentOp::kUp, 25'000, PercentReference::kArming, 0, 0}) == "AAPL up 2.5% from its price when armed");
+  CHECK(summary(condition::PercentChange{PercentOp::kDown, 10'000, PercentReference::kPreviousClose, 0, 0}) ==
+        "AAPL down 1% from the previous close");
+  CHECK(summary(condition::PercentChange{PercentOp::kEither, 10'000, PercentReference::kDayOpen, 0, 0}) ==
+        "AAPL up or down 1% from the day's open");
+  CHECK(summary(condition::PercentChange{PercentOp::kUp, 10'000, PercentReference::kGiven, 100'000'000, 0}) == "AAPL up 1% from 100");
+  CHECK(summary(condition::PercentChange{PercentOp::kUp, 10'000, PercentReference::kWindow, 0, 90'000'000}) == "AAPL up 1% within 1m30s");
+  CHECK(summary(condition::TrailingChange{condition::TrailingOp::kFallsFromHigh, 0, 50'000, std::nullopt}) == "AAPL falls 5% from its high");
+  CHECK(summary(condition::TrailingChange{condition::TrailingOp::kRisesFromLow, 2'000'000, 0, 90'000'000}) ==
+        "AAPL rises 2 from its low, once at or below 90");
+  CHECK(summary(condition::Channel{condition::ChannelOp::kLeaves, 90'000'000, 110'000'000}) == "AAPL leaves 90 to 110");
+}
+
+TEST_CASE("the log is told the whole state, REJECT_IF_MET as WAIT_FOR_CROSS") {
+  StoredAlert alert = TargetAlert();
+  alert.record.revision = 4;
+  alert.record.armed_revision = 2;
+  alert.record.paused = true;
+  alert.record.definition.creation_policy = condition::CreationPolicy::kRejectIfMet;
+  const internal::v1::LogRecord record = MakeLogRecord(alert);
+  const record::ReadRecord read = record::ReadLogRecord("AAPL", record.SerializeAsString());
+  CHECK(read.soundness == record::Soundness::kSound);
+  const internal::v1::AlertChangeRecord& change = read.record.alert_change();
+  CHECK(change.alert_id() == kAlertId);
+  CHECK(change.revision() == 4);
+  CHECK(change.armed_revision() == 2);
+  CHECK(change.paused());
+  CHECK(!change.deleted());
+  const auto definition = record::DecodeDefinition(change.definition());
+  REQUIRE(definition.ok());
+  CHECK(definition->creation_policy == condition::CreationPolicy::kWaitForCross);
+  // No person and no note.
+  CHECK(record.DebugString().find("watch it") == std::string::npos);
+  CHECK(record.DebugString().find(kUserId) == std::string::npos);
+}
+
+TEST_CASE("requests with one id are told apart by all that they ask for") {
+  const condition::Definition definition = TargetAlert().record.definition;
+  const std::string first = Fingerprint("AAPL", definition, "note");
+  CHECK(Fingerprint("AAPL", definition, "note") == first);
+  CHECK(Fingerprint("AAP", definition, "note") != first);
+  CHECK(Fingerprint("AAPL", definition, "not") != first);
+  condition::Definition other = definition;
+  other.hysteresis_micros = 1;
+  CHECK(Fingerprint("AAPL", other, "note") != first);
+}
+
+TEST_CASE("events that cannot be so are refused") {
+  const auto add = [](const internal::v1::AlertEvent& event) {
+    EventBatch batch;
+    return AddEvent(event, "", batch);
+  };
+  internal::v1::AlertEvent confirmed;
+  confirmed.mutable_change_confirmed()->set_alert_id(kAlertId);
+  CHECK(!add(confirmed).ok());
+  confirmed.mutable_change_confirmed()->set_revision(1);
+  CHECK(add(confirmed).ok());
+  confirmed.mutable_change_confirmed()->set_alert_id("alert'; DROP TABLE");
+  CHECK(!add(confirmed).ok());
+
+  internal::v1::AlertEvent triggered;
+  internal::v1::AlertTriggered& trigger = *triggered.mutable_triggered();
+  trigger.set_alert_id(kAlertId);
+  trigger.set_symbol("AAPL");
+  trigger.set_revision(1);
+  CHECK(!add(triggered).ok());
+  trigger.set_trigger_number(1);
+  CHECK(add(triggered).ok());
+  trigger.set_symbol(std::string("A\0B", 3));
+  CHECK(!add(triggered).ok());
+
+  internal::v1::AlertEvent status;
+  status.mutable_symbol_status()->set_offset(1);
+  CHECK(!add(status).ok());
+  status.mutable_symbol_status()->set_symbol("AAPL");
+  CHECK(add(status).ok());
+  CHECK(!add(internal::v1::AlertEvent()).ok());
+}
+
+}  // namespace stockalert::alert

@@ -1,0 +1,390 @@
+#include "services/client/client.h"
+
+#include <grpcpp/grpcpp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <sstream>
+
+#include "absl/time/clock.h"
+#include "services/client/alert_flags.h"
+#include "services/client/terminal.h"
+#include "services/client/values.h"
+#include "services/common/base/error.h"
+#include "services/common/grpc/status_convert.h"
+#include "stockalert/alert/v1/alert.grpc.pb.h"
+#include "stockalert/notification/v1/notification.grpc.pb.h"
+#include "stockalert/ticker/v1/ticker.grpc.pb.h"
+#include "stockalert/user/v1/user.grpc.pb.h"
+
+namespace stockalert::client {
+namespace {
+
+namespace user_v1 = ::stockalert::user::v1;
+namespace ticker_v1 = ::stockalert::ticker::v1;
+namespace alert_v1 = ::stockalert::alert::v1;
+namespace notification_v1 = ::stockalert::notification::v1;
+
+constexpr char kKey[] = "sak_0123456789012345678901234567890123456789abc";
+
+// All four services on one port, with just enough behind them.
+class FakeMesh final : public user_v1::UserService::Service,
+                       public ticker_v1::TickerService::Service,
+                       public alert_v1::AlertService::Service,
+                       public notification_v1::NotificationService::Service {
+ public:
+  FakeMesh() {
+    ::grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", ::grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(static_cast<user_v1::UserService::Service*>(this));
+    builder.RegisterService(static_cast<ticker_v1::TickerService::Service*>(this));
+    builder.RegisterService(static_cast<alert_v1::AlertService::Service*>(this));
+    builder.RegisterService(static_cast<notification_v1::NotificationService::Service*>(this));
+    server_ = builder.BuildAndStart();
+  }
+  ~FakeMesh() override { server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200)); }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+  static ::grpc::Status Allowed(const ::grpc::ServerContext& context) {
+    const auto key = context.client_metadata().find("authorization");
+    if (key != context.client_metadata().end() && key->second == std::string("Bearer ") + kKey)
+      return ::grpc::Status::OK;
+    return rpc::ToGrpc(base::Unauthenticated("API_KEY_INVALID", "the API key is not known"));
+  }
+
+  ::grpc::Status RegisterUser(::grpc::ServerContext*, const user_v1::RegisterUserRequest* request,
+                              user_v1::RegisterUserResponse* response) override {
+    *response->mutable_user() = request->user();
+    response->mutable_user()->set_name("users/1");
+    response->set_secret(kKey);
+    return ::grpc::Status::OK;
+  }
+  ::grpc::Status FollowTicker(::grpc::ServerContext* context, const user_v1::FollowTickerRequest* request,
+                              user_v1::FollowedTicker* response) override {
+    if (const auto allowed = Allowed(*context); !allowed.ok()) return allowed;
+    response->set_symbol(request->symbol());
+    return ::grpc::Status::OK;
+  }
+  ::grpc::Status CreateAlert(::grpc::ServerContext* context, const alert_v1::CreateAlertRequest* request,
+                             alert_v1::Alert* response) override {
+    if (const auto allowed = Allowed(*context); !allowed.ok()) return allowed;
+    if (request->alert().condition().price_target().price() == "-1") {
+      base::FieldViolations violations;
+      violations.Add("alert.condition.price_target.price", "must be above 0");
+      violations.Add("alert.note", "must not hold \x1b[31mcolours");
+      return rpc::ToGrpc(violations.ToStatus());
+    }
+    *response = request->alert();
+    response->set_name("users/1/alerts/" + request->request_id());
+    response->set_state(alert_v1::Alert::STATE_ACTIVE);
+    return ::grpc::Status::OK;
+  }
+  ::grpc::Status ListAlerts(::grpc::ServerContext*, const alert_v1::ListAlertsRequest* request,
+                            alert_v1::ListAlertsResponse* response) override {
+    const int begin = request->page_token().empty() ? 0 : std::stoi(request->page_token());
+    for (int i = begin; i < begin + 2 && i < 5; ++i) {
+      alert_v1::Alert& alert = *response->add_alerts();
+      alert.set_name("users/1/alerts/a" + std::to_string(i));
+      alert.set_symbol("AAPL");
+      alert.mutable_condition()->mutable_price_target()->set_comparison(alert_v1::PriceTarget::COMPARISON_AT_OR_ABOVE);
+      alert.mutable_condition()->mutable_price_target()->set_price("150.25");
+      alert.set_state(alert_v1::Alert::STATE_ACTIVE);
+      alert.set_trigger_policy(alert_v1::Alert::TRIGGER_POLICY_ONCE);
+    }
+    if (begin + 2 < 5) response->set_next_page_token(std::to_string(begin + 2));
+    return ::grpc::Status::OK;
+  }
+  ::grpc::Status GetAlert(::grpc::ServerContext*, const alert_v1::GetAlertRequest* request, alert_v1::Alert*) override {
+    return rpc::ToGrpc(base::NotFound("ALERT_NOT_FOUND", "no alert " + request->name()));
+  }
+  // One notification a stream, then the connection breaks: ten in all.
+  ::grpc::Status WatchNotifications(
+      ::grpc::ServerContext*, const notification_v1::WatchNotificationsRequest* request,
+      ::grpc::ServerWriter<notification_v1::WatchNotificationsResponse>* writer) override {
+    const int next = request->cursor().empty() ? 0 : std::stoi(request->cursor());
+    notification_v1::WatchNotificationsResponse response;
+    notification_v1::Notification& notification = *response.add_notifications();
+    notification.set_name("users/1/notifications/n" + std::to_string(next));
+    notification.set_symbol("AAPL");
+    notification.set_price(std::to_string(100 + next));
+    notification.set_summary("AAPL at or above 100");
+    response.set_cursor(std::to_string(next + 1));
+    writer->Write(response);
+    return {::grpc::StatusCode::UNAVAILABLE, "the service is restarting"};
+  }
+  ::grpc::Status PublishQuotes(::grpc::ServerContext*, const ticker_v1::PublishQuotesRequest* request,
+                               ticker_v1::PublishQuotesResponse* response) override {
+    std::lock_guard lock(mutex_);
+    for (const auto& quote : request->quotes()) published_.push_back(quote);
+    response->set_published_count(request->quotes_size());
+    return ::grpc::Status::OK;
+  }
+  std::vector<quote::v1::Quote> published() {
+    std::lock_guard lock(mutex_);
+    return published_;
+  }
+
+ private:
+  int port_ = 0;
+  std::unique_ptr<::grpc::Server> server_;
+  std::mutex mutex_;
+  std::vector<quote::v1::Quote> published_;  // Guarded by mutex_.
+};
+
+struct Ran {
+  int code = 0;
+  std::string out;
+  std::string err;
+};
+
+struct Home {
+  std::string path = std::filesystem::temp_directory_path() /
+                     ("stockalert-client-" + std::to_string(getpid()) + "-" + std::to_string(++made));
+  std::map<std::string, std::string> variables;
+  static inline int made = 0;
+  Home() {
+    std::filesystem::create_directories(path);
+    variables["HOME"] = path;
+  }
+  ~Home() { std::filesystem::remove_all(path); }
+  std::string file() const { return path + "/.config/stockalert/config"; }
+
+  Ran Run(const std::vector<std::string>& args, const std::string& in_text = "", bool is_terminal = false) {
+    std::istringstream in(in_text);
+    std::ostringstream out, err;
+    Ran ran;
+    ran.code =
+        RunClient(args, {in, out, err, is_terminal, [this](const std::string& name) -> std::optional<std::string> {
+                           const auto found = variables.find(name);
+                           return found == variables.end() ? std::nullopt : std::optional<std::string>(found->second);
+                         }});
+    ran.out = out.str();
+    ran.err = err.str();
+    return ran;
+  }
+  void Use(const FakeMesh& mesh) {
+    for (const char* name : {"USER", "TICKER", "ALERT", "NOTIFIER"})
+      variables[std::string("STOCKALERT_") + name + "_ADDRESS"] = mesh.address();
+  }
+};
+
+TEST_CASE("registering keeps the key for its owner alone, and later calls use it") {
+  FakeMesh mesh;
+  Home home;
+  home.Use(mesh);
+  CHECK(home.Run({"follow", "AAPL"}).code == 3);
+  const Ran ran = home.Run({"register", "--email", "ada@example.com", "--name", "Ada"});
+  CHECK(ran.code == 0);
+  CHECK(ran.out.find(kKey) != std::string::npos);
+  struct stat info{};
+  REQUIRE(stat(home.file().c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0600);
+  CHECK(home.Run({"follow", "AAPL"}).out == "following AAPL\n");
+  // Another registration does not take its place unasked.
+  CHECK(home.Run({"register", "--email", "b@example.com", "--name", "B"}).err.find("--save") != std::string::npos);
+  // A file that others may read is refused.
+  chmod(home.file().c_str(), 0644);
+  const Ran open = home.Run({"follow", "AAPL"});
+  CHECK(open.code == 2);
+  CHECK(open.err.find("chmod 600") != std::string::npos);
+}
+
+TEST_CASE("flags win over the environment, which wins over the file") {
+  Home home;
+  std::filesystem::create_directories(std::filesystem::path(home.file()).parent_path());
+  std::ofstream(home.file()) << "# mine\nuser_address = a:1\nalert_address=b:2\napi_key = k\n";
+  chmod(home.file().c_str(), 0600);
+  const auto environment = [&](const std::string& name) -> std::optional<std::string> {
+    const auto found = home.variables.find(name);
+    return found == home.variables.end() ? std::nullopt : std::optional<std::string>(found->second);
+  };
+  home.variables["STOCKALERT_ALERT_ADDRESS"] = "c:3";
+  auto settings = ResolveSettings({{"api_key", "flag"}}, environment);
+  REQUIRE(settings.ok());
+  CHECK(settings->user_address == "a:1");
+  CHECK(settings->alert_address == "c:3");
+  CHECK(settings->api_key == "flag");
+  CHECK(settings->ticker_address == "127.0.0.1:50052");
+  CHECK_FALSE(ResolveSettings({{"user_address", "nowhere"}}, environment).ok());
+  CHECK_FALSE(ResolveSettings({{"api_key", "a\nb"}}, environment).ok());
+  REQUIRE(SaveKey(home.file(), "new").ok());
+  CHECK(ResolveSettings({}, environment)->api_key == "new");
+  CHECK(ResolveSettings({}, environment)->user_address == "a:1");
+  std::ofstream(home.file()) << "passwort = x\n";
+  CHECK(absl::IsInvalidArgument(ResolveSettings({}, environment).status()));
+}
+
+TEST_CASE("failures say which field is wrong, and scripts can tell them apart") {
+  FakeMesh mesh;
+  Home home;
+  home.Use(mesh);
+  home.variables["STOCKALERT_API_KEY"] = kKey;
+  const Ran refused = home.Run({"alert", "create", "AAPL", "--at_or_above=-1"});
+  CHECK(refused.code == 5);
+  CHECK(refused.err.find("alert.condition.price_target.price: must be above 0") != std::string::npos);
+  // What a service says cannot steer a terminal.
+  CHECK(refused.err.find('\x1b') == std::string::npos);
+  const Ran json = home.Run({"--json", "alert", "create", "AAPL", "--at_or_above=-1"});
+  CHECK(json.err.find("\"violations\":[{\"field\":\"alert.condition.price_target.price\"") != std::string::npos);
+  CHECK(home.Run({"alert", "get", "x"}).code == 4);
+  CHECK(home.Run({"alert", "create", "AAPL"}).code == 5);
+  CHECK(home.Run({"alert"}).code == 2);
+  CHECK(home.Run({"nonsense"}).code == 2);
+  CHECK(home.Run({}).code == 2);
+  CHECK(home.Run({"--help"}).code == 0);
+  CHECK(home.Run({"alert", "create", "--help"}).out.find("--at_or_above") != std::string::npos);
+  CHECK(home.Run({"--api_key", "wrong", "follow", "AAPL"}).code == 3);
+  home.variables["STOCKALERT_USER_ADDRESS"] = "127.0.0.1:1";
+  CHECK(home.Run({"follow", "AAPL", "--timeout_s", "2"}).code == 6);
+}
+
+TEST_CASE("lists are read page by page, as a table or as lines of JSON") {
+  FakeMesh mesh;
+  Home home;
+  home.Use(mesh);
+  const Ran table = home.Run({"alert", "list"});
+  CHECK(table.code == 0);
+  CHECK(std::count(table.out.begin(), table.out.end(), '\n') == 6);
+  CHECK(table.out.find("at or above 150.25") != std::string::npos);
+  CHECK(table.out.find('\x1b') == std::string::npos);
+  CHECK(home.Run({"alert", "list"}, "", true).out.find('\x1b') != std::string::npos);
+  const Ran json = home.Run({"alert", "list", "--json"});
+  CHECK(std::count(json.out.begin(), json.out.end(), '\n') == 5);
+  CHECK(json.out.find("{\"name\":\"users/1/alerts/a0\"") == 0);
+  home.variables["NO_COLOR"] = "1";
+  CHECK(home.Run({"alert", "list"}, "", true).out.find('\x1b') == std::string::npos);
+  const Ran some = home.Run({"alert", "list", "--limit", "2"});
+  CHECK(some.err.find("--limit 0") != std::string::npos);
+}
+
+TEST_CASE("a watch that is interrupted goes on where it was") {
+  FakeMesh mesh;
+  Home home;
+  home.Use(mesh);
+  const Ran ran = home.Run({"notifications", "watch", "--count", "4", "--json"});
+  CHECK(ran.code == 0);
+  std::istringstream lines(ran.out);
+  std::string line;
+  for (int i = 0; i < 4; ++i) {
+    REQUIRE(std::getline(lines, line));
+    CHECK(line.find("notifications/n" + std::to_string(i) + "\"") != std::string::npos);
+  }
+  CHECK_FALSE(std::getline(lines, line));
+}
+
+TEST_CASE("quotes are published from flags and from standard input") {
+  FakeMesh mesh;
+  Home home;
+  home.Use(mesh);
+  CHECK(
+      home.Run({"quotes", "publish", "AAPL", "150.25", "--time", "2026-11-23T15:00:00.5Z", "--session", "post"}).out ==
+      "published 1\n");
+  std::string many;
+  for (int i = 1; i <= 1'500; ++i) many += "MSFT " + std::to_string(i) + "\n";
+  CHECK(home.Run({"quotes", "publish", "--stdin"}, many).out == "published 1500\n");
+  const auto published = mesh.published();
+  REQUIRE(published.size() == 1'501);
+  CHECK(published[0].price() == "150.25");
+  CHECK(published[0].session() == quote::v1::SESSION_POST);
+  CHECK(published[0].event_time().nanos() == 500'000'000);
+  CHECK(published.back().price() == "1500");
+  CHECK(home.Run({"quotes", "publish", "AAPL"}).code == 5);
+  CHECK(home.Run({"quotes", "publish", "--stdin"}, "AAPL\n").code == 5);
+}
+
+// --- Values
+// ------------------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<alert_v1::Alert> Made(std::vector<std::string> args) {
+  CLI::App app;
+  AlertFlags flags;
+  flags.Declare(app);
+  std::reverse(args.begin(), args.end());
+  app.parse(args);
+  return flags.Make(absl::FromUnixSeconds(1'000'000'000));
+}
+
+TEST_CASE("the flags of an alert") {
+  const std::vector<std::pair<std::vector<std::string>, const char*>> table = {
+      {{"AAPL", "--at_or_above", "200"}, "at or above 200"},
+      {{"AAPL", "--at_or_below", "200.5"}, "at or below 200.5"},
+      {{"AAPL", "--crosses", "200"}, "crosses 200"},
+      {{"AAPL", "--up", "5%"}, "up 5% from arming"},
+      {{"AAPL", "--down", "5", "--from", "previous_close"}, "down 5% from the previous close"},
+      {{"AAPL", "--either", "2.5", "--from", "day_open"}, "up or down 2.5% from the day's open"},
+      {{"AAPL", "--up", "5", "--given", "100"}, "up 5% from 100"},
+      {{"AAPL", "--up", "5", "--window", "1h30m"}, "up 5% within 1h30m"},
+      {{"AAPL", "--falls_from_high", "5%", "--activation", "180"}, "falls 5% from its high once at 180"},
+      {{"AAPL", "--rises_from_low", "2.5"}, "rises 2.5 from its low"},
+      {{"AAPL", "--enters", "10:20"}, "enters 10 to 20"},
+      {{"AAPL", "--leaves", "10:20"}, "leaves 10 to 20"},
+  };
+  for (const auto& [args, text] : table) {
+    CAPTURE(text);
+    const auto alert = Made(args);
+    REQUIRE(alert.ok());
+    CHECK(alert->symbol() == "AAPL");
+    CHECK(FormatCondition(alert->condition()) == text);
+  }
+  const std::vector<std::vector<std::string>> wrong = {{"AAPL"},
+                                                       {"AAPL", "--up", "5", "--down", "5"},
+                                                       {"AAPL", "--at_or_above", "5", "--window", "5m"},
+                                                       {"AAPL", "--at_or_above", "5", "--activation", "5"},
+                                                       {"AAPL", "--enters", "10-20"},
+                                                       {"AAPL", "--up", "5", "--window", "soon"},
+                                                       {"AAPL", "--up", "5", "--window", "5m", "--given", "3"},
+                                                       {"AAPL", "--at_or_above", "5", "--expires", "tomorrow"}};
+  for (const auto& args : wrong) {
+    CAPTURE(args);
+    CHECK(absl::IsInvalidArgument(Made(args).status()));
+  }
+  const auto alert =
+      Made({"AAPL", "--at_or_above", "5", "--policy", "repeat", "--cooldown", "1h", "--creation", "wait_for_cross",
+            "--sessions", "extended", "--expires", "+7d", "--note", "sell", "--hysteresis", "0.5"});
+  REQUIRE(alert.ok());
+  CHECK(FormatPolicy(*alert) == "repeat, 1h apart");
+  CHECK(alert->creation_policy() == alert_v1::Alert::CREATION_POLICY_WAIT_FOR_CROSS);
+  CHECK(alert->sessions() == alert_v1::Alert::SESSIONS_EXTENDED);
+  CHECK(alert->expire_time().seconds() == 1'000'000'000 + 7 * 86'400);
+  CHECK(alert->hysteresis() == "0.5");
+}
+
+TEST_CASE("durations and times") {
+  CHECK(ParseDuration("90s")->seconds() == 90);
+  CHECK(ParseDuration("1d12h")->seconds() == 36 * 3600);
+  CHECK(ParseDuration("1.5h")->seconds() == 5400);
+  CHECK(ParseDuration("5ms")->nanos() == 5'000'000);
+  for (const char* text : {"", "5", "m", "-5m", "5 m", "5x", "99999999999999d"}) {
+    CAPTURE(text);
+    CHECK_FALSE(ParseDuration(text).ok());
+  }
+  CHECK(FormatTime(*ParseTime("2026-11-23T15:00:00.25Z", absl::Now())) == "2026-11-23 15:00:00.25Z");
+  CHECK_FALSE(ParseTime("now", absl::Now()).ok());
+}
+
+TEST_CASE("tables are aligned, whatever is in them") {
+  std::ostringstream out, err;
+  const Terminal terminal{out, err};
+  Table table({"NAME", ">PRICE"});
+  table.Add({"Zürich", "1.5"});
+  table.Add({"a\x1b[31mb\x07", "100"});
+  table.Add({"\xff", "7"});
+  table.Print(terminal);
+  CHECK(out.str() ==
+        "NAME      PRICE\n"
+        "Zürich      1.5\n"
+        "a [31mb     100\n"
+        "?             7\n");
+  CHECK(Clean("a\xc2\x85z") == "a z");
+  CHECK(Terminal{out, err, true}.Paint("x", Colour::kRed) == "\x1b[31mx\x1b[0m");
+}
+
+}  // namespace
+}  // namespace stockalert::client

@@ -1,0 +1,198 @@
+#include "services/common/config/parser.h"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <fstream>
+
+namespace stockalert::config {
+namespace {
+
+struct Values {
+  std::string name = "default";
+  std::string public_address = "127.0.0.1:50051";
+  std::string user_address;
+  std::string brokers;
+  std::string token;
+  std::string database;
+  std::string source = "replay";
+  int64_t quota = 5;
+  int threads = 4;
+  double speed = 1;
+  bool demo = false;
+  absl::Duration timeout = absl::Milliseconds(200);
+};
+
+struct Run {
+  ParseResult result;
+  Values values;
+  std::vector<std::pair<std::string, std::string>> described;
+};
+
+Run ParseWith(std::vector<std::string> arguments, const std::map<std::string, std::string>& environment = {}) {
+  Run run;
+  Values& values = run.values;
+  Parser parser("stockalert-test", "A program", "1.2.3");
+  parser.String("name", &values.name, kRequired, "a name", "OTHER_NAME");
+  parser.ListenAddress("public_address", &values.public_address, "where clients connect");
+  parser.DialAddress("user_address", &values.user_address, kOptional, "the user service");
+  parser.AddressList("kafka_bootstrap", &values.brokers, kOptional, "brokers");
+  parser.Secret("mesh_token", &values.token, kOptional, "the mesh token");
+  parser.DatabaseUrl("postgres_url", &values.database, kOptional, "the database");
+  parser.Choice("source", &values.source, {"replay", "finnhub"}, "where quotes come from");
+  parser.Integer("quota", &values.quota, 1, 10, "alerts a user");
+  parser.Integer("threads", &values.threads, 1, 64, "threads");
+  parser.Real("speed", &values.speed, 0.1, 1000, "times life");
+  parser.Boolean("demo", &values.demo, "demo");
+  parser.Milliseconds("timeout_ms", &values.timeout, absl::Milliseconds(1), absl::Seconds(10), "how long");
+  parser.Rule([&values]() -> std::optional<std::string> {
+    if (values.quota > values.threads * 2) return "--quota must not be more than twice --threads";
+    return std::nullopt;
+  });
+  std::vector<const char*> argv = {"stockalert-test"};
+  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+  run.result = parser.Parse(static_cast<int>(argv.size()), argv.data(), [&](const std::string& name) -> std::optional<std::string> {
+    const auto found = environment.find(name);
+    return found == environment.end() ? std::nullopt : std::optional<std::string>(found->second);
+  });
+  run.described = parser.Describe();
+  return run;
+}
+
+std::string Described(const Run& run, const std::string& name) {
+  for (const auto& [key, value] : run.described) {
+    if (key == name) return value;
+  }
+  return "?";
+}
+
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& content) {
+    char path[] = "/tmp/stockalert-config-XXXXXX";
+    const int descriptor = mkstemp(path);
+    REQUIRE(descriptor >= 0);
+    close(descriptor);
+    path_ = path;
+    std::ofstream(path_) << content;
+  }
+  ~TemporaryFile() { std::remove(path_.c_str()); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+TEST_CASE("defaults, environment and flags, each above the one before") {
+  CHECK(ParseWith({}).values.name == "default");
+  CHECK(ParseWith({}, {{"STOCKALERT_NAME", "env"}}).values.name == "env");
+  CHECK(ParseWith({}, {{"OTHER_NAME", "other"}}).values.name == "other");
+  CHECK(ParseWith({}, {{"STOCKALERT_NAME", "env"}, {"OTHER_NAME", "other"}}).values.name == "env");
+  CHECK(ParseWith({"--name=flag"}, {{"STOCKALERT_NAME", "env"}}).values.name == "flag");
+  CHECK(ParseWith({"--name", "flag"}).values.name == "flag");
+  CHECK(ParseWith({}, {{"STOCKALERT_NAME", ""}}).values.name == "default");
+}
+
+TEST_CASE("values of every type") {
+  const Run run = ParseWith({"--public_address=[::1]:0", "--user_address=user:50051", "--kafka_bootstrap=a:1,b:2", "--source=finnhub", "--quota=7",
+                             "--threads=8", "--speed=2.5", "--demo", "--timeout_ms=1500"});
+  REQUIRE(run.result.errors == std::vector<std::string>{});
+  CHECK(run.values.public_address == "[::1]:0");
+  CHECK(run.values.user_address == "user:50051");
+  CHECK(run.values.brokers == "a:1,b:2");
+  CHECK(run.values.source == "finnhub");
+  CHECK(run.values.quota == 7);
+  CHECK(run.values.threads == 8);
+  CHECK(run.values.speed == 2.5);
+  CHECK(run.values.demo);
+  CHECK(run.values.timeout == absl::Milliseconds(1500));
+  CHECK_FALSE(ParseWith({"--demo=false"}, {{"STOCKALERT_DEMO", "true"}}).values.demo);
+  CHECK(ParseWith({}, {{"STOCKALERT_DEMO", "1"}}).values.demo);
+}
+
+TEST_CASE("bad input is refused, and the message names the flag") {
+  struct Row {
+    std::vector<std::string> arguments;
+    std::string says;
+  };
+  const Row rows[] = {
+      {{"--quota=0"}, "--quota"},
+      {{"--quota=11"}, "from 1 to 10"},
+      {{"--quota=7x"}, "--quota"},
+      {{"--quota="}, "--quota needs a value"},
+      {{"--quota"}, "--quota needs a value"},
+      {{"--quota=99999999999999999999"}, "--quota"},
+      {{"--quota=1", "--quota=2"}, "once only"},
+      {{"--speed=nan"}, "--speed"},
+      {{"--speed=inf"}, "--speed"},
+      {{"--speed=0"}, "--speed"},
+      {{"--demo=maybe"}, "--demo"},
+      {{"--source=other"}, "one of replay, finnhub"},
+      {{"--public_address=x"}, "--public_address"},
+      {{"--user_address=host:0"}, "above 0"},
+      {{"--kafka_bootstrap=a:1,"}, "--kafka_bootstrap"},
+      {{"--timeout_ms=10001"}, "from 1 to 10000"},
+      {{"--timeout_ms=1.5"}, "--timeout_ms"},
+      {{"--unknown=1"}, "--unknown"},
+      {{"stray"}, "stray"},
+      {{"--mesh_token=secret"}, "--mesh_token"},
+      {{"--mesh_token_file=/nonexistent/file"}, "cannot be read"},
+      {{"--postgres_url=postgresql://u:pw@h/db"}, "--postgres_url_file"},
+      {{"--postgres_url=host=h password=pw"}, "--postgres_url_file"},
+      {{"--postgres_url=postgresql://h/db?password=pw"}, "--postgres_url_file"},
+      {{"--quota=9", "--threads=1"}, "twice"},
+  };
+  for (const Row& row : rows) {
+    const Run run = ParseWith(row.arguments);
+    std::string all;
+    for (const std::string& error : run.result.errors) all += error + "\n";
+    INFO(row.arguments.front() << " → " << all);
+    CHECK(run.result.kind == ParseResult::Kind::kErrors);
+    CHECK(all.find(row.says) != std::string::npos);
+    CHECK(all.find("=pw") == std::string::npos);
+    CHECK(all.find(":pw") == std::string::npos);
+  }
+}
+
+TEST_CASE("every error is said, not only the first") {
+  const Run run = ParseWith({"--quota=0", "--source=x", "--nothing"}, {{"STOCKALERT_THREADS", "many"}});
+  CHECK(run.result.errors.size() == 4);
+}
+
+TEST_CASE("secrets come from files and the environment, and are never described") {
+  const TemporaryFile file("  hush\n");
+  const Run by_file = ParseWith({"--mesh_token_file=" + file.path()}, {{"STOCKALERT_MESH_TOKEN", "other"}});
+  CHECK(by_file.result.kind == ParseResult::Kind::kRun);
+  CHECK(by_file.values.token == "hush");
+  CHECK(Described(by_file, "mesh_token") == "(set)");
+  CHECK(ParseWith({}, {{"STOCKALERT_MESH_TOKEN", "env"}}).values.token == "env");
+  CHECK(Described(ParseWith({}), "mesh_token") == "(not set)");
+  const TemporaryFile empty(" \n");
+  CHECK(ParseWith({"--mesh_token_file=" + empty.path()}).result.kind == ParseResult::Kind::kErrors);
+}
+
+TEST_CASE("a database's URL is described without its password") {
+  const auto described = [](const std::string& url) { return Described(ParseWith({}, {{"STOCKALERT_POSTGRES_URL", url}}), "postgres_url"); };
+  CHECK(described("postgresql://user:pa:ss@host:5432/db") == "postgresql://user:***@host:5432/db");
+  CHECK(described("postgresql://user@host:5432/db") == "postgresql://user@host:5432/db");
+  CHECK(described("postgresql://host/db?password=x&user=y") == "postgresql://host/db?password=***&user=y");
+  CHECK(described("host=h password=x user=y") == "host=h password=*** user=y");
+  CHECK(described("host=h password = 'x y' user=z").find("x y") == std::string::npos);
+  const Run run = ParseWith({"--postgres_url=postgresql://user@host/db"});
+  CHECK(run.values.database == "postgresql://user@host/db");
+}
+
+TEST_CASE("help and version are shown") {
+  const Run help = ParseWith({"--help"});
+  CHECK(help.result.kind == ParseResult::Kind::kShow);
+  CHECK(help.result.text.find("--public_address") != std::string::npos);
+  CHECK(help.result.text.find("STOCKALERT_PUBLIC_ADDRESS") != std::string::npos);
+  CHECK(help.result.text.find("--mesh_token_file") != std::string::npos);
+  const Run version = ParseWith({"--version"});
+  CHECK(version.result.kind == ParseResult::Kind::kShow);
+  CHECK(version.result.text == "stockalert-test 1.2.3\n");
+}
+
+}  // namespace
+}  // namespace stockalert::config

@@ -1,0 +1,48 @@
+#include "services/common/grpc/page_token.h"
+
+#include <catch2/catch.hpp>
+
+#include "services/common/base/error.h"
+
+namespace stockalert::rpc {
+namespace {
+
+TEST_CASE("page sizes") {
+  CHECK(*PageSize(0) == 50);
+  CHECK(*PageSize(1) == 1);
+  CHECK(*PageSize(1000) == 1000);
+  CHECK(*PageSize(1001) == 1000);
+  CHECK(*PageSize(2147483647) == 1000);
+  CHECK(PageSize(-1).status().code() == absl::StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("a token leads back to its place, in its own list only") {
+  const std::string scope = PageScope("ListAlerts", "users/1", "symbol=AAPL");
+  const std::vector<std::string> place = {"1700000000000000", "a:b", ""};
+  const std::string token = EncodePageToken(scope, place);
+  CHECK(*DecodePageToken(scope, token, 3) == place);
+  CHECK(DecodePageToken(scope, "", 3)->empty());
+  for (const std::string& other : {PageScope("ListAlerts", "users/2", "symbol=AAPL"), PageScope("ListAlerts", "users/1", ""),
+                                   PageScope("ListTriggers", "users/1", "symbol=AAPL"), PageScope("ListAlerts", "users/1s", "ymbol=AAPL")}) {
+    CHECK(DecodePageToken(other, token, 3).status().code() == absl::StatusCode::kInvalidArgument);
+  }
+  CHECK_FALSE(DecodePageToken(scope, token, 2).ok());
+}
+
+TEST_CASE("tokens that no list gave are refused") {
+  const std::string scope = PageScope("ListAlerts", "users/1");
+  std::string token = EncodePageToken(scope, {"1"});
+  for (size_t i = 0; i < token.size(); ++i) {
+    std::string changed = token;
+    changed[i] = changed[i] == 'A' ? 'B' : 'A';
+    INFO(changed);
+    CHECK_FALSE(DecodePageToken(scope, changed, 1).ok());
+  }
+  for (const std::string& text : {std::string("x"), std::string("AAAA"), std::string("AAAAAAAAAAAAAAAA"), std::string("????"), token + "A",
+                                  std::string(100'000, 'A'), std::string("\0\0\0\0", 4)}) {
+    CHECK(base::ReasonOf(DecodePageToken(scope, text, 1).status()) == "PAGE_TOKEN_INVALID");
+  }
+}
+
+}  // namespace
+}  // namespace stockalert::rpc

@@ -1,0 +1,384 @@
+// The evaluator's rules around the fold, each by itself. tests/simulation/evaluator has them all at once, with crashes.
+#include <catch2/catch.hpp>
+
+#include <set>
+
+#include "services/evaluator/log_carry_over.h"
+#include "stockalert/internal/v1/events.pb.h"
+#include "tests/unit/evaluator_service/logic_fixture.h"
+
+namespace stockalert::evaluator {
+namespace {
+
+constexpr int64_t kTarget = 100'000'000;
+
+TEST_CASE("what a record makes happen is committed and goes out in order, with its trace") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(2, kTarget);
+  TestEvaluator evaluator(store);
+  REQUIRE(evaluator.Run(log) == Verdict::kGoOn);
+  CHECK_FALSE(evaluator.logic.has_progress());
+  const auto triggers = store.AllTriggers();
+  REQUIRE(triggers.size() == 2);
+  CHECK(triggers[0].trigger.trigger_number == 1);
+  CHECK(triggers[0].trigger.offset == 2);
+  CHECK(triggers[1].trigger.trigger_number == 2);
+  REQUIRE(evaluator.publisher.rows.size() >= 3);
+  internal::v1::AlertEvent confirmed;
+  REQUIRE(confirmed.ParseFromString(evaluator.publisher.rows[0].value));
+  CHECK(confirmed.change_confirmed().alert_id() == kAlertA);
+  CHECK(evaluator.publisher.rows[0].traceparent.substr(0, 5) == "00-0a");
+  CHECK(evaluator.relay.backlog() == 0);
+  CHECK(store.TakePartition(0, "look")->progress == Progress{5, 0});
+}
+
+TEST_CASE("a replay emits nothing, and goes on after it") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(5, kTarget);
+  { REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn); }
+  log.Edges(1, kTarget);
+  TestEvaluator again(store);
+  REQUIRE(again.Run(log) == Verdict::kGoOn);
+  CHECK(store.AllTriggers().size() == 6);
+  CHECK(again.logic.counters().records_replayed == 11);
+  CHECK(again.logic.counters().triggers_committed == 1);
+}
+
+TEST_CASE("a checkpoint shortens the replay") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(5, kTarget);
+  {
+    TestEvaluator first(store);
+    REQUIRE(first.Run(log) == Verdict::kGoOn);
+    auto draft = first.logic.TakeDraft(0);
+    REQUIRE(draft.has_value());
+    REQUIRE(store.WriteCheckpoint(EvaluatorLogic::Encode(*draft), draft->epoch).ok());
+    first.logic.MarkCheckpointed(0, draft->next_offset);
+    CHECK_FALSE(first.logic.TakeDraft(0).has_value());
+  }
+  log.Edges(2, kTarget);
+  SECTION("the newest") {
+    TestEvaluator second(store);
+    const auto start = second.Take(log);
+    REQUIRE(start.ok());
+    CHECK(*start == 10);  // The last record of before is read again, to be compared.
+    REQUIRE(second.Read(log, *start) == Verdict::kGoOn);
+    REQUIRE(second.logic.Commit().ok());
+    CHECK(second.logic.counters().records_replayed == 0);
+    CHECK(store.AllTriggers().size() == 7);
+  }
+  SECTION("a rotten one is passed over") {
+    store.CorruptNewestCheckpoint(0);
+    TestEvaluator second(store);
+    REQUIRE(second.Run(log) == Verdict::kGoOn);
+    CHECK(second.logic.counters().checkpoints_unusable == 1);
+    CHECK(second.logic.counters().records_replayed == 11);
+    CHECK(store.AllTriggers().size() == 7);
+  }
+}
+
+TEST_CASE("a replay that differs from what is recorded stops the partition") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(8, kTarget);
+  { REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn); }
+  SECTION("a trigger is missing") { store.EraseTrigger(kAlertA, 4); }
+  SECTION("the last trigger is missing") { store.EraseTrigger(kAlertA, 8); }
+  SECTION("one too many") {
+    PartitionRow row = *store.TakePartition(0, "hand");
+    StoredTrigger extra = store.AllTriggers().front();
+    extra.trigger.alert_id = kAlertB;
+    extra.trigger.offset = 3;
+    REQUIRE(store.Commit({.moves = {{.partition = 0,
+                                     .epoch = row.epoch,
+                                     .from = row.progress,
+                                     .to = row.progress,
+                                     .cluster_id = row.log.cluster_id,
+                                     .last_record_checksum = row.last_record_checksum,
+                                     .next_outbox_sequence = row.next_outbox_sequence}},
+                          .triggers = {extra},
+                          .outbox = {},
+                          .acknowledged = {}})
+                .ok());
+  }
+  const size_t recorded = store.AllTriggers().size();
+  log.Edges(1, kTarget);
+  TestEvaluator again(store);
+  CHECK(again.Run(log) == Verdict::kStop);
+  REQUIRE(again.logic.stopped().contains(0));
+  CHECK(again.logic.stopped().at(0).find("other triggers than were recorded") != std::string::npos);
+  CHECK(again.logic.counters().partitions_stopped == 1);
+  CHECK(store.AllTriggers().size() == recorded);
+  CHECK_FALSE(again.logic.TakeDraft(0).has_value());
+}
+
+TEST_CASE("a gap, a poison record and a malformed quote") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(1, kTarget);
+  TestEvaluator evaluator(store);
+  SECTION("offsets are missing") {
+    REQUIRE(evaluator.Take(log).ok());
+    REQUIRE(evaluator.logic.Apply(0, log.at(0)) == Verdict::kGoOn);
+    CHECK(evaluator.logic.Apply(0, log.at(2)) == Verdict::kStop);
+    REQUIRE(evaluator.logic.Commit().ok());
+    CHECK(store.TakePartition(0, "look")->progress == Progress{1, 0});  // What came before is kept.
+  }
+  SECTION("bytes that are no record") {
+    log.AddRaw("AAPL", "garbage");
+    log.Edges(1, kTarget);
+    CHECK(evaluator.Run(log) == Verdict::kStop);
+    CHECK(evaluator.logic.stopped().contains(0));
+    CHECK(store.AllTriggers().size() == 1);
+    CHECK(store.TakePartition(0, "look")->progress == Progress{3, 0});
+  }
+  SECTION("bytes that are no record, given up by an operator") {
+    log.AddRaw("AAPL", "garbage");
+    log.Edges(1, kTarget);
+    OutboxRelay& relay = evaluator.relay;
+    EvaluatorLogic told(store, relay, {.owner = "test", .skipped_records = {{0, 3}}});
+    REQUIRE(told.Take(0, log.facts()).ok());
+    for (int64_t offset = 0; offset < log.size(); ++offset) REQUIRE(told.Apply(0, log.at(offset)) == Verdict::kGoOn);
+    REQUIRE(told.Commit().ok());
+    CHECK(told.counters().records_given_up == 1);
+    CHECK(store.AllTriggers().size() == 2);
+  }
+  SECTION("a quote under another key is skipped") {
+    evaluator::Quote quote;
+    quote.symbol = "MSFT";
+    quote.price_micros = kTarget;
+    log.AddRaw("AAPL", EncodeRecord(quote));
+    log.Edges(1, kTarget);
+    CHECK(evaluator.Run(log) == Verdict::kGoOn);
+    CHECK(evaluator.logic.counters().quotes_malformed == 1);
+    CHECK(store.AllTriggers().size() == 2);
+  }
+  SECTION("records that retention took before they were evaluated") {
+    REQUIRE(evaluator.Run(log) == Verdict::kGoOn);
+    log.Edges(3, kTarget);
+    log.low = 5;
+    TestEvaluator late(store);
+    CHECK(absl::IsFailedPrecondition(late.Take(log).status()));
+    CHECK(late.logic.stopped().contains(0));
+  }
+}
+
+TEST_CASE("a record with many triggers spans transactions, and a crash between them loses none") {
+  for (int crash_after = 0; crash_after < 8; ++crash_after) {
+    testing::InMemoryEvaluatorStore store;
+    Log log;
+    std::vector<std::string> ids;
+    for (char c = 'a'; c <= 'f'; ++c) {
+      ids.push_back(std::string(kAlertA));
+      ids.back()[0] = c;
+      log.Alert(ids.back(), kTarget);
+    }
+    log.Edges(2, kTarget);
+    // Fails for good once it has made so many commits: a crash.
+    class Dying final : public EvaluatorStore {
+     public:
+      Dying(EvaluatorStore& inner, int commits) : inner_(inner), left_(commits) {}
+      absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override { return inner_.TakePartition(p, o); }
+      absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
+        return inner_.LoadCheckpoints(p, g);
+      }
+      absl::Status Commit(const CommitBatch& batch) override {
+        return left_-- > 0 ? inner_.Commit(batch) : absl::UnavailableError("dead");
+      }
+      absl::Status WriteCheckpoint(const StoredCheckpoint& c, int64_t e) override { return inner_.WriteCheckpoint(c, e); }
+      absl::Status AdoptLog(const PartitionRow& r, const StoredCheckpoint& c) override { return inner_.AdoptLog(r, c); }
+      absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t p, int64_t g, Progress f, size_t n) override {
+        return inner_.ReadTriggers(p, g, f, n);
+      }
+      absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t p, int64_t a, size_t n) override {
+        return inner_.ReadOutbox(p, a, n);
+      }
+      absl::Status DeleteOutbox(const std::vector<OutboxAcknowledgement>& a) override { return inner_.DeleteOutbox(a); }
+      absl::Status Ready() override { return inner_.Ready(); }
+
+     private:
+      EvaluatorStore& inner_;
+      int left_;
+    } dying(store, crash_after);
+    { TestEvaluator(dying, 4).Run(log); }
+    TestEvaluator next(store, 4);
+    INFO("crash after commit " << crash_after);
+    REQUIRE(next.Run(log) == Verdict::kGoOn);
+    CHECK(store.AllTriggers().size() == 12);
+    std::set<std::pair<std::string, int64_t>> identities;
+    for (const StoredTrigger& row : store.AllTriggers()) identities.emplace(row.trigger.alert_id, row.trigger.trigger_number);
+    CHECK(identities.size() == 12);
+    CHECK(next.relay.backlog() == 0);
+  }
+}
+
+TEST_CASE("whoever lost a partition commits nothing and drops everything") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(1, kTarget);
+  TestEvaluator zombie(store);
+  const auto start = zombie.Take(log);
+  REQUIRE(zombie.Read(log, *start) == Verdict::kGoOn);
+  TestEvaluator owner(store);
+  REQUIRE(owner.Take(log).ok());
+  CHECK(IsFenced(zombie.logic.Commit()));
+  CHECK(zombie.logic.partitions().empty());
+  CHECK(zombie.publisher.rows.empty());
+  REQUIRE(owner.Read(log, 0) == Verdict::kGoOn);
+  REQUIRE(owner.logic.Commit().ok());
+  CHECK(store.AllTriggers().size() == 1);
+}
+
+TEST_CASE("on another log, state and numbers are kept and its oldest record is next") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(2, kTarget);
+  {
+    TestEvaluator first(store);
+    REQUIRE(first.Run(log) == Verdict::kGoOn);
+    auto draft = first.logic.TakeDraft(0);
+    REQUIRE(store.WriteCheckpoint(EvaluatorLogic::Encode(*draft), draft->epoch).ok());
+  }
+  // After the checkpoint: a third trigger, and an alert that the checkpoint does not know.
+  log.Alert(kAlertB, kTarget);
+  log.Edges(1, kTarget);
+  { REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn); }
+  REQUIRE(store.AllTriggers().size() == 4);
+
+  Log other;
+  SECTION("another cluster") { other.cluster_id = "cluster-2"; }
+  SECTION("the topic was made anew") {}
+  SECTION("the same length, other records") {
+    for (int64_t i = 0; i < log.size(); ++i) other.Quote(kTarget - 5);
+  }
+  const int64_t prefix = other.size();
+  other.Quote(kTarget - 1);
+  other.Alert(kAlertB, kTarget);  // Published again: continues with number 2.
+  for (int i = 0; i < 2; ++i) {
+    evaluator::Quote quote;
+    quote.symbol = "AAPL";
+    quote.price_micros = i == 0 ? kTarget - 1 : kTarget;
+    quote.event_time_us = 1'767'366'001'000'000 + i;
+    quote.publisher_epoch = 2;
+    quote.sequence = i + 1;
+    other.Add(quote);
+  }
+  TestEvaluator evaluator(store);
+  auto start = evaluator.Take(other);
+  REQUIRE(start.ok());
+  Verdict verdict = evaluator.Read(other, *start);
+  if (prefix > 0) {
+    REQUIRE(verdict == Verdict::kOtherLog);
+    start = evaluator.logic.AdoptOtherLog(0, other.facts());
+    REQUIRE(start.ok());
+    CHECK(*start == 0);
+    verdict = evaluator.Read(other, *start);
+  }
+  REQUIRE(verdict == Verdict::kGoOn);
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK(evaluator.logic.counters().logs_adopted == 1);
+  std::map<std::string, std::set<int64_t>> numbers;
+  for (const StoredTrigger& row : store.AllTriggers()) numbers[row.trigger.alert_id].insert(row.trigger.trigger_number);
+  CHECK(numbers[kAlertA] == std::set<int64_t>{1, 2, 3, 4});
+  CHECK(numbers[kAlertB] == std::set<int64_t>{1, 2});
+  // And it goes on from there after a restart.
+  TestEvaluator after(store);
+  CHECK(after.Run(other) == Verdict::kGoOn);
+  CHECK(store.AllTriggers().size() == 6);
+}
+
+TEST_CASE("a ONCE alert that triggered in the lost log stays ended") {
+  FoldState state;
+  StoredTrigger row;
+  row.trigger.alert_id = kAlertA;
+  row.trigger.symbol = "AAPL";
+  row.trigger.revision = 2;
+  row.trigger.trigger_number = 5;
+  row.trigger.price_micros = kTarget;
+  row.trigger.ends_alert = true;
+  CarryOver(state, {row});
+  auto fold = Fold::Restore(state);
+  REQUIRE(fold.ok());
+  AlertChange change;
+  change.alert_id = kAlertA;
+  change.symbol = "AAPL";
+  change.revision = 2;
+  change.armed_revision = 1;
+  change.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, kTarget};
+  evaluator::Quote quote;
+  quote.symbol = "AAPL";
+  quote.price_micros = kTarget;
+  quote.event_time_us = 1;
+  Outcome outcome;
+  fold->Apply(change, {0, 0}, &outcome);  // Published again, as it was.
+  fold->Apply(quote, {1, 0}, &outcome);
+  CHECK(outcome.triggers.empty());
+  change.revision = change.armed_revision = 3;  // Armed anew by its user.
+  fold->Apply(change, {2, 0}, &outcome);
+  fold->Apply(quote, {3, 0}, &outcome);
+  REQUIRE(outcome.triggers.size() == 1);
+  CHECK(outcome.triggers[0].trigger_number == 6);
+}
+
+TEST_CASE("a database that is away delays a commit and loses nothing") {
+  class Away final : public EvaluatorStore {
+   public:
+    explicit Away(EvaluatorStore& inner) : inner_(inner) {}
+    absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override { return inner_.TakePartition(p, o); }
+    absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
+      return inner_.LoadCheckpoints(p, g);
+    }
+    absl::Status Commit(const CommitBatch& batch) override {
+      if (lose_answer) {
+        inner_.Commit(batch).IgnoreError();
+        return absl::UnavailableError("the answer was lost");
+      }
+      return away ? absl::UnavailableError("away") : inner_.Commit(batch);
+    }
+    absl::Status WriteCheckpoint(const StoredCheckpoint& c, int64_t e) override { return inner_.WriteCheckpoint(c, e); }
+    absl::Status AdoptLog(const PartitionRow& r, const StoredCheckpoint& c) override { return inner_.AdoptLog(r, c); }
+    absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t p, int64_t g, Progress f, size_t n) override {
+      return inner_.ReadTriggers(p, g, f, n);
+    }
+    absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t p, int64_t a, size_t n) override { return inner_.ReadOutbox(p, a, n); }
+    absl::Status DeleteOutbox(const std::vector<OutboxAcknowledgement>& a) override { return inner_.DeleteOutbox(a); }
+    absl::Status Ready() override { return inner_.Ready(); }
+    bool away = false;
+    bool lose_answer = false;
+
+   private:
+    EvaluatorStore& inner_;
+  };
+  testing::InMemoryEvaluatorStore inner;
+  Away store(inner);
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(2, kTarget);
+  TestEvaluator evaluator(store);
+  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == Verdict::kGoOn);
+  SECTION("refused") { store.away = true; }
+  SECTION("carried out, but not answered") { store.lose_answer = true; }
+  CHECK(absl::IsUnavailable(evaluator.logic.Commit()));
+  const int64_t before = log.size();
+  log.Edges(1, kTarget);  // More comes in meanwhile.
+  REQUIRE(evaluator.Read(log, before) == Verdict::kGoOn);
+  store.away = store.lose_answer = false;
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK_FALSE(evaluator.logic.has_progress());
+  CHECK(inner.AllTriggers().size() == 3);
+  REQUIRE(evaluator.relay.Pump().ok());
+  CHECK(evaluator.relay.backlog() == 0);
+}
+
+}  // namespace
+}  // namespace stockalert::evaluator

@@ -1,0 +1,122 @@
+// A log of one partition in memory, and an evaluator over it.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "services/evaluator/event_codec.h"
+#include "services/evaluator/evaluator_logic.h"
+#include "tests/support/evaluator_store/in_memory_evaluator_store.h"
+
+namespace stockalert::evaluator {
+
+inline constexpr char kAlertA[] = "0b8f8e0e-7c1f-4c39-9d3a-6f4f5f3f2a11";
+inline constexpr char kAlertB[] = "1b8f8e0e-7c1f-4c39-9d3a-6f4f5f3f2a11";
+
+// Takes everything at once, and remembers it.
+class RecordingPublisher final : public EventPublisher {
+ public:
+  void Publish(const OutboxRow& row, std::function<void(bool)> done) override {
+    if (hold) {
+      held.push_back(std::move(done));
+    } else {
+      done(deliver);
+    }
+    rows.push_back(row);
+  }
+  std::vector<OutboxRow> rows;
+  std::deque<std::function<void(bool)>> held;
+  bool hold = false;
+  bool deliver = true;
+};
+
+struct LogRecordBytes {
+  std::string key;
+  std::string value;
+  int64_t log_time_us = 0;
+};
+
+class Log {
+ public:
+  void Add(const Event& event) { AddRaw(SymbolOf(event), EncodeRecord(event)); }
+  void AddRaw(std::string key, std::string value) {
+    records_.push_back({std::move(key), std::move(value), 1'700'000'000'000'000 + static_cast<int64_t>(records_.size())});
+  }
+  void Quote(int64_t price_micros) {
+    evaluator::Quote quote;
+    quote.symbol = "AAPL";
+    quote.price_micros = price_micros;
+    quote.event_time_us = 1'767'366'000'000'000 + static_cast<int64_t>(records_.size());
+    quote.publisher_epoch = 1;
+    quote.sequence = static_cast<int64_t>(records_.size()) + 1;
+    Add(quote);
+  }
+  // REPEAT, at or above `target_micros`.
+  void Alert(const std::string& id, int64_t target_micros, int64_t revision = 1) {
+    AlertChange change;
+    change.alert_id = id;
+    change.symbol = "AAPL";
+    change.revision = revision;
+    change.armed_revision = revision;
+    change.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, target_micros};
+    change.definition.trigger_policy = condition::TriggerPolicy::kRepeat;
+    Add(change);
+  }
+  // `edges` times below and at the target.
+  void Edges(int edges, int64_t target_micros) {
+    for (int i = 0; i < edges; ++i) {
+      Quote(target_micros - 1);
+      Quote(target_micros);
+    }
+  }
+  LogEntry at(int64_t offset) const {
+    const LogRecordBytes& record = records_.at(static_cast<size_t>(offset));
+    return {.offset = offset,
+            .log_time_us = record.log_time_us,
+            .key = record.key,
+            .value = record.value,
+            .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"};
+  }
+  int64_t size() const { return static_cast<int64_t>(records_.size()); }
+  LogFacts facts() const { return {.cluster_id = cluster_id, .low_offset = low, .high_offset = size()}; }
+  std::string cluster_id = "cluster-1";
+  int64_t low = 0;
+
+ private:
+  std::vector<LogRecordBytes> records_;
+};
+
+// One process: dies when it is destroyed, with what it has not committed.
+struct TestEvaluator {
+  explicit TestEvaluator(EvaluatorStore& store, size_t commit_rows_max = 10'000)
+      : relay(store, publisher), logic(store, relay, {.owner = "test", .commit_rows_max = commit_rows_max, .compare_rows_max = 3}) {}
+
+  absl::StatusOr<int64_t> Take(const Log& log, int32_t partition = 0) { return logic.Take(partition, log.facts()); }
+
+  // From `from` to the log's end; the last verdict.
+  Verdict Read(const Log& log, int64_t from, int32_t partition = 0) {
+    Verdict verdict = Verdict::kGoOn;
+    for (int64_t offset = from; offset < log.size() && verdict == Verdict::kGoOn; ++offset) {
+      verdict = logic.Apply(partition, log.at(offset));
+    }
+    return verdict;
+  }
+  // Takes, reads to the end, commits, relays.
+  Verdict Run(const Log& log, int32_t partition = 0) {
+    const auto start = Take(log, partition);
+    if (!start.ok()) return Verdict::kStop;
+    const Verdict verdict = Read(log, *start, partition);
+    logic.Commit().IgnoreError();
+    relay.Pump().IgnoreError();
+    return verdict;
+  }
+
+  RecordingPublisher publisher;
+  OutboxRelay relay;
+  EvaluatorLogic logic;
+};
+
+}  // namespace stockalert::evaluator

@@ -1,0 +1,119 @@
+#include <catch2/catch.hpp>
+
+#include "tests/unit/evaluator_service/logic_fixture.h"
+
+namespace stockalert::evaluator {
+namespace {
+
+std::vector<int64_t> Sequences(const std::vector<OutboxRow>& rows) {
+  std::vector<int64_t> sequences;
+  for (const OutboxRow& row : rows) sequences.push_back(row.sequence);
+  return sequences;
+}
+
+// Commits rows [first, last] of partition 0.
+std::vector<OutboxRow> CommitRows(EvaluatorStore& store, int64_t first, int64_t last) {
+  const PartitionRow row = *store.TakePartition(0, "test");
+  CommitBatch batch;
+  batch.moves = {{.partition = 0,
+                  .epoch = row.epoch,
+                  .from = row.progress,
+                  .to = {row.progress.next_offset + 1, 0},
+                  .cluster_id = "c",
+                  .last_record_checksum = std::nullopt,
+                  .next_outbox_sequence = last + 1}};
+  for (int64_t sequence = first; sequence <= last; ++sequence) batch.outbox.push_back({0, sequence, "k", "v", ""});
+  REQUIRE(store.Commit(batch).ok());
+  return batch.outbox;
+}
+
+TEST_CASE("what an earlier owner left goes out before what comes new") {
+  testing::InMemoryEvaluatorStore store;
+  CommitRows(store, 1, 3);
+  RecordingPublisher publisher;
+  OutboxRelay relay(store, publisher);
+  relay.Begin(0, 4);
+  relay.Add(CommitRows(store, 4, 5));
+  REQUIRE(relay.Pump().ok());
+  CHECK(Sequences(publisher.rows) == std::vector<int64_t>{1, 2, 3, 4, 5});
+  CHECK(relay.backlog() == 0);
+  const auto acknowledged = relay.TakeAcknowledged();
+  REQUIRE(acknowledged.size() == 1);
+  CHECK(acknowledged[0].sequence == 5);
+  REQUIRE(store.DeleteOutbox(acknowledged).ok());
+  relay.MarkDeleted(acknowledged);
+  CHECK(relay.TakeAcknowledged().empty());
+  CHECK(store.AllOutbox().empty());
+}
+
+TEST_CASE("the window is bounded, and what did not fit is read back") {
+  testing::InMemoryEvaluatorStore store;
+  RecordingPublisher publisher;
+  publisher.hold = true;
+  OutboxRelay relay(store, publisher, 4);
+  relay.Begin(0, 1);
+  relay.Add(CommitRows(store, 1, 20));
+  REQUIRE(relay.Pump().ok());
+  CHECK(publisher.rows.size() == 4);
+  for (int round = 0; round < 40 && relay.backlog() > 0; ++round) {
+    while (!publisher.held.empty()) {
+      publisher.held.front()(true);
+      publisher.held.pop_front();
+    }
+    REQUIRE(relay.Pump().ok());
+    CHECK(publisher.held.size() <= 4);
+  }
+  std::vector<int64_t> all;
+  for (int64_t sequence = 1; sequence <= 20; ++sequence) all.push_back(sequence);
+  CHECK(Sequences(publisher.rows) == all);
+}
+
+TEST_CASE("what was not delivered goes out again, with all that follows it") {
+  testing::InMemoryEvaluatorStore store;
+  RecordingPublisher publisher;
+  publisher.hold = true;
+  OutboxRelay relay(store, publisher);
+  relay.Begin(0, 1);
+  relay.Add(CommitRows(store, 1, 4));
+  REQUIRE(relay.Pump().ok());
+  REQUIRE(publisher.held.size() == 4);
+  publisher.held[0](true);
+  publisher.held[1](false);
+  publisher.held[2](true);
+  REQUIRE(relay.Pump().ok());
+  CHECK(publisher.rows.size() == 4);  // One is under way yet.
+  CHECK(relay.TakeAcknowledged().front().sequence == 1);
+  auto last = publisher.held[3];
+  publisher.held.clear();
+  publisher.hold = false;
+  last(true);
+  last(true);  // Twice does no harm.
+  REQUIRE(relay.Pump().ok());
+  CHECK(Sequences(publisher.rows) == std::vector<int64_t>{1, 2, 3, 4, 2, 3, 4});
+  CHECK(relay.failures() == 1);
+  CHECK(relay.TakeAcknowledged().front().sequence == 4);
+}
+
+TEST_CASE("answers of an ownership that is over count for nothing") {
+  testing::InMemoryEvaluatorStore store;
+  RecordingPublisher publisher;
+  publisher.hold = true;
+  OutboxRelay relay(store, publisher);
+  relay.Begin(0, 1);
+  relay.Add(CommitRows(store, 1, 2));
+  REQUIRE(relay.Pump().ok());
+  relay.End(0);
+  relay.Begin(0, 3);
+  auto stale = publisher.held;
+  publisher.held.clear();
+  REQUIRE(relay.Pump().ok());
+  for (auto& answer : stale) answer(true);
+  REQUIRE(relay.Pump().ok());
+  CHECK(relay.backlog() == 2);
+  for (auto& answer : publisher.held) answer(true);
+  REQUIRE(relay.Pump().ok());
+  CHECK(relay.backlog() == 0);
+}
+
+}  // namespace
+}  // namespace stockalert::evaluator

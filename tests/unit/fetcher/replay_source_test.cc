@@ -1,0 +1,193 @@
+#include "services/fetcher/replay_source.h"
+
+#include <unistd.h>
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <sstream>
+
+#include "absl/time/clock.h"
+#include "services/common/base/clock.h"
+#include "tests/support/memory_producer/memory_producer.h"
+
+namespace stockalert::fetcher {
+namespace {
+
+namespace pb = ::stockalert::internal::v1;
+
+bool Eventually(const std::function<bool()>& holds) {
+  for (int i = 0; i < 2000; ++i) {
+    if (holds()) return true;
+    absl::SleepFor(absl::Milliseconds(2));
+  }
+  return false;
+}
+
+// What a MemoryProducer was given, read as the log.
+class MemoryReplayLog final : public ReplayLog {
+ public:
+  explicit MemoryReplayLog(const std::vector<testing::MemoryProducer::Record>& records) {
+    for (const auto& record : records) {
+      for (const kafka::Header& header : record.headers) {
+        if (header.name != kReplayRunHeader) continue;
+        pb::LogRecord decoded;
+        if (!decoded.ParseFromString(record.value)) throw std::runtime_error("no log record");
+        ReplayMark mark{header.value, std::nullopt};
+        if (decoded.has_quote()) mark.quote = decoded.quote();
+        marks_[record.key] = mark;
+      }
+    }
+  }
+  absl::StatusOr<std::optional<ReplayMark>> FindLast(const std::string& symbol) override {
+    if (failures_left_ > 0) {
+      --failures_left_;
+      return absl::UnavailableError("the broker is away");
+    }
+    const auto found = marks_.find(symbol);
+    if (found == marks_.end()) return std::optional<ReplayMark>();
+    return std::optional<ReplayMark>(found->second);
+  }
+  int failures_left_ = 0;
+
+ private:
+  std::map<std::string, ReplayMark> marks_;
+};
+
+ReplayFile File() {
+  std::string text = "time_ms,open,high,low,close\n";
+  for (int i = 0; i < 25; ++i) text += std::to_string(1'460'727'000'000 + i * 60'000) + ",112,114,111,113\n";
+  std::istringstream in(text);
+  return *ReadReplayStream(in, "aapl.csv", "");
+}
+
+struct Log {
+  int restarts = 0;
+  std::vector<int64_t> times;
+  explicit Log(const std::vector<testing::MemoryProducer::Record>& records) {
+    for (const auto& record : records) {
+      pb::LogRecord decoded;
+      if (!decoded.ParseFromString(record.value)) throw std::runtime_error("no log record");
+      if (decoded.has_restart()) ++restarts;
+      if (decoded.has_quote()) times.push_back(decoded.quote().event_time_us());
+    }
+  }
+};
+
+ReplayOptions Fast(const std::string& run = "r1") {
+  ReplayOptions options;
+  options.speed = 1e9;
+  options.quotes_per_second_max = 1e6;
+  options.run = run;
+  return options;
+}
+
+TEST_CASE("a replay begins with a restart once its symbol is registered and its file is there") {
+  base::SystemClock clock;
+  testing::MemoryProducer producer;
+  Publisher publisher(producer, clock);
+  publisher.Begin(1);
+  ReplayOptions options = Fast();
+  options.start_file = std::filesystem::temp_directory_path() / ("stockalert-replay-test-" + std::to_string(getpid()));
+  ReplaySource source(File(), options, publisher, std::make_unique<MemoryReplayLog>(producer.records()));
+  source.Start();
+  source.SetSymbols({"MSFT"});
+  std::ofstream(options.start_file) << "go";
+  absl::SleepFor(absl::Milliseconds(120));
+  CHECK(producer.records().empty());
+  source.SetSymbols({"MSFT", "AAPL"});
+  REQUIRE(Eventually([&] { return source.finished(); }));
+  std::filesystem::remove(options.start_file);
+  const Log log(producer.records());
+  CHECK(log.restarts == 1);
+  REQUIRE(log.times.size() == 100);
+  CHECK(std::is_sorted(log.times.begin(), log.times.end()));
+  CHECK(source.Lookup("AAPL", absl::Now()) == Knowledge::kKnown);
+  CHECK(source.Lookup("MSFT", absl::Now()) == Knowledge::kUnknown);
+}
+
+TEST_CASE("a replay that died goes on where the log says, wherever it died") {
+  base::SystemClock clock;
+  testing::MemoryProducer whole;
+  {
+    Publisher publisher(whole, clock);
+    publisher.Begin(1);
+    ReplaySource source(File(), Fast(), publisher, std::make_unique<MemoryReplayLog>(whole.records()));
+    source.Start();
+    source.SetSymbols({"AAPL"});
+    REQUIRE(Eventually([&] { return source.finished(); }));
+  }
+  for (const size_t survived : {0u, 1u, 2u, 50u, 100u, 101u}) {
+    CAPTURE(survived);
+    auto records = whole.records();
+    records.resize(survived);
+    testing::MemoryProducer producer;
+    Publisher publisher(producer, clock);
+    publisher.Begin(2);
+    auto read = std::make_unique<MemoryReplayLog>(records);
+    read->failures_left_ = 2;
+    ReplaySource source(File(), Fast(), publisher, std::move(read));
+    source.Start();
+    source.SetSymbols({"AAPL"});
+    REQUIRE(Eventually([&] { return source.finished(); }));
+    for (const auto& record : producer.records()) records.push_back(record);
+    const Log log(records);
+    CHECK(log.restarts == 1);
+    CHECK(log.times.size() == 100);
+    CHECK(std::is_sorted(log.times.begin(), log.times.end()));
+    if (survived == 101) CHECK(publisher.LastPublished("AAPL").has_value());
+  }
+}
+
+TEST_CASE("another run begins anew") {
+  base::SystemClock clock;
+  testing::MemoryProducer producer;
+  Publisher publisher(producer, clock);
+  publisher.Begin(1);
+  for (const char* run : {"r1", "r2"}) {
+    ReplaySource source(File(), Fast(run), publisher, std::make_unique<MemoryReplayLog>(producer.records()));
+    source.Start();
+    source.SetSymbols({"AAPL"});
+    REQUIRE(Eventually([&] { return source.finished(); }));
+  }
+  CHECK(Log(producer.records()).restarts == 2);
+  CHECK(Log(producer.records()).times.size() == 200);
+}
+
+TEST_CASE("a replay waits for the broker and loses nothing") {
+  base::SystemClock clock;
+  testing::MemoryProducer producer;
+  Publisher publisher(producer, clock, {.in_flight_max = 5});
+  publisher.Begin(1);
+  producer.Hold();
+  ReplaySource source(File(), Fast(), publisher, std::make_unique<MemoryReplayLog>(producer.records()));
+  source.Start();
+  source.SetSymbols({"AAPL"});
+  absl::SleepFor(absl::Milliseconds(50));
+  CHECK_FALSE(source.finished());
+  producer.Release();
+  REQUIRE(Eventually([&] { return source.finished(); }));
+  CHECK(Log(producer.records()).times.size() == 100);
+}
+
+TEST_CASE("the speed is that of the file's time, and a stop is quick") {
+  base::SystemClock clock;
+  testing::MemoryProducer producer;
+  Publisher publisher(producer, clock);
+  publisher.Begin(1);
+  ReplayOptions options = Fast();
+  options.speed = 15 / 0.02;  // A quote every 20 ms.
+  ReplaySource source(File(), options, publisher, std::make_unique<MemoryReplayLog>(producer.records()));
+  const absl::Time begin = absl::Now();
+  source.Start();
+  source.SetSymbols({"AAPL"});
+  REQUIRE(Eventually([&] { return producer.records().size() >= 11; }));
+  CHECK(absl::Now() - begin >= absl::Milliseconds(150));
+  source.Stop();
+  CHECK_FALSE(source.finished());
+}
+
+}  // namespace
+}  // namespace stockalert::fetcher

@@ -1,0 +1,38 @@
+#include "services/notifier/config.h"
+
+#include <catch2/catch.hpp>
+#include <map>
+
+namespace stockalert::notifier {
+namespace {
+
+config::ParseResult ParseWith(const std::map<std::string, std::string>& environment) {
+  Config config;
+  config::Parser parser("stockalert-notifier", "d", "1");
+  Declare(parser, config);
+  const char* argv[] = {"stockalert-notifier"};
+  return parser.Parse(1, argv, [&](const std::string& name) -> std::optional<std::string> {
+    const auto found = environment.find(name);
+    return found == environment.end() ? std::nullopt : std::optional<std::string>(found->second);
+  });
+}
+
+TEST_CASE("what the notifier must be told, and what it refuses") {
+  const std::map<std::string, std::string> good = {{"STOCKALERT_POSTGRES_URL", "postgresql://u:p@h/d"},
+                                                   {"STOCKALERT_KAFKA_BOOTSTRAP", "127.0.0.1:9092"},
+                                                   {"STOCKALERT_MESH_TOKEN", "0123456789abcdef"}};
+  CHECK(ParseWith(good).kind == config::ParseResult::Kind::kRun);
+  CHECK(ParseWith({}).errors.size() == 3);
+  for (const auto& [name, value] : std::map<std::string, std::string>{{"STOCKALERT_MESH_TOKEN", "short"},
+                                                                       {"STOCKALERT_STREAMS_MAX", "0"},
+                                                                       {"STOCKALERT_WATCH_POLL_INTERVAL_MS", "1"},
+                                                                       {"STOCKALERT_USER_ADDRESS", "nonsense"}}) {
+    auto bad = good;
+    bad[name] = value;
+    INFO(name << "=" << value);
+    CHECK(ParseWith(bad).kind == config::ParseResult::Kind::kErrors);
+  }
+}
+
+}  // namespace
+}  // namespace stockalert::notifier

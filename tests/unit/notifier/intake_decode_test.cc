@@ -1,0 +1,113 @@
+#include "services/notifier/intake_decode.h"
+
+#include <catch2/catch.hpp>
+#include <functional>
+#include <limits>
+
+#include "stockalert/internal/v1/events.pb.h"
+
+namespace stockalert::notifier {
+namespace {
+
+namespace ipb = ::stockalert::internal::v1;
+
+constexpr char kUser[] = "11111111-1111-4111-8111-111111111111";
+constexpr char kAlert[] = "33333333-3333-4333-8333-333333333333";
+constexpr char kTraceparent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+ipb::TriggerMessage Good() {
+  ipb::TriggerMessage message;
+  message.set_user_id(kUser);
+  message.set_note("note");
+  message.set_summary("summary");
+  ipb::AlertTriggered& trigger = *message.mutable_trigger();
+  trigger.set_alert_id(kAlert);
+  trigger.set_symbol("AAPL");
+  trigger.set_trigger_number(7);
+  trigger.set_price_micros(5);
+  trigger.set_event_time_us(6);
+  trigger.set_price_before_micros(4);
+  trigger.set_reference_micros(3);
+  trigger.set_late(true);
+  return message;
+}
+
+TEST_CASE("a trigger becomes a notification") {
+  const auto notification = DecodeTrigger(Good().SerializeAsString(), kTraceparent);
+  REQUIRE(notification.ok());
+  NewNotification expected;
+  expected.user_id = kUser;
+  expected.alert_id = kAlert;
+  expected.trigger_number = 7;
+  expected.symbol = "AAPL";
+  expected.price_micros = 5;
+  expected.event_time_us = 6;
+  expected.price_before_micros = 4;
+  expected.reference_micros = 3;
+  expected.late = true;
+  expected.summary = "summary";
+  expected.note = "note";
+  expected.traceparent = kTraceparent;
+  CHECK(*notification == expected);
+}
+
+TEST_CASE("what may be absent is; what no text can hold is mended; a broken trace is none") {
+  ipb::TriggerMessage message = Good();
+  message.mutable_trigger()->clear_price_before_micros();
+  message.mutable_trigger()->clear_reference_micros();
+  message.clear_summary();
+  message.set_note(std::string("a\0b", 3));
+  auto notification = DecodeTrigger(message.SerializeAsString(), "00-nonsense");
+  REQUIRE(notification.ok());
+  CHECK(!notification->price_before_micros);
+  CHECK(!notification->reference_micros);
+  CHECK(notification->note == "ab");
+  CHECK(notification->traceparent.empty());
+  std::string euros;
+  for (int i = 0; i < 2000; ++i) euros += "\xe2\x82\xac";
+  message.set_note(euros);
+  notification = DecodeTrigger(message.SerializeAsString(), "");
+  REQUIRE(notification.ok());
+  CHECK(notification->note.size() <= 4096);
+  CHECK(notification->note.size() % 3 == 0);
+}
+
+TEST_CASE("triggers that nobody could be notified by are refused") {
+  const std::function<void(ipb::TriggerMessage&)> breaks[] = {
+      [](auto& m) { m.clear_user_id(); },
+      [](auto& m) { m.set_user_id("me"); },
+      [](auto& m) { m.clear_trigger(); },
+      [](auto& m) { m.mutable_trigger()->set_alert_id("x"); },
+      [](auto& m) { m.mutable_trigger()->set_trigger_number(0); },
+      [](auto& m) { m.mutable_trigger()->set_price_micros(0); },
+      [](auto& m) { m.mutable_trigger()->set_price_micros(std::numeric_limits<int64_t>::max()); },
+      [](auto& m) { m.mutable_trigger()->set_event_time_us(-1); },
+      [](auto& m) { m.mutable_trigger()->clear_symbol(); },
+      [](auto& m) { m.mutable_trigger()->set_symbol(std::string(65, 'A')); },
+  };
+  for (const auto& break_it : breaks) {
+    ipb::TriggerMessage message = Good();
+    break_it(message);
+    CAPTURE(message.ShortDebugString());
+    CHECK(DecodeTrigger(message.SerializeAsString(), "").status().code() == absl::StatusCode::kInvalidArgument);
+  }
+  CHECK(!DecodeTrigger("\xff\xff", "").ok());
+  CHECK(!DecodeTrigger("", "").ok());
+}
+
+TEST_CASE("user events") {
+  ipb::UserEvent event;
+  CHECK(!DecodeUserEvent(event.SerializeAsString()).ok());
+  event.mutable_user_deleted()->set_user_id("nobody");
+  CHECK(!DecodeUserEvent(event.SerializeAsString()).ok());
+  event.mutable_user_deleted()->set_user_id(kUser);
+  event.mutable_user_deleted()->set_delete_time_us(9);
+  const auto deletion = DecodeUserEvent(event.SerializeAsString());
+  REQUIRE(deletion.ok());
+  CHECK(deletion->user_id == kUser);
+  CHECK(deletion->delete_time_us == 9);
+  CHECK(!DecodeUserEvent("\xff").ok());
+}
+
+}  // namespace
+}  // namespace stockalert::notifier

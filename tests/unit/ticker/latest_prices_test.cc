@@ -1,0 +1,207 @@
+#include "services/ticker/latest_prices.h"
+
+#include <catch2/catch.hpp>
+#include <limits>
+
+#include "services/common/price/decimal.h"
+
+namespace stockalert::ticker {
+namespace {
+
+using internal::v1::QuoteRecord;
+using internal::v1::TradingSession;
+
+constexpr int64_t kTime = 1'767'366'000'000'000;  // 2026-01-02 10:00 in New York.
+constexpr int64_t kDayUs = int64_t{24} * 3600 * 1'000'000;
+
+// Feeds one symbol's records at rising places.
+struct Log {
+  Verdict Quote(int64_t price, int64_t time_us = kTime, TradingSession session = internal::v1::TRADING_SESSION_REGULAR) {
+    return Apply(Make(price, time_us, session));
+  }
+  QuoteRecord Make(int64_t price, int64_t time_us, TradingSession session = internal::v1::TRADING_SESSION_REGULAR) {
+    QuoteRecord quote;
+    quote.set_symbol("AAPL");
+    quote.set_price_micros(price);
+    quote.set_event_time_us(time_us);
+    quote.set_session(session);
+    quote.set_publisher_epoch(1);
+    quote.set_sequence(++sequence);
+    return quote;
+  }
+  Verdict Apply(const QuoteRecord& quote) { return prices.ApplyQuote(quote, {3, offset++}); }
+  void Restart() { prices.ApplyRestart("AAPL", {3, offset++}); }
+  const SymbolPrices& now() const { return *prices.Find("AAPL"); }
+
+  LatestPrices prices;
+  int64_t offset = 0;
+  int64_t sequence = 0;
+};
+
+TEST_CASE("prices that no quote can have leave no trace") {
+  for (const int64_t price : {int64_t{0}, int64_t{-1}, price::kMaxPriceMicros + 1, std::numeric_limits<int64_t>::max(),
+                              std::numeric_limits<int64_t>::min()}) {
+    CAPTURE(price);
+    Log log;
+    CHECK(log.Quote(price) == Verdict::kRefused);
+    CHECK(log.prices.Find("AAPL") == nullptr);
+    CHECK(log.prices.TakeChanged().empty());
+    // Not even its sequence counts.
+    log.sequence = 0;
+    CHECK(log.Quote(150) == Verdict::kAccepted);
+  }
+}
+
+TEST_CASE("the extreme prices are prices") {
+  Log log;
+  CHECK(log.Quote(1) == Verdict::kAccepted);
+  CHECK(log.Quote(price::kMaxPriceMicros) == Verdict::kAccepted);
+  CHECK(log.now().regular_price_micros == price::kMaxPriceMicros);
+}
+
+TEST_CASE("sessions: each moves what it counts for") {
+  Log log;
+  log.Quote(1, kTime, internal::v1::TRADING_SESSION_PRE);
+  CHECK(!log.now().regular_price_micros);
+  CHECK(log.now().extended_price_micros == 1);
+  log.Quote(2);
+  log.Quote(3, kTime, internal::v1::TRADING_SESSION_POST);
+  log.Quote(4, kTime, internal::v1::TRADING_SESSION_CLOSED);
+  CHECK(log.now().regular_price_micros == 2);
+  CHECK(log.now().extended_price_micros == 3);
+  CHECK(log.now().latest->price_micros() == 4);
+}
+
+TEST_CASE("late ones are dropped, whatever their session; equal times are not") {
+  Log log;
+  log.Quote(1, kTime, internal::v1::TRADING_SESSION_CLOSED);
+  CHECK(log.Quote(2, kTime - 1) == Verdict::kLate);
+  CHECK(log.Quote(3, kTime) == Verdict::kAccepted);
+  CHECK(log.now().latest->price_micros() == 3);
+  CHECK(log.now().regular_price_micros == 3);
+}
+
+TEST_CASE("repeated ones are skipped by epoch and sequence; a late one has been seen") {
+  Log log;
+  const QuoteRecord first = log.Make(1, kTime);
+  CHECK(log.Apply(first) == Verdict::kAccepted);
+  CHECK(log.Apply(first) == Verdict::kRepeated);
+  QuoteRecord late = log.Make(2, kTime - 1);
+  CHECK(log.Apply(late) == Verdict::kLate);
+  late.set_event_time_us(kTime + 1);
+  CHECK(log.Apply(late) == Verdict::kRepeated);
+  QuoteRecord other_epoch = log.Make(3, kTime + 1);
+  other_epoch.set_publisher_epoch(2);
+  other_epoch.set_sequence(1);
+  CHECK(log.Apply(other_epoch) == Verdict::kAccepted);
+  QuoteRecord old_epoch = log.Make(4, kTime + 2);
+  old_epoch.set_sequence(1000);
+  CHECK(log.Apply(old_epoch) == Verdict::kRepeated);
+  // Without a publisher there is nothing to know a repeat by.
+  QuoteRecord nameless = log.Make(5, kTime + 2);
+  nameless.clear_publisher_epoch();
+  nameless.clear_sequence();
+  CHECK(log.Apply(nameless) == Verdict::kAccepted);
+  CHECK(log.Apply(nameless) == Verdict::kAccepted);
+}
+
+TEST_CASE("a place that has been counted in is not counted again") {
+  Log log;
+  log.Quote(1);
+  log.Quote(2);
+  CHECK(log.prices.ApplyQuote(log.Make(9, kTime), {3, 1}) == Verdict::kRepeated);
+  log.prices.ApplyRestart("AAPL", {3, 0});
+  CHECK(log.now().regular_price_micros == 2);
+  log.prices.ForgetPlaces(4);
+  CHECK(log.prices.ApplyQuote(log.Make(9, kTime), {3, 1}) == Verdict::kRepeated);
+  log.prices.ForgetPlaces(3);
+  CHECK(log.prices.ApplyQuote(log.Make(9, kTime), {3, 0}) == Verdict::kAccepted);
+}
+
+TEST_CASE("a restart forgets prices and times, not the publisher") {
+  Log log;
+  QuoteRecord quote = log.Make(1, kTime);
+  quote.set_previous_close_micros(7);
+  log.Apply(quote);
+  log.Restart();
+  CHECK(!log.now().latest);
+  CHECK(!log.now().regular_price_micros);
+  CHECK(!log.now().extended_price_micros);
+  CHECK(!log.now().previous_close_micros);
+  CHECK(log.Apply(quote) == Verdict::kRepeated);
+  CHECK(log.Quote(2, kTime - 100 * kDayUs) == Verdict::kAccepted);
+  CHECK(log.now().regular_price_micros == 2);
+  LatestPrices empty;
+  empty.ApplyRestart("AAPL", {0, 0});
+  CHECK(empty.Find("AAPL") == nullptr);
+}
+
+TEST_CASE("day values: the latest of the date, nonsense dropped, forgotten with the date") {
+  Log log;
+  QuoteRecord quote = log.Make(100, kTime);
+  quote.set_previous_close_micros(90);
+  quote.set_day_open_micros(0);
+  quote.set_day_high_micros(-1);
+  quote.set_day_low_micros(95);
+  CHECK(log.Apply(quote) == Verdict::kAccepted);
+  CHECK(log.now().previous_close_micros == 90);
+  CHECK(!log.now().day_open_micros);
+  CHECK(!log.now().latest->has_day_open_micros());
+  CHECK(!log.now().latest->has_day_high_micros());
+  CHECK(log.now().latest->day_low_micros() == 95);
+  quote = log.Make(101, kTime + 1);
+  quote.set_previous_close_micros(91);
+  quote.set_day_open_micros(98);
+  log.Apply(quote);
+  CHECK(log.now().previous_close_micros == 91);
+  CHECK(log.now().day_open_micros == 98);
+  // A quote that says nothing leaves the date's values.
+  log.Quote(102, kTime + 2);
+  CHECK(log.now().previous_close_micros == 91);
+  CHECK(!log.now().latest->has_previous_close_micros());
+  // A late one teaches nothing.
+  quote = log.Make(101, kTime);
+  quote.set_previous_close_micros(1);
+  CHECK(log.Apply(quote) == Verdict::kLate);
+  CHECK(log.now().previous_close_micros == 91);
+  log.Quote(103, kTime + kDayUs);
+  CHECK(!log.now().previous_close_micros);
+  CHECK(!log.now().day_open_micros);
+  CHECK(log.now().regular_price_micros == 103);
+}
+
+TEST_CASE("day values: a quote from before the open brings none") {
+  Log log;
+  QuoteRecord quote = log.Make(100, kTime, internal::v1::TRADING_SESSION_PRE);
+  quote.set_previous_close_micros(90);
+  quote.set_day_open_micros(95);
+  CHECK(log.Apply(quote) == Verdict::kAccepted);
+  CHECK(!log.now().previous_close_micros);
+  CHECK(!log.now().day_open_micros);
+  CHECK(!log.now().latest->has_previous_close_micros());
+}
+
+TEST_CASE("what changed is taken once, put back on failure, and loaded as it was") {
+  Log log;
+  log.Quote(1);
+  const std::vector<SymbolPrices> changed = log.prices.TakeChanged();
+  REQUIRE(changed.size() == 1);
+  CHECK(changed[0].offset == 0);
+  CHECK(log.prices.TakeChanged().empty());
+  log.prices.PutBackChanged(changed);
+  log.Quote(2, kTime + 1);
+  const std::vector<SymbolPrices> again = log.prices.TakeChanged();
+  REQUIRE(again.size() == 1);
+  CHECK(again[0].regular_price_micros == 2);
+
+  LatestPrices loaded;
+  loaded.Load(again);
+  CHECK(loaded.TakeChanged().empty());
+  CHECK(loaded.ApplyQuote(log.Make(3, kTime), {3, 5}) == Verdict::kLate);
+  QuoteRecord same_date = log.Make(3, kTime + 2);
+  CHECK(loaded.ApplyQuote(same_date, {3, 6}) == Verdict::kAccepted);
+  CHECK(loaded.Find("AAPL")->regular_price_micros == 3);
+}
+
+}  // namespace
+}  // namespace stockalert::ticker

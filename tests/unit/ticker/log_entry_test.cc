@@ -1,0 +1,31 @@
+#include <catch2/catch.hpp>
+
+#include "services/ticker/log_reader.h"
+
+namespace stockalert::ticker {
+namespace {
+
+TEST_CASE("a record is a quote, a restart, or nothing to the board") {
+  internal::v1::LogRecord record;
+  record.mutable_quote()->set_symbol("AAPL");
+  record.mutable_quote()->set_price_micros(5);
+  record.mutable_quote()->set_session(internal::v1::TRADING_SESSION_REGULAR);
+  LogEntry entry = ToLogEntry("AAPL", record.SerializeAsString(), {2, 7}, 9);
+  CHECK(entry.kind == LogEntry::Kind::kQuote);
+  CHECK(entry.quote.price_micros() == 5);
+  CHECK(entry.place.partition == 2);
+  CHECK(entry.place.offset == 7);
+  CHECK(entry.log_time_us == 9);
+  CHECK(ToLogEntry("MSFT", record.SerializeAsString(), {}, 0).kind == LogEntry::Kind::kOther);
+
+  record.mutable_restart()->set_symbol("AAPL");
+  entry = ToLogEntry("AAPL", record.SerializeAsString(), {}, 0);
+  CHECK(entry.kind == LogEntry::Kind::kRestart);
+  CHECK(entry.symbol == "AAPL");
+
+  CHECK(ToLogEntry("AAPL", "\xff\xff not a record", {}, 0).kind == LogEntry::Kind::kOther);
+  CHECK(ToLogEntry("AAPL", "", {}, 0).kind == LogEntry::Kind::kOther);
+}
+
+}  // namespace
+}  // namespace stockalert::ticker

@@ -1,0 +1,139 @@
+#include "services/ticker/price_board.h"
+
+#include <catch2/catch.hpp>
+
+#include "services/common/base/error.h"
+#include "tests/support/fake_clock/fake_clock.h"
+
+namespace stockalert::ticker {
+namespace {
+
+struct Recorder final : QuoteWatcher {
+  void Collect(const internal::v1::QuoteRecord& quote) override { collected.push_back(quote.symbol() + std::to_string(quote.price_micros())); }
+  void Deliver() override { ++deliveries; }
+  std::vector<std::string> collected;
+  int deliveries = 0;
+};
+
+struct Fixture {
+  LogEntry Quote(const std::string& symbol, int64_t price, int32_t partition = 0) {
+    LogEntry entry;
+    entry.kind = LogEntry::Kind::kQuote;
+    entry.place = {partition, next++};
+    entry.log_time_us = clock.NowUs();
+    entry.quote.set_symbol(symbol);
+    entry.quote.set_price_micros(price);
+    entry.quote.set_event_time_us(clock.NowUs());
+    entry.quote.set_session(internal::v1::TRADING_SESSION_REGULAR);
+    return entry;
+  }
+  testing::FakeClock clock;
+  PriceBoard board{clock};
+  int64_t next = 0;
+};
+
+TEST_CASE("the latest prices are answered in the order asked, known or not") {
+  Fixture f;
+  const ApplyCounts counts = f.board.Apply({f.Quote("AAPL", 1), f.Quote("MSFT", 2), f.Quote("AAPL", 0), f.Quote("AAPL", 3)});
+  CHECK(counts.accepted == 3);
+  CHECK(counts.refused == 1);
+  const auto prices = f.board.Get({"MSFT", "TSLA", "AAPL"});
+  REQUIRE(prices.size() == 3);
+  CHECK(prices[0].regular_price_micros == 2);
+  CHECK(prices[1].symbol == "TSLA");
+  CHECK(!prices[1].latest);
+  CHECK(prices[2].regular_price_micros == 3);
+}
+
+TEST_CASE("watchers hear of their symbols from the latest known on") {
+  Fixture f;
+  f.board.Apply({f.Quote("AAPL", 1)});
+  const auto watcher = std::make_shared<Recorder>();
+  f.board.Watch({"AAPL", "MSFT"}, watcher);
+  CHECK(watcher->collected == std::vector<std::string>{"AAPL1"});
+  CHECK(watcher->deliveries == 1);
+  f.board.Apply({f.Quote("TSLA", 9)});
+  CHECK(watcher->deliveries == 1);
+  f.board.Apply({f.Quote("AAPL", 2), f.Quote("MSFT", 3), f.Quote("AAPL", -1)});
+  CHECK(watcher->collected == std::vector<std::string>{"AAPL1", "AAPL2", "MSFT3"});
+  CHECK(watcher->deliveries == 2);
+  CHECK(f.board.watchers() == 1);
+  f.board.Unwatch(watcher);
+  f.board.Unwatch(watcher);
+  f.board.Apply({f.Quote("AAPL", 4)});
+  CHECK(watcher->collected.size() == 3);
+  CHECK(f.board.watchers() == 0);
+}
+
+TEST_CASE("prices are fresh once every partition was read to its end") {
+  Fixture f;
+  const absl::Duration bound = absl::Seconds(2);
+  CHECK(base::ReasonOf(f.board.CheckFresh(bound)) == "PRICES_NOT_READY");
+  f.board.BeginReading({{0, 0}, {1, 0}});
+  CHECK(!f.board.CheckFresh(bound).ok());
+  f.board.ReachedEnd(0);
+  CHECK(!f.board.CheckFresh(bound).ok());
+  f.board.ReachedEnd(1);
+  CHECK(f.board.CheckFresh(bound).ok());
+  // Nothing more is said: nothing more is there.
+  f.clock.Advance(absl::Hours(1));
+  CHECK(f.board.CheckFresh(bound).ok());
+}
+
+TEST_CASE("a partition that is being read is as old as its last record") {
+  Fixture f;
+  const absl::Duration bound = absl::Seconds(2);
+  f.board.BeginReading({{0, 0}});
+  LogEntry old = f.Quote("AAPL", 1);
+  old.log_time_us -= 3'600'000'000;
+  f.board.Apply({old});
+  CHECK(!f.board.CheckFresh(bound).ok());
+  f.board.Apply({f.Quote("AAPL", 2)});
+  CHECK(f.board.CheckFresh(bound).ok());
+  f.clock.Advance(absl::Seconds(3));
+  CHECK(!f.board.CheckFresh(bound).ok());
+  f.board.ReachedEnd(0);
+  // From the end on, an old record does not make it older than that.
+  f.clock.Advance(absl::Seconds(10));
+  old = f.Quote("AAPL", 3);
+  old.log_time_us -= 3'600'000'000;
+  f.board.Apply({old});
+  CHECK(f.board.CheckFresh(bound).ok());
+  // A broker whose clock is ahead makes nothing fresher.
+  LogEntry ahead = f.Quote("AAPL", 4);
+  ahead.log_time_us += 3'600'000'000;
+  f.board.Apply({ahead});
+  f.clock.Advance(absl::Seconds(3));
+  CHECK(!f.board.CheckFresh(bound).ok());
+}
+
+TEST_CASE("what is unsaved is taken with the places, once, and again after a failure") {
+  Fixture f;
+  f.board.Load({{}, {{0, 0}}});
+  f.board.BeginReading({{0, 0}, {1, 5}});
+  LogEntry other;
+  other.place = {1, 7};
+  f.board.Apply({f.Quote("AAPL", 1), other});
+  KeptPrices unsaved = f.board.TakeUnsaved();
+  CHECK(unsaved.symbols.size() == 1);
+  CHECK(unsaved.next_offsets == std::map<int32_t, int64_t>{{0, 1}, {1, 8}});
+  CHECK(f.board.TakeUnsaved().next_offsets.empty());
+  f.board.PutBackUnsaved(unsaved);
+  unsaved = f.board.TakeUnsaved();
+  CHECK(unsaved.symbols.size() == 1);
+  CHECK(unsaved.next_offsets.size() == 2);
+}
+
+TEST_CASE("forgotten places let an earlier one count again") {
+  Fixture f;
+  f.board.BeginReading({{0, 0}});
+  f.board.Apply({f.Quote("AAPL", 1), f.Quote("AAPL", 2)});
+  f.next = 0;
+  CHECK(f.board.Apply({f.Quote("AAPL", 3)}).repeated == 1);
+  f.board.ForgetAllPlaces();
+  f.next = 0;
+  CHECK(f.board.Apply({f.Quote("AAPL", 4)}).accepted == 1);
+}
+
+}  // namespace
+}  // namespace stockalert::ticker

@@ -1,0 +1,76 @@
+#include "services/ticker/quote_fetcher.h"
+
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "tests/unit/ticker/fakes.h"
+
+namespace stockalert::ticker {
+namespace {
+
+const absl::Time kSoon = absl::Now() + absl::Seconds(30);
+
+TEST_CASE("prices come in the order asked, without those that have none") {
+  MemoryFetcher source;
+  source.SetQuote("AAPL", 1);
+  source.SetQuote("MSFT", 2);
+  QuoteFetcher fetcher(source, absl::Seconds(5));
+  const auto quotes = fetcher.Fetch({"MSFT", "TSLA", "AAPL"}, trace::NewRoot(), kSoon);
+  REQUIRE(quotes.ok());
+  CHECK((*quotes)[0]->price_micros() == 2);
+  CHECK(!(*quotes)[1]);
+  CHECK((*quotes)[2]->price_micros() == 1);
+}
+
+TEST_CASE("callers at the same time share a fetch") {
+  MemoryFetcher source;
+  source.SetQuote("AAPL", 1);
+  source.SetQuote("MSFT", 2);
+  source.hold = true;
+  QuoteFetcher fetcher(source, absl::Seconds(5));
+  std::vector<std::thread> callers;
+  std::vector<int64_t> prices(5);
+  callers.emplace_back([&] { prices[0] = (*fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon))[0]->price_micros(); });
+  source.AwaitFetches(1);
+  for (size_t i = 1; i < 4; ++i) {
+    callers.emplace_back([&, i] { prices[i] = (*fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon))[0]->price_micros(); });
+  }
+  callers.emplace_back([&] { prices[4] = (*fetcher.Fetch({"AAPL", "MSFT"}, trace::NewRoot(), kSoon))[1]->price_micros(); });
+  source.AwaitFetches(2);
+  source.Release();
+  for (std::thread& caller : callers) caller.join();
+  CHECK(prices == std::vector<int64_t>{1, 1, 1, 1, 2});
+  CHECK(source.fetches[0] == std::vector<std::string>{"AAPL"});
+  CHECK(source.fetches[1] == std::vector<std::string>{"MSFT"});
+}
+
+TEST_CASE("a caller without time gives up; the fetch goes on for others") {
+  MemoryFetcher source;
+  source.SetQuote("AAPL", 1);
+  source.hold = true;
+  QuoteFetcher fetcher(source, absl::Seconds(5));
+  CHECK(fetcher.Fetch({"AAPL"}, trace::NewRoot(), absl::Now() + absl::Milliseconds(20)).status().code() ==
+        absl::StatusCode::kDeadlineExceeded);
+  int64_t price = 0;
+  std::thread other([&] { price = (*fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon))[0]->price_micros(); });
+  source.Release();
+  other.join();
+  CHECK(price == 1);
+}
+
+TEST_CASE("a failure reaches all who wait, and the next fetch begins anew") {
+  MemoryFetcher source;
+  source.failure = base::Unavailable(kReasonFetcherUnavailable, "down");
+  QuoteFetcher fetcher(source, absl::Seconds(5));
+  CHECK(fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon).status().code() == absl::StatusCode::kUnavailable);
+  source.failure = base::NotFound("NO_QUOTE_YET", "none");
+  CHECK(!fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon)->front());
+  source.failure = absl::OkStatus();
+  source.SetQuote("AAPL", 1);
+  CHECK(fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon)->front()->price_micros() == 1);
+  CHECK(source.fetches.size() == 3);
+}
+
+}  // namespace
+}  // namespace stockalert::ticker

@@ -1,0 +1,191 @@
+#include "services/ticker/ticker_logic.h"
+
+#include <catch2/catch.hpp>
+
+#include "absl/time/clock.h"
+#include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/ticker_store/in_memory_ticker_store.h"
+#include "tests/unit/ticker/fakes.h"
+
+namespace stockalert::ticker {
+namespace {
+
+struct Fixture {
+  absl::StatusOr<std::vector<TickerView>> Register(const std::vector<std::string>& symbols, int32_t hold_ms = 0) {
+    std::vector<std::string> fields;
+    for (size_t i = 0; i < symbols.size(); ++i) fields.push_back("symbols[" + std::to_string(i) + "]");
+    return logic.Register(symbols, fields, hold_ms, trace::NewRoot(), Soon());
+  }
+  absl::Status Delete(const std::string& symbol) { return logic.Delete(symbol, trace::NewRoot(), Soon()); }
+  absl::StatusOr<std::vector<internal::v1::QuoteRecord>> Quote(const std::vector<std::string>& symbols, bool administrator = false) {
+    return logic.Quote(symbols, {.user_id = "u", .key_id = {}, .is_administrator = administrator}, trace::NewRoot(), Soon());
+  }
+  static absl::Time Soon() { return absl::Now() + absl::Seconds(30); }
+
+  testing::FakeClock clock;
+  base::SystemIdSource ids;
+  testing::InMemoryTickerStore store;
+  PriceBoard board{clock};
+  MemoryFetcher fetcher;
+  MemoryTickerUse use;
+  TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = 10}, store, board, fetcher, use, clock, ids};
+};
+
+TEST_CASE("registering brings symbols into their normal form and asks the source for new ones alone") {
+  Fixture f;
+  const auto first = f.Register({"aapl", " BRK.b", "AAPL"});
+  REQUIRE(first.ok());
+  REQUIRE(first->size() == 3);
+  CHECK((*first)[0].ticker.symbol == "AAPL");
+  CHECK((*first)[1].ticker.symbol == "BRK.B");
+  CHECK((*first)[2].ticker.symbol == "AAPL");
+  CHECK(f.fetcher.lookups == std::vector<std::string>{"AAPL", "BRK.B"});
+  f.fetcher.failure = base::Unavailable(kReasonFetcherUnavailable, "down");
+  CHECK(f.Register({"AAPL"}).ok());
+  CHECK(f.fetcher.lookups.size() == 2);
+  const auto refused = f.Register({"AAPL", "MSFT"});
+  CHECK(refused.status().code() == absl::StatusCode::kUnavailable);
+  CHECK(base::ReasonOf(refused.status()) == kReasonFetcherUnavailable);
+  CHECK(f.store.Find({"MSFT"})->empty());
+}
+
+TEST_CASE("unknown symbols and text that is none are refused, all or none, by field") {
+  Fixture f;
+  f.fetcher.unknown = {"NOPE", "NADA"};
+  const auto unknown = f.Register({"AAPL", "nope", "nada"});
+  CHECK(unknown.status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(base::ReasonOf(unknown.status()) == "UNKNOWN_SYMBOL");
+  const auto details = base::FindErrorDetails(unknown.status());
+  REQUIRE(details->violations.size() == 2);
+  CHECK(details->violations[0].field == "symbols[1]");
+  CHECK(details->violations[1].field == "symbols[2]");
+  CHECK(f.store.Find({"AAPL"})->empty());
+  const auto bad = f.Register({"A B", "AAPL", ""});
+  CHECK(base::FindErrorDetails(bad.status())->violations.size() == 2);
+}
+
+TEST_CASE("holds: the database is written once in a while, not with each call") {
+  Fixture f;
+  REQUIRE(f.Register({"AAPL"}, 5000).ok());
+  CHECK(f.store.registrations() == 1);
+  for (int i = 0; i < 10; ++i) REQUIRE(f.Register({"AAPL"}, 5000).ok());
+  CHECK(f.store.registrations() == 1);
+  // Within the slack the hold that there is lasts long enough; a shorter one always does.
+  f.clock.Advance(absl::Seconds(2));
+  REQUIRE(f.Register({"AAPL"}, 5000).ok());
+  CHECK(f.store.registrations() == 1);
+  f.clock.Advance(absl::Milliseconds(1));
+  REQUIRE(f.Register({"AAPL"}, 5000).ok());
+  CHECK(f.store.registrations() == 2);
+  REQUIRE(f.Register({"AAPL"}, 60'000).ok());
+  CHECK(f.store.registrations() == 3);
+}
+
+TEST_CASE("a held ticker, a followed one and one with alerts are not deleted") {
+  Fixture f;
+  REQUIRE(f.Register({"AAPL"}, 5000).ok());
+  CHECK(base::ReasonOf(f.Delete("AAPL")) == kReasonTickerInUse);
+  f.clock.Advance(absl::Seconds(8));
+  f.use.followers = 1;
+  const absl::Status followed = f.Delete("AAPL");
+  CHECK(followed.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(base::FindErrorDetails(followed)->metadata.at("followers") == "1");
+  f.use.followers = 0;
+  f.use.alerts = 2;
+  CHECK(f.Delete("AAPL").code() == absl::StatusCode::kFailedPrecondition);
+  // The mark was taken back each time.
+  CHECK(f.Register({"AAPL"}, 1000).ok());
+  f.clock.Advance(absl::Seconds(8));
+  f.use.alerts = 0;
+  CHECK(f.Delete("AAPL").ok());
+  CHECK(f.Delete("AAPL").code() == absl::StatusCode::kNotFound);
+  CHECK(f.store.Find({"AAPL"})->empty());
+  // And can be registered again, for which a hold of before counts nothing.
+  CHECK(f.Register({"AAPL"}, 1000).ok());
+  CHECK(f.store.Find({"AAPL"})->size() == 1);
+}
+
+TEST_CASE("without an answer from those who use tickers nothing is deleted") {
+  Fixture f;
+  REQUIRE(f.Register({"AAPL"}).ok());
+  f.use.followers = base::Unavailable("USER_SERVICE_UNAVAILABLE", "down");
+  CHECK(f.Delete("AAPL").code() == absl::StatusCode::kUnavailable);
+  f.use.followers = 0;
+  f.use.alerts = base::Unavailable("ALERT_SERVICE_UNAVAILABLE", "down");
+  CHECK(f.Delete("AAPL").code() == absl::StatusCode::kUnavailable);
+  CHECK(f.Register({"AAPL"}, 1000).ok());
+}
+
+TEST_CASE("a registration while a deletion asks is told to try again; one after its mark ran out wins") {
+  Fixture f;
+  REQUIRE(f.Register({"AAPL"}).ok());
+  absl::Status meanwhile;
+  f.use.while_asked = [&] { meanwhile = f.Register({"AAPL"}, 1000).status(); };
+  CHECK(f.Delete("AAPL").ok());
+  CHECK(base::ReasonOf(meanwhile) == kReasonTickerBeingDeleted);
+
+  REQUIRE(f.Register({"AAPL"}).ok());
+  f.use.while_asked = [&] {
+    f.clock.Advance(absl::Seconds(11));
+    meanwhile = f.Register({"AAPL"}, 1000).status();
+  };
+  CHECK(f.Delete("AAPL").code() == absl::StatusCode::kAborted);
+  CHECK(meanwhile.ok());
+  CHECK(f.store.Find({"AAPL"})->size() == 1);
+}
+
+TEST_CASE("quotes: registered ones, limited a user, from the log where the source has none") {
+  Fixture f;
+  REQUIRE(f.Register({"AAPL", "MSFT", "TSLA"}).ok());
+  CHECK(base::ReasonOf(f.Quote({"AAPL", "NOPE"}).status()) == kReasonTickerNotFound);
+  f.fetcher.SetQuote("AAPL", 150);
+  LogEntry entry;
+  entry.kind = LogEntry::Kind::kQuote;
+  entry.quote.set_symbol("MSFT");
+  entry.quote.set_price_micros(7);
+  f.board.Apply({entry});
+  const auto quotes = f.Quote({"TSLA", "MSFT", "AAPL", "MSFT"});
+  REQUIRE(quotes.ok());
+  REQUIRE(quotes->size() == 3);
+  CHECK((*quotes)[0].price_micros() == 7);
+  CHECK((*quotes)[1].price_micros() == 150);
+  CHECK((*quotes)[2].price_micros() == 7);
+  CHECK(f.fetcher.fetches.back().size() == 3);
+
+  for (int i = 0; i < 7; ++i) CHECK(f.Quote({"AAPL"}).ok());
+  const auto limited = f.Quote({"AAPL"});
+  CHECK(limited.status().code() == absl::StatusCode::kResourceExhausted);
+  CHECK(base::FindErrorDetails(limited.status())->retry_delay);
+  CHECK(f.Quote({"AAPL"}, true).ok());
+  f.clock.Advance(absl::Seconds(6));
+  CHECK(f.Quote({"AAPL"}).ok());
+}
+
+TEST_CASE("quotes are published for registered tickers only") {
+  Fixture f;
+  REQUIRE(f.Register({"AAPL"}).ok());
+  std::vector<internal::v1::QuoteRecord> quotes(3);
+  quotes[0].set_symbol("AAPL");
+  quotes[1].set_symbol("MSFT");
+  quotes[2].set_symbol("MSFT");
+  const auto refused = f.logic.Publish(quotes, trace::NewRoot(), Fixture::Soon());
+  CHECK(refused.status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(base::FindErrorDetails(refused.status())->violations.front().field == "quotes[1].symbol");
+  CHECK(f.fetcher.published.empty());
+  quotes.resize(1);
+  CHECK(*f.logic.Publish(quotes, trace::NewRoot(), Fixture::Soon()) == 1);
+  CHECK(f.fetcher.published.size() == 1);
+}
+
+TEST_CASE("the store's failures pass") {
+  Fixture f;
+  f.store.Fail(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  CHECK(f.Register({"AAPL"}).status().code() == absl::StatusCode::kUnavailable);
+  CHECK(f.logic.Get("AAPL").status().code() == absl::StatusCode::kUnavailable);
+  CHECK(f.logic.List("", 1).status().code() == absl::StatusCode::kUnavailable);
+  CHECK(f.Delete("AAPL").code() == absl::StatusCode::kUnavailable);
+  CHECK(f.Quote({"AAPL"}).status().code() == absl::StatusCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace stockalert::ticker

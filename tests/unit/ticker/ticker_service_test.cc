@@ -1,0 +1,326 @@
+// TickerService and TickerInternalService over a real server, with stores and peers in memory.
+#include "services/ticker/ticker_service.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <catch2/catch.hpp>
+#include <memory>
+
+#include "absl/time/clock.h"
+#include "services/common/base/error.h"
+#include "services/common/grpc/channel.h"
+#include "services/common/grpc/server.h"
+#include "services/common/grpc/status_convert.h"
+#include "services/common/grpc/time_convert.h"
+#include "services/ticker/ticker_internal_service.h"
+#include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/ticker_store/in_memory_ticker_store.h"
+#include "tests/unit/ticker/fakes.h"
+
+namespace stockalert::ticker {
+namespace {
+
+namespace ipb = ::stockalert::internal::v1;
+
+class Keys final : public rpc::Authenticator {
+ public:
+  absl::StatusOr<rpc::Caller> Authenticate(std::string_view key, const trace::Context&, absl::Time) override {
+    if (key == "user") return rpc::Caller{.user_id = "u", .key_id = "1"};
+    if (key == "reader") return rpc::Caller{.user_id = "u", .key_id = "2", .is_administrator = false, .read_only = true};
+    if (key == "admin") return rpc::Caller{.user_id = {}, .key_id = "a", .is_administrator = true};
+    return base::Unauthenticated("API_KEY_INVALID", "no such key");
+  }
+};
+
+struct Fixture {
+  Fixture() {
+    auto started = rpc::Server::Start({.address = "127.0.0.1:0", .services = {&service, &internal_service}, .service_names = {}});
+    REQUIRE(started.ok());
+    server = *std::move(started);
+    const auto channel = server->InProcessChannel();
+    stub = v1::TickerService::NewStub(channel);
+    internal_stub = ipb::TickerInternalService::NewStub(channel);
+  }
+  ~Fixture() {
+    runner.EndStreams();
+    server->Shutdown(absl::Now() + absl::Seconds(5));
+    runner.Stop(absl::Now() + absl::Seconds(5));
+    server.reset();
+  }
+  static std::unique_ptr<::grpc::ClientContext> Context(const std::string& key) {
+    auto context = std::make_unique<::grpc::ClientContext>();
+    context->set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(20)));
+    if (!key.empty()) context->AddMetadata("authorization", "Bearer " + key);
+    return context;
+  }
+  static std::unique_ptr<::grpc::ClientContext> MeshContext() {
+    auto context = Context("");
+    context->AddMetadata(rpc::kMeshTokenMetadata, "token");
+    return context;
+  }
+  // Calls a method of the public stub.
+  template <typename Method, typename Request, typename Response>
+  absl::Status Call(Method method, const Request& request, Response& response, const std::string& key = "user") {
+    const auto context = Context(key);
+    return rpc::FromGrpc((stub.get()->*method)(context.get(), request, &response));
+  }
+  absl::Status Register(const std::string& symbol, const std::string& key = "user") {
+    v1::RegisterTickerRequest request;
+    request.set_symbol(symbol);
+    v1::Ticker response;
+    return Call(&v1::TickerService::Stub::RegisterTicker, request, response, key);
+  }
+  void Quote(const std::string& symbol, int64_t price) {
+    LogEntry entry;
+    entry.kind = LogEntry::Kind::kQuote;
+    entry.place.offset = next++;
+    entry.quote.set_symbol(symbol);
+    entry.quote.set_price_micros(price);
+    entry.quote.set_event_time_us(clock.NowUs());
+    entry.quote.set_session(ipb::TRADING_SESSION_REGULAR);
+    board.Apply({entry});
+  }
+
+  testing::FakeClock clock;
+  base::SystemIdSource ids;
+  testing::InMemoryTickerStore store;
+  PriceBoard board{clock};
+  MemoryFetcher fetcher;
+  MemoryTickerUse use;
+  TickerLogic logic{TickerLogicOptions{}, store, board, fetcher, use, clock, ids};
+  Keys keys;
+  rpc::CallRunner runner{{.name = "public", .threads = 4, .mesh_token = "token", .authenticator = &keys}};
+  TickerServiceImpl service{runner, logic, board, clock};
+  TickerInternalServiceImpl internal_service{runner, logic};
+  std::unique_ptr<rpc::Server> server;
+  std::unique_ptr<v1::TickerService::Stub> stub;
+  std::unique_ptr<ipb::TickerInternalService::Stub> internal_stub;
+  int64_t next = 0;
+};
+
+std::string FieldOf(const absl::Status& status) {
+  const auto details = base::FindErrorDetails(status);
+  return details && !details->violations.empty() ? details->violations[0].field : "";
+}
+
+TEST_CASE("tickers are registered, read, listed in pages and deleted") {
+  Fixture f;
+  v1::BatchRegisterTickersRequest batch;
+  for (const char* symbol : {"msft", "AAPL", "brk.b", "aapl"}) batch.add_symbols(symbol);
+  v1::BatchRegisterTickersResponse registered;
+  REQUIRE(f.Call(&v1::TickerService::Stub::BatchRegisterTickers, batch, registered).ok());
+  REQUIRE(registered.tickers_size() == 4);
+  CHECK(registered.tickers(0).name() == "tickers/MSFT");
+  CHECK(registered.tickers(3).symbol() == "AAPL");
+  CHECK(rpc::TimestampToUs(registered.tickers(0).create_time(), "t").value() == f.clock.NowUs());
+  f.Quote("AAPL", 150'250'000);
+
+  v1::GetTickerRequest get;
+  get.set_name("tickers/aapl");
+  v1::Ticker ticker;
+  REQUIRE(f.Call(&v1::TickerService::Stub::GetTicker, get, ticker, "reader").ok());
+  CHECK(ticker.latest_quote().price() == "150.25");
+
+  v1::ListTickersRequest list;
+  list.set_page_size(2);
+  v1::ListTickersResponse page;
+  REQUIRE(f.Call(&v1::TickerService::Stub::ListTickers, list, page, "reader").ok());
+  REQUIRE(page.tickers_size() == 2);
+  CHECK(page.tickers(0).symbol() == "AAPL");
+  CHECK(!page.next_page_token().empty());
+  list.set_page_token(page.next_page_token());
+  REQUIRE(f.Call(&v1::TickerService::Stub::ListTickers, list, page, "reader").ok());
+  REQUIRE(page.tickers_size() == 1);
+  CHECK(page.tickers(0).symbol() == "MSFT");
+  CHECK(page.next_page_token().empty());
+
+  v1::DeleteTickerRequest remove;
+  remove.set_name("tickers/MSFT");
+  google::protobuf::Empty empty;
+  CHECK(f.Call(&v1::TickerService::Stub::DeleteTicker, remove, empty).code() == absl::StatusCode::kPermissionDenied);
+  f.use.followers = 3;
+  CHECK(base::ReasonOf(f.Call(&v1::TickerService::Stub::DeleteTicker, remove, empty, "admin")) == "TICKER_IN_USE");
+  f.use.followers = 0;
+  CHECK(f.Call(&v1::TickerService::Stub::DeleteTicker, remove, empty, "admin").ok());
+  CHECK(base::ReasonOf(f.Call(&v1::TickerService::Stub::DeleteTicker, remove, empty, "admin")) == "TICKER_NOT_FOUND");
+}
+
+TEST_CASE("bad requests name the field, and nothing is stored") {
+  Fixture f;
+  f.fetcher.unknown = {"NOPE"};
+  for (const char* symbol : {"", "A B", "A/B", "ABCDEFGHIJKLMNOPQRSTUVWXYZ1234567", "nope"}) {
+    CAPTURE(symbol);
+    const absl::Status refused = f.Register(symbol);
+    CHECK(refused.code() == absl::StatusCode::kInvalidArgument);
+    CHECK(FieldOf(refused) == "symbol");
+  }
+  CHECK(base::ReasonOf(f.Register("nope")) == "UNKNOWN_SYMBOL");
+  CHECK(f.Register("AAPL", "reader").code() == absl::StatusCode::kPermissionDenied);
+  CHECK(f.Register("AAPL", "wrong").code() == absl::StatusCode::kUnauthenticated);
+  CHECK(f.Register("AAPL", "").code() == absl::StatusCode::kUnauthenticated);
+  CHECK(f.store.List("", 10)->empty());
+
+  v1::BatchRegisterTickersRequest batch;
+  v1::BatchRegisterTickersResponse registered;
+  CHECK(FieldOf(f.Call(&v1::TickerService::Stub::BatchRegisterTickers, batch, registered)) == "symbols");
+  for (int i = 0; i < 101; ++i) batch.add_symbols("S" + std::to_string(i));
+  CHECK(FieldOf(f.Call(&v1::TickerService::Stub::BatchRegisterTickers, batch, registered)) == "symbols");
+
+  v1::Ticker ticker;
+  for (const char* name : {"", "AAPL", "tickers/", "tickers/A/B", "tickers/!", "users/AAPL"}) {
+    CAPTURE(name);
+    v1::GetTickerRequest get;
+    get.set_name(name);
+    CHECK(FieldOf(f.Call(&v1::TickerService::Stub::GetTicker, get, ticker)) == "name");
+  }
+  v1::GetTickerRequest get;
+  get.set_name("tickers/TSLA");
+  CHECK(f.Call(&v1::TickerService::Stub::GetTicker, get, ticker).code() == absl::StatusCode::kNotFound);
+
+  v1::ListTickersRequest list;
+  v1::ListTickersResponse page;
+  list.set_page_size(-1);
+  CHECK(FieldOf(f.Call(&v1::TickerService::Stub::ListTickers, list, page)) == "page_size");
+  list.set_page_size(0);
+  list.set_page_token("from elsewhere");
+  CHECK(FieldOf(f.Call(&v1::TickerService::Stub::ListTickers, list, page)) == "page_token");
+}
+
+TEST_CASE("quotes are got, one or many") {
+  Fixture f;
+  REQUIRE(f.Register("AAPL").ok());
+  REQUIRE(f.Register("MSFT").ok());
+  v1::GetQuoteRequest get;
+  get.set_name("tickers/AAPL");
+  quote::v1::Quote quote;
+  const absl::Status none = f.Call(&v1::TickerService::Stub::GetQuote, get, quote, "reader");
+  CHECK(none.code() == absl::StatusCode::kNotFound);
+  CHECK(base::ReasonOf(none) == "NO_QUOTE_YET");
+  f.fetcher.SetQuote("AAPL", 150'000'000);
+  REQUIRE(f.Call(&v1::TickerService::Stub::GetQuote, get, quote, "reader").ok());
+  CHECK(quote.price() == "150");
+  v1::BatchGetQuotesRequest batch;
+  batch.add_names("tickers/MSFT");
+  batch.add_names("tickers/AAPL");
+  v1::BatchGetQuotesResponse quotes;
+  REQUIRE(f.Call(&v1::TickerService::Stub::BatchGetQuotes, batch, quotes).ok());
+  CHECK(quotes.quotes_size() == 1);
+  batch.add_names("x");
+  CHECK(FieldOf(f.Call(&v1::TickerService::Stub::BatchGetQuotes, batch, quotes)) == "names[2]");
+  batch.clear_names();
+  CHECK(FieldOf(f.Call(&v1::TickerService::Stub::BatchGetQuotes, batch, quotes)) == "names");
+  f.fetcher.failure = base::ResourceExhausted("SOURCE_RATE_LIMIT", "slow down", absl::Seconds(3));
+  const absl::Status limited = f.Call(&v1::TickerService::Stub::GetQuote, get, quote);
+  CHECK(limited.code() == absl::StatusCode::kResourceExhausted);
+  CHECK(base::FindErrorDetails(limited)->retry_delay == absl::Seconds(3));
+}
+
+TEST_CASE("quotes are published by administrators") {
+  Fixture f;
+  REQUIRE(f.Register("AAPL").ok());
+  v1::PublishQuotesRequest publish;
+  quote::v1::Quote& quote = *publish.add_quotes();
+  quote.set_symbol("AAPL");
+  quote.set_price("NaN");
+  *quote.mutable_event_time() = rpc::TimestampFromUs(f.clock.NowUs());
+  v1::PublishQuotesResponse published;
+  CHECK(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published).code() == absl::StatusCode::kPermissionDenied);
+  CHECK(FieldOf(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published, "admin")) == "quotes[0].price");
+  publish.mutable_quotes(0)->set_price("150.5");
+  REQUIRE(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published, "admin").ok());
+  CHECK(published.published_count() == 1);
+  CHECK(f.fetcher.published.at(0).price_micros() == 150'500'000);
+}
+
+TEST_CASE("a watch shows the latest known, then what comes, and ends with its client") {
+  Fixture f;
+  REQUIRE(f.Register("AAPL").ok());
+  REQUIRE(f.Register("MSFT").ok());
+  f.Quote("AAPL", 1'000'000);
+  v1::WatchQuotesRequest watch;
+  watch.add_names("tickers/AAPL");
+  watch.add_names("tickers/MSFT");
+  watch.add_names("tickers/aapl");
+  v1::WatchQuotesResponse response;
+  {
+    const auto context = Fixture::Context("reader");
+    const auto stream = f.stub->WatchQuotes(context.get(), watch);
+    REQUIRE(stream->Read(&response));
+    REQUIRE(response.quotes_size() == 1);
+    CHECK(response.quotes(0).price() == "1");
+    for (int i = 2; i <= 500; ++i) f.Quote(i % 2 == 0 ? "AAPL" : "MSFT", i * 1'000'000);
+    std::string aapl;
+    std::string msft;
+    while (aapl != "500" || msft != "499") {
+      REQUIRE(stream->Read(&response));
+      for (const quote::v1::Quote& quote : response.quotes()) (quote.symbol() == "AAPL" ? aapl : msft) = quote.price();
+    }
+    context->TryCancel();
+    while (stream->Read(&response)) {
+    }
+    CHECK(stream->Finish().error_code() == ::grpc::StatusCode::CANCELLED);
+  }
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (f.board.watchers() > 0 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(5));
+  CHECK(f.board.watchers() == 0);
+
+  watch.add_names("tickers/TSLA");
+  const auto context = Fixture::Context("user");
+  const auto stream = f.stub->WatchQuotes(context.get(), watch);
+  CHECK(!stream->Read(&response));
+  CHECK(base::ReasonOf(rpc::FromGrpc(stream->Finish())) == "TICKER_NOT_FOUND");
+}
+
+TEST_CASE("the internal port takes the mesh token only") {
+  Fixture f;
+  ipb::RegisterTickerRequest request;
+  request.set_symbol("brk.b");
+  request.set_hold_ms(1000);
+  ipb::RegisterTickerResponse response;
+  const auto as_user = Fixture::Context("admin");
+  CHECK(!f.internal_stub->RegisterTicker(as_user.get(), request, &response).ok());
+  REQUIRE(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response).ok());
+  CHECK(response.symbol() == "BRK.B");
+  request.set_hold_ms(60'001);
+  CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) == "hold_ms");
+  request.set_hold_ms(-1);
+  CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) == "hold_ms");
+}
+
+TEST_CASE("last prices, symbols and epochs are answered to the mesh") {
+  Fixture f;
+  ipb::GetLastPricesRequest last;
+  last.add_symbols("AAPL");
+  last.add_symbols("MSFT");
+  ipb::GetLastPricesResponse prices;
+  CHECK(base::ReasonOf(rpc::FromGrpc(f.internal_stub->GetLastPrices(Fixture::MeshContext().get(), last, &prices))) == "PRICES_NOT_READY");
+  f.board.BeginReading({{0, 0}});
+  f.board.ReachedEnd(0);
+  f.Quote("AAPL", 5);
+  REQUIRE(f.internal_stub->GetLastPrices(Fixture::MeshContext().get(), last, &prices).ok());
+  REQUIRE(prices.prices_size() == 2);
+  CHECK(prices.prices(0).regular_price_micros() == 5);
+  CHECK(prices.prices(0).last_event_time_us() == f.clock.NowUs());
+  CHECK(prices.prices(1).symbol() == "MSFT");
+  CHECK(!prices.prices(1).has_extended_price_micros());
+
+  REQUIRE(f.Register("AAPL").ok());
+  ipb::ListSymbolsRequest list;
+  ipb::ListSymbolsResponse symbols;
+  REQUIRE(f.internal_stub->ListSymbols(Fixture::MeshContext().get(), list, &symbols).ok());
+  CHECK(symbols.symbols_size() == 1);
+  list.set_known_version(symbols.version());
+  REQUIRE(f.internal_stub->ListSymbols(Fixture::MeshContext().get(), list, &symbols).ok());
+  CHECK(symbols.unchanged());
+  CHECK(symbols.symbols().empty());
+
+  ipb::AcquirePublisherEpochResponse one;
+  ipb::AcquirePublisherEpochResponse two;
+  REQUIRE(f.internal_stub->AcquirePublisherEpoch(Fixture::MeshContext().get(), {}, &one).ok());
+  REQUIRE(f.internal_stub->AcquirePublisherEpoch(Fixture::MeshContext().get(), {}, &two).ok());
+  CHECK(one.epoch() > 0);
+  CHECK(two.epoch() > one.epoch());
+}
+
+}  // namespace
+}  // namespace stockalert::ticker
