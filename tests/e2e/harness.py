@@ -120,8 +120,11 @@ class World:
         self.start()
         self.mesh.restart("fetcher", self.replay_settings(file, speed))
 
-    def begin(self):
+    def begin(self, key):
+        """Begins the new history; answers once its prices are shown, and not the earlier one's any more."""
+        earlier = self.last_time(key)
         self.begin_file.touch()
+        await_true("the new history's first price", lambda: self.last_time(key) not in ("", earlier), 30, interval_s=0.02)
 
     def user(self, name="E2E"):
         reply = self.mesh.client.call("user", "RegisterUser", {"user": {"email": f"e2e-{secrets.token_hex(6)}@example.com", "display_name": name}})

@@ -60,7 +60,7 @@ def replay_with(world, disturb):
     _, key = world.user()
     world.call("user", "FollowTicker", {"parent": "users/me", "symbol": SYMBOL}, key, timeout_s=20)
     set_alerts(world, key)
-    world.begin()
+    world.begin(key)
     world.await_time(key, MIDDLE)
     disturb(key)
     world.await_ready()

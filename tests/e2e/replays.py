@@ -26,7 +26,7 @@ def replay(world, file, speed, end, few):
     _, key = world.user()
     world.call("user", "FollowTicker", {"parent": "users/me", "symbol": SYMBOL}, key, timeout_s=20)
     set_alerts(world, key)
-    world.begin()
+    world.begin(key)
     world.await_time(key, end, 180)
     due = settled(world)
     expect(due == world.audit(semantics=auditor()), "the two implementations count differently")
