@@ -75,8 +75,8 @@ Json QuoteLine(const pb::QuoteRecord& quote, int64_t offset) {
                {"time", quote.event_time_us()},
                {"session", NameOf(quote.session())},
                {"offset", offset}};
-  if (quote.has_day_high_micros()) line["day_high"] = price::FormatMicros(quote.day_high_micros());
-  if (quote.has_day_low_micros()) line["day_low"] = price::FormatMicros(quote.day_low_micros());
+  // The day's high and low are not printed: this version of the contract evaluates nothing of them, and whoever evaluates gaps
+  // would find triggers in the stream that were never due.
   if (quote.has_day_open_micros()) line["day_open"] = price::FormatMicros(quote.day_open_micros());
   if (quote.has_previous_close_micros()) line["prev_close"] = price::FormatMicros(quote.previous_close_micros());
   return line;

@@ -58,8 +58,8 @@ TEST_CASE("a quote is printed with what is known of it") {
   record.mutable_quote()->set_day_open_micros(150'000'000);
   record.mutable_quote()->set_previous_close_micros(149'500'000);
   const Json line = Json::parse(Printed(printer, record));
-  CHECK(line["day_high"] == "151");
-  CHECK(line["day_low"] == "0.000001");
+  CHECK_FALSE(line.contains("day_high"));  // Nothing of it is evaluated.
+  CHECK_FALSE(line.contains("day_low"));
   CHECK(line["day_open"] == "150");
   CHECK(line["prev_close"] == "149.5");
 }
