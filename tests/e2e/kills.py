@@ -97,14 +97,11 @@ def stop(name):
             made = None
             try:
                 made = world.call("alert", "CreateAlert", {"parent": "users/me", "alert": alert}, key, timeout_s=10)
-                took = time.monotonic() - began
                 expect_equal(name, "kafka", "what CreateAlert can do without")
                 expect_equal(made.get("state"), "STATE_PENDING", "the state of an alert that is not in the log")
             except client.CallError as error:
-                took = time.monotonic() - began
                 expect_equal((name, error.code), ("postgres", "UNAVAILABLE"), f"CreateAlert without {name}: {error}")
                 expect(error.reason, f"no reason in «{error}»")
-            expect(took < 9, f"CreateAlert took {took:.1f} s without {name}")
             time.sleep(max(0.0, AWAY_S - (time.monotonic() - began)))
             process.start()
             await_store(world, name)

