@@ -16,11 +16,13 @@
 #include "services/alert/upstream.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/auth_client.h"
+#include "services/common/grpc/credentials.h"
 #include "services/common/grpc/server.h"
 #include "services/common/http/admin_server.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/tls/watch.h"
 
 namespace stockalert::alert {
 namespace {
@@ -45,6 +47,8 @@ std::string GroupInstance(const Config& config) {
 struct AlertApp::Parts {
   base::SystemClock clock;
   base::SystemIdSource ids;
+  std::unique_ptr<rpc::Credentials> credentials;
+  std::unique_ptr<tls::Watch> kafka_files;
   std::unique_ptr<postgres::Pool> pool;
   std::unique_ptr<PostgresAlertStore> store;
   std::unique_ptr<kafka::Producer> producer;
@@ -70,6 +74,8 @@ struct AlertApp::Parts {
 
 absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config) {
   auto parts = std::make_unique<Parts>();
+  STOCKALERT_ASSIGN_OR_RETURN(parts->credentials, rpc::Credentials::Create(config.tls));
+  parts->kafka_files = kafka::WatchFiles(config.kafka_security);
   postgres::PoolOptions pool;
   pool.url = config.postgres_url;
   pool.application_name = kClientId;
@@ -80,6 +86,7 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
 
   kafka::ProducerOptions producer;
   producer.bootstrap = config.kafka_bootstrap;
+  producer.security = config.kafka_security;
   producer.client_id = kClientId;
   producer.linger = absl::ZeroDuration();
   // librdkafka sends a request for each partition, so that one at a time would make callers of different symbols wait for each other. What is
@@ -91,16 +98,19 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   STOCKALERT_ASSIGN_OR_RETURN(parts->producer, kafka::CreateProducer(producer));
   kafka::TopicAdminOptions topics;
   topics.bootstrap = config.kafka_bootstrap;
+  topics.security = config.kafka_security;
   topics.client_id = kClientId;
   STOCKALERT_ASSIGN_OR_RETURN(parts->topics, kafka::TopicAdmin::Create(topics));
 
   rpc::PeerOptions user;
   user.address = config.user_address;
+  user.credentials = parts->credentials->internal_client();
   user.mesh_token = config.mesh_token;
   user.retried = {"stockalert.internal.v1.UserInternalService"};
   parts->user_service = std::make_unique<rpc::Peer>(user);
   rpc::PeerOptions ticker;
   ticker.address = config.ticker_address;
+  ticker.credentials = parts->credentials->internal_client();
   ticker.mesh_token = config.mesh_token;
   ticker.retried = {"stockalert.internal.v1.TickerInternalService"};
   parts->ticker_service = std::make_unique<rpc::Peer>(ticker);
@@ -179,6 +189,7 @@ absl::Status AlertApp::Start() {
 
   kafka::GroupConsumerOptions consumer;
   consumer.bootstrap = config_.kafka_bootstrap;
+  consumer.security = config_.kafka_security;
   consumer.client_id = kClientId;
   consumer.group_id = config_.kafka_group;
   consumer.group_instance_id = GroupInstance(config_);
@@ -193,11 +204,14 @@ absl::Status AlertApp::Start() {
 
   rpc::ServerOptions internal;
   internal.address = config_.internal_address;
+  internal.credentials = parts_->credentials->internal_server();
+  internal.connection_age_max = rpc::kInternalConnectionAgeMax;
   internal.services = {parts_->internal_service.get()};
   internal.service_names = {"stockalert.internal.v1.AlertInternalService"};
   STOCKALERT_ASSIGN_OR_RETURN(parts_->internal_server, rpc::Server::Start(internal));
   rpc::ServerOptions server;
   server.address = config_.public_address;
+  server.credentials = parts_->credentials->public_server();
   server.services = {parts_->service.get()};
   server.service_names = {"stockalert.alert.v1.AlertService"};
   STOCKALERT_ASSIGN_OR_RETURN(parts_->public_server, rpc::Server::Start(server));

@@ -9,9 +9,10 @@ void Declare(config::Parser& parser, Config& config) {
   parser.DialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal port");
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the ticker service's internal port");
   parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services show each other");
+  tls::Declare(parser, config.tls);
   parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database, as in postgresql://USER@HOST:PORT/DATABASE");
   parser.Integer("postgres_connections", &config.postgres_connections, 2, 200, "the most connections to the database");
-  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka's brokers");
+  kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");
   parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,
                 "this instance's name in the group, the same after a restart (default: host name and HTTP port)");

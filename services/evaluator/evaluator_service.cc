@@ -57,6 +57,7 @@ EvaluatorService::~EvaluatorService() { Stop(absl::Now()); }
 absl::Status EvaluatorService::Start() {
   kafka::ProducerOptions producer_options;
   producer_options.bootstrap = options_.kafka_bootstrap;
+  producer_options.security = options_.kafka_security;
   producer_options.client_id = absl::StrCat("stockalert-evaluator-", options_.instance_id);
   // For ever: the row stays in the outbox anyway, and giving up one record while later ones get through would break their order.
   producer_options.message_timeout = absl::ZeroDuration();
@@ -93,6 +94,7 @@ EvaluatorService::Health EvaluatorService::health() const {
 absl::Status EvaluatorService::Join() {
   kafka::GroupConsumerOptions options;
   options.bootstrap = options_.kafka_bootstrap;
+  options.security = options_.kafka_security;
   options.client_id = absl::StrCat("stockalert-evaluator-", options_.instance_id);
   options.group_id = options_.group_id;
   options.group_instance_id = options_.instance_id;
@@ -141,7 +143,10 @@ void EvaluatorService::RunOnce() {
     TakeRebalances(polled.rebalances);
     if (!rejoin_) TakeErrors(polled.errors);
     if (!rejoin_) Apply(polled.messages);
-    if (!polled.fatal.ok()) {
+    if (absl::IsAborted(polled.fatal)) {
+      log::Info("joining the group with a new consumer", {{"reason", polled.fatal}});
+      rejoin_ = true;
+    } else if (!polled.fatal.ok()) {
       if (options_.on_fatal) options_.on_fatal(polled.fatal.ToString());
       absl::SleepFor(absl::Milliseconds(200));
     }

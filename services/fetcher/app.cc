@@ -48,24 +48,29 @@ absl::StatusOr<std::unique_ptr<QuoteSource>> MakeSource(const Config& config, Pu
     options.run = config.replay_run;
     options.start_file = config.replay_start_file;
     return std::make_unique<ReplaySource>(std::move(file), options, publisher,
-                                          std::make_unique<KafkaReplayLog>(config.kafka_bootstrap));
+                                          std::make_unique<KafkaReplayLog>(config.kafka_bootstrap, config.kafka_security));
   }
   return std::make_unique<PublishSource>(publisher);
 }
 
 }  // namespace
 
-FetcherApp::FetcherApp(const Config& config)
+FetcherApp::FetcherApp(const Config& config, std::unique_ptr<rpc::Credentials> credentials)
     : config_(config),
+      credentials_(std::move(credentials)),
+      kafka_files_(kafka::WatchFiles(config.kafka_security)),
       ticker_service_(rpc::PeerOptions{.address = config.ticker_address,
+                                       .credentials = credentials_->internal_client(),
                                        .mesh_token = config.mesh_token,
                                        .retried = {"stockalert.internal.v1.TickerInternalService/ListSymbols"}}) {}
 
 FetcherApp::~FetcherApp() { Stop(absl::Now()); }
 
 absl::StatusOr<std::unique_ptr<process::App>> FetcherApp::Create(const Config& config) {
-  auto app = std::unique_ptr<FetcherApp>(new FetcherApp(config));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
+  auto app = std::unique_ptr<FetcherApp>(new FetcherApp(config, std::move(credentials)));
   kafka::ProducerOptions options = PublisherProducerOptions(config.kafka_bootstrap);
+  options.security = config.kafka_security;
   options.registry = metrics::Registry();
   STOCKALERT_ASSIGN_OR_RETURN(app->producer_, kafka::CreateProducer(options));
   app->publisher_ = std::make_unique<Publisher>(*app->producer_, app->clock_);
@@ -82,7 +87,10 @@ absl::Status FetcherApp::AwaitTopics() {
   STOCKALERT_ASSIGN_OR_RETURN(
       std::unique_ptr<kafka::TopicAdmin> admin,
       kafka::TopicAdmin::Create(
-          {.bootstrap = config_.kafka_bootstrap, .client_id = "stockalert-fetcher-start", .extra = {}}));
+          {.bootstrap = config_.kafka_bootstrap,
+           .security = config_.kafka_security,
+           .client_id = "stockalert-fetcher-start",
+           .extra = {}}));
   const absl::Time give_up = absl::Now() + config_.dependencies_wait;
   for (;;) {
     absl::Status status =
@@ -125,8 +133,10 @@ absl::Status FetcherApp::Start() {
   handler_ = std::make_unique<FetcherServiceHandler>(*runner_, *source_, *publisher_, clock_);
   STOCKALERT_ASSIGN_OR_RETURN(server_,
                               rpc::Server::Start({.address = config_.internal_address,
+                                                  .credentials = credentials_->internal_server(),
                                                   .services = {handler_.get()},
-                                                  .service_names = {"stockalert.internal.v1.FetcherService"}}));
+                                                  .service_names = {"stockalert.internal.v1.FetcherService"},
+                                                  .connection_age_max = rpc::kInternalConnectionAgeMax}));
   STOCKALERT_RETURN_IF_ERROR(AwaitTopics());
   STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, AcquireEpoch());
   publisher_->Begin(epoch);

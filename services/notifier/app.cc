@@ -14,6 +14,7 @@
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
+#include "services/common/grpc/credentials.h"
 #include "services/common/grpc/server.h"
 #include "services/common/http/admin_server.h"
 #include "services/common/kafka/consumer.h"
@@ -21,6 +22,7 @@
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
+#include "services/common/tls/watch.h"
 #include "services/notifier/intake.h"
 #include "services/notifier/notification_service.h"
 #include "services/notifier/postgres_notification_store.h"
@@ -45,13 +47,17 @@ std::string GroupInstance(const Config& config) {
 
 // In the order in which they depend on each other.
 struct NotifierApp::Parts {
-  Parts(const Config& given, std::unique_ptr<postgres::Pool> made_pool) : config(given), pool(std::move(made_pool)) {}
+  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials, std::unique_ptr<postgres::Pool> made_pool)
+      : config(given), credentials(std::move(made_credentials)), pool(std::move(made_pool)) {}
 
   const Config config;
   base::SystemClock clock;
   base::SystemIdSource ids;
+  std::unique_ptr<rpc::Credentials> credentials;
+  std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
   std::unique_ptr<postgres::Pool> pool;
   rpc::Peer user_peer{{.address = config.user_address,
+                       .credentials = credentials->internal_client(),
                        .mesh_token = config.mesh_token,
                        .retried = {"stockalert.internal.v1.UserInternalService"}}};
   PostgresNotificationStore store{*pool};
@@ -71,12 +77,13 @@ struct NotifierApp::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<NotifierApp>> NotifierApp::Create(const Config& config) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
                                                       .application_name = kClientId,
                                                       .connections_max = config.postgres_connections_max,
                                                       .registry = metrics::Registry()}));
-  return std::unique_ptr<NotifierApp>(new NotifierApp(std::make_unique<Parts>(config, std::move(pool))));
+  return std::unique_ptr<NotifierApp>(new NotifierApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool))));
 }
 
 NotifierApp::NotifierApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -104,7 +111,10 @@ absl::Status NotifierApp::Start() {
   }
   STOCKALERT_ASSIGN_OR_RETURN(
       std::unique_ptr<kafka::TopicAdmin> admin,
-      kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap, .client_id = kClientId, .extra = {}}));
+      kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap,
+                                 .security = parts.config.kafka_security,
+                                 .client_id = kClientId,
+                                 .extra = {}}));
   const absl::Status topics = admin->AwaitTopics({parts.config.triggers_topic, parts.config.user_events_topic}, absl::Now() + kTopicsTimeout);
   if (absl::IsNotFound(topics)) return topics;
   if (!topics.ok()) log::Warning("Kafka does not answer; notifications come when it does", {{"status", topics}});
@@ -112,6 +122,7 @@ absl::Status NotifierApp::Start() {
       IntakeOptions{.triggers_topic = parts.config.triggers_topic, .user_events_topic = parts.config.user_events_topic},
       [config = parts.config] {
         return kafka::GroupConsumer::Create({.bootstrap = config.kafka_bootstrap,
+                                             .security = config.kafka_security,
                                              .client_id = kClientId,
                                              .group_id = config.kafka_group,
                                              .group_instance_id = GroupInstance(config),
@@ -122,6 +133,7 @@ absl::Status NotifierApp::Start() {
       },
       parts.store, parts.clock, parts.ids, [&parts](const std::vector<std::string>& user_ids) { parts.hub.Wake(user_ids); });
   STOCKALERT_ASSIGN_OR_RETURN(parts.server, rpc::Server::Start({.address = parts.config.public_address,
+                                                                .credentials = parts.credentials->public_server(),
                                                                 .services = {&parts.service},
                                                                 .service_names = {"stockalert.notification.v1.NotificationService"},
                                                                 .receive_bytes_max = 256 * 1024}));

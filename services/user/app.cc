@@ -10,6 +10,7 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
+#include "services/common/grpc/credentials.h"
 #include "services/common/grpc/server.h"
 #include "services/common/http/admin_server.h"
 #include "services/common/kafka/producer.h"
@@ -17,6 +18,7 @@
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
+#include "services/common/tls/watch.h"
 #include "services/user/grpc_ticker_registrar.h"
 #include "services/user/key_authenticator.h"
 #include "services/user/outbox_relay.h"
@@ -29,17 +31,22 @@ namespace stockalert::user {
 
 // In the order in which they depend on each other.
 struct UserApp::Parts {
-  Parts(const Config& given, std::unique_ptr<postgres::Pool> made_pool, std::unique_ptr<kafka::Producer> made_producer)
+  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials, std::unique_ptr<postgres::Pool> made_pool,
+        std::unique_ptr<kafka::Producer> made_producer)
       : config(given),
+        credentials(std::move(made_credentials)),
         pool(std::move(made_pool)),
         producer(std::move(made_producer)),
         ticker_peer({.address = config.ticker_address,
+                     .credentials = credentials->internal_client(),
                      .mesh_token = config.mesh_token,
                      .retried = {"stockalert.internal.v1.TickerInternalService/RegisterTicker"}}) {}
 
   const Config config;
   base::SystemClock clock;
   base::SystemIdSource ids;
+  std::unique_ptr<rpc::Credentials> credentials;
+  std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
   std::unique_ptr<postgres::Pool> pool;
   std::unique_ptr<kafka::Producer> producer;
   rpc::Peer ticker_peer;
@@ -70,6 +77,7 @@ struct UserApp::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<UserApp>> UserApp::Create(const Config& config) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
                                                       .application_name = "stockalert-user",
@@ -79,11 +87,13 @@ absl::StatusOr<std::unique_ptr<UserApp>> UserApp::Create(const Config& config) {
       std::unique_ptr<kafka::Producer> producer,
       kafka::CreateProducer(
           {.bootstrap = config.kafka_bootstrap,
+           .security = config.kafka_security,
            .client_id = "stockalert-user",
            .topics = {kafka::kUserEventsTopic},
            .extra = {},
            .registry = metrics::Registry()}));
-  return std::unique_ptr<UserApp>(new UserApp(std::make_unique<Parts>(config, std::move(pool), std::move(producer))));
+  return std::unique_ptr<UserApp>(
+      new UserApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool), std::move(producer))));
 }
 
 UserApp::UserApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -112,9 +122,12 @@ absl::Status UserApp::Start() {
   parts.relay.Start();
   STOCKALERT_ASSIGN_OR_RETURN(parts.internal_server,
                               rpc::Server::Start({.address = parts.config.internal_address,
+                                                  .credentials = parts.credentials->internal_server(),
                                                   .services = {&parts.internal_service},
-                                                  .service_names = {"stockalert.internal.v1.UserInternalService"}}));
+                                                  .service_names = {"stockalert.internal.v1.UserInternalService"},
+                                                  .connection_age_max = rpc::kInternalConnectionAgeMax}));
   STOCKALERT_ASSIGN_OR_RETURN(parts.public_server, rpc::Server::Start({.address = parts.config.public_address,
+                                                                       .credentials = parts.credentials->public_server(),
                                                                        .services = {&parts.service},
                                                                        .service_names = {"stockalert.user.v1.UserService"},
                                                                        .receive_bytes_max = 256 * 1024}));

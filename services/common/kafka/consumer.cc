@@ -68,6 +68,8 @@ class Core {
   template <typename Options>
   explicit Core(const Options& options)
       : bootstrap_(options.bootstrap),
+        security_(options.security),
+        renewal_(options.security),
         client_id_(options.client_id),
         extra_(options.extra),
         registry_(options.registry),
@@ -132,6 +134,10 @@ class Core {
   // Fills `result_`, which the callbacks of this thread write to as well, and hands it out.
   PollResult Poll(absl::Duration timeout, size_t messages_max) {
     result_ = PollResult();
+    if (renewal_.Due()) {
+      result_.fatal = absl::AbortedError("Kafka's TLS files were swapped: a new consumer reads them");
+      return std::exchange(result_, PollResult());
+    }
     if (wake_.exchange(false)) timeout = absl::ZeroDuration();
     while (result_.messages.size() < messages_max) {
       rd_kafka_message_t* raw = rd_kafka_consumer_poll(client_, result_.empty() ? ToTimeoutMs(timeout) : 0);
@@ -176,7 +182,7 @@ class Core {
   // A client for questions alone: on the reading one's connection they would wait behind its long polls.
   absl::StatusOr<rd_kafka_t*> Questions() {
     if (questions_ == nullptr) {
-      Settings settings(bootstrap_, absl::StrCat(client_id_, "-questions"));
+      Settings settings(bootstrap_, security_, absl::StrCat(client_id_, "-questions"));
       settings.Set(extra_);
       STOCKALERT_ASSIGN_OR_RETURN(questions_, settings.New(RD_KAFKA_PRODUCER));
     }
@@ -285,6 +291,8 @@ class Core {
   }
 
   const std::string bootstrap_;
+  const Security security_;
+  Renewal renewal_;
   const std::string client_id_;
   const ExtraSettings extra_;
   std::shared_ptr<prometheus::Registry> registry_;
@@ -317,7 +325,7 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
       : options_(options), core_(options) {}
 
   absl::Status Start() {
-    Settings settings(options_.bootstrap, options_.client_id);
+    Settings settings(options_.bootstrap, options_.security, options_.client_id);
     SetReading(settings, options_.fetch_bytes_max, options_.fetch_wait_max, options_.report_ends);
     settings.Set("group.id", options_.group_id)
         .SetMs("session.timeout.ms", options_.session_timeout)
@@ -523,7 +531,7 @@ class RdKafkaAssignedConsumer final : public AssignedConsumer {
       : options_(options), core_(options) {}
 
   absl::Status Start() {
-    Settings settings(options_.bootstrap, options_.client_id);
+    Settings settings(options_.bootstrap, options_.security, options_.client_id);
     SetReading(settings, options_.fetch_bytes_max, options_.fetch_wait_max, options_.report_ends);
     // librdkafka wants a group's name even where none is joined.
     settings.Set("group.id", absl::StrCat(options_.client_id, "-no-group")).Set(options_.extra);
