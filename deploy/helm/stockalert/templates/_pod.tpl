@@ -9,8 +9,8 @@
 {{- if eq $p.mode "internal" }}
 {{- printf "postgresql://%s@%s-postgres:5432/%s" $p.user (include "stockalert.fullname" .root) $p.database }}
 {{- else }}
-{{- $pooled := and $p.external.pooler.host (not .direct) }}
-{{- $to := $pooled | ternary $p.external.pooler $p.external }}
+{{- $to := $p.external }}
+{{- if and $p.external.pooler.host (not .direct) }}{{ $to = $p.external.pooler }}{{ end }}
 {{- $options := list (printf "sslmode=%s" $p.external.tls.mode) }}
 {{- if $p.external.tls.caSecret.name }}{{ $options = append $options "sslrootcert=/etc/stockalert/postgres-ca/ca.crt" }}{{ end }}
 {{- if $p.external.tls.clientCertSecret }}
@@ -212,7 +212,7 @@ STOCKALERT_INTERNAL_TLS_CA_FILE: /etc/stockalert/internal-tls/ca.crt
 {{- if eq .service "fetcher" }}
 STOCKALERT_SOURCE: {{ $values.source }}
 {{- if eq $values.source "replay" }}
-STOCKALERT_FILE: {{ $values.replay.configMap | ternary (printf "/etc/stockalert/replay/%s" $values.replay.file) $values.replay.file | quote }}
+STOCKALERT_FILE: {{ empty $values.replay.configMap | ternary $values.replay.file (printf "/etc/stockalert/replay/%s" $values.replay.file) | quote }}
 {{- end }}
 {{- end }}
 {{ include "stockalert.storeEnv" (dict "root" $root "postgres" $is.postgres "direct" false "settings" $values.settings) }}

@@ -31,8 +31,9 @@ spec:
 {{- else }}
 - {{ if $policy.postgresTo }}to: {{ toJson $policy.postgresTo }}
   {{ end }}ports:
-    {{- $pooled := and .root.Values.postgres.external.pooler.host (not .direct) }}
-    - {port: {{ ($pooled | ternary .root.Values.postgres.external.pooler .root.Values.postgres.external).port | int }}, protocol: TCP}
+    {{- $to := .root.Values.postgres.external }}
+    {{- if and $to.pooler.host (not .direct) }}{{ $to = $to.pooler }}{{ end }}
+    - {port: {{ $to.port | int }}, protocol: TCP}
 {{- end }}
 {{- end }}
 {{- end }}
