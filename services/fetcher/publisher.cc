@@ -33,6 +33,12 @@ const char* SourceLabel(const std::string& source) {
   return "other";
 }
 
+void MarkQuote(const char* source) {
+  metrics::GetGauge("stockalert_fetcher_last_quote_timestamp_seconds", "When the log took the source's last quote, since 1970",
+                    {{"source", source}})
+      .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
+}
+
 }  // namespace
 
 kafka::ProducerOptions PublisherProducerOptions(std::string bootstrap) {
@@ -59,6 +65,8 @@ void Publisher::Begin(int64_t epoch) {
   changed_.notify_all();
 }
 
+void Publisher::ExpectQuotesOf(const char* source) { MarkQuote(source); }
+
 absl::Status Publisher::ReserveRoom() {
   std::lock_guard lock(mutex_);
   if (epoch_ == 0) return base::Unavailable("FETCHER_NOT_READY", "the fetcher has no epoch yet; try again in a moment");
@@ -78,9 +86,10 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
   headers.insert(headers.end(), extra.begin(), extra.end());
   std::optional<pb::QuoteRecord> quote;
   if (record.has_quote()) quote = record.quote();
+  const absl::Time begun = absl::Now();
   producer_.ProduceAsync(
       kafka::kPricesTopic, symbol, record.SerializeAsString(), headers,
-      [this, symbol, quote = std::move(quote),
+      [this, symbol, begun, quote = std::move(quote),
        done = std::move(done)](const absl::StatusOr<kafka::Delivery>& delivery) {
         {
           std::lock_guard lock(mutex_);
@@ -94,6 +103,10 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
           metrics::GetCounter("stockalert_fetcher_quotes_published_total", "Quotes that the log has",
                               {{"source", SourceLabel(quote->source())}})
               .Increment();
+          MarkQuote(SourceLabel(quote->source()));
+          static auto& seconds = metrics::GetHistogram("stockalert_fetcher_publish_seconds",
+                                                       "From a quote's being ready to the broker's acknowledgement");
+          seconds.Observe(absl::ToDoubleSeconds(absl::Now() - begun));
         }
         if (!delivery.ok()) {
           metrics::GetCounter("stockalert_fetcher_publish_failures_total", "Records that Kafka would not take")
