@@ -18,11 +18,10 @@ namespace {
 
 namespace pb = ::stockalert::internal::v1;
 
-void CountRefused(const char* source, Refusal refusal) {
-  metrics::GetCounter("stockalert_fetcher_quotes_refused_total",
-                      "Quotes refused at the edge, by what is wrong with them",
-                      {{"source", source}, {"reason", NameOf(refusal)}})
-      .Increment();
+prometheus::Counter& Refused(const char* source, Refusal refusal) {
+  return metrics::GetCounter("stockalert_fetcher_quotes_refused_total",
+                             "Quotes refused at the edge, by what is wrong with them",
+                             {{"source", source}, {"reason", NameOf(refusal)}});
 }
 
 // Labels come from a small set, whatever a quote says.
@@ -65,7 +64,13 @@ void Publisher::Begin(int64_t epoch) {
   changed_.notify_all();
 }
 
-void Publisher::ExpectQuotesOf(const char* source) { MarkQuote(source); }
+void Publisher::ExpectQuotesOf(const char* source) {
+  MarkQuote(source);
+  for (const Refusal refusal :
+       {Refusal::kSymbol, Refusal::kPrice, Refusal::kEventTimeMissing, Refusal::kEventTimeAhead, Refusal::kSession}) {
+    Refused(source, refusal);
+  }
+}
 
 absl::Status Publisher::ReserveRoom() {
   std::lock_guard lock(mutex_);
@@ -131,7 +136,7 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
 absl::Status Publisher::Publish(pb::QuoteRecord quote, std::string_view traceparent, const kafka::Headers& extra,
                                 Done done) {
   if (const auto refusal = FindRefusal(quote, clock_.NowUs())) {
-    CountRefused(SourceLabel(quote.source()), *refusal);
+    Refused(SourceLabel(quote.source()), *refusal).Increment();
     return base::InvalidField(FieldOf(*refusal), DescriptionOf(*refusal));
   }
   if (const int dropped = DropNonsense(quote); dropped > 0) {

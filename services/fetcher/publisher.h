@@ -56,7 +56,7 @@ class Publisher {
   // Must be called before anything is published; every epoch is above those before.
   void Begin(int64_t epoch);
 
-  // Quotes of this source are due from now on: one that never brings any grows old in the metrics, too.
+  // Quotes of this source are due from now on: one that never brings any is seen in the metrics, too.
   static void ExpectQuotesOf(const char* source);
 
   // Publishes one quote: source, symbol, price, time and session are the caller's, epoch and sequence are set here.
