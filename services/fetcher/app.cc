@@ -13,6 +13,7 @@
 #include "services/fetcher/finnhub_source.h"
 #include "services/fetcher/publish_source.h"
 #include "services/fetcher/replay_source.h"
+#include "services/fetcher/trading_calendar.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
 
 namespace stockalert::fetcher {
@@ -78,6 +79,11 @@ absl::StatusOr<std::unique_ptr<process::App>> FetcherApp::Create(const Config& c
   return app;
 }
 
+void FetcherApp::MeasureSession() const {
+  static auto& open = metrics::GetGauge("stockalert_fetcher_regular_session", "1 while the exchanges' regular session is on, by the calendar");
+  open.Set(SessionOf(clock_.NowUs()) == pb::TRADING_SESSION_REGULAR ? 1 : 0);
+}
+
 std::vector<std::string> FetcherApp::NotReadyReasons() const {
   if (!ready_) return {"has no epoch from the ticker service yet"};
   return {};
@@ -127,7 +133,9 @@ absl::StatusOr<int64_t> FetcherApp::AcquireEpoch() {
 absl::Status FetcherApp::Start() {
   STOCKALERT_ASSIGN_OR_RETURN(
       admin_, http::AdminServer::Start(
-                  {.address = config_.http_address, .not_ready_reasons = [this] { return NotReadyReasons(); }}));
+                  {.address = config_.http_address,
+                   .not_ready_reasons = [this] { return NotReadyReasons(); },
+                   .before_scrape = [this] { MeasureSession(); }}));
   runner_ =
       std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{.name = "internal", .mesh_token = config_.mesh_token});
   handler_ = std::make_unique<FetcherServiceHandler>(*runner_, *source_, *publisher_, clock_);
@@ -140,6 +148,7 @@ absl::Status FetcherApp::Start() {
   STOCKALERT_RETURN_IF_ERROR(AwaitTopics());
   STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, AcquireEpoch());
   publisher_->Begin(epoch);
+  publisher_->ExpectQuotesOf(config_.source == "finnhub" ? kSourceRest : config_.source == "replay" ? kSourceReplay : kSourcePublished);
   log::Info("publishing", {{"epoch", epoch}, {"source", config_.source}});
   source_->Start();
   symbols_ =

@@ -41,6 +41,8 @@ class FetcherApp final : public process::App {
   absl::Status AwaitTopics();
   absl::StatusOr<int64_t> AcquireEpoch();
   std::vector<std::string> NotReadyReasons() const;
+  // Sets the gauge of the regular session.
+  void MeasureSession() const;
 
   const Config config_;
   base::SystemClock clock_;
