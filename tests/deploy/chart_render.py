@@ -57,8 +57,8 @@ def settings_are_the_programs_own():
 
 
 def leaves(value, path=""):
-    """Paths of what is no map, or an empty one."""
-    if isinstance(value, dict) and value:
+    """Paths of what is no map, or an empty one, or Kubernetes' own and taken as it is."""
+    if isinstance(value, dict) and value and path.split(".")[-1] not in ("resources", "instanceSelector", "dns"):
         for key, inner in value.items():
             yield from leaves(inner, f"{path}.{key}" if path else key)
     else:
