@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,9 +30,11 @@ namespace {
 
 constexpr char kClientId[] = "stockalert-alert";
 constexpr absl::Duration kTopicsWait = absl::Seconds(10);
+constexpr absl::Duration kMigrationsWait = absl::Seconds(60);
 constexpr absl::Duration kReadyWait = absl::Seconds(30);
 
 std::string GroupInstance(const Config& config) {
+  if (config.kafka_group_instance == "none") return "";
   if (!config.kafka_group_instance.empty()) return config.kafka_group_instance;
   char host[256] = {};
   if (gethostname(host, sizeof(host) - 1) != 0) return "";
@@ -69,6 +72,8 @@ struct AlertApp::Parts {
   std::unique_ptr<AlertInternalService> internal_service;
   std::unique_ptr<rpc::Server> internal_server;
   std::unique_ptr<rpc::Server> public_server;
+  // Its ports answer. Read by the HTTP server's threads.
+  std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> admin;
 };
 
@@ -157,9 +162,13 @@ int AlertApp::internal_port() const { return parts_->internal_server->port(); }
 
 // Topics that are missing are a mistake of the installation; a broker that does not answer is an outage, which this service lives through.
 absl::Status AlertApp::CheckTopics() {
-  absl::Status topics =
-      parts_->topics->AwaitTopics({kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic},
-                                  absl::Now() + kTopicsWait);
+  absl::Status topics;
+  const absl::Time give_up = absl::Now() + kMigrationsWait;
+  // A broker without the topics: the migrations are still under way.
+  do {
+    topics = parts_->topics->AwaitTopics({kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic},
+                                         absl::Now() + kTopicsWait);
+  } while (absl::IsNotFound(topics) && absl::Now() < give_up && !process::StopRequested());
   if (topics.ok() || absl::IsNotFound(topics)) return topics;
   log::Warning("Kafka does not answer; going on without it: changes of alerts stay open until it is back", {{"error", topics}});
   return absl::OkStatus();
@@ -168,10 +177,11 @@ absl::Status AlertApp::CheckTopics() {
 absl::Status AlertApp::Start() {
   http::AdminServerOptions admin;
   admin.address = config_.http_address;
-  admin.not_ready_reasons = [this]() -> std::vector<std::string> {
-    const absl::Status ready = parts_->store->Ready();
-    if (ready.ok()) return {};
-    return {absl::StrCat("Postgres: ", ready.message())};
+  admin.not_ready_reasons = [this] {
+    std::vector<std::string> reasons;
+    if (!parts_->serving) reasons.push_back("its ports do not serve yet, or no more");
+    if (const absl::Status ready = parts_->store->Ready(); !ready.ok()) reasons.push_back(absl::StrCat("Postgres: ", ready.message()));
+    return reasons;
   };
   STOCKALERT_ASSIGN_OR_RETURN(parts_->admin, http::AdminServer::Start(admin));
   STOCKALERT_RETURN_IF_ERROR(CheckTopics());
@@ -217,6 +227,7 @@ absl::Status AlertApp::Start() {
   STOCKALERT_ASSIGN_OR_RETURN(parts_->public_server, rpc::Server::Start(server));
   parts_->internal_server->SetServing(true);
   parts_->public_server->SetServing(true);
+  parts_->serving = true;
   log::Info("the alert service is up", {{"public_port", parts_->public_server->port()},
                                         {"internal_port", parts_->internal_server->port()},
                                         {"http_port", parts_->admin->port()}});
@@ -225,6 +236,7 @@ absl::Status AlertApp::Start() {
 
 void AlertApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
+  parts.serving = false;
   // Calls have the larger part of the time; events and the relay need a moment for their last acknowledgements.
   const absl::Time calls_by = absl::Now() + (deadline - absl::Now()) * 0.6;
   if (parts.public_server) parts.public_server->Shutdown(calls_by);

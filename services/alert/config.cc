@@ -15,7 +15,8 @@ void Declare(config::Parser& parser, Config& config) {
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");
   parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,
-                "this instance's name in the group, the same after a restart (default: host name and HTTP port)");
+                "this instance's name in the group, the same after a restart (default: host name and HTTP port); none: a member without a "
+                "lasting name, for instances that come and go");
   parser.Integer("threads", &config.threads, 1, 256, "calls that are worked on at once");
   parser.Integer("queue", &config.queue, 1, 100'000, "calls that may wait for a thread");
   parser.Integer("alerts_per_user_max", &config.alerts_per_user_max, 1, 1'000'000'000, "a user's quota of alerts");

@@ -1,5 +1,6 @@
 #include "services/notifier/app.h"
 
+#include <atomic>
 #include <unistd.h>
 
 #include <utility>
@@ -35,6 +36,7 @@ constexpr char kClientId[] = "stockalert-notifier";
 constexpr absl::Duration kTopicsTimeout = absl::Seconds(5);
 
 std::string GroupInstance(const Config& config) {
+  if (config.kafka_group_instance == "none") return "";
   if (!config.kafka_group_instance.empty()) return config.kafka_group_instance;
   char host[256] = {};
   if (gethostname(host, sizeof(host) - 1) != 0) return "";
@@ -72,6 +74,8 @@ struct NotifierApp::Parts {
   WatchHub hub{store, config.watch_poll_interval};
   NotificationServiceImpl service{runner, store, hub, clock};
   std::unique_ptr<Intake> intake;
+  // Its ports answer. Read by the HTTP server's threads.
+  std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> http;
   std::unique_ptr<rpc::Server> server;
 };
@@ -93,6 +97,7 @@ absl::Status NotifierApp::Start() {
   Parts& parts = *parts_;
   STOCKALERT_ASSIGN_OR_RETURN(parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
                                             std::vector<std::string> reasons;
+                                            if (!parts.serving) reasons.push_back("its ports do not serve yet, or no more");
                                             if (!parts.pool->Ready().ok()) reasons.push_back("the database does not answer");
                                             return reasons;
                                           }}));
@@ -115,7 +120,11 @@ absl::Status NotifierApp::Start() {
                                  .security = parts.config.kafka_security,
                                  .client_id = kClientId,
                                  .extra = {}}));
-  const absl::Status topics = admin->AwaitTopics({parts.config.triggers_topic, parts.config.user_events_topic}, absl::Now() + kTopicsTimeout);
+  absl::Status topics;
+  // A broker without the topics: the migrations are still under way.
+  do {
+    topics = admin->AwaitTopics({parts.config.triggers_topic, parts.config.user_events_topic}, absl::Now() + kTopicsTimeout);
+  } while (absl::IsNotFound(topics) && absl::Now() < give_up && !process::StopRequested());
   if (absl::IsNotFound(topics)) return topics;
   if (!topics.ok()) log::Warning("Kafka does not answer; notifications come when it does", {{"status", topics}});
   parts.intake = std::make_unique<Intake>(
@@ -138,12 +147,14 @@ absl::Status NotifierApp::Start() {
                                                                 .service_names = {"stockalert.notification.v1.NotificationService"},
                                                                 .receive_bytes_max = 256 * 1024}));
   parts.server->SetServing(true);
+  parts.serving = true;
   log::Info("serving", {{"public_port", parts.server->port()}, {"http_port", parts.http->port()}});
   return absl::OkStatus();
 }
 
 void NotifierApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
+  parts.serving = false;
   parts.runner.EndStreams();
   if (parts.server) parts.server->Shutdown(deadline);
   if (parts.intake) parts.intake->Stop();

@@ -12,7 +12,8 @@ void Declare(config::Parser& parser, Config& config) {
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");
   parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,
-                "this instance's name in the group, the same after a restart (default: host name and HTTP port)");
+                "this instance's name in the group, the same after a restart (default: host name and HTTP port); none: a member without a "
+                "lasting name, for instances that come and go");
   parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
   tls::Declare(parser, config.tls);
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls and read for streams");

@@ -1,5 +1,6 @@
 #include "services/ticker/app.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -82,6 +83,8 @@ struct TickerApp::Parts {
   TickerServiceImpl service{public_runner, logic, board, clock};
   TickerInternalServiceImpl internal_service{internal_runner, logic};
   std::unique_ptr<LogReader> reader;
+  // Its ports answer. Read by the HTTP server's threads.
+  std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> http;
   std::unique_ptr<rpc::Server> internal_server;
   std::unique_ptr<rpc::Server> public_server;
@@ -104,6 +107,7 @@ absl::Status TickerApp::Start() {
   Parts& parts = *parts_;
   STOCKALERT_ASSIGN_OR_RETURN(parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
                                             std::vector<std::string> reasons;
+                                            if (!parts.serving) reasons.push_back("its ports do not serve yet, or no more");
                                             if (!parts.pool->Ready().ok()) reasons.push_back("the database does not answer");
                                             return reasons;
                                           }}));
@@ -126,7 +130,11 @@ absl::Status TickerApp::Start() {
                                  .security = parts.config.kafka_security,
                                  .client_id = "stockalert-ticker",
                                  .extra = {}}));
-  const absl::Status topics = admin->AwaitTopics({parts.config.prices_topic}, absl::Now() + kTopicsTimeout);
+  absl::Status topics;
+  // A broker without the topic: the migrations are still under way.
+  do {
+    topics = admin->AwaitTopics({parts.config.prices_topic}, absl::Now() + kTopicsTimeout);
+  } while (absl::IsNotFound(topics) && absl::Now() < give_up && !process::StopRequested());
   if (absl::IsNotFound(topics)) return topics;
   if (!topics.ok()) log::Warning("Kafka does not answer; latest prices come when it does", {{"status", topics}});
   parts.reader = std::make_unique<LogReader>(LogReaderOptions{.bootstrap = parts.config.kafka_bootstrap,
@@ -147,6 +155,7 @@ absl::Status TickerApp::Start() {
                                                                        .receive_bytes_max = 1024 * 1024}));
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);
+  parts.serving = true;
   log::Info("serving", {{"public_port", parts.public_server->port()},
                         {"internal_port", parts.internal_server->port()},
                         {"http_port", parts.http->port()}});
@@ -155,6 +164,7 @@ absl::Status TickerApp::Start() {
 
 void TickerApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
+  parts.serving = false;
   parts.public_runner.EndStreams();
   if (parts.public_server) parts.public_server->Shutdown(deadline);
   parts.public_runner.Stop(deadline);

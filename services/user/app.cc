@@ -1,5 +1,6 @@
 #include "services/user/app.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -71,6 +72,8 @@ struct UserApp::Parts {
                                    .mesh_token = config.mesh_token}};
   UserService service{public_runner, logic, [this] { relay.Wake(); }};
   UserInternalService internal_service{internal_runner, logic};
+  // Its ports answer. Read by the HTTP server's threads.
+  std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> http;
   std::unique_ptr<rpc::Server> internal_server;
   std::unique_ptr<rpc::Server> public_server;
@@ -103,6 +106,7 @@ absl::Status UserApp::Start() {
   Parts& parts = *parts_;
   STOCKALERT_ASSIGN_OR_RETURN(parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
                                             std::vector<std::string> reasons;
+                                            if (!parts.serving) reasons.push_back("its ports do not serve yet, or no more");
                                             if (!parts.pool->Ready().ok()) reasons.push_back("the database does not answer");
                                             return reasons;
                                           }}));
@@ -133,6 +137,7 @@ absl::Status UserApp::Start() {
                                                                        .receive_bytes_max = 256 * 1024}));
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);
+  parts.serving = true;
   log::Info("serving", {{"public_port", parts.public_server->port()},
                         {"internal_port", parts.internal_server->port()},
                         {"http_port", parts.http->port()}});
@@ -141,6 +146,7 @@ absl::Status UserApp::Start() {
 
 void UserApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
+  parts.serving = false;
   parts.public_runner.EndStreams();
   if (parts.public_server) parts.public_server->Shutdown(deadline);
   parts.public_runner.Stop(deadline);

@@ -4,8 +4,9 @@ The images are those of tests/deploy/values/cluster.yaml, which the cluster must
 values file, of other images; STOCKALERT_CHART_NEXT_TAG the tag that is upgraded to (default: the same images, with another configuration).
 """
 
-import atexit
 import base64
+import calendar
+import contextlib
 import json
 import os
 import re
@@ -60,7 +61,6 @@ class Release:
         self.values = os.environ.get("STOCKALERT_CHART_VALUES") or VALUES / "cluster.yaml"
         self.install_s = None
         self.failure = None
-        self.forward = None
 
     def helm(self, *arguments, **options):
         return run(["helm", *arguments, "-n", self.namespace], **options).stdout
@@ -130,32 +130,37 @@ class Release:
         kubectl("apply", "-n", namespace or self.namespace, "-f", "-", text=json.dumps(pod))
 
     def start_operator(self):
-        """Where the log is read for the audit, with the migrations' rights in the network; and a way to the database."""
-        if self.forward and self.forward.poll() is None:
-            return
+        """A pod in which the log is read for the audit, with the migrations' rights in the network."""
         if not get("pods", "-n", self.namespace, "-l", "operator=true"):
             labels = {"app.kubernetes.io/name": "stockalert", "app.kubernetes.io/instance": RELEASE, "app.kubernetes.io/component": "migrate",
                       "operator": "true"}
             self.tools_pod("operator", labels, ["sleep", "infinity"])
             kubectl("wait", "-n", self.namespace, "--for=condition=Ready", "pod/operator", "--timeout=60s")
-        self.port = stack.free_port()
-        self.forward = subprocess.Popen(["kubectl", "port-forward", "-n", self.namespace, f"pod/{NAME}-postgres-0", f"{self.port}:5432"],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        atexit.register(self.forward.terminate)
-        await_true("the way to the database", lambda: stack.port_open(self.port), 30)
+
+    @contextlib.contextmanager
+    def database(self):
+        """A way to the present pod of the database; answers the port."""
+        port = stack.free_port()
+        with subprocess.Popen(["kubectl", "port-forward", "-n", self.namespace, f"pod/{NAME}-postgres-0", f"{port}:5432"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as forward:
+            try:
+                await_true("the way to the database", lambda: stack.port_open(port), 30)
+                yield port
+            finally:
+                forward.terminate()
 
     def audit(self):
         """scripts/audit on the release: the log by the operator's pod."""
         self.start_operator()
         execute = f"kubectl exec -i -n {self.namespace} operator -- "
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, self.database() as port:
             for program, command in (("log", f"stockalert-log --kafka_bootstrap={NAME}-kafka:9092"), ("semantics", "stockalert-semantics")):
                 path = os.path.join(folder, program)
                 with open(path, "w", encoding="ascii") as file:
                     file.write(f"#!/bin/sh\nexec {execute}{command}\n")
                 os.chmod(path, 0o755)
             password = self.secret(f"{NAME}-postgres", "password").decode()
-            env = dict(os.environ, STOCKALERT_POSTGRES_URL=f"postgresql://stockalert:{password}@127.0.0.1:{self.port}/stockalert",
+            env = dict(os.environ, STOCKALERT_POSTGRES_URL=f"postgresql://stockalert:{password}@127.0.0.1:{port}/stockalert",
                        STOCKALERT_KAFKA_BOOTSTRAP="in-the-cluster:9092")
             done = subprocess.run([ROOT / "scripts" / "audit", f"--state={folder}", f"--log={folder}/log", f"--semantics={folder}/semantics",
                                    "--wait-s=60"], env=env, capture_output=True, text=True, check=False)
@@ -165,8 +170,6 @@ class Release:
         return triggers
 
     def stop(self):
-        if self.forward:
-            self.forward.terminate()
         if self.namespace and not os.environ.get("STOCKALERT_CHART_KEEP"):
             kubernetes.remove_namespace(self.namespace)
 
@@ -174,11 +177,21 @@ class Release:
 RELEASE_STATE = Release()
 
 
+def seconds(timestamp):
+    return calendar.timegm(time.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"))
+
+
 def install():
     release = RELEASE_STATE.need()
     print(f"    installed in {release.install_s:.1f} s")
     assert release.install_s < INSTALL_S_MAX
+    migrated = next(job["status"]["completionTime"] for job in get("jobs", "-n", release.namespace))
     for pod in release.pods():
+        component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        ready = next(condition["lastTransitionTime"] for condition in pod["status"]["conditions"] if condition["type"] == "Ready")
+        # The Job counts as complete a moment after its program has ended.
+        assert component in STORES or seconds(ready) > seconds(migrated) - 5, \
+            f"{pod['metadata']['name']} was ready at {ready}, the migrations were done at {migrated}"
         assert "volumes" not in pod["spec"] or not any("projected" in volume for volume in pod["spec"]["volumes"]), \
             f"{pod['metadata']['name']} has a token of the cluster"
 

@@ -259,6 +259,7 @@ TEST_CASE("Kafka away: tickers are registered, last prices are not ready") {
 TEST_CASE("a missing topic ends the start with what to do") {
   Mesh mesh;
   mesh.config.prices_topic = testing::UniqueName("no_topic");
+  mesh.config.start_timeout = absl::Seconds(1);
   auto app = *TickerApp::Create(mesh.config);
   const absl::Status started = app->Start();
   CHECK(started.code() == absl::StatusCode::kNotFound);

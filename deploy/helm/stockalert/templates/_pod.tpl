@@ -297,6 +297,10 @@ spec:
         - name: STOCKALERT_INSTANCE_ID
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
         {{- end }}
+        {{- if or (eq $service "alert") (eq $service "notifier") }}
+        # Pods of a Deployment come and go: one that ends leaves the group at once, and nobody waits for it.
+        - {name: STOCKALERT_KAFKA_GROUP_INSTANCE, value: none}
+        {{- end }}
         {{- include "stockalert.secretEnv" (dict "root" $root "postgres" $is.postgres) | nindent 8 }}
       ports:
         {{- if $is.public }}
