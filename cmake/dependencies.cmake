@@ -7,7 +7,6 @@ find_package(Boost 1.74 REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(prometheus-cpp REQUIRED)
-find_package(Catch2 REQUIRED)
 # Module mode first: gRPC's package expects its targets to be there.
 find_package(Protobuf REQUIRED)
 pkg_check_modules(RDKAFKA REQUIRED IMPORTED_TARGET rdkafka++ rdkafka)
@@ -16,7 +15,9 @@ pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
 pkg_check_modules(CLI11 REQUIRED IMPORTED_TARGET CLI11)
 if(STOCKALERT_WITH_GRPC)
   find_package(gRPC CONFIG REQUIRED)
-  find_package(benchmark REQUIRED)
+  if(BUILD_TESTING)
+    find_package(benchmark REQUIRED)
+  endif()
 endif()
 
 # SOCI 4.0.3 of Debian ships no CMake package.

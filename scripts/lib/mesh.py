@@ -14,6 +14,7 @@ import pathlib
 import subprocess
 import time
 
+import certificates
 import client
 import stack
 
@@ -48,14 +49,17 @@ def free_first_port():
 
 
 class Mesh:
-    def __init__(self, folder, first_port, postgres_url=None, kafka_bootstrap=None, say=lambda text: None, env=None, prices_partitions=None):
+    def __init__(self, folder, first_port, postgres_url=None, kafka_bootstrap=None, say=lambda text: None, env=None, prices_partitions=None,
+                 tls=False):
         self.folder = pathlib.Path(folder)
         self.first_port = first_port
         self.say = say
         self.extra_env = env or {}
         self.prices_partitions = prices_partitions
-        self.postgres = None if postgres_url else stack.Postgres(self.folder, stack.free_port())
-        self.kafka = None if kafka_bootstrap else stack.Kafka(self.folder / "kafka", stack.free_port(), stack.free_port())
+        # TLS everywhere, by an authority made for this mesh; else plaintext.
+        self.authority = certificates.Authority("a private mesh") if tls else None
+        self.postgres = None if postgres_url else stack.Postgres(self.folder, stack.free_port(), self.authority)
+        self.kafka = None if kafka_bootstrap else stack.Kafka(self.folder / "kafka", stack.free_port(), stack.free_port(), self.authority)
         self.postgres_url = postgres_url
         self.kafka_bootstrap = kafka_bootstrap or self.kafka.bootstrap
         self.services = {}
@@ -79,7 +83,27 @@ class Mesh:
         for name, (_, kinds) in SERVICES.items():
             if "public" in kinds:
                 env[f"STOCKALERT_{name.upper()}_ADDRESS"] = self.address(name)
+        if self.kafka:
+            env.update({f"STOCKALERT_{name}": str(value) for name, value in self.kafka.client_env().items()})
+        if self.authority:
+            env["STOCKALERT_CA_FILE"] = str(self.tls_folder("user") / "ca.crt")
         return env
+
+    def tls_folder(self, service):
+        """Where a service's certificate lies: a link, which certificates.swap moves on."""
+        return self.folder / "tls" / service
+
+    def _tls_env(self, service):
+        if service in ("evaluator", "migrate"):
+            return {}  # No gRPC.
+        if not self.authority:
+            return {"PLAINTEXT": "true"}
+        files = self.tls_folder(service)
+        if not files.exists():
+            self.authority.issue(files)
+        pairs = ["INTERNAL"] + (["PUBLIC"] if "public" in SERVICES[service][1] else [])
+        env = {f"{pair}_TLS_{kind}_FILE": files / name for pair in pairs for kind, name in (("CERT", "tls.crt"), ("KEY", "tls.key"))}
+        return {**env, "INTERNAL_TLS_CA_FILE": files / "ca.crt"}
 
     def _env(self, service):
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKALERT_", "FINNHUB_"))}
@@ -88,6 +112,8 @@ class Mesh:
             "KAFKA_BOOTSTRAP": self.kafka_bootstrap,
             "MESH_TOKEN": self.mesh_token,
             "SHUTDOWN_GRACE_S": "8",
+            **self._tls_env(service),
+            **(self.kafka.client_env() if self.kafka else {}),
         }
         if service == "user":
             env["ADMIN_KEY"] = self.admin_key
@@ -123,7 +149,8 @@ class Mesh:
         for name in SERVICES:
             self.services[name].start()
         self.await_ready()
-        self.client = client.Client({name: self.address(name) for name in client.SERVICES})
+        ca = (self.tls_folder("user") / "ca.crt").read_bytes() if self.authority else None
+        self.client = client.Client({name: self.address(name) for name in client.SERVICES}, ca=ca)
         env_file = self.folder / "env"
         descriptor = os.open(env_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:

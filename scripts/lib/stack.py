@@ -168,7 +168,9 @@ class Process:
 def psql(url, sql):
     """Rows of text. The password travels by the environment, where no list of processes shows it."""
     parts = urllib.parse.urlsplit(url)
-    env = dict(os.environ, PGCONNECT_TIMEOUT="5", PGHOST=parts.hostname or "", PGPORT=str(parts.port or 5432), PGUSER=parts.username or "",
+    # As in sslmode=verify-full&sslrootcert=...
+    options = {f"PG{name.upper()}": value for name, value in urllib.parse.parse_qsl(parts.query)}
+    env = dict(os.environ, **options, PGCONNECT_TIMEOUT="5", PGHOST=parts.hostname or "", PGPORT=str(parts.port or 5432), PGUSER=parts.username or "",
                PGPASSWORD=urllib.parse.unquote(parts.password or ""), PGDATABASE=parts.path.lstrip("/"))
     done = subprocess.run(["psql", "-X", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", sql], env=env,
                           capture_output=True, text=True, check=False)
@@ -187,11 +189,13 @@ def secret(path, make=lambda: secrets.token_urlsafe(32)):
 
 
 class Postgres:
-    """A private cluster of Debian's PostgreSQL: loopback only, password required, run by an unprivileged user."""
+    """A private cluster of Debian's PostgreSQL: loopback only, password required, run by an unprivileged user. With an `authority`
+    (certificates.py) it takes TLS alone, from clients with a certificate of that authority."""
 
-    def __init__(self, folder, port):
+    def __init__(self, folder, port, authority=None):
         self.folder = pathlib.Path(folder)
         self.port = port
+        self.authority = authority
         self.user = "postgres" if os.getuid() == 0 else None
         self.password = None
         candidates = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
@@ -208,6 +212,10 @@ class Postgres:
                                             # A refused row's values (e-mail addresses) do not belong into a log.
                                             "-c", "log_error_verbosity=terse", "-c", "log_min_error_statement=panic"],
                                self.folder / "log" / "postgres.log", stop_signal=signal.SIGINT, user=self.user)
+        if authority:
+            files = self.data.parent / "tls"
+            for setting, name in (("ssl", None), ("ssl_cert_file", "tls.crt"), ("ssl_key_file", "tls.key"), ("ssl_ca_file", "ca.crt")):
+                self.process.command += ["-c", f"{setting}={files / name if name else 'on'}"]
 
     def _reachable(self, folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -237,9 +245,21 @@ class Postgres:
             password_file.unlink()
             if done.returncode != 0:
                 raise StackError(f"initdb failed: {done.stderr.strip()}")
+        if self.authority:
+            self._secure()
         if port_open(self.port):
             raise StackError(f"port {self.port} is taken: another Postgres, or another run, listens there")
         self.process.start()
+
+    def _secure(self):
+        self.authority.issue(self.data.parent / "tls")
+        self.authority.issue(self.folder / "client-tls")
+        (self.data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n")
+        if self.user:
+            account = pwd.getpwnam(self.user)
+            os.chown((self.data.parent / "tls").resolve(), account.pw_uid, account.pw_gid)
+            for file in (self.data.parent / "tls").iterdir():
+                os.chown(file, account.pw_uid, account.pw_gid)
 
     def await_ready(self):
         wait_for("Postgres", self.answers, 60, self.process)
@@ -249,7 +269,11 @@ class Postgres:
         return done.returncode == 0
 
     def url(self, database="postgres"):
-        return f"postgresql://stockalert:{self.password}@127.0.0.1:{self.port}/{database}"
+        url = f"postgresql://stockalert:{self.password}@127.0.0.1:{self.port}/{database}"
+        if not self.authority:
+            return url
+        files = self.folder / "client-tls"
+        return f"{url}?sslmode=verify-full&sslrootcert={files}/ca.crt&sslcert={files}/tls.crt&sslkey={files}/tls.key"
 
     def query(self, sql, database="postgres"):
         return psql(self.url(database), sql)
@@ -260,10 +284,15 @@ class Postgres:
 
 
 class Kafka:
-    """One node of Apache Kafka, broker and controller in one, on loopback. Its jars come from Maven Central, once a machine."""
+    """One node of Apache Kafka, broker and controller in one, on loopback. Its jars come from Maven Central, once a machine. With an
+    `authority` (certificates.py) clients speak TLS, show a certificate of that authority, and log in by SCRAM."""
 
-    def __init__(self, folder, port, controller_port):
+    USER = "stockalert"
+
+    def __init__(self, folder, port, controller_port, authority=None):
         self.folder = pathlib.Path(folder)
+        self.authority = authority
+        self.password = None
         self.port = port
         self.controller_port = controller_port
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
@@ -306,11 +335,13 @@ class Kafka:
             raise StackError(f"port {self.port} or {self.controller_port} is taken: another Kafka, or another run, listens there")
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
-        properties.write_text("\n".join([
+        listener = "SASL_SSL" if self.authority else "PLAINTEXT"
+        properties.touch(mode=0o600)
+        properties.write_text("\n".join((self._secured() if self.authority else []) + [
             "process.roles=broker,controller",
             "node.id=1",
-            f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
-            f"advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}",
+            f"listeners={listener}://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
+            f"advertised.listeners={listener}://127.0.0.1:{self.port}",
             "controller.listener.names=CONTROLLER",
             f"controller.quorum.voters=1@127.0.0.1:{self.controller_port}",
             f"log.dirs={self.folder}/data",
@@ -326,12 +357,36 @@ class Kafka:
             ""]))
         if not (self.folder / "data" / "meta.properties").exists():
             cluster_id = secret(self.folder / "cluster.id", lambda: "S" + secrets.token_urlsafe(16)[1:])
-            done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)),
+            user = ["--add-scram", f"SCRAM-SHA-512=[name={self.USER},password={self.password}]"] if self.authority else []
+            done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties), *user),
                                   capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise StackError(f"Kafka's storage could not be formatted: {(done.stdout + done.stderr).strip()[-800:]}")
         self.process = Process("kafka", self._java("kafka.Kafka", str(properties)), self.folder / "log" / "kafka.log", grace_s=30)
         self.process.start()
+
+    def _secured(self):
+        self.password = secret(self.folder / "kafka.password")
+        files = self.folder / "tls"
+        self.authority.issue(files)
+        with os.fdopen(os.open(files / "keystore.pem", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write((files / "tls.key").read_text() + (files / "tls.crt").read_text())
+        login = f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{self.USER}" password="{self.password}";'
+        return ["inter.broker.listener.name=SASL_SSL", "sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512",
+                "sasl.enabled.mechanisms=SCRAM-SHA-512", f"listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={login}",
+                # Without the listener's name it would not count for SASL_SSL.
+                "listener.name.sasl_ssl.ssl.client.auth=required",
+                "ssl.keystore.type=PEM", f"ssl.keystore.location={files}/keystore.pem",
+                "ssl.truststore.type=PEM", f"ssl.truststore.location={files}/ca.crt"]
+
+    def client_env(self):
+        """The flags' environment of a client of this broker."""
+        if not self.authority:
+            return {}
+        files = self.folder / "tls"
+        return {"KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": files / "ca.crt", "KAFKA_TLS_CERT_FILE": files / "tls.crt",
+                "KAFKA_TLS_KEY_FILE": files / "tls.key", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_SASL_USERNAME": self.USER,
+                "KAFKA_SASL_PASSWORD": self.password}
 
     def await_ready(self):
         wait_for("Kafka", self.answers, 60, self.process)

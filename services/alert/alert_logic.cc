@@ -162,7 +162,7 @@ TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigg
   return verdict;
 }
 
-ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger) {
+ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger, int64_t log_time_us) {
   ipb::TriggerMessage message;
   ipb::AlertTriggered& out = *message.mutable_trigger();
   out.set_alert_id(trigger.alert_id);
@@ -177,6 +177,7 @@ ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTri
   out.set_offset(trigger.offset);
   out.set_late(trigger.late);
   out.set_ends_alert(trigger.ends_alert);
+  out.set_log_time_us(log_time_us);
   message.set_user_id(alert.user_id);
   message.set_note(alert.note);
   message.set_summary(Summarize(alert.symbol, alert.record.definition));
@@ -235,6 +236,7 @@ absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent
       trigger.ends_alert = triggered.ends_alert();
       trigger.partition = triggered.partition();
       trigger.offset = triggered.offset();
+      added.log_time_us = triggered.log_time_us();
       added.traceparent = std::string(traceparent);
       batch.triggers.push_back(std::move(added));
       return absl::OkStatus();

@@ -56,7 +56,7 @@ struct TriggerVerdict {
 TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigger);
 
 // What the notifier is told of it; serialized, it is the record of the topic `triggers`.
-internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger);
+internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger, int64_t log_time_us);
 
 // One line for people: "AAPL at or above 150".
 std::string Summarize(std::string_view symbol, const condition::Definition& definition);

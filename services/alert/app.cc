@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,20 +17,24 @@
 #include "services/alert/upstream.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/auth_client.h"
+#include "services/common/grpc/credentials.h"
 #include "services/common/grpc/server.h"
 #include "services/common/http/admin_server.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/tls/watch.h"
 
 namespace stockalert::alert {
 namespace {
 
 constexpr char kClientId[] = "stockalert-alert";
 constexpr absl::Duration kTopicsWait = absl::Seconds(10);
+constexpr absl::Duration kMigrationsWait = absl::Seconds(60);
 constexpr absl::Duration kReadyWait = absl::Seconds(30);
 
 std::string GroupInstance(const Config& config) {
+  if (config.kafka_group_instance == "none") return "";
   if (!config.kafka_group_instance.empty()) return config.kafka_group_instance;
   char host[256] = {};
   if (gethostname(host, sizeof(host) - 1) != 0) return "";
@@ -45,6 +50,8 @@ std::string GroupInstance(const Config& config) {
 struct AlertApp::Parts {
   base::SystemClock clock;
   base::SystemIdSource ids;
+  std::unique_ptr<rpc::Credentials> credentials;
+  std::unique_ptr<tls::Watch> kafka_files;
   std::unique_ptr<postgres::Pool> pool;
   std::unique_ptr<PostgresAlertStore> store;
   std::unique_ptr<kafka::Producer> producer;
@@ -65,11 +72,15 @@ struct AlertApp::Parts {
   std::unique_ptr<AlertInternalService> internal_service;
   std::unique_ptr<rpc::Server> internal_server;
   std::unique_ptr<rpc::Server> public_server;
+  // Its ports answer. Read by the HTTP server's threads.
+  std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> admin;
 };
 
 absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config) {
   auto parts = std::make_unique<Parts>();
+  STOCKALERT_ASSIGN_OR_RETURN(parts->credentials, rpc::Credentials::Create(config.tls));
+  parts->kafka_files = kafka::WatchFiles(config.kafka_security);
   postgres::PoolOptions pool;
   pool.url = config.postgres_url;
   pool.application_name = kClientId;
@@ -80,6 +91,7 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
 
   kafka::ProducerOptions producer;
   producer.bootstrap = config.kafka_bootstrap;
+  producer.security = config.kafka_security;
   producer.client_id = kClientId;
   producer.linger = absl::ZeroDuration();
   // librdkafka sends a request for each partition, so that one at a time would make callers of different symbols wait for each other. What is
@@ -91,16 +103,19 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   STOCKALERT_ASSIGN_OR_RETURN(parts->producer, kafka::CreateProducer(producer));
   kafka::TopicAdminOptions topics;
   topics.bootstrap = config.kafka_bootstrap;
+  topics.security = config.kafka_security;
   topics.client_id = kClientId;
   STOCKALERT_ASSIGN_OR_RETURN(parts->topics, kafka::TopicAdmin::Create(topics));
 
   rpc::PeerOptions user;
   user.address = config.user_address;
+  user.credentials = parts->credentials->internal_client();
   user.mesh_token = config.mesh_token;
   user.retried = {"stockalert.internal.v1.UserInternalService"};
   parts->user_service = std::make_unique<rpc::Peer>(user);
   rpc::PeerOptions ticker;
   ticker.address = config.ticker_address;
+  ticker.credentials = parts->credentials->internal_client();
   ticker.mesh_token = config.mesh_token;
   ticker.retried = {"stockalert.internal.v1.TickerInternalService"};
   parts->ticker_service = std::make_unique<rpc::Peer>(ticker);
@@ -147,9 +162,13 @@ int AlertApp::internal_port() const { return parts_->internal_server->port(); }
 
 // Topics that are missing are a mistake of the installation; a broker that does not answer is an outage, which this service lives through.
 absl::Status AlertApp::CheckTopics() {
-  absl::Status topics =
-      parts_->topics->AwaitTopics({kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic},
-                                  absl::Now() + kTopicsWait);
+  absl::Status topics;
+  const absl::Time give_up = absl::Now() + kMigrationsWait;
+  // A broker without the topics: the migrations are still under way.
+  do {
+    topics = parts_->topics->AwaitTopics({kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic},
+                                         absl::Now() + kTopicsWait);
+  } while (absl::IsNotFound(topics) && absl::Now() < give_up && !process::StopRequested());
   if (topics.ok() || absl::IsNotFound(topics)) return topics;
   log::Warning("Kafka does not answer; going on without it: changes of alerts stay open until it is back", {{"error", topics}});
   return absl::OkStatus();
@@ -158,10 +177,11 @@ absl::Status AlertApp::CheckTopics() {
 absl::Status AlertApp::Start() {
   http::AdminServerOptions admin;
   admin.address = config_.http_address;
-  admin.not_ready_reasons = [this]() -> std::vector<std::string> {
-    const absl::Status ready = parts_->store->Ready();
-    if (ready.ok()) return {};
-    return {absl::StrCat("Postgres: ", ready.message())};
+  admin.not_ready_reasons = [this] {
+    std::vector<std::string> reasons;
+    if (!parts_->serving) reasons.push_back("its ports do not serve yet, or no more");
+    if (const absl::Status ready = parts_->store->Ready(); !ready.ok()) reasons.push_back(absl::StrCat("Postgres: ", ready.message()));
+    return reasons;
   };
   STOCKALERT_ASSIGN_OR_RETURN(parts_->admin, http::AdminServer::Start(admin));
   STOCKALERT_RETURN_IF_ERROR(CheckTopics());
@@ -179,6 +199,7 @@ absl::Status AlertApp::Start() {
 
   kafka::GroupConsumerOptions consumer;
   consumer.bootstrap = config_.kafka_bootstrap;
+  consumer.security = config_.kafka_security;
   consumer.client_id = kClientId;
   consumer.group_id = config_.kafka_group;
   consumer.group_instance_id = GroupInstance(config_);
@@ -193,16 +214,20 @@ absl::Status AlertApp::Start() {
 
   rpc::ServerOptions internal;
   internal.address = config_.internal_address;
+  internal.credentials = parts_->credentials->internal_server();
+  internal.connection_age_max = rpc::kInternalConnectionAgeMax;
   internal.services = {parts_->internal_service.get()};
   internal.service_names = {"stockalert.internal.v1.AlertInternalService"};
   STOCKALERT_ASSIGN_OR_RETURN(parts_->internal_server, rpc::Server::Start(internal));
   rpc::ServerOptions server;
   server.address = config_.public_address;
+  server.credentials = parts_->credentials->public_server();
   server.services = {parts_->service.get()};
   server.service_names = {"stockalert.alert.v1.AlertService"};
   STOCKALERT_ASSIGN_OR_RETURN(parts_->public_server, rpc::Server::Start(server));
   parts_->internal_server->SetServing(true);
   parts_->public_server->SetServing(true);
+  parts_->serving = true;
   log::Info("the alert service is up", {{"public_port", parts_->public_server->port()},
                                         {"internal_port", parts_->internal_server->port()},
                                         {"http_port", parts_->admin->port()}});
@@ -211,6 +236,7 @@ absl::Status AlertApp::Start() {
 
 void AlertApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
+  parts.serving = false;
   // Calls have the larger part of the time; events and the relay need a moment for their last acknowledgements.
   const absl::Time calls_by = absl::Now() + (deadline - absl::Now()) * 0.6;
   if (parts.public_server) parts.public_server->Shutdown(calls_by);

@@ -9,12 +9,14 @@ void Declare(config::Parser& parser, Config& config) {
   parser.DialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal port");
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the ticker service's internal port");
   parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services show each other");
+  tls::Declare(parser, config.tls);
   parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database, as in postgresql://USER@HOST:PORT/DATABASE");
   parser.Integer("postgres_connections", &config.postgres_connections, 2, 200, "the most connections to the database");
-  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka's brokers");
+  kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");
   parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,
-                "this instance's name in the group, the same after a restart (default: host name and HTTP port)");
+                "this instance's name in the group, the same after a restart (default: host name and HTTP port); none: a member without a "
+                "lasting name, for instances that come and go");
   parser.Integer("threads", &config.threads, 1, 256, "calls that are worked on at once");
   parser.Integer("queue", &config.queue, 1, 100'000, "calls that may wait for a thread");
   parser.Integer("alerts_per_user_max", &config.alerts_per_user_max, 1, 1'000'000'000, "a user's quota of alerts");

@@ -6,6 +6,8 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/kafka/security.h"
+#include "services/common/tls/settings.h"
 
 namespace stockalert::alert {
 
@@ -16,11 +18,13 @@ struct Config {
   std::string user_address = "127.0.0.1:52051";
   std::string ticker_address = "127.0.0.1:52052";
   std::string mesh_token;
+  tls::Settings tls;
   std::string postgres_url;
   int postgres_connections = 16;
   std::string kafka_bootstrap = "127.0.0.1:9092";
+  kafka::Security kafka_security;
   std::string kafka_group = "stockalert-alert";
-  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and the HTTP port.
+  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and the HTTP port. "none": dynamic membership.
   std::string kafka_group_instance;
   int threads = 32;
   int queue = 1024;

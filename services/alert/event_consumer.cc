@@ -1,5 +1,6 @@
 #include "services/alert/event_consumer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <utility>
@@ -38,6 +39,8 @@ void EventConsumer::Stop() {
 
 void EventConsumer::Loop() {
   static auto& records_total = metrics::GetCounter("stockalert_alert_records_total", "Records read from alert-events and user-events");
+  static auto& delay = metrics::GetHistogram("stockalert_alert_event_delay_seconds",
+                                             "From the broker's append of an event to its being applied, of the oldest of each batch");
   while (!stopping()) {
     kafka::PollResult polled = consumer_->Poll(options_.poll_timeout, options_.batch_max);
     for (const kafka::RebalanceEvent& rebalance : polled.rebalances) {
@@ -55,7 +58,9 @@ void EventConsumer::Loop() {
     if (polled.messages.empty()) continue;
     std::vector<IncomingRecord> records;
     std::map<kafka::TopicPartition, int64_t> next_offsets;
+    int64_t oldest_us = polled.messages.front().log_time_us();
     for (const kafka::Message& message : polled.messages) {
+      oldest_us = std::min(oldest_us, message.log_time_us());
       records.push_back({message.topic(), message.value(), message.traceparent()});
       next_offsets[{std::string(message.topic()), message.partition()}] = message.offset() + 1;
     }
@@ -69,6 +74,7 @@ void EventConsumer::Loop() {
       continue;
     }
     records_total.Increment(static_cast<double>(records.size()));
+    if (oldest_us > 0) delay.Observe(static_cast<double>(std::max<int64_t>(absl::ToUnixMicros(absl::Now()) - oldest_us, 0)) / 1e6);
     // A commit that fails is made up for by the next one; what is read twice does no harm.
     if (const absl::Status status = consumer_->Commit(next_offsets); !status.ok()) {
       static log::Limiter limiter(absl::Seconds(5));

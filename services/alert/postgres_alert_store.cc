@@ -567,8 +567,9 @@ absl::Status ApplyTriggers(soci::session& sql, const std::vector<TriggerEvent>& 
       ++applied.triggers_withheld;
       continue;
     }
-    applied.passed.push_back({trigger.alert_id, trigger.number, alert.user_id, MakeTriggerMessage(alert, trigger).SerializeAsString(),
-                              sources.at(id)->traceparent});
+    const TriggerEvent& source = *sources.at(id);
+    applied.passed.push_back({trigger.alert_id, trigger.number, alert.user_id,
+                              MakeTriggerMessage(alert, trigger, source.log_time_us).SerializeAsString(), source.traceparent});
   }
   std::vector<StoredAlert> changed;
   for (const std::string& id : touched) changed.push_back(alerts.at(id));

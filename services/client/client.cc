@@ -16,10 +16,7 @@
 #include "services/common/base/backoff.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
-
-#ifndef STOCKALERT_VERSION
-#define STOCKALERT_VERSION "unknown"
-#endif
+#include "services/common/version/version.h"
 
 namespace stockalert::client {
 namespace {
@@ -136,7 +133,7 @@ CLI::App* Run::Command(CLI::App& parent, const std::string& name, const std::str
 int Run::Execute(const std::vector<std::string>& args) {
   CLI::App app("Alerts on stock prices: register, follow tickers, set alerts, and be notified", "stockalert");
   app.require_subcommand(1);
-  app.set_version_flag("--version", STOCKALERT_VERSION);
+  app.set_version_flag("--version", "stockalert " + version::Text());
   app.add_flag("--json", json_, "print lines of JSON for scripts")->group("Everywhere");
   app.add_option("--server", server_, "the mesh's host; the services' own ports are taken")->group("Everywhere");
   for (const char* name : {"user_address", "ticker_address", "alert_address", "notifier_address"}) {
@@ -145,6 +142,11 @@ int Run::Execute(const std::vector<std::string>& args) {
   }
   app.add_option("--api_key", given_["api_key"],
                  "your key; better in STOCKALERT_API_KEY or ~/.config/stockalert/config")
+      ->group("Everywhere");
+  app.add_option("--ca_file", given_["ca_file"],
+                 "speak TLS, and trust the authorities in this PEM file; without it the system's, and plaintext on loopback")
+      ->group("Everywhere");
+  app.add_flag("--plaintext", given_["plaintext"], "never speak TLS; --plaintext=false: always, on loopback too")
       ->group("Everywhere");
   app.add_option("--timeout_s", timeout_s_, "how long a call may take")
       ->check(CLI::Range(1, 3600))
@@ -176,7 +178,12 @@ int Run::Execute(const std::vector<std::string>& args) {
     PrintFailure(terminal_, settings.status());
     return kWrongUsage;
   }
-  connection_ = std::make_unique<Connection>(*settings, absl::Seconds(timeout_s_));
+  absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> tls = TlsOf(*settings);
+  if (!tls.ok()) {
+    PrintFailure(terminal_, tls.status());
+    return kWrongUsage;
+  }
+  connection_ = std::make_unique<Connection>(*settings, *std::move(tls), absl::Seconds(timeout_s_));
   const absl::Status status = action_();
   if (!status.ok()) PrintFailure(terminal_, status);
   return ExitCodeOf(status);

@@ -1,22 +1,18 @@
 #include "services/client/connection.h"
 
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/tls/files.h"
 #include "services/common/trace/trace.h"
 
 namespace stockalert::client {
 namespace {
-
-std::unique_ptr<rpc::Peer> Dial(const std::string& address, const std::string& service,
-                                const std::vector<std::string>& methods) {
-  rpc::PeerOptions options;
-  options.address = address;
-  for (const std::string& method : methods) options.retried.push_back(absl::StrCat(service, "/", method));
-  return std::make_unique<rpc::Peer>(options);
-}
 
 std::string CodeName(absl::StatusCode code) { return absl::StatusCodeToString(code); }
 
@@ -79,7 +75,8 @@ void PrintFailure(const Terminal& terminal, const absl::Status& status) {
     if (details->retry_delay) terminal.err << "  try again in " << absl::FormatDuration(*details->retry_delay) << '\n';
   }
   if (status.code() == absl::StatusCode::kUnavailable && !details) {
-    terminal.err << "  is the mesh running there? --server and the --..._address flags say where it is\n";
+    terminal.err << "  is the mesh running there? --server and the --..._address flags say where it is, --ca_file and "
+                    "--plaintext whether it speaks TLS\n";
   }
   if (status.code() == absl::StatusCode::kUnauthenticated) {
     terminal.err << "  the key comes from --api_key, STOCKALERT_API_KEY or ~/.config/stockalert/config; `stockalert "
@@ -87,7 +84,27 @@ void PrintFailure(const Terminal& terminal, const absl::Status& status) {
   }
 }
 
-Connection::Connection(const Settings& settings, absl::Duration timeout) : settings_(settings), timeout_(timeout) {}
+absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> TlsOf(const Settings& settings) {
+  ::grpc::SslCredentialsOptions options;
+  if (!settings.ca_file.empty()) {
+    STOCKALERT_RETURN_IF_ERROR(tls::CheckAuthorities({"ca_file", settings.ca_file}).status());
+    std::ifstream in(settings.ca_file, std::ios::binary);
+    options.pem_root_certs.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  return ::grpc::SslCredentials(options);
+}
+
+Connection::Connection(const Settings& settings, std::shared_ptr<::grpc::ChannelCredentials> tls, absl::Duration timeout)
+    : settings_(settings), tls_(std::move(tls)), timeout_(timeout) {}
+
+std::unique_ptr<rpc::Peer> Connection::Dial(const std::string& address, const std::string& service,
+                                            const std::vector<std::string>& methods) const {
+  rpc::PeerOptions options;
+  options.address = address;
+  options.credentials = SpeaksTls(settings_, address) ? tls_ : ::grpc::InsecureChannelCredentials();
+  for (const std::string& method : methods) options.retried.push_back(absl::StrCat(service, "/", method));
+  return std::make_unique<rpc::Peer>(options);
+}
 
 void Connection::Prepare(::grpc::ClientContext& context, absl::Time deadline) const {
   context.set_deadline(absl::ToChronoTime(deadline));

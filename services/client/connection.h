@@ -37,9 +37,12 @@ int ExitCodeOf(const absl::Status& status);
 // Says what went wrong and, field by field, what to mend; with --json as a line of JSON on stderr.
 void PrintFailure(const Terminal& terminal, const absl::Status& status);
 
+// How TLS is spoken where it is. INVALID_ARGUMENT: ca_file holds no authorities.
+absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> TlsOf(const Settings& settings);
+
 class Connection {
  public:
-  Connection(const Settings& settings, absl::Duration timeout);
+  Connection(const Settings& settings, std::shared_ptr<::grpc::ChannelCredentials> tls, absl::Duration timeout);
 
   user::v1::UserService::StubInterface& users();
   ticker::v1::TickerService::StubInterface& tickers();
@@ -62,7 +65,11 @@ class Connection {
   void Prepare(::grpc::ClientContext& context, absl::Time deadline) const;
 
  private:
+  std::unique_ptr<rpc::Peer> Dial(const std::string& address, const std::string& service,
+                                  const std::vector<std::string>& methods) const;
+
   const Settings settings_;
+  const std::shared_ptr<::grpc::ChannelCredentials> tls_;
   const absl::Duration timeout_;
   // Made when first used.
   std::unique_ptr<rpc::Peer> user_peer_, ticker_peer_, alert_peer_, notifier_peer_;

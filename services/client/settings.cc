@@ -1,5 +1,6 @@
 #include "services/client/settings.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,7 +19,8 @@
 namespace stockalert::client {
 namespace {
 
-constexpr const char* kNames[] = {"user_address", "ticker_address", "alert_address", "notifier_address", "api_key"};
+constexpr const char* kNames[] = {"user_address", "ticker_address", "alert_address", "notifier_address", "api_key",
+                                  "ca_file",      "plaintext"};
 
 std::string* FieldOf(Settings& settings, const std::string& name) {
   if (name == "user_address") return &settings.user_address;
@@ -26,6 +28,8 @@ std::string* FieldOf(Settings& settings, const std::string& name) {
   if (name == "alert_address") return &settings.alert_address;
   if (name == "notifier_address") return &settings.notifier_address;
   if (name == "api_key") return &settings.api_key;
+  if (name == "ca_file") return &settings.ca_file;
+  if (name == "plaintext") return &settings.plaintext;
   return nullptr;
 }
 
@@ -60,7 +64,7 @@ absl::StatusOr<std::map<std::string, std::string>> ReadSettingsFile(const std::s
       return absl::InvalidArgumentError(
           absl::StrCat(path, ", line ", number,
                        ": must be name = value, the names being user_address, ticker_address, alert_address, "
-                       "notifier_address, api_key"));
+                       "notifier_address, api_key, ca_file, plaintext"));
     }
     values[name] = Trim(line.substr(equals + 1));
   }
@@ -81,7 +85,12 @@ absl::StatusOr<Settings> ResolveSettings(const std::map<std::string, std::string
     } else if (const auto line = file.find(name); line != file.end() && !line->second.empty()) {
       field = line->second;
     }
-    if (name != "api_key") {
+    if (name == "ca_file") continue;
+    if (name == "plaintext") {
+      if (!field.empty() && field != "true" && field != "false") {
+        return absl::InvalidArgumentError("plaintext must be true or false");
+      }
+    } else if (name != "api_key") {
       if (const auto address = config::ParseAddress(field); !address.ok()) {
         return absl::InvalidArgumentError(absl::StrCat(name, " ", address.status().message()));
       }
@@ -92,7 +101,19 @@ absl::StatusOr<Settings> ResolveSettings(const std::map<std::string, std::string
           "the API key holds characters that no key has: see --api_key, STOCKALERT_API_KEY and the settings file");
     }
   }
+  if (settings.plaintext == "true" && !settings.ca_file.empty()) {
+    return absl::InvalidArgumentError("plaintext and ca_file exclude each other: leave out the one that is not meant");
+  }
   return settings;
+}
+
+bool SpeaksTls(const Settings& settings, const std::string& address) {
+  if (!settings.plaintext.empty()) return settings.plaintext == "false";
+  if (!settings.ca_file.empty()) return true;
+  const absl::StatusOr<config::Address> parsed = config::ParseAddress(address);
+  if (!parsed.ok() || parsed->host == "localhost" || parsed->host == "::1") return !parsed.ok();
+  in_addr ip{};
+  return inet_pton(AF_INET, parsed->host.c_str(), &ip) != 1 || (ntohl(ip.s_addr) >> 24) != 127;
 }
 
 absl::Status SaveKey(const std::string& path, const std::string& api_key) {

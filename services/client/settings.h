@@ -1,7 +1,7 @@
 // Where the mesh is and who calls: from flags, the environment, or the file ~/.config/stockalert/config, in this order.
 //
-// The file has lines `name = value` (user_address, ticker_address, alert_address, notifier_address, api_key); '#'
-// begins a comment. It holds a key, so a file that others may read is refused. Not thread-safe.
+// The file has lines `name = value` (user_address, ticker_address, alert_address, notifier_address, api_key, ca_file,
+// plaintext); '#' begins a comment. It holds a key, so a file that others may read is refused. Not thread-safe.
 #pragma once
 
 #include <functional>
@@ -22,7 +22,15 @@ struct Settings {
   std::string alert_address = "127.0.0.1:50053";
   std::string notifier_address = "127.0.0.1:50054";
   std::string api_key;
+  // Whom to trust; empty: the system's authorities.
+  std::string ca_file;
+  // "true", "false", or nothing said.
+  std::string plaintext;
 };
+
+// Whether TLS is spoken with an address: as `plaintext` says; where it says nothing, with all but loopback, and with
+// loopback too where there is a ca_file.
+bool SpeaksTls(const Settings& settings, const std::string& address);
 
 // $STOCKALERT_CONFIG, else below $XDG_CONFIG_HOME or $HOME; empty where there is none of them.
 std::string SettingsPath(const Environment& environment);
@@ -31,7 +39,7 @@ std::string SettingsPath(const Environment& environment);
 // line.
 absl::StatusOr<std::map<std::string, std::string>> ReadSettingsFile(const std::string& path);
 
-// Fills in what `given` (the flags) leaves out. INVALID_ARGUMENT: something is no address.
+// Fills in what `given` (the flags) leaves out. INVALID_ARGUMENT: something is no address, say.
 absl::StatusOr<Settings> ResolveSettings(const std::map<std::string, std::string>& given,
                                          const Environment& environment);
 

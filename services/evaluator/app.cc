@@ -40,7 +40,7 @@ absl::StatusOr<std::unique_ptr<process::App>> EvaluatorApp::Create(const Config&
 }
 
 EvaluatorApp::EvaluatorApp(const Config& config, std::unique_ptr<postgres::Pool> pool)
-    : config_(config), pool_(std::move(pool)), store_(*pool_) {}
+    : config_(config), kafka_files_(kafka::WatchFiles(config.kafka_security)), pool_(std::move(pool)), store_(*pool_) {}
 
 absl::Status EvaluatorApp::AwaitDependencies() {
   const absl::Time deadline = absl::Now() + config_.start_timeout;
@@ -52,6 +52,7 @@ absl::Status EvaluatorApp::AwaitDependencies() {
   }
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
                               kafka::TopicAdmin::Create({.bootstrap = config_.kafka_bootstrap,
+                                                         .security = config_.kafka_security,
                                                          .client_id = "stockalert-evaluator-start",
                                                          .extra = {}}));
   // In slices, so that a stop request is heard.
@@ -75,6 +76,7 @@ absl::Status EvaluatorApp::CheckPartitionCount() {
       }));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
                               kafka::TopicAdmin::Create({.bootstrap = config_.kafka_bootstrap,
+                                                         .security = config_.kafka_security,
                                                          .client_id = "stockalert-evaluator-start",
                                                          .extra = {}}));
   STOCKALERT_ASSIGN_OR_RETURN(const kafka::TopicDescription topic,
@@ -91,6 +93,7 @@ absl::Status EvaluatorApp::Start() {
   STOCKALERT_RETURN_IF_ERROR(AwaitDependencies());
   EvaluatorServiceOptions options;
   options.kafka_bootstrap = config_.kafka_bootstrap;
+  options.kafka_security = config_.kafka_security;
   options.prices_topic = kafka::kPricesTopic;
   options.events_topic = kafka::kAlertEventsTopic;
   options.group_id = config_.group_id;

@@ -9,6 +9,7 @@
 #include "services/common/http/admin_server.h"
 #include "services/common/postgres/pool.h"
 #include "services/common/process/run_main.h"
+#include "services/common/tls/watch.h"
 #include "services/evaluator/config.h"
 #include "services/evaluator/evaluator_service.h"
 #include "services/evaluator/postgres_evaluator_store.h"
@@ -31,6 +32,7 @@ class EvaluatorApp final : public process::App {
   std::vector<std::string> NotReadyReasons();
 
   const Config config_;
+  const std::unique_ptr<tls::Watch> kafka_files_;
   const std::unique_ptr<postgres::Pool> pool_;
   PostgresEvaluatorStore store_;
   std::unique_ptr<EvaluatorService> service_;

@@ -23,7 +23,7 @@ absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> ParseRecords(const std::st
 }
 
 void Declare(config::Parser& parser, Config& config) {
-  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka's brokers, host:port,host:port");
+  kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database of the mesh");
   parser.ListenAddress("http_address", &config.http_address, "where metrics and health are served");
   parser.String("group_id", &config.group_id, config::kRequired, "the consumer group of the evaluators");

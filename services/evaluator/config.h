@@ -9,11 +9,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/kafka/security.h"
 
 namespace stockalert::evaluator {
 
 struct Config {
   std::string kafka_bootstrap;
+  kafka::Security kafka_security;
   std::string postgres_url;
   std::string http_address = "127.0.0.1:51056";
   std::string group_id = "stockalert-evaluator";

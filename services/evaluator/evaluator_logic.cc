@@ -372,6 +372,7 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   made.offset = entry.offset;
   made.checksum_before = partition.last_checksum;
   made.checksum = checksum;
+  made.log_time_us = entry.log_time_us;
   if (decoded.soundness == record::Soundness::kSound) {
     partition.fold.Apply(decoded.event, {entry.offset, entry.log_time_us}, &made.outcome);
   } else if (given_up) {
@@ -443,7 +444,7 @@ EvaluatorLogic::InFlight EvaluatorLogic::BuildBatch() const {
       if (at < outcome.triggers.size()) {
         const Trigger& trigger = outcome.triggers[at];
         row.key = trigger.alert_id;
-        row.value = EncodeAlertEvent(trigger, record.partition);
+        row.value = EncodeAlertEvent(trigger, record.partition, record.log_time_us);
         built.batch.triggers.push_back({trigger, record.partition, generation, static_cast<int64_t>(i)});
       } else if (at -= outcome.triggers.size(); at < outcome.confirmations.size()) {
         row.key = outcome.confirmations[at].alert_id;

@@ -149,6 +149,7 @@ class EvaluatorLogic {
     size_t committed = 0;  // Effects that an earlier transaction has.
     std::optional<int64_t> checksum_before;  // Of the record before it.
     int64_t checksum = 0;
+    int64_t log_time_us = 0;
     std::string traceparent;
     Outcome outcome;
     size_t effects() const { return outcome.triggers.size() + outcome.confirmations.size() + outcome.statuses.size(); }

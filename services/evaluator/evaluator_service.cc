@@ -20,15 +20,14 @@ constexpr absl::Duration kReportInterval = absl::Milliseconds(500);
 constexpr absl::Duration kOffsetHintInterval = absl::Seconds(5);
 
 void Count(const char* name, const char* help, int64_t more) {
-  if (more > 0) metrics::GetCounter(name, help).Increment(static_cast<double>(more));
+  // Nothing is counted, too: a series that begins at its first event hides that event from rate() and increase().
+  metrics::GetCounter(name, help).Increment(static_cast<double>(std::max<int64_t>(more, 0)));
 }
 
 void CountQuotes(const char* result, int64_t more) {
-  if (more > 0) {
-    metrics::GetCounter("stockalert_evaluator_quotes_total", "Quotes folded, replays included, by what became of them.",
-                        {{"result", result}})
-        .Increment(static_cast<double>(more));
-  }
+  metrics::GetCounter("stockalert_evaluator_quotes_total", "Quotes folded, replays included, by what became of them.",
+                      {{"result", result}})
+      .Increment(static_cast<double>(std::max<int64_t>(more, 0)));
 }
 
 }  // namespace
@@ -57,6 +56,7 @@ EvaluatorService::~EvaluatorService() { Stop(absl::Now()); }
 absl::Status EvaluatorService::Start() {
   kafka::ProducerOptions producer_options;
   producer_options.bootstrap = options_.kafka_bootstrap;
+  producer_options.security = options_.kafka_security;
   producer_options.client_id = absl::StrCat("stockalert-evaluator-", options_.instance_id);
   // For ever: the row stays in the outbox anyway, and giving up one record while later ones get through would break their order.
   producer_options.message_timeout = absl::ZeroDuration();
@@ -93,6 +93,7 @@ EvaluatorService::Health EvaluatorService::health() const {
 absl::Status EvaluatorService::Join() {
   kafka::GroupConsumerOptions options;
   options.bootstrap = options_.kafka_bootstrap;
+  options.security = options_.kafka_security;
   options.client_id = absl::StrCat("stockalert-evaluator-", options_.instance_id);
   options.group_id = options_.group_id;
   options.group_instance_id = options_.instance_id;
@@ -141,7 +142,10 @@ void EvaluatorService::RunOnce() {
     TakeRebalances(polled.rebalances);
     if (!rejoin_) TakeErrors(polled.errors);
     if (!rejoin_) Apply(polled.messages);
-    if (!polled.fatal.ok()) {
+    if (absl::IsAborted(polled.fatal)) {
+      log::Info("joining the group with a new consumer", {{"reason", polled.fatal}});
+      rejoin_ = true;
+    } else if (!polled.fatal.ok()) {
       if (options_.on_fatal) options_.on_fatal(polled.fatal.ToString());
       absl::SleepFor(absl::Milliseconds(200));
     }
@@ -262,6 +266,8 @@ void EvaluatorService::LoadSome() {
 }
 
 void EvaluatorService::Apply(const std::vector<kafka::Message>& messages) {
+  if (messages.empty()) return;
+  const absl::Time begun = absl::Now();
   std::set<int32_t> halted;
   for (const kafka::Message& message : messages) {
     const int32_t partition = message.partition();
@@ -305,6 +311,9 @@ void EvaluatorService::Apply(const std::vector<kafka::Message>& messages) {
         break;
     }
   }
+  static auto& seconds = metrics::GetHistogram("stockalert_evaluator_evaluation_seconds",
+                                               "How long the records of one poll took to evaluate, without their commit");
+  seconds.Observe(absl::ToDoubleSeconds(absl::Now() - begun));
 }
 
 void EvaluatorService::TakeErrors(const std::vector<kafka::PartitionError>& errors) {
@@ -374,16 +383,22 @@ void EvaluatorService::DeleteAcknowledgedIfIdle() {
 }
 
 void EvaluatorService::CheckpointIfDue() {
+  int written = 0;
+  int failed = 0;
   for (const CheckpointWriter::Result& result : checkpoints_->TakeResults()) {
     if (result.status.ok()) {
       logic_->MarkCheckpointed(result.partition, result.next_offset);
-      Count("stockalert_evaluator_checkpoints_total", "Checkpoints written.", 1);
+      ++written;
       metrics::GetGauge("stockalert_evaluator_checkpoint_bytes", "The size of the last checkpoint.")
           .Set(static_cast<double>(result.bytes));
     } else {
-      Count("stockalert_evaluator_checkpoint_failures_total", "Checkpoints that could not be written.", 1);
+      ++failed;
       log::Warning("a checkpoint was not written; the next one will be", {{"partition", result.partition}, {"status", result.status}});
     }
+  }
+  if (written > 0 || failed > 0 || last_report_ == absl::InfinitePast()) {
+    Count("stockalert_evaluator_checkpoints_total", "Checkpoints written.", written);
+    Count("stockalert_evaluator_checkpoint_failures_total", "Checkpoints that could not be written.", failed);
   }
   if (!checkpoints_->is_free()) return;
   const absl::Time now = absl::Now();
@@ -469,6 +484,7 @@ void EvaluatorService::Report() {
   last_report_ = now;
 
   Health health;
+  int64_t symbols = 0;
   health.joined = joined_;
   health.assigned = static_cast<int>(assigned_.size());
   health.stopped = logic_->stopped();
@@ -477,12 +493,16 @@ void EvaluatorService::Report() {
   for (const int32_t partition : assigned_) {
     if (health.stopped.contains(partition)) continue;
     if (to_load_.contains(partition) || !logic_->is_live(partition)) ++health.loading;
-    if (const Fold* fold = logic_->fold(partition)) health.alerts += fold->alert_count();
+    if (const Fold* fold = logic_->fold(partition)) {
+      health.alerts += fold->alert_count();
+      symbols += fold->symbol_count();
+    }
   }
   metrics::GetGauge("stockalert_evaluator_partitions", "Partitions assigned to this evaluator.").Set(health.assigned);
   metrics::GetGauge("stockalert_evaluator_partitions_loading", "Of these, not read up to the present yet.").Set(health.loading);
   metrics::GetGauge("stockalert_evaluator_partitions_halted", "Of these, stopped.").Set(static_cast<double>(health.stopped.size()));
-  metrics::GetGauge("stockalert_evaluator_alerts", "Alerts known.").Set(static_cast<double>(health.alerts));
+  metrics::GetGauge("stockalert_evaluator_alerts", "Alerts in the index.").Set(static_cast<double>(health.alerts));
+  metrics::GetGauge("stockalert_evaluator_symbols", "Symbols in the index.").Set(static_cast<double>(symbols));
   metrics::GetGauge("stockalert_evaluator_outbox_backlog", "Committed events that the broker has not acknowledged.")
       .Set(static_cast<double>(health.outbox_backlog));
   metrics::GetGauge("stockalert_evaluator_commits_blocked", "1 while the database takes no commit.").Set(blocked_ ? 1 : 0);

@@ -30,6 +30,7 @@ namespace stockalert::evaluator {
 
 struct EvaluatorServiceOptions {
   std::string kafka_bootstrap;
+  kafka::Security kafka_security;
   std::string prices_topic;
   std::string events_topic;
   std::string group_id;

@@ -98,7 +98,7 @@ const std::string& SymbolOf(const Event& event) {
   return std::visit([](const auto& kind) -> const std::string& { return kind.symbol; }, event);
 }
 
-std::string EncodeAlertEvent(const Trigger& trigger, int32_t partition) {
+std::string EncodeAlertEvent(const Trigger& trigger, int32_t partition, int64_t log_time_us) {
   pb::AlertEvent event;
   auto& out = *event.mutable_triggered();
   out.set_alert_id(trigger.alert_id);
@@ -113,6 +113,7 @@ std::string EncodeAlertEvent(const Trigger& trigger, int32_t partition) {
   out.set_offset(trigger.offset);
   out.set_late(trigger.late);
   out.set_ends_alert(trigger.ends_alert);
+  out.set_log_time_us(log_time_us);
   return event.SerializeAsString();
 }
 

@@ -22,8 +22,8 @@ DecodedRecord DecodeRecord(std::string_view key, std::string_view value);
 std::string EncodeRecord(const Event& event);
 const std::string& SymbolOf(const Event& event);
 
-// Serialized internal.v1.AlertEvent.
-std::string EncodeAlertEvent(const Trigger& trigger, int32_t partition);
+// Serialized internal.v1.AlertEvent. `log_time_us`: when the broker appended the record that triggered.
+std::string EncodeAlertEvent(const Trigger& trigger, int32_t partition, int64_t log_time_us);
 std::string EncodeAlertEvent(const Confirmation& confirmation, int32_t partition);
 std::string EncodeAlertEvent(const SymbolStatus& status, int32_t partition);
 

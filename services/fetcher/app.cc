@@ -13,6 +13,7 @@
 #include "services/fetcher/finnhub_source.h"
 #include "services/fetcher/publish_source.h"
 #include "services/fetcher/replay_source.h"
+#include "services/fetcher/trading_calendar.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
 
 namespace stockalert::fetcher {
@@ -48,29 +49,39 @@ absl::StatusOr<std::unique_ptr<QuoteSource>> MakeSource(const Config& config, Pu
     options.run = config.replay_run;
     options.start_file = config.replay_start_file;
     return std::make_unique<ReplaySource>(std::move(file), options, publisher,
-                                          std::make_unique<KafkaReplayLog>(config.kafka_bootstrap));
+                                          std::make_unique<KafkaReplayLog>(config.kafka_bootstrap, config.kafka_security));
   }
   return std::make_unique<PublishSource>(publisher);
 }
 
 }  // namespace
 
-FetcherApp::FetcherApp(const Config& config)
+FetcherApp::FetcherApp(const Config& config, std::unique_ptr<rpc::Credentials> credentials)
     : config_(config),
+      credentials_(std::move(credentials)),
+      kafka_files_(kafka::WatchFiles(config.kafka_security)),
       ticker_service_(rpc::PeerOptions{.address = config.ticker_address,
+                                       .credentials = credentials_->internal_client(),
                                        .mesh_token = config.mesh_token,
                                        .retried = {"stockalert.internal.v1.TickerInternalService/ListSymbols"}}) {}
 
 FetcherApp::~FetcherApp() { Stop(absl::Now()); }
 
 absl::StatusOr<std::unique_ptr<process::App>> FetcherApp::Create(const Config& config) {
-  auto app = std::unique_ptr<FetcherApp>(new FetcherApp(config));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
+  auto app = std::unique_ptr<FetcherApp>(new FetcherApp(config, std::move(credentials)));
   kafka::ProducerOptions options = PublisherProducerOptions(config.kafka_bootstrap);
+  options.security = config.kafka_security;
   options.registry = metrics::Registry();
   STOCKALERT_ASSIGN_OR_RETURN(app->producer_, kafka::CreateProducer(options));
   app->publisher_ = std::make_unique<Publisher>(*app->producer_, app->clock_);
   STOCKALERT_ASSIGN_OR_RETURN(app->source_, MakeSource(config, *app->publisher_, app->clock_));
   return app;
+}
+
+void FetcherApp::MeasureSession() const {
+  static auto& open = metrics::GetGauge("stockalert_fetcher_regular_session", "1 while the exchanges' regular session is on, by the calendar");
+  open.Set(SessionOf(clock_.NowUs()) == pb::TRADING_SESSION_REGULAR ? 1 : 0);
 }
 
 std::vector<std::string> FetcherApp::NotReadyReasons() const {
@@ -82,7 +93,10 @@ absl::Status FetcherApp::AwaitTopics() {
   STOCKALERT_ASSIGN_OR_RETURN(
       std::unique_ptr<kafka::TopicAdmin> admin,
       kafka::TopicAdmin::Create(
-          {.bootstrap = config_.kafka_bootstrap, .client_id = "stockalert-fetcher-start", .extra = {}}));
+          {.bootstrap = config_.kafka_bootstrap,
+           .security = config_.kafka_security,
+           .client_id = "stockalert-fetcher-start",
+           .extra = {}}));
   const absl::Time give_up = absl::Now() + config_.dependencies_wait;
   for (;;) {
     absl::Status status =
@@ -119,17 +133,22 @@ absl::StatusOr<int64_t> FetcherApp::AcquireEpoch() {
 absl::Status FetcherApp::Start() {
   STOCKALERT_ASSIGN_OR_RETURN(
       admin_, http::AdminServer::Start(
-                  {.address = config_.http_address, .not_ready_reasons = [this] { return NotReadyReasons(); }}));
+                  {.address = config_.http_address,
+                   .not_ready_reasons = [this] { return NotReadyReasons(); },
+                   .before_scrape = [this] { MeasureSession(); }}));
   runner_ =
       std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{.name = "internal", .mesh_token = config_.mesh_token});
   handler_ = std::make_unique<FetcherServiceHandler>(*runner_, *source_, *publisher_, clock_);
   STOCKALERT_ASSIGN_OR_RETURN(server_,
                               rpc::Server::Start({.address = config_.internal_address,
+                                                  .credentials = credentials_->internal_server(),
                                                   .services = {handler_.get()},
-                                                  .service_names = {"stockalert.internal.v1.FetcherService"}}));
+                                                  .service_names = {"stockalert.internal.v1.FetcherService"},
+                                                  .connection_age_max = rpc::kInternalConnectionAgeMax}));
   STOCKALERT_RETURN_IF_ERROR(AwaitTopics());
   STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, AcquireEpoch());
   publisher_->Begin(epoch);
+  publisher_->ExpectQuotesOf(config_.source == "finnhub" ? kSourceRest : config_.source == "replay" ? kSourceReplay : kSourcePublished);
   log::Info("publishing", {{"epoch", epoch}, {"source", config_.source}});
   source_->Start();
   symbols_ =

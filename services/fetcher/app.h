@@ -10,10 +10,12 @@
 #include "services/common/base/clock.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
+#include "services/common/grpc/credentials.h"
 #include "services/common/grpc/server.h"
 #include "services/common/http/admin_server.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/process/run_main.h"
+#include "services/common/tls/watch.h"
 #include "services/fetcher/config.h"
 #include "services/fetcher/fetcher_service.h"
 #include "services/fetcher/publisher.h"
@@ -35,13 +37,17 @@ class FetcherApp final : public process::App {
   int internal_port() const { return server_->port(); }
 
  private:
-  explicit FetcherApp(const Config& config);
+  FetcherApp(const Config& config, std::unique_ptr<rpc::Credentials> credentials);
   absl::Status AwaitTopics();
   absl::StatusOr<int64_t> AcquireEpoch();
   std::vector<std::string> NotReadyReasons() const;
+  // Sets the gauge of the regular session.
+  void MeasureSession() const;
 
   const Config config_;
   base::SystemClock clock_;
+  std::unique_ptr<rpc::Credentials> credentials_;
+  std::unique_ptr<tls::Watch> kafka_files_;
   rpc::Peer ticker_service_;
   // In the order in which they are made; destroyed the other way, but for the producer, which Stop ends before what its
   // callbacks use.

@@ -10,11 +10,11 @@ namespace stockalert::fetcher {
 void Declare(config::Parser& parser, Config& config) {
   parser.ListenAddress("internal_address", &config.internal_address, "where the services of the mesh connect");
   parser.ListenAddress("http_address", &config.http_address, "where /metrics, /healthz and /readyz are served");
-  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired,
-                     "Kafka's brokers, host:port,host:port");
+  kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired,
                      "the ticker service's internal address");
   parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
+  tls::Declare(parser, config.tls);
   parser.Choice("source", &config.source, {"finnhub", "replay", "publish"},
                 "where prices come from: Finnhub, a file of past ones, or only what PublishQuotes brings");
   parser.Seconds("dependencies_wait_s", &config.dependencies_wait, absl::Seconds(1), absl::Minutes(10),

@@ -5,6 +5,8 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/kafka/security.h"
+#include "services/common/tls/settings.h"
 
 namespace stockalert::fetcher {
 
@@ -12,8 +14,10 @@ struct Config {
   std::string internal_address = "127.0.0.1:52055";
   std::string http_address = "127.0.0.1:51055";
   std::string kafka_bootstrap;
+  kafka::Security kafka_security;
   std::string ticker_address = "127.0.0.1:52052";
   std::string mesh_token;
+  tls::Settings tls{.has_public_port = false};
   std::string source = "publish";
   absl::Duration dependencies_wait = absl::Seconds(60);
   absl::Duration symbols_interval = absl::Milliseconds(300);

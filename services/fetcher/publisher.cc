@@ -18,11 +18,10 @@ namespace {
 
 namespace pb = ::stockalert::internal::v1;
 
-void CountRefused(const char* source, Refusal refusal) {
-  metrics::GetCounter("stockalert_fetcher_quotes_refused_total",
-                      "Quotes refused at the edge, by what is wrong with them",
-                      {{"source", source}, {"reason", NameOf(refusal)}})
-      .Increment();
+prometheus::Counter& Refused(const char* source, Refusal refusal) {
+  return metrics::GetCounter("stockalert_fetcher_quotes_refused_total",
+                             "Quotes refused at the edge, by what is wrong with them",
+                             {{"source", source}, {"reason", NameOf(refusal)}});
 }
 
 // Labels come from a small set, whatever a quote says.
@@ -31,6 +30,12 @@ const char* SourceLabel(const std::string& source) {
     if (source == known) return known;
   }
   return "other";
+}
+
+void MarkQuote(const char* source) {
+  metrics::GetGauge("stockalert_fetcher_last_quote_timestamp_seconds", "When the log took the source's last quote, since 1970",
+                    {{"source", source}})
+      .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
 }
 
 }  // namespace
@@ -59,6 +64,14 @@ void Publisher::Begin(int64_t epoch) {
   changed_.notify_all();
 }
 
+void Publisher::ExpectQuotesOf(const char* source) {
+  MarkQuote(source);
+  for (const Refusal refusal :
+       {Refusal::kSymbol, Refusal::kPrice, Refusal::kEventTimeMissing, Refusal::kEventTimeAhead, Refusal::kSession}) {
+    Refused(source, refusal);
+  }
+}
+
 absl::Status Publisher::ReserveRoom() {
   std::lock_guard lock(mutex_);
   if (epoch_ == 0) return base::Unavailable("FETCHER_NOT_READY", "the fetcher has no epoch yet; try again in a moment");
@@ -78,9 +91,10 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
   headers.insert(headers.end(), extra.begin(), extra.end());
   std::optional<pb::QuoteRecord> quote;
   if (record.has_quote()) quote = record.quote();
+  const absl::Time begun = absl::Now();
   producer_.ProduceAsync(
       kafka::kPricesTopic, symbol, record.SerializeAsString(), headers,
-      [this, symbol, quote = std::move(quote),
+      [this, symbol, begun, quote = std::move(quote),
        done = std::move(done)](const absl::StatusOr<kafka::Delivery>& delivery) {
         {
           std::lock_guard lock(mutex_);
@@ -94,6 +108,10 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
           metrics::GetCounter("stockalert_fetcher_quotes_published_total", "Quotes that the log has",
                               {{"source", SourceLabel(quote->source())}})
               .Increment();
+          MarkQuote(SourceLabel(quote->source()));
+          static auto& seconds = metrics::GetHistogram("stockalert_fetcher_publish_seconds",
+                                                       "From a quote's being ready to the broker's acknowledgement");
+          seconds.Observe(absl::ToDoubleSeconds(absl::Now() - begun));
         }
         if (!delivery.ok()) {
           metrics::GetCounter("stockalert_fetcher_publish_failures_total", "Records that Kafka would not take")
@@ -118,7 +136,7 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
 absl::Status Publisher::Publish(pb::QuoteRecord quote, std::string_view traceparent, const kafka::Headers& extra,
                                 Done done) {
   if (const auto refusal = FindRefusal(quote, clock_.NowUs())) {
-    CountRefused(SourceLabel(quote.source()), *refusal);
+    Refused(SourceLabel(quote.source()), *refusal).Increment();
     return base::InvalidField(FieldOf(*refusal), DescriptionOf(*refusal));
   }
   if (const int dropped = DropNonsense(quote); dropped > 0) {

@@ -56,6 +56,9 @@ class Publisher {
   // Must be called before anything is published; every epoch is above those before.
   void Begin(int64_t epoch);
 
+  // Quotes of this source are due from now on: one that never brings any is seen in the metrics, too.
+  static void ExpectQuotesOf(const char* source);
+
   // Publishes one quote: source, symbol, price, time and session are the caller's, epoch and sequence are set here.
   // `done` (may be empty) hears the broker's answer, on the producer's thread. INVALID_ARGUMENT: the edge refuses it
   // (counted). RESOURCE_EXHAUSTED: too much is in flight. UNAVAILABLE: not begun, or closed. `extra` headers go beside

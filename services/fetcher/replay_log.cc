@@ -12,13 +12,15 @@
 
 namespace stockalert::fetcher {
 
-KafkaReplayLog::KafkaReplayLog(std::string bootstrap, absl::Duration timeout, kafka::ExtraSettings extra)
-    : bootstrap_(std::move(bootstrap)), timeout_(timeout), extra_(std::move(extra)) {}
+KafkaReplayLog::KafkaReplayLog(std::string bootstrap, kafka::Security security, absl::Duration timeout,
+                               kafka::ExtraSettings extra)
+    : bootstrap_(std::move(bootstrap)), security_(std::move(security)), timeout_(timeout), extra_(std::move(extra)) {}
 
 absl::StatusOr<std::optional<ReplayMark>> KafkaReplayLog::FindLast(const std::string& symbol) {
   if (consumer_ == nullptr) {
     kafka::AssignedConsumerOptions options;
     options.bootstrap = bootstrap_;
+    options.security = security_;
     options.client_id = "stockalert-fetcher-replay";
     options.report_ends = false;
     options.extra = extra_;
@@ -46,7 +48,12 @@ absl::StatusOr<std::optional<ReplayMark>> KafkaReplayLog::FindLastIn(const kafka
   absl::Time deadline = absl::Now() + timeout_;
   for (int64_t next = begin; next < end;) {
     kafka::PollResult polled = consumer_->Poll(absl::Milliseconds(200), 1'000);
-    if (!polled.fatal.ok()) return polled.fatal;
+    if (!polled.fatal.ok()) {
+      const absl::Status fatal = polled.fatal;
+      polled = kafka::PollResult();
+      consumer_.reset();
+      return fatal;
+    }
     if (!polled.errors.empty()) return polled.errors.front().status;
     if (!polled.messages.empty()) deadline = absl::Now() + timeout_;
     for (const kafka::Message& message : polled.messages) {

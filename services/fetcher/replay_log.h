@@ -36,7 +36,7 @@ class ReplayLog {
 
 class KafkaReplayLog final : public ReplayLog {
  public:
-  explicit KafkaReplayLog(std::string bootstrap, absl::Duration timeout = absl::Seconds(5),
+  explicit KafkaReplayLog(std::string bootstrap, kafka::Security security = {}, absl::Duration timeout = absl::Seconds(5),
                           kafka::ExtraSettings extra = {});
   absl::StatusOr<std::optional<ReplayMark>> FindLast(const std::string& symbol) override;
 
@@ -46,6 +46,7 @@ class KafkaReplayLog final : public ReplayLog {
                                                        int64_t end, const std::string& symbol);
 
   const std::string bootstrap_;
+  const kafka::Security security_;
   const absl::Duration timeout_;
   const kafka::ExtraSettings extra_;
   std::unique_ptr<kafka::AssignedConsumer> consumer_;

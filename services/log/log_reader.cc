@@ -119,6 +119,7 @@ class Reading {
 absl::Status ReadLog(const LogReaderOptions& options, std::FILE* out, std::FILE* notes) {
   kafka::AssignedConsumerOptions consumer_options;
   consumer_options.bootstrap = options.kafka_bootstrap;
+  consumer_options.security = options.kafka_security;
   consumer_options.client_id = "stockalert-log";
   consumer_options.report_ends = false;
   consumer_options.extra = options.extra;

@@ -14,6 +14,7 @@ namespace stockalert::logtool {
 
 struct LogReaderOptions {
   std::string kafka_bootstrap;
+  kafka::Security kafka_security;
   // One symbol's records; its partition is found. Empty: all.
   std::string symbol;
   // One partition; none: the symbol's, or all, one after the other.

@@ -6,6 +6,7 @@
 #include "services/common/config/parser.h"
 #include "services/common/log/log.h"
 #include "services/common/market/symbol.h"
+#include "services/common/version/version.h"
 #include "services/log/log_reader.h"
 
 int main(int argc, char** argv) {
@@ -18,9 +19,8 @@ int main(int argc, char** argv) {
                         "Prints the topic prices as a stream of events (docs/semantics.md), to its end as of the "
                         "start; with --symbol AAPL it is what "
                         "scripts/semantics reads",
-                        STOCKALERT_VERSION);
-  parser.AddressList("kafka_bootstrap", &options.kafka_bootstrap, config::kRequired,
-                     "Kafka's brokers, host:port,host:port");
+                        version::Text());
+  kafka::DeclareBroker(parser, options.kafka_bootstrap, options.kafka_security);
   parser.String("symbol", &symbol, config::kOptional, "only this symbol's records");
   parser.Integer("partition", &partition, -1, 1'000'000,
                  "only this partition; -1: the symbol's, or all, one after the other");

@@ -4,7 +4,7 @@ namespace stockalert::migrate {
 
 void Declare(config::Parser& parser, Config& config) {
   parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database of the mesh");
-  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka's brokers, host:port,host:port");
+  kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("schema_dir", &config.schema_dir, config::kRequired, "the folder that holds SERVICE/schema/*.sql");
   parser.Integer("prices_partitions", &config.prices_partitions, 1, 10'000,
                  "partitions of the topic prices; chosen once, at the first run, for ever");

@@ -5,12 +5,14 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/kafka/security.h"
 
 namespace stockalert::migrate {
 
 struct Config {
   std::string postgres_url;
   std::string kafka_bootstrap;
+  kafka::Security kafka_security;
   // Holds SERVICE/schema/NNNN_name.sql.
   std::string schema_dir;
   int prices_partitions = 64;

@@ -2,13 +2,14 @@
 #include <cstdio>
 
 #include "services/common/log/log.h"
+#include "services/common/version/version.h"
 #include "services/migrate/config.h"
 #include "services/migrate/migrate.h"
 
 int main(int argc, char** argv) {
   stockalert::migrate::Config config;
   config.schema_dir = STOCKALERT_SCHEMA_DIR;
-  stockalert::config::Parser parser("stockalert-migrate", "Makes database and broker ready for the mesh", STOCKALERT_VERSION);
+  stockalert::config::Parser parser("stockalert-migrate", "Makes database and broker ready for the mesh", stockalert::version::Text());
   stockalert::migrate::Declare(parser, config);
   const stockalert::config::ParseResult parsed = parser.Parse(argc, argv);
   if (parsed.kind == stockalert::config::ParseResult::Kind::kShow) {

@@ -157,7 +157,10 @@ absl::Status Migrate(const Config& config) {
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool, postgres::Pool::Create(pool_options));
   STOCKALERT_ASSIGN_OR_RETURN(
       std::unique_ptr<kafka::TopicAdmin> admin,
-      kafka::TopicAdmin::Create({.bootstrap = config.kafka_bootstrap, .client_id = "stockalert-migrate", .extra = {}}));
+      kafka::TopicAdmin::Create({.bootstrap = config.kafka_bootstrap,
+                                 .security = config.kafka_security,
+                                 .client_id = "stockalert-migrate",
+                                 .extra = {}}));
   STOCKALERT_RETURN_IF_ERROR(Await("Postgres", config.wait, [&] { return pool->Ready(); }));
   STOCKALERT_RETURN_IF_ERROR(MigrateSchemas(*pool, config));
   STOCKALERT_RETURN_IF_ERROR(Await("Kafka", config.wait, [&] { return admin->CountBrokers(absl::Seconds(3)).status(); }));

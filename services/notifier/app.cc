@@ -1,5 +1,6 @@
 #include "services/notifier/app.h"
 
+#include <atomic>
 #include <unistd.h>
 
 #include <utility>
@@ -14,6 +15,7 @@
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
+#include "services/common/grpc/credentials.h"
 #include "services/common/grpc/server.h"
 #include "services/common/http/admin_server.h"
 #include "services/common/kafka/consumer.h"
@@ -21,6 +23,7 @@
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
+#include "services/common/tls/watch.h"
 #include "services/notifier/intake.h"
 #include "services/notifier/notification_service.h"
 #include "services/notifier/postgres_notification_store.h"
@@ -33,6 +36,7 @@ constexpr char kClientId[] = "stockalert-notifier";
 constexpr absl::Duration kTopicsTimeout = absl::Seconds(5);
 
 std::string GroupInstance(const Config& config) {
+  if (config.kafka_group_instance == "none") return "";
   if (!config.kafka_group_instance.empty()) return config.kafka_group_instance;
   char host[256] = {};
   if (gethostname(host, sizeof(host) - 1) != 0) return "";
@@ -45,13 +49,17 @@ std::string GroupInstance(const Config& config) {
 
 // In the order in which they depend on each other.
 struct NotifierApp::Parts {
-  Parts(const Config& given, std::unique_ptr<postgres::Pool> made_pool) : config(given), pool(std::move(made_pool)) {}
+  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials, std::unique_ptr<postgres::Pool> made_pool)
+      : config(given), credentials(std::move(made_credentials)), pool(std::move(made_pool)) {}
 
   const Config config;
   base::SystemClock clock;
   base::SystemIdSource ids;
+  std::unique_ptr<rpc::Credentials> credentials;
+  std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
   std::unique_ptr<postgres::Pool> pool;
   rpc::Peer user_peer{{.address = config.user_address,
+                       .credentials = credentials->internal_client(),
                        .mesh_token = config.mesh_token,
                        .retried = {"stockalert.internal.v1.UserInternalService"}}};
   PostgresNotificationStore store{*pool};
@@ -66,17 +74,20 @@ struct NotifierApp::Parts {
   WatchHub hub{store, config.watch_poll_interval};
   NotificationServiceImpl service{runner, store, hub, clock};
   std::unique_ptr<Intake> intake;
+  // Its ports answer. Read by the HTTP server's threads.
+  std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> http;
   std::unique_ptr<rpc::Server> server;
 };
 
 absl::StatusOr<std::unique_ptr<NotifierApp>> NotifierApp::Create(const Config& config) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
                                                       .application_name = kClientId,
                                                       .connections_max = config.postgres_connections_max,
                                                       .registry = metrics::Registry()}));
-  return std::unique_ptr<NotifierApp>(new NotifierApp(std::make_unique<Parts>(config, std::move(pool))));
+  return std::unique_ptr<NotifierApp>(new NotifierApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool))));
 }
 
 NotifierApp::NotifierApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -86,6 +97,7 @@ absl::Status NotifierApp::Start() {
   Parts& parts = *parts_;
   STOCKALERT_ASSIGN_OR_RETURN(parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
                                             std::vector<std::string> reasons;
+                                            if (!parts.serving) reasons.push_back("its ports do not serve yet, or no more");
                                             if (!parts.pool->Ready().ok()) reasons.push_back("the database does not answer");
                                             return reasons;
                                           }}));
@@ -104,14 +116,22 @@ absl::Status NotifierApp::Start() {
   }
   STOCKALERT_ASSIGN_OR_RETURN(
       std::unique_ptr<kafka::TopicAdmin> admin,
-      kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap, .client_id = kClientId, .extra = {}}));
-  const absl::Status topics = admin->AwaitTopics({parts.config.triggers_topic, parts.config.user_events_topic}, absl::Now() + kTopicsTimeout);
+      kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap,
+                                 .security = parts.config.kafka_security,
+                                 .client_id = kClientId,
+                                 .extra = {}}));
+  absl::Status topics;
+  // A broker without the topics: the migrations are still under way.
+  do {
+    topics = admin->AwaitTopics({parts.config.triggers_topic, parts.config.user_events_topic}, absl::Now() + kTopicsTimeout);
+  } while (absl::IsNotFound(topics) && absl::Now() < give_up && !process::StopRequested());
   if (absl::IsNotFound(topics)) return topics;
   if (!topics.ok()) log::Warning("Kafka does not answer; notifications come when it does", {{"status", topics}});
   parts.intake = std::make_unique<Intake>(
       IntakeOptions{.triggers_topic = parts.config.triggers_topic, .user_events_topic = parts.config.user_events_topic},
       [config = parts.config] {
         return kafka::GroupConsumer::Create({.bootstrap = config.kafka_bootstrap,
+                                             .security = config.kafka_security,
                                              .client_id = kClientId,
                                              .group_id = config.kafka_group,
                                              .group_instance_id = GroupInstance(config),
@@ -122,16 +142,19 @@ absl::Status NotifierApp::Start() {
       },
       parts.store, parts.clock, parts.ids, [&parts](const std::vector<std::string>& user_ids) { parts.hub.Wake(user_ids); });
   STOCKALERT_ASSIGN_OR_RETURN(parts.server, rpc::Server::Start({.address = parts.config.public_address,
+                                                                .credentials = parts.credentials->public_server(),
                                                                 .services = {&parts.service},
                                                                 .service_names = {"stockalert.notification.v1.NotificationService"},
                                                                 .receive_bytes_max = 256 * 1024}));
   parts.server->SetServing(true);
+  parts.serving = true;
   log::Info("serving", {{"public_port", parts.server->port()}, {"http_port", parts.http->port()}});
   return absl::OkStatus();
 }
 
 void NotifierApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
+  parts.serving = false;
   parts.runner.EndStreams();
   if (parts.server) parts.server->Shutdown(deadline);
   if (parts.intake) parts.intake->Stop();

@@ -9,11 +9,13 @@ void Declare(config::Parser& parser, Config& config) {
   parser.ListenAddress("http_address", &config.http_address, "where /metrics, /healthz and /readyz are");
   parser.DialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal address");
   parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database: postgresql://USER@HOST:PORT/DATABASE");
-  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka brokers: HOST:PORT,HOST:PORT");
+  kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");
   parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,
-                "this instance's name in the group, the same after a restart (default: host name and HTTP port)");
+                "this instance's name in the group, the same after a restart (default: host name and HTTP port); none: a member without a "
+                "lasting name, for instances that come and go");
   parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
+  tls::Declare(parser, config.tls);
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls and read for streams");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
   parser.Integer("postgres_connections_max", &config.postgres_connections_max, 2, 100, "connections to the database");

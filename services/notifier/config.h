@@ -5,7 +5,9 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/kafka/security.h"
 #include "services/common/kafka/topic_admin.h"
+#include "services/common/tls/settings.h"
 
 namespace stockalert::notifier {
 
@@ -15,13 +17,15 @@ struct Config {
   std::string user_address = "127.0.0.1:52051";
   std::string postgres_url;
   std::string kafka_bootstrap;
+  kafka::Security kafka_security;
   // No flags: the mesh has one name for each, and tests topics of their own.
   std::string triggers_topic = kafka::kTriggersTopic;
   std::string user_events_topic = kafka::kUserEventsTopic;
   std::string kafka_group = "stockalert-notifier";
-  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and the HTTP port.
+  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and the HTTP port. "none": dynamic membership.
   std::string kafka_group_instance;
   std::string mesh_token;
+  tls::Settings tls;
   int threads = 16;
   int queue_max = 2048;
   int postgres_connections_max = 8;

@@ -140,6 +140,9 @@ absl::Status Intake::TakeIn(const IntakeBatch& batch) {
   static auto& of_deleted_users = Triggers("of_deleted_user");
   static auto& deleted = metrics::GetCounter("stockalert_notifier_notifications_deleted_total", "Notifications that went with their users");
   static auto& failures = metrics::GetCounter("stockalert_notifier_take_in_failures_total", "Batches that the database did not take at once");
+  // The broker's clock against this machine's: as true as the two agree.
+  static auto& end_to_end = metrics::GetHistogram(
+      "stockalert_end_to_end_seconds", "From the broker's append of a quote to the notification of what it triggered being stored");
   const absl::Time give_up = absl::Now() + options_.give_up_after;
   base::Backoff backoff({.initial = absl::Milliseconds(50), .maximum = absl::Seconds(2)});
   for (;;) {
@@ -158,9 +161,11 @@ absl::Status Intake::TakeIn(const IntakeBatch& batch) {
     repeated.Increment(static_cast<double>(result->repeated));
     of_deleted_users.Increment(static_cast<double>(result->of_deleted_users));
     deleted.Increment(static_cast<double>(result->deleted));
+    const int64_t stored_us = clock_.NowUs();
     std::set<std::string> users;
     for (const StoredNotification& notification : result->stored) {
       users.insert(notification.user_id);
+      if (notification.log_time_us > 0) end_to_end.Observe(static_cast<double>(std::max<int64_t>(stored_us - notification.log_time_us, 0)) / 1e6);
       const trace::Context trace = trace::Continue(notification.traceparent);
       log::Info("notification stored", {{"notification", notification.id},
                                         {"alert", notification.alert_id},

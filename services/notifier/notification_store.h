@@ -33,6 +33,7 @@ struct NewNotification {
   std::string summary;
   std::string note;
   std::string traceparent;
+  int64_t log_time_us = 0;  // When the quote came into the log; 0: not told. Not stored, only measured by.
   bool operator==(const NewNotification&) const = default;
 };
 

@@ -1,7 +1,10 @@
 #include "services/notifier/watch_hub.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 
@@ -12,10 +15,21 @@ namespace {
 constexpr size_t kPolledUsersMax = 5000;
 constexpr int kRoundsMax = 8;
 
+void ObserveDelivery(const std::vector<StoredNotification>& sent, int64_t opened_us) {
+  static auto& seconds = metrics::GetHistogram("stockalert_notifier_stream_delivery_seconds",
+                                               "From a notification being stored to its being handed to a stream that was open then");
+  const int64_t now_us = absl::ToUnixMicros(absl::Now());
+  for (const StoredNotification& notification : sent) {
+    if (notification.create_time_us < opened_us) continue;
+    seconds.Observe(static_cast<double>(std::max<int64_t>(now_us - notification.create_time_us, 0)) / 1e6);
+  }
+}
+
 }  // namespace
 
 Watch::Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client, NotificationStore& store, Submit submit)
     : user_id_(std::move(user_id)),
+      opened_us_(absl::ToUnixMicros(absl::Now())),
       client_(std::move(client)),
       store_(store),
       submit_(std::move(submit)),
@@ -54,6 +68,7 @@ void Watch::Run() {
         // The poll wakes the stream again, once the database answers.
         failures.Increment();
       } else if (!page->empty() && client_->Send(*page)) {
+        ObserveDelivery(*page, opened_us_);
         std::lock_guard lock(mutex_);
         position_ = page->back().sequence;
         more = page->size() == kWatchPageMax;

@@ -55,6 +55,7 @@ class Watch : public std::enable_shared_from_this<Watch> {
   void Run();
 
   const std::string user_id_;
+  const int64_t opened_us_;  // What was stored earlier is no measure of how fast the stream is.
   const std::shared_ptr<WatchClient> client_;
   NotificationStore& store_;
   const Submit submit_;

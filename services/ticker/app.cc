@@ -1,5 +1,6 @@
 #include "services/ticker/app.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -11,12 +12,14 @@
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
+#include "services/common/grpc/credentials.h"
 #include "services/common/grpc/server.h"
 #include "services/common/http/admin_server.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
+#include "services/common/tls/watch.h"
 #include "services/ticker/grpc_peers.h"
 #include "services/ticker/log_reader.h"
 #include "services/ticker/postgres_price_store.h"
@@ -34,20 +37,26 @@ constexpr absl::Duration kTopicsTimeout = absl::Seconds(5);
 
 // In the order in which they depend on each other.
 struct TickerApp::Parts {
-  Parts(const Config& given, std::unique_ptr<postgres::Pool> made_pool) : config(given), pool(std::move(made_pool)) {}
+  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials, std::unique_ptr<postgres::Pool> made_pool)
+      : config(given), credentials(std::move(made_credentials)), pool(std::move(made_pool)) {}
 
   const Config config;
   base::SystemClock clock;
   base::SystemIdSource ids;
+  std::unique_ptr<rpc::Credentials> credentials;
+  std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
   std::unique_ptr<postgres::Pool> pool;
   rpc::Peer user_peer{{.address = config.user_address,
+                       .credentials = credentials->internal_client(),
                        .mesh_token = config.mesh_token,
                        .retried = {"stockalert.internal.v1.UserInternalService"}}};
   rpc::Peer alert_peer{{.address = config.alert_address,
+                        .credentials = credentials->internal_client(),
                         .mesh_token = config.mesh_token,
                         .retried = {"stockalert.internal.v1.AlertInternalService"}}};
   // PublishQuotes and FetchQuotes are not repeated: each would publish once more.
   rpc::Peer fetcher_peer{{.address = config.fetcher_address,
+                          .credentials = credentials->internal_client(),
                           .mesh_token = config.mesh_token,
                           .retried = {"stockalert.internal.v1.FetcherService/LookupSymbol"}}};
   PostgresTickerStore store{*pool};
@@ -74,18 +83,21 @@ struct TickerApp::Parts {
   TickerServiceImpl service{public_runner, logic, board, clock};
   TickerInternalServiceImpl internal_service{internal_runner, logic};
   std::unique_ptr<LogReader> reader;
+  // Its ports answer. Read by the HTTP server's threads.
+  std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> http;
   std::unique_ptr<rpc::Server> internal_server;
   std::unique_ptr<rpc::Server> public_server;
 };
 
 absl::StatusOr<std::unique_ptr<TickerApp>> TickerApp::Create(const Config& config) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
                                                       .application_name = "stockalert-ticker",
                                                       .connections_max = config.postgres_connections_max,
                                                       .registry = metrics::Registry()}));
-  return std::unique_ptr<TickerApp>(new TickerApp(std::make_unique<Parts>(config, std::move(pool))));
+  return std::unique_ptr<TickerApp>(new TickerApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool))));
 }
 
 TickerApp::TickerApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -95,6 +107,7 @@ absl::Status TickerApp::Start() {
   Parts& parts = *parts_;
   STOCKALERT_ASSIGN_OR_RETURN(parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
                                             std::vector<std::string> reasons;
+                                            if (!parts.serving) reasons.push_back("its ports do not serve yet, or no more");
                                             if (!parts.pool->Ready().ok()) reasons.push_back("the database does not answer");
                                             return reasons;
                                           }}));
@@ -113,24 +126,36 @@ absl::Status TickerApp::Start() {
   }
   STOCKALERT_ASSIGN_OR_RETURN(
       std::unique_ptr<kafka::TopicAdmin> admin,
-      kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap, .client_id = "stockalert-ticker", .extra = {}}));
-  const absl::Status topics = admin->AwaitTopics({parts.config.prices_topic}, absl::Now() + kTopicsTimeout);
+      kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap,
+                                 .security = parts.config.kafka_security,
+                                 .client_id = "stockalert-ticker",
+                                 .extra = {}}));
+  absl::Status topics;
+  // A broker without the topic: the migrations are still under way.
+  do {
+    topics = admin->AwaitTopics({parts.config.prices_topic}, absl::Now() + kTopicsTimeout);
+  } while (absl::IsNotFound(topics) && absl::Now() < give_up && !process::StopRequested());
   if (absl::IsNotFound(topics)) return topics;
   if (!topics.ok()) log::Warning("Kafka does not answer; latest prices come when it does", {{"status", topics}});
   parts.reader = std::make_unique<LogReader>(LogReaderOptions{.bootstrap = parts.config.kafka_bootstrap,
+                                                              .security = parts.config.kafka_security,
                                                               .topic = parts.config.prices_topic,
                                                               .save_interval = parts.config.price_save_interval},
                                              parts.board, parts.price_store);
   STOCKALERT_ASSIGN_OR_RETURN(parts.internal_server,
                               rpc::Server::Start({.address = parts.config.internal_address,
+                                                  .credentials = parts.credentials->internal_server(),
                                                   .services = {&parts.internal_service},
-                                                  .service_names = {"stockalert.internal.v1.TickerInternalService"}}));
+                                                  .service_names = {"stockalert.internal.v1.TickerInternalService"},
+                                                  .connection_age_max = rpc::kInternalConnectionAgeMax}));
   STOCKALERT_ASSIGN_OR_RETURN(parts.public_server, rpc::Server::Start({.address = parts.config.public_address,
+                                                                       .credentials = parts.credentials->public_server(),
                                                                        .services = {&parts.service},
                                                                        .service_names = {"stockalert.ticker.v1.TickerService"},
                                                                        .receive_bytes_max = 1024 * 1024}));
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);
+  parts.serving = true;
   log::Info("serving", {{"public_port", parts.public_server->port()},
                         {"internal_port", parts.internal_server->port()},
                         {"http_port", parts.http->port()}});
@@ -139,6 +164,7 @@ absl::Status TickerApp::Start() {
 
 void TickerApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
+  parts.serving = false;
   parts.public_runner.EndStreams();
   if (parts.public_server) parts.public_server->Shutdown(deadline);
   parts.public_runner.Stop(deadline);

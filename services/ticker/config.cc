@@ -12,8 +12,9 @@ void Declare(config::Parser& parser, Config& config) {
   parser.DialAddress("alert_address", &config.alert_address, config::kRequired, "the alert service's internal address");
   parser.DialAddress("fetcher_address", &config.fetcher_address, config::kRequired, "the fetcher's internal address");
   parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database: postgresql://USER@HOST:PORT/DATABASE");
-  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka brokers: HOST:PORT,HOST:PORT");
+  kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
+  tls::Declare(parser, config.tls);
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls, on each port");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
   parser.Integer("postgres_connections_max", &config.postgres_connections_max, 2, 100, "connections to the database");

@@ -5,7 +5,9 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/kafka/security.h"
 #include "services/common/kafka/topic_admin.h"
+#include "services/common/tls/settings.h"
 
 namespace stockalert::ticker {
 
@@ -18,9 +20,11 @@ struct Config {
   std::string fetcher_address = "127.0.0.1:52055";
   std::string postgres_url;
   std::string kafka_bootstrap;
+  kafka::Security kafka_security;
   // No flag: the mesh has one name for it, and tests topics of their own.
   std::string prices_topic = kafka::kPricesTopic;
   std::string mesh_token;
+  tls::Settings tls;
   int threads = 16;
   int queue_max = 512;
   int postgres_connections_max = 8;

@@ -112,7 +112,10 @@ absl::Status LogReader::Prepare() {
     log::Info("latest prices are loaded", {{"symbols", kept.symbols.size()}, {"partitions", kept.next_offsets.size()}});
   }
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
-                              kafka::TopicAdmin::Create({.bootstrap = options_.bootstrap, .client_id = "stockalert-ticker", .extra = {}}));
+                              kafka::TopicAdmin::Create({.bootstrap = options_.bootstrap,
+                                                         .security = options_.security,
+                                                         .client_id = "stockalert-ticker",
+                                                         .extra = {}}));
   STOCKALERT_ASSIGN_OR_RETURN(const std::string cluster_id, admin->ClusterId(kBrokerTimeout));
   std::lock_guard lock(save_mutex_);
   STOCKALERT_ASSIGN_OR_RETURN(const bool another, store_.AdoptLog(cluster_id));
@@ -129,7 +132,11 @@ absl::Status LogReader::ReadUntilError() {
   STOCKALERT_ASSIGN_OR_RETURN(
       std::unique_ptr<kafka::AssignedConsumer> consumer,
       kafka::AssignedConsumer::Create(
-          {.bootstrap = options_.bootstrap, .client_id = "stockalert-ticker", .extra = {}, .registry = metrics::Registry()}));
+          {.bootstrap = options_.bootstrap,
+           .security = options_.security,
+           .client_id = "stockalert-ticker",
+           .extra = {},
+           .registry = metrics::Registry()}));
   STOCKALERT_ASSIGN_OR_RETURN(const int partitions, consumer->CountPartitions(options_.topic, kBrokerTimeout));
   std::map<kafka::TopicPartition, int64_t> places;
   std::map<int32_t, int64_t> begin;

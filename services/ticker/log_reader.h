@@ -24,6 +24,7 @@ namespace stockalert::ticker {
 
 struct LogReaderOptions {
   std::string bootstrap;
+  kafka::Security security = {};
   std::string topic;
   absl::Duration save_interval = absl::Seconds(1);
 };

@@ -1,5 +1,6 @@
 #include "services/user/app.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -10,6 +11,7 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
+#include "services/common/grpc/credentials.h"
 #include "services/common/grpc/server.h"
 #include "services/common/http/admin_server.h"
 #include "services/common/kafka/producer.h"
@@ -17,6 +19,7 @@
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
+#include "services/common/tls/watch.h"
 #include "services/user/grpc_ticker_registrar.h"
 #include "services/user/key_authenticator.h"
 #include "services/user/outbox_relay.h"
@@ -29,17 +32,22 @@ namespace stockalert::user {
 
 // In the order in which they depend on each other.
 struct UserApp::Parts {
-  Parts(const Config& given, std::unique_ptr<postgres::Pool> made_pool, std::unique_ptr<kafka::Producer> made_producer)
+  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials, std::unique_ptr<postgres::Pool> made_pool,
+        std::unique_ptr<kafka::Producer> made_producer)
       : config(given),
+        credentials(std::move(made_credentials)),
         pool(std::move(made_pool)),
         producer(std::move(made_producer)),
         ticker_peer({.address = config.ticker_address,
+                     .credentials = credentials->internal_client(),
                      .mesh_token = config.mesh_token,
                      .retried = {"stockalert.internal.v1.TickerInternalService/RegisterTicker"}}) {}
 
   const Config config;
   base::SystemClock clock;
   base::SystemIdSource ids;
+  std::unique_ptr<rpc::Credentials> credentials;
+  std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
   std::unique_ptr<postgres::Pool> pool;
   std::unique_ptr<kafka::Producer> producer;
   rpc::Peer ticker_peer;
@@ -64,12 +72,15 @@ struct UserApp::Parts {
                                    .mesh_token = config.mesh_token}};
   UserService service{public_runner, logic, [this] { relay.Wake(); }};
   UserInternalService internal_service{internal_runner, logic};
+  // Its ports answer. Read by the HTTP server's threads.
+  std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> http;
   std::unique_ptr<rpc::Server> internal_server;
   std::unique_ptr<rpc::Server> public_server;
 };
 
 absl::StatusOr<std::unique_ptr<UserApp>> UserApp::Create(const Config& config) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
                                                       .application_name = "stockalert-user",
@@ -79,11 +90,13 @@ absl::StatusOr<std::unique_ptr<UserApp>> UserApp::Create(const Config& config) {
       std::unique_ptr<kafka::Producer> producer,
       kafka::CreateProducer(
           {.bootstrap = config.kafka_bootstrap,
+           .security = config.kafka_security,
            .client_id = "stockalert-user",
            .topics = {kafka::kUserEventsTopic},
            .extra = {},
            .registry = metrics::Registry()}));
-  return std::unique_ptr<UserApp>(new UserApp(std::make_unique<Parts>(config, std::move(pool), std::move(producer))));
+  return std::unique_ptr<UserApp>(
+      new UserApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool), std::move(producer))));
 }
 
 UserApp::UserApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -93,6 +106,7 @@ absl::Status UserApp::Start() {
   Parts& parts = *parts_;
   STOCKALERT_ASSIGN_OR_RETURN(parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
                                             std::vector<std::string> reasons;
+                                            if (!parts.serving) reasons.push_back("its ports do not serve yet, or no more");
                                             if (!parts.pool->Ready().ok()) reasons.push_back("the database does not answer");
                                             return reasons;
                                           }}));
@@ -112,14 +126,18 @@ absl::Status UserApp::Start() {
   parts.relay.Start();
   STOCKALERT_ASSIGN_OR_RETURN(parts.internal_server,
                               rpc::Server::Start({.address = parts.config.internal_address,
+                                                  .credentials = parts.credentials->internal_server(),
                                                   .services = {&parts.internal_service},
-                                                  .service_names = {"stockalert.internal.v1.UserInternalService"}}));
+                                                  .service_names = {"stockalert.internal.v1.UserInternalService"},
+                                                  .connection_age_max = rpc::kInternalConnectionAgeMax}));
   STOCKALERT_ASSIGN_OR_RETURN(parts.public_server, rpc::Server::Start({.address = parts.config.public_address,
+                                                                       .credentials = parts.credentials->public_server(),
                                                                        .services = {&parts.service},
                                                                        .service_names = {"stockalert.user.v1.UserService"},
                                                                        .receive_bytes_max = 256 * 1024}));
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);
+  parts.serving = true;
   log::Info("serving", {{"public_port", parts.public_server->port()},
                         {"internal_port", parts.internal_server->port()},
                         {"http_port", parts.http->port()}});
@@ -128,6 +146,7 @@ absl::Status UserApp::Start() {
 
 void UserApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
+  parts.serving = false;
   parts.public_runner.EndStreams();
   if (parts.public_server) parts.public_server->Shutdown(deadline);
   parts.public_runner.Stop(deadline);

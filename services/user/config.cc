@@ -10,8 +10,9 @@ void Declare(config::Parser& parser, Config& config) {
   parser.ListenAddress("internal_address", &config.internal_address, "where the other services connect");
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the internal address of the ticker service");
   parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database: postgresql://USER@HOST:PORT/DATABASE");
-  parser.AddressList("kafka_bootstrap", &config.kafka_bootstrap, config::kRequired, "Kafka brokers: HOST:PORT,HOST:PORT");
+  kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
+  tls::Declare(parser, config.tls);
   parser.Secret("admin_key", &config.admin_key, config::kOptional, "the administrator's API key; without it there is no administrator");
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");

@@ -6,6 +6,8 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/kafka/security.h"
+#include "services/common/tls/settings.h"
 
 namespace stockalert::user {
 
@@ -16,7 +18,9 @@ struct Config {
   std::string ticker_address = "127.0.0.1:52052";
   std::string postgres_url;
   std::string kafka_bootstrap;
+  kafka::Security kafka_security;
   std::string mesh_token;
+  tls::Settings tls;
   std::string admin_key;
   int threads = 8;
   int queue_max = 512;

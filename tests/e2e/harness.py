@@ -215,9 +215,9 @@ class Grpcurl:
         return done.returncode, done.stdout + done.stderr
 
 
-def run_cases(cases, folder, junit=None, only=()):
+def run_cases(cases, folder, junit=None, only=(), suite_name="e2e"):
     """Runs them in order. A case is (name, function); its first argument is the world. Answers the exit code."""
-    suite = tree.Element("testsuite", name="e2e")
+    suite = tree.Element("testsuite", name=suite_name)
     world = World(folder)
     counts = {"passed": 0, "failed": 0, "skipped": 0}
 
@@ -230,7 +230,7 @@ def run_cases(cases, folder, junit=None, only=()):
     for name, function in cases:
         if only and not any(part in name for part in only):
             continue
-        element = tree.SubElement(suite, "testcase", name=f"e2e/{name}".replace(" ", "-"), classname="e2e")
+        element = tree.SubElement(suite, "testcase", name=f"{suite_name}/{name}".replace(" ", "-"), classname=suite_name)
         began = time.monotonic()
         try:
             function(world)

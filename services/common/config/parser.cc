@@ -274,6 +274,14 @@ void Parser::DatabaseUrl(const std::string& name, std::string* value, Presence p
 void Parser::Rule(std::function<std::optional<std::string>()> rule) { rules_.push_back(std::move(rule)); }
 
 ParseResult Parser::Parse(int argc, const char* const* argv, const Environment& environment) {
+  return ParseSome(nullptr, argc, argv, environment);
+}
+
+ParseResult Parser::ParseOnly(const std::vector<std::string>& names, int argc, const char* const* argv, const Environment& environment) {
+  return ParseSome(&names, argc, argv, environment);
+}
+
+ParseResult Parser::ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv, const Environment& environment) {
   // CLI11 splits the command line and writes the help; values are taken over below, for it stops at the first error.
   CLI::App app(description_, program_);
   app.set_version_flag("--version", program_ + " " + version_);
@@ -303,9 +311,10 @@ ParseResult Parser::Parse(int argc, const char* const* argv, const Environment& 
   } catch (const CLI::ParseError& error) {
     result.errors.push_back(error.what());
   }
-  for (const std::string& extra : app.remaining()) result.errors.push_back(extra + " is no flag of " + program_ + ": see --help");
+  for (const std::string& extra : only == nullptr ? app.remaining() : std::vector<std::string>()) result.errors.push_back(extra + " is no flag of " + program_ + ": see --help");
 
   for (Setting& setting : settings_) {
+    if (only != nullptr && std::find(only->begin(), only->end(), setting.name) == only->end()) continue;
     const std::string flag = "--" + setting.name;
     const std::string file_flag = flag + "_file";
     const auto count = [&](const std::string& name) {
@@ -377,7 +386,7 @@ ParseResult Parser::Parse(int argc, const char* const* argv, const Environment& 
       }
     }
   }
-  if (result.errors.empty()) {
+  if (result.errors.empty() && only == nullptr) {
     for (const auto& rule : rules_) {
       if (std::optional<std::string> wrong = rule()) result.errors.push_back(*std::move(wrong));
     }

@@ -69,6 +69,9 @@ class Parser {
   void Rule(std::function<std::optional<std::string>()> rule);
 
   ParseResult Parse(int argc, const char* const* argv, const Environment& environment = SystemEnvironment());
+  // Takes over these settings alone; what else is given, missing or wrong does not count. To look at another run's configuration.
+  ParseResult ParseOnly(const std::vector<std::string>& names, int argc, const char* const* argv,
+                        const Environment& environment = SystemEnvironment());
 
   // After Parse: every name and value, "(set)" or "(not set)" for secrets, passwords in URLs blotted out.
   std::vector<std::pair<std::string, std::string>> Describe() const;
@@ -89,6 +92,8 @@ class Parser {
     std::function<std::string()> describe;
   };
   Setting& Declare(const std::string& name, const std::string& help);
+  // All settings where `only` is null.
+  ParseResult ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv, const Environment& environment);
 
   const std::string program_;
   const std::string description_;

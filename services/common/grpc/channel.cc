@@ -40,7 +40,7 @@ std::shared_ptr<::grpc::Channel> MakeChannel(const PeerOptions& options) {
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetMaxReceiveMessageSize(options.receive_bytes_max);
   if (!options.retried.empty()) arguments.SetServiceConfigJSON(ServiceConfig(options.retried));
-  return ::grpc::CreateCustomChannel(options.address, ::grpc::InsecureChannelCredentials(), arguments);
+  return ::grpc::CreateCustomChannel(options.address, options.credentials, arguments);
 }
 
 }  // namespace

@@ -26,6 +26,8 @@ inline constexpr char kMeshTokenMetadata[] = "x-stockalert-mesh-token";
 
 struct PeerOptions {
   std::string address = {};
+  // Credentials::internal_client(), or InsecureChannelCredentials() where plaintext is meant. Without any, every call fails.
+  std::shared_ptr<::grpc::ChannelCredentials> credentials = {};
   std::string mesh_token = {};  // Empty: none is sent.
   // Fully qualified services, or "service/Method", whose calls gRPC may repeat (at most 3 tries in all) on UNAVAILABLE: idempotent ones.
   std::vector<std::string> retried = {};

@@ -15,10 +15,12 @@ namespace {
 
 constexpr int kListenTries = 5;
 constexpr absl::Duration kListenPause = absl::Milliseconds(300);
+// How long the calls of a connection that grew old may take to end: longer than any may last.
+constexpr absl::Duration kCallGrace = absl::Minutes(2);
 
 std::unique_ptr<::grpc::Server> TryListen(const ServerOptions& options, int* port) {
   ::grpc::ServerBuilder builder;
-  builder.AddListeningPort(options.address, ::grpc::InsecureServerCredentials(), port);
+  builder.AddListeningPort(options.address, options.credentials, port);
   // Otherwise two processes could serve the same port without knowing.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
@@ -26,6 +28,10 @@ std::unique_ptr<::grpc::Server> TryListen(const ServerOptions& options, int* por
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
+  if (options.connection_age_max != absl::InfiniteDuration()) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(absl::ToInt64Milliseconds(options.connection_age_max)));
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, static_cast<int>(absl::ToInt64Milliseconds(kCallGrace)));
+  }
   builder.SetMaxReceiveMessageSize(options.receive_bytes_max);
   builder.SetMaxSendMessageSize(options.send_bytes_max);
   for (::grpc::Service* service : options.services) builder.RegisterService(service);
@@ -40,6 +46,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     ::grpc::EnableDefaultHealthCheckService(true);
     ::grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });
+  if (options.credentials == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("a server on ", options.address, " needs credentials; plaintext has to be asked for"));
+  }
   for (int attempt = 1; attempt <= kListenTries; ++attempt) {
     int port = 0;
     std::unique_ptr<::grpc::Server> server = TryListen(options, &port);

@@ -16,15 +16,23 @@ namespace stockalert::rpc {
 
 struct ServerOptions {
   std::string address = {};  // "127.0.0.1:50051"; port 0 takes any free one.
+  // Of Credentials, or InsecureServerCredentials() where plaintext is meant. Required.
+  std::shared_ptr<::grpc::ServerCredentials> credentials = {};
   std::vector<::grpc::Service*> services = {};  // Must outlive the server.
   std::vector<std::string> service_names = {};  // "stockalert.user.v1.UserService": health answers for each, and for "".
   int receive_bytes_max = 4 * 1024 * 1024;
   int send_bytes_max = 16 * 1024 * 1024;
+  // An older connection is ended in order, and its client connects anew: so that certificates which were renewed or have expired count for
+  // clients that stay. No call is lost by it.
+  absl::Duration connection_age_max = absl::InfiniteDuration();
 };
+
+// For internal ports, whose clients stay for ever.
+inline constexpr absl::Duration kInternalConnectionAgeMax = absl::Hours(1);
 
 class Server {
  public:
-  // UNAVAILABLE: the address cannot be listened on (after a few tries: a fixed port may be taken for a moment).
+  // INVALID_ARGUMENT: no credentials. UNAVAILABLE: the address cannot be listened on (after a few tries: a fixed port may be taken for a moment).
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
   // Shuts down at once where Shutdown was not called.
   ~Server();

@@ -10,12 +10,16 @@
 #include "services/common/config/address.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/metrics/process_metrics.h"
 
 namespace stockalert::http {
 
 struct AdminServer::Impl {
   httplib::Server server;
   std::function<std::vector<std::string>()> not_ready_reasons;
+  std::function<void()> before_scrape;
+
+  std::vector<std::string> NotReadyReasons() const { return not_ready_reasons ? not_ready_reasons() : std::vector<std::string>{}; }
   std::thread thread;
 };
 
@@ -25,6 +29,7 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const AdminServe
 
   auto impl = std::make_unique<Impl>();
   impl->not_ready_reasons = options.not_ready_reasons;
+  impl->before_scrape = options.before_scrape;
   httplib::Server& server = impl->server;
   server.new_task_queue = [] { return new httplib::ThreadPool(2); };
   server.set_keep_alive_max_count(100);
@@ -42,12 +47,16 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const AdminServe
     const int yes = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
   });
-  server.Get("/metrics", [](const httplib::Request&, httplib::Response& response) {
+  server.Get("/metrics", [self = impl.get()](const httplib::Request&, httplib::Response& response) {
+    static auto& ready = metrics::GetGauge("stockalert_ready", "1 where /readyz says that the service can answer");
+    ready.Set(self->NotReadyReasons().empty() ? 1 : 0);
+    metrics::UpdateProcessMetrics();
+    if (self->before_scrape) self->before_scrape();
     response.set_content(metrics::ExpositionText(), "text/plain; version=0.0.4; charset=utf-8");
   });
   server.Get("/healthz", [](const httplib::Request&, httplib::Response& response) { response.set_content("alive\n", "text/plain"); });
   server.Get("/readyz", [self = impl.get()](const httplib::Request&, httplib::Response& response) {
-    const std::vector<std::string> reasons = self->not_ready_reasons ? self->not_ready_reasons() : std::vector<std::string>{};
+    const std::vector<std::string> reasons = self->NotReadyReasons();
     if (reasons.empty()) {
       response.set_content("ready\n", "text/plain");
       return;

@@ -17,6 +17,8 @@ struct AdminServerOptions {
   std::string address = {};  // "127.0.0.1:51051"; port 0 takes any free one.
   // Why the service is not ready; empty: it is. Called on the server's threads, must be bounded (a few seconds).
   std::function<std::vector<std::string>()> not_ready_reasons = {};
+  // Sets the gauges that are true only at the moment of a scrape; may be empty. Called on the server's threads, must be quick.
+  std::function<void()> before_scrape = {};
 };
 
 class AdminServer {

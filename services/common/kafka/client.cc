@@ -23,7 +23,7 @@ void LogLine(const rd_kafka_t*, int level, const char* facility, const char* tex
 
 }  // namespace
 
-Settings::Settings(const std::string& bootstrap, const std::string& client_id) : conf_(rd_kafka_conf_new()) {
+Settings::Settings(const std::string& bootstrap, const Security& security, const std::string& client_id) : conf_(rd_kafka_conf_new()) {
   rd_kafka_conf_set_log_cb(conf_.get(), LogLine);
   Set("bootstrap.servers", bootstrap);
   if (!client_id.empty()) Set("client.id", client_id);
@@ -32,6 +32,18 @@ Settings::Settings(const std::string& bootstrap, const std::string& client_id) :
   Set("socket.keepalive.enable", "true").Set("socket.nagle.disable", "true");
   // Idle connections that the broker closes are no news.
   Set("log.connection.close", "false");
+  const bool sasl = !security.sasl_mechanism.empty();
+  Set("security.protocol", security.tls ? (sasl ? "sasl_ssl" : "ssl") : (sasl ? "sasl_plaintext" : "plaintext"));
+  if (security.tls) {
+    Set("ssl.endpoint.identification.algorithm", "https");
+    if (!security.tls_ca_file.empty()) Set("ssl.ca.location", security.tls_ca_file);
+    if (!security.tls_cert_file.empty()) {
+      Set("ssl.certificate.location", security.tls_cert_file).Set("ssl.key.location", security.tls_key_file);
+    }
+  }
+  if (sasl) {
+    Set("sasl.mechanism", security.sasl_mechanism).Set("sasl.username", security.sasl_username).Set("sasl.password", security.sasl_password);
+  }
 }
 
 Settings& Settings::Set(const std::string& name, const std::string& value) {

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/kafka/producer.h"
+#include "services/common/kafka/security.h"
 #include "services/common/kafka/topic_admin.h"
 
 namespace prometheus {
@@ -38,7 +39,7 @@ using Queue = std::unique_ptr<rd_kafka_queue_t, QueueDeleter>;
 // Collects settings; the first that librdkafka refuses is what New answers with.
 class Settings {
  public:
-  Settings(const std::string& bootstrap, const std::string& client_id);
+  Settings(const std::string& bootstrap, const Security& security, const std::string& client_id);
   Settings& Set(const std::string& name, const std::string& value);
   Settings& SetMs(const std::string& name, absl::Duration value);
   Settings& Set(const ExtraSettings& extra);

@@ -2,18 +2,23 @@
 
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/kafka/client.h"
 #include "services/common/log/log.h"
@@ -27,6 +32,7 @@ constexpr absl::Duration kAnswerTimeout = absl::Seconds(1);
 constexpr absl::Duration kCommittedTimeout = absl::Seconds(5);
 constexpr int kCommittedAttempts = 3;
 constexpr absl::Duration kCommitTimeout = absl::Seconds(10);
+constexpr absl::Duration kLagInterval = absl::Seconds(1);
 
 PartitionList NewList(size_t size) { return PartitionList(rd_kafka_topic_partition_list_new(static_cast<int>(size))); }
 
@@ -68,11 +74,17 @@ class Core {
   template <typename Options>
   explicit Core(const Options& options)
       : bootstrap_(options.bootstrap),
+        security_(options.security),
+        renewal_(options.security),
         client_id_(options.client_id),
         extra_(options.extra),
         registry_(options.registry),
         consumed_(CounterFamily(registry_, "stockalert_kafka_consumed_total", "Records read.")),
-        errors_(CounterFamily(registry_, "stockalert_kafka_consumer_errors_total", "Errors that consumers met.")) {}
+        errors_(CounterFamily(registry_, "stockalert_kafka_consumer_errors_total", "Errors that consumers met.")),
+        lag_(prometheus::BuildGauge()
+                 .Name("stockalert_kafka_consumer_lag_records")
+                 .Help("Records of the partitions that are assigned which have not been read yet.")
+                 .Register(*registry_)) {}
 
   ~Core() {
     if (questions_ != nullptr) rd_kafka_destroy(questions_);
@@ -132,6 +144,10 @@ class Core {
   // Fills `result_`, which the callbacks of this thread write to as well, and hands it out.
   PollResult Poll(absl::Duration timeout, size_t messages_max) {
     result_ = PollResult();
+    if (renewal_.Due()) {
+      result_.fatal = absl::AbortedError("Kafka's TLS files were swapped: a new consumer reads them");
+      return std::exchange(result_, PollResult());
+    }
     if (wake_.exchange(false)) timeout = absl::ZeroDuration();
     while (result_.messages.size() < messages_max) {
       rd_kafka_message_t* raw = rd_kafka_consumer_poll(client_, result_.empty() ? ToTimeoutMs(timeout) : 0);
@@ -148,6 +164,7 @@ class Core {
     if (!result_.messages.empty()) {
       consumed_.Add({{"client", client_id_}}).Increment(static_cast<double>(result_.messages.size()));
     }
+    MeasureLag();
     return std::exchange(result_, PollResult());
   }
 
@@ -176,7 +193,7 @@ class Core {
   // A client for questions alone: on the reading one's connection they would wait behind its long polls.
   absl::StatusOr<rd_kafka_t*> Questions() {
     if (questions_ == nullptr) {
-      Settings settings(bootstrap_, absl::StrCat(client_id_, "-questions"));
+      Settings settings(bootstrap_, security_, absl::StrCat(client_id_, "-questions"));
       settings.Set(extra_);
       STOCKALERT_ASSIGN_OR_RETURN(questions_, settings.New(RD_KAFKA_PRODUCER));
     }
@@ -190,6 +207,34 @@ class Core {
     bool done = false;  // Guarded by mutex, as all here.
     absl::Time give_up = absl::Now() + kCloseTimeout + kAnswerTimeout;
   };
+
+  // By what the broker told with its last answers: nothing is asked for it.
+  void MeasureLag() {
+    const absl::Time now = absl::Now();
+    if (now < next_lag_) return;
+    next_lag_ = now + kLagInterval;
+    rd_kafka_topic_partition_list_t* assigned = nullptr;
+    if (rd_kafka_assignment(client_, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+    const PartitionList places(assigned);
+    if (rd_kafka_position(client_, assigned) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+    std::map<std::string, double> lags;
+    for (const std::string& topic : lag_topics_) lags[topic] = 0;  // Of which nothing may be assigned any more.
+    for (int i = 0; i < assigned->cnt; ++i) {
+      const rd_kafka_topic_partition_t& place = assigned->elems[i];
+      double& lag = lags[place.topic];
+      // Of a partition of which nothing has been read there is no position: it counts from its first record on.
+      if (place.offset < 0) continue;
+      Watermarks marks;
+      if (rd_kafka_get_watermark_offsets(client_, place.topic, place.partition, &marks.low, &marks.high) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        continue;
+      }
+      lag += static_cast<double>(std::max<int64_t>(marks.high - place.offset, 0));
+    }
+    for (const auto& [topic, lag] : lags) {
+      lag_topics_.insert(topic);
+      lag_.Add({{"client", client_id_}, {"topic", topic}}).Set(lag);
+    }
+  }
 
   // Leaves the group, within kCloseTimeout: rd_kafka_consumer_close has no bound of its own. It runs on a thread of its own because of
   // rd_kafka_assign, which never returns where librdkafka (2.0.2 and later ones) takes its last step meanwhile: a consumer that is closed
@@ -285,11 +330,16 @@ class Core {
   }
 
   const std::string bootstrap_;
+  const Security security_;
+  Renewal renewal_;
   const std::string client_id_;
   const ExtraSettings extra_;
   std::shared_ptr<prometheus::Registry> registry_;
   prometheus::Family<prometheus::Counter>& consumed_;
   prometheus::Family<prometheus::Counter>& errors_;
+  prometheus::Family<prometheus::Gauge>& lag_;
+  std::set<std::string> lag_topics_;
+  absl::Time next_lag_ = absl::InfinitePast();
   rd_kafka_t* client_ = nullptr;
   rd_kafka_t* questions_ = nullptr;
   Queue queue_;
@@ -317,7 +367,7 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
       : options_(options), core_(options) {}
 
   absl::Status Start() {
-    Settings settings(options_.bootstrap, options_.client_id);
+    Settings settings(options_.bootstrap, options_.security, options_.client_id);
     SetReading(settings, options_.fetch_bytes_max, options_.fetch_wait_max, options_.report_ends);
     settings.Set("group.id", options_.group_id)
         .SetMs("session.timeout.ms", options_.session_timeout)
@@ -523,7 +573,7 @@ class RdKafkaAssignedConsumer final : public AssignedConsumer {
       : options_(options), core_(options) {}
 
   absl::Status Start() {
-    Settings settings(options_.bootstrap, options_.client_id);
+    Settings settings(options_.bootstrap, options_.security, options_.client_id);
     SetReading(settings, options_.fetch_bytes_max, options_.fetch_wait_max, options_.report_ends);
     // librdkafka wants a group's name even where none is joined.
     settings.Set("group.id", absl::StrCat(options_.client_id, "-no-group")).Set(options_.extra);

@@ -59,6 +59,7 @@ struct PollResult {
   std::vector<TopicPartition> ends;        // Partitions read to their present end (only with report_ends).
   std::vector<PartitionError> errors;
   // Not OK: this consumer can go on no more (another member has its instance id, say). Destroy it; make another or end the process.
+  // ABORTED: nothing is wrong, but the TLS files were swapped, and another consumer has to be made to use them. Brings no messages.
   absl::Status fatal;
   bool empty() const {
     return rebalances.empty() && messages.empty() && ends.empty() && errors.empty() && fatal.ok();
@@ -67,6 +68,7 @@ struct PollResult {
 
 struct GroupConsumerOptions {
   std::string bootstrap;
+  Security security = {};
   std::string client_id;
   std::string group_id;
   // Static membership: a restart within the session timeout keeps its partitions. Unique among the members; empty: none.
@@ -127,6 +129,7 @@ class GroupConsumer {
 
 struct AssignedConsumerOptions {
   std::string bootstrap;
+  Security security = {};
   std::string client_id;
   int64_t fetch_bytes_max = 8 * 1024 * 1024;
   absl::Duration fetch_wait_max = absl::Milliseconds(100);

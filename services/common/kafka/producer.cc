@@ -5,8 +5,10 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -16,6 +18,9 @@
 namespace stockalert::kafka {
 namespace {
 
+// How long a producer that is made anew may hold records back for those before them.
+constexpr absl::Duration kRenewalPatience = absl::Seconds(5);
+
 class RdKafkaProducer final : public Producer {
  public:
   explicit RdKafkaProducer(std::shared_ptr<prometheus::Registry> registry)
@@ -24,7 +29,21 @@ class RdKafkaProducer final : public Producer {
         failures_(CounterFamily(registry_, "stockalert_kafka_produce_failures_total", "Records that were not delivered.")) {}
 
   absl::Status Start(const ProducerOptions& options) {
-    Settings settings(options.bootstrap, options.client_id);
+    options_ = options;
+    renewal_.emplace(options.security);
+    if (absl::Status status = Make(&client_, &topics_); !status.ok()) return status;
+    answers_ = std::thread([this] {
+      while (!stopping_.load(std::memory_order_relaxed)) {
+        rd_kafka_poll(client_, 100);
+        if (renewal_->Due()) Renew();
+      }
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status Make(rd_kafka_t** made, std::vector<rd_kafka_topic_t*>* topics) {
+    const ProducerOptions& options = options_;
+    Settings settings(options.bootstrap, options.security, options.client_id);
     settings.Set("acks", "all")
         .Set("enable.idempotence", "false")
         .Set("max.in.flight.requests.per.connection", "1")
@@ -40,33 +59,123 @@ class RdKafkaProducer final : public Producer {
     rd_kafka_conf_set_error_cb(settings.conf(), OnError);
     absl::StatusOr<rd_kafka_t*> client = settings.New(RD_KAFKA_PRODUCER);
     if (!client.ok()) return client.status();
-    client_ = *client;
+    *made = *client;
     // Having its handle makes librdkafka ask for a topic's partitions.
     for (const std::string& topic : options.topics) {
-      if (rd_kafka_topic_t* handle = rd_kafka_topic_new(client_, topic.c_str(), nullptr)) topics_.push_back(handle);
+      if (rd_kafka_topic_t* handle = rd_kafka_topic_new(*made, topic.c_str(), nullptr)) topics->push_back(handle);
     }
-    answers_ = std::thread([this] {
-      while (!stopping_.load(std::memory_order_relaxed)) rd_kafka_poll(client_, 100);
-    });
     return absl::OkStatus();
   }
 
   ~RdKafkaProducer() override {
     if (client_ == nullptr) return;
-    if (absl::Status flushed = Flush(absl::Now() + absl::Seconds(1)); !flushed.ok()) {
-      log::Warning("Kafka producer ends with undelivered records: their callers are told, and publish them again",
-                   {{"records", rd_kafka_outq_len(client_)}});
-      rd_kafka_purge(client_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    }
+    Flush(absl::Now() + absl::Seconds(1)).IgnoreError();
     stopping_ = true;
     answers_.join();
+    if (const int left = rd_kafka_outq_len(client_); left > 0) {
+      log::Warning("Kafka producer ends with undelivered records: their callers are told, and publish them again", {{"records", left}});
+      rd_kafka_purge(client_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    }
     rd_kafka_flush(client_, 1000);  // Runs the callbacks of what was purged.
-    for (rd_kafka_topic_t* handle : topics_) rd_kafka_topic_destroy(handle);
-    rd_kafka_destroy(client_);
+    Destroy(client_, topics_);
   }
 
   void ProduceAsync(const std::string& topic, std::string_view key, std::string_view value, const Headers& headers,
                     DeliveryCallback done) override {
+    auto* opaque = new DeliveryCallback(std::move(done));
+    rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    bool held = false;
+    {
+      std::shared_lock lock(mutex_);
+      held = holding_;
+      if (!held) error = Send(topic, key, value, headers, opaque);
+    }
+    if (held) {
+      std::unique_lock lock(mutex_);
+      if (!holding_) {
+        error = Send(topic, key, value, headers, opaque);
+      } else if (held_.size() >= static_cast<size_t>(options_.queue_messages_max)) {
+        error = RD_KAFKA_RESP_ERR__QUEUE_FULL;
+      } else {
+        held_.push_back({topic, std::string(key), std::string(value), headers, opaque});
+      }
+    }
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) Refuse(topic, error, opaque);
+  }
+
+  absl::Status Flush(absl::Time deadline) override {
+    // rd_kafka_flush would run callbacks on this thread too: they are the answering thread's alone.
+    const auto left = [this] {
+      std::shared_lock lock(mutex_);
+      return static_cast<size_t>(rd_kafka_outq_len(client_)) + held_.size();
+    };
+    for (size_t records = left(); records > 0; records = left()) {
+      if (absl::Now() >= deadline) return absl::DeadlineExceededError(absl::StrCat(records, " records are not acknowledged yet"));
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  struct Held {
+    std::string topic, key, value;
+    Headers headers;
+    DeliveryCallback* opaque;
+  };
+
+  // A client that has read the TLS files that lie there now takes the place of the old one, once that has delivered what it was given: so
+  // the order of records stays. Records that come meanwhile are held. Where the broker does not take them in time, the old one stays, and
+  // the next look tries again.
+  void Renew() {
+    rd_kafka_t* other = nullptr;
+    std::vector<rd_kafka_topic_t*> other_topics;
+    Renewal renewal(options_.security);
+    if (const absl::Status status = Make(&other, &other_topics); !status.ok()) {
+      log::Error("Kafka producer: the swapped TLS files cannot be used; the old ones are still", {{"error", status}});
+      return;
+    }
+    {
+      const std::unique_lock lock(mutex_);
+      holding_ = true;
+    }
+    const absl::Time give_up = absl::Now() + kRenewalPatience;
+    while (rd_kafka_outq_len(client_) > 0 && absl::Now() < give_up && !stopping_) rd_kafka_poll(client_, 10);
+    std::vector<std::pair<Held, rd_kafka_resp_err_t>> refused;
+    bool renewed = false;
+    {
+      const std::unique_lock lock(mutex_);
+      if (rd_kafka_outq_len(client_) == 0) {
+        std::swap(client_, other);
+        std::swap(topics_, other_topics);
+        renewed = true;
+      }
+      for (Held& record : held_) {
+        const rd_kafka_resp_err_t error = Send(record.topic, record.key, record.value, record.headers, record.opaque);
+        if (error != RD_KAFKA_RESP_ERR_NO_ERROR) refused.emplace_back(std::move(record), error);
+      }
+      held_.clear();
+      holding_ = false;
+    }
+    for (const auto& [record, error] : refused) Refuse(record.topic, error, record.opaque);
+    Destroy(other, other_topics);
+    if (!renewed) return;
+    renewal_.emplace(std::move(renewal));
+    log::Info("Kafka producer: a new client uses the swapped TLS files", {{"client", options_.client_id}});
+  }
+
+  static void Destroy(rd_kafka_t* client, const std::vector<rd_kafka_topic_t*>& topics) {
+    for (rd_kafka_topic_t* handle : topics) rd_kafka_topic_destroy(handle);
+    rd_kafka_destroy(client);
+  }
+
+  void Refuse(const std::string& topic, rd_kafka_resp_err_t error, DeliveryCallback* opaque) {
+    const std::unique_ptr<DeliveryCallback> owned(opaque);
+    Answer(*owned, topic, error, Delivery{});
+  }
+
+  // Under mutex_. Where it is refused, the callback is still the caller's.
+  rd_kafka_resp_err_t Send(const std::string& topic, std::string_view key, std::string_view value, const Headers& headers,
+                           DeliveryCallback* opaque) {
     rd_kafka_headers_t* raw_headers = nullptr;
     if (!headers.empty()) {
       raw_headers = rd_kafka_headers_new(headers.size());
@@ -75,31 +184,16 @@ class RdKafkaProducer final : public Producer {
                             static_cast<ssize_t>(header.value.size()));
       }
     }
-    auto* opaque = new DeliveryCallback(std::move(done));
     // librdkafka does not write to what it copies, but its signature has no const.
     const rd_kafka_resp_err_t error = rd_kafka_producev(
         client_, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
         RD_KAFKA_V_KEY(key.empty() ? nullptr : const_cast<char*>(key.data()), key.size()),
         RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()), RD_KAFKA_V_HEADERS(raw_headers),
         RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
-    if (raw_headers != nullptr) rd_kafka_headers_destroy(raw_headers);
-    std::unique_ptr<DeliveryCallback> owned(opaque);
-    Answer(*owned, topic, error, Delivery{});
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR && raw_headers != nullptr) rd_kafka_headers_destroy(raw_headers);
+    return error;
   }
 
-  absl::Status Flush(absl::Time deadline) override {
-    // rd_kafka_flush would run callbacks on this thread too: they are the answering thread's alone.
-    while (rd_kafka_outq_len(client_) > 0) {
-      if (absl::Now() >= deadline) {
-        return absl::DeadlineExceededError(absl::StrCat(rd_kafka_outq_len(client_), " records are not acknowledged yet"));
-      }
-      absl::SleepFor(absl::Milliseconds(1));
-    }
-    return absl::OkStatus();
-  }
-
- private:
   static void OnDelivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
     auto* self = static_cast<RdKafkaProducer*>(opaque);
     std::unique_ptr<DeliveryCallback> done(static_cast<DeliveryCallback*>(message->_private));
@@ -135,8 +229,13 @@ class RdKafkaProducer final : public Producer {
   std::shared_ptr<prometheus::Registry> registry_;
   prometheus::Family<prometheus::Counter>& produced_;
   prometheus::Family<prometheus::Counter>& failures_;
-  rd_kafka_t* client_ = nullptr;
+  ProducerOptions options_;
+  std::shared_mutex mutex_;
+  rd_kafka_t* client_ = nullptr;           // Changed by the answering thread alone, under mutex_.
   std::vector<rd_kafka_topic_t*> topics_;  // Handles held so that their metadata is kept.
+  bool holding_ = false;                   // Guarded by mutex_.
+  std::deque<Held> held_;                  // Guarded by mutex_.
+  std::optional<Renewal> renewal_;         // The answering thread's.
   std::atomic<bool> stopping_{false};
   std::thread answers_;
 };

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/kafka/message.h"
+#include "services/common/kafka/security.h"
 
 namespace prometheus {
 class Registry;
@@ -28,11 +29,12 @@ class Registry;
 
 namespace stockalert::kafka {
 
-// Settings handed to librdkafka as they are, after ours: TLS and SASL of the operator, the mock cluster of a test.
+// Settings handed to librdkafka as they are, after ours.
 using ExtraSettings = std::vector<std::pair<std::string, std::string>>;
 
 struct ProducerOptions {
   std::string bootstrap;  // host:port,host:port
+  Security security = {};
   std::string client_id;
   // How long librdkafka itself tries to deliver a record, retries included.
   absl::Duration message_timeout = absl::Seconds(30);

@@ -29,7 +29,7 @@ using Event = std::unique_ptr<rd_kafka_event_t, EventDeleter>;
 class RdKafkaTopicAdmin final : public TopicAdmin {
  public:
   absl::Status Start(const TopicAdminOptions& options) {
-    Settings settings(options.bootstrap, options.client_id);
+    Settings settings(options.bootstrap, options.security, options.client_id);
     settings.Set(options.extra);
     absl::StatusOr<rd_kafka_t*> client = settings.New(RD_KAFKA_PRODUCER);
     if (!client.ok()) return client.status();

@@ -37,6 +37,7 @@ struct TopicDescription {
 
 struct TopicAdminOptions {
   std::string bootstrap;
+  Security security = {};
   std::string client_id;
   ExtraSettings extra;
 };

@@ -81,6 +81,11 @@ struct Pool::Metrics {
                  .Help("Connections in use.")
                  .Register(*registry)
                  .Add({})),
+        connections_max(prometheus::BuildGauge()
+                            .Name("stockalert_postgres_connections_max")
+                            .Help("Connections that may be in use at once.")
+                            .Register(*registry)
+                            .Add({})),
         seconds(prometheus::BuildHistogram()
                     .Name("stockalert_postgres_transaction_seconds")
                     .Help("How long transactions took, retries included.")
@@ -90,6 +95,7 @@ struct Pool::Metrics {
   prometheus::Family<prometheus::Counter>& errors;
   prometheus::Family<prometheus::Counter>& retries;
   prometheus::Gauge& lent;
+  prometheus::Gauge& connections_max;
   prometheus::Family<prometheus::Histogram>& seconds;
 };
 
@@ -108,7 +114,9 @@ absl::StatusOr<std::unique_ptr<Pool>> Pool::Create(const PoolOptions& options) {
 }
 
 Pool::Pool(const PoolOptions& options, std::string conninfo)
-    : options_(options), conninfo_(std::move(conninfo)), metrics_(std::make_unique<Metrics>(options.registry)) {}
+    : options_(options), conninfo_(std::move(conninfo)), metrics_(std::make_unique<Metrics>(options.registry)) {
+  metrics_->connections_max.Set(options.connections_max);
+}
 
 Pool::~Pool() = default;
 

@@ -11,11 +11,10 @@
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "services/common/base/abseil.h"
 #include "services/common/log/log.h"
-
-#ifndef STOCKALERT_VERSION
-#define STOCKALERT_VERSION "unknown"
-#endif
+#include "services/common/process/health_check.h"
+#include "services/common/version/version.h"
 
 namespace stockalert::process {
 namespace {
@@ -78,6 +77,26 @@ void WatchSignals(absl::Duration grace) {
   }
 }
 
+// Another run's configuration may need secrets and files that this one does not have.
+int HealthCheckMain(int argc, char** argv, const Program& program, config::Parser& parser) {
+  const config::ParseResult parsed = parser.ParseOnly({"http_address"}, argc, argv);
+  std::string address;
+  for (const auto& [name, value] : parser.Describe()) {
+    if (name == "http_address") address = value;
+  }
+  absl::Status status;
+  if (!parsed.errors.empty()) {
+    status = absl::InvalidArgumentError(base::ToAbsl(parsed.errors.front()));
+  } else if (address.empty()) {
+    status = absl::InvalidArgumentError("there is no --http_address to ask");
+  } else {
+    status = CheckHealth(address);
+  }
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "%s: %s\n", program.name.c_str(), std::string(status.message()).c_str());
+  return 1;
+}
+
 }  // namespace
 
 bool StopRequested() {
@@ -110,10 +129,16 @@ int RunMain(int argc, char** argv, const Program& program) {
 
   std::string log_level = "info";
   absl::Duration grace = absl::Seconds(10);
-  config::Parser parser(program.name, program.description, STOCKALERT_VERSION);
+  config::Parser parser(program.name, program.description, version::Text());
   if (program.declare) program.declare(parser);
   parser.Choice("log_level", &log_level, {"debug", "info", "warning", "error"}, "the least severe lines that are logged");
   parser.Seconds("shutdown_grace_s", &grace, absl::Seconds(1), absl::Seconds(300), "how long running work may take to end");
+  bool healthcheck = false;
+  parser.Boolean("healthcheck", &healthcheck,
+                 "only ask the service that runs with this --http_address whether it is ready: exit code 0 where it is, else 1 and why");
+  if (parser.ParseOnly({"healthcheck"}, argc, argv).kind == config::ParseResult::Kind::kRun && healthcheck) {
+    return HealthCheckMain(argc, argv, program, parser);
+  }
   const config::ParseResult parsed = parser.Parse(argc, argv);
   if (parsed.kind == config::ParseResult::Kind::kShow) {
     std::fputs(parsed.text.c_str(), stdout);
@@ -126,7 +151,7 @@ int RunMain(int argc, char** argv, const Program& program) {
   }
 
   log::Configure(program.name, *log::ParseLevel(log_level));
-  log::Info("starting", {{"version", STOCKALERT_VERSION}, {"pid", getpid()}});
+  log::Info("starting", {{"version", version::Text()}, {"pid", getpid()}});
   for (const auto& [name, value] : parser.Describe()) log::Info("setting", {{"name", name}, {"value", value}});
 
   std::thread watcher([grace] { WatchSignals(grace); });

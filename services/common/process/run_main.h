@@ -9,7 +9,7 @@
 //   }
 //
 // Exit codes: 0 stopped in order, 1 could not start, was told to fail, or did not stop in time, 2 the configuration is wrong.
-// RunMain adds --log_level, --shutdown_grace_s, --help and --version.
+// RunMain adds --log_level, --shutdown_grace_s, --healthcheck (0 ready, 1 not, within 3 s), --help and --version.
 #pragma once
 
 #include <functional>

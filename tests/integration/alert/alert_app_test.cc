@@ -72,7 +72,7 @@ class Tickers final : public ipb::TickerInternalService::Service {
 };
 
 std::unique_ptr<rpc::Server> Serve(grpc::Service* service, const char* name) {
-  auto server = rpc::Server::Start({.address = "127.0.0.1:0", .services = {service}, .service_names = {name}});
+  auto server = rpc::Server::Start({.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {service}, .service_names = {name}});
   if (!server.ok()) throw std::runtime_error(server.status().ToString());
   return *std::move(server);
 }
@@ -92,6 +92,7 @@ struct Running {
     config.kafka_bootstrap = bootstrap;
     config.kafka_group = group;
     config.mesh_token = "mesh";
+    config.tls.plaintext = true;
     config.threads = 8;
     config.publish_wait = absl::Milliseconds(500);
     auto created = AlertApp::Create(config);

@@ -82,6 +82,7 @@ struct Mesh {
     config.kafka_bootstrap = kafka.bootstrap();
     config.ticker_address = ticker.address();
     config.mesh_token = "mesh";
+    config.tls.plaintext = true;
     config.symbols_interval = absl::Milliseconds(50);
     return config;
   }
@@ -95,7 +96,9 @@ struct Running {
     if (const absl::Status started = app->Start(); !started.ok()) throw std::runtime_error(started.ToString());
     const int port = static_cast<FetcherApp&>(*app).internal_port();
     peer = std::make_unique<rpc::Peer>(
-        rpc::PeerOptions{.address = "127.0.0.1:" + std::to_string(port), .mesh_token = config.mesh_token});
+        rpc::PeerOptions{.address = "127.0.0.1:" + std::to_string(port),
+                         .credentials = ::grpc::InsecureChannelCredentials(),
+                         .mesh_token = config.mesh_token});
     stub = pb::FetcherService::NewStub(peer->channel());
   }
   ~Running() { app->Stop(absl::Now() + absl::Seconds(10)); }

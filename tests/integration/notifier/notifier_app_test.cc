@@ -65,6 +65,7 @@ struct Mesh {
     config.http_address = "127.0.0.1:0";
     config.user_address = fakes.address();
     config.mesh_token = testing::kFakeMeshToken;
+    config.tls.plaintext = true;
     config.postgres_url = database.url();
     config.kafka_bootstrap = testing::KafkaBootstrapOrSkip();
     config.kafka_group = testing::UniqueName("notifier");

@@ -52,6 +52,7 @@ struct Mesh {
     config.alert_address = fakes.address();
     config.fetcher_address = fakes.address();
     config.mesh_token = testing::kFakeMeshToken;
+    config.tls.plaintext = true;
     config.postgres_url = database.url();
     config.price_save_interval = absl::Milliseconds(100);
     config.prices_topic = testing::UniqueName("prices");
@@ -76,6 +77,7 @@ struct Mesh {
     channel = ::grpc::CreateChannel("127.0.0.1:" + std::to_string(app->public_port()), ::grpc::InsecureChannelCredentials());
     stub = v1::TickerService::NewStub(channel);
     peer = std::make_unique<rpc::Peer>(rpc::PeerOptions{.address = "127.0.0.1:" + std::to_string(app->internal_port()),
+                                                        .credentials = ::grpc::InsecureChannelCredentials(),
                                                         .mesh_token = testing::kFakeMeshToken,
                                                         .retried = {}});
     internal = ipb::TickerInternalService::NewStub(peer->channel());
@@ -257,6 +259,7 @@ TEST_CASE("Kafka away: tickers are registered, last prices are not ready") {
 TEST_CASE("a missing topic ends the start with what to do") {
   Mesh mesh;
   mesh.config.prices_topic = testing::UniqueName("no_topic");
+  mesh.config.start_timeout = absl::Seconds(1);
   auto app = *TickerApp::Create(mesh.config);
   const absl::Status started = app->Start();
   CHECK(started.code() == absl::StatusCode::kNotFound);

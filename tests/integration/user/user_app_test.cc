@@ -34,7 +34,10 @@ class TickerService final : public internal_v1::TickerInternalService::CallbackS
  public:
   TickerService() {
     auto started = rpc::Server::Start(
-        {.address = "127.0.0.1:0", .services = {this}, .service_names = {"stockalert.internal.v1.TickerInternalService"}});
+        {.address = "127.0.0.1:0",
+         .credentials = ::grpc::InsecureServerCredentials(),
+         .services = {this},
+         .service_names = {"stockalert.internal.v1.TickerInternalService"}});
     if (!started.ok()) throw std::runtime_error(started.status().ToString());
     server_ = *std::move(started);
   }
@@ -76,6 +79,7 @@ struct Running {
     config.postgres_url = postgres_url;
     config.kafka_bootstrap = bootstrap;
     config.mesh_token = kMeshToken;
+    config.tls.plaintext = true;
     config.admin_key = kAdministratorKey;
     config.ticker_timeout = absl::Seconds(1);
     config.outbox_poll = absl::Milliseconds(100);

@@ -250,8 +250,8 @@ absl::StatusOr<AppliedEvents> InMemoryAlertStore::ApplyEvents(const EventBatch& 
       ++applied.triggers_withheld;
       continue;
     }
-    PassedTrigger passed{trigger.alert_id, trigger.number, trigger.user_id, MakeTriggerMessage(alert->second, trigger).SerializeAsString(),
-                         event.traceparent};
+    PassedTrigger passed{trigger.alert_id, trigger.number, trigger.user_id,
+                         MakeTriggerMessage(alert->second, trigger, event.log_time_us).SerializeAsString(), event.traceparent};
     open_triggers_.emplace(id, OpenTrigger{passed, now_us + kTriggerClaimUs});
     passed_alerts.insert(passed.alert_id);
     applied.passed.push_back(std::move(passed));

@@ -99,7 +99,7 @@ FakeMesh::FakeMesh() {
   services_.push_back(std::make_unique<Alerts>(*this));
   services_.push_back(std::make_unique<Fetchers>(*this));
   absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(
-      {.address = "127.0.0.1:0", .services = {services_[0].get(), services_[1].get(), services_[2].get()}, .service_names = {}});
+      {.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {services_[0].get(), services_[1].get(), services_[2].get()}, .service_names = {}});
   if (!server.ok()) throw std::runtime_error(server.status().ToString());
   server_ = *std::move(server);
 }

@@ -101,6 +101,7 @@ class FakeTickerService final : public ipb::TickerInternalService::Service {
 std::unique_ptr<rpc::Server> Serve(grpc::Service* service, const char* name) {
   rpc::ServerOptions options;
   options.address = "127.0.0.1:0";
+  options.credentials = grpc::InsecureServerCredentials();
   options.services = {service};
   options.service_names = {name};
   auto server = rpc::Server::Start(options);

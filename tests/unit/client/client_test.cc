@@ -299,6 +299,50 @@ TEST_CASE("quotes are published from flags and from standard input") {
   CHECK(home.Run({"quotes", "publish", "--stdin"}, "AAPL\n").code == 5);
 }
 
+TEST_CASE("which addresses are called by TLS") {
+  Settings settings;
+  for (const char* address : {"127.0.0.1:1", "127.8.7.6:1", "localhost:1", "[::1]:1"}) {
+    CAPTURE(address);
+    CHECK_FALSE(SpeaksTls(settings, address));
+  }
+  const std::vector<std::string> elsewhere = {"10.0.0.1:1", "user.mesh:1", "[2001:db8::1]:1", "127.0.0.1.example.com:1", "localhost.example.com:1"};
+  for (const std::string& address : elsewhere) {
+    CAPTURE(address);
+    CHECK(SpeaksTls(settings, address));
+  }
+  settings.ca_file = "/ca.crt";
+  CHECK(SpeaksTls(settings, "127.0.0.1:1"));
+  settings = {};
+  settings.plaintext = "false";
+  CHECK(SpeaksTls(settings, "127.0.0.1:1"));
+  settings.plaintext = "true";
+  CHECK_FALSE(SpeaksTls(settings, "user.mesh:1"));
+}
+
+TEST_CASE("what TLS needs is told before anything is called") {
+  FakeMesh mesh;
+  Home home;
+  home.Use(mesh);
+  const std::vector<std::string> register_me = {"register", "--email", "a@b.c", "--name", "A", "--no_save"};
+  const auto with = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), register_me.begin(), register_me.end());
+    return home.Run(flags);
+  };
+  CHECK(with({}).code == kDone);
+  CHECK(with({"--plaintext"}).code == kDone);
+  CHECK(with({"--plaintext=false", "--timeout_s", "5"}).code == kNotReachable);
+  CHECK(with({"--plaintext=maybe"}).code == kWrongUsage);
+  const Ran both = with({"--plaintext", "--ca_file", "/x"});
+  CHECK(both.code == kWrongUsage);
+  CHECK(both.err.find("exclude each other") != std::string::npos);
+  const Ran missing = with({"--ca_file", home.path + "/none"});
+  CHECK(missing.code == kWrongUsage);
+  CHECK(missing.err.find("cannot be read") != std::string::npos);
+  home.variables["STOCKALERT_PLAINTEXT"] = "false";
+  CHECK(with({"--timeout_s", "5"}).code == kNotReachable);
+  CHECK(with({"--plaintext"}).code == kDone);
+}
+
 // --- Values
 // ------------------------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,8 @@ struct Run {
   std::vector<std::pair<std::string, std::string>> described;
 };
 
-Run ParseWith(std::vector<std::string> arguments, const std::map<std::string, std::string>& environment = {}) {
+Run ParseWith(std::vector<std::string> arguments, const std::map<std::string, std::string>& environment = {},
+              const std::vector<std::string>& only = {}) {
   Run run;
   Values& values = run.values;
   Parser parser("stockalert-test", "A program", "1.2.3");
@@ -52,10 +53,12 @@ Run ParseWith(std::vector<std::string> arguments, const std::map<std::string, st
   });
   std::vector<const char*> argv = {"stockalert-test"};
   for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-  run.result = parser.Parse(static_cast<int>(argv.size()), argv.data(), [&](const std::string& name) -> std::optional<std::string> {
+  const Environment variables = [&](const std::string& name) -> std::optional<std::string> {
     const auto found = environment.find(name);
     return found == environment.end() ? std::nullopt : std::optional<std::string>(found->second);
-  });
+  };
+  const int argc = static_cast<int>(argv.size());
+  run.result = only.empty() ? parser.Parse(argc, argv.data(), variables) : parser.ParseOnly(only, argc, argv.data(), variables);
   run.described = parser.Describe();
   return run;
 }
@@ -181,6 +184,25 @@ TEST_CASE("a database's URL is described without its password") {
   CHECK(described("host=h password = 'x y' user=z").find("x y") == std::string::npos);
   const Run run = ParseWith({"--postgres_url=postgresql://user@host/db"});
   CHECK(run.values.database == "postgresql://user@host/db");
+}
+
+TEST_CASE("the parameters of TLS pass in a database's URL, and a key's passphrase is a password") {
+  const std::string url = "postgresql://u@h:5432/d?sslmode=verify-full&sslrootcert=/tls/ca.crt&sslcert=/tls/tls.crt&sslkey=/tls/tls.key";
+  const Run run = ParseWith({"--postgres_url=" + url});
+  CHECK(run.result.kind == ParseResult::Kind::kRun);
+  CHECK(run.values.database == url);
+  CHECK(Described(run, "postgres_url") == url);
+  CHECK(ParseWith({"--postgres_url=" + url + "&sslpassword=x"}).result.kind == ParseResult::Kind::kErrors);
+  CHECK(Described(ParseWith({}, {{"STOCKALERT_POSTGRES_URL", url + "&sslpassword=x"}}), "postgres_url") == url + "&sslpassword=***");
+}
+
+TEST_CASE("a setting alone is read whatever else is missing or wrong") {
+  const std::vector<std::string> only = {"public_address"};
+  const Run run = ParseWith({"--quota=0", "--threads=1", "--nothing", "--public_address=127.0.0.1:7"}, {{"STOCKALERT_DEMO", "perhaps"}}, only);
+  CHECK(run.result.kind == ParseResult::Kind::kRun);
+  CHECK(run.values.public_address == "127.0.0.1:7");
+  CHECK(ParseWith({}, {{"STOCKALERT_PUBLIC_ADDRESS", "[::]:8"}}, only).values.public_address == "[::]:8");
+  CHECK(ParseWith({"--public_address=here", "--quota=0"}, {}, only).result.errors.size() == 1);
 }
 
 TEST_CASE("help and version are shown") {

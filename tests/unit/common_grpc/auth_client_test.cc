@@ -88,12 +88,12 @@ class UserInternal final : public stockalert::internal::v1::UserInternalService:
 TEST_CASE("the user service is asked with the mesh token; without it, or without an answer, nobody gets in") {
   CallRunner runner({.name = "internal", .threads = 2, .mesh_token = "mesh"});
   UserInternal service(runner);
-  auto server = Server::Start({.address = "127.0.0.1:0", .services = {&service}, .service_names = {"stockalert.internal.v1.UserInternalService"}});
+  auto server = Server::Start({.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {&service}, .service_names = {"stockalert.internal.v1.UserInternalService"}});
   REQUIRE(server.ok());
   const std::string address = "127.0.0.1:" + std::to_string((*server)->port());
   const absl::Time deadline = absl::Now() + absl::Seconds(20);
 
-  const Peer peer({.address = address, .mesh_token = "mesh"});
+  const Peer peer({.address = address, .credentials = ::grpc::InsecureChannelCredentials(), .mesh_token = "mesh"});
   UserServiceAuthenticator authenticator(peer, absl::Seconds(10));
   const absl::StatusOr<Caller> caller = authenticator.Authenticate("good", trace::NewRoot(), deadline);
   REQUIRE(caller.ok());
@@ -104,7 +104,7 @@ TEST_CASE("the user service is asked with the mesh token; without it, or without
   CHECK(authenticator.Authenticate("bad", trace::NewRoot(), deadline).status().code() == absl::StatusCode::kUnauthenticated);
 
   for (const char* token : {"", "wrong"}) {
-    const Peer stranger({.address = address, .mesh_token = token});
+    const Peer stranger({.address = address, .credentials = ::grpc::InsecureChannelCredentials(), .mesh_token = token});
     UserServiceAuthenticator refused(stranger, absl::Seconds(10));
     CHECK(refused.Authenticate("good", trace::NewRoot(), deadline).status().code() == absl::StatusCode::kUnavailable);
   }

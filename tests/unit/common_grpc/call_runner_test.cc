@@ -88,6 +88,7 @@ struct Fixture {
       return answer;
     };
     auto started = Server::Start({.address = "127.0.0.1:0",
+                                  .credentials = ::grpc::InsecureServerCredentials(),
                                   .services = {&users, &watch},
                                   .service_names = {"stockalert.user.v1.UserService", "stockalert.notification.v1.NotificationService"}});
     REQUIRE(started.ok());

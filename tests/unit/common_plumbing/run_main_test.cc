@@ -136,6 +136,10 @@ TEST_CASE("a wrong configuration exits with 2 and starts nothing, help with 0") 
   Child wrong = Launch({"--no_such_flag"}, [] { return absl::OkStatus(); });
   CHECK(wrong.Next() == '\0');
   CHECK(wrong.Wait() == 2);
+  // There is no --http_address that could be asked.
+  Child unhealthy = Launch({"--healthcheck", "--no_such_flag"}, [] { return absl::OkStatus(); });
+  CHECK(unhealthy.Next() == '\0');
+  CHECK(unhealthy.Wait() == 1);
   Child help = Launch({"--help"}, [] { return absl::OkStatus(); });
   CHECK(help.Next() == '\0');
   CHECK(help.Wait() == 0);

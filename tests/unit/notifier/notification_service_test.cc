@@ -38,7 +38,7 @@ class Keys final : public rpc::Authenticator {
 
 struct Fixture {
   Fixture() {
-    auto started = rpc::Server::Start({.address = "127.0.0.1:0", .services = {&service}, .service_names = {}});
+    auto started = rpc::Server::Start({.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {&service}, .service_names = {}});
     REQUIRE(started.ok());
     server = *std::move(started);
     stub = npb::NotificationService::NewStub(server->InProcessChannel());

@@ -19,6 +19,7 @@ config::ParseResult Parse(Config& config, std::vector<const char*> arguments, st
 
 const std::map<std::string, std::string> kNeeded = {{"STOCKALERT_POSTGRES_URL", "postgresql://127.0.0.1:5432/stockalert"},
                                                     {"STOCKALERT_KAFKA_BOOTSTRAP", "127.0.0.1:9092"},
+                                                    {"STOCKALERT_PLAINTEXT", "true"},
                                                     {"STOCKALERT_MESH_TOKEN", "0123456789abcdef"}};
 
 TEST_CASE("the defaults stand beside what is needed") {

@@ -34,7 +34,7 @@ class Keys final : public rpc::Authenticator {
 
 struct Fixture {
   Fixture() {
-    auto started = rpc::Server::Start({.address = "127.0.0.1:0", .services = {&service, &internal_service}, .service_names = {}});
+    auto started = rpc::Server::Start({.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {&service, &internal_service}, .service_names = {}});
     REQUIRE(started.ok());
     server = *std::move(started);
     const auto channel = server->InProcessChannel();

@@ -23,6 +23,7 @@ constexpr char kMeshToken[] = "the mesh's token";
 struct Mesh {
   Mesh() {
     auto started = rpc::Server::Start({.address = "127.0.0.1:0",
+                                       .credentials = ::grpc::InsecureServerCredentials(),
                                        .services = {&service, &internal_service},
                                        .service_names = {"stockalert.user.v1.UserService", "stockalert.internal.v1.UserInternalService"}});
     REQUIRE(started.ok());

@@ -1,0 +1,94 @@
+{{/* The services: their ports, whom they call on internal ports, and what they keep. Everything else in the chart follows from this. */}}
+{{- define "stockalert.services" -}}
+user: {public: 50051, http: 51051, internal: 52051, calls: [ticker], postgres: true, tls: true, api: [stockalert.user.v1.UserService]}
+ticker: {public: 50052, http: 51052, internal: 52052, calls: [user, alert, fetcher], postgres: true, tls: true, api: [stockalert.ticker.v1.TickerService]}
+alert: {public: 50053, http: 51053, internal: 52053, calls: [user, ticker], postgres: true, tls: true, api: [stockalert.alert.v1.AlertService]}
+notifier: {public: 50054, http: 51054, calls: [user], postgres: true, tls: true, api: [stockalert.notification.v1.NotificationService]}
+fetcher: {http: 51055, internal: 52055, calls: [ticker], postgres: false, tls: true}
+evaluator: {http: 51056, calls: [], postgres: true, tls: false}
+{{- end }}
+
+{{/* 40 characters, so that the longest suffix and a pod's own still fit. */}}
+{{- define "stockalert.fullname" -}}
+{{- $name := .Values.fullnameOverride }}
+{{- if not $name }}
+{{- $name = .Release.Name }}
+{{- if not (contains "stockalert" $name) }}{{ $name = printf "%s-stockalert" $name }}{{ end }}
+{{- end }}
+{{- $name | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{/* dict root, component: what selects its pods, for ever. */}}
+{{- define "stockalert.selector" -}}
+app.kubernetes.io/name: stockalert
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* dict root, component */}}
+{{- define "stockalert.labels" -}}
+{{ include "stockalert.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* dict root, image (a service's name, or tools) */}}
+{{- define "stockalert.image" -}}
+{{- printf "%s/%s:%s" .root.Values.image.repository .image (.root.Values.image.tag | default .root.Chart.AppVersion) }}
+{{- end }}
+
+{{/* dict root, service: where the others call it. */}}
+{{- define "stockalert.internalAddress" -}}
+{{- printf "%s-%s-internal:%v" (include "stockalert.fullname" .root) .service (get (include "stockalert.services" .root | fromYaml) .service).internal }}
+{{- end }}
+
+{{/* dict root, service: where clients call it. */}}
+{{- define "stockalert.publicAddress" -}}
+{{- printf "%s-%s:%v" (include "stockalert.fullname" .root) .service (get (include "stockalert.services" .root | fromYaml) .service).public }}
+{{- end }}
+
+{{/* Secrets: given by name, or generated. */}}
+{{- define "stockalert.meshTokenSecret" -}}
+{{- .Values.secrets.meshToken.name | default (printf "%s-mesh-token" (include "stockalert.fullname" .)) }}
+{{- end }}
+{{- define "stockalert.adminKeySecret" -}}
+{{- .Values.secrets.adminKey.name | default (printf "%s-admin-key" (include "stockalert.fullname" .)) }}
+{{- end }}
+{{- define "stockalert.postgresSecret" -}}
+{{- if eq .Values.postgres.mode "external" }}{{ .Values.postgres.external.passwordSecret.name }}{{ else }}{{ include "stockalert.fullname" . }}-postgres{{ end }}
+{{- end }}
+{{- define "stockalert.postgresSecretKey" -}}
+{{- if eq .Values.postgres.mode "external" }}{{ .Values.postgres.external.passwordSecret.key }}{{ else }}password{{ end }}
+{{- end }}
+{{- define "stockalert.publicTlsSecret" -}}
+{{- if eq .Values.tls.mode "secret" }}{{ .Values.tls.public.secretName }}{{ else }}{{ include "stockalert.fullname" . }}-public-tls{{ end }}
+{{- end }}
+{{/* dict root, service */}}
+{{- define "stockalert.internalTlsSecret" -}}
+{{- if eq .root.Values.tls.mode "secret" }}
+{{- get .root.Values.tls.internal.secretNames .service | default .root.Values.tls.internal.secretName }}
+{{- else }}
+{{- printf "%s-%s-internal-tls" (include "stockalert.fullname" .root) .service }}
+{{- end }}
+{{- end }}
+
+{{/* dict root, name (of a Service): every name by which it can be called in the cluster, as a YAML list. */}}
+{{- define "stockalert.dnsNames" -}}
+- {{ .name }}
+- {{ .name }}.{{ .root.Release.Namespace }}
+- {{ .name }}.{{ .root.Release.Namespace }}.svc
+- {{ .name }}.{{ .root.Release.Namespace }}.svc.cluster.local
+{{- end }}
+
+{{/* The public certificate's names, as a YAML list. */}}
+{{- define "stockalert.publicDnsNames" -}}
+{{- range $service, $is := include "stockalert.services" . | fromYaml }}
+{{- if $is.public }}
+{{ include "stockalert.dnsNames" (dict "root" $ "name" (printf "%s-%s" (include "stockalert.fullname" $) $service)) }}
+{{- end }}
+{{- end }}
+{{- range .Values.tls.public.dnsNames }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,346 @@
+{{/* A number as it was written: Helm makes floats of all, and shows the large ones with an exponent. */}}
+{{- define "stockalert.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ . | int64 }}{{ else }}{{ . | toString }}{{ end }}
+{{- end }}
+
+{{/* dict root, direct (past the pooler): the database's URL, without a password. */}}
+{{- define "stockalert.postgresUrl" -}}
+{{- $p := .root.Values.postgres }}
+{{- if eq $p.mode "internal" }}
+{{- printf "postgresql://%s@%s-postgres:5432/%s" $p.user (include "stockalert.fullname" .root) $p.database }}
+{{- else }}
+{{- $to := $p.external }}
+{{- if and $p.external.pooler.host (not .direct) }}{{ $to = $p.external.pooler }}{{ end }}
+{{- $options := list (printf "sslmode=%s" $p.external.tls.mode) }}
+{{- if $p.external.tls.caSecret.name }}{{ $options = append $options "sslrootcert=/etc/stockalert/postgres-ca/ca.crt" }}{{ end }}
+{{- if $p.external.tls.clientCertSecret }}
+{{- $options = concat $options (list "sslcert=/etc/stockalert/postgres-client/tls.crt" "sslkey=/etc/stockalert/postgres-client/tls.key") }}
+{{- end }}
+{{- printf "postgresql://%s@%s:%s/%s?%s" $p.user $to.host (include "stockalert.text" $to.port) $p.database (join "&" $options) }}
+{{- end }}
+{{- end }}
+
+{{- define "stockalert.kafkaBootstrap" -}}
+{{- if eq .Values.kafka.mode "internal" }}{{ include "stockalert.fullname" . }}-kafka:9092{{ else }}{{ .Values.kafka.external.bootstrap }}{{ end }}
+{{- end }}
+
+{{/* dict root, postgres, direct, settings: what services and migrations have in common, as a YAML map of STOCKALERT_… names. */}}
+{{- define "stockalert.storeEnv" -}}
+STOCKALERT_KAFKA_BOOTSTRAP: {{ include "stockalert.kafkaBootstrap" .root | quote }}
+{{- if eq .root.Values.kafka.mode "external" }}
+{{- with .root.Values.kafka.external.tls }}
+{{- if .enabled }}
+STOCKALERT_KAFKA_TLS: "true"
+{{- if .caSecret.name }}
+STOCKALERT_KAFKA_TLS_CA_FILE: /etc/stockalert/kafka-ca/ca.crt
+{{- end }}
+{{- if .clientCertSecret }}
+STOCKALERT_KAFKA_TLS_CERT_FILE: /etc/stockalert/kafka-client/tls.crt
+STOCKALERT_KAFKA_TLS_KEY_FILE: /etc/stockalert/kafka-client/tls.key
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .root.Values.kafka.external.sasl }}
+{{- if .mechanism }}
+STOCKALERT_KAFKA_SASL_MECHANISM: {{ .mechanism }}
+STOCKALERT_KAFKA_SASL_USERNAME: {{ .username | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if .postgres }}
+STOCKALERT_POSTGRES_URL: {{ include "stockalert.postgresUrl" . | quote }}
+{{- end }}
+{{- range $name, $value := .settings }}
+STOCKALERT_{{ $name | upper }}: {{ include "stockalert.text" $value | quote }}
+{{- end }}
+{{- end }}
+
+{{/* dict root, postgres: variables with secrets. */}}
+{{- define "stockalert.secretEnv" -}}
+{{- if .postgres }}
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "stockalert.postgresSecret" .root }}
+      key: {{ include "stockalert.postgresSecretKey" .root }}
+{{- end }}
+{{- if eq .root.Values.kafka.mode "external" }}
+{{- with .root.Values.kafka.external.sasl }}
+{{- if .mechanism }}
+- name: STOCKALERT_KAFKA_SASL_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ .passwordSecret.name }}
+      key: {{ .passwordSecret.key }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* dict root, postgres: certificates of the stores, as a YAML list of dict name, secret, items. */}}
+{{- define "stockalert.storeFiles" -}}
+{{- if eq .root.Values.kafka.mode "external" }}
+{{- with .root.Values.kafka.external.tls }}
+{{- if .enabled }}
+{{- if .caSecret.name }}
+- {name: kafka-ca, secret: {{ .caSecret.name }}, items: [{key: {{ .caSecret.key }}, path: ca.crt}]}
+{{- end }}
+{{- if .clientCertSecret }}
+- {name: kafka-client, secret: {{ .clientCertSecret }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .postgres (eq .root.Values.postgres.mode "external") }}
+{{- with .root.Values.postgres.external.tls }}
+{{- if .caSecret.name }}
+- {name: postgres-ca, secret: {{ .caSecret.name }}, items: [{key: {{ .caSecret.key }}, path: ca.crt}]}
+{{- end }}
+{{- if .clientCertSecret }}
+- {name: postgres-client, secret: {{ .clientCertSecret }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* dict root, service: the files of a service's own, as above. */}}
+{{- define "stockalert.serviceFiles" -}}
+{{- $is := get (include "stockalert.services" .root | fromYaml) .service }}
+{{- if $is.tls }}
+- {name: mesh-token, secret: {{ include "stockalert.meshTokenSecret" .root }}, items: [{key: {{ .root.Values.secrets.meshToken.key }}, path: mesh_token}]}
+{{- if ne .root.Values.tls.mode "plaintext" }}
+{{- if $is.public }}
+- {name: public-tls, secret: {{ include "stockalert.publicTlsSecret" .root }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]}
+{{- end }}
+- {name: internal-tls, secret: {{ include "stockalert.internalTlsSecret" . }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}, {key: ca.crt, path: ca.crt}]}
+{{- end }}
+{{- end }}
+{{- if eq .service "user" }}
+- {name: admin-key, secret: {{ include "stockalert.adminKeySecret" .root }}, items: [{key: {{ .root.Values.secrets.adminKey.key }}, path: admin_key}]}
+{{- end }}
+{{- if and (eq .service "fetcher") (eq .root.Values.fetcher.source "finnhub") }}
+{{- with .root.Values.fetcher.finnhub.apiKeySecret }}
+- {name: finnhub, secret: {{ .name }}, items: [{key: {{ .key }}, path: api_key}]}
+{{- end }}
+{{- end }}
+{{ include "stockalert.storeFiles" (dict "root" .root "postgres" $is.postgres) }}
+{{- end }}
+
+{{/* The list of files, as volumes and as mounts. Whole folders, never single files: a swapped Secret must reach the pod. */}}
+{{- define "stockalert.volumes" -}}
+{{- range . }}
+- name: {{ .name }}
+  secret:
+    secretName: {{ .secret }}
+    defaultMode: 0440
+    items: {{ toJson .items }}
+{{- end }}
+{{- end }}
+{{- define "stockalert.mounts" -}}
+{{- range . }}
+- {name: {{ .name }}, mountPath: /etc/stockalert/{{ .name }}, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/* The restricted level of the Pod Security Standards, and no more. dict uid */}}
+{{- define "stockalert.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ .uid }}
+runAsGroup: {{ .uid }}
+fsGroup: {{ .uid }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+{{- define "stockalert.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* dict root, component (empty: no ServiceAccount of its own): what every pod begins with. */}}
+{{- define "stockalert.podStart" -}}
+{{- if .component }}
+serviceAccountName: {{ include "stockalert.fullname" .root }}-{{ .component }}
+{{- end }}
+automountServiceAccountToken: false
+# Variables for each Service would look like flags: STOCKALERT_USER_PORT.
+enableServiceLinks: false
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- define "stockalert.sidecars" -}}
+{{- with .Values.sidecars }}
+initContainers:
+  {{- range . }}
+  - {{ merge (dict "restartPolicy" "Always") . | toYaml | nindent 4 | trim }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* dict root, service: a service's environment, the same in all its pods. */}}
+{{- define "stockalert.serviceEnv" -}}
+{{- $root := .root }}
+{{- $is := get (include "stockalert.services" $root | fromYaml) .service }}
+{{- $values := get $root.Values .service }}
+{{- range $kind := list "public" "http" "internal" }}
+{{- if get $is $kind }}
+STOCKALERT_{{ $kind | upper }}_ADDRESS: "{{ $root.Values.listenHost }}:{{ get $is $kind }}"
+{{- end }}
+{{- end }}
+{{- range $is.calls }}
+STOCKALERT_{{ . | upper }}_ADDRESS: {{ include "stockalert.internalAddress" (dict "root" $root "service" .) }}
+{{- end }}
+STOCKALERT_LOG_LEVEL: {{ $root.Values.logLevel }}
+STOCKALERT_SHUTDOWN_GRACE_S: {{ $root.Values.shutdownGraceSeconds | int | quote }}
+{{- if $is.tls }}
+{{- if eq $root.Values.tls.mode "plaintext" }}
+STOCKALERT_PLAINTEXT: "true"
+{{- else }}
+{{- if $is.public }}
+STOCKALERT_PUBLIC_TLS_CERT_FILE: /etc/stockalert/public-tls/tls.crt
+STOCKALERT_PUBLIC_TLS_KEY_FILE: /etc/stockalert/public-tls/tls.key
+{{- end }}
+STOCKALERT_INTERNAL_TLS_CERT_FILE: /etc/stockalert/internal-tls/tls.crt
+STOCKALERT_INTERNAL_TLS_KEY_FILE: /etc/stockalert/internal-tls/tls.key
+STOCKALERT_INTERNAL_TLS_CA_FILE: /etc/stockalert/internal-tls/ca.crt
+{{- end }}
+{{- end }}
+{{- if eq .service "fetcher" }}
+STOCKALERT_SOURCE: {{ $values.source }}
+{{- if eq $values.source "replay" }}
+STOCKALERT_FILE: {{ empty $values.replay.configMap | ternary $values.replay.file (printf "/etc/stockalert/replay/%s" $values.replay.file) | quote }}
+{{- end }}
+{{- end }}
+{{ include "stockalert.storeEnv" (dict "root" $root "postgres" $is.postgres "direct" false "settings" $values.settings) }}
+{{- end }}
+
+{{/* dict root, service: the template of a service's pods. */}}
+{{- define "stockalert.podTemplate" -}}
+{{- $root := .root }}
+{{- $service := .service }}
+{{- $fullname := include "stockalert.fullname" $root }}
+{{- $is := get (include "stockalert.services" $root | fromYaml) $service }}
+{{- $values := get $root.Values $service }}
+{{- $selector := include "stockalert.selector" (dict "root" $root "component" $service) }}
+{{- $files := include "stockalert.serviceFiles" . | fromYamlArray }}
+{{- $replayMap := and (eq $service "fetcher") (eq $root.Values.fetcher.source "replay") $root.Values.fetcher.replay.configMap }}
+metadata:
+  labels:
+    {{- $selector | nindent 4 }}
+    {{- with $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    # A changed configuration is a changed pod.
+    checksum/config: {{ include "stockalert.serviceEnv" . | sha256sum }}
+    {{- with $values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- include "stockalert.podStart" (dict "root" $root "component" $service) | nindent 2 }}
+  securityContext:
+    {{- include "stockalert.podSecurity" (dict "uid" 10001) | nindent 4 }}
+  # Draining, the service's own grace and what it adds to it, and a reserve.
+  terminationGracePeriodSeconds: {{ add $root.Values.drainSeconds $root.Values.shutdownGraceSeconds 10 }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector: {{ toJson . }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations: {{ toJson . }}
+  {{- end }}
+  {{- with $values.affinity }}
+  affinity: {{ toJson . }}
+  {{- end }}
+  {{- if ne $root.Values.topologySpread "none" }}
+  topologySpreadConstraints:
+    {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+    - topologyKey: {{ . }}
+      maxSkew: 1
+      whenUnsatisfiable: {{ eq $root.Values.topologySpread "required" | ternary "DoNotSchedule" "ScheduleAnyway" }}
+      labelSelector:
+        matchLabels:
+          {{- $selector | nindent 10 }}
+      {{- if ne $service "evaluator" }}
+      matchLabelKeys: [pod-template-hash]
+      {{- end }}
+    {{- end }}
+  {{- end }}
+  {{- include "stockalert.sidecars" $root | nindent 2 }}
+  containers:
+    - name: {{ $service }}
+      image: {{ include "stockalert.image" (dict "root" $root "image" $service) }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      securityContext:
+        {{- include "stockalert.containerSecurity" $root | nindent 8 }}
+      {{- if or $is.tls (eq $service "user") }}
+      args:
+        - --mesh_token_file=/etc/stockalert/mesh-token/mesh_token
+        {{- if eq $service "user" }}
+        - --admin_key_file=/etc/stockalert/admin-key/admin_key
+        {{- end }}
+        {{- if and (eq $service "fetcher") (eq $root.Values.fetcher.source "finnhub") }}
+        - --finnhub_api_key_file=/etc/stockalert/finnhub/api_key
+        {{- end }}
+      {{- end }}
+      envFrom:
+        - configMapRef: {name: {{ $fullname }}-{{ $service }}}
+      env:
+        {{- if eq $service "evaluator" }}
+        # The member's id in the consumer group, the same after a restart.
+        - name: STOCKALERT_INSTANCE_ID
+          valueFrom: {fieldRef: {fieldPath: metadata.name}}
+        {{- end }}
+        {{- if or (eq $service "alert") (eq $service "notifier") }}
+        # Pods of a Deployment come and go: one that ends leaves the group at once, and nobody waits for it.
+        - {name: STOCKALERT_KAFKA_GROUP_INSTANCE, value: none}
+        {{- end }}
+        {{- include "stockalert.secretEnv" (dict "root" $root "postgres" $is.postgres) | nindent 8 }}
+      ports:
+        {{- if $is.public }}
+        - {name: grpc, containerPort: {{ $is.public }}}
+        {{- end }}
+        - {name: http, containerPort: {{ $is.http }}}
+        {{- if $is.internal }}
+        - {name: internal, containerPort: {{ $is.internal }}}
+        {{- end }}
+      # Alive at once, whatever it waits for; ready when it can answer.
+      startupProbe:
+        httpGet: {path: /healthz, port: http}
+        periodSeconds: 1
+        timeoutSeconds: 3
+        failureThreshold: 60
+      readinessProbe:
+        httpGet: {path: /readyz, port: http}
+        periodSeconds: 2
+        timeoutSeconds: 5
+        failureThreshold: 2
+      livenessProbe:
+        httpGet: {path: /healthz, port: http}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: 3
+      {{- if and $root.Values.drainSeconds (semverCompare ">=1.30.0-0" $root.Capabilities.KubeVersion.Version) }}
+      lifecycle:
+        preStop: {sleep: {seconds: {{ $root.Values.drainSeconds | int }}}}
+      {{- end }}
+      resources:
+        {{- toYaml $values.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "stockalert.mounts" $files | nindent 8 }}
+        {{- if $replayMap }}
+        - {name: replay, mountPath: /etc/stockalert/replay, readOnly: true}
+        {{- end }}
+  volumes:
+    {{- include "stockalert.volumes" $files | nindent 4 }}
+    {{- if $replayMap }}
+    - name: replay
+      configMap: {name: {{ $replayMap }}}
+    {{- end }}
+{{- end }}

@@ -1,0 +1,461 @@
+"""The chart with pods: installed, tested by itself, its network policies tried from pods, changed under load.
+
+The images are those of tests/deploy/values/cluster.yaml, which the cluster must have or be able to get. STOCKALERT_CHART_VALUES names another
+values file, of other images; STOCKALERT_CHART_NEXT_TAG the tag that is upgraded to (default: the same images, with another configuration).
+"""
+
+import base64
+import calendar
+import contextlib
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import kubernetes
+from kubernetes import CHART, ROOT, VALUES, await_true, get, kubectl, run
+from skip import Skip
+
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+import stack  # noqa: E402
+
+RELEASE = "try"
+NAME = "try-stockalert"
+INSTALL_S_MAX = 120
+
+# docs/architecture.md, "Who may talk to whom": of each kind of pod, what it may reach. Stores are the chart's own here.
+PUBLIC = {"user": 50051, "ticker": 50052, "alert": 50053, "notifier": 50054}
+INTERNAL = {"user": 52051, "ticker": 52052, "alert": 52053, "fetcher": 52055}
+HTTP = {"user": 51051, "ticker": 51052, "alert": 51053, "notifier": 51054, "fetcher": 51055, "evaluator": 51056}
+CALLS = {
+    "user": ["ticker"],
+    "ticker": ["user", "alert", "fetcher"],
+    "alert": ["user", "ticker"],
+    "notifier": ["user"],
+    "fetcher": ["ticker"],
+    "evaluator": [],
+}
+STORES = {"kafka": [9092, 9093], "postgres": [5432]}
+
+
+def allowed(source):
+    """(component, port) that a pod of `source` may reach; None: a pod of somebody else."""
+    if source is None:
+        return set(PUBLIC.items())
+    if source in STORES:
+        return set()
+    stores = {("kafka", 9092)} | (set() if source == "fetcher" else {("postgres", 5432)})
+    return {(other, INTERNAL[other]) for other in CALLS[source]} | stores
+
+
+class Release:
+    """Installed once, for all cases."""
+
+    def __init__(self):
+        self.namespace = None
+        self.values = os.environ.get("STOCKALERT_CHART_VALUES") or VALUES / "cluster.yaml"
+        self.install_s = None
+        self.failure = None
+
+    def helm(self, *arguments, **options):
+        return run(["helm", *arguments, "-n", self.namespace], **options).stdout
+
+    def need(self):
+        """Installs it where it is not, or says why it cannot be there."""
+        kubernetes.need_cluster()
+        if self.failure:
+            raise AssertionError(f"the chart was not installed: {self.failure}")
+        if self.namespace:
+            return self
+        if not os.environ.get("STOCKALERT_CHART_VALUES"):
+            tag = re.search(r"tag: (\S+?)\}", self.values.read_text()).group(1)
+            there = {name for node in get("nodes") for image in node["status"].get("images", []) for name in image.get("names", [])}
+            if not any(name.endswith(f"stockalert/user:{tag}") for name in there):
+                raise Skip(f"no node has the image stockalert/user:{tag}: load what scripts/images --with-stores built, or name a values file of "
+                           "other images in STOCKALERT_CHART_VALUES")
+        self.namespace = f"chart-{secrets.token_hex(3)}"
+        kubernetes.make_namespace(self.namespace, {"pod-security.kubernetes.io/enforce": "restricted"})
+        began = time.monotonic()
+        try:
+            self.helm("install", RELEASE, CHART, "-f", self.values, "--wait", "--timeout", f"{INSTALL_S_MAX}s", timeout_s=INSTALL_S_MAX + 60)
+        except AssertionError as error:
+            self.failure = str(error) + "\n" + self.describe()
+            raise AssertionError(self.failure) from None
+        self.install_s = time.monotonic() - began
+        return self
+
+    def describe(self):
+        pods = kubectl("get", "pods", "-n", self.namespace, "-o", "wide", check=False)
+        events = kubectl("get", "events", "-n", self.namespace, "--sort-by=.lastTimestamp", check=False).splitlines()[-15:]
+        return pods + "\n".join(events)
+
+    def pods(self, component=None):
+        selector = f"app.kubernetes.io/instance={RELEASE}" + (f",app.kubernetes.io/component={component}" if component else "")
+        return [pod for pod in get("pods", "-n", self.namespace, "-l", selector)
+                if pod["status"]["phase"] == "Running" and not pod["metadata"].get("deletionTimestamp")]
+
+    def secret(self, name, key):
+        return base64.b64decode(get("secret", name, "-n", self.namespace)["data"][key])
+
+    def client(self):
+        """From outside, through NodePorts, by TLS."""
+        import client as clients  # pylint: disable=import-outside-toplevel
+        node = get("nodes")[0]
+        host = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
+        addresses = {}
+        for service in PUBLIC:
+            found = get("service", f"{NAME}-{service}", "-n", self.namespace)
+            addresses[service] = f"{host}:{found['spec']['ports'][0]['nodePort']}"
+        return clients.Client(addresses, ca=self.secret(f"{NAME}-public-tls", "ca.crt"), name=f"{NAME}-user")
+
+    def tools_pod(self, name, labels, command, namespace=None):
+        """A pod of the tools' image."""
+        image = get("pods", "-n", self.namespace, "-l", "app.kubernetes.io/component=user")[0]["spec"]["containers"][0]["image"]
+        pod = {
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels},
+            "spec": {
+                "automountServiceAccountToken": False, "restartPolicy": "Never", "enableServiceLinks": False,
+                "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [{
+                    "name": "tools", "image": image.replace("/user:", "/tools:"), "imagePullPolicy": "IfNotPresent", "command": command,
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }],
+            },
+        }
+        kubectl("apply", "-n", namespace or self.namespace, "-f", "-", text=json.dumps(pod))
+
+    def start_operator(self):
+        """A pod in which the log is read for the audit, with the migrations' rights in the network."""
+        if not get("pods", "-n", self.namespace, "-l", "operator=true"):
+            labels = {"app.kubernetes.io/name": "stockalert", "app.kubernetes.io/instance": RELEASE, "app.kubernetes.io/component": "migrate",
+                      "operator": "true"}
+            self.tools_pod("operator", labels, ["sleep", "infinity"])
+            kubectl("wait", "-n", self.namespace, "--for=condition=Ready", "pod/operator", "--timeout=60s")
+
+    @contextlib.contextmanager
+    def database(self):
+        """A way to the present pod of the database; answers the port."""
+        port = stack.free_port()
+        with subprocess.Popen(["kubectl", "port-forward", "-n", self.namespace, f"pod/{NAME}-postgres-0", f"{port}:5432"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as forward:
+            try:
+                await_true("the way to the database", lambda: stack.port_open(port), 30)
+                yield port
+            finally:
+                forward.terminate()
+
+    def audit(self):
+        """scripts/audit on the release: the log by the operator's pod."""
+        self.start_operator()
+        execute = f"kubectl exec -i -n {self.namespace} operator -- "
+        with tempfile.TemporaryDirectory() as folder, self.database() as port:
+            for program, command in (("log", f"stockalert-log --kafka_bootstrap={NAME}-kafka:9092"), ("semantics", "stockalert-semantics")):
+                path = os.path.join(folder, program)
+                with open(path, "w", encoding="ascii") as file:
+                    file.write(f"#!/bin/sh\nexec {execute}{command}\n")
+                os.chmod(path, 0o755)
+            password = self.secret(f"{NAME}-postgres", "password").decode()
+            env = dict(os.environ, STOCKALERT_POSTGRES_URL=f"postgresql://stockalert:{password}@127.0.0.1:{port}/stockalert",
+                       STOCKALERT_KAFKA_BOOTSTRAP="in-the-cluster:9092")
+            done = subprocess.run([ROOT / "scripts" / "audit", f"--state={folder}", f"--log={folder}/log", f"--semantics={folder}/semantics",
+                                   "--wait-s=60"], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"the audit: {done.stdout[-3000:]}{done.stderr[-2000:]}"
+        triggers = int(re.search(r"(\d+) triggers due", done.stdout).group(1))
+        print(f"    {done.stdout.strip().splitlines()[-1]}")
+        return triggers
+
+    def stop(self):
+        if self.namespace and not os.environ.get("STOCKALERT_CHART_KEEP"):
+            kubernetes.remove_namespace(self.namespace)
+
+
+RELEASE_STATE = Release()
+
+
+def seconds(timestamp):
+    return calendar.timegm(time.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"))
+
+
+def install():
+    release = RELEASE_STATE.need()
+    print(f"    installed in {release.install_s:.1f} s")
+    assert release.install_s < INSTALL_S_MAX
+    migrated = next(job["status"]["completionTime"] for job in get("jobs", "-n", release.namespace))
+    for pod in release.pods():
+        component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        ready = next(condition["lastTransitionTime"] for condition in pod["status"]["conditions"] if condition["type"] == "Ready")
+        # The Job counts as complete a moment after its program has ended.
+        assert component in STORES or seconds(ready) > seconds(migrated) - 5, \
+            f"{pod['metadata']['name']} was ready at {ready}, the migrations were done at {migrated}"
+        assert "volumes" not in pod["spec"] or not any("projected" in volume for volume in pod["spec"]["volumes"]), \
+            f"{pod['metadata']['name']} has a token of the cluster"
+
+
+def helm_test():
+    release = RELEASE_STATE.need()
+    out = release.helm("test", RELEASE, "--logs", "--timeout", "180s", timeout_s=240)
+    assert "Phase:          Succeeded" in out, out
+    assert "notified" in out, out
+
+
+# --- network policies
+
+PROBE = r"""
+for target in "$@"; do
+  IFS=, read -r name host port <<<"$target"
+  ( if timeout 5 bash -c "exec 3<>/dev/tcp/$host/$port" 2>/dev/null; then echo "open $name $port"; else echo "closed $name $port"; fi ) &
+done
+wait
+echo done
+"""
+
+
+def outcome(text, source):
+    assert text.rstrip().endswith("done"), f"the probe in {source} did not end: {text[-500:]}"
+    return {(name, int(port)): state == "open" for state, name, port in (line.split() for line in text.splitlines() if line != "done")}
+
+
+def flows():
+    release = RELEASE_STATE.need()
+    pods = release.pods()
+    where = {}
+    for pod in pods:
+        component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        if component in HTTP or component in STORES:
+            where.setdefault(component, []).append(pod)
+    assert set(where) == set(HTTP) | set(STORES), f"pods of {sorted(where)} only"
+    api_server = get("service", "kubernetes", "-n", "default")["spec"]["clusterIP"]
+
+    def targets(own=None):
+        found = []
+        for component, there in sorted(where.items()):
+            others = [pod for pod in there if own is None or pod["metadata"]["uid"] != own["metadata"]["uid"]]
+            if not others:
+                continue  # What a pod says to itself crosses no network.
+            ports = STORES.get(component) or [of[component] for of in (PUBLIC, INTERNAL, HTTP) if component in of]
+            found += [f"{component},{others[0]['status']['podIP']},{port}" for port in ports]
+        return found + [f"api-server,{api_server},443"]
+
+    problems = []
+    tried = 0
+
+    def judge(source, may, reached):
+        nonlocal tried
+        tried += len(reached)
+        for target, is_open in sorted(reached.items()):
+            if is_open != (target in may):
+                problems.append(f"from {source}: {target[0]}:{target[1]} is {'open' if is_open else 'closed'}")
+        missing = [target for target in may if target not in reached]
+        assert not missing, f"{source} did not try {missing}"
+
+    image = where["user"][0]["spec"]["containers"][0]["image"].replace("/user:", "/tools:")
+    probes = []
+    for component, there in sorted(where.items()):
+        pod = there[0]
+        name = f"probe-{secrets.token_hex(3)}"
+        kubectl("debug", "-n", release.namespace, pod["metadata"]["name"], f"--image={image}", "--image-pull-policy=IfNotPresent",
+                "--profile=restricted", "-c", name, "--", "bash", "-c", PROBE, "probe", *targets(pod))
+        probes.append((component, pod["metadata"]["name"], name))
+    for component, pod_name, container in probes:
+        def ended(pod_name=pod_name, container=container):
+            states = get("pod", pod_name, "-n", release.namespace)["status"].get("ephemeralContainerStatuses", [])
+            return any(state["name"] == container and "terminated" in state.get("state", {}) for state in states)
+        await_true(f"the probe in {pod_name}", ended, 60)
+        judge(component, allowed(component), outcome(kubectl("logs", "-n", release.namespace, pod_name, "-c", container), component))
+
+    foreign_namespace = f"{release.namespace}-foreign"
+    kubernetes.make_namespace(foreign_namespace)
+    try:
+        for source, namespace in (("a pod of another namespace", foreign_namespace), ("another pod of the namespace", release.namespace)):
+            # Nothing restricts what these send: the API server answers them.
+            release.tools_pod("foreign", {"app": "foreign"}, ["bash", "-c", PROBE, "probe", *targets()], namespace)
+            await_true(source, lambda namespace=namespace: get("pod", "foreign", "-n", namespace)["status"]["phase"] in ("Succeeded", "Failed"), 60)
+            judge(source, allowed(None) | {("api-server", 443)}, outcome(kubectl("logs", "-n", namespace, "foreign"), source))
+    finally:
+        kubernetes.remove_namespace(foreign_namespace)
+    assert not problems, "\n".join(problems)
+    print(f"    {tried} ways tried")
+
+
+# --- changes under load
+
+SYMBOLS = ["LOADA", "LOADB", "LOADC", "LOADD"]
+
+
+class Load:
+    """A steady stream of calls to all services and of quotes that make alerts fire, each call repeated as a client should."""
+
+    # CANCELLED, which the client did not ask for: gRPC's C++ server says so to a call that arrives in the very moment in which it shuts down.
+    RETRIED = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "CANCELLED")
+    RETRY_S_MAX = 60
+    QUOTES_PER_S = 10
+
+    def __init__(self, release):
+        self.client = release.client()
+        self.admin_key = release.secret(f"{NAME}-admin-key", "admin_key").decode()
+        self.stopping = threading.Event()
+        self.failed = []
+        self.calls = 0
+        self.retried = 0
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.guarded, args=(work,), daemon=True) for work in (self.call_on, self.publish)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        time.sleep(3)
+        return self
+
+    def __exit__(self, kind, _value, _trace):
+        if kind is None:
+            time.sleep(3)
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(90)
+        self.client.close()
+
+    def guarded(self, work):
+        try:
+            work()
+        except Exception as error:  # pylint: disable=broad-except
+            self.failed.append(f"{work.__name__} ended: {error!r}")
+
+    def call(self, service, method, request, key):
+        import client as clients  # pylint: disable=import-outside-toplevel
+        deadline = time.monotonic() + self.RETRY_S_MAX
+        pause_s = 0.1
+        with self.lock:
+            self.calls += 1
+        while True:
+            try:
+                return self.client.call(service, method, request, key, timeout_s=5)
+            except clients.CallError as error:
+                if error.code not in self.RETRIED or time.monotonic() > deadline:
+                    self.failed.append(f"{method}: {error}")
+                    return None
+            with self.lock:
+                self.retried += 1
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 1)
+
+    def call_on(self):
+        number = 0
+        while not self.stopping.is_set():
+            user = self.call("user", "RegisterUser", {"user": {"email": f"load-{secrets.token_hex(6)}@example.com", "display_name": "Load"},
+                                                      "request_id": str(secrets.token_hex(16))}, None)
+            if user is None or "secret" not in user:
+                continue  # Repeated after its answer was lost: the key is shown but once.
+            key = user["secret"]
+            for symbol in SYMBOLS:
+                self.call("user", "FollowTicker", {"parent": "users/me", "symbol": symbol}, key)
+                number += 1
+                # Fires each time that the price comes to 110 from below.
+                self.call("alert", "CreateAlert", {"parent": "users/me", "request_id": str(secrets.token_hex(16)), "alert": {
+                    "symbol": symbol, "trigger_policy": "TRIGGER_POLICY_REPEAT", "cooldown": "0s", "note": f"load {number}",
+                    "condition": {"price_target": {"comparison": "COMPARISON_AT_OR_ABOVE", "price": "110"}}}}, key)
+            for _ in range(20):
+                if self.stopping.is_set():
+                    return
+                self.call("alert", "ListAlerts", {"parent": "users/me"}, key)
+                self.call("notifier", "ListNotifications", {"parent": "users/me"}, key)
+                self.call("ticker", "GetTicker", {"name": f"tickers/{SYMBOLS[0]}"}, key)
+                time.sleep(0.2)
+
+    def publish(self):
+        step = 0
+        while not self.stopping.is_set():
+            for symbol in SYMBOLS:
+                price = 100 + step % 20
+                now = time.time()
+                moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}Z"
+                self.call("ticker", "PublishQuotes", {"quotes": [{"symbol": symbol, "price": str(price), "event_time": moment,
+                                                                  "session": "SESSION_REGULAR"}]}, self.admin_key)
+            step += 1
+            time.sleep(len(SYMBOLS) / self.QUOTES_PER_S)
+
+
+def under_load(change):
+    """Runs `change` under load, and then: no call failed, and what triggered is what the log says."""
+    release = RELEASE_STATE.need()
+    prepare_symbols(release)
+    with Load(release) as load:
+        began = time.monotonic()
+        change(release)
+        took_s = time.monotonic() - began
+    print(f"    {took_s:.0f} s, {load.calls} calls, {load.retried} repeated, {len(load.failed)} failed")
+    assert not load.failed, "\n".join(load.failed[:10])
+    assert load.calls > 50, "hardly any load"
+    assert release.audit() > 0, "no alert fired"
+
+
+def prepare_symbols(release):
+    """Quotes are taken of registered tickers."""
+    client = release.client()
+    try:
+        user = client.call("user", "RegisterUser", {"user": {"email": f"load-{secrets.token_hex(6)}@example.com", "display_name": "Load"}})
+        for symbol in SYMBOLS:
+            client.call("user", "FollowTicker", {"parent": "users/me", "symbol": symbol}, user["secret"])
+    finally:
+        client.close()
+
+
+def upgrade():
+    def change(release):
+        tag = os.environ.get("STOCKALERT_CHART_NEXT_TAG")
+        release.helm("upgrade", RELEASE, CHART, "-f", release.values, "--set", "shutdownGraceSeconds=19", *(["--set", f"image.tag={tag}"] if tag else []),
+                     "--wait", "--timeout", "300s", timeout_s=360)
+    under_load(change)
+
+
+def rollback():
+    under_load(lambda release: release.helm("rollback", RELEASE, "--wait", "--timeout", "300s", timeout_s=360))
+
+
+def settled(release):
+    """Every workload has its pods, and they are ready."""
+    def ready():
+        for kind in ("deployments", "statefulsets"):
+            for item in get(kind, "-n", release.namespace):
+                status = item["status"]
+                if status.get("observedGeneration") != item["metadata"]["generation"] or status.get("readyReplicas", 0) != item["spec"]["replicas"]:
+                    return False
+        return all(pod["metadata"].get("deletionTimestamp") is None for pod in get("pods", "-n", release.namespace))
+    await_true("pods that are ready again", ready, 180, 1)
+
+
+def delete_pods():
+    def change(release):
+        for component in (*HTTP, *STORES):
+            pod = release.pods(component)[0]["metadata"]["name"]
+            kubectl("delete", "pod", pod, "-n", release.namespace, "--wait=false")
+            time.sleep(2)
+            settled(release)
+    under_load(change)
+
+
+def scale_evaluators():
+    def change(release):
+        for replicas in (3, 1):
+            kubectl("scale", "statefulset", f"{NAME}-evaluator", f"--replicas={replicas}", "-n", release.namespace)
+            time.sleep(2)
+            settled(release)
+            # Long enough for the group to find out who is there.
+            time.sleep(15)
+    under_load(change)
+
+
+CASES = [
+    ("chart install", install),
+    ("chart helm test", helm_test),
+    ("chart flows", flows),
+    ("chart upgrade under load", upgrade),
+    ("chart rollback under load", rollback),
+    ("chart deleted pods under load", delete_pods),
+    ("chart evaluators scaled under load", scale_evaluators),
+]
+STOP = RELEASE_STATE.stop

@@ -1,0 +1,131 @@
+"""The chart without pods: every rendering is accepted by the API server, every wrong value is refused with its name."""
+
+import json
+import re
+import secrets
+
+import kubernetes
+from kubernetes import CHART, ROOT, VALUES, kubectl, run
+
+# The kinds that other projects bring, here in the fields that the chart uses: so that what is only rendered where they are is rendered.
+CRDS = ROOT / "tests" / "deploy" / "crds"
+OLDEST_KUBERNETES = "1.29.0"
+
+
+def good_files():
+    return sorted((VALUES / "good").glob("*.yaml"))
+
+
+def lint():
+    kubernetes.need_helm()
+    for file in good_files():
+        run(["helm", "lint", CHART, "-f", file])
+
+
+def readme_is_current():
+    run([ROOT / "scripts" / "lib" / "chart_readme.py", "--check"])
+
+
+def wrong_values_are_refused():
+    kubernetes.need_helm()
+    files = sorted((VALUES / "bad").glob("*.yaml"))
+    assert len(files) >= 20, f"only {len(files)} files"
+    problems = []
+    for file in files:
+        wanted = re.match(r"# expects: (.+)\n", file.read_text(encoding="utf-8")).group(1)
+        done = run(["helm", "template", "x", CHART, "-f", file], check=False)
+        if done.returncode == 0:
+            problems.append(f"{file.name}: accepted")
+        elif wanted not in done.stderr:
+            problems.append(f"{file.name}: wanted «{wanted}», got: {done.stderr}")
+    assert not problems, "\n".join(problems)
+    print(f"    {len(files)} files, each refused by name")
+
+
+def settings_are_the_programs_own():
+    """What the schema takes as settings are flags that the services have, but for those that the chart gives them itself."""
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    own = re.compile(r".*_address|mesh_token|admin_key|postgres_url|kafka_(bootstrap|tls|sasl).*|kafka_group_instance|instance_id|source|file|"
+                     r"finnhub_api_key|schema_dir|replay_start_file|plaintext|(public|internal)_tls_.*")
+    for part in ("user", "ticker", "alert", "notifier", "evaluator", "fetcher", "migrations"):
+        folder = "migrate" if part == "migrations" else part
+        source = (ROOT / "services" / folder / "config.cc").read_text(encoding="utf-8")
+        flags = set(re.findall(r"parser\.\w+\(\s*\"(\w+)\"", source))
+        known = set(schema["properties"][part]["properties"]["settings"]["properties"])
+        wanted = {flag for flag in flags if not own.fullmatch(flag)}
+        assert known == wanted, f"{part}: only in the schema {sorted(known - wanted)}, only in the program {sorted(wanted - known)}"
+
+
+def leaves(value, path=""):
+    """Paths of what is no map, or an empty one, or Kubernetes' own and taken as it is."""
+    if isinstance(value, dict) and value and path.split(".")[-1] not in ("resources", "instanceSelector", "dns"):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
+
+
+def install_custom_kinds():
+    """Answers those that were not there."""
+    there = kubectl("get", "crd", "-o", "name").split()
+    made = []
+    for file in sorted(CRDS.glob("*.yaml")):
+        if f"customresourcedefinition.apiextensions.k8s.io/{file.stem}" not in there:
+            kubectl("create", "-f", file)
+            made.append(file.stem)
+    for name in made:
+        kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+    return made
+
+
+def accepted(namespace, manifests, what):
+    done = run(["kubectl", "apply", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", "-"], text="\n---\n".join(manifests), check=False)
+    assert done.returncode == 0, f"{what}: {done.stderr}"
+    assert "would violate PodSecurity" not in done.stderr, f"{what}: {done.stderr}"
+    return done.stdout.count("(server dry run)")
+
+
+def renderings_are_accepted():
+    kubernetes.need_cluster()
+    namespace = f"chart-render-{secrets.token_hex(3)}"
+    files = good_files()
+    assert len(files) >= 12, f"only {len(files)} files"
+    made = []
+    given = {}  # Of each leaf, the values that the files give it.
+    objects = 0
+    try:
+        made = install_custom_kinds()
+        kubernetes.make_namespace(namespace, {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"})
+        defaults = None
+        for file in files:
+            release = json.loads(run(["helm", "install", "try", CHART, "-n", namespace, "-f", file, "--dry-run=server", "-o", "json"]).stdout)
+            defaults = release["chart"]["values"]
+            for path, value in leaves(release.get("config") or {}):
+                given.setdefault(path, []).append(value)
+            objects += accepted(namespace, [release["manifest"]] + [hook["manifest"] for hook in release.get("hooks", [])], file.name)
+            # As an upgrade, for the oldest Kubernetes: the hook, and nothing that it does not know.
+            upgrade = run(["helm", "template", "try", CHART, "-n", namespace, "-f", file, "--is-upgrade", "--kube-version", OLDEST_KUBERNETES]).stdout
+            assert "preStop" not in upgrade, f"{file.name}: Kubernetes {OLDEST_KUBERNETES} has no sleep before a stop"
+            objects += accepted(namespace, [upgrade], f"{file.name}, as an upgrade")
+        untried = [path for path, default in leaves(defaults)
+                   if not any(inner != default for inner in given_at(given, path)) and path not in ("test.symbol",)]
+        assert not untried, f"no file changes these values: {untried}"
+    finally:
+        kubernetes.remove_namespace(namespace)
+        for name in made:
+            kubectl("delete", "crd", name, check=False)
+    print(f"    {len(files)} files, {objects} objects accepted")
+
+
+def given_at(given, path):
+    """What the files give a value, itself or inside of it."""
+    return [value for other, values in given.items() if other == path or other.startswith(path + ".") for value in values]
+
+
+CASES = [
+    ("chart lint", lint),
+    ("chart readme", readme_is_current),
+    ("chart settings", settings_are_the_programs_own),
+    ("chart wrong values", wrong_values_are_refused),
+    ("chart renderings", renderings_are_accepted),
+]
