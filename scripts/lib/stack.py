@@ -285,7 +285,8 @@ class Postgres:
 
 class Kafka:
     """One node of Apache Kafka, broker and controller in one, on loopback. Its jars come from Maven Central, once a machine. With an
-    `authority` (certificates.py) clients speak TLS, show a certificate of that authority, and log in by SCRAM."""
+    `authority` (certificates.py) clients speak TLS, show a certificate of that authority, and log in. By PLAIN: Kafka 4 refuses the SCRAM of
+    librdkafka before 2.6.1, and Debian 12 has 2.0.2."""
 
     USER = "stockalert"
 
@@ -298,6 +299,11 @@ class Kafka:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
         self.jars = cache / "stockalert" / f"kafka-{KAFKA_VERSION}"
         self.process = None
+
+    @property
+    def client_tls(self):
+        """The clients' files: a link, which certificates.swap moves on."""
+        return self.folder / "client-tls"
 
     @property
     def bootstrap(self):
@@ -357,8 +363,7 @@ class Kafka:
             ""]))
         if not (self.folder / "data" / "meta.properties").exists():
             cluster_id = secret(self.folder / "cluster.id", lambda: "S" + secrets.token_urlsafe(16)[1:])
-            user = ["--add-scram", f"SCRAM-SHA-512=[name={self.USER},password={self.password}]"] if self.authority else []
-            done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties), *user),
+            done = subprocess.run(self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)),
                                   capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise StackError(f"Kafka's storage could not be formatted: {(done.stdout + done.stderr).strip()[-800:]}")
@@ -368,12 +373,16 @@ class Kafka:
     def _secured(self):
         self.password = secret(self.folder / "kafka.password")
         files = self.folder / "tls"
+        # At each start anew; the clients' certificate stays until somebody swaps it.
         self.authority.issue(files)
+        if not self.client_tls.exists():
+            self.authority.issue(self.client_tls)
         with os.fdopen(os.open(files / "keystore.pem", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write((files / "tls.key").read_text() + (files / "tls.crt").read_text())
-        login = f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{self.USER}" password="{self.password}";'
-        return ["inter.broker.listener.name=SASL_SSL", "sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512",
-                "sasl.enabled.mechanisms=SCRAM-SHA-512", f"listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={login}",
+        login = (f'org.apache.kafka.common.security.plain.PlainLoginModule required username="{self.USER}" password="{self.password}" '
+                 f'user_{self.USER}="{self.password}";')
+        return ["listener.security.protocol.map=CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL", "inter.broker.listener.name=SASL_SSL", "sasl.mechanism.inter.broker.protocol=PLAIN",
+                "sasl.enabled.mechanisms=PLAIN", f"listener.name.sasl_ssl.plain.sasl.jaas.config={login}",
                 # Without the listener's name it would not count for SASL_SSL.
                 "listener.name.sasl_ssl.ssl.client.auth=required",
                 "ssl.keystore.type=PEM", f"ssl.keystore.location={files}/keystore.pem",
@@ -383,9 +392,9 @@ class Kafka:
         """The flags' environment of a client of this broker."""
         if not self.authority:
             return {}
-        files = self.folder / "tls"
+        files = self.client_tls
         return {"KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": files / "ca.crt", "KAFKA_TLS_CERT_FILE": files / "tls.crt",
-                "KAFKA_TLS_KEY_FILE": files / "tls.key", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_SASL_USERNAME": self.USER,
+                "KAFKA_TLS_KEY_FILE": files / "tls.key", "KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": self.USER,
                 "KAFKA_SASL_PASSWORD": self.password}
 
     def await_ready(self):

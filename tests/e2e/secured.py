@@ -166,6 +166,24 @@ def rotation(mesh, key):
         mesh.restart(name)
 
 
+def another_authority_for_kafka(mesh, key):
+    """Clients that still used the files of their start could not connect to the broker any more."""
+    first, second = mesh.kafka.authority, certificates.Authority("Kafka's next authority")
+    both = first.certificate + second.certificate
+    names = ("fetcher", "alert", "evaluator", "user")
+    logs = {name: mesh.folder / "log" / f"{name}.log" for name in names}
+    begins = {name: log.stat().st_size for name, log in logs.items()}
+    second.issue(mesh.kafka.client_tls, trusted=both)
+    for name, log in logs.items():
+        await_true(f"{name}'s new producer", lambda p=log, b=begins[name]: b"a new client uses the swapped TLS files" in p.read_bytes()[b:], 30)
+    mesh.kafka.authority = second
+    mesh.kafka.process.stop()
+    mesh.kafka.start()
+    mesh.kafka.await_ready()
+    mesh.await_ready()
+    a_price_comes_through(mesh, key)
+
+
 def stores_are_secured(mesh):
     rows = mesh.query("SELECT a.application_name, s.ssl, s.client_dn FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) "
                       "WHERE a.application_name LIKE 'stockalert-%'")
@@ -219,6 +237,7 @@ def whole_mesh(world):
         mesh.client.close()
         mesh.client = client.Client({name: mesh.address(name) for name in client.SERVICES}, ca=mesh.authority.certificate.encode())
         a_price_comes_through(mesh, key)
+        another_authority_for_kafka(mesh, key)
         for path in (mesh.folder / "log").glob("*.log"):
             expect(mesh.kafka.password not in path.read_text(errors="replace"), f"{path.name} holds Kafka's password")
     finally:

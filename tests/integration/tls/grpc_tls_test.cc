@@ -105,7 +105,7 @@ Answer Call(const std::shared_ptr<::grpc::Channel>& channel, const std::string& 
   Answer answer;
   answer.status = pb::UserInternalService::NewStub(channel)->CountFollowers(&context, request, &response);
   if (const auto peer = context.auth_context()) {
-    for (const ::grpc::string_ref pem : peer->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME)) {
+    for (const ::grpc::string_ref& pem : peer->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME)) {
       answer.server_certificate.assign(pem.data(), pem.size());
     }
   }
