@@ -48,6 +48,9 @@ class Project:
         """A file of the mesh's volumes."""
         return self.compose("run", "--rm", "-T", "--no-deps", "--entrypoint", "cat", "secrets", path).stdout.strip()
 
+    def demo_key(self):
+        return re.search(r"api_key = (\S+)", self.read("/var/lib/stockalert/demo/client")).group(1)
+
     def healthcheck(self, service):
         return self.compose("exec", "-T", service, f"stockalert-{service}", "--healthcheck", check=False).returncode
 
@@ -85,14 +88,13 @@ def up():
 def demo():
     done = PROJECT.compose("run", "--rm", "-T", "demo", timeout_s=180)
     print("    " + done.stdout.strip().replace("\n", "\n    "), flush=True)
-    key = re.search(r"api_key = (\S+)", PROJECT.read("/var/lib/stockalert/demo/client")).group(1)
+    key = PROJECT.demo_key()
     found = await_true("the demonstration's three notifications", lambda: len(PROJECT.notifications(key)) >= 3 and PROJECT.notifications(key), 30)
     expect_equal(len({n["alert"] for n in found}), 3, "alerts with a notification")
     expect_equal(len(found), 3, "notifications")
     expect_equal({n["symbol"] for n in found}, {"AAPL"}, "their symbol")
     stream = PROJECT.grpcurl("notifier", "WatchNotifications", {"parent": "users/me", "from_start": True}, key, ("-max-time", "3"))
     expect_equal(len(re.findall(r'"trigger":', stream.stdout)), 3, f"notifications on grpcurl's stream: {stream.stdout}{stream.stderr}")
-    PROJECT.demo_key, PROJECT.demo_notifications = key, found
 
 
 def administrator():
@@ -118,11 +120,13 @@ def health_tells():
 
 def restart():
     """`down` and `up` keep everything: users, secrets, notifications."""
-    admin_key = PROJECT.read("/var/lib/stockalert/admin/admin_key")
+    admin_key, key = PROJECT.read("/var/lib/stockalert/admin/admin_key"), PROJECT.demo_key()
+    before = PROJECT.notifications(key)
+    expect(before, "there is nothing to keep: the demonstration has not run")
     PROJECT.compose("--profile", "*", "down")
     PROJECT.up()
     expect_equal(PROJECT.read("/var/lib/stockalert/admin/admin_key"), admin_key, "the administrator's key")
-    expect_equal(PROJECT.notifications(PROJECT.demo_key), PROJECT.demo_notifications, "the notifications")
+    expect_equal(PROJECT.notifications(key), before, "the notifications")
 
 
 def confined():
@@ -136,6 +140,7 @@ def confined():
         expect(re.search(r"^Uid:\s+10001\s", status, re.M), f"{service} runs as another user: {status}")
         expect(re.search(r"^CapEff:\s+0+$", status, re.M), f"{service} has capabilities: {status}")
     logs = PROJECT.compose("--profile", "*", "logs", "--no-color").stdout
+    expect(not re.search(r"sak_[A-Za-z0-9_-]{20,}", logs), "a log holds an API key")
     for name in ("secrets/mesh_token", "secrets/postgres_password", "admin/admin_key"):
         expect(PROJECT.read(f"/var/lib/stockalert/{name}") not in logs, f"a log holds {name}")
 
