@@ -153,12 +153,28 @@ def live():
     expect("--source=finnhub" in command("k"), f"with a key: {command('k')}")
 
 
+def observed():
+    """Prometheus, started by its profile, has the rules and reaches every service."""
+    PROJECT.compose("--profile", "observability", "up", "-d", "--no-build", "prometheus")
+    address = f"http://127.0.0.1:{PROJECT.prometheus_port}/api/v1"
+
+    def ask(path):
+        try:
+            return json.loads(stack.http_get(f"{address}/{path}"))["data"]
+        except OSError:
+            return {}
+    await_true("a scrape of every service", lambda: {target["labels"]["service"] for target in ask("targets").get("activeTargets", [])
+                                                     if target["health"] == "up"} == set(SERVICES), 90, interval_s=1)
+    expect(sum(len(group["rules"]) for group in ask("rules")["groups"]) > 0, "Prometheus has no rules")
+
+
 CASES = [
     ("compose: a key for live prices", live),
     ("compose: up and healthy", up),
     ("compose: demonstration by grpcurl", demo),
     ("compose: administrator", administrator),
     ("compose: confined, and no secret in a log", confined),
+    ("compose: Prometheus", observed),
     ("compose: health checks tell", health_tells),
     ("compose: down and up again", restart),
 ]
