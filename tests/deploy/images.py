@@ -52,3 +52,7 @@ def build():
 
 def inspect(image):
     return json.loads(docker("image", "inspect", image).stdout)[0]
+
+
+def inspect_container(container):
+    return json.loads(docker("inspect", container).stdout)[0]

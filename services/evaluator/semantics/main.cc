@@ -4,6 +4,7 @@
 #include <iostream>
 #include <string>
 
+#include "services/common/version/version.h"
 #include "services/evaluator/semantics/stream_replay.h"
 
 namespace {
@@ -20,6 +21,10 @@ bool Flush(std::string* out) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string(argv[1]) == "--version") {
+    std::printf("stockalert-semantics %s\n", stockalert::version::Text().c_str());
+    return 0;
+  }
   if (argc != 1) {
     std::fprintf(stderr,
                  "usage: %s < stream.jsonl\n"
