@@ -60,7 +60,7 @@ def stop_services(mesh):
 def start_services(mesh):
     for process in mesh.services.values():
         process.start()
-    mesh.await_ready()
+    mesh.await_ready(timeout_s=180)
     await_client(mesh)
 
 
@@ -114,7 +114,8 @@ def losing_kafka(world):
     after = fire(world, traffic)
     expect_equal(numbers(after, alert), [1, 2, 3], "the numbers of the triggers")
     expect_equal(set(before) - set(after), set(), "notifications that went with Kafka")
-    expect("(0 rows)" in run(world, blocks("Losing Kafka")[1]), "triggers that went no further")
+    # Other users' alerts trigger by the same quotes, and may be on their way.
+    await_true("no trigger that went no further", lambda: "(0 rows)" in run(world, blocks("Losing Kafka")[1]), 30)
     # New alerts, too.
     fire(world, Traffic(world), 2)
 
