@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FOLDERS = ("scripts/", "services/", "tests/", "docs/", "proto/", ".ci/", "cmake/")
+FOLDERS = ("scripts/", "deploy/", "services/", "tests/", "docs/", "proto/", ".ci/", "cmake/")
 
 
 def main():
