@@ -37,8 +37,8 @@ const (
 		"name": [{}],
 		"retryPolicy": {
 			"maxAttempts": 5,
-			"initialBackoff": "0.5s",
-			"maxBackoff": "5s",
+			"initialBackoff": "1s",
+			"maxBackoff": "10s",
 			"backoffMultiplier": 3,
 			"retryableStatusCodes": ["UNAVAILABLE"]
 		}

@@ -21,8 +21,8 @@ SERVICE_CONFIG = {
         "name": [{}],
         "retryPolicy": {
             "maxAttempts": 5,
-            "initialBackoff": "0.5s",
-            "maxBackoff": "5s",
+            "initialBackoff": "1s",
+            "maxBackoff": "10s",
             "backoffMultiplier": 3,
             "retryableStatusCodes": ["UNAVAILABLE"],
         },
