@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """tests/clients/run.py [--junit=FILE] [LANGUAGE...]: runs docs/clients.md, its commands as they stand there, against a private mesh.
 
-For each language: its tools, the stubs, the example; and the example again, through failures and over TLS. Where a language's tools cannot
+For each language: its tools, the stubs, the build, the example; and the example again, through failures and over TLS. Where a language's tools cannot
 be had, it is skipped, loudly; with CI=true that fails.
 """
 
@@ -30,6 +30,8 @@ BLOCK_TIMEOUT_S = 600
 # How the lines of an example's output begin, in order.
 STORY = ["registered users/", "created users/", "refused INVALID_FIELD", "watching", "notified AAPL", "resumed"]
 BROKEN = "the stream broke"
+# Maven's, even where it is told not to.
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def blocks():
@@ -58,7 +60,7 @@ def run_commands(commands, env=None, on_line=lambda line: None):
         lines = []
         try:
             for line in shell.stdout:
-                lines.append(line.rstrip("\n"))
+                lines.append(COLOUR.sub("", line.rstrip("\n")))
                 on_line(lines[-1])
         except BaseException:
             kill()
@@ -77,10 +79,13 @@ class World(harness.World):
         self.blocks = blocks()
         self.missing = dict.fromkeys(languages, "its tools were not prepared")
 
-    def start_for(self, language):
-        """The mesh, where the language can be run."""
+    def need(self, language):
         if language in self.missing:
             raise Skip(f"{language}: {self.missing[language]}")
+
+    def start_for(self, language):
+        """The mesh, where the language can be run."""
+        self.need(language)
         if not self.started:
             self.mesh.start({"SOURCE": "publish"})
             self.started = True
@@ -122,7 +127,7 @@ def generate(world):
     ready = [language for language in world.languages if language not in world.missing]
     if not ready:
         raise Skip("no language's tools could be had")
-    commands = world.blocks[("Generate", "")]
+    commands = world.blocks[("Build", "")]
     if ready != LANGUAGES:
         # Without the plugins that are not there, as the page says.
         head, *plugins = re.split(r"(?m)^(?=  - (?:local|protoc_builtin): )", (ROOT / "buf.gen.yaml").read_text(encoding="utf-8"))
@@ -141,6 +146,12 @@ def generate(world):
         expect(any("alert" in path.name.lower() for path in made), f"no stubs for {language}")
         internal = [path for path in made if "internal" in path.parts]
         expect_equal(internal, [], "stubs of internal services")
+
+
+def build(world, language):
+    world.need(language)
+    code, lines = run_commands(world.blocks.get(("Build", language), ""))
+    expect_equal(code, 0, f"the build in {language}, which said\n" + "\n".join(lines[-20:]) + "\n")
 
 
 def example(world, language):
@@ -194,7 +205,7 @@ def main():
     cases.append(("generate", generate))
     for language in languages:
         cases += [(f"{language}/{name}", case(function, language)) for name, function in
-                  (("example", example), ("through failures", through_failures), ("over TLS", over_tls))]
+                  (("build", build), ("example", example), ("through failures", through_failures), ("over TLS", over_tls))]
     folder = harness.new_folder("clients")
     return harness.run_cases(cases, folder, arguments.junit, tier="clients", world=World(folder, languages))
 

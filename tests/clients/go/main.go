@@ -32,7 +32,7 @@ const (
 	callTimeout  = 30 * time.Second
 	watchTimeout = 60 * time.Second
 
-	// What answers UNAVAILABLE has done nothing: gRPC itself calls it again.
+	// gRPC itself calls again what is UNAVAILABLE; a request id makes that safe where something is created.
 	serviceConfig = `{"methodConfig": [{
 		"name": [{}],
 		"retryPolicy": {

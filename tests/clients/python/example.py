@@ -15,7 +15,7 @@ from stockalert.quote.v1 import quote_pb2
 from stockalert.ticker.v1 import ticker_pb2, ticker_pb2_grpc
 from stockalert.user.v1 import user_pb2, user_pb2_grpc
 
-# What answers UNAVAILABLE has done nothing: gRPC itself calls it again.
+# gRPC itself calls again what is UNAVAILABLE; a request id makes that safe where something is created.
 SERVICE_CONFIG = {
     "methodConfig": [{
         "name": [{}],

@@ -18,7 +18,7 @@ import { Session } from './gen/stockalert/quote/v1/quote.js';
 import { TickerServiceDefinition } from './gen/stockalert/ticker/v1/ticker.js';
 import { UserServiceDefinition } from './gen/stockalert/user/v1/user.js';
 
-// What answers UNAVAILABLE has done nothing: gRPC itself calls it again. Every call has a deadline.
+// gRPC itself calls again what is UNAVAILABLE; a request id makes that safe where something is created. Every call has a deadline.
 const retryPolicy = {
   maxAttempts: 5,
   initialBackoff: '1s',

@@ -51,7 +51,7 @@ public final class Example {
   private static final String SYMBOL = "AAPL";
   private static final int CALL_TIMEOUT_S = 30;
 
-  /** What answers UNAVAILABLE has done nothing: gRPC itself calls it again. */
+  /** gRPC itself calls again what is UNAVAILABLE; a request id makes that safe where something is created. */
   private static final Map<String, ?> SERVICE_CONFIG = Map.of("methodConfig", List.of(Map.of(
       "name", List.of(Map.of()),
       "retryPolicy", Map.of(
