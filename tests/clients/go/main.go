@@ -180,20 +180,31 @@ func run(ctx context.Context) error {
 	drop()
 	fmt.Println("notified", first.GetSummary(), "at", first.GetPrice())
 
-	prices := []string{first.GetPrice()}
-	resuming, cancel := context.WithTimeout(mine, watchTimeout)
-	defer cancel()
-	resumed := &watcher{notifier: notifier, cursor: first.GetCursor()}
-	for _, price := range []string{"202", "203"} { // The first of them comes while nobody watches.
-		if err := publish(ctx, tickers, "199", price); err != nil {
-			return err
-		}
-		notification, err := resumed.next(resuming)
+	if err := publish(ctx, tickers, "199", "202"); err != nil { // Nobody watches it come.
+		return err
+	}
+	for count := 0; count < 2; time.Sleep(100 * time.Millisecond) {
+		stored, err := notifier.ListNotifications(mine, &notificationv1.ListNotificationsRequest{Parent: "users/me"})
 		if err != nil {
 			return err
 		}
-		prices = append(prices, notification.GetPrice())
+		count = len(stored.GetNotifications())
 	}
+	resuming, cancel := context.WithTimeout(mine, watchTimeout)
+	defer cancel()
+	resumed := &watcher{notifier: notifier, cursor: first.GetCursor()}
+	missed, err := resumed.next(resuming)
+	if err != nil {
+		return err
+	}
+	if err := publish(ctx, tickers, "199", "203"); err != nil {
+		return err
+	}
+	last, err := resumed.next(resuming)
+	if err != nil {
+		return err
+	}
+	prices := []string{first.GetPrice(), missed.GetPrice(), last.GetPrice()}
 	if !reflect.DeepEqual(prices, []string{"201", "202", "203"}) {
 		return fmt.Errorf("lost or repeated: %v", prices)
 	}

@@ -127,7 +127,10 @@ def main():
     stream.close()
     print("notified", first.summary, "at", first.price, flush=True)
 
-    publish("199", "202")  # Nobody watches.
+    publish("199", "202")  # Nobody watches it come.
+    mine_all = notification_pb2.ListNotificationsRequest(parent="users/me")
+    while len(notifier.ListNotifications(mine_all, **mine).notifications) < 2:
+        time.sleep(0.1)
     resumed = (notification for reply in watch(notifier, registered.secret, first.cursor) for notification in reply.notifications)
     missed = next(resumed)
     publish("199", "203")

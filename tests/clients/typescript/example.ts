@@ -149,7 +149,8 @@ async function run() {
   await watched.return();
   console.log('notified', first.summary, 'at', first.price);
 
-  await publish('199', '202'); // Nobody watches.
+  await publish('199', '202'); // Nobody watches it come.
+  while ((await notifier.listNotifications({ parent: 'users/me' })).notifications.length < 2) await sleep(100);
   const resumed = notificationsIn(watch(notifier, first.cursor));
   const missed = await next(resumed);
   await publish('199', '203');

@@ -11,6 +11,7 @@ import dev.stockalert.alert.v1.AlertServiceGrpc.AlertServiceBlockingStub;
 import dev.stockalert.alert.v1.Condition;
 import dev.stockalert.alert.v1.CreateAlertRequest;
 import dev.stockalert.alert.v1.PriceTarget;
+import dev.stockalert.notification.v1.ListNotificationsRequest;
 import dev.stockalert.notification.v1.Notification;
 import dev.stockalert.notification.v1.NotificationServiceGrpc;
 import dev.stockalert.quote.v1.Quote;
@@ -82,7 +83,7 @@ public final class Example {
     }
   }
 
-  private static void run(Channel user, Channel alert, Channel ticker, Channel notification) {
+  private static void run(Channel user, Channel alert, Channel ticker, Channel notification) throws InterruptedException {
     var registered = UserServiceGrpc.newBlockingStub(user).registerUser(RegisterUserRequest.newBuilder()
         .setUser(User.newBuilder().setEmail(UUID.randomUUID() + "@example.com").setDisplayName("Java"))
         .build());
@@ -112,7 +113,11 @@ public final class Example {
       prices.add(first.getPrice());
       System.out.println("notified " + first.getSummary() + " at " + first.getPrice());
     }
-    tickers.publishQuotes(quotes("199", "202")); // Nobody watches.
+    tickers.publishQuotes(quotes("199", "202")); // Nobody watches it come.
+    var mineAll = ListNotificationsRequest.newBuilder().setParent("users/me").build();
+    while (notifier.listNotifications(mineAll).getNotificationsCount() < 2) {
+      Thread.sleep(100);
+    }
     try (var resumed = new NotificationWatch(notifier, first.getCursor())) {
       prices.add(resumed.next().getPrice());
       tickers.publishQuotes(quotes("199", "203"));
