@@ -3,17 +3,12 @@
 # release, against the parent commit's protos.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-tools=$PWD/build/tools
-buf=$tools/node_modules/.bin/buf
-if [ ! -x "$buf" ]; then
-  mkdir -p "$tools"
-  npm install --silent --no-fund --no-audit --prefix "$tools" @bufbuild/buf@1.50.0 >&2 || {
-    echo "proto: buf could not be installed by npm" >&2
-    [ "${CI:-}" = true ] && exit 1
-    echo "proto: SKIPPED" >&2
-    exit 77
-  }
-fi
+buf=scripts/lib/buf.sh
+"$buf" --version >/dev/null || {
+  [ "${CI:-}" = true ] && exit 1
+  echo "proto: SKIPPED" >&2
+  exit 77
+}
 "$buf" lint
 "$buf" format --diff --exit-code
 base=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git rev-parse --verify --quiet HEAD~1 || true)

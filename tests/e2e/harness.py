@@ -215,10 +215,10 @@ class Grpcurl:
         return done.returncode, done.stdout + done.stderr
 
 
-def run_cases(cases, folder, junit=None, only=(), suite_name="e2e"):
+def run_cases(cases, folder, junit=None, only=(), tier="e2e", world=None):
     """Runs them in order. A case is (name, function); its first argument is the world. Answers the exit code."""
-    suite = tree.Element("testsuite", name=suite_name)
-    world = World(folder)
+    suite = tree.Element("testsuite", name=tier)
+    world = world or World(folder)
     counts = {"passed": 0, "failed": 0, "skipped": 0}
 
     def stop():
@@ -230,7 +230,7 @@ def run_cases(cases, folder, junit=None, only=(), suite_name="e2e"):
     for name, function in cases:
         if only and not any(part in name for part in only):
             continue
-        element = tree.SubElement(suite, "testcase", name=f"{suite_name}/{name}".replace(" ", "-"), classname=suite_name)
+        element = tree.SubElement(suite, "testcase", name=f"{tier}/{name}".replace(" ", "-"), classname=tier)
         began = time.monotonic()
         try:
             function(world)
@@ -264,7 +264,7 @@ def run_cases(cases, folder, junit=None, only=(), suite_name="e2e"):
     return 0 if counts["failed"] == 0 and counts["passed"] > 0 else 1
 
 
-def new_folder():
-    folder = ROOT / "build" / f"e2e-{secrets.token_hex(4)}"
+def new_folder(tier="e2e"):
+    folder = ROOT / "build" / f"{tier}-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
     return folder

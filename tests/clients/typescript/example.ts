@@ -1,0 +1,169 @@
+// StockAlert from TypeScript: a user, an alert, and its notifications without loss or repeat, over a stream that breaks.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { type Channel, ChannelCredentials, ClientError, createChannel, createClientFactory, Metadata, Status } from 'nice-grpc';
+import { BadRequest, ErrorInfo, errorDetailsClientMiddleware, RichClientError } from 'nice-grpc-error-details';
+
+import { Alert_TriggerPolicy, AlertServiceDefinition, PriceTarget_Comparison } from './gen/stockalert/alert/v1/alert.js';
+import {
+  type Notification,
+  type NotificationServiceClient,
+  NotificationServiceDefinition,
+  type WatchNotificationsResponse,
+} from './gen/stockalert/notification/v1/notification.js';
+import { Session } from './gen/stockalert/quote/v1/quote.js';
+import { TickerServiceDefinition } from './gen/stockalert/ticker/v1/ticker.js';
+import { UserServiceDefinition } from './gen/stockalert/user/v1/user.js';
+
+// gRPC itself calls again what is UNAVAILABLE; a request id makes that safe where something is created. Every call has a deadline.
+const retryPolicy = {
+  maxAttempts: 5,
+  initialBackoff: '1s',
+  maxBackoff: '10s',
+  backoffMultiplier: 3,
+  retryableStatusCodes: ['UNAVAILABLE'],
+};
+const watchMethod = { service: NotificationServiceDefinition.fullName, method: NotificationServiceDefinition.methods.watchNotifications.name };
+const serviceConfig = {
+  methodConfig: [
+    { name: [{}], timeout: '30s', retryPolicy },
+    { name: [watchMethod], timeout: '60s', retryPolicy },
+  ],
+};
+const symbol = 'AAPL';
+
+const clients = createClientFactory().use(errorDetailsClientMiddleware);
+const channels: Channel[] = [];
+
+function env(name: string): string {
+  const value = process.env[name];
+  assert(value, `${name} is not set`);
+  return value;
+}
+
+/** A channel to the service, over TLS where an authority's file is named. */
+function connect(service: string): Channel {
+  const caFile = process.env.STOCKALERT_CA_FILE;
+  const credentials = caFile ? ChannelCredentials.createSsl(readFileSync(caFile)) : ChannelCredentials.createInsecure();
+  const channel = createChannel(env(`STOCKALERT_${service}_ADDRESS`), credentials, {
+    'grpc.service_config': JSON.stringify(serviceConfig),
+  });
+  channels.push(channel);
+  return channel;
+}
+
+const bearer = (key: string) => ({ '*': { metadata: Metadata({ authorization: `Bearer ${key}` }) } });
+
+/** What an error says to programs: its reason, and the fields at fault. */
+function reasonAndFields(error: RichClientError) {
+  let reason = '';
+  const fields: Record<string, string> = {};
+  for (const detail of error.extra) {
+    if (detail.$type === ErrorInfo.$type) {
+      reason = detail.reason;
+    } else if (detail.$type === BadRequest.$type) {
+      for (const { field, description } of detail.fieldViolations) fields[field] = description;
+    }
+  }
+  return { reason, fields };
+}
+
+/** Replies without end. Where the stream breaks, it goes on from the last cursor; leaving the loop over them ends it. */
+async function* watch(notifier: NotificationServiceClient, cursor = ''): AsyncGenerator<WatchNotificationsResponse, never> {
+  for (;;) {
+    try {
+      for await (const reply of notifier.watchNotifications({ parent: 'users/me', cursor })) {
+        cursor = reply.cursor;
+        yield reply;
+      }
+    } catch (error) {
+      if (!(error instanceof ClientError && error.code === Status.UNAVAILABLE)) throw error;
+      console.log('the stream broke; going on from its cursor');
+      await sleep(500);
+    }
+  }
+}
+
+async function* notificationsIn(replies: AsyncIterable<WatchNotificationsResponse>) {
+  for await (const reply of replies) yield* reply.notifications;
+}
+
+async function next(notifications: AsyncIterator<Notification>): Promise<Notification> {
+  const { value, done } = await notifications.next();
+  assert(!done, 'the stream has ended');
+  return value;
+}
+
+async function run() {
+  const userChannel = connect('USER');
+  const registered = await clients
+    .create(UserServiceDefinition, userChannel)
+    .registerUser({ user: { email: `${randomUUID()}@example.com`, displayName: 'TypeScript' } });
+  console.log('registered', registered.user?.name);
+
+  const mine = bearer(registered.secret);
+  const users = clients.create(UserServiceDefinition, userChannel, mine);
+  const alerts = clients.create(AlertServiceDefinition, connect('ALERT'), mine);
+  const notifier = clients.create(NotificationServiceDefinition, connect('NOTIFIER'), mine);
+  const tickers = clients.create(TickerServiceDefinition, connect('TICKER'), bearer(env('STOCKALERT_ADMIN_KEY')));
+  await users.followTicker({ parent: 'users/me', symbol });
+
+  const createAlert = (price: string, requestId = '') =>
+    alerts.createAlert({
+      parent: 'users/me',
+      requestId,
+      alert: {
+        symbol,
+        condition: { priceTarget: { comparison: PriceTarget_Comparison.COMPARISON_AT_OR_ABOVE, price } },
+        triggerPolicy: Alert_TriggerPolicy.TRIGGER_POLICY_REPEAT,
+      },
+    });
+  const publish = (...prices: string[]) =>
+    tickers.publishQuotes({
+      quotes: prices.map((price) => ({ symbol, price, eventTime: new Date(), session: Session.SESSION_REGULAR })),
+    });
+
+  // With a request id, a call that is made twice, by us or by a retry, makes one alert.
+  const requestId = randomUUID();
+  const alert = await createAlert('200', requestId);
+  assert.equal((await createAlert('200', requestId)).name, alert.name);
+  console.log('created', alert.name);
+
+  await assert.rejects(createAlert('-1'), (error) => {
+    assert(error instanceof RichClientError && error.code === Status.INVALID_ARGUMENT, String(error));
+    const { reason, fields } = reasonAndFields(error);
+    assert(reason && Object.keys(fields).length > 0, String(error));
+    console.log('refused', reason, fields);
+    return true;
+  });
+
+  const replies = watch(notifier);
+  await replies.next(); // The first reply comes at once and says where the stream begins.
+  console.log('watching');
+  await publish('199', '201');
+  const watched = notificationsIn(replies);
+  const first = await next(watched);
+  await watched.return();
+  console.log('notified', first.summary, 'at', first.price);
+
+  await publish('199', '202'); // Nobody watches it come.
+  while ((await notifier.listNotifications({ parent: 'users/me' })).notifications.length < 2) await sleep(100);
+  const resumed = notificationsIn(watch(notifier, first.cursor));
+  const missed = await next(resumed);
+  await publish('199', '203');
+  const last = await next(resumed);
+  await resumed.return();
+  assert.deepEqual([first.price, missed.price, last.price], ['201', '202', '203'], 'lost or repeated');
+  console.log('resumed', [first.price, missed.price, last.price]);
+
+  await users.deleteUser({ name: 'users/me' });
+}
+
+try {
+  await run();
+} finally {
+  for (const channel of channels) channel.close();
+}
