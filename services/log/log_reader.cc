@@ -32,7 +32,8 @@ class Reading {
   absl::StatusOr<Span> SpanOf(int32_t partition) {
     STOCKALERT_ASSIGN_OR_RETURN(const kafka::Watermarks marks,
                                 consumer_.QueryWatermarks({kafka::kPricesTopic, partition}, options_.timeout));
-    Span span{options_.from_offset.value_or(marks.low), marks.high};
+    // Whoever does not say where to begin takes what is printed for the whole log.
+    Span span{options_.from_offset.value_or(0), marks.high};
     if (span.begin < marks.low) {
       std::fprintf(notes_, "stockalert-log: partition %d: the log begins at offset %lld\n", partition,
                    static_cast<long long>(marks.low));

@@ -282,7 +282,9 @@ struct StreamReplay::Parser {
         throw Malformed{absl::StrCat(violation->field, " ", violation->description)};
       }
     }
+    if (MovesPassedExpiry(change)) change.armed_revision = change.revision;
     replay.Apply(change, out);
+    if (change.deleted) replay.deleted_.insert(change.alert_id);
     const std::optional<AlertView> view = replay.fold_.FindAlert(change.alert_id);
     if (!view.has_value()) {
       replay.alerts_.erase(change.alert_id);
@@ -297,10 +299,19 @@ struct StreamReplay::Parser {
     alert.record.triggered = view->ended;
   }
 
+  // Only the stream knows the wall clock: an alert that it has ended is armed like one that a quote has ended.
+  bool MovesPassedExpiry(const AlertChange& change) const {
+    const auto known = replay.alerts_.find(change.alert_id);
+    if (change.deleted || known == replay.alerts_.end() || change.revision <= known->second.record.revision) return false;
+    const AlertState shown = condition::ShownState(known->second.record, replay.MomentOf(known->second.symbol), true, true);
+    return shown == AlertState::kExpired && change.definition.expire_time_us != known->second.record.definition.expire_time_us;
+  }
+
   void ApplyCommand(const std::string& op, const std::string& id) const {
     const auto known = replay.alerts_.find(id);
     if (op == "create") {
       if (known != replay.alerts_.end()) throw Refused{absl::AlreadyExistsError("an alert with this id exists")};
+      if (replay.deleted_.contains(id)) throw Refused{absl::AlreadyExistsError("an alert with this id has been deleted")};
       const std::string symbol = Text(event, "symbol");
       const Definition definition = ParseWholeDefinition(event);
       const absl::StatusOr<AlertRecord> record =
@@ -329,7 +340,10 @@ struct StreamReplay::Parser {
     if (*record == alert.record) return;
     alert.record = *record;
     replay.Publish(id, alert, out);
-    if (alert.record.deleted) replay.alerts_.erase(known);
+    if (alert.record.deleted) {
+      replay.deleted_.insert(id);
+      replay.alerts_.erase(known);
+    }
   }
 };
 

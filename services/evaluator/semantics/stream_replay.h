@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -47,6 +48,7 @@ class StreamReplay {
 
   Fold fold_;
   std::map<std::string, KnownAlert> alerts_;
+  std::set<std::string> deleted_;  // Ids that never live again.
   int64_t wall_time_us_ = std::numeric_limits<int64_t>::min();
   Place place_;
 };

@@ -56,6 +56,29 @@ TEST_CASE("commands go by the rules of an alert's life") {
   CHECK(out.find(R"({"state":"a","is":"TRIGGERED"})") != std::string::npos);
 }
 
+TEST_CASE("a deleted id never lives again") {
+  const std::string out = Run({kCreate, QuoteOf("100", 1), R"({"op":"delete","id":"a"})", kCreate, QuoteOf("99", 2), QuoteOf("101", 3)});
+  CHECK(out.find(R"("rejected":"a","code":"ALREADY_EXISTS")") != std::string::npos);
+  CHECK(out.find(R"("n":2)") == std::string::npos);
+  CHECK(out.find(R"("state")") == std::string::npos);
+}
+
+TEST_CASE("a log's change that moves an expiry which the clock has passed arms the alert") {
+  const auto change = [](int revision, const std::string& expire_time) {
+    return R"({"op":"alert","id":"a","symbol":"AAPL","revision":)" + std::to_string(revision) +
+           R"(,"armed_revision":1,"paused":false,"deleted":false,"condition":{"kind":"target","op":"AT_OR_ABOVE","price":"100"},)"
+           R"("policy":"REPEAT","cooldown_us":1000,"creation":"FIRE_IF_MET","sessions":"REGULAR","expire_time":)" +
+           expire_time + "}";
+  };
+  const std::string clock = R"({"op":"clock","time":50})";
+  // Armed anew it is ready, and there is no cooldown.
+  CHECK(Run({change(1, "40"), clock, QuoteOf("100", 1), change(2, "null"), QuoteOf("101", 2)}).find(R"("n":2,"revision":2)") !=
+        std::string::npos);
+  // Neither the same expiry nor one that has not passed arms.
+  CHECK(Run({change(1, "40"), clock, QuoteOf("100", 1), change(2, "40"), QuoteOf("101", 2)}).find(R"("n":2)") == std::string::npos);
+  CHECK(Run({change(1, "60"), clock, QuoteOf("100", 1), change(2, "null"), QuoteOf("101", 2)}).find(R"("n":2)") == std::string::npos);
+}
+
 TEST_CASE("an expiry by the clock, and by a quote") {
   const std::string expire = R"({"op":"update","id":"a","expire_time":10})";
   CHECK(Run({kCreate, expire, R"({"op":"clock","time":9})"}) == "{\"state\":\"a\",\"is\":\"ACTIVE\"}\n");

@@ -62,6 +62,12 @@ TEST_CASE("a quote is printed with what is known of it") {
   CHECK_FALSE(line.contains("day_low"));
   CHECK(line["day_open"] == "150");
   CHECK(line["prev_close"] == "149.5");
+
+  record.mutable_quote()->set_sequence(3);
+  record.mutable_quote()->set_session(pb::TRADING_SESSION_PRE);
+  const Json before_open = Json::parse(Printed(printer, record));
+  CHECK_FALSE(before_open.contains("day_open"));
+  CHECK_FALSE(before_open.contains("prev_close"));
 }
 
 TEST_CASE("quotes that were sent again are left out") {
