@@ -51,7 +51,9 @@ def blocks():
 
 def run_commands(commands, env=None, on_line=lambda line: None):
     """Runs them in a shell from the top of the checkout. Answers (exit code, lines of output), each line told to `on_line` as it comes."""
-    with subprocess.Popen(["bash", "-euo", "pipefail", "-c", commands], cwd=ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+    # Another mesh's addresses or authority do not count here.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("STOCKALERT_")}
+    with subprocess.Popen(["bash", "-euo", "pipefail", "-c", commands], cwd=ROOT, env={**inherited, **(env or {})}, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as shell:
         def kill():
             os.killpg(shell.pid, signal.SIGKILL)
