@@ -164,6 +164,9 @@ def rotation(mesh, key):
     # Connections between the services last an hour: after restarts each is made anew, with what lies there now.
     for name in ports(mesh, "internal"):
         mesh.restart(name)
+    trusted = grpc.ssl_channel_credentials(second.certificate.encode())
+    for name, address in ports(mesh, "public").items():
+        await_true(f"{name} serves again", lambda a=address: probe(a, trusted) == "OK", 30)
 
 
 def another_authority_for_kafka(mesh, key):
@@ -202,7 +205,7 @@ def stores_are_secured(mesh):
     env = {**os.environ, **mesh.operator_env()}
     login = {name: value for name, value in env.items() if "KAFKA_SASL" not in name}
     certificate = {name: value for name, value in env.items() if name not in ("STOCKALERT_KAFKA_TLS_CERT_FILE", "STOCKALERT_KAFKA_TLS_KEY_FILE")}
-    plain = {name: value for name, value in env.items() if "KAFKA_TLS" not in name}
+    plain = {name: value for name, value in login.items() if "KAFKA_TLS" not in name}
     for what, environment, code in (("as configured", env, 0), ("no login", login, 1), ("no certificate", certificate, 1), ("plaintext", plain, 1)):
         done = subprocess.run([log, "--timeout_s=5"], env=environment, capture_output=True, text=True, check=False)
         expect_equal(done.returncode, code, f"stockalert-log, {what}: {done.stderr[-300:]}")

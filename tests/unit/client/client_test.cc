@@ -15,6 +15,7 @@
 
 #include "absl/time/clock.h"
 #include "services/client/alert_flags.h"
+#include "services/client/connection.h"
 #include "services/client/terminal.h"
 #include "services/client/values.h"
 #include "services/common/base/error.h"
