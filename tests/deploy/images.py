@@ -26,7 +26,8 @@ def name(image):
 
 
 def docker(*arguments, check=True, timeout_s=120, env=None):
-    """What docker prints; an error holds what it says."""
+    """What docker prints; an error holds what it says. Skip where there is no engine to ask."""
+    require_engine()
     done = subprocess.run(["docker", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=timeout_s, cwd=ROOT,
                           env={**os.environ, **(env or {})})
     if check and done.returncode != 0:
@@ -34,11 +35,14 @@ def docker(*arguments, check=True, timeout_s=120, env=None):
     return done
 
 
+@functools.cache
 def require_engine():
     if not os.environ.get("DOCKER_HOST"):
         raise Skip("DOCKER_HOST names no Docker engine")
     if shutil.which("docker") is None:
         raise Skip("there is no docker command")
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0:
+        raise Skip("docker has no compose: install the package docker-compose-v2 or docker-compose-plugin")
 
 
 @functools.cache
