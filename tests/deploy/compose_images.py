@@ -28,10 +28,6 @@ def read_file(image, path):
         docker("rm", container)
 
 
-def build():
-    print(images.build(), end="")
-
-
 def confined():
     """Every program answers as nobody in particular, on a read-only file system, without capabilities, network and shell."""
     images.build()
@@ -93,7 +89,7 @@ def bills():
 
 
 CASES = [
-    ("images: built", build),
+    ("images: built", images.build),
     ("images: confined, without a shell", confined),
     ("images: sizes and shared layers", sizes),
     ("images: bills of materials", bills),

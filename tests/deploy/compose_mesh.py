@@ -44,6 +44,10 @@ class Project:
         self.compose("up", "-d", "--no-build", "--wait", "--wait-timeout", "180", timeout_s=240)
         return time.monotonic() - began
 
+    def ensure_up(self):
+        if not self.started:
+            self.up()
+
     def read(self, path):
         """A file of the mesh's volumes."""
         return self.compose("run", "--rm", "-T", "--no-deps", "--entrypoint", "cat", "secrets", path).stdout.strip()
@@ -86,6 +90,7 @@ def up():
 
 
 def demo():
+    PROJECT.ensure_up()
     done = PROJECT.compose("run", "--rm", "-T", "demo", timeout_s=180)
     print("    " + done.stdout.strip().replace("\n", "\n    "), flush=True)
     key = PROJECT.demo_key()
@@ -99,6 +104,7 @@ def demo():
 
 def administrator():
     """The administrator's key from its volume lets a price be published."""
+    PROJECT.ensure_up()
     key = PROJECT.read("/var/lib/stockalert/admin/admin_key")
     event_time = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     request = {"quotes": [{"symbol": "AAPL", "price": "200.5", "event_time": event_time, "session": "SESSION_REGULAR"}]}
@@ -108,6 +114,7 @@ def administrator():
 
 def health_tells():
     """--healthcheck says no while what a service needs is away, and yes again."""
+    PROJECT.ensure_up()
     expect_equal(PROJECT.healthcheck("user"), 0, "the user service's health check")
     PROJECT.compose("stop", "postgres")
     try:
@@ -120,6 +127,7 @@ def health_tells():
 
 def restart():
     """`down` and `up` keep everything: users, secrets, notifications."""
+    PROJECT.ensure_up()
     admin_key, key = PROJECT.read("/var/lib/stockalert/admin/admin_key"), PROJECT.demo_key()
     before = PROJECT.notifications(key)
     expect(before, "there is nothing to keep: the demonstration has not run")
@@ -131,6 +139,7 @@ def restart():
 
 def confined():
     """Every service runs without root, capabilities and a writable file system; nothing is told to the logs that is secret."""
+    PROJECT.ensure_up()
     for service in SERVICES:
         container = PROJECT.compose("ps", "-q", service).stdout.strip()
         found = images.inspect_container(container)
@@ -155,6 +164,7 @@ def live():
 
 def observed():
     """Prometheus, started by its profile, has the rules and reaches every service."""
+    PROJECT.ensure_up()
     PROJECT.compose("--profile", "observability", "up", "-d", "--no-build", "prometheus")
     address = f"http://127.0.0.1:{PROJECT.prometheus_port}/api/v1"
 

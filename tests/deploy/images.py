@@ -1,4 +1,5 @@
-"""The images that the cases try: built once a run, as the tag `dev`, on the engine that DOCKER_HOST names."""
+"""The images that the cases try, on the engine that DOCKER_HOST names: built once a run by scripts/images, or, with STOCKALERT_IMAGES_TAG=TAG,
+those that it has built with that tag before."""
 
 import functools
 import json
@@ -10,7 +11,7 @@ import subprocess
 from skip import Skip
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TAG = "dev"
+TAG = os.environ.get("STOCKALERT_IMAGES_TAG") or "dev"
 SERVICES = ("user", "ticker", "alert", "fetcher", "evaluator", "notifier")
 # Of each image, what it runs; the services' own come first.
 PROGRAMS = {**{service: [f"stockalert-{service}"] for service in SERVICES},
@@ -25,7 +26,8 @@ def name(image):
 
 
 def docker(*arguments, check=True, timeout_s=120, env=None):
-    """What docker prints; an error holds what it says."""
+    """What docker prints; an error holds what it says. Skip where there is no engine to ask."""
+    require_engine()
     done = subprocess.run(["docker", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=timeout_s, cwd=ROOT,
                           env={**os.environ, **(env or {})})
     if check and done.returncode != 0:
@@ -33,21 +35,25 @@ def docker(*arguments, check=True, timeout_s=120, env=None):
     return done
 
 
+@functools.cache
 def require_engine():
     if not os.environ.get("DOCKER_HOST"):
         raise Skip("DOCKER_HOST names no Docker engine")
     if shutil.which("docker") is None:
         raise Skip("there is no docker command")
+    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0:
+        raise Skip("docker has no compose: install the package docker-compose-v2 or docker-compose-plugin")
 
 
 @functools.cache
 def build():
-    """Builds all of them, or takes them from the engine's cache; once a run. Answers what scripts/images printed."""
+    """Builds all of them, or takes them from the engine's cache; once a run."""
     require_engine()
-    done = subprocess.run([ROOT / "scripts" / "images", "--with-stores", TAG], stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    if os.environ.get("STOCKALERT_IMAGES_TAG"):
+        return
+    done = subprocess.run([ROOT / "scripts" / "images", "--with-stores", TAG], check=False, cwd=ROOT)
     if done.returncode != 0:
         raise AssertionError("scripts/images failed; see above")
-    return done.stdout
 
 
 def inspect(image):
