@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from harness import ROOT, SYMBOL, await_true, client, expect, expect_equal, stack
+from harness import DATA, ROOT, SYMBOL, await_true, client, expect, expect_equal, stack
 from prometheus import DEPLOY, Prometheus, promtool
 
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -109,18 +109,19 @@ def everything_has_data(world):
     prometheus.start()
     try:
         start = time.time()
-        # The end of a replay, then prices as they come.
         watcher = Traffic(world)
+        # A replay of half a minute, in which Postgres goes away: there is something to commit then.
+        mesh.restart("fetcher", {**world.replay_settings(DATA, 4_000_000), "QUOTES_PER_S_MAX": 40})
         world.begin_file.touch()
-        await_true("the replay's end", lambda: mesh.metrics("fetcher").get("stockalert_fetcher_replay_position", 0)
-                   == mesh.metrics("fetcher")["stockalert_fetcher_replay_quotes"], 60)
-        mesh.restart("fetcher", {"SOURCE": "publish"})
+        await_true("the replay's begin", lambda: mesh.metrics("fetcher").get("stockalert_fetcher_replay_position", 0) > 50, 60)
+        without(world, mesh.postgres.process, 6, lambda: mesh.client.call("alert", "ListAlerts", {"parent": watcher.name}, watcher.key, timeout_s=2))
+        await_true("the replay's end", lambda: mesh.metrics("fetcher")["stockalert_fetcher_replay_position"]
+                   == mesh.metrics("fetcher")["stockalert_fetcher_replay_quotes"], 120)
         # Event times of the replay lie in the past; those from now on are later.
+        mesh.restart("fetcher", {"SOURCE": "publish"})
         watcher.run(12)
         ask = {"name": f"tickers/{SYMBOL}"}
         without(world, mesh.services["fetcher"], 6, lambda: watcher.publish("100"))
-        without(world, mesh.postgres.process, 8, lambda: mesh.client.call("alert", "ListAlerts", {"parent": watcher.name}, watcher.key, timeout_s=2))
-        mesh.postgres.await_ready()
         without(world, mesh.kafka.process, 10, lambda: mesh.client.call("ticker", "GetTicker", ask, watcher.key, timeout_s=2))
         watcher.run(8)
         without(world, mesh.services["evaluator"], 6, lambda: watcher.publish("101"))
