@@ -15,6 +15,7 @@
 #include "services/alert/postgres_alert_store.h"
 #include "services/alert/trigger_relay.h"
 #include "services/alert/upstream.h"
+#include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/credentials.h"
@@ -186,15 +187,22 @@ absl::Status AlertApp::Start() {
   STOCKALERT_ASSIGN_OR_RETURN(parts_->admin, http::AdminServer::Start(admin));
   STOCKALERT_RETURN_IF_ERROR(CheckTopics());
 
-  const absl::Time give_up = absl::Now() + kReadyWait;
+  const absl::Time began = absl::Now();
   for (;;) {
-    const absl::Status ready = parts_->store->Ready();
+    absl::Status ready = parts_->store->Ready();
+    const bool answers = ready.ok();
+    // Without its tables there is nothing to serve.
+    if (answers) ready = parts_->store->MeasureBacklog().status();
     if (ready.ok()) break;
-    if (absl::Now() >= give_up) {
+    if (absl::Now() >= began + (answers ? kMigrationsWait : kReadyWait)) {
+      if (answers) {
+        return base::Unavailable("DATABASE_UNAVAILABLE", "the database's tables are missing: run stockalert-migrate, start again");
+      }
       log::Warning("Postgres does not answer; serving all the same: calls get UNAVAILABLE until it is back", {{"error", ready}});
       break;
     }
-    if (process::AwaitStopRequest(absl::Milliseconds(500))) return absl::OkStatus();
+    log::Info("waiting for the database and its tables", {{"error", ready}});
+    if (process::AwaitStopRequest(absl::Milliseconds(500))) return absl::CancelledError("asked to stop");
   }
 
   kafka::GroupConsumerOptions consumer;
