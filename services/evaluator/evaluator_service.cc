@@ -18,6 +18,7 @@ constexpr absl::Duration kLoadAgainAfter = absl::Milliseconds(500);
 constexpr size_t kLoadedAtOnce = 16;
 constexpr absl::Duration kReportInterval = absl::Milliseconds(500);
 constexpr absl::Duration kOffsetHintInterval = absl::Seconds(5);
+constexpr absl::Duration kFatalInterval = absl::Seconds(15);
 
 void Count(const char* name, const char* help, int64_t more) {
   // Nothing is counted, too: a series that begins at its first event hides that event from rate() and increase().
@@ -144,6 +145,11 @@ void EvaluatorService::RunOnce() {
     if (!rejoin_) Apply(polled.messages);
     if (absl::IsAborted(polled.fatal)) {
       log::Info("joining the group with a new consumer", {{"reason", polled.fatal}});
+      rejoin_ = true;
+    } else if (!polled.fatal.ok() && absl::Now() - last_fatal_ > kFatalInterval) {
+      // A broker that died may have forgotten who bears the member's name. If it happens again at once, another process bears it.
+      log::Warning("the consumer cannot go on; joining the group with a new one", {{"reason", polled.fatal}});
+      last_fatal_ = absl::Now();
       rejoin_ = true;
     } else if (!polled.fatal.ok()) {
       if (options_.on_fatal) options_.on_fatal(polled.fatal.ToString());

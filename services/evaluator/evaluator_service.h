@@ -107,6 +107,7 @@ class EvaluatorService {
   absl::Time last_commit_ = absl::InfinitePast();
   absl::Time last_report_ = absl::InfinitePast();
   absl::Time last_offset_hint_ = absl::InfinitePast();
+  absl::Time last_fatal_ = absl::InfinitePast();  // When the consumer last could not go on.
   int64_t oldest_effect_us_ = 0;                  // Append time of the first record whose effects wait.
   base::Backoff backoff_;
   LogicCounters reported_;

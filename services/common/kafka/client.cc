@@ -30,6 +30,8 @@ Settings::Settings(const std::string& bootstrap, const Security& security, const
   // A broker that comes back is found within a second or so.
   Set("reconnect.backoff.ms", "100").Set("reconnect.backoff.max.ms", "1000");
   Set("socket.keepalive.enable", "true").Set("socket.nagle.disable", "true");
+  // A request that waits for a broker which has died holds up what comes behind it, a rejoined group too: not for librdkafka's minute.
+  Set("socket.timeout.ms", "10000");
   // Idle connections that the broker closes are no news.
   Set("log.connection.close", "false");
   const bool sasl = !security.sasl_mechanism.empty();

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -83,22 +84,24 @@ TEST_CASE("conflicts are run again, with a bound") {
   Database().Execute("DELETE FROM t");
   REQUIRE(Insert(*pool, 1, "one").ok());
   REQUIRE(Insert(*pool, 2, "two").ok());
-  // Two threads lock the two rows the other way round, again and again: Postgres ends one of each deadlock.
-  const auto swap = [&](int64_t first, int64_t second, absl::Status* status) {
-    for (int i = 0; i < 20 && status->ok(); ++i) {
-      *status = Transact(*pool, "test.swap", Idempotency::kIdempotent, [&](Connection& connection) {
-        connection.sql() << "SELECT 1 FROM t WHERE id = :id FOR UPDATE", soci::use(first);
-        connection.sql() << "SELECT 1 FROM t WHERE id = :id FOR UPDATE", soci::use(second);
-        return absl::OkStatus();
-      });
-    }
+  // Two transactions lock the two rows the other way round; each goes on once both hold one. Postgres ends one of them.
+  std::latch both_hold_one(2);
+  const auto swap = [&](int64_t first, int64_t second, int* runs, absl::Status* status) {
+    *status = Transact(*pool, "test.swap", Idempotency::kIdempotent, [&](Connection& connection) {
+      connection.sql() << "SELECT 1 FROM t WHERE id = :id FOR UPDATE", soci::use(first);
+      if (++*runs == 1) both_hold_one.arrive_and_wait();
+      connection.sql() << "SELECT 1 FROM t WHERE id = :id FOR UPDATE", soci::use(second);
+      return absl::OkStatus();
+    });
   };
+  int runs_a = 0, runs_b = 0;
   absl::Status a, b;
-  std::thread other([&] { swap(2, 1, &b); });
-  swap(1, 2, &a);
+  std::thread other([&] { swap(2, 1, &runs_b, &b); });
+  swap(1, 2, &runs_a, &a);
   other.join();
   CHECK(a.ok());
   CHECK(b.ok());
+  CHECK(runs_a + runs_b == 3);
   int runs = 0;
   const absl::Status always = Transact(*pool, "test.always", Idempotency::kIdempotent, [&](Connection& connection) {
     ++runs;
