@@ -56,13 +56,13 @@ absl::StatusOr<int> RecordPartitions(postgres::Pool& pool, const std::string& to
                             });
 }
 
-absl::Status EnsureTopic(kafka::TopicAdmin& admin, const kafka::TopicSpec& spec, absl::Duration timeout) {
+absl::Status EnsureTopic(kafka::TopicAdmin& admin, const kafka::TopicSpec& spec, absl::Duration timeout, absl::Duration patience) {
   absl::StatusOr<kafka::TopicDescription> found = admin.DescribeTopic(spec.name, timeout);
   if (absl::IsNotFound(found.status())) {
     const absl::Status created = admin.CreateTopic(spec, timeout);
     if (!created.ok() && !absl::IsAlreadyExists(created)) return created;
     // The brokers agree on a new topic a moment later.
-    STOCKALERT_RETURN_IF_ERROR(admin.AwaitTopics({spec.name}, absl::Now() + timeout));
+    STOCKALERT_RETURN_IF_ERROR(admin.AwaitTopics({spec.name}, absl::Now() + patience));
     found = admin.DescribeTopic(spec.name, timeout);
     if (found.ok() && created.ok()) {
       log::Info("created the topic", {{"topic", spec.name}, {"partitions", found->partitions}});
@@ -141,7 +141,7 @@ absl::Status MigrateTopics(postgres::Pool& pool, kafka::TopicAdmin& admin, const
                    {"unclean.leader.election.enable", "false"},
                    {"min.insync.replicas", copies >= 3 ? "2" : "1"},
                    {"retention.ms", absl::StrCat(int64_t{config.retention_h} * 3600 * 1000)}};
-    STOCKALERT_RETURN_IF_ERROR(EnsureTopic(admin, spec, config.admin_timeout));
+    STOCKALERT_RETURN_IF_ERROR(EnsureTopic(admin, spec, config.admin_timeout, config.wait));
   }
   return absl::OkStatus();
 }

@@ -1,7 +1,7 @@
 """The chart with pods: installed, tested by itself, its network policies tried from pods, changed under load.
 
 The images are those of tests/deploy/values/cluster.yaml, which the cluster must have or be able to get. STOCKALERT_CHART_VALUES names another
-values file, of other images; STOCKALERT_CHART_NEXT_TAG the tag that is upgraded to (default: the same images, with another configuration).
+values file, of other images.
 """
 
 import base64
@@ -53,12 +53,21 @@ def allowed(source):
     return {(other, INTERNAL[other]) for other in CALLS[source]} | stores
 
 
-class Release:
-    """Installed once, for all cases."""
+def need_image(tag, remedy):
+    """Skip where no node has the services' images with that tag."""
+    there = {name for node in get("nodes") for image in node["status"].get("images", []) for name in image.get("names", [])}
+    if not any(name.endswith(f"stockalert/user:{tag}") for name in there):
+        raise Skip(f"no node has the image stockalert/user:{tag}: {remedy}")
 
-    def __init__(self):
+
+class Release:
+    """A chart that is installed once, for all cases that need it. `settings` are values beside the file's."""
+
+    def __init__(self, chart=CHART, values=os.environ.get("STOCKALERT_CHART_VALUES") or VALUES / "cluster.yaml", settings=()):
         self.namespace = None
-        self.values = os.environ.get("STOCKALERT_CHART_VALUES") or VALUES / "cluster.yaml"
+        self.chart = chart
+        self.values = values
+        self.settings = [part for setting in settings for part in ("--set", setting)]
         self.install_s = None
         self.failure = None
 
@@ -73,16 +82,13 @@ class Release:
         if self.namespace:
             return self
         if not os.environ.get("STOCKALERT_CHART_VALUES"):
-            tag = re.search(r"tag: (\S+?)\}", self.values.read_text()).group(1)
-            there = {name for node in get("nodes") for image in node["status"].get("images", []) for name in image.get("names", [])}
-            if not any(name.endswith(f"stockalert/user:{tag}") for name in there):
-                raise Skip(f"no node has the image stockalert/user:{tag}: load what scripts/images --with-stores built, or name a values file of "
-                           "other images in STOCKALERT_CHART_VALUES")
+            need_image(re.search(r"tag: (\S+?)\}", self.values.read_text()).group(1), "load what scripts/images --with-stores built, or name a "
+                       "values file of other images in STOCKALERT_CHART_VALUES")
         self.namespace = f"chart-{secrets.token_hex(3)}"
         kubernetes.make_namespace(self.namespace, {"pod-security.kubernetes.io/enforce": "restricted"})
         began = time.monotonic()
         try:
-            self.helm("install", RELEASE, CHART, "-f", self.values, "--wait", "--timeout", f"{INSTALL_S_MAX}s", timeout_s=INSTALL_S_MAX + 60)
+            self.helm("install", RELEASE, self.chart, "-f", self.values, *self.settings, "--wait", "--timeout", f"{INSTALL_S_MAX}s", timeout_s=INSTALL_S_MAX + 60)
         except AssertionError as error:
             self.failure = str(error) + "\n" + self.describe()
             raise AssertionError(self.failure) from None
@@ -171,6 +177,7 @@ class Release:
     def stop(self):
         if self.namespace and not os.environ.get("STOCKALERT_CHART_KEEP"):
             kubernetes.remove_namespace(self.namespace)
+            self.namespace = None
 
 
 RELEASE_STATE = Release()
@@ -383,9 +390,9 @@ class Load:
             time.sleep(len(SYMBOLS) / self.QUOTES_PER_S)
 
 
-def under_load(change):
+def under_load(change, release=None):
     """Runs `change` under load, and then: no call failed, and what triggered is what the log says."""
-    release = RELEASE_STATE.need()
+    release = (release or RELEASE_STATE).need()
     with Load(release) as load:
         began = time.monotonic()
         change(release)
@@ -396,16 +403,14 @@ def under_load(change):
     assert release.audit() > 0, "no alert fired"
 
 
-def upgrade():
-    def change(release):
-        tag = os.environ.get("STOCKALERT_CHART_NEXT_TAG")
-        release.helm("upgrade", RELEASE, CHART, "-f", release.values, "--set", "shutdownGraceSeconds=19", *(["--set", f"image.tag={tag}"] if tag else []),
-                     "--wait", "--timeout", "300s", timeout_s=360)
-    under_load(change)
+def reconfigure():
+    """Every pod is replaced by one of the same images."""
+    under_load(lambda release: release.helm("upgrade", RELEASE, CHART, "-f", release.values, "--set", "shutdownGraceSeconds=19", "--wait", "--timeout",
+                                            "300s", timeout_s=360))
 
 
-def rollback():
-    under_load(lambda release: release.helm("rollback", RELEASE, "--wait", "--timeout", "300s", timeout_s=360))
+def roll_back(release):
+    release.helm("rollback", RELEASE, "--wait", "--timeout", "300s", timeout_s=360)
 
 
 def settled(release):
@@ -445,8 +450,8 @@ CASES = [
     ("chart install", install),
     ("chart helm test", helm_test),
     ("chart flows", flows),
-    ("chart upgrade under load", upgrade),
-    ("chart rollback under load", rollback),
+    ("chart new configuration under load", reconfigure),
+    ("chart old configuration under load", lambda: under_load(roll_back)),
     ("chart deleted pods under load", delete_pods),
     ("chart evaluators scaled under load", scale_evaluators),
 ]

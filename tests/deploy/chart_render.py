@@ -26,6 +26,12 @@ def readme_is_current():
     run([ROOT / "scripts" / "lib" / "chart_readme.py", "--check"])
 
 
+def version_is_the_programs():
+    chart = re.search(r"^appVersion: (\S+)$", (CHART / "Chart.yaml").read_text(encoding="utf-8"), re.MULTILINE).group(1)
+    programs = re.search(r"^project\(stockalert VERSION (\S+) ", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"), re.MULTILINE).group(1)
+    assert chart == programs, f"the chart is of version {chart}, the programs of {programs}"
+
+
 def wrong_values_are_refused():
     kubernetes.need_helm()
     files = sorted((VALUES / "bad").glob("*.yaml"))
@@ -125,6 +131,7 @@ def given_at(given, path):
 CASES = [
     ("chart lint", lint),
     ("chart readme", readme_is_current),
+    ("chart version", version_is_the_programs),
     ("chart settings", settings_are_the_programs_own),
     ("chart wrong values", wrong_values_are_refused),
     ("chart renderings", renderings_are_accepted),

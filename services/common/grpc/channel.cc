@@ -25,7 +25,7 @@ std::string ServiceConfig(const std::vector<std::string>& retried) {
                              {"initialBackoff", "0.05s"},
                              {"maxBackoff", "0.5s"},
                              {"backoffMultiplier", 2},
-                             {"retryableStatusCodes", {"UNAVAILABLE"}}}}}}}}
+                             {"retryableStatusCodes", nlohmann::json::array({"UNAVAILABLE", "CANCELLED"})}}}}}}}
       .dump();
 }
 

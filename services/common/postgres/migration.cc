@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "services/common/log/log.h"
 #include "services/common/postgres/transaction.h"
 
 namespace stockalert::postgres {
@@ -107,19 +108,18 @@ absl::StatusOr<std::vector<std::string>> ApplyMigrations(Pool& pool, const std::
           std::vector<std::string> checksums(10'000);
           sql << "SELECT number, sha256 FROM mesh.migrations WHERE schema_name = :schema ORDER BY number", soci::use(schema),
               soci::into(numbers), soci::into(checksums);
-          if (numbers.size() > migrations.size()) {
-            return absl::FailedPreconditionError(absl::StrCat("the schema ", schema, " has ", numbers.size(),
-                                                              " migrations, this program knows ", migrations.size(),
-                                                              ": run the newer stockalert-migrate"));
-          }
-          for (size_t i = 0; i < numbers.size(); ++i) {
+          for (size_t i = 0; i < std::min(numbers.size(), migrations.size()); ++i) {
             if (numbers[i] != migrations[i].number || checksums[i] != migrations[i].sha256_hex) {
               return absl::FailedPreconditionError(absl::StrCat(schema, ": ", migrations[i].name,
                                                                 " was changed after it had been applied: restore it, and put "
                                                                 "the change into a new file"));
             }
           }
-          if (numbers.size() == migrations.size()) return std::string();
+          if (numbers.size() > migrations.size()) {
+            log::Warning("the schema is a newer version's; it serves this one, too, if that was the next version",
+                         {{"schema", schema}, {"applied", numbers.size()}, {"known", migrations.size()}});
+          }
+          if (numbers.size() >= migrations.size()) return std::string();
           const Migration& next = migrations[numbers.size()];
           if (absl::Status executed = Execute(connection, next.sql); !executed.ok()) {
             return absl::Status(executed.code(), absl::StrCat(schema, ": ", next.name, ": ", executed.message()));

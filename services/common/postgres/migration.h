@@ -1,7 +1,8 @@
 // Applies numbered SQL files to a schema, which it creates where it is missing, each once, each in a transaction of its own, under an advisory lock.
 //
 // What has been applied is recorded in mesh.migrations (schema, number, name, SHA-256). A file that was changed after it had been
-// applied, a number that is missing or used twice, and a database newer than the files are errors that change nothing.
+// applied, and a number that is missing or used twice, are errors that change nothing. A database that is ahead of the files, as after
+// a rollback, is left as it is, with a warning: schemas are compatible with the version before.
 #pragma once
 
 #include <string>

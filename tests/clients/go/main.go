@@ -32,7 +32,7 @@ const (
 	callTimeout  = 30 * time.Second
 	watchTimeout = 60 * time.Second
 
-	// gRPC itself calls again what is UNAVAILABLE; a request id makes that safe where something is created.
+	// gRPC itself calls again what is UNAVAILABLE, or CANCELLED by a server that goes; a request id makes that safe where something is created.
 	serviceConfig = `{"methodConfig": [{
 		"name": [{}],
 		"retryPolicy": {
@@ -40,7 +40,7 @@ const (
 			"initialBackoff": "1s",
 			"maxBackoff": "10s",
 			"backoffMultiplier": 3,
-			"retryableStatusCodes": ["UNAVAILABLE"]
+			"retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"]
 		}
 	}]}`
 )

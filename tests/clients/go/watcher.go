@@ -35,7 +35,9 @@ func (w *watcher) next(ctx context.Context) (*notificationv1.Notification, error
 func (w *watcher) receive(ctx context.Context) error {
 	for {
 		err := w.receiveOnce(ctx)
-		if status.Code(err) != codes.Unavailable {
+		code := status.Code(err)
+		// Canceled not by us: by a server that goes.
+		if ctx.Err() != nil || code != codes.Unavailable && code != codes.Canceled {
 			return err
 		}
 		fmt.Println("the stream broke; going on from its cursor")

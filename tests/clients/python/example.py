@@ -15,7 +15,8 @@ from stockalert.quote.v1 import quote_pb2
 from stockalert.ticker.v1 import ticker_pb2, ticker_pb2_grpc
 from stockalert.user.v1 import user_pb2, user_pb2_grpc
 
-# gRPC itself calls again what is UNAVAILABLE; a request id makes that safe where something is created.
+# gRPC itself calls again what is UNAVAILABLE, or CANCELLED by a server that goes;
+# a request id makes that safe where something is created.
 SERVICE_CONFIG = {
     "methodConfig": [{
         "name": [{}],
@@ -24,7 +25,7 @@ SERVICE_CONFIG = {
             "initialBackoff": "1s",
             "maxBackoff": "10s",
             "backoffMultiplier": 3,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         },
     }]
 }
@@ -69,7 +70,7 @@ def watch(notifier, key, cursor=""):
                 yield reply
                 cursor = reply.cursor
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAVAILABLE:
+            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
                 raise
             print("the stream broke; going on from its cursor", flush=True)
             time.sleep(0.5)

@@ -18,13 +18,13 @@ import { Session } from './gen/stockalert/quote/v1/quote.js';
 import { TickerServiceDefinition } from './gen/stockalert/ticker/v1/ticker.js';
 import { UserServiceDefinition } from './gen/stockalert/user/v1/user.js';
 
-// gRPC itself calls again what is UNAVAILABLE; a request id makes that safe where something is created. Every call has a deadline.
+// gRPC itself calls again what is UNAVAILABLE, or CANCELLED by a server that goes; a request id makes that safe where something is created. Every call has a deadline.
 const retryPolicy = {
   maxAttempts: 5,
   initialBackoff: '1s',
   maxBackoff: '10s',
   backoffMultiplier: 3,
-  retryableStatusCodes: ['UNAVAILABLE'],
+  retryableStatusCodes: ['UNAVAILABLE', 'CANCELLED'],
 };
 const watchMethod = { service: NotificationServiceDefinition.fullName, method: NotificationServiceDefinition.methods.watchNotifications.name };
 const serviceConfig = {
@@ -71,6 +71,8 @@ function reasonAndFields(error: RichClientError) {
   return { reason, fields };
 }
 
+const broken = new Set([Status.UNAVAILABLE, Status.CANCELLED]);
+
 /** Replies without end. Where the stream breaks, it goes on from the last cursor; leaving the loop over them ends it. */
 async function* watch(notifier: NotificationServiceClient, cursor = ''): AsyncGenerator<WatchNotificationsResponse, never> {
   for (;;) {
@@ -80,7 +82,7 @@ async function* watch(notifier: NotificationServiceClient, cursor = ''): AsyncGe
         yield reply;
       }
     } catch (error) {
-      if (!(error instanceof ClientError && error.code === Status.UNAVAILABLE)) throw error;
+      if (!(error instanceof ClientError && broken.has(error.code))) throw error;
       console.log('the stream broke; going on from its cursor');
       await sleep(500);
     }

@@ -52,7 +52,7 @@ public final class Example {
   private static final String SYMBOL = "AAPL";
   private static final int CALL_TIMEOUT_S = 30;
 
-  /** gRPC itself calls again what is UNAVAILABLE; a request id makes that safe where something is created. */
+  /** gRPC itself calls again what is UNAVAILABLE, or CANCELLED by a server that goes; a request id makes that safe where something is created. */
   private static final Map<String, ?> SERVICE_CONFIG = Map.of("methodConfig", List.of(Map.of(
       "name", List.of(Map.of()),
       "retryPolicy", Map.of(
@@ -60,7 +60,7 @@ public final class Example {
           "initialBackoff", "1s",
           "maxBackoff", "10s",
           "backoffMultiplier", 3.0,
-          "retryableStatusCodes", List.of("UNAVAILABLE")))));
+          "retryableStatusCodes", List.of("UNAVAILABLE", "CANCELLED")))));
 
   /** Gives every call but streams a deadline. */
   private static final ClientInterceptor WITH_DEADLINE = new ClientInterceptor() {

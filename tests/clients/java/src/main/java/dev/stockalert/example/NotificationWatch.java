@@ -63,7 +63,9 @@ final class NotificationWatch implements Iterator<Notification>, AutoCloseable {
         due.addAll(reply.getNotificationsList());
         return;
       } catch (StatusRuntimeException e) {
-        if (e.getStatus().getCode() != Status.Code.UNAVAILABLE) {
+        Status.Code code = e.getStatus().getCode();
+        // CANCELLED not by us: by a server that goes.
+        if (context.isCancelled() || code != Status.Code.UNAVAILABLE && code != Status.Code.CANCELLED) {
           throw e;
         }
         System.out.println("the stream broke; going on from its cursor");
