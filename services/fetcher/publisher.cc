@@ -45,6 +45,7 @@ kafka::ProducerOptions PublisherProducerOptions(std::string bootstrap) {
   options.bootstrap = std::move(bootstrap);
   options.client_id = "stockalert-fetcher";
   options.topics = {kafka::kPricesTopic};
+  options.lanes = 4;
   // Without end: see the head of publisher.h.
   options.extra = {{"message.timeout.ms", "0"}};
   return options;

@@ -240,6 +240,28 @@ class RdKafkaProducer final : public Producer {
   std::thread answers_;
 };
 
+// Shares the keys out between several.
+class LaneProducer final : public Producer {
+ public:
+  explicit LaneProducer(std::vector<std::unique_ptr<Producer>> lanes) : lanes_(std::move(lanes)) {}
+
+  void ProduceAsync(const std::string& topic, std::string_view key, std::string_view value, const Headers& headers,
+                    DeliveryCallback done) override {
+    // As partitions are chosen: where their number is a multiple of the lanes', a partition's records share requests. No topic is looked at.
+    const int32_t lane = rd_kafka_msg_partitioner_murmur2(nullptr, key.data(), key.size(), static_cast<int32_t>(lanes_.size()), nullptr, nullptr);
+    lanes_[static_cast<size_t>(lane)]->ProduceAsync(topic, key, value, headers, std::move(done));
+  }
+
+  absl::Status Flush(absl::Time deadline) override {
+    absl::Status first;
+    for (const auto& lane : lanes_) first.Update(lane->Flush(deadline));
+    return first;
+  }
+
+ private:
+  const std::vector<std::unique_ptr<Producer>> lanes_;
+};
+
 }  // namespace
 
 absl::StatusOr<Delivery> Producer::ProduceAndWait(const std::string& topic, std::string_view key, std::string_view value,
@@ -267,9 +289,15 @@ absl::StatusOr<Delivery> Producer::ProduceAndWait(const std::string& topic, std:
 }
 
 absl::StatusOr<std::unique_ptr<Producer>> CreateProducer(const ProducerOptions& options) {
-  auto producer = std::make_unique<RdKafkaProducer>(options.registry);
-  if (absl::Status status = producer->Start(options); !status.ok()) return status;
-  return std::unique_ptr<Producer>(std::move(producer));
+  if (options.lanes < 1 || options.lanes > 16) return absl::InvalidArgumentError(absl::StrCat(options.lanes, " lanes: 1 to 16"));
+  std::vector<std::unique_ptr<Producer>> lanes;
+  for (int i = 0; i < options.lanes; ++i) {
+    auto lane = std::make_unique<RdKafkaProducer>(options.registry);
+    if (absl::Status status = lane->Start(options); !status.ok()) return status;
+    lanes.push_back(std::move(lane));
+  }
+  if (lanes.size() == 1) return std::move(lanes.front());
+  return std::make_unique<LaneProducer>(std::move(lanes));
 }
 
 }  // namespace stockalert::kafka

@@ -40,7 +40,10 @@ struct ProducerOptions {
   absl::Duration message_timeout = absl::Seconds(30);
   // How long a record may wait for others to share its request.
   absl::Duration linger = absl::Milliseconds(1);
-  // The bounded queue: a record beyond it fails at once with RESOURCE_EXHAUSTED.
+  // Connections to each broker, between which keys are shared out: a key keeps its own, and so its order. librdkafka sends a request a
+  // partition, one after the other, so that on a single one the records of many partitions wait for each other. 1 to 16.
+  int lanes = 1;
+  // The bounded queue of each lane: a record beyond it fails at once with RESOURCE_EXHAUSTED.
   int queue_messages_max = 100'000;
   int queue_kib_max = 64 * 1024;
   // Looked up as soon as a broker answers, so that the first record of each need not wait for that (about a second).

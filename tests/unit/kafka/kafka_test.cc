@@ -117,6 +117,52 @@ TEST_CASE("a record keeps its key, value, headers and place") {
   CHECK(messages[1].topic() == "prices");
 }
 
+TEST_CASE("a key keeps its order over several lanes, and its partition") {
+  testing::MockKafka kafka;
+  kafka.CreateTopic("t", 6);
+  ProducerOptions options;
+  options.bootstrap = kafka.bootstrap();
+  options.client_id = "test";
+  options.lanes = 4;
+  auto made = CreateProducer(options);
+  REQUIRE(made.ok());
+  constexpr int kKeys = 20;
+  constexpr int kRecords = 2'000;
+  std::mutex mutex;
+  std::map<int, std::set<int>> partitions_of_key;
+  int failed = 0;
+  for (int i = 0; i < kRecords; ++i) {
+    (*made)->ProduceAsync("t", absl::StrCat("key-", i % kKeys), absl::StrCat(i), {}, [&, key = i % kKeys](const absl::StatusOr<Delivery>& delivery) {
+      const std::lock_guard lock(mutex);
+      if (delivery.ok()) partitions_of_key[key].insert(delivery->partition);
+      failed += delivery.ok() ? 0 : 1;
+    });
+  }
+  REQUIRE((*made)->Flush(absl::Now() + absl::Seconds(20)).ok());
+  CHECK(failed == 0);
+  REQUIRE(partitions_of_key.size() == kKeys);
+  // One lane and any number of lanes choose the same.
+  auto single = MakeProducer(kafka.bootstrap());
+  for (const auto& [key, partitions] : partitions_of_key) {
+    REQUIRE(partitions.size() == 1);
+    CHECK(single->ProduceAndWait("t", absl::StrCat("key-", key), absl::StrCat(kRecords + key), {}, absl::Now() + absl::Seconds(10))->partition ==
+          *partitions.begin());
+  }
+  auto reader = MakeReader(kafka.bootstrap());
+  REQUIRE(reader->AssignAll("t", kBeginning, absl::Seconds(10)).ok());
+  const Read read = ReadUntil(*reader, [](const Read& r) { return r.count == kRecords + kKeys; });
+  REQUIRE(read.count == kRecords + kKeys);
+  std::map<int, int> last_of_key;
+  for (const auto& [partition, values] : read.values) {
+    for (const std::string& value : values) {
+      const int number = std::stoi(value);
+      const auto [last, first] = last_of_key.try_emplace(number % kKeys, number);
+      CHECK((first || last->second < number));
+      last->second = number;
+    }
+  }
+}
+
 TEST_CASE("an assigned consumer begins where it is told") {
   testing::MockKafka kafka;
   kafka.CreateTopic("t", 2);
@@ -266,6 +312,15 @@ TEST_CASE("topics are awaited, and a missing one is named") {
   const absl::Status missing = (*admin)->AwaitTopics({"prices", "triggers"}, absl::Now() + absl::Milliseconds(500));
   CHECK(absl::IsNotFound(missing));
   CHECK(std::string(missing.message()).find("triggers") != std::string::npos);
+}
+
+TEST_CASE("the number of lanes is bounded") {
+  ProducerOptions options;
+  options.bootstrap = "127.0.0.1:1";
+  for (const int lanes : {-1, 0, 17}) {
+    options.lanes = lanes;
+    CHECK(absl::IsInvalidArgument(CreateProducer(options).status()));
+  }
 }
 
 TEST_CASE("settings that librdkafka refuses are an error without their value") {
