@@ -54,6 +54,7 @@ PartitionList ToList(const std::vector<TopicPartition>& partitions) {
 
 std::vector<TopicPartition> FromList(const rd_kafka_topic_partition_list_t* list) {
   std::vector<TopicPartition> partitions;
+  partitions.reserve(static_cast<size_t>(list->cnt));
   for (int i = 0; i < list->cnt; ++i) partitions.push_back({list->elems[i].topic, list->elems[i].partition});
   return partitions;
 }
@@ -354,7 +355,7 @@ void SetReading(Settings& settings, int64_t fetch_bytes_max, absl::Duration fetc
       .Set("auto.offset.reset", "error")
       .Set("enable.partition.eof", report_ends ? "true" : "false")
       .SetMs("fetch.wait.max.ms", fetch_wait_max)
-      .Set("fetch.message.max.bytes", absl::StrCat(std::min<int64_t>(fetch_bytes_max, 1024 * 1024)))
+      .Set("fetch.message.max.bytes", absl::StrCat(std::min(fetch_bytes_max, int64_t{1024} * 1024)))
       .Set("fetch.max.bytes", absl::StrCat(fetch_bytes_max))
       .Set("queued.max.messages.kbytes", absl::StrCat(std::max<int64_t>(fetch_bytes_max / 1024, 1024)))
       .Set("fetch.error.backoff.ms", "100")

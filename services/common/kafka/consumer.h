@@ -85,7 +85,7 @@ struct GroupConsumerOptions {
   absl::Duration session_timeout = absl::Seconds(10);
   // A longer pause between polls loses the partitions.
   absl::Duration poll_interval_max = absl::Minutes(5);
-  int64_t fetch_bytes_max = 8 * 1024 * 1024;
+  int64_t fetch_bytes_max = int64_t{8} * 1024 * 1024;
   absl::Duration fetch_wait_max = absl::Milliseconds(100);
   bool report_ends = false;
   ExtraSettings extra;
@@ -131,7 +131,7 @@ struct AssignedConsumerOptions {
   std::string bootstrap;
   Security security = {};
   std::string client_id;
-  int64_t fetch_bytes_max = 8 * 1024 * 1024;
+  int64_t fetch_bytes_max = int64_t{8} * 1024 * 1024;
   absl::Duration fetch_wait_max = absl::Milliseconds(100);
   // PollResult::ends tells when a partition has been read to its end.
   bool report_ends = true;

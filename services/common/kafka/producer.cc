@@ -82,25 +82,25 @@ class RdKafkaProducer final : public Producer {
 
   void ProduceAsync(const std::string& topic, std::string_view key, std::string_view value, const Headers& headers,
                     DeliveryCallback done) override {
-    auto* opaque = new DeliveryCallback(std::move(done));
+    auto callback = std::make_unique<DeliveryCallback>(std::move(done));
     rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
     bool held = false;
     {
       std::shared_lock lock(mutex_);
       held = holding_;
-      if (!held) error = Send(topic, key, value, headers, opaque);
+      if (!held) error = Send(topic, key, value, headers, callback);
     }
     if (held) {
       std::unique_lock lock(mutex_);
       if (!holding_) {
-        error = Send(topic, key, value, headers, opaque);
+        error = Send(topic, key, value, headers, callback);
       } else if (held_.size() >= static_cast<size_t>(options_.queue_messages_max)) {
         error = RD_KAFKA_RESP_ERR__QUEUE_FULL;
       } else {
-        held_.push_back({topic, std::string(key), std::string(value), headers, opaque});
+        held_.push_back({topic, std::string(key), std::string(value), headers, std::move(callback)});
       }
     }
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) Refuse(topic, error, opaque);
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) Answer(*callback, topic, error, Delivery{});
   }
 
   absl::Status Flush(absl::Time deadline) override {
@@ -120,7 +120,7 @@ class RdKafkaProducer final : public Producer {
   struct Held {
     std::string topic, key, value;
     Headers headers;
-    DeliveryCallback* opaque;
+    std::unique_ptr<DeliveryCallback> callback;
   };
 
   // A client that has read the TLS files that lie there now takes the place of the old one, once that has delivered what it was given: so
@@ -150,13 +150,13 @@ class RdKafkaProducer final : public Producer {
         renewed = true;
       }
       for (Held& record : held_) {
-        const rd_kafka_resp_err_t error = Send(record.topic, record.key, record.value, record.headers, record.opaque);
+        const rd_kafka_resp_err_t error = Send(record.topic, record.key, record.value, record.headers, record.callback);
         if (error != RD_KAFKA_RESP_ERR_NO_ERROR) refused.emplace_back(std::move(record), error);
       }
       held_.clear();
       holding_ = false;
     }
-    for (const auto& [record, error] : refused) Refuse(record.topic, error, record.opaque);
+    for (const auto& [record, error] : refused) Answer(*record.callback, record.topic, error, Delivery{});
     Destroy(other, other_topics);
     if (!renewed) return;
     renewal_.emplace(std::move(renewal));
@@ -168,14 +168,9 @@ class RdKafkaProducer final : public Producer {
     rd_kafka_destroy(client);
   }
 
-  void Refuse(const std::string& topic, rd_kafka_resp_err_t error, DeliveryCallback* opaque) {
-    const std::unique_ptr<DeliveryCallback> owned(opaque);
-    Answer(*owned, topic, error, Delivery{});
-  }
-
-  // Under mutex_. Where it is refused, the callback is still the caller's.
+  // Under mutex_. Takes the callback, unless the record is refused.
   rd_kafka_resp_err_t Send(const std::string& topic, std::string_view key, std::string_view value, const Headers& headers,
-                           DeliveryCallback* opaque) {
+                           std::unique_ptr<DeliveryCallback>& callback) {
     rd_kafka_headers_t* raw_headers = nullptr;
     if (!headers.empty()) {
       raw_headers = rd_kafka_headers_new(headers.size());
@@ -189,8 +184,12 @@ class RdKafkaProducer final : public Producer {
         client_, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
         RD_KAFKA_V_KEY(key.empty() ? nullptr : const_cast<char*>(key.data()), key.size()),
         RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()), RD_KAFKA_V_HEADERS(raw_headers),
-        RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR && raw_headers != nullptr) rd_kafka_headers_destroy(raw_headers);
+        RD_KAFKA_V_OPAQUE(callback.get()), RD_KAFKA_V_END);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      static_cast<void>(callback.release());  // OnDelivery has it now.
+    } else if (raw_headers != nullptr) {
+      rd_kafka_headers_destroy(raw_headers);
+    }
     return error;
   }
 

@@ -39,7 +39,7 @@ int64_t WeekdayOf(int64_t days) { return (((days + 4) % 7) + 7) % 7; }
 // The `n`th Sunday of a month, n from 1.
 int64_t Sunday(int64_t year, int64_t month, int n) {
   const int64_t first = DaysFromCivil(year, month, 1);
-  return first + (7 - WeekdayOf(first)) % 7 + 7 * (n - 1);
+  return first + (7 - WeekdayOf(first)) % 7 + int64_t{7} * (n - 1);
 }
 
 int64_t LastSunday(int64_t year, int64_t month, int64_t length) {

@@ -22,7 +22,7 @@
 namespace stockalert::tls {
 namespace {
 
-constexpr size_t kFileBytesMax = 1024 * 1024;
+constexpr size_t kFileBytesMax = size_t{1024} * 1024;
 
 struct Deleter {
   void operator()(BIO* bio) const { BIO_free_all(bio); }
