@@ -314,6 +314,26 @@ TEST_CASE("killed and started again, nothing is missed and nothing is double") {
   });
 }
 
+TEST_CASE("of two processes with one name, one ends, and the other goes on") {
+  Mesh mesh(true);  // The mock cluster fences nobody.
+  const std::vector<std::string> alerts = SetAlerts(mesh);
+  std::atomic<bool> first_ends = false;
+  std::atomic<bool> second_ends = false;
+  EvaluatorServiceOptions options = mesh.Options("one");
+  options.on_fatal = [&](const std::string&) { first_ends = true; };
+  auto first = std::make_unique<EvaluatorService>(*mesh.store, options);
+  REQUIRE(first->Start().ok());
+  REQUIRE(Await([&] { return IsLive(*first); }));
+  options.on_fatal = [&](const std::string&) { second_ends = true; };
+  auto second = std::make_unique<EvaluatorService>(*mesh.store, options);
+  REQUIRE(second->Start().ok());
+  // Fenced once, a member joins again, for it may be the broker that forgot it; fenced again at once, it gives way.
+  REQUIRE(Await([&] { return first_ends || second_ends; }, absl::Seconds(60)));
+  (first_ends ? first : second).reset();
+  AllEdges(mesh, 5);
+  mesh.CheckExactly(alerts, 5);
+}
+
 TEST_CASE("another evaluator takes over, and the zombie does no harm") {
   ForEachBroker([](Mesh& mesh) {
     const std::vector<std::string> alerts = SetAlerts(mesh);
