@@ -75,13 +75,8 @@ void EventConsumer::Loop() {
     }
     records_total.Increment(static_cast<double>(records.size()));
     if (oldest_us > 0) delay.Observe(static_cast<double>(std::max<int64_t>(absl::ToUnixMicros(absl::Now()) - oldest_us, 0)) / 1e6);
-    // A commit that fails is made up for by the next one; what is read twice does no harm.
-    if (const absl::Status status = consumer_->Commit(next_offsets); !status.ok()) {
-      static log::Limiter limiter(absl::Seconds(5));
-      if (const auto suppressed = limiter.Allow()) {
-        log::Warning("offsets could not be committed; some events will be read again", {{"error", status}, {"suppressed", *suppressed}});
-      }
-    }
+    // The next batch does not wait for it. A commit that fails is made up for by the next one; what is read twice does no harm.
+    consumer_->CommitAsync(next_offsets);
   }
 }
 

@@ -62,6 +62,8 @@ absl::Status EvaluatorService::Start() {
   // For ever: the row stays in the outbox anyway, and giving up one record while later ones get through would break their order.
   producer_options.message_timeout = absl::ZeroDuration();
   producer_options.queue_messages_max = 200'000;
+  // Several alerts of one quote do not wait for each other.
+  producer_options.lanes = 4;
   producer_options.extra = options_.kafka_extra;
   producer_options.registry = metrics::Registry();
   STOCKALERT_ASSIGN_OR_RETURN(producer_, kafka::CreateProducer(producer_options));

@@ -81,14 +81,8 @@ absl::Status Intake::ReadUntilError(kafka::GroupConsumer& consumer) {
       for (const kafka::Message& message : polled.messages) {
         next_offsets[{std::string(message.topic()), message.partition()}] = message.offset() + 1;
       }
-      // A commit that fails is made up for by the next one.
-      if (const absl::Status status = consumer.Commit(next_offsets); !status.ok()) {
-        static log::Limiter limiter(absl::Seconds(5));
-        if (const auto suppressed = limiter.Allow()) {
-          log::Warning("offsets could not be committed; some triggers will be read again, which changes nothing",
-                       {{"status", status}, {"suppressed", *suppressed}});
-        }
-      }
+      // The next batch does not wait for it. A commit that fails is made up for by the next one; what is read twice changes nothing.
+      consumer.CommitAsync(next_offsets);
     }
     for (const kafka::PartitionError& error : polled.errors) STOCKALERT_RETURN_IF_ERROR(GoOnAtOldest(consumer, error));
     STOCKALERT_RETURN_IF_ERROR(polled.fatal);

@@ -31,7 +31,6 @@ constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 constexpr absl::Duration kAnswerTimeout = absl::Seconds(1);
 constexpr absl::Duration kCommittedTimeout = absl::Seconds(5);
 constexpr int kCommittedAttempts = 3;
-constexpr absl::Duration kCommitTimeout = absl::Seconds(10);
 constexpr absl::Duration kLagInterval = absl::Seconds(1);
 
 PartitionList NewList(size_t size) { return PartitionList(rd_kafka_topic_partition_list_new(static_cast<int>(size))); }
@@ -397,29 +396,6 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
       }
     }
     return result;
-  }
-
-  absl::Status Commit(const std::map<TopicPartition, int64_t>& next_offsets) override {
-    if (next_offsets.empty()) return absl::OkStatus();
-    PartitionList list = ToList(next_offsets);
-    // A queue of the call's own, so that the wait is bounded, which rd_kafka_commit's is not.
-    Queue answers(rd_kafka_queue_new(core_.client()));
-    rd_kafka_resp_err_t error = rd_kafka_commit_queue(core_.client(), list.get(), answers.get(), nullptr, nullptr);
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      rd_kafka_event_t* event = rd_kafka_queue_poll(answers.get(), ToTimeoutMs(kCommitTimeout));
-      if (event == nullptr) {
-        error = RD_KAFKA_RESP_ERR__TIMED_OUT;
-      } else {
-        error = rd_kafka_event_error(event);
-        if (const auto* done = rd_kafka_event_topic_partition_list(event); error == RD_KAFKA_RESP_ERR_NO_ERROR && done != nullptr) {
-          for (int i = 0; i < done->cnt && error == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) error = done->elems[i].err;
-        }
-        rd_kafka_event_destroy(event);
-      }
-    }
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR__NO_OFFSET) return absl::OkStatus();
-    core_.CountError(error);
-    return ToStatus(error, "committing offsets");
   }
 
   void CommitAsync(const std::map<TopicPartition, int64_t>& next_offsets) override {

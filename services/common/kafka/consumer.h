@@ -102,10 +102,8 @@ class GroupConsumer {
   // Waits at most `timeout` for the first message or event, then takes what is there, at most `messages_max`.
   virtual PollResult Poll(absl::Duration timeout, size_t messages_max) = 0;
 
-  // Commits next offsets, waiting for the broker. UNAVAILABLE: it did not answer; commit again with later work.
-  // FAILED_PRECONDITION: no longer a member, or the partitions are another's.
-  virtual absl::Status Commit(const std::map<TopicPartition, int64_t>& next_offsets) = 0;
-  // The same without waiting: for offsets that are only a help (the owner keeps the true ones). Failures are counted.
+  // Commits next offsets without waiting for the broker; leaving the group waits for it. A failure is counted and logged, and made up for by
+  // a later commit: who reads must bear reading again what is not committed.
   virtual void CommitAsync(const std::map<TopicPartition, int64_t>& next_offsets) = 0;
 
   // With Start::kByOwner: begins to read assigned partitions at these places (again, where they are being read).
