@@ -98,6 +98,7 @@ class RdKafkaProducer final : public Producer {
         error = RD_KAFKA_RESP_ERR__QUEUE_FULL;
       } else {
         held_.push_back({topic, std::string(key), std::string(value), headers, std::move(callback)});
+        return;
       }
     }
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) Answer(*callback, topic, error, Delivery{});
@@ -190,7 +191,7 @@ class RdKafkaProducer final : public Producer {
     } else if (raw_headers != nullptr) {
       rd_kafka_headers_destroy(raw_headers);
     }
-    return error;
+    return error;  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): what was released is librdkafka's, until OnDelivery.
   }
 
   static void OnDelivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
