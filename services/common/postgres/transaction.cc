@@ -115,7 +115,7 @@ absl::Status TransactionRunner::Run(absl::Status (*body)(void*, Connection&), vo
       sql << (read_only_ ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" : "BEGIN");
       absl::Status status = body(context, lease->connection());
       if (status.ok()) {
-        committing = true;
+        committing = true;  // NOLINT(clang-analyzer-deadcode.DeadStores): read where COMMIT throws.
         sql << "COMMIT";
       } else {
         sql << "ROLLBACK";
