@@ -9,7 +9,6 @@ import argparse
 import os
 import pathlib
 import re
-import secrets
 import shlex
 import shutil
 import signal

@@ -18,8 +18,8 @@ import threading
 import time
 
 import kubernetes
-from kubernetes import CHART, ROOT, VALUES, await_true, get, kubectl, run
-from skip import Skip
+from cases import Skip, await_true
+from kubernetes import CHART, ROOT, VALUES, get, kubectl, run
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
 import stack  # noqa: E402

@@ -14,7 +14,7 @@ import chart_cluster
 import kubernetes
 from chart_cluster import NAME, RELEASE, RELEASE_STATE, Release, need_image, under_load
 from kubernetes import CHART, ROOT, get, run
-from skip import Skip
+from cases import Skip
 
 # Two of each, so that while one version's go and the other's come, evaluators too are in one group.
 SETTINGS = ["evaluator.replicas=2"]

@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import subprocess
 
-from skip import Skip
+from cases import Skip
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TAG = os.environ.get("STOCKALERT_IMAGES_TAG") or "dev"

@@ -5,9 +5,8 @@ import os
 import pathlib
 import shutil
 import subprocess
-import time
 
-from skip import Skip
+from cases import Skip
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "stockalert"
@@ -54,14 +53,3 @@ def make_namespace(name, labels=None):
 
 def remove_namespace(name):
     kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=true", "--timeout=180s", check=False)
-
-
-def await_true(what, condition, timeout_s=60, interval_s=0.5):
-    deadline = time.monotonic() + timeout_s
-    while True:
-        result = condition()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {timeout_s} s")
-        time.sleep(interval_s)

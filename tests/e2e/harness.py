@@ -9,25 +9,20 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
-import traceback
-import xml.etree.ElementTree as tree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 import client  # noqa: E402
 import mesh as meshes  # noqa: E402
 import stack  # noqa: E402
+from cases import Report, Skip, await_true  # noqa: E402
 
 DATA = ROOT / "services" / "fetcher" / "data" / "aapl-1d.csv"
 MINUTES = ROOT.parent / "shared" / "data" / "aapl-1m-2016.csv"
 SYMBOL = "AAPL"
 GRPCURL_VERSION = "v1.8.9"
-
-
-class Skip(Exception):
-    """The machine lacks what the case needs; the message says what."""
 
 
 def expect(condition, text):
@@ -38,17 +33,6 @@ def expect(condition, text):
 def expect_equal(got, wanted, what):
     if got != wanted:
         raise AssertionError(f"{what}: got {got!r}, wanted {wanted!r}")
-
-
-def await_true(what, condition, timeout_s=30, interval_s=0.1):
-    deadline = time.monotonic() + timeout_s
-    while True:
-        result = condition()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {timeout_s} s")
-        time.sleep(interval_s)
 
 
 @contextlib.contextmanager
@@ -217,51 +201,32 @@ class Grpcurl:
 
 def run_cases(cases, folder, junit=None, only=(), tier="e2e", world=None):
     """Runs them in order. A case is (name, function); its first argument is the world. Answers the exit code."""
-    suite = tree.Element("testsuite", name=tier)
+    report = Report(tier)
     world = world or World(folder)
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
 
     def stop():
         killed = world.stop()
         if killed:
             print(f"had to be killed: {killed}", flush=True)
 
+    def revive():
+        for process in world.mesh.processes() if world.started else []:
+            if not process.alive():
+                print(f"    {process.name} is not running (exit {process.returncode()}):\n{process.log_tail()}", flush=True)
+                process.start()
+
     stack.run_at_exit(stop)
     for name, function in cases:
-        if only and not any(part in name for part in only):
-            continue
-        element = tree.SubElement(suite, "testcase", name=f"{tier}/{name}".replace(" ", "-"), classname=tier)
-        began = time.monotonic()
-        try:
-            function(world)
-            result = "passed"
-        except Skip as skip:
-            result = "skipped"
-            tree.SubElement(element, "skipped", message=str(skip))
-            print(f"    SKIPPED: {skip}", flush=True)
-        except Exception:  # pylint: disable=broad-except
-            result = "failed"
-            text = traceback.format_exc()
-            tree.SubElement(element, "failure").text = re.sub(r"[^\x09\x0a\x0d\x20-\ud7ff]", "?", text)
-            print(text, flush=True)
-            for process in world.mesh.processes() if world.started else []:
-                if not process.alive():
-                    print(f"    {process.name} is not running (exit {process.returncode()}):\n{process.log_tail()}", flush=True)
-                    process.start()
-        counts[result] += 1
-        element.set("time", f"{time.monotonic() - began:.2f}")
-        print(f"{result:8} {name} ({time.monotonic() - began:.1f} s)", flush=True)
-    if junit:
-        tree.ElementTree(suite).write(junit, encoding="unicode")
-    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped", flush=True)
-    if counts["failed"] == 0:
-        stop()
-        world.started = False
-        world.mesh.postgres.wipe()
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
+        if not only or any(part in name for part in only):
+            report.run(name, lambda function=function: function(world), revive)
+    if not report.end(junit):
         print(f"the logs are kept: {folder}", flush=True)
-    return 0 if counts["failed"] == 0 and counts["passed"] > 0 else 1
+        return 1
+    stop()
+    world.started = False
+    world.mesh.postgres.wipe()
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0 if report.counts["passed"] > 0 else 1
 
 
 def new_folder(tier="e2e"):

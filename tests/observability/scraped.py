@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from harness import DATA, ROOT, SYMBOL, await_true, client, expect, expect_equal, stack
+from harness import DATA, ROOT, SYMBOL, await_true, client, expect, expect_equal
 from prometheus import DEPLOY, Prometheus, promtool
 
 OPERATIONS = ROOT / "docs" / "operations.md"
