@@ -83,7 +83,7 @@ grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext*
                       STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
                       std::vector<Wanted> all;
                       all.push_back({*std::move(wanted), asked.request_id(), ""});
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> created, CreateAll(call, user_id, std::move(all)));
+                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> created, CreateAll(call, user_id, all));
                       return ToMessage(created.front(), clock_.NowUs());
                     });
 }
@@ -114,7 +114,7 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
           if (wanted) all.push_back({*std::move(wanted), one.request_id(), prefix});
         }
         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> created, CreateAll(call, user_id, std::move(all)));
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> created, CreateAll(call, user_id, all));
         v1::BatchCreateAlertsResponse answer;
         const int64_t now_us = clock_.NowUs();
         for (const AlertView& view : created) *answer.add_alerts() = ToMessage(view, now_us);
@@ -210,7 +210,7 @@ absl::StatusOr<std::vector<StoredAlert>> AlertService::Prepare(const CallContext
 }
 
 absl::StatusOr<std::vector<AlertView>> AlertService::CreateAll(const CallContext& call, const std::string& user_id,
-                                                               std::vector<Wanted> wanted) {
+                                                               const std::vector<Wanted>& wanted) {
   for (int round = 1;; ++round) {
     STOCKALERT_ASSIGN_OR_RETURN(const Created created, FindCreated(user_id, wanted));
     std::vector<StoredAlert> alerts;

@@ -63,7 +63,7 @@ class AlertService final : public v1::AlertService::CallbackService {
   using Created = std::map<size_t, AlertView>;  // By the index of what was asked.
 
   // All or none, in the order asked; those whose request ids are known are the ones created then.
-  absl::StatusOr<std::vector<AlertView>> CreateAll(const rpc::CallContext& call, const std::string& user_id, std::vector<Wanted> wanted);
+  absl::StatusOr<std::vector<AlertView>> CreateAll(const rpc::CallContext& call, const std::string& user_id, const std::vector<Wanted>& wanted);
   // Of `wanted` those that exist by their request ids, by their index.
   absl::StatusOr<Created> FindCreated(const std::string& user_id, const std::vector<Wanted>& wanted);
   absl::StatusOr<std::vector<StoredAlert>> Prepare(const rpc::CallContext& call, const std::string& user_id, const std::vector<Wanted>& wanted,

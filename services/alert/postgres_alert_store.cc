@@ -419,12 +419,14 @@ struct ConfirmStatement {
 
 std::string Numbers(const std::vector<TriggerId>& ids) {
   std::vector<int64_t> numbers;
+  numbers.reserve(ids.size());
   for (const TriggerId& id : ids) numbers.push_back(id.number);
   return BigintArray(numbers);
 }
 
 std::string AlertIds(const std::vector<TriggerId>& ids) {
   std::vector<std::string> alert_ids;
+  alert_ids.reserve(ids.size());
   for (const TriggerId& id : ids) alert_ids.push_back(id.alert_id);
   return UuidArray(alert_ids);
 }
@@ -572,6 +574,7 @@ absl::Status ApplyTriggers(soci::session& sql, const std::vector<TriggerEvent>& 
                               MakeTriggerMessage(alert, trigger, source.log_time_us).SerializeAsString(), source.traceparent});
   }
   std::vector<StoredAlert> changed;
+  changed.reserve(touched.size());
   for (const std::string& id : touched) changed.push_back(alerts.at(id));
   UpdateTriggered(sql, changed);
   if (applied.passed.empty()) return absl::OkStatus();
@@ -635,7 +638,7 @@ constexpr char kStateSql[] =
 }  // namespace
 
 absl::Status PostgresAlertStore::Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota, int64_t now_us) {
-  const absl::Status over_quota = base::ResourceExhausted(
+  absl::Status over_quota = base::ResourceExhausted(
       kReasonAlertQuota, absl::StrCat("a user has at most ", quota, " alerts: delete some that are not needed any more"), std::nullopt,
       {{"quota", absl::StrCat(quota)}});
   if (static_cast<int64_t>(alerts.size()) > quota) return over_quota;
@@ -748,6 +751,7 @@ absl::StatusOr<std::vector<AlertView>> PostgresAlertStore::List(const ListFilter
   if (filter.user_id) rest += " AND a.user_id = CAST(:user AS uuid)";
   if (!filter.symbol.empty()) rest += " AND a.symbol = :symbol";
   std::vector<int64_t> numbers;
+  numbers.reserve(filter.states.size());
   for (const ShownState state : filter.states) numbers.push_back(static_cast<int64_t>(state));
   const std::string states = BigintArray(numbers);
   if (!numbers.empty()) absl::StrAppend(&rest, " AND ", kStateSql, " = ANY(CAST(:states AS integer[]))");

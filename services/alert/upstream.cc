@@ -51,7 +51,7 @@ absl::StatusOr<std::string> GrpcUpstream::RegisterTicker(const std::string& symb
   ipb::RegisterTickerResponse response;
   ::grpc::ClientContext context;
   ticker_service_.Prepare(context, call.trace, DeadlineOf(call));
-  const absl::Status status = rpc::FromGrpc(stubs_->ticker->RegisterTicker(&context, request, &response));
+  absl::Status status = rpc::FromGrpc(stubs_->ticker->RegisterTicker(&context, request, &response));
   // The ticker service answers, but not what it has to ask in its turn (its database, the source): that is what to look at.
   if (absl::IsUnavailable(status) && !base::ReasonOf(status).empty()) return status;
   STOCKALERT_RETURN_IF_ERROR(rpc::PeerFailure(status, kReasonTickerServiceUnavailable, "ticker service"));

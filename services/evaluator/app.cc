@@ -45,7 +45,7 @@ EvaluatorApp::EvaluatorApp(const Config& config, std::unique_ptr<postgres::Pool>
 absl::Status EvaluatorApp::AwaitDependencies() {
   const absl::Time deadline = absl::Now() + config_.start_timeout;
   for (;;) {
-    const absl::Status status = pool_->Ready();
+    absl::Status status = pool_->Ready();
     if (status.ok()) break;
     if (absl::Now() >= deadline) return status;
     if (process::AwaitStopRequest(absl::Milliseconds(300))) return absl::CancelledError("told to stop");

@@ -564,6 +564,7 @@ void EvaluatorLogic::MarkCheckpointed(int32_t number, int64_t next_offset) {
 
 std::vector<int32_t> EvaluatorLogic::partitions() const {
   std::vector<int32_t> numbers;
+  numbers.reserve(partitions_.size());
   for (const auto& [number, partition] : partitions_) numbers.push_back(number);
   return numbers;
 }

@@ -212,6 +212,7 @@ void EvaluatorService::TakeRebalances(const std::vector<kafka::RebalanceEvent>& 
           }
           if (blocked_) consumer_->Pause([&] {
             std::vector<kafka::TopicPartition> places;
+            places.reserve(kept.size());
             for (const auto& [place, next] : kept) places.push_back(place);
             return places;
           }()).IgnoreError();
@@ -362,6 +363,7 @@ void EvaluatorService::CommitIfDue() {
       backoff_.Reset();
       log::Info("commits go through again; reading goes on");
       std::vector<kafka::TopicPartition> places;
+      places.reserve(assigned_.size());
       for (const int32_t partition : assigned_) places.push_back(Place(partition));
       consumer_->Resume(places).IgnoreError();
     }
@@ -376,6 +378,7 @@ void EvaluatorService::CommitIfDue() {
     log::Warning("a commit failed: reading is held back, partitions are kept, and the commit is tried again",
                  {{"status", status}, {"effects", logic_->pending_effects()}});
     std::vector<kafka::TopicPartition> places;
+    places.reserve(assigned_.size());
     for (const int32_t partition : assigned_) places.push_back(Place(partition));
     consumer_->Pause(places).IgnoreError();
   }

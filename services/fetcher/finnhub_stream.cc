@@ -74,7 +74,7 @@ class FinnhubStream::SessionOn final : public FinnhubStream::Session {
 
   absl::Status Connect() override {
     tcp::resolver resolver(io_);
-    if (auto error = Await([&](auto done) {
+    if (auto error = Await([&](const auto& done) {
           resolver.async_resolve(url_.host, url_.port,
                                  [this, done](beast::error_code e, tcp::resolver::results_type found) {
                                    addresses_ = std::move(found);
@@ -84,7 +84,7 @@ class FinnhubStream::SessionOn final : public FinnhubStream::Session {
       resolver.cancel();
       return Broken("resolving the stream's host", error);
     }
-    if (auto error = Await([&](auto done) {
+    if (auto error = Await([&](const auto& done) {
           asio::async_connect(beast::get_lowest_layer(*socket_), addresses_,
                               [done](beast::error_code e, const tcp::endpoint&) { done(e); });
         })) {
@@ -96,7 +96,7 @@ class FinnhubStream::SessionOn final : public FinnhubStream::Session {
       }
       socket_->next_layer().set_verify_mode(asio::ssl::verify_peer);
       socket_->next_layer().set_verify_callback(asio::ssl::host_name_verification(url_.host));
-      if (auto error = Await([&](auto done) {
+      if (auto error = Await([&](const auto& done) {
             socket_->next_layer().async_handshake(asio::ssl::stream_base::client,
                                                   [done](beast::error_code e) { done(e); });
           })) {
@@ -106,7 +106,7 @@ class FinnhubStream::SessionOn final : public FinnhubStream::Session {
     socket_->read_message_max(kMessageBytesMax);
     socket_->control_callback([this](websocket::frame_type, beast::string_view) { heard_ = absl::Now(); });
     const std::string target = absl::StrCat(url_.path.empty() ? "/" : url_.path, "?token=", owner_.options_.api_key);
-    if (auto error = Await([&](auto done) {
+    if (auto error = Await([&](const auto& done) {
           socket_->async_handshake(response_, absl::StrCat(url_.host, ":", url_.port), target,
                                    [done](beast::error_code e) { done(e); });
         })) {
@@ -144,7 +144,7 @@ class FinnhubStream::SessionOn final : public FinnhubStream::Session {
 
   void Close() override {
     Await(
-        [&](auto done) {
+        [&](const auto& done) {
           socket_->async_close(websocket::close_code::normal, [done](beast::error_code e) { done(e); });
         },
         absl::Seconds(1));

@@ -49,7 +49,7 @@ absl::StatusOr<std::optional<ReplayMark>> KafkaReplayLog::FindLastIn(const kafka
   for (int64_t next = begin; next < end;) {
     kafka::PollResult polled = consumer_->Poll(absl::Milliseconds(200), 1'000);
     if (!polled.fatal.ok()) {
-      const absl::Status fatal = polled.fatal;
+      absl::Status fatal = polled.fatal;
       polled = kafka::PollResult();
       consumer_.reset();
       return fatal;

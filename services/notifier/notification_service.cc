@@ -108,7 +108,7 @@ grpc::ServerWriteReactor<npb::WatchNotificationsResponse>* NotificationServiceIm
     grpc::CallbackServerContext* context, const npb::WatchNotificationsRequest* request) {
   return rpc::ServerStream<npb::WatchNotificationsRequest, npb::WatchNotificationsResponse>(
       runner_, context, {"stockalert.notification.v1.NotificationService/WatchNotifications", Access::kRead}, request, kWatchQueueMax,
-      [this](const CallContext& call, const npb::WatchNotificationsRequest& asked, std::shared_ptr<WatchStream> stream) -> absl::Status {
+      [this](const CallContext& call, const npb::WatchNotificationsRequest& asked, const std::shared_ptr<WatchStream>& stream) -> absl::Status {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, UserOf(call.caller, asked.parent()));
         if (!asked.cursor().empty() && asked.from_start()) {
           return base::InvalidField("from_start", "must not be set together with a cursor");

@@ -67,7 +67,7 @@ void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const trac
     std::lock_guard lock(impl_->mutex);
     ++impl_->running;
   }
-  impl_->stub->async()->FetchQuotes(&call->context, &call->request, &call->response, [this, call](::grpc::Status grpc_status) {
+  impl_->stub->async()->FetchQuotes(&call->context, &call->request, &call->response, [this, call](const ::grpc::Status& grpc_status) {
     const absl::Status status = rpc::FromGrpc(grpc_status);
     if (status.ok()) {
       auto& quotes = *call->response.mutable_quotes();
@@ -89,7 +89,7 @@ absl::StatusOr<int> GrpcFetcher::Publish(const std::vector<ipb::QuoteRecord>& qu
   impl_->peer.Prepare(context, trace, deadline);
   const absl::Status status = rpc::FromGrpc(impl_->stub->PublishQuotes(&context, request, &response));
   if (status.ok()) return response.published_count();
-  const absl::Status failure = rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher);
+  absl::Status failure = rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher);
   if (!absl::IsUnavailable(failure)) return failure;
   return base::Unavailable(kReasonFetcherUnavailable, "the fetcher did not confirm the quotes, and some may be in the log: publish them again");
 }

@@ -161,6 +161,7 @@ absl::StatusOr<KeptPrices> PostgresPriceStore::Load() {
 
 absl::Status PostgresPriceStore::Save(const KeptPrices& prices) {
   std::vector<const SymbolPrices*> symbols;
+  symbols.reserve(prices.symbols.size());
   for (const SymbolPrices& symbol : prices.symbols) symbols.push_back(&symbol);
   // Every instance in the same order: they wait for each other's rows, never in a circle.
   std::sort(symbols.begin(), symbols.end(), [](const SymbolPrices* a, const SymbolPrices* b) { return a->symbol < b->symbol; });

@@ -124,7 +124,7 @@ absl::Status PriceBoard::CheckFresh(absl::Duration staleness_max) const {
   return base::Unavailable("PRICES_NOT_READY", "the latest prices are still being read from the log; try again in a moment");
 }
 
-void PriceBoard::Watch(const std::vector<std::string>& symbols, std::shared_ptr<QuoteWatcher> watcher) {
+void PriceBoard::Watch(const std::vector<std::string>& symbols, const std::shared_ptr<QuoteWatcher>& watcher) {
   {
     std::lock_guard lock(mutex_);
     for (const std::string& symbol : symbols) {

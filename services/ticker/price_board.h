@@ -72,7 +72,7 @@ class PriceBoard {
   absl::Status CheckFresh(absl::Duration staleness_max) const;
 
   // From here on `watcher` hears of these symbols; the latest quote of each comes first. Without repeats.
-  void Watch(const std::vector<std::string>& symbols, std::shared_ptr<QuoteWatcher> watcher);
+  void Watch(const std::vector<std::string>& symbols, const std::shared_ptr<QuoteWatcher>& watcher);
   void Unwatch(const std::shared_ptr<QuoteWatcher>& watcher);
   size_t watchers() const;
 

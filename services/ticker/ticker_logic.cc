@@ -47,6 +47,7 @@ std::vector<TickerView> TickerLogic::WithPrices(std::vector<TickerRow> tickers, 
   for (TickerRow& ticker : tickers) by_symbol[ticker.symbol] = std::move(ticker);
   std::vector<SymbolPrices> prices = board_.Get(order);
   std::vector<TickerView> views;
+  views.reserve(order.size());
   for (size_t i = 0; i < order.size(); ++i) views.push_back({by_symbol.at(order[i]), std::move(prices[i])});
   return views;
 }
@@ -124,6 +125,7 @@ absl::StatusOr<TickerView> TickerLogic::Get(const std::string& symbol) {
 absl::StatusOr<std::vector<TickerView>> TickerLogic::List(const std::string& after, int limit) {
   STOCKALERT_ASSIGN_OR_RETURN(std::vector<TickerRow> rows, store_.List(after, limit));
   std::vector<std::string> order;
+  order.reserve(rows.size());
   for (const TickerRow& row : rows) order.push_back(row.symbol);
   return WithPrices(std::move(rows), order);
 }
@@ -180,7 +182,7 @@ absl::StatusOr<std::vector<internal::v1::QuoteRecord>> TickerLogic::Quote(const 
       return base::ResourceExhausted("QUOTE_RATE_LIMIT",
                                      absl::StrCat("at most ", options_.quotes_per_user_per_minute,
                                                   " prices a minute are fetched for a user: wait, or WatchQuotes"),
-                                     *wait);
+                                     wait);
     }
   }
   STOCKALERT_ASSIGN_OR_RETURN(auto fetched, quote_fetcher_.Fetch(unique, trace, deadline));
@@ -204,6 +206,7 @@ absl::StatusOr<std::vector<internal::v1::QuoteRecord>> TickerLogic::Quote(const 
 absl::StatusOr<int> TickerLogic::Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
                                          absl::Time deadline) {
   std::vector<std::string> symbols;
+  symbols.reserve(quotes.size());
   for (const internal::v1::QuoteRecord& quote : quotes) symbols.push_back(quote.symbol());
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<TickerRow> rows, store_.Find(Unique(symbols)));
   std::set<std::string> known;

@@ -83,6 +83,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::BatchRegisterTickers(grpc::Callback
           return base::InvalidField("symbols", absl::StrCat("must be 1 to ", kBatchSymbolsMax, " symbols"));
         }
         std::vector<std::string> fields;
+        fields.reserve(static_cast<size_t>(asked.symbols_size()));
         for (int i = 0; i < asked.symbols_size(); ++i) fields.push_back(absl::StrCat("symbols[", i, "]"));
         STOCKALERT_ASSIGN_OR_RETURN(
             const std::vector<TickerView> views,
@@ -179,7 +180,7 @@ grpc::ServerWriteReactor<v1::WatchQuotesResponse>* TickerServiceImpl::WatchQuote
   using Stream = rpc::Stream<v1::WatchQuotesResponse>;
   return rpc::ServerStream<v1::WatchQuotesRequest, v1::WatchQuotesResponse>(
       runner_, context, {"stockalert.ticker.v1.TickerService/WatchQuotes", Access::kRead}, request, kWatchQueueMax,
-      [this](const CallContext&, const v1::WatchQuotesRequest& asked, std::shared_ptr<Stream> stream) -> absl::Status {
+      [this](const CallContext&, const v1::WatchQuotesRequest& asked, const std::shared_ptr<Stream>& stream) -> absl::Status {
         STOCKALERT_ASSIGN_OR_RETURN(std::vector<std::string> symbols, SymbolsOf(asked.names()));
         STOCKALERT_RETURN_IF_ERROR(logic_.CheckRegistered(symbols));
         std::set<std::string> seen;

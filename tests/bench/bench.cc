@@ -115,6 +115,7 @@ alert_v1::Alert TargetAlert(const std::string& symbol, int64_t target) {
 
 void CreateAlerts(const Flags& flags) {
   std::vector<std::string> keys;
+  keys.reserve(static_cast<size_t>(flags.callers));
   for (int i = 0; i < flags.callers; ++i) keys.push_back(RegisterUser(flags, std::to_string(i)));
   std::mutex mutex;
   std::vector<int64_t> latencies_us;

@@ -98,6 +98,7 @@ absl::StatusOr<StoredAlert> DeleteNow(const AlertView& present) { return ApplyDe
 
 std::vector<std::string> IdsOf(const std::vector<AlertView>& views) {
   std::vector<std::string> ids;
+  ids.reserve(views.size());
   for (const AlertView& view : views) ids.push_back(view.alert.id);
   return ids;
 }

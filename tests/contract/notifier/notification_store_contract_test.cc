@@ -57,6 +57,7 @@ NewNotification Make(const std::string& user_id, const std::string& alert_id, in
 
 std::vector<int64_t> Sequences(const std::vector<StoredNotification>& rows) {
   std::vector<int64_t> sequences;
+  sequences.reserve(rows.size());
   for (const StoredNotification& row : rows) sequences.push_back(row.sequence);
   return sequences;
 }

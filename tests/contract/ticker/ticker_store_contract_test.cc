@@ -43,6 +43,7 @@ std::string NewToken() { return base::SystemIdSource().NewUuid(); }
 
 std::vector<std::string> Symbols(const std::vector<TickerRow>& rows) {
   std::vector<std::string> symbols;
+  symbols.reserve(rows.size());
   for (const TickerRow& row : rows) symbols.push_back(row.symbol);
   return symbols;
 }

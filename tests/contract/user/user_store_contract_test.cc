@@ -282,6 +282,7 @@ TEST_CASE("users are listed by time and id, page by page") {
     static std::atomic<int64_t> next{4'000'000'000'000'000 + static_cast<int64_t>(std::hash<std::string>{}(NewId()) % 1'000'000'000) * 1000};
     const int64_t begin = next.fetch_add(1000);
     std::vector<User> expected;
+    expected.reserve(5);
     for (int i = 0; i < 5; ++i) expected.push_back(MustCreate(store, begin + i / 2).user);
     std::sort(expected.begin(), expected.end(),
               [](const User& a, const User& b) { return std::tie(a.create_time_us, a.id) < std::tie(b.create_time_us, b.id); });

@@ -94,6 +94,7 @@ TEST_CASE("random streams of commands and quotes", "[simulation]") {
   Simulate([](uint64_t seed) {
     StreamGenerator generator(seed);
     std::vector<std::string> lines;
+    lines.reserve(150);
     for (int i = 0; i < 150; ++i) lines.push_back(generator.NextLine());
     return lines;
   });

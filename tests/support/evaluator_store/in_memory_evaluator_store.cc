@@ -133,6 +133,7 @@ absl::Status InMemoryEvaluatorStore::DeleteOutbox(const std::vector<OutboxAcknow
 std::vector<StoredTrigger> InMemoryEvaluatorStore::AllTriggers() const {
   const std::lock_guard lock(mutex_);
   std::vector<StoredTrigger> rows;
+  rows.reserve(triggers_.size());
   for (const auto& [place, row] : triggers_) rows.push_back(row);
   return rows;
 }
@@ -140,6 +141,7 @@ std::vector<StoredTrigger> InMemoryEvaluatorStore::AllTriggers() const {
 std::vector<OutboxRow> InMemoryEvaluatorStore::AllOutbox() const {
   const std::lock_guard lock(mutex_);
   std::vector<OutboxRow> rows;
+  rows.reserve(outbox_.size());
   for (const auto& [place, row] : outbox_) rows.push_back(row);
   return rows;
 }

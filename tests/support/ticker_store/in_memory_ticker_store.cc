@@ -45,6 +45,7 @@ absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Register(const std::
   }
   if (changed) ++version_;
   std::vector<TickerRow> rows;
+  rows.reserve(answer.size());
   for (auto& [symbol, row] : answer) rows.push_back(row);
   return rows;
 }

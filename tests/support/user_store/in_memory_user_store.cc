@@ -94,6 +94,7 @@ absl::StatusOr<std::vector<user::User>> InMemoryUserStore::ListUsers(const std::
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   std::vector<user::User> users;
+  users.reserve(users_.size());
   for (const auto& [id, user] : users_) users.push_back(user);
   return Page(std::move(users), after, limit);
 }

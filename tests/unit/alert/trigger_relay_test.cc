@@ -84,6 +84,7 @@ struct Bench {
 
   absl::Status Apply(const std::vector<std::string>& events) {
     std::vector<IncomingRecord> records;
+    records.reserve(events.size());
     for (const std::string& event : events) records.push_back({"alert-events", event, kTrace});
     return applier->Apply(records);
   }
@@ -200,8 +201,10 @@ TEST_CASE("two instances side by side pass on every trigger, each alert's in ord
   other.Start();
   for (int64_t n = 1; n <= 30; ++n) {
     std::vector<std::string> events;
+    events.reserve(ids.size());
     for (const std::string& id : ids) events.push_back(Bench::Event(id, n));
     std::vector<IncomingRecord> records;
+    records.reserve(events.size());
     for (const std::string& event : events) records.push_back({"alert-events", event, ""});
     // As if the partitions changed hands each time.
     REQUIRE((n % 2 == 0 ? *bench.applier : other_applier).Apply(records).ok());

@@ -7,6 +7,7 @@ namespace {
 
 std::vector<int64_t> Sequences(const std::vector<OutboxRow>& rows) {
   std::vector<int64_t> sequences;
+  sequences.reserve(rows.size());
   for (const OutboxRow& row : rows) sequences.push_back(row.sequence);
   return sequences;
 }

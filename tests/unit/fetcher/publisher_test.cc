@@ -117,6 +117,7 @@ TEST_CASE("live quotes keep their order, late ones are dropped, the oldest give 
   producer.Release();
   REQUIRE(Eventually([&] { return producer.records().size() == 6; }));
   std::vector<int64_t> prices;
+  prices.reserve(producer.records().size());
   for (const auto& record : producer.records()) prices.push_back(Decode(record).quote().price_micros());
   CHECK(prices == std::vector<int64_t>{1, 3, 10, 7, 8, 9});
 }

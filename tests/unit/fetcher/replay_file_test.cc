@@ -20,6 +20,7 @@ absl::StatusOr<ReplayFile> Read(const std::string& text, const std::string& name
 
 std::vector<int64_t> Prices(const ReplayFile& file) {
   std::vector<int64_t> prices;
+  prices.reserve(file.ticks.size());
   for (const ReplayTick& tick : file.ticks) prices.push_back(tick.price_micros);
   return prices;
 }

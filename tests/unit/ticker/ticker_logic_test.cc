@@ -13,6 +13,7 @@ namespace {
 struct Fixture {
   absl::StatusOr<std::vector<TickerView>> Register(const std::vector<std::string>& symbols, int32_t hold_ms = 0) {
     std::vector<std::string> fields;
+    fields.reserve(symbols.size());
     for (size_t i = 0; i < symbols.size(); ++i) fields.push_back("symbols[" + std::to_string(i) + "]");
     return logic.Register(symbols, fields, hold_ms, trace::NewRoot(), Soon());
   }
