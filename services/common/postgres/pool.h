@@ -59,6 +59,8 @@ class Connection {
     if (!slot) slot = std::make_shared<T>(sql());
     return *static_cast<T*>(slot.get());
   }
+  // Outside a transaction. After a failure: SOCI 4.0.3 frees what it sent with a statement that failed only with the statement.
+  void DropKept() { kept_.clear(); }
 
  private:
   std::unique_ptr<soci::session> session_;

@@ -150,6 +150,7 @@ absl::Status TransactionRunner::Run(absl::Status (*body)(void*, Connection&), vo
     }
     try {
       sql << "ROLLBACK";
+      lease->connection().DropKept();
     } catch (const std::exception&) {
       lease->Discard();
     }
