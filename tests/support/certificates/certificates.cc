@@ -98,7 +98,7 @@ Identity Authority::Issue(const Wanted& wanted) const {
   X509* issuer = keys_->certificate.get();
   X509_set_issuer_name(made.get(), X509_get_subject_name(issuer));
   std::vector<std::string> names;
-  names.reserve(wanted.dns_names.size());
+  names.reserve(wanted.dns_names.size() + wanted.ip_addresses.size());
   for (const std::string& name : wanted.dns_names) names.push_back("DNS:" + name);
   for (const std::string& address : wanted.ip_addresses) names.push_back("IP:" + address);
   Extend(made.get(), issuer, NID_subject_alt_name, absl::StrJoin(names, ","));

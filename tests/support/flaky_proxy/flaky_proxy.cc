@@ -39,7 +39,7 @@ FlakyProxy::FlakyProxy(int upstream_port) : upstream_port_(upstream_port) {
   listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = Loopback(0);
   socklen_t size = sizeof(address);
-  if (bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 || listen(listener_, 64) != 0 ||
+  if (listener_ < 0 || bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 || listen(listener_, 64) != 0 ||
       getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
     throw std::runtime_error("the proxy cannot listen");
   }
@@ -89,9 +89,9 @@ void FlakyProxy::Work() {
     if (client < 0) continue;
     const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const sockaddr_in address = Loopback(upstream_port_);
-    if (cut_ || connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    if (cut_ || server < 0 || connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
       close(client);
-      close(server);
+      if (server >= 0) close(server);
       continue;
     }
     pairs_.push_back({client, server});
