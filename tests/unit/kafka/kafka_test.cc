@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include <map>
+#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -124,13 +125,13 @@ TEST_CASE("a key keeps its order over several lanes, and its partition") {
   options.bootstrap = kafka.bootstrap();
   options.client_id = "test";
   options.lanes = 4;
-  auto made = CreateProducer(options);
-  REQUIRE(made.ok());
-  constexpr int kKeys = 20;
-  constexpr int kRecords = 2'000;
+  constexpr int kKeys = 19;  // Prime to the lanes: taking turns is no order by key.
+  constexpr int kRecords = 100 * kKeys;
   std::mutex mutex;
   std::map<int, std::set<int>> partitions_of_key;
   int failed = 0;
+  auto made = CreateProducer(options);  // Last: what is left unanswered is answered when it goes.
+  REQUIRE(made.ok());
   for (int i = 0; i < kRecords; ++i) {
     (*made)->ProduceAsync("t", absl::StrCat("key-", i % kKeys), absl::StrCat(i), {}, [&, key = i % kKeys](const absl::StatusOr<Delivery>& delivery) {
       const std::lock_guard lock(mutex);
