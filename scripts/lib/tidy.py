@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""tidy.py [--all] [--budget-s=N]: clang-tidy over our C++, remembering what was clean.
+"""tidy.py [PATH...]: clang-tidy over our C++, remembering what was clean.
 
 A file is checked again only when it, a header of ours that it includes, .clang-tidy or clang-tidy itself has changed: the results are kept
-below ~/.cache/stockalert/tidy. Needs the dev build, whose commands and dependencies it reads. Without --all, once the budget is used up, it
-says what it left for the next time and is content.
+below ~/.cache/stockalert/tidy. Needs the dev build, whose commands and dependencies it reads.
 """
 
 import argparse
@@ -41,8 +40,6 @@ def dependencies():
 
 def main():
     parser = argparse.ArgumentParser(prog="tidy.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="check everything, however long it takes")
-    parser.add_argument("--budget-s", type=float, default=600)
     parser.add_argument("paths", nargs="*", help="only files below these (default: services tests)")
     arguments = parser.parse_args()
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "stockalert" / "tidy"
@@ -76,16 +73,12 @@ def main():
         else:
             work.append((source, mark))
     print(f"clang-tidy: {known} files known to be clean, {len(work)} to check", flush=True)
-    deadline = time.monotonic() + arguments.budget_s
-    left, bad, done = [], [], 0
+    bad, done = [], 0
     lock = threading.Lock()
 
     def check(item):
         nonlocal done
         source, mark = item
-        if not arguments.all and time.monotonic() > deadline:
-            left.append(source)
-            return
         run = subprocess.run([TIDY, "-p", str(BUILD), "--quiet", "--warnings-as-errors=*", str(source)], capture_output=True, text=True, check=False)
         with lock:
             done += 1
@@ -103,9 +96,7 @@ def main():
     for mark in cache.iterdir():
         if time.time() - mark.stat().st_mtime > 30 * 86400:
             mark.unlink()
-    if left:
-        print(f"clang-tidy: the time is used up: {len(left)} files are LEFT for the next run (tidy.py --all checks them now)")
-    print(f"clang-tidy: {known + done - len(bad)} clean, {len(bad)} not, {len(left)} not checked")
+    print(f"clang-tidy: {known + done - len(bad)} clean, {len(bad)} not")
     return 1 if bad else 0
 
 
