@@ -18,7 +18,7 @@ import threading
 import time
 
 import kubernetes
-from cases import Skip, await_true
+from cases import Skip, await_true, timestamp
 from kubernetes import CHART, ROOT, VALUES, get, kubectl, run
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
@@ -382,9 +382,7 @@ class Load:
         while not self.stopping.is_set():
             for symbol in SYMBOLS:
                 price = 100 + step % 20
-                now = time.time()
-                moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}Z"
-                self.call("ticker", "PublishQuotes", {"quotes": [{"symbol": symbol, "price": str(price), "event_time": moment,
+                self.call("ticker", "PublishQuotes", {"quotes": [{"symbol": symbol, "price": str(price), "event_time": timestamp(),
                                                                   "session": "SESSION_REGULAR"}]}, self.admin_key)
             step += 1
             time.sleep(len(SYMBOLS) / self.QUOTES_PER_S)

@@ -14,7 +14,7 @@ from images import ROOT, SERVICES, docker
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 import harness  # noqa: E402
-from harness import await_true, expect, expect_equal  # noqa: E402
+from harness import await_true, expect, expect_equal, timestamp  # noqa: E402
 
 HEALTHY_S_MAX = 60
 PUBLIC = {"user": "UserService", "ticker": "TickerService", "alert": "AlertService", "notifier": "NotificationService"}
@@ -106,8 +106,7 @@ def administrator():
     """The administrator's key from its volume lets a price be published."""
     PROJECT.ensure_up()
     key = PROJECT.read("/var/lib/stockalert/admin/admin_key")
-    event_time = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    request = {"quotes": [{"symbol": "AAPL", "price": "200.5", "event_time": event_time, "session": "SESSION_REGULAR"}]}
+    request = {"quotes": [{"symbol": "AAPL", "price": "200.5", "event_time": timestamp(), "session": "SESSION_REGULAR"}]}
     done = PROJECT.grpcurl("ticker", "PublishQuotes", request, key)
     expect_equal(done.returncode, 0, f"grpcurl: {done.stdout}{done.stderr}")
 

@@ -1,19 +1,13 @@
 """The calls, as clients make them: by a client generated in Python, and by grpcurl as a person types them."""
 
-import datetime
 import json
 import re
 import subprocess
 import uuid
 
-from harness import ROOT, SYMBOL, Grpcurl, await_true, client, expect, expect_equal, refused, stack
+from harness import ROOT, SYMBOL, Grpcurl, await_true, client, expect, expect_equal, refused, stack, timestamp
 
 TARGET = {"price_target": {"comparison": "COMPARISON_AT_OR_ABOVE", "price": "100000"}}
-
-
-def now(offset_s=0):
-    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=offset_s)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def users_and_keys(world):
@@ -129,10 +123,10 @@ def published_quotes(world):
     made = world.call("alert", "CreateAlert", {"parent": user, "alert": {"symbol": SYMBOL, "condition": {
         "price_target": {"comparison": "COMPARISON_AT_OR_ABOVE", "price": "900"}}, "note": "published"}}, key, timeout_s=20)
     world.await_applied(key)
-    quote = {"symbol": SYMBOL, "price": "900.25", "event_time": now(), "session": "SESSION_REGULAR"}
+    quote = {"symbol": SYMBOL, "price": "900.25", "event_time": timestamp(), "session": "SESSION_REGULAR"}
     with refused("PERMISSION_DENIED"):
         world.call("ticker", "PublishQuotes", {"quotes": [quote]}, key)
-    for bad in ({"price": "0"}, {"price": "-5"}, {"price": "NaN"}, {"price": "1e3"}, {"price": "1.1234567"}, {"price": ""}, {"event_time": now(60)}):
+    for bad in ({"price": "0"}, {"price": "-5"}, {"price": "NaN"}, {"price": "1e3"}, {"price": "1.1234567"}, {"price": ""}, {"event_time": timestamp(60)}):
         with refused("INVALID_ARGUMENT"):
             world.call("ticker", "PublishQuotes", {"quotes": [{**quote, **bad}]}, world.mesh.admin_key)
     stream = world.mesh.client.stream("notifier", "WatchNotifications", {"parent": user}, key, timeout_s=30)

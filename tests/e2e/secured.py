@@ -8,7 +8,7 @@ import threading
 
 import grpc
 
-from harness import SYMBOL, await_true, client, expect, expect_equal, meshes, stack
+from harness import SYMBOL, await_true, client, expect, expect_equal, meshes, stack, timestamp
 
 import certificates
 
@@ -62,8 +62,7 @@ def a_price_comes_through(mesh, key):
     mesh.client.call("user", "FollowTicker", {"parent": "users/me", "symbol": SYMBOL}, key, timeout_s=20)
     alert = mesh.client.call("alert", "CreateAlert", {"parent": "users/me", "alert": {"symbol": SYMBOL, "condition": TARGET}}, key, timeout_s=20)
     for price in ("149", "151"):
-        moment = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        mesh.client.call("ticker", "PublishQuotes", {"quotes": [{"symbol": SYMBOL, "price": price, "event_time": moment,
+        mesh.client.call("ticker", "PublishQuotes", {"quotes": [{"symbol": SYMBOL, "price": price, "event_time": timestamp(),
                                                                  "session": "SESSION_REGULAR"}]}, mesh.admin_key)
     await_true("the notification", lambda: [n for n in mesh.client.list_all("notifier", "ListNotifications", "notifications",
                                                                             {"parent": "users/me"}, key)

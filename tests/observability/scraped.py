@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from harness import DATA, ROOT, SYMBOL, await_true, client, expect, expect_equal
+from harness import DATA, ROOT, SYMBOL, await_true, client, expect, expect_equal, timestamp
 from prometheus import DEPLOY, Prometheus, promtool
 
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -62,8 +62,7 @@ class Traffic:
         world.await_applied(self.key)
 
     def quote(self, price):
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1000 % 1_000_000:06}Z"
-        return {"symbol": SYMBOL, "price": price, "event_time": stamp, "session": "SESSION_REGULAR"}
+        return {"symbol": SYMBOL, "price": price, "event_time": timestamp(), "session": "SESSION_REGULAR"}
 
     def publish(self, price):
         self.world.call("ticker", "PublishQuotes", {"quotes": [self.quote(price)]}, self.world.mesh.admin_key)
