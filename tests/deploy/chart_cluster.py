@@ -205,9 +205,10 @@ def install():
 
 def helm_test():
     release = RELEASE_STATE.need()
-    out = release.helm("test", RELEASE, "--logs", "--timeout", "180s", timeout_s=240)
-    assert "Phase:          Succeeded" in out, out
-    assert "notified" in out, out
+    done = run(["helm", "test", RELEASE, "--timeout", "180s", "-n", release.namespace], timeout_s=240)
+    assert "Phase:          Succeeded" in done.stdout, done.stdout
+    assert "notified" in done.stdout + done.stderr, done.stderr
+    assert not get("pods", "-n", release.namespace, "-l", "app.kubernetes.io/component=test"), "the pod of a test that succeeded is still there"
 
 
 # --- network policies

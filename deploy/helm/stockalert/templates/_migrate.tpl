@@ -1,13 +1,17 @@
-{{/* dict root, component, files. It brings its own environment: before an upgrade the ConfigMaps are still the old ones. */}}
+{{/* dict root, files, hook (whether it runs before an upgrade). It brings its own environment: before an upgrade the ConfigMaps are still the old ones. */}}
 {{- define "stockalert.migrateSpec" -}}
+{{- $scope := dict "root" .root "component" "migrate" "account" (.hook | ternary "migrate-upgrade" "migrate") -}}
 backoffLimit: 6
 activeDeadlineSeconds: {{ .root.Values.migrations.deadlineSeconds | int }}
 template:
   metadata:
     labels:
-      {{- include "stockalert.selector" . | nindent 6 }}
+      {{- include "stockalert.selector" $scope | nindent 6 }}
+      {{- if .hook }}
+      {{- include "stockalert.hookLabel" . | nindent 6 }}
+      {{- end }}
   spec:
-    {{- include "stockalert.podStart" . | nindent 4 }}
+    {{- include "stockalert.podStart" $scope | nindent 4 }}
     restartPolicy: OnFailure
     securityContext:
       {{- include "stockalert.podSecurity" (dict "uid" 10001) | nindent 6 }}
@@ -30,4 +34,9 @@ template:
           {{- include "stockalert.mounts" .files | nindent 10 }}
     volumes:
       {{- include "stockalert.volumes" .files | nindent 6 }}
+{{- end }}
+
+{{/* By it the network policy of the upgrade's hook knows the hook's pod. The component stays: by that the policies of the release before let it to the stores. */}}
+{{- define "stockalert.hookLabel" -}}
+stockalert/hook: upgrade
 {{- end }}

@@ -157,10 +157,11 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* dict root, component (empty: no ServiceAccount of its own): what every pod begins with. */}}
+{{/* dict root, component (empty: no ServiceAccount of its own), account (another one than the component's), values (a service's): what every pod begins with. */}}
 {{- define "stockalert.podStart" -}}
-{{- if .component }}
-serviceAccountName: {{ include "stockalert.fullname" .root }}-{{ .component }}
+{{- $own := .values | default dict }}
+{{- with .account | default .component }}
+serviceAccountName: {{ include "stockalert.fullname" $.root }}-{{ . }}
 {{- end }}
 automountServiceAccountToken: false
 # Variables for each Service would look like flags: STOCKALERT_USER_PORT.
@@ -170,6 +171,12 @@ imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
   {{- end }}
+{{- end }}
+{{- with $own.nodeSelector | default .root.Values.nodeSelector }}
+nodeSelector: {{ toJson . }}
+{{- end }}
+{{- with $own.tolerations | default .root.Values.tolerations }}
+tolerations: {{ toJson . }}
 {{- end }}
 {{- end }}
 {{- define "stockalert.sidecars" -}}
@@ -218,6 +225,21 @@ STOCKALERT_FILE: {{ empty $values.replay.configMap | ternary $values.replay.file
 {{ include "stockalert.storeEnv" (dict "root" $root "postgres" $is.postgres "direct" false "settings" $values.settings) }}
 {{- end }}
 
+{{/*
+dict root, service: how many pods a Deployment with an autoscaler begins with. Those that it has: without a number the upgrade that turns the
+autoscaler on would leave one. Nothing where no cluster answers (`helm template`): whoever applies that again would undo the autoscaler's choice.
+*/}}
+{{- define "stockalert.autoscaledReplicas" -}}
+{{- $namespace := .root.Release.Namespace }}
+{{- $found := lookup "apps/v1" "Deployment" $namespace (printf "%s-%s" (include "stockalert.fullname" .root) .service) }}
+{{- if $found }}
+{{- $found.spec.replicas | int }}
+{{- else if lookup "v1" "ServiceAccount" $namespace "default" }}
+{{- /* Every namespace has this one: the cluster answers, and has no such Deployment. */}}
+{{- (get .root.Values .service).autoscaling.minReplicas | int }}
+{{- end }}
+{{- end }}
+
 {{/* dict root, service: the template of a service's pods. */}}
 {{- define "stockalert.podTemplate" -}}
 {{- $root := .root }}
@@ -241,19 +263,13 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  {{- include "stockalert.podStart" (dict "root" $root "component" $service) | nindent 2 }}
+  {{- include "stockalert.podStart" (dict "root" $root "component" $service "values" $values) | nindent 2 }}
   securityContext:
     {{- include "stockalert.podSecurity" (dict "uid" 10001) | nindent 4 }}
   # Draining, the service's own grace and what it adds to it, and a reserve.
   terminationGracePeriodSeconds: {{ add $root.Values.drainSeconds $root.Values.shutdownGraceSeconds 10 }}
   {{- with $values.priorityClassName }}
   priorityClassName: {{ . }}
-  {{- end }}
-  {{- with $values.nodeSelector }}
-  nodeSelector: {{ toJson . }}
-  {{- end }}
-  {{- with $values.tolerations }}
-  tolerations: {{ toJson . }}
   {{- end }}
   {{- with $values.affinity }}
   affinity: {{ toJson . }}
