@@ -15,18 +15,26 @@ SELECT 1 / 0 AS kept_days_too_short;
 SELECT CAST(extract(epoch FROM now() - make_interval(days => :kept_days)) * 1000000 AS bigint) AS before_us \gset
 
 -- The evaluator compares a replay with its triggers: what its older checkpoint has not passed stays. They bear no time of their own, only
--- that of their quotes, which a replay of prices sets years back: the alert service knows when it heard of them.
+-- that of their quotes, which a replay of prices sets years back: the alert service knows when it heard of them. What it has no alert for
+-- any more, not even a tombstone, goes at once: the history that would tell the time went with the alert. None of these can be of an alert
+-- that is yet to come: an alert is in the table before the evaluator hears of it, and its tombstone stays until the evaluator has confirmed
+-- the deletion, which follows the last trigger.
 BEGIN;
 WITH passed AS (
   SELECT p.partition, p.log_generation, min(c.next_offset) AS next_offset
   FROM stockalert_evaluator.partitions p
   JOIN stockalert_evaluator.checkpoints c ON c.partition = p.partition AND c.log_generation = p.log_generation
   GROUP BY p.partition, p.log_generation
+), done AS (
+  SELECT a.alert_id, a.number FROM stockalert_alert.triggers a WHERE a.create_time_us < :before_us
+  UNION ALL
+  SELECT t.alert_id, t.trigger_number FROM stockalert_evaluator.triggers t
+  WHERE NOT EXISTS (SELECT FROM stockalert_alert.alerts a WHERE a.id = t.alert_id)
 ), gone AS (
-  DELETE FROM stockalert_evaluator.triggers t USING passed p, stockalert_alert.triggers a
+  DELETE FROM stockalert_evaluator.triggers t USING passed p, done d
   WHERE p.partition = t.partition
     AND (t.log_generation < p.log_generation OR (t.log_generation = p.log_generation AND t.record_offset < p.next_offset))
-    AND a.alert_id = t.alert_id AND a.number = t.trigger_number AND a.create_time_us < :before_us
+    AND d.alert_id = t.alert_id AND d.number = t.trigger_number
   RETURNING 1
 )
 SELECT 'evaluator triggers ' || count(*) FROM gone;

@@ -197,9 +197,30 @@ def restart_all(mesh):
     await_client(mesh)
 
 
+def leave(world, traffic):
+    """The user is deleted, and what the alert service remembers of its alerts is forgotten, as it is after a week. Answers the alerts' ids."""
+    mesh = world.mesh
+    user_id = traffic.name.split("/")[1]
+    traffic.stream.cancel()
+    world.call("user", "DeleteUser", {"name": traffic.name}, traffic.key)
+    of_user = f"FROM stockalert_alert.alerts a WHERE a.user_id = '{user_id}'"
+    await_true("confirmed tombstones of the user's alerts", lambda: mesh.query(
+        f"SELECT count(*) {of_user} AND a.deleted AND a.applied_revision = a.revision"
+        " AND NOT EXISTS (SELECT FROM stockalert_alert.alert_outbox o WHERE o.alert_id = a.id)") == [["2"]], 30)
+    alerts = [row[0] for row in mesh.query(f"SELECT a.id {of_user}")]
+    mesh.query(f"UPDATE stockalert_alert.alerts SET update_time_us = 0 WHERE user_id = '{user_id}'")
+    # It looks for old tombstones when it begins.
+    mesh.restart("alert")
+    await_client(mesh)
+    await_true("no tombstones", lambda: mesh.query(f"SELECT count(*) {of_user}") == [["0"]], 30)
+    expect_equal(mesh.query(f"SELECT count(*) FROM stockalert_alert.triggers WHERE user_id = '{user_id}'"), [["0"]], "history of a user who left")
+    return alerts
+
+
 def retention(world):
     mesh = publishing(world)
     traffic = Traffic(world)
+    leaver = Traffic(world)
     request = {"parent": traffic.name, "request_id": "retained", "alert": {
         "symbol": SYMBOL, "condition": {"price_target": {"comparison": "COMPARISON_AT_OR_ABOVE", "price": "100000"}}}}
     world.call("alert", "CreateAlert", request, traffic.key)
@@ -209,13 +230,19 @@ def retention(world):
         mesh.restart("evaluator")
         triggers = fire(world, traffic)
     alert = repeating_alert(triggers)
+    await_true("the notifications of the user who leaves", lambda: len(notified(world, leaver)) == 4, 30)
+    left = repeating_alert(notified(world, leaver))
+    expect(left in leave(world, leaver), "the alert that triggered most is not the user's")
     mesh.query(f"UPDATE stockalert_alert.triggers SET create_time_us = 0 WHERE alert_id = '{alert}' AND number <> 2")
     mesh.query(f"UPDATE stockalert_notifier.notifications SET create_time_us = 0 WHERE alert_id = '{alert}' AND trigger_number <> 2")
     mesh.query("UPDATE stockalert_alert.alerts SET create_time_us = 0 WHERE request_id = 'retained'")
     command = blocks("Retention")[0]
     expect("at least 14" in run(world, command.replace("kept_days=90", "kept_days=13"), succeeds=False), "13 days were not refused")
     run(world, command)
-    # The third trigger is behind the last checkpoint: a replay is still compared with it, and its history stays as long.
+    # The third trigger is behind the last checkpoint: a replay is still compared with it, and its history stays as long. Of an alert that
+    # is gone, nothing but the evaluator's rows is left, and of these what the older of the two checkpoints has not passed.
+    rows = mesh.query(f"SELECT trigger_number FROM stockalert_evaluator.triggers WHERE alert_id = '{left}' ORDER BY 1")
+    expect_equal([row[0] for row in rows], ["2", "3"], "what is left of the triggers of an alert that is gone")
     for table, number, wanted in (("stockalert_evaluator.triggers", "trigger_number", ["2", "3"]), ("stockalert_alert.triggers", "number", ["2", "3"]),
                                   ("stockalert_notifier.notifications", "trigger_number", ["2"])):
         rows = mesh.query(f"SELECT {number} FROM {table} WHERE alert_id = '{alert}' ORDER BY 1")
