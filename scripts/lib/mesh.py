@@ -83,8 +83,7 @@ class Mesh:
         for name, (_, kinds) in SERVICES.items():
             if "public" in kinds:
                 env[f"STOCKALERT_{name.upper()}_ADDRESS"] = self.address(name)
-        if self.kafka:
-            env.update({f"STOCKALERT_{name}": str(value) for name, value in self.kafka.client_env().items()})
+        env.update({f"STOCKALERT_{name}": str(value) for name, value in self._kafka_env().items()})
         if self.authority:
             env["STOCKALERT_CA_FILE"] = str(self.tls_folder("user") / "ca.crt")
         return env
@@ -92,6 +91,9 @@ class Mesh:
     def tls_folder(self, service):
         """Where a service's certificate lies: a link, which certificates.swap moves on."""
         return self.folder / "tls" / service
+
+    def _kafka_env(self):
+        return self.kafka.client_env() if self.kafka else {"KAFKA_PLAINTEXT": "true"}
 
     def _tls_env(self, service):
         if service in ("evaluator", "migrate"):
@@ -113,7 +115,7 @@ class Mesh:
             "MESH_TOKEN": self.mesh_token,
             "SHUTDOWN_GRACE_S": "8",
             **self._tls_env(service),
-            **(self.kafka.client_env() if self.kafka else {}),
+            **self._kafka_env(),
         }
         if service == "user":
             env["ADMIN_KEY"] = self.admin_key

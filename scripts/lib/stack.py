@@ -271,7 +271,7 @@ class Postgres:
     def url(self, database="postgres"):
         url = f"postgresql://stockalert:{self.password}@127.0.0.1:{self.port}/{database}"
         if not self.authority:
-            return url
+            return f"{url}?sslmode=disable"
         files = self.folder / "client-tls"
         return f"{url}?sslmode=verify-full&sslrootcert={files}/ca.crt&sslcert={files}/tls.crt&sslkey={files}/tls.key"
 
@@ -391,7 +391,7 @@ class Kafka:
     def client_env(self):
         """The flags' environment of a client of this broker."""
         if not self.authority:
-            return {}
+            return {"KAFKA_PLAINTEXT": "true"}
         files = self.client_tls
         return {"KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": files / "ca.crt", "KAFKA_TLS_CERT_FILE": files / "tls.crt",
                 "KAFKA_TLS_KEY_FILE": files / "tls.key", "KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": self.USER,

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """tidy.py [PATH...]: clang-tidy over our C++, remembering what was clean.
 
-A file is checked again only when it, a header of ours that it includes, .clang-tidy or clang-tidy itself has changed: the results are kept
-below ~/.cache/stockalert/tidy. Needs the dev build, whose commands and dependencies it reads.
+A file is checked again only when it, a header of ours that it includes, how it is compiled, .clang-tidy or clang-tidy itself has changed:
+the results are kept below ~/.cache/stockalert/tidy. Needs the dev build, whose commands and dependencies it reads.
 """
 
 import argparse
@@ -63,8 +63,12 @@ def main():
             continue
         # The generated commands name the object behind -o.
         words = entry["command"].split()
-        key = hashlib.sha256(common + str(source.relative_to(ROOT)).encode())
-        for path in sorted(set(made_from.get(words[words.index("-o") + 1], [])) | {source}):
+        headers = made_from.get(words[words.index("-o") + 1])
+        if not headers:
+            # Its headers are not known: a mark would say that it is clean whatever becomes of them.
+            sys.exit(f"clang-tidy: {source.relative_to(ROOT)} has not been built: scripts/lib/build.sh dev")
+        key = hashlib.sha256(common + entry["command"].replace(str(ROOT), "").encode())
+        for path in sorted(set(headers) | {source}):
             key.update(str(path.relative_to(ROOT)).encode() + digest(path))
         mark = cache / key.hexdigest()
         if mark.exists():

@@ -1,5 +1,7 @@
 #include "services/alert/config.h"
 
+#include "services/common/postgres/security.h"
+
 namespace stockalert::alert {
 
 void Declare(config::Parser& parser, Config& config) {
@@ -10,7 +12,7 @@ void Declare(config::Parser& parser, Config& config) {
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the ticker service's internal port");
   parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services show each other");
   tls::Declare(parser, config.tls);
-  parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database, as in postgresql://USER@HOST:PORT/DATABASE");
+  postgres::DeclareDatabase(parser, config.postgres_url);
   parser.Integer("postgres_connections", &config.postgres_connections, 2, 200, "the most connections to the database");
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");

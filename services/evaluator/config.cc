@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "services/common/postgres/security.h"
 
 namespace stockalert::evaluator {
 
@@ -24,7 +25,7 @@ absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> ParseRecords(const std::st
 
 void Declare(config::Parser& parser, Config& config) {
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
-  parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database of the mesh");
+  postgres::DeclareDatabase(parser, config.postgres_url);
   parser.ListenAddress("http_address", &config.http_address, "where metrics and health are served");
   parser.String("group_id", &config.group_id, config::kRequired, "the consumer group of the evaluators");
   parser.String("instance_id", &config.instance_id, config::kOptional,

@@ -64,6 +64,7 @@ absl::Status EvaluatorService::Start() {
   producer_options.queue_messages_max = 200'000;
   // Several alerts of one quote do not wait for each other.
   producer_options.lanes = 4;
+  producer_options.topics = {options_.events_topic};
   producer_options.extra = options_.kafka_extra;
   producer_options.registry = metrics::Registry();
   STOCKALERT_ASSIGN_OR_RETURN(producer_, kafka::CreateProducer(producer_options));

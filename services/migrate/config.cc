@@ -1,9 +1,11 @@
 #include "services/migrate/config.h"
 
+#include "services/common/postgres/security.h"
+
 namespace stockalert::migrate {
 
 void Declare(config::Parser& parser, Config& config) {
-  parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database of the mesh");
+  postgres::DeclareDatabase(parser, config.postgres_url);
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("schema_dir", &config.schema_dir, config::kRequired, "the folder that holds SERVICE/schema/*.sql");
   parser.Integer("prices_partitions", &config.prices_partitions, 1, 10'000,

@@ -56,6 +56,8 @@ absl::StatusOr<int> RecordPartitions(postgres::Pool& pool, const std::string& to
                             });
 }
 
+constexpr char kRetention[] = "retention.ms";
+
 absl::Status EnsureTopic(kafka::TopicAdmin& admin, const kafka::TopicSpec& spec, absl::Duration timeout, absl::Duration patience) {
   absl::StatusOr<kafka::TopicDescription> found = admin.DescribeTopic(spec.name, timeout);
   if (absl::IsNotFound(found.status())) {
@@ -90,6 +92,14 @@ absl::Status EnsureTopic(kafka::TopicAdmin& admin, const kafka::TopicSpec& spec,
   if (policy != config->end() && policy->second != "delete") {
     return absl::FailedPreconditionError(
         absl::StrCat("the topic ", spec.name, " has cleanup.policy=", policy->second, ": records would vanish; set it to delete"));
+  }
+  // Its owner may have chosen another time since.
+  const auto kept = config->find(kRetention);
+  const auto wanted = spec.config.find(kRetention);
+  if (kept != config->end() && wanted != spec.config.end() && kept->second != wanted->second) {
+    log::Warning("the topic is there and keeps records for another time than --retention_h: it is left so; to change it, "
+                 "kafka-configs.sh --alter --entity-type topics --add-config retention.ms=...",
+                 {{"topic", spec.name}, {"retention_ms", kept->second}, {"wanted_ms", wanted->second}});
   }
   return absl::OkStatus();
 }
@@ -140,7 +150,7 @@ absl::Status MigrateTopics(postgres::Pool& pool, kafka::TopicAdmin& admin, const
                    {"cleanup.policy", "delete"},
                    {"unclean.leader.election.enable", "false"},
                    {"min.insync.replicas", copies >= 3 ? "2" : "1"},
-                   {"retention.ms", absl::StrCat(int64_t{config.retention_h} * 3600 * 1000)}};
+                   {kRetention, absl::StrCat(int64_t{config.retention_h} * 3600 * 1000)}};
     STOCKALERT_RETURN_IF_ERROR(EnsureTopic(admin, spec, config.admin_timeout, config.wait));
   }
   return absl::OkStatus();

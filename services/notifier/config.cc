@@ -2,13 +2,15 @@
 
 #include <optional>
 
+#include "services/common/postgres/security.h"
+
 namespace stockalert::notifier {
 
 void Declare(config::Parser& parser, Config& config) {
   parser.ListenAddress("public_address", &config.public_address, "where clients connect");
   parser.ListenAddress("http_address", &config.http_address, "where /metrics, /healthz and /readyz are");
   parser.DialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal address");
-  parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database: postgresql://USER@HOST:PORT/DATABASE");
+  postgres::DeclareDatabase(parser, config.postgres_url);
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");
   parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,

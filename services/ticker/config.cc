@@ -2,6 +2,8 @@
 
 #include <optional>
 
+#include "services/common/postgres/security.h"
+
 namespace stockalert::ticker {
 
 void Declare(config::Parser& parser, Config& config) {
@@ -11,7 +13,7 @@ void Declare(config::Parser& parser, Config& config) {
   parser.DialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal address");
   parser.DialAddress("alert_address", &config.alert_address, config::kRequired, "the alert service's internal address");
   parser.DialAddress("fetcher_address", &config.fetcher_address, config::kRequired, "the fetcher's internal address");
-  parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database: postgresql://USER@HOST:PORT/DATABASE");
+  postgres::DeclareDatabase(parser, config.postgres_url);
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
   tls::Declare(parser, config.tls);

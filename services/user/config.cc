@@ -2,6 +2,8 @@
 
 #include <optional>
 
+#include "services/common/postgres/security.h"
+
 namespace stockalert::user {
 
 void Declare(config::Parser& parser, Config& config) {
@@ -9,7 +11,7 @@ void Declare(config::Parser& parser, Config& config) {
   parser.ListenAddress("http_address", &config.http_address, "where /metrics, /healthz and /readyz are");
   parser.ListenAddress("internal_address", &config.internal_address, "where the other services connect");
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the internal address of the ticker service");
-  parser.DatabaseUrl("postgres_url", &config.postgres_url, config::kRequired, "the database: postgresql://USER@HOST:PORT/DATABASE");
+  postgres::DeclareDatabase(parser, config.postgres_url);
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
   tls::Declare(parser, config.tls);

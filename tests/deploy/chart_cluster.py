@@ -56,8 +56,9 @@ def allowed(source):
 def need_image(tag, remedy):
     """Skip where no node has the services' images with that tag."""
     there = {name for node in get("nodes") for image in node["status"].get("images", []) for name in image.get("names", [])}
-    if not any(name.endswith(f"stockalert/user:{tag}") for name in there):
-        raise Skip(f"no node has the image stockalert/user:{tag}: {remedy}")
+    missing = [image for image in (*HTTP, "tools") if not any(name.endswith(f"stockalert/{image}:{tag}") for name in there)]
+    if missing:
+        raise Skip(f"no node has the images {missing} with the tag {tag}: {remedy}")
 
 
 class Release:
@@ -159,14 +160,16 @@ class Release:
     def audit(self):
         """scripts/audit on the release: the log by the operator's pod."""
         self.start_operator()
-        execute = f"kubectl exec -i -n {self.namespace} operator -- "
+        # By the environment: the version before knows no such flag.
+        execute = f"kubectl exec -i -n {self.namespace} operator -- env STOCKALERT_KAFKA_PLAINTEXT=true "
         with tempfile.TemporaryDirectory() as folder, self.database() as url:
             for program, command in (("log", f"stockalert-log --kafka_bootstrap={NAME}-kafka:9092"), ("semantics", "stockalert-semantics")):
                 path = os.path.join(folder, program)
                 with open(path, "w", encoding="ascii") as file:
                     file.write(f"#!/bin/sh\nexec {execute}{command}\n")
                 os.chmod(path, 0o755)
-            env = dict(os.environ, STOCKALERT_POSTGRES_URL=url, STOCKALERT_KAFKA_BOOTSTRAP="in-the-cluster:9092")
+            env = dict(os.environ, STOCKALERT_POSTGRES_URL=url, STOCKALERT_KAFKA_BOOTSTRAP="in-the-cluster:9092",
+                       STOCKALERT_KAFKA_PLAINTEXT="true")
             done = subprocess.run([ROOT / "scripts" / "audit", f"--state={folder}", f"--log={folder}/log", f"--semantics={folder}/semantics",
                                    "--wait-s=60"], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"the audit: {done.stdout[-3000:]}{done.stderr[-2000:]}"

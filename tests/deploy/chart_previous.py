@@ -5,6 +5,7 @@ The version before is the newest tag vX.Y.Z that HEAD descends from. Its images 
 
 import functools
 import io
+import os
 import pathlib
 import subprocess
 import tarfile
@@ -33,12 +34,15 @@ def previous_tag():
 def previous():
     """The release of the version before."""
     kubernetes.need_cluster()
+    if os.environ.get("STOCKALERT_CHART_VALUES"):
+        raise Skip("STOCKALERT_CHART_VALUES: the version before has its own values file, and no values for other images")
     tag = previous_tag()
     version = tag.removeprefix("v")
     need_image(version, f"load what scripts/images {version} builds in a checkout of {tag}")
     # Both would be more than a small node bears.
     RELEASE_STATE.stop()
-    archive = subprocess.run(["git", "-C", ROOT, "archive", tag, "deploy/helm/stockalert", "tests/deploy/values"], capture_output=True, check=True)
+    archive = subprocess.run(["git", "-C", ROOT, "archive", tag, "deploy/helm/stockalert", "deploy/observability",
+                              "tests/deploy/values"], capture_output=True, check=True)
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(FOLDER.name)
     folder = pathlib.Path(FOLDER.name)
@@ -48,13 +52,13 @@ def previous():
 
 
 def versions(release):
-    """Of each Deployment and StatefulSet of the services, the image's tag."""
+    """Of each of the services, the image's tag."""
     found = {}
     for kind in ("deployments", "statefulsets"):
         for item in get(kind, "-n", release.namespace):
-            image = item["spec"]["template"]["spec"]["containers"][0]["image"]
-            if "/local-" not in image:
-                found[item["metadata"]["name"].removeprefix(f"{NAME}-")] = image.rsplit(":", 1)[1]
+            name = item["metadata"]["name"].removeprefix(f"{NAME}-")
+            if name in chart_cluster.HTTP:
+                found[name] = item["spec"]["template"]["spec"]["containers"][0]["image"].rsplit(":", 1)[1]
     return found
 
 

@@ -168,6 +168,9 @@ def rotation(mesh, key):
         await_true(f"{name} serves again", lambda a=address: probe(a, trusted) == "OK", 30)
 
 
+NEW_CLIENT = b"a new client uses the swapped TLS files"
+
+
 def another_authority_for_kafka(mesh, key):
     """Clients that still used the files of their start could not connect to the broker any more."""
     first, second = mesh.kafka.authority, certificates.Authority("Kafka's next authority")
@@ -177,7 +180,9 @@ def another_authority_for_kafka(mesh, key):
     begins = {name: log.stat().st_size for name, log in logs.items()}
     second.issue(mesh.kafka.client_tls, trusted=both)
     for name, log in logs.items():
-        await_true(f"{name}'s new producer", lambda p=log, b=begins[name]: b"a new client uses the swapped TLS files" in p.read_bytes()[b:], 30)
+        # Each of its connections.
+        lanes = 4 if name in ("fetcher", "evaluator") else 1
+        await_true(f"{name}'s new producer", lambda p=log, b=begins[name], n=lanes: p.read_bytes()[b:].count(NEW_CLIENT) >= n, 30)
     mesh.kafka.authority = second
     mesh.kafka.process.stop()
     mesh.kafka.start()
@@ -204,7 +209,7 @@ def stores_are_secured(mesh):
     env = {**os.environ, **mesh.operator_env()}
     login = {name: value for name, value in env.items() if "KAFKA_SASL" not in name}
     certificate = {name: value for name, value in env.items() if name not in ("STOCKALERT_KAFKA_TLS_CERT_FILE", "STOCKALERT_KAFKA_TLS_KEY_FILE")}
-    plain = {name: value for name, value in login.items() if "KAFKA_TLS" not in name}
+    plain = {name: value for name, value in login.items() if "KAFKA_TLS" not in name} | {"STOCKALERT_KAFKA_PLAINTEXT": "true"}
     for what, environment, code in (("as configured", env, 0), ("no login", login, 1), ("no certificate", certificate, 1), ("plaintext", plain, 1)):
         done = subprocess.run([log, "--timeout_s=5"], env=environment, capture_output=True, text=True, check=False)
         expect_equal(done.returncode, code, f"stockalert-log, {what}: {done.stderr[-300:]}")

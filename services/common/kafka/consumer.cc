@@ -31,6 +31,8 @@ constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 constexpr absl::Duration kAnswerTimeout = absl::Seconds(1);
 constexpr absl::Duration kCommittedTimeout = absl::Seconds(5);
 constexpr int kCommittedAttempts = 3;
+// Longer than librdkafka waits for a broker's answer; after it a commit is taken for lost.
+constexpr absl::Duration kCommitPatience = absl::Seconds(30);
 constexpr absl::Duration kLagInterval = absl::Seconds(1);
 
 PartitionList NewList(size_t size) { return PartitionList(rd_kafka_topic_partition_list_new(static_cast<int>(size))); }
@@ -125,6 +127,7 @@ class Core {
       rd_kafka_conf_set_offset_commit_cb(settings.conf(), [](rd_kafka_t*, rd_kafka_resp_err_t error,
                                                              rd_kafka_topic_partition_list_t*, void* opaque) {
         auto* self = static_cast<Core*>(opaque);
+        self->commit_answered_ = true;
         if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR__NO_OFFSET) return;
         self->CountError(error);
         log::Warning("Kafka consumer: offsets were not committed; the next commit covers them",
@@ -174,6 +177,9 @@ class Core {
   }
 
   PollResult& result() { return result_; }
+
+  // Whether a commit has been answered since the last call; by the callbacks of Poll.
+  bool TakeCommitAnswered() { return std::exchange(commit_answered_, false); }
 
   void CountError(rd_kafka_resp_err_t error) {
     errors_.Add({{"client", client_id_}, {"error", rd_kafka_err2name(error)}}).Increment();
@@ -345,6 +351,7 @@ class Core {
   Queue queue_;
   OnRebalance on_rebalance_;
   PollResult result_;
+  bool commit_answered_ = false;
   std::atomic<bool> wake_{false};
 };
 
@@ -365,6 +372,9 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
  public:
   explicit RdKafkaGroupConsumer(const GroupConsumerOptions& options)
       : options_(options), core_(options) {}
+
+  // Leaving the group waits for what is committed here.
+  ~RdKafkaGroupConsumer() override { SendCommit(); }
 
   absl::Status Start() {
     Settings settings(options_.bootstrap, options_.security, options_.client_id);
@@ -389,6 +399,8 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
 
   PollResult Poll(absl::Duration timeout, size_t messages_max) override {
     PollResult result = core_.Poll(timeout, messages_max);
+    if (core_.TakeCommitAnswered()) commit_answer_by_ = absl::InfinitePast();
+    if (absl::Now() >= commit_answer_by_) SendCommit();
     if (options_.start == GroupConsumerOptions::Start::kByOwner) {
       for (const Message& message : result.messages) {
         auto reading = reading_.find({std::string(message.topic()), message.partition()});
@@ -399,10 +411,9 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
   }
 
   void CommitAsync(const std::map<TopicPartition, int64_t>& next_offsets) override {
-    if (next_offsets.empty()) return;
-    PartitionList list = ToList(next_offsets);
-    const rd_kafka_resp_err_t error = rd_kafka_commit(core_.client(), list.get(), 1);
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR && error != RD_KAFKA_RESP_ERR__NO_OFFSET) core_.CountError(error);
+    for (const auto& [place, next_offset] : next_offsets) to_commit_[place] = next_offset;
+    // One at a time: a broker that is slow to commit would have a row of them, behind which its heartbeats would wait.
+    if (absl::Now() >= commit_answer_by_) SendCommit();
   }
 
   absl::Status StartAt(const std::map<TopicPartition, int64_t>& next_offsets) override {
@@ -462,6 +473,17 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
   void Wake() override { core_.Wake(); }
 
  private:
+  void SendCommit() {
+    if (to_commit_.empty() || core_.client() == nullptr) return;
+    PartitionList list = ToList(std::exchange(to_commit_, {}));
+    const rd_kafka_resp_err_t error = rd_kafka_commit(core_.client(), list.get(), 1);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      commit_answer_by_ = absl::Now() + kCommitPatience;
+    } else if (error != RD_KAFKA_RESP_ERR__NO_OFFSET) {
+      core_.CountError(error);
+    }
+  }
+
   absl::Status RequireOwner() const {
     if (options_.start == GroupConsumerOptions::Start::kByOwner) return absl::OkStatus();
     return absl::FailedPreconditionError("only a consumer with Start::kByOwner is told where to read");
@@ -502,6 +524,9 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
       }
     } else {
       event.kind = rd_kafka_assignment_lost(core_.client()) ? RebalanceEvent::Kind::kLost : RebalanceEvent::Kind::kRevoked;
+      // The next owner begins where this commits; what is lost is another's already.
+      if (event.kind == RebalanceEvent::Kind::kRevoked) SendCommit();
+      to_commit_.clear();
       if (error != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) core_.CountError(error);
       rd_kafka_assign(core_.client(), nullptr);
       // Taken from the queue in this poll but not handed out: whoever has the partition now reads them again.
@@ -541,6 +566,8 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
   std::set<TopicPartition> assigned_;
   std::map<TopicPartition, int64_t> reading_;  // With Start::kByOwner: what is read, and its next offset.
   std::set<TopicPartition> paused_;
+  std::map<TopicPartition, int64_t> to_commit_;         // Not sent yet.
+  absl::Time commit_answer_by_ = absl::InfinitePast();  // Of the commit that is under way; past: none is.
   Core core_;  // Last: its end may still call Rebalance.
 };
 

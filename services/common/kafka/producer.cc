@@ -245,6 +245,14 @@ class LaneProducer final : public Producer {
  public:
   explicit LaneProducer(std::vector<std::unique_ptr<Producer>> lanes) : lanes_(std::move(lanes)) {}
 
+  // Side by side: each may take its second to flush.
+  ~LaneProducer() override {
+    std::vector<std::thread> ends;
+    ends.reserve(lanes_.size());
+    for (std::unique_ptr<Producer>& lane : lanes_) ends.emplace_back([&lane] { lane.reset(); });
+    for (std::thread& end : ends) end.join();
+  }
+
   void ProduceAsync(const std::string& topic, std::string_view key, std::string_view value, const Headers& headers,
                     DeliveryCallback done) override {
     // As partitions are chosen: where their number is a multiple of the lanes', a partition's records share requests. No topic is looked at.
@@ -259,7 +267,7 @@ class LaneProducer final : public Producer {
   }
 
  private:
-  const std::vector<std::unique_ptr<Producer>> lanes_;
+  std::vector<std::unique_ptr<Producer>> lanes_;
 };
 
 }  // namespace

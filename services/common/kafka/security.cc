@@ -48,6 +48,7 @@ std::optional<std::string> Error(const absl::Status& status) {
 void DeclareBroker(config::Parser& parser, std::string& bootstrap, Security& security) {
   parser.AddressList("kafka_bootstrap", &bootstrap, config::kRequired, "Kafka's brokers: HOST:PORT,HOST:PORT");
   parser.Boolean("kafka_tls", &security.tls, "speak TLS with Kafka, and demand a certificate for the name that was dialled");
+  parser.Boolean("kafka_plaintext", &security.plaintext, "speak with Kafka without TLS: where something else secures the network");
   parser.String("kafka_tls_ca_file", &security.tls_ca_file, config::kOptional,
                 "the authorities that sign the brokers' certificates, in PEM; without it the system's");
   parser.String("kafka_tls_cert_file", &security.tls_cert_file, config::kOptional,
@@ -57,6 +58,13 @@ void DeclareBroker(config::Parser& parser, std::string& bootstrap, Security& sec
                 "how to log in to Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: not at all");
   parser.String("kafka_sasl_username", &security.sasl_username, config::kOptional, "who logs in to Kafka");
   parser.Secret("kafka_sasl_password", &security.sasl_password, config::kOptional, "the password of that user");
+  parser.Rule([&security]() -> std::optional<std::string> {
+    if (security.tls && security.plaintext) return "--kafka_tls and --kafka_plaintext exclude each other: say one";
+    if (!security.tls && !security.plaintext) {
+      return "how to speak with Kafka is not said: --kafka_tls, or --kafka_plaintext where something else secures the network";
+    }
+    return std::nullopt;
+  });
   parser.Rule([&security]() -> std::optional<std::string> {
     const std::pair<const char*, const std::string*> files[] = {{"--kafka_tls_ca_file", &security.tls_ca_file},
                                                                 {"--kafka_tls_cert_file", &security.tls_cert_file},

@@ -20,6 +20,8 @@ namespace stockalert::kafka {
 
 struct Security {
   bool tls = false;
+  // Said out loud where it is not TLS: the flags demand one of the two.
+  bool plaintext = false;
   // Who signs the brokers' certificates; empty: the system's authorities.
   std::string tls_ca_file = {};
   // What is shown to brokers that ask for a certificate; empty: none.

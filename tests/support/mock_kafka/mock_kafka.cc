@@ -3,7 +3,9 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
+#include <cstdint>
 #include <stdexcept>
+#include <vector>
 
 namespace stockalert::testing {
 
@@ -35,6 +37,18 @@ void MockKafka::SetDown() {
 
 void MockKafka::SetUp() {
   for (int id = 1; id <= brokers_; ++id) rd_kafka_mock_broker_set_up(cluster_, id);
+}
+
+void MockKafka::SetRoundTripTime(int milliseconds) {
+  for (int id = 1; id <= brokers_; ++id) rd_kafka_mock_broker_set_rtt(cluster_, id, milliseconds);
+}
+
+void MockKafka::RefuseCommits(size_t count) {
+  constexpr int16_t kOffsetCommit = 8;
+  rd_kafka_mock_clear_request_errors(cluster_, kOffsetCommit);
+  if (count == 0) return;
+  std::vector<rd_kafka_resp_err_t> errors(count, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+  rd_kafka_mock_push_request_errors_array(cluster_, kOffsetCommit, errors.size(), errors.data());
 }
 
 }  // namespace stockalert::testing

@@ -4,6 +4,7 @@
 // group join takes about 3 s; beyond 5 MiB or 100,000 messages a partition silently loses its oldest records.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 struct rd_kafka_s;
@@ -23,6 +24,10 @@ class MockKafka {
   // All brokers refuse connections and answer nothing until they are up again; what they keep stays.
   void SetDown();
   void SetUp();
+  // How long every answer of the brokers takes to come.
+  void SetRoundTripTime(int milliseconds);
+  // The next `count` commits of offsets are refused for want of permission; 0: none any more.
+  void RefuseCommits(size_t count);
 
  private:
   rd_kafka_s* client_;

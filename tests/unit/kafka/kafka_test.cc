@@ -1,6 +1,7 @@
 // Producer, consumers and admin against librdkafka's mock cluster. tests/integration/kafka runs the like against a real broker.
-#include <catch2/catch.hpp>
+#include <prometheus/registry.h>
 
+#include <catch2/catch.hpp>
 #include <map>
 #include <mutex>
 #include <set>
@@ -40,7 +41,8 @@ std::unique_ptr<AssignedConsumer> MakeReader(const std::string& bootstrap) {
 }
 
 std::unique_ptr<GroupConsumer> MakeMember(const std::string& bootstrap, const std::string& topic,
-                                          GroupConsumerOptions::Start start) {
+                                          GroupConsumerOptions::Start start,
+                                          std::shared_ptr<prometheus::Registry> registry = nullptr) {
   GroupConsumerOptions options;
   options.bootstrap = bootstrap;
   options.client_id = "test-member";
@@ -48,6 +50,7 @@ std::unique_ptr<GroupConsumer> MakeMember(const std::string& bootstrap, const st
   options.group_instance_id = "member-1";
   options.topics = {topic};
   options.start = start;
+  options.registry = std::move(registry);
   auto consumer = GroupConsumer::Create(options);
   REQUIRE(consumer.ok());
   return *std::move(consumer);
@@ -220,6 +223,41 @@ TEST_CASE("a group goes on where it committed") {
   const Read again = ReadUntil(*member, [](const Read& r) { return r.count == 2; });
   REQUIRE(again.values.contains(0));
   CHECK(again.values.at(0) == std::vector<std::string>{"value-3", "value-4"});
+}
+
+TEST_CASE("commits wait for the one under way, and go together") {
+  testing::MockKafka kafka;
+  kafka.CreateTopic("t", 1);
+  auto producer = MakeProducer(kafka.bootstrap());
+  Produce(*producer, "t", 50);
+  const auto registry = std::make_shared<prometheus::Registry>();
+  const auto refused = [&registry] {
+    double count = 0;
+    for (const prometheus::MetricFamily& family : registry->Collect()) {
+      if (family.name != "stockalert_kafka_consumer_errors_total") continue;
+      for (const prometheus::ClientMetric& metric : family.metric) count += metric.counter.value;
+    }
+    return count;
+  };
+  {
+    auto member = MakeMember(kafka.bootstrap(), "t", GroupConsumerOptions::Start::kFromBeginning, registry);
+    REQUIRE(ReadUntil(*member, [](const Read& r) { return r.count == 50; }).count == 50);
+    // Each request takes one refusal: the first commit's, and that of all which came meanwhile.
+    kafka.RefuseCommits(100);
+    kafka.SetRoundTripTime(200);
+    for (int64_t next = 1; next <= 40; ++next) member->CommitAsync({{{"t", 0}, next}});
+    ReadUntil(*member, [&](const Read&) { return refused() >= 2; });
+    kafka.SetRoundTripTime(0);
+    kafka.RefuseCommits(0);
+    const absl::Time quiet = absl::Now() + absl::Seconds(1);
+    ReadUntil(*member, [&](const Read&) { return absl::Now() >= quiet; });
+    CHECK(refused() == 2);
+    for (int64_t next = 41; next <= 48; ++next) member->CommitAsync({{{"t", 0}, next}});
+  }
+  CHECK(refused() == 2);
+  // What was waiting when the member left is committed, too.
+  auto member = MakeMember(kafka.bootstrap(), "t", GroupConsumerOptions::Start::kFromBeginning);
+  CHECK(ReadUntil(*member, [](const Read& r) { return r.count == 2; }).values[0] == std::vector<std::string>{"value-48", "value-49"});
 }
 
 TEST_CASE("an owner says where each partition is read, pauses it, and goes on") {

@@ -43,10 +43,10 @@ TEST_CASE("what Kafka's flags refuse") {
   const std::string key = "--kafka_tls_key_file=" + folder.Path("key");
   const std::string user = "--kafka_sasl_username=u";
   const std::map<std::string, std::string> password = {{"STOCKALERT_KAFKA_SASL_PASSWORD", "p"}};
-  CHECK(Errors({}).empty());
+  CHECK(Errors({"--kafka_plaintext"}).empty());
   CHECK(Errors({"--kafka_tls"}).empty());
   CHECK(Errors({"--kafka_tls", ca, crt, key, user, "--kafka_sasl_mechanism=PLAIN"}, password).empty());
-  CHECK(Errors({user, "--kafka_sasl_mechanism=SCRAM-SHA-512"}, password).empty());
+  CHECK(Errors({"--kafka_plaintext", user, "--kafka_sasl_mechanism=SCRAM-SHA-512"}, password).empty());
 
   struct Case {
     std::vector<std::string> flags;
@@ -54,19 +54,21 @@ TEST_CASE("what Kafka's flags refuse") {
     const char* says;
   };
   const Case cases[] = {
-      {{ca}, {}, "--kafka_tls_ca_file is for --kafka_tls alone"},
-      {{crt, key}, {}, "--kafka_tls_cert_file is for --kafka_tls alone"},
+      {{}, {}, "how to speak with Kafka is not said"},
+      {{"--kafka_tls", "--kafka_plaintext"}, {}, "exclude each other"},
+      {{"--kafka_plaintext", ca}, {}, "--kafka_tls_ca_file is for --kafka_tls alone"},
+      {{"--kafka_plaintext", crt, key}, {}, "--kafka_tls_cert_file is for --kafka_tls alone"},
       {{"--kafka_tls", crt}, {}, "belong together"},
       {{"--kafka_tls", key}, {}, "belong together"},
       {{"--kafka_tls", "--kafka_tls_ca_file=" + folder.Path("none")}, {}, "--kafka_tls_ca_file="},
       {{"--kafka_tls", "--kafka_tls_ca_file=" + folder.Path("crt")}, {}, "CA:TRUE"},
       {{"--kafka_tls", crt, "--kafka_tls_key_file=" + folder.Path("expired.key")}, {}, "is not the key"},
       {{"--kafka_tls", "--kafka_tls_cert_file=" + folder.Path("expired"), "--kafka_tls_key_file=" + folder.Path("expired.key")}, {}, "has expired"},
-      {{user}, {}, "--kafka_sasl_mechanism"},
-      {{}, password, "--kafka_sasl_mechanism"},
+      {{"--kafka_plaintext", user}, {}, "--kafka_sasl_mechanism"},
+      {{"--kafka_plaintext"}, password, "--kafka_sasl_mechanism"},
       {{"--kafka_tls", user, "--kafka_sasl_mechanism=PLAIN"}, {}, "--kafka_sasl_password_file"},
       {{"--kafka_tls", "--kafka_sasl_mechanism=PLAIN"}, password, "--kafka_sasl_username"},
-      {{user, "--kafka_sasl_mechanism=PLAIN"}, password, "--kafka_tls"},
+      {{"--kafka_plaintext", user, "--kafka_sasl_mechanism=PLAIN"}, password, "--kafka_tls"},
       {{"--kafka_tls", user, "--kafka_sasl_mechanism=GSSAPI"}, password, "must be PLAIN"},
   };
   for (const Case& one : cases) {

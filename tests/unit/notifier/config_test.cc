@@ -18,9 +18,10 @@ config::ParseResult ParseWith(const std::map<std::string, std::string>& environm
 }
 
 TEST_CASE("what the notifier must be told, and what it refuses") {
-  const std::map<std::string, std::string> good = {{"STOCKALERT_POSTGRES_URL", "postgresql://u:p@h/d"},
+  const std::map<std::string, std::string> good = {{"STOCKALERT_POSTGRES_URL", "postgresql://u:p@h/d?sslmode=disable"},
                                                    {"STOCKALERT_KAFKA_BOOTSTRAP", "127.0.0.1:9092"},
                                                    {"STOCKALERT_PLAINTEXT", "true"},
+                                                   {"STOCKALERT_KAFKA_PLAINTEXT", "true"},
                                                    {"STOCKALERT_MESH_TOKEN", "0123456789abcdef"}};
   CHECK(ParseWith(good).kind == config::ParseResult::Kind::kRun);
   CHECK(ParseWith({}).errors.size() == 3);

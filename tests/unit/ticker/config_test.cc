@@ -17,9 +17,10 @@ config::ParseResult Parse(Config& config, std::vector<const char*> arguments, st
   });
 }
 
-const std::map<std::string, std::string> kNeeded = {{"STOCKALERT_POSTGRES_URL", "postgresql://127.0.0.1:5432/stockalert"},
+const std::map<std::string, std::string> kNeeded = {{"STOCKALERT_POSTGRES_URL", "postgresql://127.0.0.1:5432/stockalert?sslmode=disable"},
                                                     {"STOCKALERT_KAFKA_BOOTSTRAP", "127.0.0.1:9092"},
                                                     {"STOCKALERT_PLAINTEXT", "true"},
+                                                    {"STOCKALERT_KAFKA_PLAINTEXT", "true"},
                                                     {"STOCKALERT_MESH_TOKEN", "0123456789abcdef"}};
 
 TEST_CASE("the defaults stand beside what is needed") {

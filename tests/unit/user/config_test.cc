@@ -18,9 +18,10 @@ config::ParseResult ParseWith(const std::map<std::string, std::string>& environm
 }
 
 TEST_CASE("what the service must be told, and what it refuses") {
-  std::map<std::string, std::string> good = {{"STOCKALERT_POSTGRES_URL", "postgresql://u:p@h/d"},
+  std::map<std::string, std::string> good = {{"STOCKALERT_POSTGRES_URL", "postgresql://u:p@h/d?sslmode=disable"},
                                              {"STOCKALERT_KAFKA_BOOTSTRAP", "127.0.0.1:9092"},
                                              {"STOCKALERT_PLAINTEXT", "true"},
+                                             {"STOCKALERT_KAFKA_PLAINTEXT", "true"},
                                              {"STOCKALERT_MESH_TOKEN", "0123456789abcdef"},
                                              {"STOCKALERT_ADMIN_KEY", "an administrator's key"}};
   CHECK(ParseWith(good).kind == config::ParseResult::Kind::kRun);

@@ -7,7 +7,7 @@
 {{- define "stockalert.postgresUrl" -}}
 {{- $p := .root.Values.postgres }}
 {{- if eq $p.mode "internal" }}
-{{- printf "postgresql://%s@%s-postgres:5432/%s" $p.user (include "stockalert.fullname" .root) $p.database }}
+{{- printf "postgresql://%s@%s-postgres:5432/%s?sslmode=disable" $p.user (include "stockalert.fullname" .root) $p.database }}
 {{- else }}
 {{- $to := $p.external }}
 {{- if and $p.external.pooler.host (not .direct) }}{{ $to = $p.external.pooler }}{{ end }}
@@ -27,6 +27,9 @@
 {{/* dict root, postgres, direct, settings: what services and migrations have in common, as a YAML map of STOCKALERT_… names. */}}
 {{- define "stockalert.storeEnv" -}}
 STOCKALERT_KAFKA_BOOTSTRAP: {{ include "stockalert.kafkaBootstrap" .root | quote }}
+{{- if or (eq .root.Values.kafka.mode "internal") (not .root.Values.kafka.external.tls.enabled) }}
+STOCKALERT_KAFKA_PLAINTEXT: "true"
+{{- end }}
 {{- if eq .root.Values.kafka.mode "external" }}
 {{- with .root.Values.kafka.external.tls }}
 {{- if .enabled }}

@@ -1,0 +1,71 @@
+#include "services/common/postgres/security.h"
+
+#include <libpq-fe.h>
+
+#include <map>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "services/common/base/abseil.h"
+#include "services/common/tls/files.h"
+
+namespace stockalert::postgres {
+namespace {
+
+constexpr char kUnreadable[] = "--postgres_url cannot be read: write postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full";
+
+std::optional<std::map<std::string, std::string>> Keywords(const std::string& url) {
+  char* why = nullptr;
+  PQconninfoOption* parsed = PQconninfoParse(url.c_str(), &why);
+  if (parsed == nullptr) {
+    // libpq's text may quote the URL, and with it a password.
+    PQfreemem(why);
+    return std::nullopt;
+  }
+  std::map<std::string, std::string> keywords;
+  for (const PQconninfoOption* option = parsed; option->keyword != nullptr; ++option) {
+    if (option->val != nullptr) keywords[option->keyword] = option->val;
+  }
+  PQconninfoFree(parsed);
+  return keywords;
+}
+
+std::optional<std::string> Refuse(const std::string& url) {
+  std::optional<std::map<std::string, std::string>> found = Keywords(url);
+  if (!found) return kUnreadable;
+  std::map<std::string, std::string>& keywords = *found;
+  const std::string mode = keywords["sslmode"];
+  if (mode.empty() && !absl::StartsWith(keywords["host"], "/")) {
+    return "--postgres_url does not say whether the connection is encrypted: add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable "
+           "where something else secures the network";
+  }
+  if (mode == "allow" || mode == "prefer") {
+    return "sslmode=" + mode + " in --postgres_url falls back to plaintext without a word: say verify-full, or disable";
+  }
+  if (mode == "disable") return std::nullopt;
+  const tls::File authorities{"--postgres_url's sslrootcert", keywords["sslrootcert"]};
+  if (!authorities.path.empty() && authorities.path != "system") {
+    if (const absl::Status status = tls::CheckAuthorities(authorities).status(); !status.ok()) {
+      return std::string(base::ToStd(status.message()));
+    }
+  }
+  const tls::File certificate{"--postgres_url's sslcert", keywords["sslcert"]};
+  const tls::File key{"--postgres_url's sslkey", keywords["sslkey"]};
+  if (!certificate.path.empty() && !key.path.empty()) {
+    if (const absl::Status status = tls::CheckIdentity(certificate, key, tls::Purpose::kClient).status(); !status.ok()) {
+      return std::string(base::ToStd(status.message()));
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void DeclareDatabase(config::Parser& parser, std::string& url) {
+  parser.DatabaseUrl("postgres_url", &url, config::kRequired,
+                     "the database of the mesh: postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable");
+  parser.Rule([&url]() { return Refuse(url); });
+}
+
+}  // namespace stockalert::postgres
