@@ -91,6 +91,26 @@ def accepted(namespace, manifests, what):
     return done.stdout.count("(server dry run)")
 
 
+def hook_stands_alone(namespace, upgrade, what):
+    """Before an upgrade all other objects are still the old release's: the migrations bring their account, policy and settings along."""
+    items = json.loads(run(["kubectl", "apply", "--dry-run=server", "-n", namespace, "-o", "json", "-f", "-"], text=upgrade).stdout)["items"]
+    hooks = {item["kind"]: item for item in items if item["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-upgrade"}
+    if not hooks:
+        assert not any(item["kind"] == "Job" for item in items), f"{what}: migrations that are no hook in an upgrade"
+        return
+    pod = hooks["Job"]["spec"]["template"]
+    assert pod["spec"]["serviceAccountName"] == hooks["ServiceAccount"]["metadata"]["name"], f"{what}: the hook's account"
+    assert "configMap" not in json.dumps(pod), f"{what}: the hook reads a ConfigMap, which is the old release's"
+    weights = {kind: int(hook["metadata"]["annotations"]["helm.sh/hook-weight"]) for kind, hook in hooks.items()}
+    assert all(weight < weights["Job"] for kind, weight in weights.items() if kind != "Job"), f"{what}: {weights}"
+    policies = [item for item in items if item["kind"] == "NetworkPolicy"]
+    assert ("NetworkPolicy" in hooks) == bool(policies), f"{what}: network policies, and none of the hook's"
+    for policy in policies:
+        selector = policy["spec"]["podSelector"].get("matchLabels", {})
+        if policy["metadata"]["name"].endswith("-migrate") and selector.items() <= pod["metadata"]["labels"].items():
+            assert policy["spec"]["egress"] == hooks["NetworkPolicy"]["spec"]["egress"], f"{what}: the hook may reach other places than migrations"
+
+
 def renderings_are_accepted():
     kubernetes.need_cluster()
     namespace = f"chart-render-{secrets.token_hex(3)}"
@@ -113,6 +133,7 @@ def renderings_are_accepted():
             upgrade = run(["helm", "template", "try", CHART, "-n", namespace, "-f", file, "--is-upgrade", "--kube-version", OLDEST_KUBERNETES]).stdout
             assert "preStop" not in upgrade, f"{file.name}: Kubernetes {OLDEST_KUBERNETES} has no sleep before a stop"
             objects += accepted(namespace, [upgrade], f"{file.name}, as an upgrade")
+            hook_stands_alone(namespace, upgrade, file.name)
         untried = [path for path, default in leaves(defaults)
                    if not any(inner != default for inner in given_at(given, path)) and path not in ("test.symbol",)]
         assert not untried, f"no file changes these values: {untried}"
