@@ -1,6 +1,5 @@
 #include "services/common/postgres/pool.h"
 
-#include <libpq-fe.h>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
@@ -15,24 +14,16 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "services/common/log/log.h"
+#include "services/common/postgres/conninfo.h"
 
 namespace stockalert::postgres {
 namespace {
 
 // The caller's URL as keywords, with our limits where the URL does not set its own.
 absl::StatusOr<std::string> MakeConninfo(const PoolOptions& options) {
-  char* why = nullptr;
-  PQconninfoOption* parsed = PQconninfoParse(options.url.c_str(), &why);
-  if (parsed == nullptr) {
-    // libpq's text may quote the URL, and with it a password.
-    PQfreemem(why);
-    return absl::InvalidArgumentError("libpq cannot read the Postgres URL: write postgresql://USER@HOST:PORT/DATABASE");
-  }
-  std::map<std::string, std::string> keywords;
-  for (const PQconninfoOption* option = parsed; option->keyword != nullptr; ++option) {
-    if (option->val != nullptr) keywords[option->keyword] = option->val;
-  }
-  PQconninfoFree(parsed);
+  absl::StatusOr<std::map<std::string, std::string>> parsed = ParseConninfo(options.url);
+  if (!parsed.ok()) return parsed.status();
+  std::map<std::string, std::string>& keywords = *parsed;
   keywords.try_emplace("connect_timeout", absl::StrCat(std::max<int64_t>(2, absl::ToInt64Seconds(options.connect_timeout))));
   keywords.try_emplace("tcp_user_timeout", absl::StrCat(absl::ToInt64Milliseconds(options.tcp_user_timeout)));
   keywords.try_emplace("keepalives", "1");

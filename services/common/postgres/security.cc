@@ -1,40 +1,23 @@
 #include "services/common/postgres/security.h"
 
-#include <libpq-fe.h>
-
 #include <map>
 #include <optional>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "services/common/base/abseil.h"
+#include "services/common/postgres/conninfo.h"
 #include "services/common/tls/files.h"
 
 namespace stockalert::postgres {
 namespace {
 
-constexpr char kUnreadable[] = "--postgres_url cannot be read: write postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full";
-
-std::optional<std::map<std::string, std::string>> Keywords(const std::string& url) {
-  char* why = nullptr;
-  PQconninfoOption* parsed = PQconninfoParse(url.c_str(), &why);
-  if (parsed == nullptr) {
-    // libpq's text may quote the URL, and with it a password.
-    PQfreemem(why);
-    return std::nullopt;
-  }
-  std::map<std::string, std::string> keywords;
-  for (const PQconninfoOption* option = parsed; option->keyword != nullptr; ++option) {
-    if (option->val != nullptr) keywords[option->keyword] = option->val;
-  }
-  PQconninfoFree(parsed);
-  return keywords;
-}
+std::string Text(const absl::Status& status) { return std::string(base::ToStd(status.message())); }
 
 std::optional<std::string> Refuse(const std::string& url) {
-  std::optional<std::map<std::string, std::string>> found = Keywords(url);
-  if (!found) return kUnreadable;
-  std::map<std::string, std::string>& keywords = *found;
+  absl::StatusOr<std::map<std::string, std::string>> parsed = ParseConninfo(url);
+  if (!parsed.ok()) return Text(parsed.status());
+  std::map<std::string, std::string>& keywords = *parsed;
   const std::string mode = keywords["sslmode"];
   if (mode.empty() && !absl::StartsWith(keywords["host"], "/")) {
     return "--postgres_url does not say whether the connection is encrypted: add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable "
@@ -46,16 +29,12 @@ std::optional<std::string> Refuse(const std::string& url) {
   if (mode == "disable") return std::nullopt;
   const tls::File authorities{"--postgres_url's sslrootcert", keywords["sslrootcert"]};
   if (!authorities.path.empty() && authorities.path != "system") {
-    if (const absl::Status status = tls::CheckAuthorities(authorities).status(); !status.ok()) {
-      return std::string(base::ToStd(status.message()));
-    }
+    if (const absl::Status status = tls::CheckAuthorities(authorities).status(); !status.ok()) return Text(status);
   }
   const tls::File certificate{"--postgres_url's sslcert", keywords["sslcert"]};
   const tls::File key{"--postgres_url's sslkey", keywords["sslkey"]};
   if (!certificate.path.empty() && !key.path.empty()) {
-    if (const absl::Status status = tls::CheckIdentity(certificate, key, tls::Purpose::kClient).status(); !status.ok()) {
-      return std::string(base::ToStd(status.message()));
-    }
+    if (const absl::Status status = tls::CheckIdentity(certificate, key, tls::Purpose::kClient).status(); !status.ok()) return Text(status);
   }
   return std::nullopt;
 }

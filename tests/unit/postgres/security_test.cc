@@ -30,7 +30,7 @@ TEST_CASE("a database's URL says whether the connection is encrypted") {
            {"host=h dbname=d password=hush", "does not say whether"},
            {"postgresql://u:hush@h/d?sslmode=prefer", "falls back to plaintext"},
            {"postgresql://u:hush@h/d?sslmode=allow", "falls back to plaintext"},
-           {"postgresql://u:hush@[h/d", "cannot be read"}}) {
+           {"postgresql://u:hush@[h/d", "cannot read"}}) {
     const std::vector<std::string> errors = Errors(url);
     REQUIRE(errors.size() == 1);
     INFO(errors[0]);
