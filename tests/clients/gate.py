@@ -1,4 +1,4 @@
-"""What stands between a client and a service in the tests: it refuses connections, holds them back, or ends TLS."""
+"""What stands between a client and a service in the tests: it refuses connections, holds them back, slows them down, or ends TLS."""
 
 import asyncio
 import ssl
@@ -16,11 +16,12 @@ def self_signed(folder):
 
 class Gate:
     """Listens on a port of its own and passes connections on to `target`. The first `refuse` ones it closes at once; with `held`, those after
-    them wait for release(). With `tls` (certificate, key) it speaks TLS to the client."""
+    them wait for release(). What the client sends arrives `delay_s` later. With `tls` (certificate, key) it speaks TLS to the client."""
 
-    def __init__(self, target, refuse=0, held=False, tls=None):
+    def __init__(self, target, refuse=0, held=False, delay_s=0, tls=None):
         self.host, self.port = target.rsplit(":", 1)
         self.refuse = refuse
+        self.delay_s = delay_s
         self.refused = 0
         self.passed = 0
         self.released = asyncio.Event()
@@ -42,9 +43,10 @@ class Gate:
         return self
 
     def __exit__(self, *_):
-        self.loop.call_soon_threadsafe(self.server.close)
+        asyncio.run_coroutine_threadsafe(self._close(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
+        self.loop.close()
 
     @property
     def address(self):
@@ -52,6 +54,13 @@ class Gate:
 
     def release(self):
         self.loop.call_soon_threadsafe(self.released.set)
+
+    async def _close(self):
+        self.server.close()
+        connections = asyncio.all_tasks() - {asyncio.current_task()}
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
 
     async def _connection(self, reader, writer):
         if self.refused < self.refuse:
@@ -65,15 +74,17 @@ class Gate:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(self._copy(reader, there_writer), self._copy(there_reader, writer))
+        await asyncio.gather(self._copy(reader, there_writer, self.delay_s), self._copy(there_reader, writer))
 
-    @staticmethod
-    async def _copy(reader, writer):
+    async def _copy(self, reader, writer, delay_s=0):
         try:
             while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
+                if delay_s:
+                    self.loop.call_later(delay_s, writer.write, data)
+                else:
+                    writer.write(data)
+                    await writer.drain()
         except OSError:
             pass  # Either side may go at any time; the other learns it by the close.
         finally:
-            writer.close()
+            self.loop.call_later(delay_s, writer.close)

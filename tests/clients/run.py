@@ -28,7 +28,8 @@ PAGE = ROOT / "docs" / "clients.md"
 BLOCK_TIMEOUT_S = 600
 # How the lines of an example's output begin, in order.
 STORY = ["registered users/", "created users/", "refused INVALID_FIELD", "watching", "notified AAPL", "resumed"]
-BROKEN = "the stream broke"
+ENDED = "the stream ended: "
+STREAM_S = 2
 # Maven's, even where it is told not to.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -160,10 +161,15 @@ def build(world, language):
     expect_equal(code, 0, f"the build in {language}, which said\n" + "\n".join(lines[-20:]) + "\n")
 
 
+def ends(lines):
+    """The codes with which streams ended, in the spelling that all languages' come to."""
+    return [line[len(ENDED):].split(";")[0].replace("_", "").upper() for line in lines if line.startswith(ENDED)]
+
+
 def example(world, language):
     world.start_for(language)
     lines = world.run_example(language)
-    expect(not any(line.startswith(BROKEN) for line in lines), "the stream broke where nobody broke it")
+    expect_equal(ends(lines), [], "the codes of streams that ended where nobody ended them")
 
 
 def through_failures(world, language):
@@ -181,7 +187,19 @@ def through_failures(world, language):
         finally:
             mesh.await_ready(["notifier"])
         expect_equal(refusing.refused, 1, "connections refused")
-    expect(any(line.startswith(BROKEN) for line in lines), "the watch did not tell that its stream broke")
+    expect(ends(lines), "the watch did not tell that its stream ended")
+
+
+def past_deadlines(world, language):
+    """Every price is published later than the stream's deadline, of the first watch as of the second: only watches that are resumed see them,
+    and only those that go on from their last cursor see each once."""
+    mesh = world.start_for(language)
+    with gate.Gate(mesh.address("ticker"), delay_s=STREAM_S + 1) as slow:
+        lines = world.run_example(language, {"ticker": slow.address}, env={"STOCKALERT_STREAM_SECONDS": str(STREAM_S)})
+    codes = ends(lines)
+    expect(len(codes) >= 2 and set(codes) == {"DEADLINEEXCEEDED"}, f"streams ended with {codes}")
+    resumed = next(at for at, line in enumerate(lines) if line.startswith("notified"))
+    expect(ends(lines[:resumed]) and ends(lines[resumed:]), "a watch did not outlive its stream")
 
 
 def over_tls(world, language):
@@ -213,7 +231,7 @@ def main():
     for language in languages:
         # Not every language needs a build.
         steps = [("build", build)] if ("Build", language) in world.blocks else []
-        steps += [("example", example), ("through failures", through_failures), ("over TLS", over_tls)]
+        steps += [("example", example), ("through failures", through_failures), ("past deadlines", past_deadlines), ("over TLS", over_tls)]
         cases += [(f"{language}/{name}", case(function, language)) for name, function in steps]
     return harness.run_cases(cases, world.folder, arguments.junit, tier="clients", world=world)
 

@@ -30,7 +30,7 @@ import (
 const (
 	symbol       = "AAPL"
 	callTimeout  = 30 * time.Second
-	watchTimeout = 60 * time.Second
+	watchTimeout = 5 * time.Minute // One stream after another.
 
 	// gRPC itself calls again what is UNAVAILABLE, or CANCELLED by a server that goes; a request id makes that safe where something is created.
 	serviceConfig = `{"methodConfig": [{

@@ -30,7 +30,11 @@ SERVICE_CONFIG = {
     }]
 }
 CALL_TIMEOUT_S = 30
-WATCH_TIMEOUT_S = 60
+STREAM_TIMEOUT_S = float(os.environ.get("STOCKALERT_STREAM_SECONDS", "60"))
+WATCH_TIMEOUT_S = 300  # One stream after another.
+PAUSE_S = 0.5
+# CANCELLED not by us: by a server that goes.
+RESUMABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 SYMBOL = "AAPL"
 
 
@@ -61,21 +65,23 @@ def reason_and_fields(error):
 
 
 def watch(notifier, key, cursor=""):
-    """Yields replies for ever. Where the stream breaks, it goes on from the last cursor."""
+    """Yields replies. Each stream has a deadline of its own; where one ends, the next goes on from the last cursor."""
+    end = time.monotonic() + WATCH_TIMEOUT_S
     while True:
         request = notification_pb2.WatchNotificationsRequest(parent="users/me", cursor=cursor)
-        stream = notifier.WatchNotifications(request, timeout=WATCH_TIMEOUT_S, metadata=bearer(key))
+        timeout = min(STREAM_TIMEOUT_S, end - time.monotonic())
+        stream = notifier.WatchNotifications(request, timeout=timeout, metadata=bearer(key))
         try:
             for reply in stream:
                 yield reply
                 cursor = reply.cursor
         except grpc.RpcError as error:
-            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            if error.code() not in RESUMABLE or time.monotonic() >= end:
                 raise
-            print("the stream broke; going on from its cursor", flush=True)
-            time.sleep(0.5)
+            print(f"the stream ended: {error.code().name}; going on from its cursor", flush=True)
         finally:
             stream.cancel()
+        time.sleep(PAUSE_S)
 
 
 def main():

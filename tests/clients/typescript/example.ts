@@ -26,11 +26,14 @@ const retryPolicy = {
   backoffMultiplier: 3,
   retryableStatusCodes: ['UNAVAILABLE', 'CANCELLED'],
 };
+const streamSeconds = process.env.STOCKALERT_STREAM_SECONDS ?? '60';
+const watchMs = 300_000; // One stream after another.
+const pauseMs = 500;
 const watchMethod = { service: NotificationServiceDefinition.fullName, method: NotificationServiceDefinition.methods.watchNotifications.name };
 const serviceConfig = {
   methodConfig: [
     { name: [{}], timeout: '30s', retryPolicy },
-    { name: [watchMethod], timeout: '60s', retryPolicy },
+    { name: [watchMethod], timeout: `${streamSeconds}s`, retryPolicy },
   ],
 };
 const symbol = 'AAPL';
@@ -71,21 +74,23 @@ function reasonAndFields(error: RichClientError) {
   return { reason, fields };
 }
 
-const broken = new Set([Status.UNAVAILABLE, Status.CANCELLED]);
+// CANCELLED not by us: by a server that goes. What we cancel ends in an AbortError.
+const resumable = new Set([Status.UNAVAILABLE, Status.CANCELLED, Status.DEADLINE_EXCEEDED]);
 
-/** Replies without end. Where the stream breaks, it goes on from the last cursor; leaving the loop over them ends it. */
+/** Replies. Each stream has a deadline of its own; where one ends, the next goes on from the last cursor. Leaving the loop over them ends it. */
 async function* watch(notifier: NotificationServiceClient, cursor = ''): AsyncGenerator<WatchNotificationsResponse, never> {
+  const signal = AbortSignal.timeout(watchMs);
   for (;;) {
     try {
-      for await (const reply of notifier.watchNotifications({ parent: 'users/me', cursor })) {
+      for await (const reply of notifier.watchNotifications({ parent: 'users/me', cursor }, { signal })) {
         cursor = reply.cursor;
         yield reply;
       }
     } catch (error) {
-      if (!(error instanceof ClientError && broken.has(error.code))) throw error;
-      console.log('the stream broke; going on from its cursor');
-      await sleep(500);
+      if (!(error instanceof ClientError && resumable.has(error.code))) throw error;
+      console.log(`the stream ended: ${Status[error.code]}; going on from its cursor`);
     }
+    await sleep(pauseMs, undefined, { signal });
   }
 }
 

@@ -5,24 +5,32 @@ import dev.stockalert.notification.v1.NotificationServiceGrpc.NotificationServic
 import dev.stockalert.notification.v1.WatchNotificationsRequest;
 import dev.stockalert.notification.v1.WatchNotificationsResponse;
 import io.grpc.Context;
+import io.grpc.Deadline;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.util.ArrayDeque;
+import java.util.EnumSet;
 import java.util.Iterator;
 import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 
 /**
- * A user's notifications, in order and without end. Where the stream breaks, it goes on from the last cursor.
+ * A user's notifications, in order. Each stream has a deadline of its own; where one ends, the next goes on from the last cursor.
  *
- * <p>For one thread. Closing it ends the stream.
+ * <p>For one thread. Closing it ends the stream, and so does the watch's own deadline.
  */
 final class NotificationWatch implements Iterator<Notification>, AutoCloseable {
-  private static final int TIMEOUT_S = 60;
+  private static final long STREAM_TIMEOUT_S = Long.parseLong(System.getenv().getOrDefault("STOCKALERT_STREAM_SECONDS", "60"));
+  private static final long WATCH_TIMEOUT_S = 300;
   private static final int PAUSE_MS = 500;
+
+  /** CANCELLED not by us: by a server that goes. */
+  private static final Set<Status.Code> RESUMABLE = EnumSet.of(Status.Code.UNAVAILABLE, Status.Code.CANCELLED, Status.Code.DEADLINE_EXCEEDED);
 
   private final NotificationServiceBlockingStub notifier;
   private final Context.CancellableContext context = Context.current().withCancellation();
+  private final Deadline end = Deadline.after(WATCH_TIMEOUT_S, TimeUnit.SECONDS);
   private final Queue<Notification> due = new ArrayDeque<>();
   private Iterator<WatchNotificationsResponse> replies;
   private String cursor;
@@ -64,11 +72,10 @@ final class NotificationWatch implements Iterator<Notification>, AutoCloseable {
         return;
       } catch (StatusRuntimeException e) {
         Status.Code code = e.getStatus().getCode();
-        // CANCELLED not by us: by a server that goes.
-        if (context.isCancelled() || code != Status.Code.UNAVAILABLE && code != Status.Code.CANCELLED) {
+        if (context.isCancelled() || end.isExpired() || !RESUMABLE.contains(code)) {
           throw e;
         }
-        System.out.println("the stream broke; going on from its cursor");
+        System.out.println("the stream ended: " + code + "; going on from its cursor");
         replies = null;
         pause();
       }
@@ -79,7 +86,8 @@ final class NotificationWatch implements Iterator<Notification>, AutoCloseable {
     var request = WatchNotificationsRequest.newBuilder().setParent("users/me").setCursor(cursor).build();
     Context previous = context.attach();
     try {
-      return notifier.withDeadlineAfter(TIMEOUT_S, TimeUnit.SECONDS).watchNotifications(request);
+      Deadline deadline = Deadline.after(STREAM_TIMEOUT_S, TimeUnit.SECONDS).minimum(end);
+      return notifier.withDeadline(deadline).watchNotifications(request);
     } finally {
       context.detach(previous);
     }
