@@ -47,6 +47,8 @@ def main():
     version = subprocess.run([TIDY, "--version"], capture_output=True, text=True, check=True).stdout
     common = hashlib.sha256((version + (ROOT / ".clang-tidy").read_text()).encode()).digest()
     made_from = dependencies()
+    # The rules of a folder of its own.
+    nested = {path.parent: path.read_bytes() for part in ("services", "tests") for path in sorted((ROOT / part).rglob(".clang-tidy"))}
     below = [ROOT / path for path in (arguments.paths or ["services", "tests"])]
     digests = {}
 
@@ -68,6 +70,9 @@ def main():
             # Its headers are not known: a mark would say that it is clean whatever becomes of them.
             sys.exit(f"clang-tidy: {source.relative_to(ROOT)} has not been built: scripts/lib/build.sh dev")
         key = hashlib.sha256(common + entry["command"].replace(str(ROOT), "").encode())
+        for folder, rules in nested.items():
+            if source.is_relative_to(folder):
+                key.update(rules)
         for path in sorted(set(headers) | {source}):
             key.update(str(path.relative_to(ROOT)).encode() + digest(path))
         mark = cache / key.hexdigest()

@@ -61,7 +61,7 @@ constexpr char kRetention[] = "retention.ms";
 absl::Status EnsureTopic(kafka::TopicAdmin& admin, const kafka::TopicSpec& spec, absl::Duration timeout, absl::Duration patience) {
   absl::StatusOr<kafka::TopicDescription> found = admin.DescribeTopic(spec.name, timeout);
   if (absl::IsNotFound(found.status())) {
-    const absl::Status created = admin.CreateTopic(spec, timeout);
+    absl::Status created = admin.CreateTopic(spec, timeout);
     if (!created.ok() && !absl::IsAlreadyExists(created)) return created;
     // The brokers agree on a new topic a moment later.
     STOCKALERT_RETURN_IF_ERROR(admin.AwaitTopics({spec.name}, absl::Now() + patience));

@@ -183,6 +183,7 @@ TEST_CASE("callers who create at once do not pass the quota together") {
     const std::string symbol = NewSymbol();
     std::vector<absl::Status> results(24);
     std::vector<std::thread> callers;
+    callers.reserve(8);
     for (size_t i = 0; i < 8; ++i) {
       callers.emplace_back([&, i] {
         for (size_t n = 0; n < 3; ++n) results[i * 3 + n] = store.Create(user, {NewAlert(user, symbol)}, 10, kNow);
@@ -604,6 +605,7 @@ TEST_CASE("whoever creates while the user is being deleted leaves no alert behin
     const std::string user = NewId();
     const std::string symbol = NewSymbol();
     std::vector<std::thread> callers;
+    callers.reserve(6);
     for (int i = 0; i < 6; ++i) {
       callers.emplace_back([&] {
         for (int n = 0; n < 10; ++n) (void)store.Create(user, {NewAlert(user, symbol)}, kQuota, kNow);

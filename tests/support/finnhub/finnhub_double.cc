@@ -92,7 +92,7 @@ struct FinnhubDouble::Stream {
         refusal.prepare_payload();
         http::async_write(ws.next_layer(), refusal, [self = shared_from_this()](beast::error_code, size_t) {
           beast::error_code ignored;
-          self->ws.next_layer().close(ignored);
+          static_cast<void>(self->ws.next_layer().close(ignored));
         });
         return;
       }
@@ -189,8 +189,8 @@ struct FinnhubDouble::Stream {
     });
   }
   template <typename Do>
-  void ForEach(Do act) {
-    asio::post(io, [this, act] {
+  void ForEach(Do&& act) {
+    asio::post(io, [this, act = std::forward<Do>(act)] {
       for (const auto& weak : all) {
         if (auto connection = weak.lock()) act(*connection);
       }
@@ -252,7 +252,7 @@ void FinnhubDouble::Send(const std::string& text) {
 void FinnhubDouble::Drop() {
   stream_->ForEach([](Stream::Connection& connection) {
     beast::error_code ignored;
-    connection.ws.next_layer().close(ignored);
+    static_cast<void>(connection.ws.next_layer().close(ignored));
     connection.End();
   });
 }

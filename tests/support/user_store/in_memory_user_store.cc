@@ -120,7 +120,8 @@ absl::StatusOr<user::CreatedKey> InMemoryUserStore::CreateApiKey(const user::Api
     }
   }
   if (live >= limits.live_max) return user::ApiKeyQuota(limits.live_max);
-  dead = Page(std::move(dead), std::nullopt, static_cast<int>(dead.size()));
+  const int dead_count = static_cast<int>(dead.size());
+  dead = Page(std::move(dead), std::nullopt, dead_count);
   for (size_t i = 0; i + static_cast<size_t>(limits.dead_max) < dead.size(); ++i) {
     keys_.erase(dead[i].id);
     std::erase_if(requests_, [&](const auto& entry) { return entry.second.key_id == dead[i].id; });
