@@ -123,6 +123,7 @@ void CreateAlerts(const Flags& flags) {
   const int64_t begin_us = NowUs();
   const int64_t end_us = begin_us + int64_t{flags.seconds} * 1'000'000;
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<size_t>(flags.callers));
   for (int i = 0; i < flags.callers; ++i) {
     threads.emplace_back([&, i] {
       auto stub = alert_v1::AlertService::NewStub(Connect(flags.alert_address));

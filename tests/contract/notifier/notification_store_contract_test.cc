@@ -206,6 +206,7 @@ TEST_CASE("several instances at once make each notification once, without gaps, 
         if (!rows->empty()) last = false;
       }
     });
+    threads.reserve(threads.size() + kThreads);
     for (int thread = 0; thread < kThreads; ++thread) {
       threads.emplace_back([&, thread] {
         for (int64_t number = 1; number <= kEach; ++number) {

@@ -157,6 +157,7 @@ TEST_CASE("publisher epochs rise, whoever asks") {
     constexpr size_t kEach = 25;
     std::vector<std::vector<int64_t>> epochs(kThreads);
     std::vector<std::thread> threads;
+    threads.reserve(kThreads);
     for (std::vector<int64_t>& mine : epochs) {
       threads.emplace_back([&store, &mine] {
         for (size_t i = 0; i < kEach; ++i) mine.push_back(store.NextPublisherEpoch().value_or(0));
@@ -175,7 +176,7 @@ TEST_CASE("publisher epochs rise, whoever asks") {
 
 TEST_CASE("a deletion and registrations at the same time leave no hold without a ticker") {
   ForEachStore([](TickerStore& store) {
-    for (int round = 0; round < 20; ++round) {
+    for (int64_t round = 0; round < 20; ++round) {
       const int64_t now = kNow + round * 100 * kSecond;
       REQUIRE(store.Register({"AAPL"}, now, 0).ok());
       bool held = false;

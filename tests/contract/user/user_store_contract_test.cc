@@ -174,6 +174,7 @@ TEST_CASE("of equal requests at once one makes the user, the others find it") {
     constexpr int kThreads = 8;
     std::vector<absl::StatusOr<CreatedUser>> results(kThreads, absl::UnknownError(""));
     std::vector<std::thread> threads;
+    threads.reserve(kThreads);
     for (int i = 0; i < kThreads; ++i) {
       threads.emplace_back([&, i] {
         User user = model;
@@ -219,6 +220,7 @@ TEST_CASE("changes at once wait for each other") {
   ForEachStore([](UserStore& store) {
     const CreatedUser created = MustCreate(store);
     std::vector<std::thread> threads;
+    threads.reserve(4);
     std::atomic<int> failed{0};
     for (int i = 0; i < 4; ++i) {
       threads.emplace_back([&] {
@@ -363,6 +365,7 @@ TEST_CASE("the quota of keys holds against calls at once") {
     const CreatedUser created = MustCreate(store);
     const KeyLimits limits{.now_us = kNow, .live_max = 4, .dead_max = 100};
     std::vector<std::thread> threads;
+    threads.reserve(8);
     std::atomic<int> made{0};
     std::atomic<int> odd{0};
     for (int i = 0; i < 8; ++i) {

@@ -110,7 +110,7 @@ struct Running {
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(15));
     context.AddMetadata("authorization", "Bearer any");
     Response response;
-    const absl::Status status = rpc::FromGrpc((stub.get()->*method)(&context, request, &response));
+    absl::Status status = rpc::FromGrpc((stub.get()->*method)(&context, request, &response));
     if (!status.ok()) return status;
     return response;
   }

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
 
 #include "absl/time/clock.h"
@@ -24,7 +25,7 @@ struct Output {
   ~Output() { std::fclose(file); }
   std::string text() const {
     std::string all;
-    std::rewind(file);
+    if (std::fseek(file, 0, SEEK_SET) != 0) throw std::runtime_error("the output cannot be read again");
     for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) all.push_back(static_cast<char>(c));
     return all;
   }
@@ -48,7 +49,7 @@ TEST_CASE("a symbol, a partition or all of the log, to its end") {
     for (const std::string& symbol : symbols) {
       pb::LogRecord record;
       record.mutable_quote()->set_symbol(symbol);
-      record.mutable_quote()->set_price_micros(i * 1'000'000);
+      record.mutable_quote()->set_price_micros(int64_t{i} * 1'000'000);
       record.mutable_quote()->set_event_time_us(i);
       record.mutable_quote()->set_session(pb::TRADING_SESSION_REGULAR);
       record.mutable_quote()->set_publisher_epoch(1);

@@ -122,7 +122,7 @@ struct Mesh {
     ipb::GetLastPricesResponse response;
     ::grpc::ClientContext context;
     peer->Prepare(context, trace::NewRoot(), absl::Now() + absl::Seconds(5));
-    const absl::Status status = rpc::FromGrpc(internal->GetLastPrices(&context, request, &response));
+    absl::Status status = rpc::FromGrpc(internal->GetLastPrices(&context, request, &response));
     if (!status.ok()) return status;
     return response.prices(0);
   }

@@ -101,7 +101,7 @@ struct Running {
     if (!key.empty()) context.AddMetadata("authorization", "Bearer " + key);
     context.AddMetadata("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     Response response;
-    const absl::Status status = rpc::FromGrpc((stub.get()->*method)(&context, request, &response));
+    absl::Status status = rpc::FromGrpc((stub.get()->*method)(&context, request, &response));
     if (!status.ok()) return status;
     return response;
   }

@@ -132,6 +132,7 @@ TEST_CASE("the fold and the auditor agree on random logs", "[simulation]") {
     Random random(seed);
     std::vector<PlacedEvent> events;
     const int64_t length = random.Pick<int64_t>({40, 150, 150, 400, 400, 1500});
+    events.reserve(static_cast<size_t>(length));
     for (int64_t i = 0; i < length; ++i) events.push_back(generator.Next());
     events_run += length;
     if (!Run(events, Checkpoints::kSometimes, &triggers).has_value()) continue;

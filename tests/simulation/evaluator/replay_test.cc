@@ -25,7 +25,6 @@ using condition::Channel;
 using condition::ChannelOp;
 using condition::Condition;
 using condition::CreationPolicy;
-using condition::Definition;
 using condition::PercentChange;
 using condition::PercentOp;
 using condition::PercentReference;

@@ -12,6 +12,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "services/evaluator/semantics/stream_replay.h"
 #include "tests/simulation/evaluator/event_generator.h"
 #include "tests/simulation/evaluator/event_text.h"
@@ -63,9 +64,9 @@ std::optional<std::string> Run(const std::vector<std::string>& lines) {
     std::string want;
     for (const auto& happened : auditor.Apply(json::parse(line))) want += Plain(happened) + "\n";
     const std::string got = PlainLines(out);
-    if (got != want) return "expected\n" + want + "got\n" + got + "  at " + line + "\n";
+    if (got != want) return absl::StrCat("expected\n", want, "got\n", got, "  at ", line, "\n");
     const auto [got_states, want_states] = states();
-    if (got_states != want_states) return "expected\n" + want_states + "got\n" + got_states + "  at " + line + "\n";
+    if (got_states != want_states) return absl::StrCat("expected\n", want_states, "got\n", got_states, "  at ", line, "\n");
   }
   return std::nullopt;
 }

@@ -18,7 +18,6 @@ using evaluator::LogEntry;
 using evaluator::LogFacts;
 using evaluator::OutboxRelay;
 using evaluator::OutboxRow;
-using evaluator::Quote;
 using evaluator::StoredTrigger;
 using evaluator::Trigger;
 using evaluator::Verdict;

@@ -121,7 +121,7 @@ TEST_CASE("bad alerts are refused, each by the field that is wrong") {
                   "alert.condition.percent_change.window"});
   for (const auto& [seconds, nanos] : std::vector<std::pair<int64_t, int32_t>>{
            {0, 0}, {-1, 0}, {0, -1000}, {1, 1}, {0, 999}, {1, -1000}, {std::numeric_limits<int64_t>::max(), 0}, {0, 1'000'000'000}}) {
-    rows.push_back({"a bad window", With(Percent(), [&](v1::Alert& a) {
+    rows.push_back({"a bad window", With(Percent(), [seconds = seconds, nanos = nanos](v1::Alert& a) {
                       auto& change = *a.mutable_condition()->mutable_percent_change();
                       change.set_reference(v1::PercentChange::REFERENCE_WINDOW);
                       change.mutable_window()->set_seconds(seconds);

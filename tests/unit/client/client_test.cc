@@ -403,7 +403,7 @@ TEST_CASE("the flags of an alert") {
 
 TEST_CASE("durations and times") {
   CHECK(ParseDuration("90s")->seconds() == 90);
-  CHECK(ParseDuration("1d12h")->seconds() == 36 * 3600);
+  CHECK(ParseDuration("1d12h")->seconds() == int64_t{36} * 3600);
   CHECK(ParseDuration("1.5h")->seconds() == 5400);
   CHECK(ParseDuration("5ms")->nanos() == 5'000'000);
   for (const char* text : {"", "5", "m", "-5m", "5 m", "5x", "99999999999999d"}) {

@@ -12,10 +12,11 @@ namespace {
 TEST_CASE("accepted work runs, also what waits when Stop is called") {
   BoundedExecutor executor("test", 2, 100);
   std::atomic<int> ran{0};
-  for (int i = 0; i < 50; ++i) REQUIRE(executor.TrySubmit([&ran] { ++ran; }));
+  const auto run = [&ran] { ++ran; };
+  for (int i = 0; i < 50; ++i) REQUIRE(executor.TrySubmit(run));
   CHECK(executor.Stop(absl::Now() + absl::Seconds(10)));
   CHECK(ran == 50);
-  CHECK_FALSE(executor.TrySubmit([&ran] { ++ran; }));
+  CHECK_FALSE(executor.TrySubmit(run));
   CHECK(ran == 50);
 }
 
@@ -24,6 +25,8 @@ TEST_CASE("work beyond the queue is refused, and what has not begun at the deadl
   std::latch release(1);
   std::atomic<int> ran{0};
   std::atomic<int> dropped{0};
+  const auto run = [&ran] { ++ran; };
+  const auto drop = [&dropped] { ++dropped; };
   {
     BoundedExecutor executor("test", 1, 2);
     REQUIRE(executor.TrySubmit([&] {
@@ -33,9 +36,9 @@ TEST_CASE("work beyond the queue is refused, and what has not begun at the deadl
     }));
     begun.wait();
     CHECK(executor.in_flight() == 1);
-    for (int i = 0; i < 2; ++i) REQUIRE(executor.TrySubmit([&ran] { ++ran; }, [&dropped] { ++dropped; }));
+    for (int i = 0; i < 2; ++i) REQUIRE(executor.TrySubmit(run, drop));
     CHECK(executor.queued() == 2);
-    CHECK_FALSE(executor.TrySubmit([&ran] { ++ran; }, [&dropped] { ++dropped; }));
+    CHECK_FALSE(executor.TrySubmit(run, drop));
     CHECK_FALSE(executor.Stop(absl::Now() + absl::Milliseconds(20)));
     CHECK(dropped == 2);
     release.count_down();
@@ -50,6 +53,7 @@ TEST_CASE("every task ends exactly once while submitters race with Stop") {
   {
     BoundedExecutor executor("test", 3, 16);
     std::vector<std::thread> submitters;
+    submitters.reserve(4);
     for (int t = 0; t < 4; ++t) {
       submitters.emplace_back([&] {
         for (int i = 0; i < 2000; ++i) {

@@ -30,7 +30,7 @@ struct Run {
   std::vector<std::pair<std::string, std::string>> described;
 };
 
-Run ParseWith(std::vector<std::string> arguments, const std::map<std::string, std::string>& environment = {},
+Run ParseWith(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {},
               const std::vector<std::string>& only = {}) {
   Run run;
   Values& values = run.values;
@@ -48,7 +48,7 @@ Run ParseWith(std::vector<std::string> arguments, const std::map<std::string, st
   parser.Boolean("demo", &values.demo, "demo");
   parser.Milliseconds("timeout_ms", &values.timeout, absl::Milliseconds(1), absl::Seconds(10), "how long");
   parser.Rule([&values]() -> std::optional<std::string> {
-    if (values.quota > values.threads * 2) return "--quota must not be more than twice --threads";
+    if (values.quota > int64_t{values.threads} * 2) return "--quota must not be more than twice --threads";
     return std::nullopt;
   });
   std::vector<const char*> argv = {"stockalert-test"};

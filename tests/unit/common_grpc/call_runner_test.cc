@@ -6,6 +6,7 @@
 #include <latch>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "services/common/base/error.h"
 #include "services/common/grpc/channel.h"
@@ -79,7 +80,7 @@ class Watch final : public notification::NotificationService::CallbackService {
 };
 
 struct Fixture {
-  explicit Fixture(CallRunnerOptions options = {}) : runner(With(options, &keys)), users(runner), watch(runner) {
+  explicit Fixture(CallRunnerOptions options = {}) : runner(With(std::move(options), &keys)), users(runner), watch(runner) {
     users.get = [](const CallContext& call, const user::GetUserRequest& request) -> absl::StatusOr<user::User> {
       user::User answer;
       answer.set_name(request.name());
@@ -227,7 +228,8 @@ TEST_CASE("calls beyond the queue are refused at once; a stopped runner answers 
 TEST_CASE("a stream brings what is pushed, in order, and ends with the given status") {
   Fixture fixture;
   std::atomic<int> done{0};
-  fixture.watch.open = [&](const CallContext& call, const notification::WatchNotificationsRequest& request, std::shared_ptr<Notifications> stream) {
+  fixture.watch.open = [&](const CallContext& call, const notification::WatchNotificationsRequest& request,
+                           const std::shared_ptr<Notifications>& stream) {
     CHECK(call.caller.user_id == "u");
     // A source of 100 messages that pushes as space comes free.
     struct Source {
@@ -274,7 +276,7 @@ TEST_CASE("streams end by their client, by their key, by the limit and by the en
   Fixture fixture(options);
   std::atomic<int> opened{0};
   std::atomic<int> done{0};
-  fixture.watch.open = [&](const CallContext&, const notification::WatchNotificationsRequest&, std::shared_ptr<Notifications> stream) {
+  fixture.watch.open = [&](const CallContext&, const notification::WatchNotificationsRequest&, const std::shared_ptr<Notifications>& stream) {
     stream->SetHooks({.on_drained = {}, .on_done = [&done] { ++done; }});
     ++opened;
     stream->TryPush(notification::WatchNotificationsResponse());

@@ -9,6 +9,7 @@
 
 #include <catch2/catch.hpp>
 #include <functional>
+#include <utility>
 
 #include "absl/time/clock.h"
 
@@ -17,7 +18,7 @@ namespace {
 
 class TestApp final : public App {
  public:
-  TestApp(int pipe, std::function<absl::Status()> start, std::function<void()> stop) : pipe_(pipe), start_(start), stop_(stop) {}
+  TestApp(int pipe, std::function<absl::Status()> start, std::function<void()> stop) : pipe_(pipe), start_(std::move(start)), stop_(std::move(stop)) {}
   absl::Status Start() override {
     Say('S');
     return start_();
@@ -63,10 +64,12 @@ Child Launch(std::vector<std::string> arguments, std::function<absl::Status()> s
   if (pid == 0) {
     close(pipes[0]);
     const int null = open("/dev/null", O_WRONLY);
+    if (null < 0) _exit(99);
     dup2(null, 1);
     dup2(null, 2);
     std::vector<char*> argv;
     arguments.insert(arguments.begin(), "stockalert-test");
+    argv.reserve(arguments.size());
     for (std::string& argument : arguments) argv.push_back(argument.data());
     const int code = RunMain(static_cast<int>(argv.size()), argv.data(),
                              {.name = "stockalert-test",

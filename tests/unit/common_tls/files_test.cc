@@ -71,7 +71,7 @@ TEST_CASE("each kind of unfit file is refused by its flag and name") {
       {"no server's", client_only.certificate, client_only.key, Purpose::kServer, "--cert=", "serverAuth"},
       {"no client's", server_only.certificate, server_only.key, Purpose::kClient, "--cert=", "clientAuth"},
       {"not for both", server_only.certificate, server_only.key, Purpose::kServerAndClient, "--cert=", "clientAuth"},
-      {"too large", std::string(2 * 1024 * 1024, 'x'), good.key, Purpose::kServer, "--cert=", "larger"},
+      {"too large", std::string(size_t{2} * 1024 * 1024, 'x'), good.key, Purpose::kServer, "--cert=", "larger"},
   };
   for (const Case& one : cases) {
     INFO(one.name);

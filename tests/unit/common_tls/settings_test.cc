@@ -8,7 +8,7 @@ namespace stockalert::tls {
 namespace {
 
 // What a service with these flags says; empty where it would start.
-std::vector<std::string> Errors(Settings settings, std::vector<std::string> flags) {
+std::vector<std::string> Errors(Settings settings, const std::vector<std::string>& flags) {
   config::Parser parser("stockalert-test", "d", "1");
   Declare(parser, settings);
   std::vector<const char*> argv = {"stockalert-test"};
@@ -53,7 +53,8 @@ TEST_CASE("all unfit files are told at once, each by its flag") {
                                        {"expired", expired.certificate},
                                        {"expired.key", expired.key},
                                        {"other", other.certificate()}});
-  const auto with = [&](std::string public_cert, std::string public_key, std::string internal_cert, std::string internal_key, std::string ca) {
+  const auto with = [&](const std::string& public_cert, const std::string& public_key, const std::string& internal_cert,
+                        const std::string& internal_key, const std::string& ca) {
     return Errors({}, {"--public_tls_cert_file=" + folder.Path(public_cert), "--public_tls_key_file=" + folder.Path(public_key),
                        "--internal_tls_cert_file=" + folder.Path(internal_cert), "--internal_tls_key_file=" + folder.Path(internal_key),
                        "--internal_tls_ca_file=" + folder.Path(ca)});

@@ -45,6 +45,7 @@ class LogBuilder {
     ++place_.offset;
     fold.Apply(event, place_, &outcome);
     std::vector<std::string> fired;
+    fired.reserve(outcome.triggers.size());
     for (const Trigger& trigger : outcome.triggers) {
       fired.push_back(trigger.alert_id + "#" + std::to_string(trigger.trigger_number));
     }
