@@ -128,6 +128,7 @@ TEST_CASE("many threads: sequences in the log rise") {
   Publisher publisher(producer, clock, {.in_flight_max = 100'000});
   publisher.Begin(1);
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 500; ++i) (void)publisher.Publish(QuoteAt("AAPL", 1, clock.NowUs()), "", {}, {});

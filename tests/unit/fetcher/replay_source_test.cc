@@ -58,7 +58,7 @@ class MemoryReplayLog final : public ReplayLog {
 
 ReplayFile File() {
   std::string text = "time_ms,open,high,low,close\n";
-  for (int i = 0; i < 25; ++i) text += std::to_string(1'460'727'000'000 + i * 60'000) + ",112,114,111,113\n";
+  for (int64_t i = 0; i < 25; ++i) text += std::to_string(1'460'727'000'000 + i * 60'000) + ",112,114,111,113\n";
   std::istringstream in(text);
   return *ReadReplayStream(in, "aapl.csv", "");
 }
