@@ -248,7 +248,7 @@ TEST_CASE("a watch shows the latest known, then what comes, and ends with its cl
     REQUIRE(stream->Read(&response));
     REQUIRE(response.quotes_size() == 1);
     CHECK(response.quotes(0).price() == "1");
-    for (int i = 2; i <= 500; ++i) f.Quote(i % 2 == 0 ? "AAPL" : "MSFT", i * 1'000'000);
+    for (int64_t i = 2; i <= 500; ++i) f.Quote(i % 2 == 0 ? "AAPL" : "MSFT", i * 1'000'000);
     std::string aapl;
     std::string msft;
     while (aapl != "500" || msft != "499") {

@@ -44,7 +44,7 @@ struct Mesh {
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
     if (!key.empty()) context.AddMetadata("authorization", "Bearer " + key);
     Response response;
-    const absl::Status status = rpc::FromGrpc((stub.get()->*method)(&context, request, &response));
+    absl::Status status = rpc::FromGrpc((stub.get()->*method)(&context, request, &response));
     if (!status.ok()) return status;
     return response;
   }
