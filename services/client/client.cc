@@ -588,7 +588,8 @@ absl::Status Run::WatchNotifications() {
         PrintNotification(notification);
         if (Enough()) break;
       }
-      cursor = response.cursor();
+      // A heartbeat may come without one.
+      if (!response.cursor().empty()) cursor = response.cursor();
       if (Enough() || !surroundings_.out.good()) {
         context.TryCancel();
         stream->Finish();

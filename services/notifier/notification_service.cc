@@ -127,7 +127,10 @@ grpc::ServerWriteReactor<npb::WatchNotificationsResponse>* NotificationServiceIm
             [this](std::function<void()> run, std::function<void()> drop) { return runner_.TrySubmit(std::move(run), std::move(drop)); });
         hub_.Add(watch);
         // After Add: where the client has gone already, on_done is called at once. The stream holds the watch by its hooks.
-        stream->SetHooks({[watch] { watch->Wake(); }, [this, watch] { hub_.Remove(watch); }});
+        // A heartbeat repeats the cursor: right also for a client that keeps the cursor of every response.
+        stream->SetHooks({.on_drained = [watch] { watch->Wake(); },
+                          .on_done = [this, watch] { hub_.Remove(watch); },
+                          .heartbeat = [watch] { return ToResponse({}, EncodeCursor(watch->user_id(), watch->position())); }});
         watch->Wake();
         return absl::OkStatus();
       });

@@ -101,6 +101,7 @@ struct CallRunner::Entry {
   std::string bearer;
   absl::Time begun;
   bool counted = false;  // Among its user's streams.
+  bool opened = false;   // `open` has returned: it has hooks, and may be looked after.
 };
 
 CallRunner::CallRunner(const CallRunnerOptions& options)
@@ -216,7 +217,9 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
       }
     }
     const absl::Status status = open(entry->call);
-    if (!status.ok()) entry->stream->Finish(status);
+    if (!status.ok()) return entry->stream->Finish(status);
+    std::lock_guard lock(mutex_);
+    entry->opened = true;
   };
   if (!executor_.TrySubmit(std::move(run), [entry] { entry->stream->Finish(ShuttingDown()); })) entry->stream->Finish(Overloaded());
 }
@@ -272,14 +275,18 @@ void CallRunner::CheckStreams() {
       stopped_.wait_for(lock, absl::ToChronoNanoseconds(options_.stream_check_interval), [this] { return ending_; });
       if (ending_) return;
       for (const auto& [stream, entry] : streams_) {
-        if (!entry->call.caller.key_id.empty()) open.push_back(entry);
+        if (entry->opened) open.push_back(entry);
       }
     }
+    for (const std::shared_ptr<Entry>& entry : open) entry->stream->Beat(options_.stream_heartbeat_interval);
     for (const std::shared_ptr<Entry>& entry : open) {
+      if (entry->call.caller.key_id.empty()) continue;
       if (options_.authenticator == nullptr) break;
       const absl::StatusOr<Caller> caller =
           options_.authenticator->Authenticate(entry->bearer, entry->call.trace, absl::Now() + absl::Seconds(1));
       if (caller.status().code() == absl::StatusCode::kUnauthenticated) entry->stream->Finish(caller.status());
+      // Nobody can tell now: the others are asked in the next round, after the next heartbeats.
+      if (!caller.ok() && caller.status().code() != absl::StatusCode::kUnauthenticated) break;
       std::lock_guard lock(mutex_);
       if (ending_) return;
     }

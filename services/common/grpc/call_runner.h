@@ -13,6 +13,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -31,6 +32,7 @@
 #include "services/common/base/bounded_executor.h"
 #include "services/common/base/clock.h"
 #include "services/common/grpc/caller.h"
+#include "services/common/grpc/request_validation.h"
 #include "services/common/grpc/status_convert.h"
 
 namespace stockalert::rpc {
@@ -58,6 +60,8 @@ struct CallRunnerOptions {
   size_t streams_per_user_max = 20;
   // How often an open stream's key is looked at again. A key that has ended ends its stream.
   absl::Duration stream_check_interval = absl::Seconds(2);
+  // A stream on which nothing was sent for so long gets an empty response, so that no proxy between takes it for dead.
+  absl::Duration stream_heartbeat_interval = absl::Seconds(30);
   std::string mesh_token = {};             // For Access::kMesh. Empty: no internal call is taken.
   Authenticator* authenticator = nullptr;  // For all but kNobody and kMesh; must outlive the runner.
 };
@@ -69,6 +73,8 @@ class OpenStream {
  public:
   virtual ~OpenStream() = default;
   virtual void Finish(const absl::Status& status) = 0;
+  // Sends an empty response where nothing has been sent for `interval`, and nothing waits.
+  virtual void Beat(absl::Duration interval) = 0;
 };
 
 }  // namespace internal
@@ -121,6 +127,7 @@ template <typename Request, typename Response, typename Handler>
   runner.Run(
       context, method,
       [request, response, handler = std::move(handler)](const CallContext& call) -> absl::Status {
+        if (absl::Status size = CheckRequestSize(*request); !size.ok()) return size;
         absl::StatusOr<Response> result = handler(call, *request);
         if (!result.ok()) return result.status();
         *response = *std::move(result);
@@ -141,6 +148,8 @@ class Stream : public internal::OpenStream, public std::enable_shared_from_this<
     std::function<void()> on_drained = {};
     // The stream is over, for whatever reason: forget it. Called once, on gRPC's threads; must be quick.
     std::function<void()> on_done = {};
+    // What a heartbeat says; without it, an empty response. Called from the runner's thread, under none of the stream's locks; quick.
+    std::function<Response()> heartbeat = {};
   };
 
   Stream(CallRunner& runner, size_t queue_max) : runner_(runner), queue_max_(queue_max) {}
@@ -152,6 +161,7 @@ class Stream : public internal::OpenStream, public std::enable_shared_from_this<
   bool ended() const;
   // Ends the stream after what was pushed before; an error ends it at once. Only the first call counts.
   void Finish(const absl::Status& status) override;
+  void Beat(absl::Duration interval) override;
   // Set it in `open`, before the first push.
   void SetHooks(Hooks hooks);
 
@@ -172,6 +182,8 @@ class Stream : public internal::OpenStream, public std::enable_shared_from_this<
   std::deque<Response> queue_;  // Guarded by mutex_.
   Response writing_;            // gRPC's while writing_now_.
   bool writing_now_ = false;    // Guarded by mutex_.
+  bool beating_ = false;        // Guarded by mutex_: what is being written is a heartbeat.
+  std::chrono::steady_clock::time_point last_write_ = std::chrono::steady_clock::now();  // Guarded by mutex_.
   bool ending_ = false;         // Guarded by mutex_: Finish was called.
   bool finished_ = false;       // Guarded by mutex_: gRPC was told.
   absl::Status status_;         // Guarded by mutex_.

@@ -33,7 +33,75 @@ std::pair<size_t, uint32_t> FirstCodePoint(std::string_view text) {
   return {length, code};
 }
 
+// Repeated fields that may have more than kRepeatedMax elements: those of calls that carry many by design.
+struct RepeatedBound {
+  std::string_view field;
+  int max;
+};
+constexpr RepeatedBound kRepeatedBounds[] = {{"stockalert.ticker.v1.PublishQuotesRequest.quotes", 1000},
+                                             {"stockalert.internal.v1.PublishQuotesRequest.quotes", 1000},
+                                             {"stockalert.internal.v1.GetLastPricesRequest.symbols", 1000}};
+
+struct Excess {
+  std::string path;  // Of the field, from the message that was looked at.
+  std::string rule;
+};
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+std::optional<Excess> FindExcess(const Message& message);
+
+// `index` is -1 for a field that is not repeated.
+std::optional<Excess> FindExcessIn(const Message& message, const FieldDescriptor& field, int index) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  const auto path = [&] { return index < 0 ? field.name() : field.name() + "[" + std::to_string(index) + "]"; };
+  if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
+    std::string scratch;
+    const std::string& text = index < 0 ? reflection.GetStringReference(message, &field, &scratch)
+                                        : reflection.GetRepeatedStringReference(message, &field, index, &scratch);
+    if (text.size() > kStringBytesMax) return Excess{path(), "must have at most " + std::to_string(kStringBytesMax) + " bytes"};
+  } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+    std::optional<Excess> excess =
+        FindExcess(index < 0 ? reflection.GetMessage(message, &field) : reflection.GetRepeatedMessage(message, &field, index));
+    if (excess) excess->path = path() + "." + excess->path;
+    return excess;
+  }
+  return std::nullopt;
+}
+
+std::optional<Excess> FindExcess(const Message& message) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    if (!field->is_repeated()) {
+      if (std::optional<Excess> excess = FindExcessIn(message, *field, -1)) return excess;
+      continue;
+    }
+    const int size = reflection.FieldSize(message, field);
+    if (size > RepeatedMax(*field)) return Excess{field->name(), "must have at most " + std::to_string(RepeatedMax(*field)) + " elements"};
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_STRING && field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    for (int i = 0; i < size; ++i) {
+      if (std::optional<Excess> excess = FindExcessIn(message, *field, i)) return excess;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+int RepeatedMax(const FieldDescriptor& field) {
+  for (const RepeatedBound& bound : kRepeatedBounds) {
+    if (bound.field == field.full_name()) return bound.max;
+  }
+  return kRepeatedMax;
+}
+
+absl::Status CheckRequestSize(const Message& request) {
+  const std::optional<Excess> excess = FindExcess(request);
+  return excess ? base::InvalidField(excess->path, excess->rule) : absl::OkStatus();
+}
 
 std::optional<size_t> CountCharacters(std::string_view text) {
   size_t count = 0;

@@ -3,7 +3,9 @@
 // Pure and thread-safe.
 #pragma once
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/field_mask.pb.h>
+#include <google/protobuf/message.h>
 
 #include <cstddef>
 #include <optional>
@@ -16,6 +18,15 @@
 #include "services/common/base/error.h"
 
 namespace stockalert::rpc {
+
+// Bounds of what every request may hold, looked at before anything of it is read, so that no answer costs more than what it answers. The
+// handlers' own rules are narrower; these keep what they do finite.
+inline constexpr int kRepeatedMax = 100;
+inline constexpr size_t kStringBytesMax = 4096;
+// The bound of one repeated field: kRepeatedMax but for those that a table names.
+int RepeatedMax(const google::protobuf::FieldDescriptor& field);
+// INVALID_ARGUMENT names the first field that has more elements or bytes than it may. Looks at no more than it allows.
+absl::Status CheckRequestSize(const google::protobuf::Message& request);
 
 // The number of code points, or none where `text` is not valid UTF-8 or holds NUL or another control character but tab and newline.
 std::optional<size_t> CountCharacters(std::string_view text);

@@ -3,7 +3,9 @@
 #include <google/protobuf/any.pb.h>
 
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -14,6 +16,16 @@ namespace stockalert::rpc {
 namespace {
 
 constexpr char kInternalText[] = "an internal error; the service's log says more";
+
+// What one error may take of them, so that some of each kind fit. A message counts as it goes over the wire.
+constexpr size_t kMessageBytesMax = 1024;
+constexpr size_t kFieldBytesMax = 200;
+constexpr size_t kDescriptionBytesMax = 300;
+constexpr size_t kMetadataValueBytesMax = 200;
+constexpr size_t kMetadataEntriesMax = 8;
+// "and 1000000 more" and its framing.
+constexpr size_t kMoreBytes = 32;
+constexpr char kCut[] = "...";
 
 struct Said {
   std::string reason;
@@ -40,6 +52,59 @@ Said Plain(const absl::Status& status) {
   }
 }
 
+// `grpc-message` is percent-encoded: all but printable ASCII takes three bytes.
+size_t EncodedSize(char c) { return c >= 0x20 && c <= 0x7e && c != '%' ? 1 : 3; }
+
+// The beginning of the text, cut between two characters where `cost` of its bytes comes to more than `budget`.
+template <typename Cost>
+std::string Cut(std::string_view text, size_t budget, Cost cost) {
+  size_t spent = 0;
+  size_t fits = 0;  // Up to here it stays within the budget with the mark behind it.
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool begins_character = (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80;
+    if (begins_character && spent + sizeof(kCut) - 1 <= budget) fits = i;
+    spent += cost(text[i]);
+    if (spent > budget) return std::string(text.substr(0, fits)) + kCut;
+  }
+  return std::string(text);
+}
+
+std::string CutBytes(std::string_view text, size_t budget) {
+  return Cut(text, budget, [](char) { return size_t{1}; });
+}
+
+std::string More(size_t count) { return "and " + std::to_string(count) + " more"; }
+
+// The first of the violations alone: all that fit are in the details, and are not sent twice.
+std::string MessageOf(const std::vector<base::FieldViolation>& violations) {
+  const base::FieldViolation& first = violations.front();
+  std::string text = CutBytes(first.field, kFieldBytesMax) + (first.field.empty() ? "" : ": ") +
+                     CutBytes(first.description, kDescriptionBytesMax);
+  if (violations.size() > 1) text += "; " + More(violations.size() - 1);
+  return text;
+}
+
+// Adds as many of the violations as leave the details within `bytes_max`, and how many there were beyond.
+void AddViolations(const std::vector<base::FieldViolation>& violations, size_t bytes_max, google::rpc::Status& wire) {
+  google::rpc::BadRequest bad_request;
+  // The type's URL and the framing of the Any.
+  size_t bytes = wire.ByteSizeLong() + sizeof("type.googleapis.com/google.rpc.BadRequest") + 16;
+  size_t added = 0;
+  for (const base::FieldViolation& violation : violations) {
+    google::rpc::BadRequest::FieldViolation one;
+    one.set_field(CutBytes(violation.field, kFieldBytesMax));
+    one.set_description(CutBytes(violation.description, kDescriptionBytesMax));
+    const size_t cost = one.ByteSizeLong() + 4;
+    const bool last = added + 1 == violations.size();
+    if (added == kViolationsMax || bytes + cost + (last ? 0 : kMoreBytes) > bytes_max) break;
+    bytes += cost;
+    ++added;
+    *bad_request.add_field_violations() = std::move(one);
+  }
+  if (added < violations.size()) bad_request.add_field_violations()->set_description(More(violations.size() - added));
+  wire.add_details()->PackFrom(bad_request);
+}
+
 bool IsInternal(absl::StatusCode code) {
   return code == absl::StatusCode::kInternal || code == absl::StatusCode::kUnknown || code == absl::StatusCode::kDataLoss;
 }
@@ -57,31 +122,47 @@ bool IsInternal(absl::StatusCode code) {
   }
   const auto code = static_cast<::grpc::StatusCode>(internal ? absl::StatusCode::kInternal : status.code());
 
+  if (details && !internal && !details->violations.empty()) said.message = MessageOf(details->violations);
+  said.message = Cut(said.message, kMessageBytesMax, EncodedSize);
+  size_t message_bytes = 0;
+  for (const char c : said.message) message_bytes += EncodedSize(c);
+
   google::rpc::Status wire;
   wire.set_code(code);
+  // What reads the details wants the very message of the status in them.
   wire.set_message(said.message);
   google::rpc::ErrorInfo info;
-  info.set_reason(said.reason);
+  info.set_reason(CutBytes(said.reason, kMetadataValueBytesMax));
   info.set_domain(kErrorDomain);
   if (details && !internal) {
-    for (const auto& [key, value] : details->metadata) (*info.mutable_metadata())[key] = value;
-  }
-  wire.add_details()->PackFrom(info);
-  if (details && !internal && !details->violations.empty()) {
-    google::rpc::BadRequest bad_request;
-    for (const base::FieldViolation& violation : details->violations) {
-      google::rpc::BadRequest::FieldViolation& added = *bad_request.add_field_violations();
-      added.set_field(violation.field);
-      added.set_description(violation.description);
+    for (const auto& [key, value] : details->metadata) {
+      if (static_cast<size_t>(info.metadata_size()) == kMetadataEntriesMax || key.size() > kMetadataValueBytesMax) break;
+      (*info.mutable_metadata())[key] = CutBytes(value, kMetadataValueBytesMax);
     }
-    wire.add_details()->PackFrom(bad_request);
   }
+  google::rpc::RetryInfo retry;
   if (details && details->retry_delay) {
-    google::rpc::RetryInfo retry;
     const int64_t delay_us = absl::ToInt64Microseconds(*details->retry_delay);
     retry.mutable_retry_delay()->set_seconds(delay_us / 1'000'000);
     retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(delay_us % 1'000'000) * 1000);
-    wire.add_details()->PackFrom(retry);
+  }
+  // What is left of the bytes once base64 has made four of three.
+  const size_t details_max = (kErrorBytesMax - message_bytes) / 4 * 3 - 4;
+  const auto pack = [&] {
+    wire.clear_details();
+    wire.add_details()->PackFrom(info);
+    if (details && details->retry_delay) wire.add_details()->PackFrom(retry);
+  };
+  pack();
+  if (wire.ByteSizeLong() > details_max) {
+    // Only a fault of ours makes so much metadata; what is wrong still gets through.
+    info.clear_metadata();
+    pack();
+  }
+  if (details && !internal && !details->violations.empty()) {
+    AddViolations(details->violations, details_max, wire);
+    // As readers expect them: what is wrong before when to try again.
+    if (wire.details_size() == 3) wire.mutable_details()->SwapElements(1, 2);
   }
   return ::grpc::Status(code, said.message, wire.SerializeAsString());
 }

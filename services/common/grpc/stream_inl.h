@@ -57,6 +57,28 @@ void Stream<Response>::Finish(const absl::Status& status) {
 }
 
 template <typename Response>
+void Stream<Response>::Beat(absl::Duration interval) {
+  // Asked for outside the lock, so that it may look at what pushes.
+  const auto is_due = [&] {
+    return !ending_ && !writing_now_ && queue_.empty() && reactor_ != nullptr &&
+           std::chrono::steady_clock::now() - last_write_ >= absl::ToChronoNanoseconds(interval);
+  };
+  std::function<Response()> heartbeat;
+  {
+    std::lock_guard lock(mutex_);
+    if (!is_due()) return;
+    heartbeat = hooks_.heartbeat;
+  }
+  Response response = heartbeat ? heartbeat() : Response();
+  std::unique_lock lock(mutex_);
+  // Something was pushed meanwhile: that is a sign of life itself, and the heartbeat would come behind it.
+  if (!is_due()) return;
+  queue_.push_back(std::move(response));
+  beating_ = true;
+  Pump(lock);
+}
+
+template <typename Response>
 void Stream<Response>::SetHooks(Hooks hooks) {
   std::unique_lock lock(mutex_);
   if (reactor_ == nullptr) {
@@ -76,6 +98,7 @@ void Stream<Response>::Pump(std::unique_lock<std::mutex>&) {
     writing_ = std::move(queue_.front());
     queue_.pop_front();
     writing_now_ = true;
+    last_write_ = std::chrono::steady_clock::now();
     reactor_->StartWrite(&writing_);
     return;
   }
@@ -91,6 +114,8 @@ void Stream<Response>::OnWritten(bool ok) {
   {
     std::unique_lock lock(mutex_);
     writing_now_ = false;
+    // Nobody waits for room after a heartbeat: it took none.
+    const bool beat = std::exchange(beating_, false);
     if (!ok) {
       queue_.clear();
       if (!ending_) {
@@ -99,7 +124,7 @@ void Stream<Response>::OnWritten(bool ok) {
       }
     }
     Pump(lock);
-    if (!ending_ && queue_.empty() && !writing_now_) drained = hooks_.on_drained;
+    if (!beat && !ending_ && queue_.empty() && !writing_now_) drained = hooks_.on_drained;
   }
   if (drained) drained();
 }
@@ -131,9 +156,14 @@ template <typename Request, typename Response, typename Open>
   auto stream = std::make_shared<Stream<Response>>(runner, queue_max);
   auto* reactor = new typename Stream<Response>::Reactor(stream);
   stream->reactor_ = reactor;
-  // The request belongs to gRPC and is gone when the stream ends, which the client may do before `open` has run.
+  // The request belongs to gRPC and is gone when the stream ends, which the client may do before `open` has run. Of one that is too large there
+  // is no copy.
+  absl::Status size = CheckRequestSize(*request);
+  auto copy = size.ok() ? *request : Request();
   runner.RunStream(context, method, stream,
-                   [request = *request, stream, open = std::move(open)](const CallContext& call) { return open(call, request, stream); });
+                   [size = std::move(size), request = std::move(copy), stream, open = std::move(open)](const CallContext& call) {
+                     return size.ok() ? open(call, request, stream) : size;
+                   });
   return reactor;
 }
 

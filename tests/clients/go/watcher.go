@@ -73,7 +73,10 @@ func (w *watcher) receiveOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.cursor, w.due = reply.GetCursor(), reply.GetNotifications()
+	w.due = reply.GetNotifications()
+	if cursor := reply.GetCursor(); cursor != "" { // A sign of life need not bring one.
+		w.cursor = cursor
+	}
 	return nil
 }
 

@@ -74,7 +74,7 @@ def watch(notifier, key, cursor=""):
         try:
             for reply in stream:
                 yield reply
-                cursor = reply.cursor
+                cursor = reply.cursor or cursor  # A sign of life need not bring one.
         except grpc.RpcError as error:
             if error.code() not in RESUMABLE or time.monotonic() >= end:
                 raise

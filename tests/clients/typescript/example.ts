@@ -83,7 +83,7 @@ async function* watch(notifier: NotificationServiceClient, cursor = ''): AsyncGe
   for (;;) {
     try {
       for await (const reply of notifier.watchNotifications({ parent: 'users/me', cursor }, { signal })) {
-        cursor = reply.cursor;
+        cursor = reply.cursor || cursor; // A sign of life need not bring one.
         yield reply;
       }
     } catch (error) {

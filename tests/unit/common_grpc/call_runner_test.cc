@@ -269,6 +269,90 @@ TEST_CASE("a stream brings what is pushed, in order, and ends with the given sta
   CHECK(done == 1);
 }
 
+TEST_CASE("a stream on which nothing is sent shows that it lives, and its source is not woken by that") {
+  CallRunnerOptions options;
+  options.stream_check_interval = absl::Milliseconds(5);
+  options.stream_heartbeat_interval = absl::Milliseconds(20);
+  Fixture fixture(options);
+  std::atomic<int> drained{0};
+  fixture.watch.open = [&](const CallContext&, const notification::WatchNotificationsRequest& request, const std::shared_ptr<Notifications>& stream) {
+    Notifications::Hooks hooks{.on_drained = [&drained] { ++drained; }};
+    if (!request.cursor().empty()) {
+      hooks.heartbeat = [cursor = request.cursor()] {
+        notification::WatchNotificationsResponse beat;
+        beat.set_cursor(cursor);
+        return beat;
+      };
+    }
+    stream->SetHooks(std::move(hooks));
+    return absl::OkStatus();
+  };
+  for (const char* cursor : {"", "c"}) {
+    ::grpc::ClientContext context;
+    Fixture::Prepare(context, "Bearer full");
+    notification::WatchNotificationsRequest request;
+    request.set_cursor(cursor);
+    auto reader = fixture.watch_stub->WatchNotifications(&context, request);
+    for (int i = 0; i < 3; ++i) {
+      notification::WatchNotificationsResponse response;
+      response.add_notifications();
+      REQUIRE(reader->Read(&response));
+      CHECK(response.notifications().empty());
+      CHECK(response.cursor() == cursor);
+    }
+    context.TryCancel();
+    reader->Finish();
+  }
+  CHECK(drained == 0);
+}
+
+TEST_CASE("a request that holds too much is refused before its handler sees it") {
+  Fixture fixture;
+  std::atomic<int> seen{0};
+  fixture.users.get = [&](const CallContext&, const user::GetUserRequest&) -> absl::StatusOr<user::User> {
+    ++seen;
+    return user::User();
+  };
+  fixture.watch.open = [&](const CallContext&, const notification::WatchNotificationsRequest&, const std::shared_ptr<Notifications>&) {
+    ++seen;
+    return absl::OkStatus();
+  };
+  const auto get = [&](const char* authorization) {
+    ::grpc::ClientContext context;
+    Fixture::Prepare(context, authorization);
+    user::GetUserRequest request;
+    request.set_name(std::string(kStringBytesMax + 1, 'x'));
+    user::User answer;
+    return FromGrpc(fixture.users_stub->GetUser(&context, request, &answer));
+  };
+  CHECK(base::FindErrorDetails(get("Bearer full"))->violations.front().field == "name");
+  // Who one is comes first.
+  CHECK(base::ReasonOf(get("")) == "API_KEY_MISSING");
+  ::grpc::ClientContext context;
+  Fixture::Prepare(context, "Bearer full");
+  notification::WatchNotificationsRequest request;
+  request.set_cursor(std::string(kStringBytesMax + 1, 'x'));
+  auto reader = fixture.watch_stub->WatchNotifications(&context, request);
+  notification::WatchNotificationsResponse response;
+  CHECK_FALSE(reader->Read(&response));
+  CHECK(base::FindErrorDetails(FromGrpc(reader->Finish()))->violations.front().field == "cursor");
+  CHECK(seen == 0);
+}
+
+TEST_CASE("an error of many violations reaches the client as it was meant") {
+  Fixture fixture;
+  fixture.users.get = [](const CallContext&, const user::GetUserRequest&) -> absl::StatusOr<user::User> {
+    base::FieldViolations violations;
+    for (int i = 0; i < 100; ++i) {
+      violations.Add("symbols[" + std::to_string(i) + "]", "must be 1 to 32 characters: a letter or digit, then letters, digits and . - : ^ = _ as in AAPL or BRK.B");
+    }
+    return violations.ToStatus();
+  };
+  const absl::Status status = FromGrpc(fixture.Get("Bearer full"));
+  CHECK(absl::IsInvalidArgument(status));
+  CHECK(base::FindErrorDetails(status)->violations.back().description.starts_with("and "));
+}
+
 TEST_CASE("streams end by their client, by their key, by the limit and by the end of the service") {
   CallRunnerOptions options;
   options.streams_per_user_max = 2;

@@ -1,9 +1,117 @@
 #include "services/common/grpc/request_validation.h"
 
 #include <catch2/catch.hpp>
+#include <set>
+
+#include "stockalert/alert/v1/alert.pb.h"
+#include "stockalert/internal/v1/alert_internal.pb.h"
+#include "stockalert/internal/v1/fetcher.pb.h"
+#include "stockalert/internal/v1/ticker_internal.pb.h"
+#include "stockalert/internal/v1/user_internal.pb.h"
+#include "stockalert/notification/v1/notification.pb.h"
+#include "stockalert/ticker/v1/ticker.pb.h"
+#include "stockalert/user/v1/user.pb.h"
 
 namespace stockalert::rpc {
 namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// Puts `count` elements, or a text of `bytes`, into the field.
+void Fill(Message& message, const FieldDescriptor& field, int count, size_t bytes) {
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  for (int i = 0; i < count; ++i) {
+    switch (field.cpp_type()) {
+      case FieldDescriptor::CPPTYPE_STRING:
+        if (field.is_repeated()) {
+          reflection.AddString(&message, &field, std::string(bytes, 'x'));
+        } else {
+          reflection.SetString(&message, &field, std::string(bytes, 'x'));
+        }
+        break;
+      case FieldDescriptor::CPPTYPE_MESSAGE: reflection.AddMessage(&message, &field); break;
+      case FieldDescriptor::CPPTYPE_ENUM: reflection.AddEnumValue(&message, &field, 1); break;
+      case FieldDescriptor::CPPTYPE_INT32: reflection.AddInt32(&message, &field, 1); break;
+      case FieldDescriptor::CPPTYPE_INT64: reflection.AddInt64(&message, &field, 1); break;
+      default: FAIL("a repeated field of a kind that this test does not know: " << field.full_name());
+    }
+  }
+}
+
+// Whether the request is taken where the field, in a message at `place` below it, holds so much; and that a refusal names it.
+bool IsTaken(Message& request, Message& place, const FieldDescriptor& field, int count, size_t bytes) {
+  Fill(place, field, count, bytes);
+  const absl::Status status = CheckRequestSize(request);
+  place.GetReflection()->ClearField(&place, &field);
+  if (status.ok()) return true;
+  CHECK(absl::IsInvalidArgument(status));
+  const auto details = base::FindErrorDetails(status);
+  REQUIRE(details);
+  REQUIRE(details->violations.size() == 1);
+  CHECK(details->violations[0].field.find(field.name()) != std::string::npos);
+  return false;
+}
+
+// Tries every field that may be large, in the request and in all that it holds.
+void TryFields(Message& request, Message& place, std::set<const Descriptor*> seen, size_t& tried) {
+  if (!seen.insert(place.GetDescriptor()).second) return;
+  for (int i = 0; i < place.GetDescriptor()->field_count(); ++i) {
+    const FieldDescriptor& field = *place.GetDescriptor()->field(i);
+    INFO(request.GetTypeName() << ", " << field.full_name());
+    if (field.is_repeated()) {
+      CHECK(IsTaken(request, place, field, RepeatedMax(field), 1));
+      CHECK_FALSE(IsTaken(request, place, field, RepeatedMax(field) + 1, 1));
+      CHECK(RepeatedMax(field) <= 1000);
+      ++tried;
+    }
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
+      CHECK(IsTaken(request, place, field, 1, kStringBytesMax));
+      CHECK_FALSE(IsTaken(request, place, field, 1, kStringBytesMax + 1));
+      ++tried;
+    }
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      const google::protobuf::Reflection& reflection = *place.GetReflection();
+      Message& below = field.is_repeated() ? *reflection.AddMessage(&place, &field) : *reflection.MutableMessage(&place, &field);
+      TryFields(request, below, seen, tried);
+      reflection.ClearField(&place, &field);
+    }
+  }
+}
+
+TEST_CASE("every request of every service is bounded, field by field, and the refusal names the field") {
+  size_t tried = 0;
+  size_t methods = 0;
+  for (const google::protobuf::FileDescriptor* file :
+       {alert::v1::CreateAlertRequest::descriptor()->file(), user::v1::GetUserRequest::descriptor()->file(),
+        ticker::v1::GetTickerRequest::descriptor()->file(), notification::v1::ListNotificationsRequest::descriptor()->file(),
+        internal::v1::AuthenticateApiKeyRequest::descriptor()->file(), internal::v1::CountAlertsRequest::descriptor()->file(),
+        internal::v1::LookupSymbolRequest::descriptor()->file(), internal::v1::GetLastPricesRequest::descriptor()->file()}) {
+    for (int s = 0; s < file->service_count(); ++s) {
+      for (int m = 0; m < file->service(s)->method_count(); ++m) {
+        const Descriptor* type = file->service(s)->method(m)->input_type();
+        const std::unique_ptr<Message> request(google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
+        TryFields(*request, *request, {}, tried);
+        ++methods;
+      }
+    }
+  }
+  CHECK(methods >= 40);
+  CHECK(tried >= 100);
+}
+
+TEST_CASE("a million elements are refused by their number, without a look at each") {
+  alert::v1::ListAlertsRequest request;
+  for (int i = 0; i < 1'000'000; ++i) request.add_states(static_cast<alert::v1::Alert::State>(99));
+  const absl::Status status = CheckRequestSize(request);
+  REQUIRE(absl::IsInvalidArgument(status));
+  CHECK(base::FindErrorDetails(status)->violations == std::vector<base::FieldViolation>{{"states", "must have at most 100 elements"}});
+  alert::v1::BatchCreateAlertsRequest deep;
+  deep.add_requests();
+  deep.add_requests()->mutable_alert()->set_note(std::string(kStringBytesMax + 1, 'x'));
+  CHECK(base::FindErrorDetails(CheckRequestSize(deep))->violations.front().field == "requests[1].alert.note");
+}
 
 TEST_CASE("characters are counted as people count them, and what is no text is refused") {
   CHECK(CountCharacters("") == 0);

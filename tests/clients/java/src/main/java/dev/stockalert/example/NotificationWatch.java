@@ -67,7 +67,9 @@ final class NotificationWatch implements Iterator<Notification>, AutoCloseable {
           replies = open();
         }
         WatchNotificationsResponse reply = replies.next();
-        cursor = reply.getCursor();
+        if (!reply.getCursor().isEmpty()) { // A sign of life need not bring one.
+          cursor = reply.getCursor();
+        }
         due.addAll(reply.getNotificationsList());
         return;
       } catch (StatusRuntimeException e) {
