@@ -1,0 +1,89 @@
+"""The edge as a child process: Debian's HAProxy with docker/edge's configuration, in front of a mesh's public ports, on loopback.
+
+    edge = Edge(mesh, folder, first_port)       # clients call edge.address("user")
+    edge.start()
+    edge.stop()
+
+Without TLS where the mesh has none; else with TLS to clients, by certificates in edge.tls_folder, and to the services, which it verifies.
+"""
+
+import os
+import pathlib
+
+import client
+import stack
+
+CONFIG = stack.ROOT / "docker" / "edge"
+# In the order of the product's ports, 50051 to 50054.
+SERVICES = ("user", "ticker", "alert", "notifier")
+
+
+class Edge:
+    def __init__(self, mesh, folder, first_port, settings=None):
+        self.mesh = mesh
+        self.folder = pathlib.Path(folder)
+        self.first_port = first_port
+        self.settings = {name: str(value) for name, value in (settings or {}).items()}
+        self.tls_folder = self.folder / "tls"
+        self.process = None
+
+    def address(self, service):
+        return f"127.0.0.1:{self.first_port + SERVICES.index(service)}"
+
+    @property
+    def http_address(self):
+        return f"127.0.0.1:{self.first_port + len(SERVICES)}"
+
+    def _env(self):
+        env = {"EDGE_LISTEN_V4": "127.0.0.1", "EDGE_BACKENDS_MAX": "1", "EDGE_HTTP_PORT": self.http_address.split(":")[1],
+               "EDGE_RUN_DIR": str(self.folder), "EDGE_CONFIG_DIR": str(CONFIG)}
+        for service in SERVICES:
+            env[f"EDGE_{service.upper()}_PORT"] = self.address(service).split(":")[1]
+            env[f"EDGE_{service.upper()}_BACKEND"] = self.mesh.address(service)
+        if self.mesh.authority:
+            if not self.tls_folder.exists():
+                self.mesh.authority.issue(self.tls_folder)
+            env.update({"EDGE_TLS_CERT_FILE": str(self.tls_folder / "tls.crt"), "EDGE_BACKEND_CA_FILE": str(self.tls_folder / "ca.crt"),
+                        **{f"EDGE_{service.upper()}_NAME": "localhost" for service in SERVICES}})
+        keep = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_")}
+        return {**keep, **env, **self.settings}
+
+    def start(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.process = stack.Process("edge", ["haproxy", "-db", "-f", str(CONFIG / "haproxy.cfg")], self.folder / "edge.log", env=self._env())
+        self.process.start()
+        stack.wait_for("the edge", lambda: stack.http_ok(f"http://{self.http_address}/healthz"), 20, self.process)
+        # A backend is up once it has answered a check.
+        stack.wait_for("the edge's way to the services", self.all_up, 20, self.process)
+
+    def all_up(self):
+        metrics = self.metrics()
+        return all(metrics.get(f'haproxy_backend_active_servers{{proxy="{service}_calls"}}') == 1 for service in SERVICES)
+
+    def metrics(self, path="/metrics"):
+        result = {}
+        for line in stack.http_get(f"http://{self.http_address}{path}").splitlines():
+            if line and not line.startswith("#"):
+                series, _, value = line.rpartition(" ")
+                result[series] = float(value)
+        return result
+
+    def refused(self, cause):
+        """How many calls it refused for a cause: rate, calls, key, size, unknown."""
+        return int(self.metrics().get(f'haproxy_backend_http_requests_total{{proxy="refused_{cause}"}}', 0))
+
+    def client(self, **options):
+        ca = (self.tls_folder / "ca.crt").read_bytes() if self.mesh.authority else None
+        return client.Client({service: self.address(service) for service in SERVICES}, ca=ca, **options)
+
+    def stop(self):
+        return stack.stop_all([self.process]) if self.process else []
+
+
+def free_first_port():
+    """A first port from which the edge's ports are free."""
+    for _ in range(100):
+        first = stack.free_port()
+        if all(stack.port_free(first + place) for place in range(len(SERVICES) + 1)):
+            return first
+    raise stack.StackError("found no free ports for an edge")
