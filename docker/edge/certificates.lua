@@ -1,9 +1,13 @@
--- Takes over certificates and authorities whose files change, as the services do, and tells when the certificate ends. Connections and streams
--- go on: HAProxy's own commands (set ssl cert, commit ssl cert) exchange what new connections get. Every two seconds, in HAProxy's one process;
--- a pair that does not match is refused by HAProxy, told by the metric, and tried again when the files change again.
+-- Takes over certificates and authorities whose files change, as the services do, and tells when the certificate ends. It looks every two seconds.
+--
+-- A certificate of the public ports: by HAProxy's own commands (set ssl cert, commit ssl cert), which exchange what new connections get; streams
+-- go on. A pair that does not match is refused by HAProxy, told by the metric, and tried again when the files change again.
+-- The authorities that the services are verified by: HAProxy 2.6 cannot exchange those in a running process, so the master is asked for a new
+-- one, which takes over the ports at once; what runs in the old one has the grace of a stop to end.
 
 local EVERY_MS = 2000
-local socket_path = (os.getenv("EDGE_RUN_DIR") or "/run/edge") .. "/admin.sock"
+local run_dir = os.getenv("EDGE_RUN_DIR") or "/run/edge"
+local admin_socket, master_socket = run_dir .. "/admin.sock", run_dir .. "/master.sock"
 
 -- What is watched: `kind` is HAProxy's, `role` is the label of the services' metrics.
 local watched = {}
@@ -35,10 +39,10 @@ local function contents(item)
 end
 
 -- HAProxy's answer to one command, or nil.
-local function command(text)
+local function command(text, socket_path)
   local tcp = core.tcp()
-  tcp:settimeout(2)
-  if not tcp:connect(socket_path) then return nil end
+  tcp:settimeout(5)
+  if not tcp:connect(socket_path or admin_socket) then return nil end
   tcp:send(text .. "\n")
   local answer = tcp:receive("*a")
   tcp:close()
@@ -59,14 +63,22 @@ end
 local function expiry(item)
   local answer = command("show ssl " .. item.kind .. " " .. item.path) or ""
   local first = nil
-  for name, day, hour, minute, second, year in answer:gmatch("Not After: (%a+) +(%d+) (%d+):(%d+):(%d+) (%d+)") do
+  for name, day, hour, minute, second, year in answer:gmatch("[Nn]ot ?[Aa]fter: (%a+) +(%d+) (%d+):(%d+):(%d+) (%d+)") do
     local at = days(tonumber(year), months[name] or 1, tonumber(day)) * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + tonumber(second)
     if not first or at < first then first = at end
   end
   return first
 end
 
+-- Whether a new process is taking over from this one: then that one looks at the files.
+local replaced = false
+
 local function take_over(item, text)
+  if item.kind == "ca-file" then
+    if not text:find("BEGIN CERTIFICATE") then return false end
+    replaced = command("reload", master_socket) ~= nil
+    return replaced
+  end
   local answer = command("set ssl " .. item.kind .. " " .. item.path .. " <<\n" .. text .. "\n") or "no answer"
   if answer:find("ransaction created") or answer:find("ransaction updated") then
     answer = command("commit ssl " .. item.kind .. " " .. item.path) or "no answer"
@@ -77,13 +89,12 @@ local function take_over(item, text)
   return false
 end
 
+-- Before HAProxy itself reads them: a change in between is taken over once too often, never passed over.
+for _, item in ipairs(watched) do item.seen = contents(item) end
+
 core.register_task(function()
-  -- What HAProxy itself read at its start.
-  for _, item in ipairs(watched) do
-    item.seen = contents(item)
-    item.expiry = expiry(item)
-  end
-  while true do
+  for _, item in ipairs(watched) do item.expiry = expiry(item) end
+  while not replaced do
     core.msleep(EVERY_MS)
     for _, item in ipairs(watched) do
       local text = contents(item)

@@ -50,7 +50,8 @@ class Edge:
 
     def start(self):
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.process = stack.Process("edge", ["haproxy", "-db", "-f", str(CONFIG / "haproxy.cfg")], self.folder / "edge.log", env=self._env())
+        self.process = stack.Process("edge", ["haproxy", "-W", "-S", str(self.folder / "master.sock"), "-f", str(CONFIG / "haproxy.cfg")],
+                                     self.folder / "edge.log", env=self._env())
         self.process.start()
         stack.wait_for("the edge", lambda: stack.http_ok(f"http://{self.http_address}/healthz"), 20, self.process)
         # A backend is up once it has answered a check.
@@ -75,6 +76,11 @@ class Edge:
     def client(self, **options):
         ca = (self.tls_folder / "ca.crt").read_bytes() if self.mesh.authority else None
         return client.Client({service: self.address(service) for service in SERVICES}, ca=ca, **options)
+
+    def pid(self):
+        """Of the process that does the work; the master only minds it."""
+        children = pathlib.Path(f"/proc/{self.process.popen.pid}/task/{self.process.popen.pid}/children").read_text().split()
+        return int(children[-1])
 
     def stop(self):
         return stack.stop_all([self.process]) if self.process else []

@@ -217,6 +217,7 @@ class Demonstration:
         publish = (f'{{"quotes":[{{"symbol":"{SYMBOL}","price":"200.5","event_time":"\'$(date -u +%FT%TZ)\'","session":"SESSION_REGULAR"}}]}}')
         show()
         show(paint("bold", "Try it, in another terminal:"))
+        show("  # these are the services' own ports, without the edge of compose and the chart: for this machine alone")
         show("  # grpcurl, where it is not there yet (with Debian's Go, golang-go; it lands in ~/go/bin)")
         show("  go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.8.9")
         show("  # what there is to call")

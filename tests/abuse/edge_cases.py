@@ -1,0 +1,346 @@
+"""The edge alone, before a service that tells what reached it: what passes, what is refused and how, and what an exchange of certificates does."""
+
+import base64
+import concurrent.futures
+import importlib
+import queue
+import ssl
+import threading
+import time
+
+import grpc
+
+from harness import await_true, client, expect, expect_equal, stack
+
+import attacks
+import certificates
+import edge as edges
+
+CHECK = "/grpc.health.v1.Health/Check"
+GET = "/stockalert.alert.v1.AlertService/GetAlert"
+BATCH = "/stockalert.alert.v1.AlertService/BatchCreateAlerts"
+WATCH = "/stockalert.notification.v1.NotificationService/WatchNotifications"
+REGISTER = "/stockalert.user.v1.UserService/RegisterUser"
+KEY = "sak_" + "k" * 43
+
+
+class Service(grpc.GenericRpcHandler):
+    """All four services at once: notes each call that reaches it; streams say what `say` is given."""
+
+    def __init__(self, credentials=None):
+        self.calls = []
+        self.says = queue.Queue()
+        self.ending = threading.Event()
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(64), handlers=[self], options=[("grpc.so_reuseport", 0)])
+        self.port = self.server.add_secure_port("127.0.0.1:0", credentials) if credentials else self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def service(self, details):
+        method = details.method
+        metadata = dict(details.invocation_metadata)
+
+        def unary(request, _context):
+            if method != CHECK:
+                self.calls.append((method, metadata, len(request)))
+            return b"" if method != CHECK else b"\x08\x01"
+
+        def stream(request, context):
+            self.calls.append((method, metadata, len(request)))
+            context.send_initial_metadata(())
+            number = 0
+            while context.is_active() and not self.ending.is_set():
+                time.sleep(0.05)
+                number += 1
+                yield str(number).encode()
+        if "/Watch" in method:
+            return grpc.unary_stream_rpc_method_handler(stream)
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+    def stop(self):
+        self.ending.set()
+        self.server.stop(0).wait()
+
+
+class Behind:
+    """A service and an edge before it. `tls`: as a mesh with an authority."""
+
+    def __init__(self, folder, settings=None, tls=False, name="localhost"):
+        self.authority = certificates.Authority("an edge's test") if tls else None
+        credentials = None
+        if tls:
+            certificate, key = self.authority.sign((f"DNS:{name}",))
+            credentials = grpc.ssl_server_credentials([(key.encode(), certificate.encode())])
+        self.service = Service(credentials)
+        self.edge = edges.Edge(self, folder / f"edge-{id(self):x}", edges.free_first_port(), settings)
+
+    def address(self, _service):
+        return f"127.0.0.1:{self.service.port}"
+
+    def __enter__(self):
+        self.edge.start()
+        return self
+
+    def __exit__(self, *_):
+        self.edge.stop()
+        self.service.stop()
+
+    def channel(self, service="alert", ca=None):
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        if self.authority:
+            return grpc.secure_channel(self.edge.address(service), grpc.ssl_channel_credentials((ca or self.authority.certificate).encode()), options)
+        return grpc.insecure_channel(self.edge.address(service), options)
+
+
+def call(channel, method, body=b"", key=KEY, metadata=(), timeout_s=10):
+    """(code, reason, retry delay in seconds or None, message)."""
+    metadata = tuple(metadata) + ((("authorization", f"Bearer {key}"),) if key else ())
+    try:
+        channel.unary_unary(method)(body, timeout=timeout_s, metadata=metadata)
+        return "OK", "", None, ""
+    except grpc.RpcError as error:
+        reason, retry_s = "", None
+        for name, value in error.trailing_metadata() or ():
+            if name == "grpc-status-details-bin":
+                reason, retry_s = details(value, error)
+        return error.code().name, reason, retry_s, error.details()
+
+
+def details(value, error=None):
+    client.generate()
+    status = importlib.import_module("google.rpc.status_pb2").Status.FromString(value)
+    kinds = importlib.import_module("google.rpc.error_details_pb2")
+    if error is not None:
+        expect_equal((status.code, status.message), (error.code().value[0], error.details()), "the details' own code and message")
+    reason, retry_s = "", None
+    for part in status.details:
+        if part.Is(kinds.ErrorInfo.DESCRIPTOR):
+            info = kinds.ErrorInfo.FromString(part.value)
+            expect_equal(info.domain, "stockalert.dev", "the domain")
+            reason = info.reason
+        elif part.Is(kinds.RetryInfo.DESCRIPTOR):
+            retry_s = kinds.RetryInfo.FromString(part.value).retry_delay.seconds
+    return reason, retry_s
+
+
+def passes_and_refuses(folder):
+    with Behind(folder) as behind, behind.channel() as channel:
+        calls = behind.service.calls
+        expect_equal(call(channel, GET)[0], "OK", "a call with a key")
+        for key in (None, "sak_short", "other_" + "k" * 43, "sak_" + "k" * 43 + "\"", "sak_" + "k" * 300):
+            code, reason, retry_s, _ = call(channel, GET, key=key)
+            expect_equal((code, reason, retry_s), ("UNAUTHENTICATED", "API_KEY_MISSING", None), f"the key {key}")
+        expect_equal(call(channel, GET, key=None, metadata=[("authorization", "bearer " + KEY)])[0], "OK", "the scheme in small letters")
+        expect_equal(call(channel, "/stockalert.internal.v1.UserInternalService/GetUser")[:2], ("UNIMPLEMENTED", "METHOD_UNKNOWN"), "another path")
+        expect_equal(call(channel, GET, b"x" * 20_000)[:2], ("RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE"), "a large request")
+        expect_equal([method for method, _, _ in calls], [GET, GET], "what reached the service")
+        expect_equal(call(channel, BATCH, b"x" * 1_000_000)[0], "OK", "a large batch")
+        expect_equal(calls[-1][2], 1_000_000, "the batch's size")
+        expect_equal(call(channel, GET, b"x" * 12_000)[0], "OK", "a request that is not small")
+        expect_equal(call(channel, CHECK, key=None)[0], "OK", "health without a key")
+        # What no service should see: gRPC 1.51 aborts at some of it, and ends the connection at some.
+        raw = attacks.Connection(behind.edge.address("alert"), "127.0.0.1").open()
+        stream = raw.stream()
+        odd = [("x-data-bin", "not base64!"), ("grpc-trace-bin", "%"), ("grpclb_client_stats", "x"), ("x-even", "1")]
+        raw.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, stream, attacks.headers(GET, KEY, odd))
+                 + attacks.frame(attacks.DATA, attacks.END_STREAM, stream, attacks.message()))
+        await_true("an answer", lambda: raw.drain(0.1) or stream in raw.ended, 5)
+        expect_equal((raw.answers[stream], calls[-1][1]["x-even"]), (0, "1"), "odd fields")
+        raw.close()
+        expect_equal({name for name in calls[-1][1] if name.endswith("-bin") or name.startswith("grpclb")}, set(), "odd fields that came through")
+        expect_equal(call(channel, GET, metadata=[("x-long", "y" * 8000)])[:2], ("RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE"), "8 KB of metadata")
+        with behind.channel("user") as users:
+            expect_equal(call(users, REGISTER, key=None)[0], "OK", "registration without a key")
+        refused = {cause: behind.edge.refused(cause) for cause in ("key", "size", "unknown", "rate", "calls")}
+        expect_equal(refused, {"key": 5, "size": 2, "unknown": 1, "rate": 0, "calls": 0}, "what the metrics tell")
+
+
+def every_reply_is_grpc(_folder):
+    """What HAProxy answers by itself cannot all be provoked here: the files."""
+    for path in sorted((edges.CONFIG / "replies").glob("*.http")):
+        head, _, body = path.read_bytes().partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        fields = dict(line.split(": ", 1) for line in lines[1:])
+        expect_equal((lines[0], body, fields["content-type"]), ("HTTP/1.1 200 OK", b"", "application/grpc"), path.name)
+        value = fields["grpc-status-details-bin"]
+        status = base64.b64decode(value + "=" * (-len(value) % 4))
+        reason, retry_s = details(status)
+        parsed = importlib.import_module("google.rpc.status_pb2").Status.FromString(status)
+        expect_equal((str(parsed.code), parsed.message), (fields["grpc-status"], fields["grpc-message"]), path.name)
+        expect(reason, f"{path.name} has no reason")
+        expect((retry_s is not None) == (parsed.code in (14,) or path.stem in ("rate", "calls")), f"{path.name}: RetryInfo {retry_s}")
+
+
+def peers(folder):
+    """Whose address reaches the services."""
+    def seen(behind, metadata, source="127.0.0.1"):
+        connection = attacks.Connection(behind.edge.address("alert"), source).open()
+        stream = connection.stream()
+        connection.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, stream, attacks.headers(GET, KEY, metadata))
+                        + attacks.frame(attacks.DATA, attacks.END_STREAM, stream, attacks.message()))
+        await_true("an answer", lambda: connection.drain(0.1) or stream in connection.ended, 5)
+        connection.close()
+        sent = behind.service.calls[-1][1]
+        return sent.get("x-forwarded-for"), {name for name in sent if name in ("forwarded", "x-real-ip")}
+
+    lies = [("x-forwarded-for", "10.1.1.1, 10.2.2.2"), ("forwarded", "for=10.3.3.3"), ("x-real-ip", "10.4.4.4")]
+    with Behind(folder) as behind:
+        expect_equal(seen(behind, lies), ("127.0.0.1", set()), "a client's own words")
+        expect_equal(seen(behind, [], "127.0.0.9"), ("127.0.0.9", set()), "another address")
+    with Behind(folder, {"EDGE_TRUSTED_PROXIES": "127.0.0.8/31 10.0.0.0/8"}) as behind:
+        expect_equal(seen(behind, lies, "127.0.0.9"), ("10.2.2.2", set()), "a proxy's last word")
+        expect_equal(seen(behind, lies, "127.0.0.7"), ("127.0.0.7", set()), "one that is no proxy")
+        expect_equal(seen(behind, [("x-forwarded-for", "nonsense")], "127.0.0.9"), ("127.0.0.9", set()), "a proxy's nonsense")
+
+
+def limits_of_a_peer(folder):
+    with Behind(folder, {"EDGE_CALLS_PER_PEER": 3}) as behind, behind.channel("notifier") as channel:
+        streams = [channel.unary_stream(WATCH)(b"", metadata=(("authorization", f"Bearer {KEY}"),)) for _ in range(3)]
+        for stream in streams:
+            next(stream)
+        expect_equal(call(channel, GET)[:3], ("RESOURCE_EXHAUSTED", "EDGE_CALLS", 1), "a fourth call at once")
+        streams.pop().cancel()
+        await_true("a place again", lambda: call(channel, GET)[0] == "OK", 5)
+        for stream in streams:
+            stream.cancel()
+    with Behind(folder, {"EDGE_CALLS_PER_PEER_10S": 20}) as behind, behind.channel() as channel:
+        answers = [call(channel, GET) for _ in range(40)]
+        expect_equal({answer[:3] for answer in answers}, {("OK", "", None), ("RESOURCE_EXHAUSTED", "EDGE_RATE", 5)}, "40 calls of 20 in ten seconds")
+        expect_equal(len([answer for answer in answers if answer[0] == "OK"]), 20, "of which were let through")
+        # Another address is not concerned.
+        other = attacks.Connection(behind.edge.address("alert"), "127.0.0.5").open()
+        expect_equal(other.call(GET, b"", KEY), 0, "a neighbour's call")
+        other.close()
+    with Behind(folder, {"EDGE_CONNECTIONS_PER_PEER": 5}) as behind:
+        held = [attacks.Connection(behind.edge.address("alert"), "127.0.0.4").open() for _ in range(12)]
+        time.sleep(0.3)
+        alive = 0
+        for connection in held:
+            try:
+                connection.drain(0.1)
+                alive += connection.call(GET, b"", KEY) == 0
+            except attacks.Gone:
+                pass
+        expect_equal(alive, 5, "connections of one peer")
+    with Behind(folder, {"EDGE_REFLECTIONS_PER_PEER": 2, "EDGE_BATCHES_PER_PEER": 2}) as behind:
+        for path in (attacks.REFLECTION, BATCH):
+            connection = attacks.Connection(behind.edge.address("alert"), "127.0.0.4").open()
+            for _ in range(4):
+                stream = connection.stream()
+                connection.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, stream, attacks.headers(path, KEY)))
+            await_true("two refused", lambda c=connection: c.drain(0.1) or len(c.answers) == 2, 5)
+            expect_equal(set(connection.answers.values()), {8}, f"{path}, more than two at once")
+            connection.close()
+
+
+def bodies_that_do_not_come(folder):
+    with Behind(folder) as behind:
+        connection = attacks.Connection(behind.edge.address("alert"), "127.0.0.1").open()
+        stream = connection.stream()
+        connection.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, stream, attacks.headers(GET, KEY)) + attacks.frame(attacks.DATA, 0, stream, b"\0\0\0"))
+        await_true("the end of it", lambda: connection.drain(0.2) or stream in connection.answers, 15)
+        expect_equal(connection.answers[stream], 14, "a body that does not come")
+        expect_equal(behind.service.calls, [], "what reached the service")
+        # The connection is not to blame.
+        expect_equal(connection.call(GET, b"", KEY), 0, "another call on it")
+        connection.close()
+
+
+def slow_reader(folder):
+    """A client that does not read holds up itself alone."""
+    with Behind(folder) as behind, behind.channel("notifier") as channel:
+        deaf = attacks.Connection(behind.edge.address("notifier"), "127.0.0.3", receive_window=4096).open()
+        for _ in range(50):
+            stream = deaf.stream()
+            deaf.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, stream, attacks.headers(WATCH, KEY))
+                      + attacks.frame(attacks.DATA, attacks.END_STREAM, stream, attacks.message()))
+        await_true("its streams", lambda: len(behind.service.calls) >= 50, 10)
+        stream = channel.unary_stream(WATCH)(b"", metadata=(("authorization", f"Bearer {KEY}"),), timeout=10)
+        began = time.monotonic()
+        for _ in range(20):
+            next(stream)
+        expect(time.monotonic() - began < 6, "another client's stream was held up")
+        stream.cancel()
+        deaf.close()
+
+
+def shown(behind):
+    """The certificate of a new connection, in PEM."""
+    context = ssl.create_default_context(cadata=behind.authority.certificate)
+    context.set_alpn_protocols(["h2"])
+    host, port = behind.edge.address("alert").split(":")
+    with stack.socket.create_connection((host, int(port)), timeout=5) as raw, context.wrap_socket(raw, server_hostname="localhost") as secured:
+        expect_equal(secured.selected_alpn_protocol(), "h2", "what was agreed on")
+        return ssl.DER_cert_to_PEM_cert(secured.getpeercert(binary_form=True)).strip()
+
+
+def certificate_exchange(folder):
+    with Behind(folder, tls=True) as behind, behind.channel("notifier") as channel:
+        edge = behind.edge
+        stream = channel.unary_stream(WATCH)(b"", metadata=(("authorization", f"Bearer {KEY}"),))
+        first = int(next(stream))
+        before = shown(behind)
+        expiry = 'stockalert_tls_certificate_expiry_time_seconds{file_role="public_cert"}'
+        unusable = 'stockalert_tls_files_unusable{file_role="public_cert"}'
+        earlier = edge.metrics("/metrics/certificates")
+        expect(abs(earlier[expiry] - time.time() - 7 * 86400) < 600, f"expires at {earlier[expiry]}")
+        behind.authority.issue(edge.tls_folder, days=20)
+        await_true("the new certificate", lambda: shown(behind) == (edge.tls_folder / "tls.crt").read_text().strip() != before, 20)
+        await_true("the new expiry", lambda: abs(edge.metrics("/metrics/certificates")[expiry] - time.time() - 20 * 86400) < 600, 10)
+        # A key that is not the certificate's: told, and the earlier pair goes on.
+        good = (edge.tls_folder / "tls.crt").read_text()
+        certificates.swap(edge.tls_folder, {"tls.crt": behind.authority.sign()[0], "tls.key": certificates.new_key(),
+                                            "ca.crt": behind.authority.certificate})
+        await_true("the unfit pair is told", lambda: edge.metrics("/metrics/certificates")[unusable] == 1, 20)
+        expect_equal(shown(behind), good.strip(), "what is shown meanwhile")
+        # Another authority for the services: trusted first, then alone.
+        second = certificates.Authority("the next")
+        behind.authority.issue(edge.tls_folder, trusted=behind.authority.certificate + second.certificate)
+        await_true("a fit pair again", lambda: edge.metrics("/metrics/certificates")[unusable] == 0, 20)
+        with behind.channel() as other:
+            expect_equal(call(other, GET)[0], "OK", "a call with two authorities")
+        behind.authority.issue(edge.tls_folder, trusted=second.certificate)
+        await_true("the service is trusted no more", lambda: edge.metrics()['haproxy_backend_active_servers{proxy="alert_calls"}'] == 0, 20)
+        with behind.channel() as other:
+            code, reason, _, _ = call(other, GET)
+            expect_equal((code, reason), ("UNAVAILABLE", "SERVICE_UNAVAILABLE"), "a service that is not trusted")
+        # One stream through all of it.
+        last = first
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            number = int(next(stream))
+            expect_equal(number, last + 1, "the stream's next")
+            last = number
+        stream.cancel()
+        with grpc.insecure_channel(edge.address("alert")) as plain:
+            expect_equal(call(plain, GET, timeout_s=3)[0], "UNAVAILABLE", "plaintext")
+
+
+def another_service(folder):
+    """Whoever listens at a service's address without its name gets no call."""
+    behind = Behind(folder, tls=True, name="elsewhere")
+    behind.edge.all_up = lambda: True
+    with behind, behind.channel() as channel:
+        await_true("it is taken for away", lambda: behind.edge.metrics()['haproxy_backend_active_servers{proxy="alert_calls"}'] == 0, 20)
+        for path in (GET, BATCH):
+            expect_equal(call(channel, path)[:2], ("UNAVAILABLE", "SERVICE_UNAVAILABLE"), path)
+        expect_equal(behind.service.calls, [], "what reached it")
+
+
+def orderly_end(folder):
+    """Asked to stop, it takes no new connections, lets calls end, and ends itself after its grace."""
+    with Behind(folder, {"EDGE_SHUTDOWN_GRACE_S": 3}) as behind, behind.channel("notifier") as channel:
+        stream = channel.unary_stream(WATCH)(b"", metadata=(("authorization", f"Bearer {KEY}"),))
+        next(stream)
+        process = behind.edge.process
+        process.popen.send_signal(stack.signal.SIGUSR1)
+        began = time.monotonic()
+        await_true("no new connections", lambda: not stack.port_open(int(behind.edge.address("alert").split(":")[1])), 5)
+        next(stream)
+        await_true("its end", lambda: not process.alive(), 15)
+        took_s = time.monotonic() - began
+        expect(2 < took_s < 12, f"ended after {took_s:.1f} s")
+
+
+CASES = [("passes and refuses", passes_and_refuses), ("every reply is gRPC", every_reply_is_grpc), ("peers", peers),
+         ("limits of a peer", limits_of_a_peer), ("bodies that do not come", bodies_that_do_not_come), ("slow reader", slow_reader),
+         ("certificate exchange", certificate_exchange), ("another service", another_service), ("orderly end", orderly_end)]
