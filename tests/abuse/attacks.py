@@ -514,7 +514,7 @@ def create_and_delete(attack):
 def bad_symbols(attack):
     """A batch of which nothing is right."""
     path, body = encoded("ticker.BatchGetQuotes", {"names": [f"tickers/-{n}" + "x" * 90 for n in range(100)]})
-    flood(attack, lambda: path, lambda: body, lambda: attack.keys[0], connections=4, depth=8)
+    flood(attack, lambda: path, lambda: body, lambda: attack.keys[0], connections=4, depth=4)
 
 
 def million_states(attack):
