@@ -24,6 +24,7 @@ EventConsumer::EventConsumer(MakeConsumer make, std::unique_ptr<kafka::GroupCons
 EventConsumer::~EventConsumer() { Stop(); }
 
 void EventConsumer::Start() {
+  heartbeat_.Beat();
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -35,6 +36,7 @@ void EventConsumer::Stop() {
   }
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
+  heartbeat_.End();
 }
 
 void EventConsumer::Loop() {
@@ -42,6 +44,7 @@ void EventConsumer::Loop() {
   static auto& delay = metrics::GetHistogram("stockalert_alert_event_delay_seconds",
                                              "From the broker's append of an event to its being applied, of the oldest of each batch");
   while (!stopping()) {
+    heartbeat_.Beat();
     kafka::PollResult polled = consumer_->Poll(options_.poll_timeout, options_.batch_max);
     for (const kafka::RebalanceEvent& rebalance : polled.rebalances) {
       log::Info("event partitions changed hands", {{"assigned", rebalance.kind == kafka::RebalanceEvent::Kind::kAssigned},
@@ -88,6 +91,7 @@ void EventConsumer::Rejoin() {
   }
   left.reset();
   while (!stopping()) {
+    heartbeat_.Beat();
     absl::StatusOr<std::unique_ptr<kafka::GroupConsumer>> made = make_();
     std::unique_lock lock(mutex_);
     if (made.ok()) {
@@ -103,6 +107,7 @@ bool EventConsumer::ApplyWithRetry(const std::vector<IncomingRecord>& records) {
   const absl::Time give_up = absl::Now() + options_.give_up_after;
   base::Backoff backoff({.initial = absl::Milliseconds(50), .maximum = absl::Seconds(2)});
   for (;;) {
+    heartbeat_.Beat();
     const absl::Status status = applier_.Apply(records);
     if (status.ok()) return true;
     static auto& failures = metrics::GetCounter("stockalert_alert_apply_failures_total", "Batches of events that the store did not take at once");
@@ -120,6 +125,7 @@ bool EventConsumer::ApplyWithRetry(const std::vector<IncomingRecord>& records) {
 
 void EventConsumer::HandleErrors(const std::vector<kafka::PartitionError>& errors) {
   for (const kafka::PartitionError& error : errors) {
+    heartbeat_.Beat();
     log::Error("a partition of events cannot be read on", {{"topic", error.partition.topic}, {"partition", error.partition.partition},
                                                           {"error", error.status}});
     if (!absl::IsOutOfRange(error.status)) continue;

@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "services/alert/event_applier.h"
 #include "services/common/kafka/consumer.h"
+#include "services/common/process/liveness.h"
 
 namespace stockalert::alert {
 
@@ -58,6 +59,7 @@ class EventConsumer {
   // The thread's own; replaced under mutex_, under which Stop wakes it.
   std::unique_ptr<kafka::GroupConsumer> consumer_;
   std::condition_variable wake_;
+  process::Heartbeat heartbeat_{"alert_events"};
   std::thread thread_;
 };
 

@@ -28,6 +28,7 @@ OutboxSweeper::OutboxSweeper(AlertStore& store, ChangePublisher& publisher, cons
 OutboxSweeper::~OutboxSweeper() { Stop(); }
 
 void OutboxSweeper::Start() {
+  heartbeat_.Beat();
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -38,6 +39,7 @@ void OutboxSweeper::Stop() {
   }
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
+  heartbeat_.End();
 }
 
 absl::Status OutboxSweeper::RequestResync(const std::string& symbol) {
@@ -54,6 +56,7 @@ absl::Status OutboxSweeper::RequestResync(const std::string& symbol) {
 
 void OutboxSweeper::Loop() {
   for (;;) {
+    heartbeat_.Beat();
     const bool more = Turn();
     std::unique_lock lock(mutex_);
     if (stopping_) return;

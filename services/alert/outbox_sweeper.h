@@ -16,6 +16,7 @@
 #include "services/alert/alert_store.h"
 #include "services/alert/change_publisher.h"
 #include "services/common/base/clock.h"
+#include "services/common/process/liveness.h"
 
 namespace stockalert::alert {
 
@@ -72,6 +73,7 @@ class OutboxSweeper {
   std::condition_variable wake_;
   std::deque<Resync> resyncs_;  // Guarded by mutex_.
   bool stopping_ = false;       // Guarded by mutex_.
+  process::Heartbeat heartbeat_{"alert_outbox_sweeper"};
   std::thread thread_;
 };
 

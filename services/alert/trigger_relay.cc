@@ -31,6 +31,7 @@ TriggerRelay::TriggerRelay(AlertStore& store, kafka::Producer& producer, const b
 TriggerRelay::~TriggerRelay() { Stop(absl::Now()); }
 
 void TriggerRelay::Start() {
+  heartbeat_.Beat();
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -42,6 +43,7 @@ void TriggerRelay::Stop(absl::Time deadline) {
   }
   shared_->wake.notify_all();
   if (thread_.joinable()) thread_.join();
+  heartbeat_.End();
 }
 
 void TriggerRelay::Add(const AppliedEvents& applied) {
@@ -63,6 +65,7 @@ void TriggerRelay::Add(const AppliedEvents& applied) {
 
 void TriggerRelay::Loop() {
   for (;;) {
+    heartbeat_.Beat();
     std::vector<Answer> answers;
     std::vector<std::pair<PassedTrigger, bool>> added;
     std::set<std::string> overflowed;
@@ -181,6 +184,7 @@ void TriggerRelay::Reload() {
   // What is acknowledged and still in the outbox would be read, and published, again.
   if (!to_load_.empty() && !to_remove_.empty()) RemoveAcknowledged();
   while (!to_load_.empty() && held_ < options_.held_max) {
+    heartbeat_.Beat();
     std::vector<std::string> ids;
     for (auto it = to_load_.begin(); it != to_load_.end() && ids.size() < kLoadAlertsMax; ++it) ids.push_back(*it);
     absl::StatusOr<std::vector<PassedTrigger>> rows = store_.LoadTriggers(ids, options_.rows_max);
@@ -228,6 +232,7 @@ void TriggerRelay::Dispatch() {
 
 void TriggerRelay::RemoveAcknowledged() {
   while (!to_remove_.empty()) {
+    heartbeat_.Beat();
     const size_t count = std::min(to_remove_.size(), static_cast<size_t>(options_.rows_max));
     const std::vector<TriggerId> batch(to_remove_.begin(), to_remove_.begin() + static_cast<std::ptrdiff_t>(count));
     if (const absl::Status status = store_.RemoveTriggers(batch); !status.ok()) {

@@ -24,6 +24,7 @@
 #include "services/alert/alert_store.h"
 #include "services/common/base/clock.h"
 #include "services/common/kafka/producer.h"
+#include "services/common/process/liveness.h"
 
 namespace stockalert::alert {
 
@@ -96,6 +97,7 @@ class TriggerRelay {
   absl::Time next_sweep_ = absl::InfinitePast();
   absl::Time next_remove_ = absl::InfinitePast();
   absl::Time next_try_ = absl::InfinitePast();  // After a failure.
+  process::Heartbeat heartbeat_{"alert_trigger_relay"};
   std::thread thread_;
 };
 

@@ -1,6 +1,7 @@
 #include "services/fetcher/finnhub_source.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -17,6 +18,8 @@ using Priority = RateLimiter::Priority;
 // After an error that waiting mends: polls are spaced by the limiter, this is for a source that is away.
 constexpr absl::Duration kPauseAfterError = absl::Seconds(2);
 constexpr absl::Duration kPauseAfterRefusedKey = absl::Seconds(60);
+// A longer pause is taken in parts, so that the loop shows that it turns.
+constexpr std::chrono::seconds kPauseMax{5};
 // A ticker that was registered just now need not wait for polling's turn, but a thousand of them must not use up what
 // users wait for.
 constexpr int64_t kFirstPollSpacingUs = 900'000;
@@ -70,6 +73,7 @@ FinnhubSource::FinnhubSource(const FinnhubSourceOptions& options, Publisher& pub
 FinnhubSource::~FinnhubSource() { Stop(); }
 
 void FinnhubSource::Start() {
+  poll_turns_.Beat();
   polls_ = std::thread([this] { RunPolls(); });
   if (options_.with_stream) stream_.Start();
 }
@@ -82,6 +86,7 @@ void FinnhubSource::Stop() {
   changed_.notify_all();
   stream_.Stop();
   if (polls_.joinable()) polls_.join();
+  poll_turns_.End();
 }
 
 void FinnhubSource::SetSymbols(const std::set<std::string>& symbols) {
@@ -126,7 +131,8 @@ void FinnhubSource::RunPolls() {
     uint64_t version = 0;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return stopped_ || order_.Next().has_value(); });
+      poll_turns_.Beat();
+      while (!changed_.wait_for(lock, kPauseMax, [&] { return stopped_ || order_.Next().has_value(); })) poll_turns_.Beat();
       if (stopped_) return;
       symbol = *order_.Next();
       version = symbols_version_;
@@ -156,8 +162,12 @@ void FinnhubSource::RunPolls() {
     if (!absl::IsResourceExhausted(reply.status())) order_.Polled(symbol, clock_.NowUs());
     if (pause > absl::ZeroDuration()) {
       pause = std::max(pause, absl::Milliseconds(1));
-      changed_.wait_for(lock, absl::ToChronoMicroseconds(pause),
-                        [&] { return stopped_ || symbols_version_ != version; });
+      const auto until = std::chrono::steady_clock::now() + absl::ToChronoMicroseconds(pause);
+      const auto over = [&] { return stopped_ || symbols_version_ != version || std::chrono::steady_clock::now() >= until; };
+      while (!over()) {
+        poll_turns_.Beat();
+        changed_.wait_until(lock, std::min(until, std::chrono::steady_clock::now() + kPauseMax), over);
+      }
     }
     if (stopped_) return;
   }

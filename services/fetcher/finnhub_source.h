@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "services/common/base/clock.h"
+#include "services/common/process/liveness.h"
 #include "services/fetcher/finnhub_rest.h"
 #include "services/fetcher/finnhub_stream.h"
 #include "services/fetcher/live_quotes.h"
@@ -87,6 +88,7 @@ class FinnhubSource final : public QuoteSource {
   uint64_t symbols_version_ = 0;
   int64_t next_first_poll_us_ = 0;
   FinnhubStream stream_;  // Its thread uses what is above.
+  process::Heartbeat poll_turns_{"fetcher_finnhub_polls"};
   std::thread polls_;
 };
 

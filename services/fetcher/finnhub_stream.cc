@@ -125,6 +125,7 @@ class FinnhubStream::SessionOn final : public FinnhubStream::Session {
   }
 
   absl::Status Tick() override {
+    owner_.heartbeat_.Beat();
     StartWrite();
     io_.restart();
     io_.run_one_for(kTick);
@@ -176,6 +177,7 @@ class FinnhubStream::SessionOn final : public FinnhubStream::Session {
     });
     const absl::Time deadline = absl::Now() + timeout.value_or(owner_.options_.connect_timeout);
     while (!outcome->done && absl::Now() < deadline && (timeout || !owner_.stopped_)) {
+      owner_.heartbeat_.Beat();
       io_.restart();
       io_.run_one_for(kTick);
     }
@@ -234,12 +236,14 @@ FinnhubStream::FinnhubStream(const FinnhubStreamOptions& options, std::function<
 FinnhubStream::~FinnhubStream() { Stop(); }
 
 void FinnhubStream::Start() {
+  heartbeat_.Beat();
   thread_ = std::thread([this] { Run(); });
 }
 
 void FinnhubStream::Stop() {
   stopped_ = true;
   if (thread_.joinable()) thread_.join();
+  heartbeat_.End();
 }
 
 void FinnhubStream::SetSymbols(const std::set<std::string>& symbols) {
@@ -367,7 +371,10 @@ void FinnhubStream::Run() {
     CountStream("disconnected");
     log::Warning("the stream ended; prices are polled meanwhile", {{"status", ended}, {"next_try_in", pause}});
     const absl::Time until = absl::Now() + pause;
-    while (!stopped_ && absl::Now() < until) absl::SleepFor(absl::Milliseconds(50));
+    while (!stopped_ && absl::Now() < until) {
+      heartbeat_.Beat();
+      absl::SleepFor(absl::Milliseconds(50));
+    }
   }
 }
 

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "services/common/base/backoff.h"
+#include "services/common/process/liveness.h"
 #include "services/fetcher/finnhub_json.h"
 
 namespace stockalert::fetcher {
@@ -65,6 +66,7 @@ class FinnhubStream {
   std::set<std::string> subscribed_;    // Guarded by mutex_.
   size_t slots_;                        // Guarded by mutex_: what the server has let us have.
   std::vector<std::string> asked_for_;  // In order, on this connection. The stream's thread's.
+  process::Heartbeat heartbeat_{"fetcher_finnhub_stream"};
   std::thread thread_;
 };
 

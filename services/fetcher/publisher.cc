@@ -1,6 +1,7 @@
 #include "services/fetcher/publisher.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -196,11 +197,15 @@ void Publisher::RunLive() {
     pb::QuoteRecord quote;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] {
+      // Woken now and then, to show that it still can be.
+      while (!changed_.wait_for(lock, std::chrono::seconds(5), [&] {
         return closed_ || (closing_ && live_.empty()) ||
                (!live_.empty() && epoch_ != 0 && in_flight_ < options_.in_flight_max);
-      });
-      if (closed_ || live_.empty()) return;
+      })) {
+        live_turns_.Beat();
+      }
+      live_turns_.Beat();
+      if (closed_ || live_.empty()) return live_turns_.End();
       quote = std::move(live_.front());
       live_.pop_front();
       const auto state = symbols_.find(quote.symbol());

@@ -25,6 +25,7 @@
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
 #include "services/common/kafka/producer.h"
+#include "services/common/process/liveness.h"
 #include "stockalert/internal/v1/log.pb.h"
 
 namespace stockalert::fetcher {
@@ -112,6 +113,7 @@ class Publisher {
   std::deque<internal::v1::QuoteRecord> live_;  // Guarded by mutex_.
   bool closing_ = false;                        // Guarded by mutex_: no more live quotes are taken.
   bool closed_ = false;                         // Guarded by mutex_.
+  process::Heartbeat live_turns_{"fetcher_live_quotes"};
   std::thread live_thread_;
 };
 

@@ -47,6 +47,7 @@ ReplaySource::ReplaySource(ReplayFile file, const ReplayOptions& options, Publis
 ReplaySource::~ReplaySource() { Stop(); }
 
 void ReplaySource::Start() {
+  heartbeat_.Beat();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -57,6 +58,7 @@ void ReplaySource::Stop() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  heartbeat_.End();
 }
 
 void ReplaySource::SetSymbols(const std::set<std::string>& symbols) {
@@ -85,8 +87,14 @@ bool ReplaySource::finished() const {
 
 bool ReplaySource::Sleep(absl::Duration pause) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, absl::ToChronoMicroseconds(pause), [&] { return stopped_; });
-  return !stopped_;
+  for (;;) {
+    heartbeat_.Beat();
+    // A long one is taken in parts, so that the loop shows that it turns.
+    const absl::Duration part = std::min(pause, absl::Seconds(5));
+    pause -= part;
+    if (changed_.wait_for(lock, absl::ToChronoMicroseconds(part), [&] { return stopped_; })) return false;
+    if (pause <= absl::ZeroDuration()) return true;
+  }
 }
 
 void ReplaySource::Run() {
@@ -100,7 +108,7 @@ void ReplaySource::Run() {
       STOCKALERT_RETURN_IF_ERROR(Begin(places));
       return Play(places);
     }();
-    if (status.ok()) return;
+    if (status.ok()) return heartbeat_.End();
     log::Warning("the replay cannot go on; trying again where the log says it is", {{"status", status}});
     // What is under way ends first: the places are read behind it.
     while (!publisher_.AwaitAnswers(absl::Now() + absl::Milliseconds(200))) {
@@ -206,6 +214,7 @@ absl::Status ReplaySource::Play(const std::vector<std::optional<int64_t>>& place
                  {"quotes", total},
                  {"event_time", absl::FormatTime(absl::FromUnixMicros(tick->event_time_us), absl::UTCTimeZone())}});
     }
+    heartbeat_.Beat();
     {
       std::lock_guard lock(mutex_);
       if (stopped_) return absl::OkStatus();

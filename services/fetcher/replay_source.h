@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "services/common/process/liveness.h"
 #include "services/fetcher/publisher.h"
 #include "services/fetcher/replay_file.h"
 #include "services/fetcher/replay_log.h"
@@ -76,6 +77,8 @@ class ReplaySource final : public QuoteSource {
   bool stopped_ = false;         // Guarded by mutex_.
   bool any_registered_ = false;  // Guarded by mutex_.
   bool finished_ = false;        // Guarded by mutex_.
+  // Finding its place may take it far back in the log.
+  process::Heartbeat heartbeat_{"fetcher_replay", absl::Minutes(10)};
   std::thread thread_;
 };
 

@@ -19,6 +19,7 @@ SymbolWatch::SymbolWatch(const rpc::Peer& ticker_service, absl::Duration interva
 SymbolWatch::~SymbolWatch() { Stop(); }
 
 void SymbolWatch::Start() {
+  heartbeat_.Beat();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -29,6 +30,7 @@ void SymbolWatch::Stop() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  heartbeat_.End();
 }
 
 void SymbolWatch::Run() {
@@ -40,6 +42,7 @@ void SymbolWatch::Run() {
   const trace::Context trace = trace::NewRoot();
   int64_t version = 0;
   for (;;) {
+    heartbeat_.Beat();
     ::grpc::ClientContext context;
     ticker_service_.Prepare(context, trace, absl::Now() + absl::Seconds(2));
     pb::ListSymbolsRequest request;

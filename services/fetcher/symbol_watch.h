@@ -12,6 +12,7 @@
 
 #include "absl/time/time.h"
 #include "services/common/grpc/channel.h"
+#include "services/common/process/liveness.h"
 
 namespace stockalert::fetcher {
 
@@ -34,6 +35,7 @@ class SymbolWatch {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopped_ = false;  // Guarded by mutex_.
+  process::Heartbeat heartbeat_{"fetcher_symbol_watch"};
   std::thread thread_;
 };
 

@@ -43,6 +43,7 @@ void Intake::Stop() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  heartbeat_.End();
 }
 
 bool Intake::stopping() {
@@ -60,6 +61,7 @@ void Intake::Work() {
   static auto& rejoins = metrics::GetCounter("stockalert_notifier_rejoins_total", "Times that the consumer group was left and joined anew");
   base::Backoff backoff({.initial = absl::Milliseconds(200), .maximum = absl::Seconds(5)});
   while (!stopping()) {
+    heartbeat_.Beat();
     absl::Status status;
     {
       absl::StatusOr<std::unique_ptr<kafka::GroupConsumer>> consumer = make_consumer_();
@@ -74,6 +76,7 @@ void Intake::Work() {
 
 absl::Status Intake::ReadUntilError(kafka::GroupConsumer& consumer) {
   while (!stopping()) {
+    heartbeat_.Beat();
     const kafka::PollResult polled = consumer.Poll(kPollTimeout, options_.records_max);
     if (!polled.messages.empty()) {
       STOCKALERT_RETURN_IF_ERROR(TakeIn(Decode(polled.messages)));
@@ -91,6 +94,7 @@ absl::Status Intake::ReadUntilError(kafka::GroupConsumer& consumer) {
 }
 
 absl::Status Intake::GoOnAtOldest(kafka::GroupConsumer& consumer, const kafka::PartitionError& error) {
+  heartbeat_.Beat();
   if (!absl::IsOutOfRange(error.status)) return error.status;
   STOCKALERT_ASSIGN_OR_RETURN(const kafka::Watermarks marks, consumer.QueryWatermarks(error.partition, kBrokerTimeout));
   log::Error("the place where reading was to go on is not in the log: going on at the oldest record; what was deleted unread is lost to the "
@@ -140,6 +144,7 @@ absl::Status Intake::TakeIn(const IntakeBatch& batch) {
   const absl::Time give_up = absl::Now() + options_.give_up_after;
   base::Backoff backoff({.initial = absl::Milliseconds(50), .maximum = absl::Seconds(2)});
   for (;;) {
+    heartbeat_.Beat();
     const absl::StatusOr<IntakeResult> result = store_.TakeIn(batch, clock_.NowUs());
     if (!result.ok()) {
       failures.Increment();

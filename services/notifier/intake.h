@@ -20,6 +20,7 @@
 #include "services/common/base/clock.h"
 #include "services/common/base/ids.h"
 #include "services/common/kafka/consumer.h"
+#include "services/common/process/liveness.h"
 #include "services/notifier/notification_store.h"
 
 namespace stockalert::notifier {
@@ -67,6 +68,7 @@ class Intake {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;  // Guarded by mutex_.
+  process::Heartbeat heartbeat_{"notifier_intake"};
   std::thread thread_;
 };
 

@@ -89,7 +89,10 @@ void Watch::Run() {
 }
 
 WatchHub::WatchHub(NotificationStore& store, absl::Duration poll_interval)
-    : store_(store), poll_interval_(poll_interval), poller_([this] { Poll(); }) {}
+    : store_(store),
+      poll_interval_(poll_interval),
+      heartbeat_("notifier_watch_poll", process::Liveness::kBound + poll_interval),
+      poller_([this] { Poll(); }) {}
 
 WatchHub::~WatchHub() { Stop(); }
 
@@ -100,6 +103,7 @@ void WatchHub::Stop() {
   }
   changed_.notify_all();
   if (poller_.joinable()) poller_.join();
+  heartbeat_.End();
 }
 
 void WatchHub::Add(const std::shared_ptr<Watch>& watch) {
@@ -131,9 +135,11 @@ void WatchHub::Wake(const std::vector<std::string>& user_ids) {
 }
 
 void WatchHub::Poll() {
+  heartbeat_.Beat();
   std::unique_lock lock(mutex_);
   while (!changed_.wait_for(lock, absl::ToChronoMilliseconds(poll_interval_), [this] { return stopping_; })) {
     lock.unlock();
+    heartbeat_.Beat();
     PollOnce();
     lock.lock();
   }
@@ -150,6 +156,7 @@ void WatchHub::PollOnce() {
     }
   }
   for (const std::vector<std::string>& ids : portions) {
+    heartbeat_.Beat();
     const absl::StatusOr<std::map<std::string, int64_t>> last = store_.LastSequences(ids);
     if (!last.ok()) {
       failures.Increment();

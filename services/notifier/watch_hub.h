@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "services/common/process/liveness.h"
 #include "services/notifier/notification_store.h"
 
 namespace stockalert::notifier {
@@ -91,6 +92,7 @@ class WatchHub {
   std::condition_variable changed_;
   bool stopping_ = false;                                                               // Guarded by mutex_.
   std::unordered_map<std::string, std::set<std::shared_ptr<Watch>>> watches_;  // By user. Guarded by mutex_.
+  process::Heartbeat heartbeat_;
   std::thread poller_;
 };
 

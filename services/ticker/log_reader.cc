@@ -61,7 +61,12 @@ LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place
 }
 
 LogReader::LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store)
-    : options_(options), board_(board), store_(store), reading_([this] { Read(); }), saving_([this] { SaveRegularly(); }) {}
+    : options_(options),
+      board_(board),
+      store_(store),
+      saves_("ticker_price_saver", process::Liveness::kBound + options.save_interval),
+      reading_([this] { Read(); }),
+      saving_([this] { SaveRegularly(); }) {}
 
 LogReader::~LogReader() { Stop(); }
 
@@ -72,7 +77,9 @@ void LogReader::Stop() {
   }
   changed_.notify_all();
   if (reading_.joinable()) reading_.join();
+  reads_.End();
   if (saving_.joinable()) saving_.join();
+  saves_.End();
 }
 
 bool LogReader::stopping() {
@@ -90,6 +97,7 @@ void LogReader::Read() {
   static auto& failures = metrics::GetCounter("stockalert_ticker_log_reader_failures_total", "Times that reading the log had to begin anew");
   base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
   while (!stopping()) {
+    reads_.Beat();
     const absl::Status status = ReadUntilError();
     if (status.ok()) return;
     failures.Increment();
@@ -111,6 +119,7 @@ absl::Status LogReader::Prepare() {
     loaded_ = true;
     log::Info("latest prices are loaded", {{"symbols", kept.symbols.size()}, {"partitions", kept.next_offsets.size()}});
   }
+  reads_.Beat();
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
                               kafka::TopicAdmin::Create({.bootstrap = options_.bootstrap,
                                                          .security = options_.security,
@@ -129,6 +138,7 @@ absl::Status LogReader::Prepare() {
 
 absl::Status LogReader::ReadUntilError() {
   STOCKALERT_RETURN_IF_ERROR(Prepare());
+  reads_.Beat();
   STOCKALERT_ASSIGN_OR_RETURN(
       std::unique_ptr<kafka::AssignedConsumer> consumer,
       kafka::AssignedConsumer::Create(
@@ -149,6 +159,7 @@ absl::Status LogReader::ReadUntilError() {
   STOCKALERT_RETURN_IF_ERROR(consumer->Assign(places));
   log::Info("reading the log of prices", {{"topic", options_.topic}, {"partitions", partitions}});
   while (!stopping()) {
+    reads_.Beat();
     const kafka::PollResult polled = consumer->Poll(kPollTimeout, kMessagesMax);
     if (!polled.messages.empty()) {
       std::vector<LogEntry> entries;
@@ -166,6 +177,7 @@ absl::Status LogReader::ReadUntilError() {
       progress_ = true;
     }
     for (const kafka::PartitionError& error : polled.errors) {
+      reads_.Beat();
       if (!absl::IsOutOfRange(error.status)) return error.status;
       log::Warning("the log does not have the place where reading was to go on; the partition is read from its beginning",
                    {{"partition", error.partition.partition}});
@@ -181,7 +193,11 @@ absl::Status LogReader::ReadUntilError() {
 }
 
 void LogReader::SaveRegularly() {
-  while (Wait(options_.save_interval)) SaveOnce();
+  saves_.Beat();
+  while (Wait(options_.save_interval)) {
+    saves_.Beat();
+    SaveOnce();
+  }
   // What was read until Stop; the reading thread has been joined by then, or is about to end and its last batch is read again.
   SaveOnce();
 }

@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "services/common/kafka/consumer.h"
 #include "services/common/kafka/message.h"
+#include "services/common/process/liveness.h"
 #include "services/ticker/price_board.h"
 #include "services/ticker/price_store.h"
 
@@ -65,6 +66,8 @@ class LogReader {
   bool loaded_ = false;    // The reading thread's, as what follows.
   bool progress_ = false;
   std::map<int32_t, int64_t> next_offsets_;
+  process::Heartbeat reads_{"ticker_log_reader"};
+  process::Heartbeat saves_;
   std::thread reading_;
   std::thread saving_;
 };

@@ -19,11 +19,15 @@ constexpr absl::Duration kRoundMax = absl::Seconds(5);
 }  // namespace
 
 OutboxRelay::OutboxRelay(UserStore& store, kafka::Producer& producer, absl::Duration poll_interval)
-    : store_(store), producer_(producer), poll_interval_(poll_interval) {}
+    : store_(store),
+      producer_(producer),
+      poll_interval_(poll_interval),
+      heartbeat_("user_outbox_relay", process::Liveness::kBound + poll_interval) {}
 
 OutboxRelay::~OutboxRelay() { Stop(); }
 
 void OutboxRelay::Start() {
+  heartbeat_.Beat();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -42,6 +46,7 @@ void OutboxRelay::Stop() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  heartbeat_.End();
 }
 
 absl::StatusOr<int> OutboxRelay::RelayOnce(absl::Time deadline) {
@@ -70,6 +75,7 @@ void OutboxRelay::Run() {
   auto& told = metrics::GetCounter("stockalert_user_deletions_told_total", "Deleted users that the other services were told of");
   auto& failures = metrics::GetCounter("stockalert_user_outbox_failures_total", "Rounds of the outbox that failed and are tried again");
   for (;;) {
+    heartbeat_.Beat();
     const absl::StatusOr<int> count = RelayOnce(absl::Now() + kRoundMax);
     absl::Duration pause = poll_interval_;
     if (count.ok()) {

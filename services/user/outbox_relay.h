@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "services/common/base/backoff.h"
 #include "services/common/kafka/producer.h"
+#include "services/common/process/liveness.h"
 #include "services/user/user_store.h"
 
 namespace stockalert::user {
@@ -42,6 +43,7 @@ class OutboxRelay {
   std::condition_variable changed_;
   bool woken_ = false;     // Guarded by mutex_.
   bool stopping_ = false;  // Guarded by mutex_.
+  process::Heartbeat heartbeat_;
   std::thread thread_;
 };
 

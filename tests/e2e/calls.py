@@ -233,9 +233,17 @@ def reflection_and_health(world):
         expect(code == 0 and "rpc " in text, f"{service}: {text}")
         code, text = grpcurl.run(service, "grpc.health.v1.Health/Check", {})
         expect(code == 0 and "SERVING" in text, f"{service}: {text}")
+    # The evaluator's own come with its loop.
+    loops = {"user": {"user_outbox_relay", "kafka_producer", "calls_public", "calls_internal", "stream_keys_public"},
+             "ticker": {"ticker_log_reader", "ticker_price_saver", "calls_public", "calls_internal"},
+             "alert": {"alert_events", "alert_outbox_sweeper", "alert_trigger_relay", "kafka_producer", "calls_public", "calls_internal"},
+             "notifier": {"notifier_intake", "notifier_watch_poll", "calls_public", "stream_keys_public"},
+             "fetcher": {"fetcher_symbol_watch", "fetcher_live_quotes", "kafka_producer", "calls_internal"}}
     for service in mesh.services:
         for path in ("healthz", "readyz"):
             stack.http_get(f"http://{mesh.address(service, 'http')}/{path}")
+        watched = {re.search(r'loop="(\w+)"', series).group(1) for series in mesh.metrics(service) if series.startswith("stockalert_loop_stuck")}
+        expect(watched >= loops.get(service, set()), f"{service} watches {sorted(watched)} alone")
         expect(any(series.startswith("stockalert_") for series in mesh.metrics(service)), f"{service} has no metrics of its own")
         for line in (mesh.folder / "log" / f"{service}.log").read_text().splitlines():
             json.loads(line)

@@ -27,6 +27,7 @@ bool BoundedExecutor::TrySubmit(std::function<void()> run, std::function<void()>
     std::lock_guard lock(mutex_);
     if (closed_ || queue_.size() >= queue_max_) return false;
     queue_.push_back(Task{std::move(run), std::move(drop)});
+    ++unfinished_;
   }
   work_.notify_one();
   return true;
@@ -45,6 +46,7 @@ bool BoundedExecutor::Stop(absl::Time deadline) {
     }
     all_ran = ended();
     dropped.swap(queue_);
+    unfinished_ -= dropped.size();
   }
   work_.notify_all();
   for (Task& task : dropped) {
@@ -76,6 +78,8 @@ void BoundedExecutor::Work() {
     task = Task{};  // What the task holds goes before it counts as ended.
     lock.lock();
     --in_flight_;
+    ++finished_;
+    --unfinished_;
     if (closed_) idle_.notify_all();
   }
 }

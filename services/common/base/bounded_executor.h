@@ -8,6 +8,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -38,6 +39,9 @@ class BoundedExecutor {
   size_t queued() const;
   // Tasks that are running now.
   size_t in_flight() const;
+  // Tasks that wait or run, and those that ran to their end, since the beginning. Take no lock: for those who watch from outside.
+  uint64_t unfinished() const { return unfinished_.load(std::memory_order_relaxed); }
+  uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
 
  private:
   struct Task {
@@ -54,6 +58,8 @@ class BoundedExecutor {
   std::deque<Task> queue_;  // Guarded by mutex_.
   size_t in_flight_ = 0;    // Guarded by mutex_.
   bool closed_ = false;     // Guarded by mutex_: takes no more.
+  std::atomic<uint64_t> unfinished_{0};
+  std::atomic<uint64_t> finished_{0};
   std::vector<std::thread> threads_;
 };
 

@@ -1,5 +1,6 @@
 #include "services/common/grpc/call_runner.h"
 
+#include <algorithm>
 #include <chrono>
 #include <string_view>
 #include <vector>
@@ -105,7 +106,14 @@ struct CallRunner::Entry {
 };
 
 CallRunner::CallRunner(const CallRunnerOptions& options)
-    : options_(options), executor_("rpc-" + options.name, options.threads, options.queue_max) {
+    : options_(options),
+      executor_("rpc-" + options.name, options.threads, options.queue_max),
+      // A call may take all of its time.
+      calls_move_(
+          "calls_" + options.name, [this] { return process::Movement::State{executor_.unfinished(), executor_.finished()}; },
+          std::max(process::Liveness::kBound, 2 * options.call_time_max)),
+      checks_streams_("stream_keys_" + options.name) {
+  checks_streams_.Beat();
   checker_ = std::thread([this] { CheckStreams(); });
 }
 
@@ -269,11 +277,12 @@ bool CallRunner::Stop(absl::Time deadline) {
 // rightly opened, and breaking all streams would add to the trouble.
 void CallRunner::CheckStreams() {
   for (;;) {
+    checks_streams_.Beat();
     std::vector<std::shared_ptr<Entry>> open;
     {
       std::unique_lock lock(mutex_);
       stopped_.wait_for(lock, absl::ToChronoNanoseconds(options_.stream_check_interval), [this] { return ending_; });
-      if (ending_) return;
+      if (ending_) return checks_streams_.End();
       for (const auto& [stream, entry] : streams_) {
         if (entry->opened) open.push_back(entry);
       }
@@ -282,13 +291,14 @@ void CallRunner::CheckStreams() {
     for (const std::shared_ptr<Entry>& entry : open) {
       if (entry->call.caller.key_id.empty()) continue;
       if (options_.authenticator == nullptr) break;
+      checks_streams_.Beat();
       const absl::StatusOr<Caller> caller =
           options_.authenticator->Authenticate(entry->bearer, entry->call.trace, absl::Now() + absl::Seconds(1));
       if (caller.status().code() == absl::StatusCode::kUnauthenticated) entry->stream->Finish(caller.status());
       // Nobody can tell now: the others are asked in the next round, after the next heartbeats.
       if (!caller.ok() && caller.status().code() != absl::StatusCode::kUnauthenticated) break;
       std::lock_guard lock(mutex_);
-      if (ending_) return;
+      if (ending_) return checks_streams_.End();
     }
   }
 }

@@ -34,6 +34,7 @@
 #include "services/common/grpc/caller.h"
 #include "services/common/grpc/request_validation.h"
 #include "services/common/grpc/status_convert.h"
+#include "services/common/process/liveness.h"
 
 namespace stockalert::rpc {
 
@@ -116,6 +117,8 @@ class CallRunner {
   std::unordered_map<std::string, size_t> streams_of_user_;                    // Guarded by mutex_.
   bool ending_ = false;                                                       // Guarded by mutex_.
   base::BoundedExecutor executor_;  // Its tasks use what is above.
+  process::Movement calls_move_;
+  process::Heartbeat checks_streams_;
   std::thread checker_;
 };
 

@@ -1,4 +1,5 @@
-// The HTTP port of a service: /metrics, /healthz (the process is alive) and /readyz (it can answer its callers now).
+// The HTTP port of a service: /metrics, /healthz (its loops turn and its queues move: 503, with their names, where one has not for its bound)
+// and /readyz (it can answer its callers now).
 //
 // Thread-safe. Two threads serve it, with short timeouts, so that a stuck scraper takes nothing from the service.
 #pragma once
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "services/common/process/liveness.h"
 
 namespace stockalert::http {
 
@@ -19,6 +21,8 @@ struct AdminServerOptions {
   std::function<std::vector<std::string>()> not_ready_reasons = {};
   // Sets the gauges that are true only at the moment of a scrape; may be empty. Called on the server's threads, must be quick.
   std::function<void()> before_scrape = {};
+  // What /healthz answers by; watched as long as the server is there. Must outlive it.
+  process::Liveness* liveness = &process::Liveness::OfProcess();
 };
 
 class AdminServer {

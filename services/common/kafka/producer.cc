@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/kafka/client.h"
 #include "services/common/log/log.h"
+#include "services/common/process/liveness.h"
 
 namespace stockalert::kafka {
 namespace {
@@ -32,8 +33,10 @@ class RdKafkaProducer final : public Producer {
     options_ = options;
     renewal_.emplace(options.security);
     if (absl::Status status = Make(&client_, &topics_); !status.ok()) return status;
+    heartbeat_.Beat();
     answers_ = std::thread([this] {
       while (!stopping_.load(std::memory_order_relaxed)) {
+        heartbeat_.Beat();
         rd_kafka_poll(client_, 100);
         if (renewal_->Due()) Renew();
       }
@@ -72,6 +75,7 @@ class RdKafkaProducer final : public Producer {
     Flush(absl::Now() + absl::Seconds(1)).IgnoreError();
     stopping_ = true;
     answers_.join();
+    heartbeat_.End();
     if (const int left = rd_kafka_outq_len(client_); left > 0) {
       log::Warning("Kafka producer ends with undelivered records: their callers are told, and publish them again", {{"records", left}});
       rd_kafka_purge(client_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
@@ -237,6 +241,7 @@ class RdKafkaProducer final : public Producer {
   std::deque<Held> held_;                  // Guarded by mutex_.
   std::optional<Renewal> renewal_;         // The answering thread's.
   std::atomic<bool> stopping_{false};
+  process::Heartbeat heartbeat_{"kafka_producer"};
   std::thread answers_;
 };
 

@@ -73,7 +73,9 @@ std::string Fingerprint(const std::vector<std::string>& paths) {
 }
 
 Watch::Watch(std::vector<Watched> watched, absl::Duration interval)
-    : watched_(std::move(watched)), thread_([this, interval] { Run(interval); }) {}
+    : watched_(std::move(watched)),
+      heartbeat_("tls_watch", process::Liveness::kBound + interval),
+      thread_([this, interval] { Run(interval); }) {}
 
 Watch::~Watch() {
   {
@@ -91,10 +93,12 @@ void Watch::Run(absl::Duration interval) {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
+    heartbeat_.Beat();
     for (Look& look : looks) look.Again();
     lock.lock();
     changed_.wait_for(lock, absl::ToChronoMilliseconds(interval), [this] { return stopping_; });
   }
+  heartbeat_.End();
 }
 
 }  // namespace stockalert::tls

@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/process/liveness.h"
 
 namespace stockalert::tls {
 
@@ -43,6 +44,7 @@ class Watch {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;  // Guarded by mutex_.
+  process::Heartbeat heartbeat_;
   std::thread thread_;
 };
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <latch>
+#include <thread>
 
 #include "absl/time/clock.h"
 
@@ -38,10 +39,15 @@ TEST_CASE("work beyond the queue is refused, and what has not begun at the deadl
     CHECK(executor.in_flight() == 1);
     for (int i = 0; i < 2; ++i) REQUIRE(executor.TrySubmit(run, drop));
     CHECK(executor.queued() == 2);
+    CHECK(executor.unfinished() == 3);
+    CHECK(executor.finished() == 0);
     CHECK_FALSE(executor.TrySubmit(run, drop));
     CHECK_FALSE(executor.Stop(absl::Now() + absl::Milliseconds(20)));
     CHECK(dropped == 2);
+    CHECK(executor.unfinished() == 1);
     release.count_down();
+    while (executor.unfinished() > 0) std::this_thread::yield();
+    CHECK(executor.finished() == 1);
   }
   CHECK(ran == 1);
   CHECK(dropped == 2);

@@ -6,6 +6,8 @@
 #include <catch2/catch.hpp>
 
 #include "services/common/metrics/metrics.h"
+#include "services/common/process/liveness.h"
+#include "tests/support/fake_clock/fake_monotonic_clock.h"
 
 namespace stockalert::http {
 namespace {
@@ -39,6 +41,34 @@ TEST_CASE("metrics, health and readiness over HTTP") {
   const auto other = client.Get("/other");
   REQUIRE(other);
   CHECK(other->status == 404);
+}
+
+TEST_CASE("/healthz fails while a loop does not turn, says which, and the gauge shows it") {
+  testing::FakeMonotonicClock clock;
+  process::Liveness liveness(clock);
+  process::Heartbeat heartbeat("test_loop", absl::Seconds(60), liveness);
+  auto server = AdminServer::Start({.address = "127.0.0.1:0", .liveness = &liveness});
+  REQUIRE(server.ok());
+  httplib::Client client("127.0.0.1", (*server)->port());
+  const auto get = [&client](const char* path) {
+    const auto answer = client.Get(path);
+    REQUIRE(answer);
+    return std::pair(answer->status, answer->body);
+  };
+  heartbeat.Beat();
+  CHECK(get("/healthz") == std::pair(200, std::string("alive\n")));
+  for (int i = 0; i < 61; ++i) {
+    clock.Advance(absl::Seconds(1));
+    liveness.Look();
+  }
+  CHECK(get("/healthz") == std::pair(503, std::string("not alive: test_loop has not turned for 61 s (bound 60 s)\n")));
+  CHECK(get("/metrics").second.find("stockalert_loop_last_turn_age_seconds{loop=\"test_loop\"} 61") != std::string::npos);
+  CHECK(get("/metrics").second.find("stockalert_loop_stuck{loop=\"test_loop\"} 1") != std::string::npos);
+  heartbeat.Beat();
+  CHECK(get("/healthz").first == 200);
+  CHECK(get("/metrics").second.find("stockalert_loop_stuck{loop=\"test_loop\"} 0") != std::string::npos);
+  heartbeat.End();
+  CHECK(get("/metrics").second.find("test_loop") == std::string::npos);
 }
 
 TEST_CASE("an address that cannot be listened on is an error, not a second listener") {

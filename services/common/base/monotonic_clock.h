@@ -1,0 +1,29 @@
+// The clock for durations, as a dependency: times to live, windows of rates, leases, backoffs, how long something has been waiting. Setting
+// the machine's date does not move it. Its readings mean something within one process alone: never store or send them.
+//
+// Thread-safe. The fake is in tests/support/fake_clock.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+
+namespace stockalert::base {
+
+class MonotonicClock {
+ public:
+  virtual ~MonotonicClock() = default;
+  // Microseconds since some moment before the process began. Never goes back.
+  virtual int64_t NowUs() const = 0;
+};
+
+class SystemMonotonicClock final : public MonotonicClock {
+ public:
+  // Counts on while the machine is suspended, so that nothing outlives its time by that. Waits of std::condition_variable do not.
+  int64_t NowUs() const override {
+    timespec now = {};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return static_cast<int64_t>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1'000;
+  }
+};
+
+}  // namespace stockalert::base

@@ -1,0 +1,147 @@
+// Alive means progress: what a process has to keep doing, and what of it has not happened for too long. /healthz answers by it.
+//
+//   class Relay {
+//     void Run() {
+//       for (;;) {
+//         heartbeat_.Beat();  // Each turn; each try of a retry, too: a store that is away must not make the process look dead.
+//         ...
+//       }
+//     }
+//     process::Heartbeat heartbeat_{"relay"};
+//   };
+//
+// Loops beat a Heartbeat, queues show a Movement. Neither ever asks a store or another service. Ages are counted in time during which the
+// process ran: of a gap between two looks (somebody had frozen it, or the whole machine) only kGapMax counts. So a process that goes on after
+// ten frozen minutes is not taken for dead, and has its full bound to turn again.
+//
+// Thread-safe; Beat costs two atomic operations.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_set>
+
+#include "absl/time/time.h"
+#include "services/common/base/monotonic_clock.h"
+
+namespace stockalert::process {
+
+class Heartbeat;
+class Movement;
+
+// What one process has to keep doing.
+class Liveness {
+ public:
+  // How long a loop may take for a turn, and a queue stand still, unless it says otherwise.
+  static constexpr absl::Duration kBound = absl::Seconds(60);
+  // The most that the time between two looks counts. Looks are a second apart.
+  static constexpr absl::Duration kGapMax = absl::Seconds(5);
+
+  struct Age {
+    absl::Duration age;  // Since its last turn, or since its queue moved.
+    absl::Duration bound;
+    bool stuck() const { return age > bound; }
+  };
+
+  // `clock` must outlive it.
+  explicit Liveness(const base::MonotonicClock& clock);
+  Liveness(const Liveness&) = delete;
+  Liveness& operator=(const Liveness&) = delete;
+
+  // The one of this process. Never destroyed.
+  static Liveness& OfProcess();
+
+  // Takes a look: lets the time go on, sees which queues have moved. To be called every second, by LivenessWatch.
+  void Look();
+  // Looks, and answers how long ago each last turned or moved, by its name: the worst where several have the same.
+  std::map<std::string, Age> Ages();
+  // Those that are stuck.
+  std::map<std::string, Age> FindStuck();
+
+ private:
+  friend class Heartbeat;
+  friend class Movement;
+  void LookLocked();
+
+  const base::MonotonicClock& clock_;
+  // How long the process has been seen running. Written under mutex_.
+  std::atomic<int64_t> running_us_{0};
+  std::mutex mutex_;
+  int64_t looked_us_;                              // Guarded by mutex_.
+  std::unordered_set<const Heartbeat*> heartbeats_;  // Guarded by mutex_.
+  std::unordered_set<Movement*> movements_;          // Guarded by mutex_.
+};
+
+// The turns of a loop. Watched from the first Beat to End (or its destruction), so that a loop that ends by mistake is seen, too. Names
+// are labels of a metric: of a small fixed set, the same for several of a kind.
+class Heartbeat {
+ public:
+  explicit Heartbeat(std::string name, absl::Duration bound = Liveness::kBound, Liveness& liveness = Liveness::OfProcess());
+  ~Heartbeat();
+  Heartbeat(const Heartbeat&) = delete;
+  Heartbeat& operator=(const Heartbeat&) = delete;
+
+  void Beat() { beaten_us_.store(liveness_.running_us_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
+  // The loop was told to stop and has: nothing is expected of it any more.
+  void End() { beaten_us_.store(kNotWatched, std::memory_order_relaxed); }
+
+ private:
+  friend class Liveness;
+  static constexpr int64_t kNotWatched = -1;
+
+  const std::string name_;
+  const absl::Duration bound_;
+  Liveness& liveness_;
+  std::atomic<int64_t> beaten_us_{kNotWatched};  // In running time.
+};
+
+// The movement of a queue: one that holds something, and of which nothing was done for the bound, is stuck.
+class Movement {
+ public:
+  struct State {
+    uint64_t waiting = 0;  // What is in it, or in work.
+    uint64_t done = 0;     // Counts up with each that left it.
+  };
+  // `read` is called at each look, on the looking thread: it must not block, nor take a lock that is held while work is done.
+  Movement(std::string name, std::function<State()> read, absl::Duration bound = Liveness::kBound,
+           Liveness& liveness = Liveness::OfProcess());
+  ~Movement();
+  Movement(const Movement&) = delete;
+  Movement& operator=(const Movement&) = delete;
+
+ private:
+  friend class Liveness;
+
+  const std::string name_;
+  const std::function<State()> read_;
+  const absl::Duration bound_;
+  Liveness& liveness_;
+  uint64_t done_ = 0;     // Guarded by the Liveness's mutex, as what follows.
+  int64_t moved_us_ = 0;  // In running time.
+};
+
+// Looks every second, on a thread of its own, and writes to the log what is stuck, once, and once more when it goes on.
+class LivenessWatch {
+ public:
+  explicit LivenessWatch(Liveness& liveness, absl::Duration interval = absl::Seconds(1));
+  ~LivenessWatch();
+  LivenessWatch(const LivenessWatch&) = delete;
+  LivenessWatch& operator=(const LivenessWatch&) = delete;
+
+ private:
+  void Run(absl::Duration interval);
+
+  Liveness& liveness_;
+  std::mutex mutex_;
+  std::condition_variable stopped_;
+  bool stopping_ = false;  // Guarded by mutex_.
+  std::thread thread_;
+};
+
+}  // namespace stockalert::process
