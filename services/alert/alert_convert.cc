@@ -349,6 +349,7 @@ v1::Trigger ToMessage(const StoredTrigger& trigger) {
   message.set_late(trigger.late);
   message.set_partition(trigger.partition);
   message.set_offset(trigger.offset);
+  message.set_throttled(trigger.throttled);
   *message.mutable_create_time() = rpc::TimestampFromUs(trigger.create_time_us);
   return message;
 }
@@ -375,6 +376,8 @@ v1::Alert ToMessage(const AlertView& view, int64_t now_us) {
   *message.mutable_create_time() = rpc::TimestampFromUs(alert.create_time_us);
   *message.mutable_update_time() = rpc::TimestampFromUs(alert.update_time_us);
   message.set_etag(rpc::MakeEtag(alert.id, alert.record.revision));
+  message.set_throttled_count(alert.throttled_count);
+  if (alert.throttle_end_us > now_us) *message.mutable_throttle_end_time() = rpc::TimestampFromUs(alert.throttle_end_us);
   return message;
 }
 

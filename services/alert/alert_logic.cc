@@ -1,5 +1,6 @@
 #include "services/alert/alert_logic.h"
 
+#include <algorithm>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,8 @@ namespace stockalert::alert {
 namespace {
 
 namespace ipb = ::stockalert::internal::v1;
+
+constexpr int64_t kMinuteUs = 60'000'000;
 
 absl::StatusOr<StoredAlert> Changed(const StoredAlert& present, absl::StatusOr<condition::AlertRecord> record, Call call, int64_t now_us) {
   if (!record.ok()) return FromRefusal(record.status(), call, "alert.");
@@ -154,12 +157,52 @@ TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigg
   verdict.alert.record = condition::RecordTrigger(alert.record, trigger.revision, trigger.ends_alert);
   ++verdict.alert.trigger_count;
   verdict.alert.last_trigger_number = std::max(alert.last_trigger_number, trigger.number);
+  if (trigger.throttled) {
+    ++verdict.alert.throttled_count;
+    verdict.alert.throttle_end_us = std::max(alert.throttle_end_us, (MinuteOf(trigger.event_time_us) + 1) * kMinuteUs);
+  }
   if (alert.record.deleted) {
     verdict.withheld = Withheld::kDeleted;
   } else if (alert.record.paused) {
     verdict.withheld = Withheld::kPaused;
   }
   return verdict;
+}
+
+int64_t MinuteOf(int64_t event_time_us) { return event_time_us / kMinuteUs; }
+
+void Throttle(std::vector<StoredTrigger>& triggers, int64_t triggers_per_minute, std::map<UserMinute, int64_t>& counts) {
+  for (StoredTrigger& trigger : triggers) {
+    if (trigger.withheld != Withheld::kNo) continue;
+    trigger.throttled = ++counts[{trigger.user_id, MinuteOf(trigger.event_time_us)}] > triggers_per_minute;
+  }
+}
+
+std::map<std::string, std::set<int64_t>> WindowLengths(const std::vector<StoredAlert>& alerts) {
+  std::map<std::string, std::set<int64_t>> lengths;
+  for (const StoredAlert& alert : alerts) {
+    const auto* change = std::get_if<condition::PercentChange>(&alert.record.definition.condition);
+    if (change == nullptr || change->reference != condition::PercentReference::kWindow) continue;
+    lengths[alert.symbol].insert(change->window_us);
+  }
+  return lengths;
+}
+
+absl::Status CheckWindowLengths(const std::map<std::string, std::set<int64_t>>& present,
+                                const std::map<std::string, std::set<int64_t>>& added) {
+  for (const auto& [symbol, lengths] : added) {
+    const auto found = present.find(symbol);
+    std::set<int64_t> all = found == present.end() ? std::set<int64_t>() : found->second;
+    const size_t before = all.size();
+    all.insert(lengths.begin(), lengths.end());
+    if (all.size() == before || all.size() <= kWindowLengthsMax) continue;
+    return base::ResourceExhausted(
+        kReasonWindowQuota,
+        absl::StrCat("a user's alerts have windows of at most ", kWindowLengthsMax, " different lengths on one symbol: use a length that others "
+                     "have, or delete alerts that are not needed any more"),
+        std::nullopt, {{"quota", absl::StrCat(kWindowLengthsMax)}, {"symbol", symbol}});
+  }
+  return absl::OkStatus();
 }
 
 ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger, int64_t log_time_us) {
@@ -181,6 +224,7 @@ ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTri
   message.set_user_id(alert.user_id);
   message.set_note(alert.note);
   message.set_summary(Summarize(alert.symbol, alert.record.definition));
+  message.set_throttled(trigger.throttled);
   return message;
 }
 

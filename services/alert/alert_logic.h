@@ -5,8 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,12 +24,16 @@ namespace stockalert::alert {
 inline constexpr char kReasonAlertNotFound[] = "ALERT_NOT_FOUND";
 inline constexpr char kReasonUserNotFound[] = "USER_NOT_FOUND";
 inline constexpr char kReasonAlertQuota[] = "ALERT_QUOTA";
+inline constexpr char kReasonWindowQuota[] = "WINDOW_QUOTA";
 inline constexpr char kReasonRequestIdTaken[] = "REQUEST_ID_TAKEN";
 inline constexpr char kReasonRequestIdReused[] = "REQUEST_ID_REUSED";
 inline constexpr char kReasonConditionMet[] = "CONDITION_MET";
 inline constexpr char kReasonAlertEnded[] = "ALERT_ENDED";
 inline constexpr char kReasonAlertExpired[] = "ALERT_EXPIRED";
 inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
+
+// Windows of so many different lengths a user may have on one symbol: each length has its own index of prices in the evaluator.
+inline constexpr size_t kWindowLengthsMax = 32;
 
 // The moment of a call, for condition/lifecycle.
 condition::Moment MomentOf(const SymbolStatus& status, int64_t now_us);
@@ -54,6 +62,20 @@ struct TriggerVerdict {
   Withheld withheld = Withheld::kNo;
 };
 TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigger);
+
+// A user and a minute of event time.
+using UserMinute = std::pair<std::string, int64_t>;
+int64_t MinuteOf(int64_t event_time_us);
+// Marks those of the triggers, new ones in the order of their recording, that are throttled. `counts`: how many of a user's were recorded in
+// a minute before; counted on here. What is withheld does not count. So the outcome depends on what is recorded alone, not on when.
+void Throttle(std::vector<StoredTrigger>& triggers, int64_t triggers_per_minute, std::map<UserMinute, int64_t>& counts);
+
+// The lengths of the alerts' windows by symbol; nothing of those without one.
+std::map<std::string, std::set<int64_t>> WindowLengths(const std::vector<StoredAlert>& alerts);
+// RESOURCE_EXHAUSTED (WINDOW_QUOTA): `added` brings a symbol a length that `present` (of the user's other alerts) has not, and it would
+// have more than kWindowLengthsMax then.
+absl::Status CheckWindowLengths(const std::map<std::string, std::set<int64_t>>& present,
+                                const std::map<std::string, std::set<int64_t>>& added);
 
 // What the notifier is told of it; serialized, it is the record of the topic `triggers`.
 internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger, int64_t log_time_us);

@@ -24,6 +24,8 @@ namespace stockalert::alert {
 inline constexpr int64_t kFirstSweepUs = 5'000'000;
 // Later sweeps of the same revision are twice as far apart each, up to this.
 inline constexpr int64_t kSweepPauseMaxUs = 300'000'000;
+// How long a user's count of a minute is kept after it was last written: what comes later begins a new count.
+inline constexpr int64_t kMinutesKeptUs = 3'600'000'000;
 // How long a passed trigger is the business of the instance that wrote or claimed it.
 inline constexpr int64_t kTriggerClaimUs = 10'000'000;
 
@@ -59,6 +61,7 @@ struct AppliedEvents {
   int64_t triggers_recorded = 0;  // New ones, withheld ones included.
   int64_t triggers_repeated = 0;  // Known already.
   int64_t triggers_withheld = 0;
+  int64_t triggers_throttled = 0;  // New ones that are passed on after the others.
   int64_t triggers_unknown = 0;   // Of alerts that this store has never heard of, or has forgotten.
 };
 
@@ -82,7 +85,7 @@ class AlertStore {
   virtual ~AlertStore() = default;
 
   // Adds new alerts (revision 1) of one user, all or none, counts them against the quota and opens their changes.
-  // RESOURCE_EXHAUSTED (ALERT_QUOTA). NOT_FOUND (USER_NOT_FOUND): the user was deleted. ALREADY_EXISTS (REQUEST_ID_TAKEN): one of the
+  // RESOURCE_EXHAUSTED (ALERT_QUOTA, WINDOW_QUOTA). NOT_FOUND (USER_NOT_FOUND): the user was deleted. ALREADY_EXISTS (REQUEST_ID_TAKEN): one of the
   // request ids is taken. Safe to run again with the same ids.
   virtual absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota, int64_t now_us) = 0;
   // The user's alerts that were created with these request ids, tombstones included, in no order.
@@ -93,7 +96,7 @@ class AlertStore {
   // Of these alerts of the user those that are there, in no order.
   virtual absl::StatusOr<std::vector<AlertView>> FindAll(const std::string& user_id, const std::vector<std::string>& alert_ids) = 0;
   // Replaces the alert by what `mutation` makes of it, while nobody else changes it, and opens the change. A mutation that sets
-  // record.deleted leaves a tombstone and frees its place in the quota. NOT_FOUND (ALERT_NOT_FOUND).
+  // record.deleted leaves a tombstone and frees its place in the quota. NOT_FOUND (ALERT_NOT_FOUND). RESOURCE_EXHAUSTED (WINDOW_QUOTA).
   virtual absl::StatusOr<AlertView> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
                                            const Mutation& mutation) = 0;
   virtual absl::StatusOr<std::vector<AlertView>> List(const ListFilter& filter, const std::optional<ListPlace>& after, int64_t now_us,
@@ -114,12 +117,17 @@ class AlertStore {
   virtual absl::Status ForgetSymbolPlaces(const std::string& symbol) = 0;
 
   // Takes over what the evaluator said, each part at most once for ever: confirmations close changes, triggers are recorded and move
-  // the shown state and are put into the outbox unless they are withheld, statuses win by their place.
+  // the shown state and are put into the outbox unless they are withheld, statuses win by their place. A trigger is throttled if
+  // batch.triggers_per_minute of its user's with an event time in the same minute were recorded, and not withheld, before it.
   virtual absl::StatusOr<AppliedEvents> ApplyEvents(const EventBatch& batch, int64_t now_us) = 0;
 
-  // Alerts with triggers in the outbox that nobody is taking care of, at most `limit` rows' worth; claimed for kTriggerClaimUs.
-  virtual absl::StatusOr<std::vector<std::string>> ClaimTriggers(int64_t now_us, int limit) = 0;
-  // What the outbox holds for these alerts, by alert and number, at most `limit` rows.
+  // Who the alerts are of, tombstones included; those that are not known are left out.
+  virtual absl::StatusOr<std::vector<AlertOwner>> FindOwners(const std::vector<std::string>& alert_ids) = 0;
+
+  // Alerts with triggers in the outbox that nobody is taking care of, at most `limit` rows' worth, as many of each user's as of any other;
+  // claimed for kTriggerClaimUs.
+  virtual absl::StatusOr<std::vector<AlertOwner>> ClaimTriggers(int64_t now_us, int limit) = 0;
+  // What the outbox holds for these alerts, by alert and number, at most `limit` rows of each.
   virtual absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids, int limit) = 0;
   virtual absl::Status RemoveTriggers(const std::vector<TriggerId>& triggers) = 0;
 
@@ -127,6 +135,8 @@ class AlertStore {
   virtual absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit) = 0;
   // Forgets tombstones (with their triggers) that were made before `before_us` and have no open change; answers how many.
   virtual absl::StatusOr<int64_t> Purge(int64_t before_us, int limit) = 0;
+  // Forgets users' counts of minutes that were not written for kMinutesKeptUs.
+  virtual absl::Status ForgetMinutes(int64_t now_us) = 0;
 
   virtual absl::StatusOr<Backlog> MeasureBacklog() = 0;
   virtual absl::Status Ready() = 0;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ struct StoredAlert {
   int64_t applied_revision = 0;  // The latest that the evaluator has confirmed.
   int64_t trigger_count = 0;
   int64_t last_trigger_number = 0;
+  int64_t throttled_count = 0;
+  int64_t throttle_end_us = 0;  // The end of the last minute in which one of its triggers was throttled; 0: none was.
   int64_t create_time_us = 0;
   int64_t update_time_us = 0;
   std::string request_id;  // Empty: none.
@@ -47,6 +50,7 @@ struct StoredTrigger {
   int32_t partition = 0;
   int64_t offset = 0;
   Withheld withheld = Withheld::kNo;
+  bool throttled = false;  // Beyond what its user is told of one by one in that minute.
   int64_t create_time_us = 0;
   bool operator==(const StoredTrigger&) const = default;
 };
@@ -79,7 +83,7 @@ struct Confirmation {
 };
 
 struct TriggerEvent {
-  StoredTrigger trigger;  // Without user_id, withheld and create_time_us, which the store finds.
+  StoredTrigger trigger;  // Without user_id, withheld, throttled and create_time_us, which the store finds.
   int64_t log_time_us = 0;  // When the quote came into the log; 0: not told. Not stored, only passed on.
   std::string traceparent;
 };
@@ -88,6 +92,8 @@ struct EventBatch {
   std::vector<Confirmation> confirmations;
   std::vector<TriggerEvent> triggers;  // An alert's in the order of their numbers.
   std::vector<SymbolStatus> statuses;
+  // So many of a user's triggers in a minute of event time are passed on one by one; the rest is throttled.
+  int64_t triggers_per_minute = std::numeric_limits<int64_t>::max();
   bool empty() const { return confirmations.empty() && triggers.empty() && statuses.empty(); }
 };
 
@@ -98,7 +104,15 @@ struct PassedTrigger {
   std::string user_id;
   std::string message;  // A serialized TriggerMessage.
   std::string traceparent;
+  bool throttled = false;  // Goes after those that are not.
   bool operator==(const PassedTrigger&) const = default;
+};
+
+// An alert and whose it is.
+struct AlertOwner {
+  std::string alert_id;
+  std::string user_id;
+  auto operator<=>(const AlertOwner&) const = default;
 };
 
 struct TriggerId {

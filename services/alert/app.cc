@@ -131,7 +131,8 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   sweeper.tombstones_kept = config.tombstones_kept;
   parts->sweeper = std::make_unique<OutboxSweeper>(*parts->store, *parts->publisher, parts->clock, sweeper);
   parts->relay = std::make_unique<TriggerRelay>(*parts->store, *parts->producer, parts->clock, TriggerRelay::Options());
-  parts->applier = std::make_unique<EventApplier>(*parts->store, *parts->relay, *parts->publisher, parts->clock);
+  parts->applier = std::make_unique<EventApplier>(*parts->store, *parts->relay, *parts->publisher, parts->clock,
+                                                  config.triggers_per_minute);
 
   rpc::CallRunnerOptions calls;
   calls.name = "public";

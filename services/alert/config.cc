@@ -22,6 +22,9 @@ void Declare(config::Parser& parser, Config& config) {
   parser.Integer("threads", &config.threads, 1, 256, "calls that are worked on at once");
   parser.Integer("queue", &config.queue, 1, 100'000, "calls that may wait for a thread");
   parser.Integer("alerts_per_user_max", &config.alerts_per_user_max, 1, 1'000'000'000, "a user's quota of alerts");
+  parser.Integer("triggers_per_minute", &config.triggers_per_minute, 1, 1'000'000'000,
+                 "how many triggers a user is told of one by one in a minute of event time; those beyond are throttled: recorded, and folded "
+                 "by streams into one notification that says how many");
   parser.Seconds("call_time_max_s", &config.call_time_max, absl::Seconds(1), absl::Seconds(60), "the deadline of calls that bring none");
   parser.Milliseconds("upstream_timeout_ms", &config.upstream_timeout, absl::Milliseconds(50), absl::Seconds(60),
                       "the longest wait for another service");

@@ -29,6 +29,7 @@ struct Config {
   int threads = 32;
   int queue = 1024;
   int64_t alerts_per_user_max = 1000;
+  int64_t triggers_per_minute = 300;
   absl::Duration call_time_max = absl::Seconds(30);
   absl::Duration upstream_timeout = absl::Seconds(5);
   absl::Duration publish_wait = absl::Seconds(2);

@@ -1,5 +1,6 @@
 #include "services/alert/event_applier.h"
 
+#include <set>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -17,6 +18,8 @@ namespace {
 namespace ipb = ::stockalert::internal::v1;
 
 constexpr int kDeleteBatch = 500;
+// Alerts whose users are remembered.
+constexpr size_t kOwnersMax = 100'000;
 
 void RefuseRecord(std::string_view topic, std::string_view why) {
   static auto& refused = metrics::GetCounter("stockalert_alert_records_refused_total", "Records of Kafka that could not be understood");
@@ -35,7 +38,9 @@ void Count(const AppliedEvents& applied) {
   static auto& repeated = Triggers("repeated");
   static auto& withheld = Triggers("withheld");
   static auto& unknown = Triggers("unknown");
-  recorded.Increment(static_cast<double>(applied.triggers_recorded - applied.triggers_withheld));
+  static auto& throttled = Triggers("throttled");
+  recorded.Increment(static_cast<double>(applied.triggers_recorded - applied.triggers_withheld - applied.triggers_throttled));
+  throttled.Increment(static_cast<double>(applied.triggers_throttled));
   repeated.Increment(static_cast<double>(applied.triggers_repeated));
   withheld.Increment(static_cast<double>(applied.triggers_withheld));
   unknown.Increment(static_cast<double>(applied.triggers_unknown));
@@ -47,8 +52,41 @@ void Count(const AppliedEvents& applied) {
 
 }  // namespace
 
-EventApplier::EventApplier(AlertStore& store, TriggerRelay& relay, ChangePublisher& publisher, const base::Clock& clock)
-    : store_(store), relay_(relay), publisher_(publisher), clock_(clock) {}
+EventApplier::EventApplier(AlertStore& store, TriggerRelay& relay, ChangePublisher& publisher, const base::Clock& clock,
+                           int64_t triggers_per_minute)
+    : store_(store), relay_(relay), publisher_(publisher), clock_(clock), triggers_per_minute_(triggers_per_minute) {}
+
+absl::StatusOr<std::vector<std::string>> EventApplier::FindLanes(const std::vector<IncomingRecord>& records) {
+  std::vector<std::string> lanes(records.size());
+  std::set<std::string> unknown;
+  ipb::AlertEvent event;
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (records[i].topic != kafka::kAlertEventsTopic) continue;
+    if (!event.ParseFromArray(records[i].value.data(), static_cast<int>(records[i].value.size()))) continue;
+    if (event.has_triggered()) {
+      lanes[i] = event.triggered().alert_id();
+    } else if (event.has_change_confirmed()) {
+      lanes[i] = event.change_confirmed().alert_id();
+    }
+    if (!base::IsUuid(lanes[i])) {
+      lanes[i].clear();
+    } else if (owners_.count(lanes[i]) == 0) {
+      unknown.insert(lanes[i]);
+    }
+  }
+  if (!unknown.empty()) {
+    if (owners_.size() + unknown.size() > kOwnersMax) owners_.clear();
+    // All that these records need: what was forgotten just now, too.
+    if (owners_.empty()) unknown.insert(lanes.begin(), lanes.end());
+    unknown.erase("");
+    STOCKALERT_ASSIGN_OR_RETURN(std::vector<AlertOwner> found, store_.FindOwners({unknown.begin(), unknown.end()}));
+    for (AlertOwner& owner : found) owners_.insert_or_assign(std::move(owner.alert_id), std::move(owner.user_id));
+  }
+  for (std::string& lane : lanes) {
+    if (const auto owner = owners_.find(lane); owner != owners_.end()) lane = owner->second;
+  }
+  return lanes;
+}
 
 absl::Status EventApplier::Apply(const std::vector<IncomingRecord>& records) {
   EventBatch batch;
@@ -74,6 +112,7 @@ absl::Status EventApplier::Apply(const std::vector<IncomingRecord>& records) {
     deleted_users.emplace_back(event.user_deleted().user_id(), record.traceparent);
   }
   if (!batch.empty()) {
+    batch.triggers_per_minute = triggers_per_minute_;
     STOCKALERT_ASSIGN_OR_RETURN(const AppliedEvents applied, store_.ApplyEvents(batch, clock_.NowUs()));
     Count(applied);
     relay_.Add(applied);

@@ -43,12 +43,17 @@ void EventConsumer::Loop() {
   static auto& records_total = metrics::GetCounter("stockalert_alert_records_total", "Records read from alert-events and user-events");
   static auto& delay = metrics::GetHistogram("stockalert_alert_event_delay_seconds",
                                              "From the broker's append of an event to its being applied, of the oldest of each batch");
+  static auto& waiting = metrics::GetGauge("stockalert_alert_events_waiting", "Records that were read and wait for their users' turns");
   while (!stopping()) {
     heartbeat_.Beat();
-    kafka::PollResult polled = consumer_->Poll(options_.poll_timeout, options_.batch_max);
+    kafka::PollResult polled;
+    // Where the queue is full, what it holds is applied first: the next round has room again.
+    if (queue_.size() < options_.held_max) polled = consumer_->Poll(queue_.empty() ? options_.poll_timeout : absl::ZeroDuration(), options_.poll_max);
     for (const kafka::RebalanceEvent& rebalance : polled.rebalances) {
       log::Info("event partitions changed hands", {{"assigned", rebalance.kind == kafka::RebalanceEvent::Kind::kAssigned},
                                                    {"partitions", rebalance.partitions.size()}});
+      // What is not done is read again from the committed offsets, by whoever has the partitions then.
+      queue_.Clear();
     }
     if (!polled.fatal.ok()) {
       // Such a consumer never reads again (a broker that was killed may have fenced it). What it brought last is read again.
@@ -58,29 +63,57 @@ void EventConsumer::Loop() {
       continue;
     }
     HandleErrors(polled.errors);
-    if (polled.messages.empty()) continue;
-    std::vector<IncomingRecord> records;
-    std::map<kafka::TopicPartition, int64_t> next_offsets;
-    int64_t oldest_us = polled.messages.front().log_time_us();
-    for (const kafka::Message& message : polled.messages) {
-      oldest_us = std::min(oldest_us, message.log_time_us());
-      records.push_back({message.topic(), message.value(), message.traceparent()});
-      next_offsets[{std::string(message.topic()), message.partition()}] = message.offset() + 1;
+    bool done = polled.messages.empty() || Queue(polled.messages);
+    // What was read is kept by the queue.
+    polled = kafka::PollResult();
+    waiting.Set(static_cast<double>(queue_.size()));
+    if (done && queue_.empty()) continue;
+    std::vector<kafka::QueuedRecord> batch;
+    if (done) {
+      batch = queue_.Take(options_.batch_max);
+      std::vector<IncomingRecord> records;
+      records.reserve(batch.size());
+      for (const kafka::QueuedRecord& event : batch) records.push_back({event.partition.topic, event.value, event.traceparent});
+      done = ApplyWithRetry(records);
     }
-    if (!ApplyWithRetry(records)) {
-      polled.messages.clear();
+    if (!done) {
       if (stopping()) return;
       log::Error("the store has not taken the events for too long; leaving the group and joining again: look at Postgres",
                  {{"waited", options_.give_up_after}});
-      polled = kafka::PollResult();
       Rejoin();
       continue;
     }
-    records_total.Increment(static_cast<double>(records.size()));
+    records_total.Increment(static_cast<double>(batch.size()));
+    int64_t oldest_us = 0;
+    for (const kafka::QueuedRecord& event : batch) {
+      if (event.log_time_us > 0 && (oldest_us == 0 || event.log_time_us < oldest_us)) oldest_us = event.log_time_us;
+    }
     if (oldest_us > 0) delay.Observe(static_cast<double>(std::max<int64_t>(absl::ToUnixMicros(absl::Now()) - oldest_us, 0)) / 1e6);
+    queue_.Done(batch);
+    waiting.Set(static_cast<double>(queue_.size()));
     // The next batch does not wait for it. A commit that fails is made up for by the next one; what is read twice does no harm.
-    consumer_->CommitAsync(next_offsets);
+    if (const std::map<kafka::TopicPartition, int64_t> next_offsets = queue_.TakeNextOffsets(); !next_offsets.empty()) {
+      consumer_->CommitAsync(next_offsets);
+    }
   }
+}
+
+bool EventConsumer::Queue(const std::vector<kafka::Message>& messages) {
+  std::vector<IncomingRecord> records;
+  records.reserve(messages.size());
+  for (const kafka::Message& message : messages) records.push_back({message.topic(), message.value(), message.traceparent()});
+  std::vector<std::string> lanes;
+  const bool found = WithRetry(records.size(), [&]() -> absl::Status {
+    STOCKALERT_ASSIGN_OR_RETURN(lanes, applier_.FindLanes(records));
+    return absl::OkStatus();
+  });
+  if (!found) return false;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const kafka::Message& message = messages[i];
+    queue_.Push(lanes[i], {{std::string(message.topic()), message.partition()}, message.offset(), message.log_time_us(),
+                           std::string(message.value()), std::string(message.traceparent())});
+  }
+  return true;
 }
 
 void EventConsumer::Rejoin() {
@@ -90,6 +123,7 @@ void EventConsumer::Rejoin() {
     left = std::move(consumer_);
   }
   left.reset();
+  queue_.Clear();
   while (!stopping()) {
     heartbeat_.Beat();
     absl::StatusOr<std::unique_ptr<kafka::GroupConsumer>> made = make_();
@@ -104,17 +138,21 @@ void EventConsumer::Rejoin() {
 }
 
 bool EventConsumer::ApplyWithRetry(const std::vector<IncomingRecord>& records) {
+  return WithRetry(records.size(), [&] { return applier_.Apply(records); });
+}
+
+bool EventConsumer::WithRetry(size_t records, const std::function<absl::Status()>& work) {
   const absl::Time give_up = absl::Now() + options_.give_up_after;
   base::Backoff backoff({.initial = absl::Milliseconds(50), .maximum = absl::Seconds(2)});
   for (;;) {
     heartbeat_.Beat();
-    const absl::Status status = applier_.Apply(records);
+    const absl::Status status = work();
     if (status.ok()) return true;
     static auto& failures = metrics::GetCounter("stockalert_alert_apply_failures_total", "Batches of events that the store did not take at once");
     failures.Increment();
     static log::Limiter limiter(absl::Seconds(5));
     if (const auto suppressed = limiter.Allow()) {
-      log::Warning("events cannot be applied now; trying again", {{"records", records.size()}, {"error", status}, {"suppressed", *suppressed}});
+      log::Warning("events cannot be applied now; trying again", {{"records", records}, {"error", status}, {"suppressed", *suppressed}});
     }
     if (absl::Now() >= give_up) return false;
     std::unique_lock lock(mutex_);

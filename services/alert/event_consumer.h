@@ -1,5 +1,9 @@
 // Reads the topics `alert-events` and `user-events` and has them applied: offsets are committed only after what they stand for is durable.
 //
+// Fairness: what was read waits in a bounded queue in which users take turns (kafka::RecordQueue); each batch that is applied has a share of
+// every user who waits, so that one whose alerts trigger all the time delays nobody else. An offset is committed once it and all before it
+// are done.
+//
 // One thread of its own. While the store does not answer, the batch is tried again with growing pauses; after a while the consumer leaves
 // its group, so that another instance may have better luck, and joins again. A place that the log has no more is an error in the log, and
 // reading goes on at the oldest record.
@@ -17,6 +21,7 @@
 #include "absl/time/time.h"
 #include "services/alert/event_applier.h"
 #include "services/common/kafka/consumer.h"
+#include "services/common/kafka/record_queue.h"
 #include "services/common/process/liveness.h"
 
 namespace stockalert::alert {
@@ -24,7 +29,9 @@ namespace stockalert::alert {
 class EventConsumer {
  public:
   struct Options {
-    size_t batch_max = 2000;
+    size_t poll_max = 5'000;    // Records read at once.
+    size_t held_max = 100'000;  // Records that wait in memory; beyond it reading waits.
+    size_t batch_max = 300;      // Records applied at once: what comes meanwhile waits for them.
     absl::Duration poll_timeout = absl::Milliseconds(200);
     // Below the group's poll interval.
     absl::Duration give_up_after = absl::Minutes(2);
@@ -48,6 +55,9 @@ class EventConsumer {
   void Rejoin();
   // False: given up, or stopping.
   bool ApplyWithRetry(const std::vector<IncomingRecord>& records);
+  // Into the queue. False as above.
+  bool Queue(const std::vector<kafka::Message>& messages);
+  bool WithRetry(size_t records, const std::function<absl::Status()>& work);
   void HandleErrors(const std::vector<kafka::PartitionError>& errors);
   bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
 
@@ -58,6 +68,7 @@ class EventConsumer {
   std::mutex mutex_;
   // The thread's own; replaced under mutex_, under which Stop wakes it.
   std::unique_ptr<kafka::GroupConsumer> consumer_;
+  kafka::RecordQueue queue_;  // The thread's own.
   std::condition_variable wake_;
   process::Heartbeat heartbeat_{"alert_events"};
   std::thread thread_;

@@ -151,6 +151,7 @@ void OutboxSweeper::MeasureAndPurge() {
     // A full batch: the rest follows at the next turn.
     next_purge_us_ = *purged == kPurgeBatch ? now_us : now_us + absl::ToInt64Microseconds(options_.purge_interval);
     if (*purged > 0) log::Info("forgot old tombstones", {{"alerts", *purged}});
+    if (const absl::Status forgotten = store_.ForgetMinutes(now_us); !forgotten.ok()) LogStoreFailure("forget counts of minutes", forgotten);
   }
 }
 

@@ -31,6 +31,8 @@ using postgres::UuidArray;
 using soci::into;
 using soci::use;
 
+// Rows of the trigger outbox that one claim looks at.
+constexpr int kRankedMax = 200'000;
 constexpr char kNoUuid[] = "00000000-0000-0000-0000-000000000000";
 
 std::string EncodeDefinitionJson(const condition::Definition& definition) {
@@ -84,7 +86,8 @@ std::optional<int64_t> NonZero(long long value) { return value == 0 ? std::nullo
 constexpr char kAlertColumns[] =
     "CAST(a.id AS text), CAST(a.user_id AS text), a.symbol, CAST(a.definition AS text), a.note, a.revision, a.armed_revision, "
     "a.applied_revision, CAST(a.paused AS int), CAST(a.triggered AS int), CAST(a.deleted AS int), a.trigger_count, a.last_trigger_number, "
-    "a.create_time_us, a.update_time_us, COALESCE(a.request_id, ''), COALESCE(a.request_fingerprint, '')";
+    "a.throttled_count, a.throttle_end_us, a.create_time_us, a.update_time_us, COALESCE(a.request_id, ''), "
+    "COALESCE(a.request_fingerprint, '')";
 
 class AlertRow {
  public:
@@ -96,7 +99,10 @@ class AlertRow {
     statement.exchange(into(note_));
     for (long long* number : {&revision_, &armed_revision_, &applied_revision_}) statement.exchange(into(*number));
     for (int* flag : {&paused_, &triggered_, &deleted_}) statement.exchange(into(*flag));
-    for (long long* number : {&trigger_count_, &last_trigger_number_, &create_time_us_, &update_time_us_}) statement.exchange(into(*number));
+    for (long long* number :
+         {&trigger_count_, &last_trigger_number_, &throttled_count_, &throttle_end_us_, &create_time_us_, &update_time_us_}) {
+      statement.exchange(into(*number));
+    }
     statement.exchange(into(request_id_));
     statement.exchange(into(request_fingerprint_));
   }
@@ -116,6 +122,8 @@ class AlertRow {
     alert.applied_revision = applied_revision_;
     alert.trigger_count = trigger_count_;
     alert.last_trigger_number = last_trigger_number_;
+    alert.throttled_count = throttled_count_;
+    alert.throttle_end_us = throttle_end_us_;
     alert.create_time_us = create_time_us_;
     alert.update_time_us = update_time_us_;
     alert.request_id = request_id_;
@@ -125,8 +133,8 @@ class AlertRow {
 
  private:
   std::string id_, user_id_, symbol_, definition_, note_, request_id_, request_fingerprint_;
-  long long revision_ = 0, armed_revision_ = 0, applied_revision_ = 0, trigger_count_ = 0, last_trigger_number_ = 0, create_time_us_ = 0,
-            update_time_us_ = 0;
+  long long revision_ = 0, armed_revision_ = 0, applied_revision_ = 0, trigger_count_ = 0, last_trigger_number_ = 0, throttled_count_ = 0,
+            throttle_end_us_ = 0, create_time_us_ = 0, update_time_us_ = 0;
   int paused_ = 0, triggered_ = 0, deleted_ = 0;
 };
 
@@ -134,7 +142,8 @@ constexpr char kTriggerColumns[] =
     "COALESCE(CAST(t.alert_id AS text), ''), COALESCE(CAST(t.user_id AS text), ''), COALESCE(t.symbol, ''), COALESCE(t.number, 0), "
     "COALESCE(t.revision, 0), COALESCE(t.price_micros, 0), COALESCE(t.event_time_us, 0), COALESCE(t.price_before_micros, 0), "
     "COALESCE(t.reference_micros, 0), CAST(COALESCE(t.late, false) AS int), CAST(COALESCE(t.ends_alert, false) AS int), "
-    "COALESCE(t.log_partition, 0), COALESCE(t.log_offset, 0), CAST(COALESCE(t.withheld, 0) AS int), COALESCE(t.create_time_us, 0)";
+    "COALESCE(t.log_partition, 0), COALESCE(t.log_offset, 0), CAST(COALESCE(t.withheld, 0) AS int), "
+    "CAST(COALESCE(t.throttled, false) AS int), COALESCE(t.create_time_us, 0)";
 
 class TriggerRow {
  public:
@@ -144,6 +153,7 @@ class TriggerRow {
     for (int* flag : {&late_, &ends_, &partition_}) statement.exchange(into(*flag));
     statement.exchange(into(offset_));
     statement.exchange(into(withheld_));
+    statement.exchange(into(throttled_));
     statement.exchange(into(create_time_us_));
   }
 
@@ -165,6 +175,7 @@ class TriggerRow {
     trigger.partition = partition_;
     trigger.offset = offset_;
     trigger.withheld = static_cast<Withheld>(withheld_);
+    trigger.throttled = throttled_ != 0;
     trigger.create_time_us = create_time_us_;
     return trigger;
   }
@@ -172,7 +183,7 @@ class TriggerRow {
  private:
   std::string alert_id_, user_id_, symbol_;
   long long number_ = 0, revision_ = 0, price_ = 0, event_time_us_ = 0, before_ = 0, reference_ = 0, offset_ = 0, create_time_us_ = 0;
-  int late_ = 0, ends_ = 0, partition_ = 0, withheld_ = 0;
+  int late_ = 0, ends_ = 0, partition_ = 0, withheld_ = 0, throttled_ = 0;
 };
 
 constexpr char kStatusColumns[] =
@@ -276,6 +287,16 @@ class Query {
     Begin();
     while (statement_.fetch()) texts.push_back(text);
     return texts;
+  }
+
+  std::vector<AlertOwner> Owners() {
+    AlertOwner owner;
+    statement_.exchange(into(owner.alert_id));
+    statement_.exchange(into(owner.user_id));
+    std::vector<AlertOwner> owners;
+    Begin();
+    while (statement_.fetch()) owners.push_back(owner);
+    return owners;
   }
 
   std::vector<TriggerId> TriggerIds() {
@@ -436,7 +457,7 @@ std::set<TriggerId> InsertTriggers(soci::session& sql, const std::vector<StoredT
   std::vector<std::string> alert_ids, user_ids, symbols;
   std::vector<int64_t> numbers, revisions, prices, event_times, partitions, offsets, withheld, create_times;
   std::vector<std::optional<int64_t>> befores, references;
-  std::vector<bool> late, ends;
+  std::vector<bool> late, ends, throttled;
   for (const StoredTrigger& trigger : triggers) {
     alert_ids.push_back(trigger.alert_id);
     user_ids.push_back(trigger.user_id);
@@ -453,20 +474,22 @@ std::set<TriggerId> InsertTriggers(soci::session& sql, const std::vector<StoredT
     offsets.push_back(trigger.offset);
     withheld.push_back(static_cast<int64_t>(trigger.withheld));
     create_times.push_back(trigger.create_time_us);
+    throttled.push_back(trigger.throttled);
   }
   const std::string columns[] = {UuidArray(alert_ids),     BigintArray(numbers), UuidArray(user_ids),   TextArray(symbols),
                                  BigintArray(revisions),   BigintArray(prices),  BigintArray(event_times), BigintArray(befores),
                                  BigintArray(references),  BooleanArray(late),   BooleanArray(ends),    BigintArray(partitions),
-                                 BigintArray(offsets),     BigintArray(withheld), BigintArray(create_times)};
+                                 BigintArray(offsets),     BigintArray(withheld), BigintArray(create_times), BooleanArray(throttled)};
   Query query(sql,
               "INSERT INTO stockalert_alert.triggers (alert_id, number, user_id, symbol, revision, price_micros, event_time_us,"
-              "  price_before_micros, reference_micros, late, ends_alert, log_partition, log_offset, withheld, create_time_us)"
+              "  price_before_micros, reference_micros, late, ends_alert, log_partition, log_offset, withheld, create_time_us, throttled)"
               " SELECT * FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS bigint[]), CAST(:c2 AS uuid[]), CAST(:c3 AS text[]),"
               "  CAST(:c4 AS bigint[]), CAST(:c5 AS bigint[]), CAST(:c6 AS bigint[]), CAST(:c7 AS bigint[]), CAST(:c8 AS bigint[]),"
               "  CAST(:c9 AS boolean[]), CAST(:c10 AS boolean[]), CAST(:c11 AS integer[]), CAST(:c12 AS bigint[]),"
-              "  CAST(:c13 AS smallint[]), CAST(:c14 AS bigint[]))"
+              "  CAST(:c13 AS smallint[]), CAST(:c14 AS bigint[]), CAST(:c15 AS boolean[]))"
               " ON CONFLICT (alert_id, number) DO NOTHING RETURNING CAST(alert_id AS text), number");
-  static const char* const kNames[] = {"c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "c10", "c11", "c12", "c13", "c14"};
+  static const char* const kNames[] = {"c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8",
+                                       "c9", "c10", "c11", "c12", "c13", "c14", "c15"};
   for (size_t i = 0; i < std::size(columns); ++i) query.Bind(kNames[i], columns[i]);
   const std::vector<TriggerId> inserted = query.TriggerIds();
   return {inserted.begin(), inserted.end()};
@@ -474,53 +497,107 @@ std::set<TriggerId> InsertTriggers(soci::session& sql, const std::vector<StoredT
 
 void UpdateTriggered(soci::session& sql, const std::vector<StoredAlert>& alerts) {
   std::vector<std::string> ids;
-  std::vector<int64_t> counts, last_numbers;
+  std::vector<int64_t> counts, last_numbers, throttled_counts, throttle_ends;
   std::vector<bool> triggered;
   for (const StoredAlert& alert : alerts) {
     ids.push_back(alert.id);
     counts.push_back(alert.trigger_count);
     last_numbers.push_back(alert.last_trigger_number);
     triggered.push_back(alert.record.triggered);
+    throttled_counts.push_back(alert.throttled_count);
+    throttle_ends.push_back(alert.throttle_end_us);
   }
-  const std::string c0 = UuidArray(ids), c1 = BigintArray(counts), c2 = BigintArray(last_numbers), c3 = BooleanArray(triggered);
+  const std::string c0 = UuidArray(ids), c1 = BigintArray(counts), c2 = BigintArray(last_numbers), c3 = BooleanArray(triggered),
+                    c4 = BigintArray(throttled_counts), c5 = BigintArray(throttle_ends);
   Query(sql,
-        "UPDATE stockalert_alert.alerts a SET trigger_count = x.count, last_trigger_number = x.last_number, triggered = x.triggered"
-        " FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS bigint[]), CAST(:c2 AS bigint[]), CAST(:c3 AS boolean[]))"
-        "  AS x(id, count, last_number, triggered) WHERE a.id = x.id")
+        "UPDATE stockalert_alert.alerts a SET trigger_count = x.count, last_trigger_number = x.last_number, triggered = x.triggered,"
+        " throttled_count = x.throttled_count, throttle_end_us = x.throttle_end"
+        " FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS bigint[]), CAST(:c2 AS bigint[]), CAST(:c3 AS boolean[]),"
+        "  CAST(:c4 AS bigint[]), CAST(:c5 AS bigint[])) AS x(id, count, last_number, triggered, throttled_count, throttle_end)"
+        " WHERE a.id = x.id")
       .Bind("c0", c0)
       .Bind("c1", c1)
       .Bind("c2", c2)
       .Bind("c3", c3)
+      .Bind("c4", c4)
+      .Bind("c5", c5)
       .Execute();
 }
 
 void InsertPassed(soci::session& sql, const std::vector<PassedTrigger>& passed, int64_t claimed_until_us) {
   std::vector<std::string> alert_ids, user_ids, messages, traceparents;
   std::vector<int64_t> numbers;
+  std::vector<bool> throttled;
   for (const PassedTrigger& trigger : passed) {
     alert_ids.push_back(trigger.alert_id);
     numbers.push_back(trigger.number);
     user_ids.push_back(trigger.user_id);
     messages.push_back(trigger.message);
     traceparents.push_back(trigger.traceparent);
+    throttled.push_back(trigger.throttled);
   }
   const std::string c0 = UuidArray(alert_ids), c1 = BigintArray(numbers), c2 = UuidArray(user_ids), c3 = postgres::ByteaArray(messages),
-                    c4 = TextArray(traceparents);
+                    c4 = TextArray(traceparents), c5 = BooleanArray(throttled);
   const long long until = claimed_until_us;
   Query(sql,
-        "INSERT INTO stockalert_alert.trigger_outbox (alert_id, number, user_id, message, traceparent, claimed_until_us)"
+        "INSERT INTO stockalert_alert.trigger_outbox (alert_id, number, user_id, message, traceparent, throttled, claimed_until_us)"
         " SELECT x.*, CAST(:until AS bigint) FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS bigint[]), CAST(:c2 AS uuid[]),"
-        "  CAST(:c3 AS bytea[]), CAST(:c4 AS text[])) AS x")
+        "  CAST(:c3 AS bytea[]), CAST(:c4 AS text[]), CAST(:c5 AS boolean[])) AS x")
       .Bind("c0", c0)
       .Bind("c1", c1)
       .Bind("c2", c2)
       .Bind("c3", c3)
       .Bind("c4", c4)
+      .Bind("c5", c5)
       .Bind("until", until)
       .Execute();
 }
 
-absl::Status ApplyTriggers(soci::session& sql, const std::vector<TriggerEvent>& events, int64_t now_us, AppliedEvents& applied) {
+// Which of the triggers are recorded already.
+std::set<TriggerId> FindRecorded(soci::session& sql, const std::vector<StoredTrigger>& triggers) {
+  std::vector<TriggerId> ids;
+  ids.reserve(triggers.size());
+  for (const StoredTrigger& trigger : triggers) ids.push_back({trigger.alert_id, trigger.number});
+  const std::string c0 = AlertIds(ids), c1 = Numbers(ids);
+  const std::vector<TriggerId> recorded =
+      Query(sql,
+            "SELECT CAST(t.alert_id AS text), t.number FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS bigint[])) AS x(id, number)"
+            " JOIN stockalert_alert.triggers t ON t.alert_id = x.id AND t.number = x.number")
+          .Bind("c0", c0)
+          .Bind("c1", c1)
+          .TriggerIds();
+  return {recorded.begin(), recorded.end()};
+}
+
+// Adds to the users' counts; answers what they were before. The rows are locked in their order, as by everybody.
+std::map<UserMinute, int64_t> AddToMinutes(soci::session& sql, const std::map<UserMinute, int64_t>& added, int64_t now_us) {
+  std::vector<std::string> users;
+  std::vector<int64_t> minutes, counts;
+  for (const auto& [place, count] : added) {
+    users.push_back(place.first);
+    minutes.push_back(place.second);
+    counts.push_back(count);
+  }
+  const std::string c0 = UuidArray(users), c1 = BigintArray(minutes), c2 = BigintArray(counts);
+  const long long now = now_us;
+  std::string user;
+  long long minute = 0, count = 0;
+  soci::statement statement =
+      (sql.prepare << "INSERT INTO stockalert_alert.trigger_minutes AS m (user_id, minute, count, update_time_us)"
+                      " SELECT x.user_id, x.minute, x.count, CAST(:now AS bigint)"
+                      " FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS bigint[]), CAST(:c2 AS bigint[])) AS x(user_id, minute, count)"
+                      " ORDER BY x.user_id, x.minute"
+                      " ON CONFLICT (user_id, minute) DO UPDATE SET count = m.count + EXCLUDED.count, update_time_us = EXCLUDED.update_time_us"
+                      " RETURNING CAST(user_id AS text), minute, count",
+       use(now, "now"), use(c0, "c0"), use(c1, "c1"), use(c2, "c2"), into(user), into(minute), into(count));
+  statement.execute(false);
+  std::map<UserMinute, int64_t> before;
+  while (statement.fetch()) before[{user, minute}] = count - added.at({user, minute});
+  return before;
+}
+
+absl::Status ApplyTriggers(soci::session& sql, const EventBatch& batch, int64_t now_us, AppliedEvents& applied) {
+  const std::vector<TriggerEvent>& events = batch.triggers;
   std::set<std::string> ids;
   for (const TriggerEvent& event : events) ids.insert(event.trigger.alert_id);
   const std::string array = UuidArray({ids.begin(), ids.end()});
@@ -551,6 +628,19 @@ absl::Status ApplyTriggers(soci::session& sql, const std::vector<TriggerEvent>& 
     candidates.push_back(std::move(trigger));
   }
   if (candidates.empty()) return absl::OkStatus();
+  // Under the alerts' locks nobody else records a trigger of theirs: what is new here stays so.
+  const std::set<TriggerId> recorded = FindRecorded(sql, candidates);
+  applied.triggers_repeated += static_cast<int64_t>(
+      std::erase_if(candidates, [&](const StoredTrigger& trigger) { return recorded.count({trigger.alert_id, trigger.number}) > 0; }));
+  std::map<UserMinute, int64_t> minutes;
+  for (const StoredTrigger& trigger : candidates) {
+    if (trigger.withheld == Withheld::kNo) ++minutes[{trigger.user_id, MinuteOf(trigger.event_time_us)}];
+  }
+  if (!minutes.empty()) {
+    minutes = AddToMinutes(sql, minutes, now_us);
+    Throttle(candidates, batch.triggers_per_minute, minutes);
+  }
+  if (candidates.empty()) return absl::OkStatus();
   const std::set<TriggerId> added = InsertTriggers(sql, candidates);
   applied.triggers_repeated += static_cast<int64_t>(candidates.size() - added.size());
   if (added.empty()) return absl::OkStatus();
@@ -571,7 +661,9 @@ absl::Status ApplyTriggers(soci::session& sql, const std::vector<TriggerEvent>& 
     }
     const TriggerEvent& source = *sources.at(id);
     applied.passed.push_back({trigger.alert_id, trigger.number, alert.user_id,
-                              MakeTriggerMessage(alert, trigger, source.log_time_us).SerializeAsString(), source.traceparent});
+                              MakeTriggerMessage(alert, trigger, source.log_time_us).SerializeAsString(), source.traceparent,
+                              trigger.throttled});
+    if (trigger.throttled) ++applied.triggers_throttled;
   }
   std::vector<StoredAlert> changed;
   changed.reserve(touched.size());
@@ -582,7 +674,10 @@ absl::Status ApplyTriggers(soci::session& sql, const std::vector<TriggerEvent>& 
   for (const PassedTrigger& passed : applied.passed) passed_ids.insert(passed.alert_id);
   const std::string passed_array = UuidArray({passed_ids.begin(), passed_ids.end()});
   applied.alerts_with_older =
-      Query(sql, "SELECT DISTINCT CAST(alert_id AS text) FROM stockalert_alert.trigger_outbox WHERE alert_id = ANY(CAST(:ids AS uuid[]))")
+      // One look an alert, however many rows it has.
+      Query(sql,
+            "SELECT CAST(x.id AS text) FROM unnest(CAST(:ids AS uuid[])) AS x(id)"
+            " WHERE EXISTS (SELECT 1 FROM stockalert_alert.trigger_outbox o WHERE o.alert_id = x.id)")
           .Bind("ids", passed_array)
           .Texts();
   InsertPassed(sql, applied.passed, now_us + kTriggerClaimUs);
@@ -623,6 +718,27 @@ void ApplyStatuses(soci::session& sql, const std::vector<SymbolStatus>& statuses
       .Bind("c4", c4)
       .Bind("c5", c5)
       .Execute();
+}
+
+// Whether the user may have the windows of these alerts beside those of the others.
+absl::Status CheckWindows(soci::session& sql, const std::string& user_id, const std::vector<StoredAlert>& alerts) {
+  const std::map<std::string, std::set<int64_t>> added = WindowLengths(alerts);
+  if (added.empty()) return absl::OkStatus();
+  std::vector<std::string> ids, symbols;
+  for (const StoredAlert& alert : alerts) ids.push_back(alert.id);
+  for (const auto& [symbol, lengths] : added) symbols.push_back(symbol);
+  const std::string c0 = UuidArray(ids), c1 = TextArray(symbols);
+  std::string symbol;
+  long long length = 0;
+  soci::statement statement =
+      (sql.prepare << "SELECT DISTINCT symbol, CAST(definition -> 'percentChange' ->> 'windowUs' AS bigint) FROM stockalert_alert.alerts"
+                      " WHERE user_id = CAST(:user AS uuid) AND NOT deleted AND symbol = ANY(CAST(:c1 AS text[]))"
+                      " AND id <> ALL(CAST(:c0 AS uuid[])) AND definition -> 'percentChange' ->> 'windowUs' IS NOT NULL",
+       use(user_id, "user"), use(c1, "c1"), use(c0, "c0"), into(symbol), into(length));
+  statement.execute(false);
+  std::map<std::string, std::set<int64_t>> present;
+  while (statement.fetch()) present[symbol].insert(length);
+  return CheckWindowLengths(present, added);
 }
 
 // The rule of StateOf, in SQL.
@@ -671,7 +787,8 @@ absl::Status PostgresAlertStore::Create(const std::string& user_id, const std::v
     create.now_us = now_us;
     create.next_us = now_us + kFirstSweepUs;
     create.statement.execute(true);
-    if (create.created == create.count) return absl::OkStatus();
+    // The owner's row is locked by now: nobody else adds a length meanwhile.
+    if (create.created == create.count) return CheckWindows(connection.sql(), user_id, alerts);
     int deleted = 0;
     connection.sql() << "SELECT CAST(deleted AS int) FROM stockalert_alert.owners WHERE user_id = CAST(:user AS uuid)", use(user_id), into(deleted);
     if (deleted != 0) return base::NotFound(kReasonUserNotFound, "the user was deleted");
@@ -732,9 +849,16 @@ absl::StatusOr<AlertView> PostgresAlertStore::Change(const std::string& user_id,
         if (views.empty()) return AlertNotFound();
         AlertView view = std::move(views.front());
         const int64_t revision = view.alert.record.revision;
+        const std::map<std::string, std::set<int64_t>> windows = WindowLengths({view.alert});
         STOCKALERT_ASSIGN_OR_RETURN(view.alert, mutation(view));
         if (view.alert.record.revision == revision) return view;
         view.alert.update_time_us = now_us;
+        if (!view.alert.record.deleted && WindowLengths({view.alert}) != windows) {
+          Query(connection.sql(), "SELECT CAST(user_id AS text) FROM stockalert_alert.owners WHERE user_id = CAST(:user AS uuid) FOR UPDATE")
+              .Bind("user", user_id)
+              .Texts();
+          STOCKALERT_RETURN_IF_ERROR(CheckWindows(connection.sql(), user_id, {view.alert}));
+        }
         connection.Kept<ChangeStatement>().Run(view.alert, now_us);
         if (view.alert.record.deleted) {
           connection.sql() << "UPDATE stockalert_alert.owners SET alert_count = alert_count - 1 WHERE user_id = CAST(:user AS uuid)",
@@ -900,46 +1024,64 @@ absl::StatusOr<AppliedEvents> PostgresAlertStore::ApplyEvents(const EventBatch& 
           confirm.statement.execute(true);
         }
         if (!batch.triggers.empty()) {
-          STOCKALERT_RETURN_IF_ERROR(ApplyTriggers(connection.sql(), batch.triggers, now_us, applied));
+          STOCKALERT_RETURN_IF_ERROR(ApplyTriggers(connection.sql(), batch, now_us, applied));
         }
         if (!batch.statuses.empty()) ApplyStatuses(connection.sql(), batch.statuses);
         return applied;
       }));
 }
 
-absl::StatusOr<std::vector<std::string>> PostgresAlertStore::ClaimTriggers(int64_t now_us, int limit) {
+absl::StatusOr<std::vector<AlertOwner>> PostgresAlertStore::FindOwners(const std::vector<std::string>& alert_ids) {
+  const std::string array = UuidArray(alert_ids);
+  return ToError(
+      Transact(pool_, "alert.find_owners", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<std::vector<AlertOwner>> {
+        return Query(connection.sql(),
+                     "SELECT CAST(id AS text), CAST(user_id AS text) FROM stockalert_alert.alerts WHERE id = ANY(CAST(:ids AS uuid[]))")
+            .Bind("ids", array)
+            .Owners();
+      }));
+}
+
+absl::StatusOr<std::vector<AlertOwner>> PostgresAlertStore::ClaimTriggers(int64_t now_us, int limit) {
   const long long now = now_us;
   const long long until = now_us + kTriggerClaimUs;
+  // A user's first, then all users' second…: nobody's backlog is in front of another's. Those that are not throttled first.
   const std::string text = absl::StrCat(
-      "WITH due AS (SELECT alert_id, number FROM stockalert_alert.trigger_outbox WHERE claimed_until_us <= CAST(:now AS bigint)"
-      "  ORDER BY claimed_until_us LIMIT ",
-      limit,
-      " FOR UPDATE SKIP LOCKED), claimed AS (UPDATE stockalert_alert.trigger_outbox o SET claimed_until_us = CAST(:until AS bigint)"
-      "  FROM due WHERE o.alert_id = due.alert_id AND o.number = due.number RETURNING o.alert_id)"
-      " SELECT DISTINCT CAST(alert_id AS text) FROM claimed");
+      "WITH ranked AS (SELECT alert_id, number,"
+      "    row_number() OVER (PARTITION BY user_id ORDER BY throttled, claimed_until_us, alert_id, number) AS place"
+      "  FROM (SELECT * FROM stockalert_alert.trigger_outbox WHERE claimed_until_us <= CAST(:now AS bigint)"
+      "    ORDER BY claimed_until_us LIMIT ",
+      kRankedMax, ") AS oldest), picked AS (SELECT alert_id, number FROM ranked ORDER BY place LIMIT ", limit,
+      "), due AS (SELECT o.alert_id, o.number FROM stockalert_alert.trigger_outbox o JOIN picked p ON p.alert_id = o.alert_id"
+      "    AND p.number = o.number WHERE o.claimed_until_us <= CAST(:now AS bigint) FOR UPDATE OF o SKIP LOCKED"
+      "), claimed AS (UPDATE stockalert_alert.trigger_outbox o SET claimed_until_us = CAST(:until AS bigint)"
+      "  FROM due WHERE o.alert_id = due.alert_id AND o.number = due.number RETURNING o.alert_id, o.user_id)"
+      " SELECT DISTINCT CAST(alert_id AS text), CAST(user_id AS text) FROM claimed");
   return ToError(
-      Transact(pool_, "alert.claim_triggers", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
-        return Query(connection.sql(), text).Bind("now", now).Bind("until", until).Texts();
+      Transact(pool_, "alert.claim_triggers", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<std::vector<AlertOwner>> {
+        return Query(connection.sql(), text).Bind("now", now).Bind("until", until).Owners();
       }));
 }
 
 absl::StatusOr<std::vector<PassedTrigger>> PostgresAlertStore::LoadTriggers(const std::vector<std::string>& alert_ids, int limit) {
   const std::string array = UuidArray(alert_ids);
   const std::string text = absl::StrCat(
-      "SELECT CAST(alert_id AS text), number, CAST(user_id AS text), encode(message, 'hex'), traceparent FROM stockalert_alert.trigger_outbox"
-      " WHERE alert_id = ANY(CAST(:ids AS uuid[])) ORDER BY alert_id, number LIMIT ",
-      limit);
+      "SELECT CAST(o.alert_id AS text), o.number, CAST(o.user_id AS text), encode(o.message, 'hex'), o.traceparent, CAST(o.throttled AS int)"
+      " FROM unnest(CAST(:ids AS uuid[])) AS x(id) CROSS JOIN LATERAL (SELECT * FROM stockalert_alert.trigger_outbox t"
+      "   WHERE t.alert_id = x.id ORDER BY t.number LIMIT ",
+      limit, ") AS o ORDER BY o.alert_id, o.number");
   return ToError(
       Transact(pool_, "alert.load_triggers", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<std::vector<PassedTrigger>> {
         std::vector<PassedTrigger> loaded;
         std::string alert_id, user_id, hex, traceparent;
         long long number = 0;
+        int throttled = 0;
         soci::statement statement = (connection.sql().prepare << text, use(array, "ids"), into(alert_id), into(number), into(user_id),
-                                     into(hex), into(traceparent));
+                                     into(hex), into(traceparent), into(throttled));
         statement.execute(false);
         while (statement.fetch()) {
           STOCKALERT_ASSIGN_OR_RETURN(std::string message, postgres::BytesFromHex(hex));
-          loaded.push_back({alert_id, number, user_id, std::move(message), traceparent});
+          loaded.push_back({alert_id, number, user_id, std::move(message), traceparent, throttled != 0});
         }
         return loaded;
       }));
@@ -1001,6 +1143,16 @@ absl::StatusOr<int64_t> PostgresAlertStore::Purge(int64_t before_us, int limit) 
                    " DELETE FROM stockalert_alert.alerts a USING gone WHERE a.id = gone.id RETURNING CAST(a.id AS text)");
   return ToError(Transact(pool_, "alert.purge", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<int64_t> {
     return static_cast<int64_t>(Query(connection.sql(), text).Bind("before", before).Texts().size());
+  }));
+}
+
+absl::Status PostgresAlertStore::ForgetMinutes(int64_t now_us) {
+  const long long before = now_us - kMinutesKeptUs;
+  return ToError(Transact(pool_, "alert.forget_minutes", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
+    Query(connection.sql(), "DELETE FROM stockalert_alert.trigger_minutes WHERE update_time_us < CAST(:before AS bigint)")
+        .Bind("before", before)
+        .Execute();
+    return absl::OkStatus();
   }));
 }
 

@@ -37,11 +37,13 @@ class PostgresAlertStore final : public AlertStore {
                                                 int64_t now_us) override;
   absl::Status ForgetSymbolPlaces(const std::string& symbol) override;
   absl::StatusOr<AppliedEvents> ApplyEvents(const EventBatch& batch, int64_t now_us) override;
-  absl::StatusOr<std::vector<std::string>> ClaimTriggers(int64_t now_us, int limit) override;
+  absl::StatusOr<std::vector<AlertOwner>> FindOwners(const std::vector<std::string>& alert_ids) override;
+  absl::StatusOr<std::vector<AlertOwner>> ClaimTriggers(int64_t now_us, int limit) override;
   absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids, int limit) override;
   absl::Status RemoveTriggers(const std::vector<TriggerId>& triggers) override;
   absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit) override;
   absl::StatusOr<int64_t> Purge(int64_t before_us, int limit) override;
+  absl::Status ForgetMinutes(int64_t now_us) override;
   absl::StatusOr<Backlog> MeasureBacklog() override;
   absl::Status Ready() override;
 

@@ -52,12 +52,15 @@ void TriggerRelay::Add(const AppliedEvents& applied) {
   {
     std::lock_guard lock(shared_->mutex);
     for (const PassedTrigger& trigger : applied.passed) {
+      size_t& of_user = shared_->added_of[trigger.user_id];
       // Once one of an alert's was left out, all later ones are: the outbox has them in order.
-      if (shared_->added.size() >= options_.held_max || shared_->overflowed.count(trigger.alert_id) > 0) {
-        shared_->overflowed.insert(trigger.alert_id);
+      if (shared_->added.size() >= options_.held_max || of_user >= options_.held_of_user_max ||
+          shared_->overflowed.count(trigger.alert_id) > 0) {
+        shared_->overflowed.emplace(trigger.alert_id, trigger.user_id);
         continue;
       }
-      shared_->added.emplace_back(trigger, with_older.count(trigger.alert_id) > 0);
+      ++of_user;
+      shared_->added.push_back({trigger, with_older.count(trigger.alert_id) > 0});
     }
   }
   shared_->wake.notify_all();
@@ -67,15 +70,15 @@ void TriggerRelay::Loop() {
   for (;;) {
     heartbeat_.Beat();
     std::vector<Answer> answers;
-    std::vector<std::pair<PassedTrigger, bool>> added;
-    std::set<std::string> overflowed;
+    std::vector<Added> added;
+    std::map<std::string, std::string> overflowed;
     bool stopping = false;
     {
       std::unique_lock lock(shared_->mutex);
       const absl::Time now = absl::Now();
       absl::Time until = next_sweep_;
       if (!to_remove_.empty()) until = std::min(until, next_remove_);
-      if (!runnable_.empty() || !to_load_.empty()) until = std::min(until, std::max(now, next_try_));
+      if (CanGoOn()) until = std::min(until, std::max(now, next_try_));
       if (shared_->stopping) until = std::min({until, stop_by_, now + absl::Milliseconds(10)});
       const absl::Duration wait = std::clamp(until - now, absl::ZeroDuration(), absl::Seconds(1));
       shared_->wake.wait_for(lock, absl::ToChronoMicroseconds(wait), [&] {
@@ -84,6 +87,7 @@ void TriggerRelay::Loop() {
       answers.swap(shared_->answers);
       added.swap(shared_->added);
       overflowed.swap(shared_->overflowed);
+      shared_->added_of.clear();
       stopping = shared_->stopping;
     }
     TakeAnswers(answers);
@@ -94,6 +98,7 @@ void TriggerRelay::Loop() {
     }
     TakeAdded(std::move(added), overflowed);
     const absl::Time now = absl::Now();
+    if (now >= next_try_) Dispatch();
     if (now >= next_sweep_) {
       next_sweep_ = now + options_.sweep_interval;
       Sweep();
@@ -106,15 +111,46 @@ void TriggerRelay::Loop() {
   }
 }
 
+bool TriggerRelay::HasRoom(const std::string& user_id) const {
+  const auto held = held_of_.find(user_id);
+  return held_ < options_.held_max && (held == held_of_.end() || held->second < options_.held_of_user_max);
+}
+
+bool TriggerRelay::CanGoOn() const {
+  if (in_flight_ < options_.in_flight_max &&
+      (!runnable_.empty() || (!runnable_throttled_.empty() && throttled_in_flight_ < options_.throttled_in_flight_max))) {
+    return true;
+  }
+  return std::any_of(to_load_.begin(), to_load_.end(), [this](const auto& entry) { return HasRoom(entry.first); });
+}
+
+void TriggerRelay::Hold(const std::string& user_id) {
+  ++held_;
+  ++held_of_[user_id];
+}
+
+void TriggerRelay::Release(const std::string& user_id) {
+  --held_;
+  const auto held = held_of_.find(user_id);
+  if (--held->second == 0) held_of_.erase(held);
+}
+
+void TriggerRelay::LoadLater(const std::string& alert_id, const std::string& user_id) {
+  if (to_load_ids_.insert(alert_id).second) to_load_[user_id].insert(alert_id);
+}
+
 void TriggerRelay::MakeRunnable(const std::string& alert_id, const Queue& queue) {
-  if (!queue.in_flight && !queue.triggers.empty()) runnable_.push_back(alert_id);
+  if (queue.in_flight || queue.triggers.empty()) return;
+  const PassedTrigger& next = queue.triggers.front();
+  (next.throttled ? runnable_throttled_ : runnable_).Push(next.user_id, alert_id);
 }
 
 void TriggerRelay::TakeAnswers(const std::vector<Answer>& answers) {
   static auto& passed = metrics::GetCounter("stockalert_alert_triggers_passed_total", "Triggers that the notifier's topic has");
   for (const Answer& answer : answers) {
-    --in_flight_;
     Queue& queue = queues_.at(answer.alert_id);
+    --in_flight_;
+    if (queue.triggers.front().throttled) --throttled_in_flight_;
     queue.in_flight = false;
     if (!answer.acknowledged) {
       next_try_ = absl::Now() + options_.retry_after;
@@ -124,30 +160,35 @@ void TriggerRelay::TakeAnswers(const std::vector<Answer>& answers) {
     passed.Increment();
     if (to_remove_.empty()) next_remove_ = absl::Now() + options_.remove_after;
     to_remove_.push_back({answer.alert_id, queue.triggers.front().number});
+    const std::string user_id = std::move(queue.triggers.front().user_id);
     queue.triggers.pop_front();
-    --held_;
+    Release(user_id);
     if (!queue.triggers.empty()) {
       MakeRunnable(answer.alert_id, queue);
       continue;
     }
-    if (queue.partial) to_load_.insert(answer.alert_id);
+    if (queue.partial) LoadLater(answer.alert_id, user_id);
     queues_.erase(answer.alert_id);
   }
 }
 
-void TriggerRelay::TakeAdded(std::vector<std::pair<PassedTrigger, bool>> added, const std::set<std::string>& overflowed) {
+void TriggerRelay::TakeAdded(std::vector<Added> added, const std::map<std::string, std::string>& overflowed) {
   for (auto& [trigger, has_older] : added) {
-    if (to_load_.count(trigger.alert_id) > 0) continue;  // Will be read with the rest.
+    if (to_load_ids_.count(trigger.alert_id) > 0) continue;  // Will be read with the rest.
     const auto found = queues_.find(trigger.alert_id);
     if (found == queues_.end() && has_older) {
       // Older rows that this instance does not hold, or has acknowledged and not removed yet, go first.
-      to_load_.insert(trigger.alert_id);
+      LoadLater(trigger.alert_id, trigger.user_id);
       continue;
     }
     if (found != queues_.end() && found->second.partial) continue;  // Will be read once the queue is empty.
-    if (held_ >= options_.held_max) {
-      if (found != queues_.end()) found->second.partial = true;
-      continue;  // The sweep finds it.
+    if (!HasRoom(trigger.user_id)) {
+      if (found != queues_.end()) {
+        found->second.partial = true;
+      } else {
+        LoadLater(trigger.alert_id, trigger.user_id);
+      }
+      continue;
     }
     Queue& queue = found != queues_.end() ? found->second : queues_[trigger.alert_id];
     // Read from the outbox already, between its commit and this.
@@ -159,65 +200,85 @@ void TriggerRelay::TakeAdded(std::vector<std::pair<PassedTrigger, bool>> added, 
     }
     const bool idle = queue.triggers.empty();
     const std::string alert_id = trigger.alert_id;
+    Hold(trigger.user_id);
     queue.triggers.push_back(std::move(trigger));
-    ++held_;
     if (idle) MakeRunnable(alert_id, queue);
   }
-  for (const std::string& alert_id : overflowed) {
-    if (const auto found = queues_.find(alert_id); found != queues_.end()) found->second.partial = true;
+  for (const auto& [alert_id, user_id] : overflowed) {
+    if (const auto found = queues_.find(alert_id); found != queues_.end()) {
+      found->second.partial = true;
+    } else {
+      LoadLater(alert_id, user_id);
+    }
   }
 }
 
 void TriggerRelay::Sweep() {
-  if (held_ >= options_.held_max) return;
-  absl::StatusOr<std::vector<std::string>> claimed = store_.ClaimTriggers(clock_.NowUs(), options_.rows_max);
+  absl::StatusOr<std::vector<AlertOwner>> claimed = store_.ClaimTriggers(clock_.NowUs(), options_.rows_max);
   if (!claimed.ok()) {
     LogFailure("claim triggers in the outbox", claimed.status());
     return;
   }
-  for (std::string& alert_id : *claimed) {
-    if (queues_.count(alert_id) == 0) to_load_.insert(std::move(alert_id));
+  for (const AlertOwner& owner : *claimed) {
+    if (queues_.count(owner.alert_id) == 0) LoadLater(owner.alert_id, owner.user_id);
   }
 }
 
+// One query a turn, of alerts of all users that have room: what is in memory goes out in between.
 void TriggerRelay::Reload() {
+  std::vector<std::string> ids;
+  std::set<std::string> served;
+  // In the order of users after the last one read; within a user's alerts as many as there is room for.
+  auto user = to_load_.upper_bound(last_loaded_user_);
+  for (size_t looked = 0; looked < to_load_.size() && ids.size() < kLoadAlertsMax; ++looked, ++user) {
+    if (user == to_load_.end()) user = to_load_.begin();
+    if (!HasRoom(user->first)) continue;
+    const size_t share = std::max<size_t>(kLoadAlertsMax / to_load_.size(), 1);
+    size_t taken = 0;
+    for (auto id = user->second.begin(); id != user->second.end() && taken < share && ids.size() < kLoadAlertsMax; ++id, ++taken) ids.push_back(*id);
+    served.insert(user->first);
+    last_loaded_user_ = user->first;
+  }
+  if (ids.empty()) return;
   // What is acknowledged and still in the outbox would be read, and published, again.
-  if (!to_load_.empty() && !to_remove_.empty()) RemoveAcknowledged();
-  while (!to_load_.empty() && held_ < options_.held_max) {
-    heartbeat_.Beat();
-    std::vector<std::string> ids;
-    for (auto it = to_load_.begin(); it != to_load_.end() && ids.size() < kLoadAlertsMax; ++it) ids.push_back(*it);
-    absl::StatusOr<std::vector<PassedTrigger>> rows = store_.LoadTriggers(ids, options_.rows_max);
-    if (!rows.ok()) {
-      LogFailure("read triggers from the outbox", rows.status());
-      next_try_ = absl::Now() + options_.retry_after;
-      return;
-    }
-    // Rows come by alert; where the limit cut them off, the last alert has perhaps more, and those after it were not looked at.
-    const bool cut = rows->size() >= static_cast<size_t>(options_.rows_max);
-    const std::string last = cut ? rows->back().alert_id : std::string();
-    for (const std::string& id : ids) {
-      if (!cut || id <= last) to_load_.erase(id);
-    }
-    for (PassedTrigger& row : *rows) {
-      Queue& queue = queues_[row.alert_id];
-      if (row.alert_id == last) queue.partial = true;
-      if (queue.triggers.empty()) runnable_.push_back(row.alert_id);
-      queue.triggers.push_back(std::move(row));
-      ++held_;
-    }
+  if (!to_remove_.empty()) RemoveAcknowledged();
+  const int rows_max = std::max(options_.rows_of_alert_max, 1);
+  absl::StatusOr<std::vector<PassedTrigger>> rows = store_.LoadTriggers(ids, rows_max);
+  if (!rows.ok()) {
+    LogFailure("read triggers from the outbox", rows.status());
+    next_try_ = absl::Now() + options_.retry_after;
+    return;
+  }
+  for (const std::string& id : ids) to_load_ids_.erase(id);
+  for (const std::string& user_id : served) {
+    std::set<std::string>& waiting = to_load_.at(user_id);
+    for (const std::string& id : ids) waiting.erase(id);
+    if (waiting.empty()) to_load_.erase(user_id);
+  }
+  std::map<std::string, int> counts;
+  for (PassedTrigger& row : *rows) {
+    Queue& queue = queues_[row.alert_id];
+    // There may be more of it than was read.
+    if (++counts[row.alert_id] == rows_max) queue.partial = true;
+    Hold(row.user_id);
+    const bool idle = queue.triggers.empty();
+    const std::string alert_id = row.alert_id;
+    queue.triggers.push_back(std::move(row));
+    if (idle) MakeRunnable(alert_id, queue);
   }
 }
 
 void TriggerRelay::Dispatch() {
-  while (!runnable_.empty() && in_flight_ < options_.in_flight_max) {
-    const std::string alert_id = std::move(runnable_.front());
-    runnable_.pop_front();
+  while (in_flight_ < options_.in_flight_max) {
+    const bool throttled = runnable_.empty();
+    if (throttled && (runnable_throttled_.empty() || throttled_in_flight_ >= options_.throttled_in_flight_max)) return;
+    const std::string alert_id = (throttled ? runnable_throttled_ : runnable_).Pop().second;
     const auto found = queues_.find(alert_id);
     if (found == queues_.end() || found->second.in_flight || found->second.triggers.empty()) continue;
     found->second.in_flight = true;
     ++in_flight_;
     const PassedTrigger& trigger = found->second.triggers.front();
+    if (trigger.throttled) ++throttled_in_flight_;
     producer_.ProduceAsync(kafka::kTriggersTopic, trigger.user_id, trigger.message, kafka::TraceHeaders(trigger.traceparent),
                            [shared = shared_, alert_id](const absl::StatusOr<kafka::Delivery>& result) {
                              if (!result.ok()) LogFailure("publish a trigger", result.status());

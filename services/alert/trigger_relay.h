@@ -4,6 +4,9 @@
 // the outbox still has. So their first occurrences in the topic are in their order, even where two instances publish the same ones (after
 // a rebalance or a crash); repetitions are the notifier's to drop. Triggers of different alerts go out side by side.
 //
+// Fairness: users take turns, so that nobody waits for another's backlog. What is throttled goes after all that is not, a bounded share of
+// it at a time, and each user has a bounded share of the memory: the rest of a backlog is read from the outbox when there is room again.
+//
 // One thread of its own; Add is thread-safe and does not block. What does not fit into memory stays in the outbox, which is swept for
 // what nobody has claimed. A row leaves the outbox only after the broker's acknowledgement.
 #pragma once
@@ -23,6 +26,7 @@
 #include "absl/time/time.h"
 #include "services/alert/alert_store.h"
 #include "services/common/base/clock.h"
+#include "services/common/base/fair_queue.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/process/liveness.h"
 
@@ -35,9 +39,12 @@ class TriggerRelay {
     absl::Duration retry_after = absl::Milliseconds(500);
     // Acknowledged rows are removed together, at the latest after this.
     absl::Duration remove_after = absl::Milliseconds(20);
-    int rows_max = 1000;           // Read, claimed or removed at once.
-    size_t held_max = 100'000;     // Triggers in memory.
-    size_t in_flight_max = 10'000;
+    int rows_max = 1000;              // Claimed or removed at once.
+    int rows_of_alert_max = 20;       // Of one alert, read at once.
+    size_t held_max = 100'000;        // Triggers in memory,
+    size_t held_of_user_max = 5'000;  // and of these one user's.
+    size_t in_flight_max = 10'000;    // Triggers that the broker has not acknowledged,
+    size_t throttled_in_flight_max = 500;  // and of these throttled ones.
   };
 
   // All must outlive it.
@@ -57,6 +64,10 @@ class TriggerRelay {
     bool in_flight = false;  // Its first.
     bool partial = false;    // The outbox has more than this queue: read it again once this is empty.
   };
+  struct Added {
+    PassedTrigger trigger;
+    bool has_older = false;  // Its alert has older rows in the outbox.
+  };
   struct Answer {
     std::string alert_id;
     bool acknowledged = false;
@@ -66,19 +77,26 @@ class TriggerRelay {
     std::mutex mutex;
     std::condition_variable wake;
     std::vector<Answer> answers;                    // Guarded by mutex.
-    std::vector<std::pair<PassedTrigger, bool>> added;  // Guarded by mutex; whether its alert has older rows.
-    std::set<std::string> overflowed;               // Guarded by mutex: alerts of those.
-    bool stopping = false;                          // Guarded by mutex.
+    std::vector<Added> added;               // Guarded by mutex, as what follows.
+    std::map<std::string, size_t> added_of;  // By user.
+    std::map<std::string, std::string> overflowed;  // Alerts whose triggers found no room, with their users.
+    bool stopping = false;
   };
 
   void Loop();
   void TakeAnswers(const std::vector<Answer>& answers);
-  void TakeAdded(std::vector<std::pair<PassedTrigger, bool>> added, const std::set<std::string>& overflowed);
+  void TakeAdded(std::vector<Added> added, const std::map<std::string, std::string>& overflowed);
   void Sweep();
   void Reload();
   void Dispatch();
   void RemoveAcknowledged();
   void MakeRunnable(const std::string& alert_id, const Queue& queue);
+  void LoadLater(const std::string& alert_id, const std::string& user_id);
+  bool HasRoom(const std::string& user_id) const;
+  // Something can be read or sent now.
+  bool CanGoOn() const;
+  void Hold(const std::string& user_id);
+  void Release(const std::string& user_id);
 
   AlertStore& store_;
   kafka::Producer& producer_;
@@ -89,11 +107,17 @@ class TriggerRelay {
 
   // The thread's own.
   std::map<std::string, Queue> queues_;
-  std::deque<std::string> runnable_;   // Alerts whose queue waits for its turn.
-  std::set<std::string> to_load_;      // Alerts whose rows are to be read from the outbox.
+  // Alerts whose queue waits for its turn, by their users.
+  base::FairQueue<std::string, std::string> runnable_;
+  base::FairQueue<std::string, std::string> runnable_throttled_;  // Those whose first is throttled.
+  std::map<std::string, std::set<std::string>> to_load_;  // Alerts whose rows are to be read from the outbox, by their users.
+  std::set<std::string> to_load_ids_;                     // The same.
+  std::string last_loaded_user_;                          // Whose turn to be read it was last.
+  std::map<std::string, size_t> held_of_;                 // By user.
   std::vector<TriggerId> to_remove_;
   size_t held_ = 0;
   size_t in_flight_ = 0;
+  size_t throttled_in_flight_ = 0;
   absl::Time next_sweep_ = absl::InfinitePast();
   absl::Time next_remove_ = absl::InfinitePast();
   absl::Time next_try_ = absl::InfinitePast();  // After a failure.

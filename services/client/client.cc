@@ -26,6 +26,10 @@ namespace ticker_v1 = ::stockalert::ticker::v1;
 namespace alert_v1 = ::stockalert::alert::v1;
 namespace notification_v1 = ::stockalert::notification::v1;
 
+std::string Marks(const alert_v1::Trigger& trigger) {
+  return absl::StrCat(trigger.late() ? "late" : "", trigger.late() && trigger.throttled() ? ", " : "", trigger.throttled() ? "throttled" : "");
+}
+
 constexpr char kOwn[] = "users/me";
 // A stream is taken up again after this at the latest.
 constexpr absl::Duration kStreamTime = absl::Hours(12);
@@ -364,7 +368,8 @@ void Run::PrintAlerts(const std::vector<alert_v1::Alert>& alerts) {
                                                                      FormatTime(alert.last_trigger().event_time()))
                                                       : "";
     table.Add({IdOf(alert.name()), Cell(alert.symbol(), Colour::kBold), FormatCondition(alert.condition()),
-               Cell(FormatState(alert.state()), ColourOf(alert.state())), FormatPolicy(alert),
+               Cell(FormatState(alert.state()) + (alert.has_throttle_end_time() ? ", throttled" : ""), ColourOf(alert.state())),
+               FormatPolicy(alert),
                absl::StrCat(alert.trigger_count()), last, alert.note()});
   }
   table.empty() ? PrintNotice("no alerts") : table.Print(terminal_);
@@ -482,7 +487,7 @@ absl::Status Run::ListTriggers() {
     const std::string alert = trigger.name().substr(0, trigger.name().rfind("/triggers/"));
     table.Add({FormatTime(trigger.event_time()), Cell(trigger.symbol(), Colour::kBold),
                Cell(trigger.price(), Colour::kCyan), trigger.price_before(), trigger.reference(), IdOf(alert),
-               absl::StrCat(trigger.number()), trigger.late() ? "late" : ""});
+               absl::StrCat(trigger.number()), Marks(trigger)});
   }
   table.empty() ? PrintNotice("no triggers") : table.Print(terminal_);
   return absl::OkStatus();
@@ -538,7 +543,8 @@ absl::Status Run::ListNotifications() {
   for (const auto& notification : notifications) {
     table.Add({FormatTime(notification.event_time()), Cell(notification.symbol(), Colour::kBold),
                Cell(notification.price(), Colour::kCyan),
-               notification.summary() + (notification.late() ? " (late)" : ""), notification.note(),
+               notification.summary() + (notification.late() ? " (late)" : "") + (notification.throttled() ? " (throttled)" : ""),
+               notification.note(),
                notification.has_acknowledge_time() ? Cell("yes", Colour::kDim) : Cell("no", Colour::kYellow),
                IdOf(notification.name())});
   }
@@ -553,8 +559,10 @@ void Run::PrintNotification(const notification_v1::Notification& notification) {
     return;
   }
   terminal_.out << terminal_.Paint(FormatTime(notification.event_time()), Colour::kDim) << "  "
-                << terminal_.Paint(Clean(notification.symbol()), Colour::kBold) << ' '
-                << terminal_.Paint(Clean(notification.price()), Colour::kCyan) << "  " << Clean(notification.summary());
+                << terminal_.Paint(Clean(notification.symbol()), Colour::kBold) << ' ';
+  // One that stands for many has none.
+  if (!notification.price().empty()) terminal_.out << terminal_.Paint(Clean(notification.price()), Colour::kCyan) << "  ";
+  terminal_.out << Clean(notification.summary());
   if (notification.late()) terminal_.out << terminal_.Paint(" (late)", Colour::kYellow);
   if (!notification.note().empty()) terminal_.out << "  " << terminal_.Paint(Clean(notification.note()), Colour::kDim);
   terminal_.out << '\n' << std::flush;

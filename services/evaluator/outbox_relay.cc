@@ -6,6 +6,11 @@
 namespace stockalert::evaluator {
 namespace {
 constexpr size_t kReadRowsMax = 2'000;
+constexpr size_t kPublishedMax = 2'000;
+// Rows that a partition may have under way however much others have.
+constexpr size_t kOfPartitionMin = 200;
+// Rows of a partition that are published in one turn.
+constexpr size_t kTurn = 50;
 }  // namespace
 
 OutboxRelay::OutboxRelay(EvaluatorStore& store, EventPublisher& publisher, size_t window_max)
@@ -21,13 +26,17 @@ void OutboxRelay::Begin(int32_t partition, int64_t next_sequence) {
 void OutboxRelay::End(int32_t partition) {
   auto lane = lanes_.find(partition);
   if (lane == lanes_.end()) return;
-  for (const auto& [sequence, answered] : lane->second.under_way) under_way_ -= answered ? 0 : 1;
+  for (const auto& [sequence, state] : lane->second.under_way) {
+    under_way_ -= state == State::kAnswered ? 0 : 1;
+    published_ -= state == State::kPublished ? 1 : 0;
+  }
   lanes_.erase(lane);
 }
 
 void OutboxRelay::EndAll() {
   lanes_.clear();
   under_way_ = 0;
+  published_ = 0;
 }
 
 void OutboxRelay::Add(std::vector<OutboxRow> committed) {
@@ -46,8 +55,9 @@ absl::Status OutboxRelay::Pump() {
   TakeAnswers();
   absl::Status status;
   for (auto& [partition, lane] : lanes_) {
-    if (absl::Status sent = Send(partition, lane); !sent.ok()) status = sent;
+    if (absl::Status staged = Stage(partition, lane); !staged.ok()) status = staged;
   }
+  Publish();
   TakeAnswers();  // A publisher may answer at once.
   return status;
 }
@@ -63,25 +73,27 @@ void OutboxRelay::TakeAnswers() {
     if (found == lanes_.end() || found->second.token != answer.token) continue;
     Lane& lane = found->second;
     auto row = lane.under_way.find(answer.sequence);
-    if (row == lane.under_way.end() || row->second) continue;
-    row->second = true;
+    if (row == lane.under_way.end() || row->second != State::kPublished) continue;
+    row->second = State::kAnswered;
     --under_way_;
+    --published_;
     if (!answer.delivered) {
       ++failures_;
       // Nothing from this row on counts as the broker's: it and what follows go out again, in their order.
       if (!lane.failed || answer.sequence < lane.failed_from) lane.failed_from = answer.sequence;
       lane.failed = true;
+      Unstage(lane);
     }
   }
   for (auto& [partition, lane] : lanes_) {
-    while (!lane.under_way.empty() && lane.under_way.begin()->second &&
+    while (!lane.under_way.empty() && lane.under_way.begin()->second == State::kAnswered &&
            !(lane.failed && lane.under_way.begin()->first >= lane.failed_from)) {
       lane.acknowledged = lane.under_way.begin()->first;
       lane.under_way.erase(lane.under_way.begin());
     }
     if (!lane.failed) continue;
     const bool all_answered =
-        std::all_of(lane.under_way.begin(), lane.under_way.end(), [](const auto& row) { return row.second; });
+        std::all_of(lane.under_way.begin(), lane.under_way.end(), [](const auto& row) { return row.second == State::kAnswered; });
     if (!all_answered) continue;
     lane.under_way.clear();
     lane.ready.clear();
@@ -90,17 +102,31 @@ void OutboxRelay::TakeAnswers() {
   }
 }
 
-absl::Status OutboxRelay::Send(int32_t partition, Lane& lane) {
-  while (!lane.failed && lane.next_to_send < lane.end && under_way_ < window_max_) {
+// Takes back what the publisher has not been given: it is read again with what failed.
+void OutboxRelay::Unstage(Lane& lane) {
+  while (!lane.staged.empty()) {
+    const int64_t sequence = lane.staged.Pop().second.sequence;
+    lane.failed_from = std::min(lane.failed_from, sequence);
+    lane.under_way.erase(sequence);
+    --under_way_;
+  }
+}
+
+absl::Status OutboxRelay::Stage(int32_t partition, Lane& lane) {
+  const size_t own_min = std::min(kOfPartitionMin, window_max_);
+  while (!lane.failed && lane.next_to_send < lane.end) {
+    size_t room = window_max_ > under_way_ ? window_max_ - under_way_ : 0;
+    if (lane.under_way.size() < own_min) room = std::max(room, own_min - lane.under_way.size());
+    if (room == 0) break;
     std::vector<OutboxRow> rows;
     if (!lane.ready.empty() && lane.ready.front().sequence == lane.next_to_send) {
-      while (!lane.ready.empty() && rows.size() + under_way_ < window_max_) {
+      while (!lane.ready.empty() && rows.size() < room) {
         rows.push_back(std::move(lane.ready.front()));
         lane.ready.pop_front();
       }
       lane.next_to_send = rows.back().sequence + 1;
     } else {
-      const size_t rows_max = std::min(kReadRowsMax, window_max_ - under_way_);
+      const size_t rows_max = std::min(kReadRowsMax, room);
       absl::StatusOr<std::vector<OutboxRow>> read = store_.ReadOutbox(partition, lane.next_to_send - 1, rows_max);
       if (!read.ok()) return read.status();
       const int64_t memory_begins = lane.ready.empty() ? lane.end : lane.ready.front().sequence;
@@ -114,18 +140,38 @@ absl::Status OutboxRelay::Send(int32_t partition, Lane& lane) {
         lane.next_to_send = rows.empty() ? memory_begins : rows.back().sequence + 1;
       }
     }
-    for (const OutboxRow& row : rows) lane.under_way.emplace(row.sequence, false);
     under_way_ += rows.size();
-    for (const OutboxRow& row : rows) {
-      publisher_.Publish(row, [inbox = inbox_, partition, token = lane.token, sequence = row.sequence](bool delivered) {
-        const std::lock_guard lock(inbox->mutex);
-        inbox->answers.push_back({partition, token, sequence, delivered});
-      });
+    for (OutboxRow& row : rows) {
+      lane.under_way.emplace(row.sequence, State::kStaged);
+      const std::string key = row.key;
+      lane.staged.Push(key, std::move(row));
     }
     // Sequences that an earlier owner has relayed are gone from the store, and no row of this process waits for them.
     if (lane.under_way.empty()) lane.acknowledged = std::max(lane.acknowledged, lane.next_to_send - 1);
   }
   return absl::OkStatus();
+}
+
+void OutboxRelay::Publish() {
+  const size_t published_max = std::min(kPublishedMax, window_max_);
+  // Lanes that had nothing to give, one after another: a whole round of them ends it.
+  size_t idle = 0;
+  while (published_ < published_max && idle < lanes_.size()) {
+    auto found = lanes_.lower_bound(next_partition_);
+    if (found == lanes_.end()) found = lanes_.begin();
+    Lane& lane = found->second;
+    next_partition_ = found->first + 1;
+    idle = lane.staged.empty() ? idle + 1 : 0;
+    for (size_t i = 0; i < kTurn && published_ < published_max && !lane.staged.empty(); ++i) {
+      const OutboxRow row = lane.staged.Pop().second;
+      lane.under_way[row.sequence] = State::kPublished;
+      ++published_;
+      publisher_.Publish(row, [inbox = inbox_, partition = found->first, token = lane.token, sequence = row.sequence](bool delivered) {
+        const std::lock_guard lock(inbox->mutex);
+        inbox->answers.push_back({partition, token, sequence, delivered});
+      });
+    }
+  }
 }
 
 std::vector<OutboxAcknowledgement> OutboxRelay::TakeAcknowledged() const {

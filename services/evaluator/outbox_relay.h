@@ -1,4 +1,7 @@
-// Brings committed events to the broker, in their order, each at least once: the way out of the evaluator.
+// Brings committed events to the broker, those of each alert in their order, each at least once: the way out of the evaluator.
+//
+// Fairness: partitions take turns, and in each its alerts do (the keys of the events: the log knows no users), within a bounded window. So
+// an alert that triggers once is not behind thousands of triggers of others that were committed with it.
 //
 // A row goes out only after its commit, and is deleted only after the broker acknowledged it and all before it. What was just
 // committed goes out from memory; what an earlier owner left, or what did not fit into the bounded window, is read back from the
@@ -17,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "services/common/base/fair_queue.h"
 #include "services/evaluator/evaluator_store.h"
 
 namespace stockalert::evaluator {
@@ -32,7 +36,7 @@ class EventPublisher {
 
 class OutboxRelay {
  public:
-  // At most `window_max` rows are under way at once.
+  // At most `window_max` rows are under way at once (a few of each partition, where that is more), and at most 2,000 of these at the broker.
   OutboxRelay(EvaluatorStore& store, EventPublisher& publisher, size_t window_max = 20'000);
 
   // The partition is this process's now; rows below `next_sequence` may be left from before and go out first.
@@ -68,26 +72,32 @@ class OutboxRelay {
     std::mutex mutex;
     std::vector<Answer> answers;  // Guarded by mutex.
   };
+  enum class State : uint8_t { kStaged, kPublished, kAnswered };
   struct Lane {
     int64_t token = 0;            // Tells answers of this ownership from those of an earlier one.
-    int64_t next_to_send = 1;     // Everything below has been handed to the publisher.
+    int64_t next_to_send = 1;     // Everything below has been staged.
     int64_t end = 1;              // Above the last committed row.
     int64_t acknowledged = 0;     // All up to here are the broker's.
     int64_t deleted = 0;          // All up to here are gone from the store.
-    std::map<int64_t, bool> under_way;  // Sequence → answered.
+    std::map<int64_t, State> under_way;  // By sequence.
+    base::FairQueue<std::string, OutboxRow> staged;  // By key: to be handed to the publisher.
     std::deque<OutboxRow> ready;  // In memory, beginning at next_to_send where not empty.
     bool failed = false;          // Begins again at failed_from once everything under way is answered.
     int64_t failed_from = 0;
   };
   void TakeAnswers();
-  absl::Status Send(int32_t partition, Lane& lane);
+  absl::Status Stage(int32_t partition, Lane& lane);
+  void Publish();
+  void Unstage(Lane& lane);
 
   EvaluatorStore& store_;
   EventPublisher& publisher_;
   const size_t window_max_;
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   std::map<int32_t, Lane> lanes_;
-  size_t under_way_ = 0;
+  size_t under_way_ = 0;       // Staged or published, not answered.
+  size_t published_ = 0;       // Of these, published.
+  int32_t next_partition_ = 0;  // Whose turn it is.
   int64_t next_token_ = 1;
   int64_t failures_ = 0;
 };

@@ -75,20 +75,32 @@ void Intake::Work() {
 }
 
 absl::Status Intake::ReadUntilError(kafka::GroupConsumer& consumer) {
+  static auto& waiting = metrics::GetGauge("stockalert_notifier_records_waiting", "Records that were read and wait for their users' turns");
+  kafka::RecordQueue queue;
   while (!stopping()) {
     heartbeat_.Beat();
-    const kafka::PollResult polled = consumer.Poll(kPollTimeout, options_.records_max);
-    if (!polled.messages.empty()) {
-      STOCKALERT_RETURN_IF_ERROR(TakeIn(Decode(polled.messages)));
-      std::map<kafka::TopicPartition, int64_t> next_offsets;
+    // Where the queue is full, what it holds is stored first: the next round has room again.
+    if (queue.size() < options_.held_max) {
+      const kafka::PollResult polled = consumer.Poll(queue.empty() ? kPollTimeout : absl::ZeroDuration(), options_.poll_max);
+      // What is not stored is read again from the committed offsets, by whoever has the partitions then.
+      if (!polled.rebalances.empty()) queue.Clear();
       for (const kafka::Message& message : polled.messages) {
-        next_offsets[{std::string(message.topic()), message.partition()}] = message.offset() + 1;
+        // Both topics have the user's id as their key.
+        queue.Push(std::string(message.key()), {{std::string(message.topic()), message.partition()}, message.offset(), message.log_time_us(),
+                                                std::string(message.value()), std::string(message.traceparent())});
       }
-      // The next batch does not wait for it. A commit that fails is made up for by the next one; what is read twice changes nothing.
+      for (const kafka::PartitionError& error : polled.errors) STOCKALERT_RETURN_IF_ERROR(GoOnAtOldest(consumer, error));
+      STOCKALERT_RETURN_IF_ERROR(polled.fatal);
+    }
+    if (queue.empty()) continue;
+    const std::vector<kafka::QueuedRecord> records = queue.Take(options_.records_max);
+    STOCKALERT_RETURN_IF_ERROR(TakeIn(Decode(records)));
+    queue.Done(records);
+    waiting.Set(static_cast<double>(queue.size()));
+    // The next batch does not wait for it. A commit that fails is made up for by the next one; what is read twice changes nothing.
+    if (const std::map<kafka::TopicPartition, int64_t> next_offsets = queue.TakeNextOffsets(); !next_offsets.empty()) {
       consumer.CommitAsync(next_offsets);
     }
-    for (const kafka::PartitionError& error : polled.errors) STOCKALERT_RETURN_IF_ERROR(GoOnAtOldest(consumer, error));
-    STOCKALERT_RETURN_IF_ERROR(polled.fatal);
   }
   return absl::OkStatus();
 }
@@ -103,22 +115,25 @@ absl::Status Intake::GoOnAtOldest(kafka::GroupConsumer& consumer, const kafka::P
   return consumer.Seek(error.partition, marks.low, kBrokerTimeout);
 }
 
-IntakeBatch Intake::Decode(const std::vector<kafka::Message>& messages) {
+IntakeBatch Intake::Decode(const std::vector<kafka::QueuedRecord>& records) {
   static auto& malformed = Triggers("malformed");
   IntakeBatch batch;
-  for (const kafka::Message& message : messages) {
+  for (const kafka::QueuedRecord& record : records) {
     absl::Status problem;
-    if (message.topic() == options_.user_events_topic) {
-      absl::StatusOr<UserDeletion> deletion = DecodeUserEvent(message.value());
+    if (record.partition.topic == options_.user_events_topic) {
+      absl::StatusOr<UserDeletion> deletion = DecodeUserEvent(record.value);
       if (deletion.ok()) {
         batch.deletions.push_back(*std::move(deletion));
       } else {
         problem = deletion.status();
       }
     } else {
-      absl::StatusOr<NewNotification> notification = DecodeTrigger(message.value(), message.traceparent());
+      absl::StatusOr<NewNotification> notification = DecodeTrigger(record.value, record.traceparent);
       if (notification.ok()) {
         notification->id = ids_.NewUuid();
+        if (notification->throttled && batch.fold_ids.count(notification->user_id) == 0) {
+          batch.fold_ids.emplace(notification->user_id, ids_.NewUuid());
+        }
         batch.notifications.push_back(*std::move(notification));
       } else {
         problem = notification.status();
@@ -127,7 +142,10 @@ IntakeBatch Intake::Decode(const std::vector<kafka::Message>& messages) {
     if (problem.ok()) continue;
     malformed.Increment();
     log::Error("a record cannot be understood and is passed over: was it written by a newer version?",
-               {{"topic", message.topic()}, {"partition", message.partition()}, {"offset", message.offset()}, {"status", problem}});
+               {{"topic", record.partition.topic},
+                {"partition", record.partition.partition},
+                {"offset", record.offset},
+                {"status", problem}});
   }
   return batch;
 }
@@ -135,6 +153,7 @@ IntakeBatch Intake::Decode(const std::vector<kafka::Message>& messages) {
 absl::Status Intake::TakeIn(const IntakeBatch& batch) {
   static auto& stored = Triggers("stored");
   static auto& repeated = Triggers("repeated");
+  static auto& throttled = Triggers("throttled");
   static auto& of_deleted_users = Triggers("of_deleted_user");
   static auto& deleted = metrics::GetCounter("stockalert_notifier_notifications_deleted_total", "Notifications that went with their users");
   static auto& failures = metrics::GetCounter("stockalert_notifier_take_in_failures_total", "Batches that the database did not take at once");
@@ -156,7 +175,6 @@ absl::Status Intake::TakeIn(const IntakeBatch& batch) {
       if (absl::Now() >= give_up || !Wait(backoff.Next())) return result.status();
       continue;
     }
-    stored.Increment(static_cast<double>(result->stored.size()));
     repeated.Increment(static_cast<double>(result->repeated));
     of_deleted_users.Increment(static_cast<double>(result->of_deleted_users));
     deleted.Increment(static_cast<double>(result->deleted));
@@ -164,6 +182,16 @@ absl::Status Intake::TakeIn(const IntakeBatch& batch) {
     std::set<std::string> users;
     for (const StoredNotification& notification : result->stored) {
       users.insert(notification.user_id);
+      if (notification.throttled) {
+        // One line for all of them: that of the one that stands for them.
+        throttled.Increment();
+        continue;
+      }
+      if (notification.kind == Kind::kThrottled) {
+        log::Info("throttled triggers stored", {{"notification", notification.id}, {"triggers", notification.folded_count}});
+        continue;
+      }
+      stored.Increment();
       if (notification.log_time_us > 0) end_to_end.Observe(static_cast<double>(std::max<int64_t>(stored_us - notification.log_time_us, 0)) / 1e6);
       const trace::Context trace = trace::Continue(notification.traceparent);
       log::Info("notification stored", {{"notification", notification.id},

@@ -2,6 +2,8 @@
 //
 // A batch is one transaction, then the offsets are committed; what is read twice changes nothing. While the database is down the batch
 // is tried again, and after a while the group is left and joined anew, so that nothing is lost and no other member waits in vain.
+// Users take turns: what was read waits in a bounded queue, and each batch has a share of every user who waits. An offset is committed once
+// it and all before it are stored.
 // A record that cannot be understood would never be: it is counted, logged and passed over.
 #pragma once
 
@@ -20,6 +22,7 @@
 #include "services/common/base/clock.h"
 #include "services/common/base/ids.h"
 #include "services/common/kafka/consumer.h"
+#include "services/common/kafka/record_queue.h"
 #include "services/common/process/liveness.h"
 #include "services/notifier/notification_store.h"
 
@@ -28,7 +31,9 @@ namespace stockalert::notifier {
 struct IntakeOptions {
   std::string triggers_topic;
   std::string user_events_topic;
-  size_t records_max = 1000;
+  size_t poll_max = 5'000;    // Records read at once.
+  size_t held_max = 50'000;   // Records that wait in memory; beyond it reading waits.
+  size_t records_max = 500;   // Records stored at once: what comes meanwhile waits for them.
   // How long a batch is tried before the group is left. Below the consumer's poll_interval_max.
   absl::Duration give_up_after = absl::Minutes(2);
 };
@@ -53,7 +58,7 @@ class Intake {
  private:
   void Work();
   absl::Status ReadUntilError(kafka::GroupConsumer& consumer);
-  IntakeBatch Decode(const std::vector<kafka::Message>& messages);
+  IntakeBatch Decode(const std::vector<kafka::QueuedRecord>& records);
   absl::Status TakeIn(const IntakeBatch& batch);
   absl::Status GoOnAtOldest(kafka::GroupConsumer& consumer, const kafka::PartitionError& error);
   bool Wait(absl::Duration duration);

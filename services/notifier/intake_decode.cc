@@ -52,6 +52,7 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
   if (trigger.has_reference_micros() && trigger.reference_micros() > 0) notification.reference_micros = trigger.reference_micros();
   notification.late = trigger.late();
   notification.log_time_us = std::max<int64_t>(trigger.log_time_us(), 0);
+  notification.throttled = message.throttled();
   notification.summary = Mended(message.summary());
   notification.note = Mended(message.note());
   if (trace::Parse(traceparent)) notification.traceparent = std::string(traceparent);

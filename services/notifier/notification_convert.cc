@@ -19,11 +19,16 @@ std::string CursorScope(std::string_view user_id) { return rpc::PageScope("Watch
 notification::v1::Notification ToNotification(const StoredNotification& stored) {
   notification::v1::Notification notification;
   notification.set_name(rpc::FormatName("users/{user}/notifications/{notification}", {stored.user_id, stored.id}));
-  notification.set_alert(rpc::FormatName("users/{user}/alerts/{alert}", {stored.user_id, stored.alert_id}));
-  notification.set_trigger(rpc::FormatName("users/{user}/alerts/{alert}/triggers/{n}",
-                                           {stored.user_id, stored.alert_id, std::to_string(stored.trigger_number)}));
+  notification.set_kind(static_cast<notification::v1::Notification::Kind>(stored.kind));
+  if (stored.kind == Kind::kTrigger) {
+    notification.set_alert(rpc::FormatName("users/{user}/alerts/{alert}", {stored.user_id, stored.alert_id}));
+    notification.set_trigger(rpc::FormatName("users/{user}/alerts/{alert}/triggers/{n}",
+                                             {stored.user_id, stored.alert_id, std::to_string(stored.trigger_number)}));
+    notification.set_price(price::FormatMicros(stored.price_micros));
+  }
+  notification.set_throttled(stored.throttled);
+  notification.set_folded_count(stored.folded_count);
   notification.set_symbol(stored.symbol);
-  notification.set_price(price::FormatMicros(stored.price_micros));
   *notification.mutable_event_time() = rpc::TimestampFromUs(stored.event_time_us);
   if (stored.price_before_micros) notification.set_price_before(price::FormatMicros(*stored.price_before_micros));
   if (stored.reference_micros) notification.set_reference(price::FormatMicros(*stored.reference_micros));

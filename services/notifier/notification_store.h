@@ -18,11 +18,17 @@ namespace stockalert::notifier {
 inline constexpr char kReasonNotificationNotFound[] = "NOTIFICATION_NOT_FOUND";
 inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
 
-// What a trigger tells its user. Identity: (alert_id, trigger_number). Ids are UUIDs in lower case, prices micros.
+// Numbered as stockalert.notification.v1.Notification.Kind.
+enum class Kind : uint8_t { kTrigger = 1, kThrottled = 2 };
+
+// What a user is told. Identity: (user_id, kind, key); a trigger's key is made of alert_id and trigger_number, which alone are an identity,
+// too. Ids are UUIDs in lower case, prices micros.
 struct NewNotification {
+  Kind kind = Kind::kTrigger;
+  std::string key;  // Of a trigger it may be empty: TriggerKey makes it.
   std::string id;  // Its own, should it be stored.
   std::string user_id;
-  std::string alert_id;
+  std::string alert_id;  // Empty where it is of none.
   int64_t trigger_number = 0;
   std::string symbol;
   int64_t price_micros = 0;
@@ -30,6 +36,8 @@ struct NewNotification {
   std::optional<int64_t> price_before_micros;
   std::optional<int64_t> reference_micros;
   bool late = false;
+  bool throttled = false;    // A trigger that streams leave to the THROTTLED one after it.
+  int64_t folded_count = 0;  // How many throttled triggers a THROTTLED one stands for.
   std::string summary;
   std::string note;
   std::string traceparent;
@@ -51,13 +59,15 @@ struct UserDeletion {
 
 // What one read of the topics brought.
 struct IntakeBatch {
-  std::vector<NewNotification> notifications;  // In their order.
+  std::vector<NewNotification> notifications;  // Triggers, in their order.
   std::vector<UserDeletion> deletions;
+  // Ids for notifications of the kind THROTTLED, should there be: of each user with a throttled trigger.
+  std::map<std::string, std::string> fold_ids = {};
   bool empty() const { return notifications.empty() && deletions.empty(); }
 };
 
 struct IntakeResult {
-  std::vector<StoredNotification> stored;
+  std::vector<StoredNotification> stored;  // Those of the kind THROTTLED, too.
   int64_t repeated = 0;          // Stored before.
   int64_t of_deleted_users = 0;  // Dropped.
   int64_t deleted = 0;           // Notifications that went with their users.
@@ -73,13 +83,15 @@ class NotificationStore {
  public:
   virtual ~NotificationStore() = default;
 
-  // In one transaction: deletes the notifications of users who are gone, for ever, and stores the others that are new. Taking the same
-  // batch in again changes nothing.
+  // In one transaction: deletes the notifications of users who are gone, for ever, and stores the others that are new. Where throttled ones
+  // of a user are among these, a notification of the kind THROTTLED comes after them, which says how many: so each is in exactly one.
+  // Taking the same batch in again changes nothing.
   virtual absl::StatusOr<IntakeResult> TakeIn(const IntakeBatch& batch, int64_t now_us) = 0;
 
   // The newest sequence of each user; 0 where there is none.
   virtual absl::StatusOr<std::map<std::string, int64_t>> LastSequences(const std::vector<std::string>& user_ids) = 0;
-  // At most `limit` above `sequence`, in order. Later calls never find another one between them.
+  // At most `limit` above `sequence`, in order, without throttled ones. Later calls never find another one between them; a user's newest is
+  // never a throttled one.
   virtual absl::StatusOr<std::vector<StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence, int limit) = 0;
   // At most `limit` below `before_sequence`, newest first.
   virtual absl::StatusOr<std::vector<StoredNotification>> ListNewest(const std::string& user_id, const NotificationFilter& filter,
@@ -87,6 +99,11 @@ class NotificationStore {
   // Keeps the time of the first acknowledgement. NOT_FOUND (NOTIFICATION_NOT_FOUND): the user has no such notification.
   virtual absl::StatusOr<StoredNotification> Acknowledge(const std::string& user_id, const std::string& id, int64_t now_us) = 0;
 };
+
+// The notification that stands for throttled triggers of one user, at least one, in the order in which they are stored.
+NewNotification Fold(const std::vector<StoredNotification>& throttled, std::string id);
+// "<alert>/<number>": of its trigger, of a THROTTLED one of the last that it stands for.
+std::string TriggerKey(const NewNotification& trigger);
 
 inline constexpr int64_t kBeforeAny = std::numeric_limits<int64_t>::max();
 

@@ -45,7 +45,7 @@ std::optional<int64_t> FromColumn(long long value) { return value == kNull ? std
 constexpr char kColumns[] =
     "CAST(id AS text), CAST(user_id AS text), sequence, CAST(alert_id AS text), trigger_number, symbol, price_micros, event_time_us, "
     "COALESCE(price_before_micros, -1), COALESCE(reference_micros, -1), CAST(late AS int), summary, note, traceparent, create_time_us, "
-    "COALESCE(acknowledge_time_us, -1)";
+    "COALESCE(acknowledge_time_us, -1), CAST(kind AS int), COALESCE(key, ''), CAST(throttled AS int), folded_count";
 
 // One row of kColumns.
 class Row {
@@ -61,6 +61,10 @@ class Row {
     statement.exchange(into(late_));
     for (std::string* text : {&row_.summary, &row_.note, &row_.traceparent}) statement.exchange(into(*text));
     for (long long* number : {&create_time_us_, &acknowledge_time_us_}) statement.exchange(into(*number));
+    statement.exchange(into(kind_));
+    statement.exchange(into(row_.key));
+    statement.exchange(into(throttled_));
+    statement.exchange(into(folded_count_));
   }
 
   StoredNotification Get() const {
@@ -74,14 +78,24 @@ class Row {
     stored.late = late_ != 0;
     stored.create_time_us = create_time_us_;
     stored.acknowledge_time_us = FromColumn(acknowledge_time_us_);
+    stored.kind = static_cast<Kind>(kind_);
+    stored.throttled = throttled_ != 0;
+    stored.folded_count = folded_count_;
+    if (stored.kind != Kind::kTrigger) {
+      // What stands there is for the version before.
+      stored.alert_id.clear();
+      stored.trigger_number = 0;
+    } else if (stored.key.empty()) {
+      stored.key = TriggerKey(stored);
+    }
     return stored;
   }
 
  private:
   StoredNotification row_;
   long long sequence_ = 0, number_ = 0, price_ = 0, event_time_us_ = 0, before_ = 0, reference_ = 0, create_time_us_ = 0,
-            acknowledge_time_us_ = 0;
-  int late_ = 0;
+            acknowledge_time_us_ = 0, folded_count_ = 0;
+  int late_ = 0, kind_ = 0, throttled_ = 0;
 };
 
 std::vector<StoredNotification> Fetch(soci::statement& statement, const std::string& query) {
@@ -166,20 +180,25 @@ std::set<TriggerId> FindStored(soci::session& sql, const std::vector<NewNotifica
 }
 
 void Insert(soci::session& sql, const std::vector<StoredNotification>& rows, int64_t now_us) {
-  std::vector<std::string> ids, users, alerts, symbols, summaries, notes, traceparents;
-  std::vector<int64_t> sequences, numbers, prices, times;
+  std::vector<std::string> ids, users, alerts, symbols, summaries, notes, traceparents, keys;
+  std::vector<int64_t> sequences, numbers, prices, times, kinds, folded_counts;
   std::vector<std::optional<int64_t>> befores, references;
-  std::vector<bool> lates;
+  std::vector<bool> lates, throttled;
   for (const StoredNotification& row : rows) {
     ids.push_back(row.id);
     users.push_back(row.user_id);
-    alerts.push_back(row.alert_id);
+    // The version before has no row without a trigger, and none with another's.
+    alerts.push_back(row.kind == Kind::kTrigger ? row.alert_id : row.user_id);
+    numbers.push_back(row.kind == Kind::kTrigger ? row.trigger_number : row.sequence);
+    kinds.push_back(static_cast<int64_t>(row.kind));
+    keys.push_back(row.key);
+    throttled.push_back(row.throttled);
+    folded_counts.push_back(row.folded_count);
     symbols.push_back(row.symbol);
     summaries.push_back(row.summary);
     notes.push_back(row.note);
     traceparents.push_back(row.traceparent);
     sequences.push_back(row.sequence);
-    numbers.push_back(row.trigger_number);
     prices.push_back(row.price_micros);
     times.push_back(row.event_time_us);
     befores.push_back(row.price_before_micros);
@@ -199,7 +218,11 @@ void Insert(soci::session& sql, const std::vector<StoredNotification>& rows, int
                                                      {"lates", postgres::BooleanArray(lates)},
                                                      {"summaries", postgres::TextArray(summaries)},
                                                      {"notes", postgres::TextArray(notes)},
-                                                     {"traces", postgres::TextArray(traceparents)}};
+                                                     {"traces", postgres::TextArray(traceparents)},
+                                                     {"kinds", postgres::BigintArray(kinds)},
+                                                     {"keys", postgres::TextArray(keys)},
+                                                     {"throttled", postgres::BooleanArray(throttled)},
+                                                     {"folded", postgres::BigintArray(folded_counts)}};
   const long long now = now_us;
   soci::statement statement(sql);
   for (const auto& [name, text] : arrays) statement.exchange(use(text, name));
@@ -207,11 +230,13 @@ void Insert(soci::session& sql, const std::vector<StoredNotification>& rows, int
   statement.alloc();
   statement.prepare(
       "INSERT INTO stockalert_notifier.notifications (id, user_id, sequence, alert_id, trigger_number, symbol, price_micros, "
-      "  event_time_us, price_before_micros, reference_micros, late, summary, note, traceparent, create_time_us) "
+      "  event_time_us, price_before_micros, reference_micros, late, summary, note, traceparent, kind, key, throttled, folded_count, "
+      "  create_time_us) "
       "SELECT x.*, CAST(:now AS bigint) FROM unnest(CAST(:ids AS uuid[]), CAST(:users AS uuid[]), CAST(:sequences AS bigint[]), "
       "  CAST(:alerts AS uuid[]), CAST(:numbers AS bigint[]), CAST(:symbols AS text[]), CAST(:prices AS bigint[]), "
       "  CAST(:times AS bigint[]), CAST(:befores AS bigint[]), CAST(:refs AS bigint[]), CAST(:lates AS boolean[]), "
-      "  CAST(:summaries AS text[]), CAST(:notes AS text[]), CAST(:traces AS text[])) AS x");
+      "  CAST(:summaries AS text[]), CAST(:notes AS text[]), CAST(:traces AS text[]), CAST(:kinds AS smallint[]), "
+      "  CAST(:keys AS text[]), CAST(:throttled AS boolean[]), CAST(:folded AS bigint[])) AS x");
   statement.define_and_bind();
   statement.execute(true);
 }
@@ -246,6 +271,7 @@ absl::StatusOr<IntakeResult> PostgresNotificationStore::TakeIn(const IntakeBatch
         result.deleted = DeleteUsers(sql, batch.deletions, recipients);
         // Under the users' locks: what another instance stores of theirs is committed and seen, or comes after.
         std::set<TriggerId> known = batch.notifications.empty() ? std::set<TriggerId>() : FindStored(sql, batch.notifications);
+        std::map<std::string, std::vector<StoredNotification>> throttled;
         for (const NewNotification& notification : batch.notifications) {
           Recipient& recipient = recipients[notification.user_id];
           if (recipient.deleted) {
@@ -258,9 +284,17 @@ absl::StatusOr<IntakeResult> PostgresNotificationStore::TakeIn(const IntakeBatch
           }
           StoredNotification& row = result.stored.emplace_back();
           static_cast<NewNotification&>(row) = notification;
+          row.key = TriggerKey(notification);
           row.sequence = ++recipient.last_sequence;
           row.create_time_us = now_us;
           recipient.changed = true;
+          if (row.throttled) throttled[row.user_id].push_back(row);
+        }
+        for (const auto& [user_id, rows] : throttled) {
+          StoredNotification& row = result.stored.emplace_back();
+          static_cast<NewNotification&>(row) = Fold(rows, batch.fold_ids.at(user_id));
+          row.sequence = ++recipients[user_id].last_sequence;
+          row.create_time_us = now_us;
         }
         if (!result.stored.empty()) {
           Insert(sql, result.stored, now_us);
@@ -299,7 +333,7 @@ absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListA
         statement.exchange(use(limit, "count"));
         return Fetch(statement, absl::StrCat("SELECT ", kColumns,
                                              " FROM stockalert_notifier.notifications WHERE user_id = CAST(:user AS uuid) "
-                                             "AND sequence > :after ORDER BY sequence LIMIT :count"));
+                                             "AND sequence > :after AND NOT throttled ORDER BY sequence LIMIT :count"));
       }));
 }
 

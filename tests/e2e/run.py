@@ -7,6 +7,7 @@ import sys
 sys.dont_write_bytecode = True
 
 import calls  # noqa: E402
+import fairness  # noqa: E402
 import harness  # noqa: E402
 import kills  # noqa: E402
 import replays  # noqa: E402
@@ -21,7 +22,7 @@ def main():
     parser.add_argument("parts", nargs="*")
     arguments = parser.parse_args()
     cases = (calls.CASES + replays.CASES + kills.CASES + calls.LAST_CASES) * arguments.rounds
-    return harness.run_cases(cases + secured.CASES + whole_run.CASES, harness.new_folder(), arguments.junit, arguments.parts)
+    return harness.run_cases(cases + fairness.CASES + secured.CASES + whole_run.CASES, harness.new_folder(), arguments.junit, arguments.parts)
 
 
 if __name__ == "__main__":

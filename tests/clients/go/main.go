@@ -178,7 +178,11 @@ func run(ctx context.Context) error {
 		return err
 	}
 	drop()
-	fmt.Println("notified", first.GetSummary(), "at", first.GetPrice())
+	if first.GetPrice() == "" { // One of the kind THROTTLED stands for many triggers, and has no price.
+		fmt.Println("notified", first.GetSummary())
+	} else {
+		fmt.Println("notified", first.GetSummary(), "at", first.GetPrice())
+	}
 
 	if err := publish(ctx, tickers, "199", "202"); err != nil { // Nobody watches it come.
 		return err

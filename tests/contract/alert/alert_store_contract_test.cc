@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <cstdlib>
 #include <functional>
@@ -428,7 +429,7 @@ TEST_CASE("the trigger outbox says what is older, and is claimed once it is nobo
     const auto claimed_ids = [&](int64_t now_us) {
       const auto claimed = store.ClaimTriggers(now_us, 100'000);
       REQUIRE(claimed.ok());
-      return std::count(claimed->begin(), claimed->end(), alert.id);
+      return std::count(claimed->begin(), claimed->end(), AlertOwner{alert.id, user});
     };
     CHECK(claimed_ids(kNow + kTriggerClaimUs - 1) == 0);
     CHECK(claimed_ids(kNow + kTriggerClaimUs) == 1);
@@ -442,6 +443,206 @@ TEST_CASE("the trigger outbox says what is older, and is claimed once it is nobo
     CHECK(store.LoadTriggers({alert.id}, 1)->size() == 1);
     REQUIRE(store.RemoveTriggers({{alert.id, 1}, {alert.id, 2}, {NewId(), 1}}).ok());
     CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 3, 1, false)}, {}}, kNow)->alerts_with_older.empty());
+  });
+}
+
+TEST_CASE("triggers beyond a user's in a minute are throttled: counted once, marked, shown on their alert") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::string other = NewId();
+    const std::string symbol = NewSymbol();
+    const std::vector<StoredAlert> alerts = {NewAlert(user, symbol), NewAlert(user, symbol)};
+    const StoredAlert others = NewAlert(other, symbol);
+    REQUIRE(store.Create(user, alerts, kQuota, kNow).ok());
+    REQUIRE(store.Create(other, {others}, kQuota, kNow).ok());
+    constexpr int64_t kMinute = 60 * kSecond;
+    const int64_t begin = kNow / kMinute * kMinute;
+    const auto at = [&](const StoredAlert& alert, int64_t number, int64_t event_time_us) {
+      TriggerEvent event = TriggerOf(alert, number, 1, false);
+      event.trigger.event_time_us = event_time_us;
+      return event;
+    };
+    const auto apply = [&](std::vector<TriggerEvent> events) {
+      EventBatch batch;
+      batch.triggers = std::move(events);
+      batch.triggers_per_minute = 3;
+      auto applied = store.ApplyEvents(batch, kNow);
+      REQUIRE(applied.ok());
+      return *applied;
+    };
+    const auto throttled = [](const AppliedEvents& applied) {
+      std::vector<bool> marks;
+      for (const PassedTrigger& passed : applied.passed) {
+        internal::v1::TriggerMessage message;
+        REQUIRE(message.ParseFromString(passed.message));
+        CHECK(message.throttled() == passed.throttled);
+        marks.push_back(passed.throttled);
+      }
+      return marks;
+    };
+    // Two of one alert, then two of the other in the same minute: the fourth is too many. Another user's are not.
+    CHECK(throttled(apply({at(alerts[0], 1, begin), at(alerts[0], 2, begin + 1)})) == std::vector<bool>{false, false});
+    AppliedEvents applied = apply({at(alerts[1], 1, begin + kMinute - 1), at(alerts[1], 2, begin + kMinute - 1), at(others, 1, begin)});
+    CHECK(throttled(applied) == std::vector<bool>{false, true, false});
+    CHECK(applied.triggers_throttled == 1);
+    CHECK(applied.triggers_recorded == 3);
+    // Told again, they are counted once: the next one is the fifth, as it would have been.
+    CHECK(apply({at(alerts[1], 2, begin), at(alerts[0], 1, begin), at(alerts[0], 2, begin)}).triggers_repeated == 3);
+    CHECK(throttled(apply({at(alerts[1], 3, begin)})) == std::vector<bool>{true});
+    // A new minute, and one from before that comes late: each has a count of its own.
+    CHECK(throttled(apply({at(alerts[1], 4, begin + kMinute), at(alerts[1], 5, begin - 1)})) == std::vector<bool>{false, false});
+
+    auto view = store.Find(user, alerts[1].id);
+    CHECK((*view)->alert.throttled_count == 2);
+    CHECK((*view)->alert.throttle_end_us == begin + kMinute);
+    CHECK((*view)->alert.trigger_count == 5);
+    CHECK((*store.Find(user, alerts[0].id))->alert.throttled_count == 0);
+    CHECK((*store.Find(user, alerts[0].id))->alert.throttle_end_us == 0);
+    std::vector<bool> listed;
+    const auto triggers = store.ListTriggers({user, alerts[1].id}, std::nullopt, 10);
+    REQUIRE(triggers.ok());
+    for (const StoredTrigger& trigger : *triggers) listed.push_back(trigger.throttled);
+    CHECK(listed == std::vector<bool>{false, false, true, true, false});
+    // In the outbox as they were passed.
+    const auto rows = store.LoadTriggers({alerts[1].id}, 10);
+    REQUIRE(rows->size() == 5);
+    CHECK(rows->at(1).throttled);
+    CHECK(!rows->at(4).throttled);
+
+    // What is withheld does not count.
+    REQUIRE(store.Change(user, alerts[0].id, kNow, Mutate(ApplyPause)).ok());
+    CHECK(apply({at(alerts[0], 3, begin + 2 * kMinute), at(alerts[0], 4, begin + 2 * kMinute), at(alerts[0], 5, begin + 2 * kMinute),
+                 at(alerts[1], 6, begin + 2 * kMinute)})
+              .triggers_throttled == 0);
+
+    // A count that nobody has written for long is forgotten.
+    REQUIRE(store.ForgetMinutes(kNow + kMinutesKeptUs).ok());
+    CHECK(throttled(apply({at(alerts[1], 7, begin)})) == std::vector<bool>{true});
+    REQUIRE(store.ForgetMinutes(kNow + kMinutesKeptUs + 1).ok());
+    CHECK(throttled(apply({at(alerts[1], 8, begin)})) == std::vector<bool>{false});
+  });
+}
+
+TEST_CASE("instances that record at once let a minute's number pass together, no more and no less") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    std::vector<StoredAlert> alerts;
+    for (int i = 0; i < 8; ++i) alerts.push_back(NewAlert(user, NewSymbol()));
+    REQUIRE(store.Create(user, alerts, kQuota, kNow).ok());
+    std::vector<std::thread> threads;
+    std::atomic<int64_t> throttled{0};
+    std::atomic<bool> failed{false};
+    for (const StoredAlert& alert : alerts) {
+      threads.emplace_back([&, alert] {
+        for (int64_t number = 1; number <= 20; ++number) {
+          EventBatch batch;
+          batch.triggers = {TriggerOf(alert, number, 1, false)};
+          batch.triggers_per_minute = 50;
+          const auto applied = store.ApplyEvents(batch, kNow);
+          if (!applied.ok()) failed = true;
+          if (applied.ok()) throttled += applied->triggers_throttled;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    CHECK(!failed);
+    CHECK(throttled == 8 * 20 - 50);
+  });
+}
+
+TEST_CASE("claims are shared among users, however much one of them has") {
+  ForEachStore([](AlertStore& store) {
+    // Far in the past: no other case's rows are due then.
+    const int64_t then = kNow / 2;
+    const std::string noisy = NewId();
+    const std::string quiet = NewId();
+    std::vector<StoredAlert> many;
+    EventBatch batch;
+    for (int i = 0; i < 20; ++i) {
+      many.push_back(NewAlert(noisy, NewSymbol()));
+      for (int64_t number = 1; number <= 3; ++number) batch.triggers.push_back(TriggerOf(many.back(), number, 1, false));
+    }
+    const StoredAlert one = NewAlert(quiet, NewSymbol());
+    REQUIRE(store.Create(noisy, many, kQuota, then).ok());
+    REQUIRE(store.Create(quiet, {one}, kQuota, then).ok());
+    REQUIRE(store.ApplyEvents(batch, then).ok());
+    EventBatch last;
+    last.triggers = {TriggerOf(one, 1, 1, false)};
+    REQUIRE(store.ApplyEvents(last, then + 1).ok());
+    const auto claimed = store.ClaimTriggers(then + 1 + kTriggerClaimUs, 4);
+    REQUIRE(claimed.ok());
+    CHECK(claimed->size() <= 4);
+    CHECK(std::count(claimed->begin(), claimed->end(), AlertOwner{one.id, quiet}) == 1);
+    // Of each alert as many rows as are asked for.
+    const auto rows = store.LoadTriggers({many[0].id, many[1].id, one.id}, 2);
+    REQUIRE(rows.ok());
+    CHECK(rows->size() == 5);
+    std::vector<TriggerId> all;
+    for (const TriggerEvent& event : batch.triggers) all.push_back({event.trigger.alert_id, event.trigger.number});
+    all.push_back({one.id, 1});
+    REQUIRE(store.RemoveTriggers(all).ok());
+  });
+}
+
+TEST_CASE("alerts' owners are found, of tombstones too") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::vector<StoredAlert> alerts = {NewAlert(user, NewSymbol()), NewAlert(user, NewSymbol())};
+    REQUIRE(store.Create(user, alerts, kQuota, kNow).ok());
+    REQUIRE(store.Change(user, alerts[1].id, kNow, DeleteNow).ok());
+    auto owners = store.FindOwners({alerts[0].id, alerts[1].id, NewId()});
+    REQUIRE(owners.ok());
+    std::sort(owners->begin(), owners->end());
+    std::vector<AlertOwner> expected = {{alerts[0].id, user}, {alerts[1].id, user}};
+    std::sort(expected.begin(), expected.end());
+    CHECK(*owners == expected);
+  });
+}
+
+TEST_CASE("a user's windows on one symbol have a bounded number of lengths") {
+  ForEachStore([](AlertStore& store) {
+    const std::string user = NewId();
+    const std::string symbol = NewSymbol();
+    const auto window = [&](int64_t length_us, const std::string& on) {
+      StoredAlert alert = NewAlert(user, on);
+      alert.record.definition.condition =
+          condition::PercentChange{condition::PercentOp::kUp, 25'000, condition::PercentReference::kWindow, 0, length_us};
+      return alert;
+    };
+    std::vector<StoredAlert> alerts;
+    for (size_t i = 1; i <= kWindowLengthsMax; ++i) alerts.push_back(window(static_cast<int64_t>(i) * kSecond, symbol));
+    StoredAlert extra = window(1, symbol);
+    SECTION("all at once: all or none") {
+      std::vector<StoredAlert> more = alerts;
+      more.push_back(extra);
+      CHECK(base::ReasonOf(store.Create(user, more, kQuota, kNow)) == kReasonWindowQuota);
+      CHECK(store.List({user, "", {}}, std::nullopt, kNow, 100)->empty());
+    }
+    REQUIRE(store.Create(user, alerts, kQuota, kNow).ok());
+    const absl::Status refused = store.Create(user, {extra}, kQuota, kNow);
+    CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
+    CHECK(base::ReasonOf(refused) == kReasonWindowQuota);
+    CHECK(!store.Find(user, extra.id)->has_value());
+    // A length that is there, another symbol, another kind of condition: as many as the quota of alerts allows.
+    CHECK(store.Create(user, {window(kSecond, symbol), window(1, NewSymbol()), NewAlert(user, symbol)}, kQuota, kNow).ok());
+    // An update is held to it as well.
+    const StoredAlert plain = NewAlert(user, symbol);
+    REQUIRE(store.Create(user, {plain}, kQuota, kNow).ok());
+    const auto to = [&](int64_t length_us) {
+      return [&, length_us](const AlertView& present) {
+        condition::Definition wanted = present.alert.record.definition;
+        wanted.condition = window(length_us, symbol).record.definition.condition;
+        return ApplyUpdate(present, wanted, "", kNow);
+      };
+    };
+    CHECK(base::ReasonOf(store.Change(user, plain.id, kNow, to(1)).status()) == kReasonWindowQuota);
+    CHECK(store.Change(user, plain.id, kNow, to(2 * kSecond)).ok());
+    // The only one of its length may change it; two have that of one second.
+    CHECK(store.Change(user, alerts[4].id, kNow, to(1)).ok());
+    CHECK(base::ReasonOf(store.Change(user, alerts[0].id, kNow, to(2)).status()) == kReasonWindowQuota);
+    // A deletion makes room.
+    REQUIRE(store.Change(user, alerts[5].id, kNow, DeleteNow).ok());
+    CHECK(store.Change(user, alerts[0].id, kNow, to(2)).ok());
   });
 }
 

@@ -1,5 +1,6 @@
 // What a NotificationStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server, against Postgres.
 #include <catch2/catch.hpp>
+#include <soci/soci.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -9,6 +10,7 @@
 
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
+#include "services/common/postgres/transaction.h"
 #include "services/notifier/postgres_notification_store.h"
 #include "tests/support/notification_store/in_memory_notification_store.h"
 #include "tests/support/test_environment/test_environment.h"
@@ -44,6 +46,7 @@ NewNotification Make(const std::string& user_id, const std::string& alert_id, in
   notification.user_id = user_id;
   notification.alert_id = alert_id;
   notification.trigger_number = number;
+  notification.key = TriggerKey(notification);
   notification.symbol = "AAPL";
   notification.price_micros = 150'250'000;
   notification.event_time_us = kNow - 5;
@@ -181,6 +184,93 @@ TEST_CASE("a deleted user's notifications go, and later triggers are dropped for
     CHECK(store.TakeIn({{Make(user, NewId(), 1)}, {}}, kNow)->of_deleted_users == 1);
     CHECK(store.ListAfter(user, 0, 9)->empty());
   });
+}
+
+TEST_CASE("throttled triggers have rows of their own, and one that says how many there are follows them") {
+  ForEachStore([](NotificationStore& store) {
+    const std::string user = NewId();
+    const std::string other = NewId();
+    const std::string alert = NewId();
+    const auto throttled = [&](int64_t number) {
+      NewNotification notification = Make(user, alert, number);
+      notification.throttled = true;
+      return notification;
+    };
+    const std::string first_fold = NewId();
+    const auto taken = store.TakeIn({{Make(user, alert, 1), throttled(2), throttled(3), Make(other, NewId(), 1), throttled(3)}, {}, {{user, first_fold}}}, kNow);
+    REQUIRE(taken.ok());
+    CHECK(taken->repeated == 1);
+    CHECK(taken->stored.size() == 5);
+    // Again, with one that is new: it alone is counted.
+    NewNotification elsewhere = throttled(5);
+    elsewhere.symbol = "MSFT";
+    REQUIRE(store.TakeIn({{throttled(2), throttled(3), throttled(4), elsewhere}, {}, {{user, NewId()}}}, kNow + 1).ok());
+    CHECK(store.TakeIn({{throttled(2), throttled(4)}, {}, {{user, NewId()}}}, kNow + 1)->stored.empty());
+
+    const auto streamed = store.ListAfter(user, 0, 10);
+    REQUIRE(streamed.ok());
+    REQUIRE(streamed->size() == 3);
+    CHECK(Sequences(*streamed) == std::vector<int64_t>{1, 4, 7});
+    const StoredNotification& fold = (*streamed)[1];
+    CHECK(fold.id == first_fold);
+    CHECK(fold.kind == Kind::kThrottled);
+    CHECK(fold.folded_count == 2);
+    CHECK(fold.key == alert + "/3");
+    CHECK(fold.alert_id.empty());
+    CHECK(fold.trigger_number == 0);
+    CHECK(fold.symbol == "AAPL");
+    CHECK(fold.summary == "AAPL: 2 triggers throttled");
+    CHECK(!fold.throttled);
+    CHECK((*streamed)[2].folded_count == 2);
+    CHECK((*streamed)[2].symbol.empty());
+    // A user's newest is never a throttled one: a stream that has it has all.
+    CHECK(store.LastSequences({user})->at(user) == 7);
+    CHECK(store.ListAfter(user, 7, 10)->empty());
+
+    const auto listed = store.ListNewest(user, {}, kBeforeAny, 100);
+    CHECK(Sequences(*listed) == std::vector<int64_t>{7, 6, 5, 4, 3, 2, 1});
+    CHECK((*listed)[4].throttled);
+    CHECK((*listed)[4].kind == Kind::kTrigger);
+    int64_t marked = 0;
+    int64_t folded = 0;
+    for (const StoredNotification& row : *listed) {
+      marked += row.throttled ? 1 : 0;
+      folded += row.folded_count;
+    }
+    CHECK(marked == 4);
+    CHECK(folded == marked);
+    CHECK(store.ListNewest(user, {.alert_id = alert}, kBeforeAny, 100)->size() == 5);
+    CHECK(store.Acknowledge(user, fold.id, kNow + 2)->folded_count == 2);
+  });
+}
+
+TEST_CASE("what the version before stored is read as triggers") {
+  if (std::getenv("STOCKALERT_TEST_POSTGRES") == nullptr) {
+    std::cerr << "STOCKALERT_TEST_POSTGRES is not set: what the version before stored is not read\n";
+    return;
+  }
+  const testing::TestDatabase database;
+  database.Migrate("notifier");
+  const auto pool = database.NewPool(2);
+  PostgresNotificationStore store(*pool);
+  const std::string user = NewId();
+  const std::string alert = NewId();
+  const std::string id = NewId();
+  REQUIRE(postgres::Transact(*pool, "test.insert", postgres::Idempotency::kNotIdempotent, [&](postgres::Connection& connection) -> absl::Status {
+            connection.sql() << "INSERT INTO stockalert_notifier.recipients (user_id, last_sequence) VALUES (CAST(:user AS uuid), 1)", soci::use(user);
+            connection.sql() << "INSERT INTO stockalert_notifier.notifications (id, user_id, sequence, alert_id, trigger_number, symbol,"
+                                "  price_micros, event_time_us, late, summary, note, traceparent, create_time_us)"
+                                " VALUES (CAST(:id AS uuid), CAST(:user AS uuid), 1, CAST(:alert AS uuid), 1, 'AAPL', 1, 1, false, '', '', '', 1)",
+                soci::use(id, "id"), soci::use(user, "user"), soci::use(alert, "alert");
+            return absl::OkStatus();
+          }).ok());
+  const auto rows = store.ListAfter(user, 0, 10);
+  REQUIRE(rows.ok());
+  REQUIRE(rows->size() == 1);
+  CHECK(rows->front().kind == Kind::kTrigger);
+  CHECK(rows->front().key == alert + "/1");
+  CHECK(!rows->front().throttled);
+  CHECK(store.TakeIn({{Make(user, alert, 1)}, {}}, kNow)->repeated == 1);
 }
 
 TEST_CASE("several instances at once make each notification once, without gaps, visible in order") {

@@ -42,6 +42,7 @@ absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::v
       }
     }
   }
+  STOCKALERT_RETURN_IF_ERROR(CheckWindows(user_id, alerts));
   owners_[user_id].alert_count = count + static_cast<int64_t>(alerts.size());
   for (StoredAlert alert : alerts) {
     alert.create_time_us = now_us;
@@ -50,6 +51,15 @@ absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::v
     alerts_.emplace(alert.id, std::move(alert));
   }
   return absl::OkStatus();
+}
+
+absl::Status InMemoryAlertStore::CheckWindows(const std::string& user_id, const std::vector<StoredAlert>& alerts) const {
+  std::vector<StoredAlert> others;
+  for (const auto& [id, alert] : alerts_) {
+    const bool is_other = std::none_of(alerts.begin(), alerts.end(), [&id = id](const StoredAlert& one) { return one.id == id; });
+    if (is_other && alert.user_id == user_id && !alert.record.deleted) others.push_back(alert);
+  }
+  return CheckWindowLengths(WindowLengths(others), WindowLengths(alerts));
 }
 
 absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::FindByRequestIds(const std::string& user_id,
@@ -93,8 +103,12 @@ absl::StatusOr<AlertView> InMemoryAlertStore::Change(const std::string& user_id,
   }
   AlertView view = ViewOf(found->second);
   const int64_t revision = view.alert.record.revision;
+  const std::map<std::string, std::set<int64_t>> windows = WindowLengths({view.alert});
   STOCKALERT_ASSIGN_OR_RETURN(view.alert, mutation(view));
   if (view.alert.record.revision == revision) return view;
+  if (!view.alert.record.deleted && WindowLengths({view.alert}) != windows) {
+    STOCKALERT_RETURN_IF_ERROR(CheckWindows(user_id, {view.alert}));
+  }
   view.alert.update_time_us = now_us;
   found->second = view.alert;
   OpenChangeOf(view.alert, now_us);
@@ -241,8 +255,14 @@ absl::StatusOr<AppliedEvents> InMemoryAlertStore::ApplyEvents(const EventBatch& 
     }
     trigger.user_id = alert->second.user_id;
     trigger.create_time_us = now_us;
+    trigger.withheld = JudgeTrigger(alert->second, trigger).withheld;
+    const UserMinute place{trigger.user_id, MinuteOf(trigger.event_time_us)};
+    std::map<UserMinute, int64_t> counts{{place, minutes_[place].count}};
+    std::vector<StoredTrigger> judged{trigger};
+    Throttle(judged, batch.triggers_per_minute, counts);
+    trigger = judged.front();
+    minutes_[place] = {counts[place], now_us};
     TriggerVerdict verdict = JudgeTrigger(alert->second, trigger);
-    trigger.withheld = verdict.withheld;
     alert->second = std::move(verdict.alert);
     triggers_.emplace(id, trigger);
     ++applied.triggers_recorded;
@@ -251,7 +271,8 @@ absl::StatusOr<AppliedEvents> InMemoryAlertStore::ApplyEvents(const EventBatch& 
       continue;
     }
     PassedTrigger passed{trigger.alert_id, trigger.number, trigger.user_id,
-                         MakeTriggerMessage(alert->second, trigger, event.log_time_us).SerializeAsString(), event.traceparent};
+                         MakeTriggerMessage(alert->second, trigger, event.log_time_us).SerializeAsString(), event.traceparent, trigger.throttled};
+    if (trigger.throttled) ++applied.triggers_throttled;
     open_triggers_.emplace(id, OpenTrigger{passed, now_us + kTriggerClaimUs});
     passed_alerts.insert(passed.alert_id);
     applied.passed.push_back(std::move(passed));
@@ -267,18 +288,39 @@ absl::StatusOr<AppliedEvents> InMemoryAlertStore::ApplyEvents(const EventBatch& 
   return applied;
 }
 
-absl::StatusOr<std::vector<std::string>> InMemoryAlertStore::ClaimTriggers(int64_t now_us, int limit) {
+absl::StatusOr<std::vector<AlertOwner>> InMemoryAlertStore::FindOwners(const std::vector<std::string>& alert_ids) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  std::set<std::string> ids;
-  int rows = 0;
-  for (auto& [id, open] : open_triggers_) {
-    if (open.claimed_until_us > now_us || rows >= limit) continue;
-    open.claimed_until_us = now_us + kTriggerClaimUs;
-    ids.insert(id.alert_id);
-    ++rows;
+  std::vector<AlertOwner> owners;
+  for (const std::string& id : alert_ids) {
+    if (const auto found = alerts_.find(id); found != alerts_.end()) owners.push_back({id, found->second.user_id});
   }
-  return std::vector<std::string>(ids.begin(), ids.end());
+  return owners;
+}
+
+absl::StatusOr<std::vector<AlertOwner>> InMemoryAlertStore::ClaimTriggers(int64_t now_us, int limit) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  using Due = std::tuple<bool, int64_t, TriggerId>;
+  std::map<std::string, std::vector<Due>> due;
+  for (const auto& [id, open] : open_triggers_) {
+    if (open.claimed_until_us <= now_us) due[open.trigger.user_id].emplace_back(open.trigger.throttled, open.claimed_until_us, id);
+  }
+  // A user's first, then all users' second…
+  std::multimap<size_t, TriggerId> ranked;
+  for (auto& [user, rows] : due) {
+    std::sort(rows.begin(), rows.end());
+    for (size_t place = 0; place < rows.size(); ++place) ranked.emplace(place, std::get<TriggerId>(rows[place]));
+  }
+  std::set<AlertOwner> owners;
+  int rows = 0;
+  for (const auto& [place, id] : ranked) {
+    if (rows++ == limit) break;
+    OpenTrigger& open = open_triggers_.at(id);
+    open.claimed_until_us = now_us + kTriggerClaimUs;
+    owners.insert({id.alert_id, open.trigger.user_id});
+  }
+  return std::vector<AlertOwner>(owners.begin(), owners.end());
 }
 
 absl::StatusOr<std::vector<PassedTrigger>> InMemoryAlertStore::LoadTriggers(const std::vector<std::string>& alert_ids, int limit) {
@@ -286,8 +328,9 @@ absl::StatusOr<std::vector<PassedTrigger>> InMemoryAlertStore::LoadTriggers(cons
   if (!failure_.ok()) return failure_;
   const std::set<std::string> wanted(alert_ids.begin(), alert_ids.end());
   std::vector<PassedTrigger> loaded;
+  std::map<std::string, int> counts;
   for (const auto& [id, open] : open_triggers_) {
-    if (wanted.count(id.alert_id) > 0 && loaded.size() < static_cast<size_t>(limit)) loaded.push_back(open.trigger);
+    if (wanted.count(id.alert_id) > 0 && counts[id.alert_id]++ < limit) loaded.push_back(open.trigger);
   }
   return loaded;
 }
@@ -331,6 +374,13 @@ absl::StatusOr<int64_t> InMemoryAlertStore::Purge(int64_t before_us, int limit) 
     ++purged;
   }
   return purged;
+}
+
+absl::Status InMemoryAlertStore::ForgetMinutes(int64_t now_us) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  std::erase_if(minutes_, [&](const auto& entry) { return entry.second.update_time_us < now_us - kMinutesKeptUs; });
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Backlog> InMemoryAlertStore::MeasureBacklog() {

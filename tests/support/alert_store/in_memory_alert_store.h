@@ -34,11 +34,13 @@ class InMemoryAlertStore final : public AlertStore {
                                                 int64_t now_us) override;
   absl::Status ForgetSymbolPlaces(const std::string& symbol) override;
   absl::StatusOr<AppliedEvents> ApplyEvents(const EventBatch& batch, int64_t now_us) override;
-  absl::StatusOr<std::vector<std::string>> ClaimTriggers(int64_t now_us, int limit) override;
+  absl::StatusOr<std::vector<AlertOwner>> FindOwners(const std::vector<std::string>& alert_ids) override;
+  absl::StatusOr<std::vector<AlertOwner>> ClaimTriggers(int64_t now_us, int limit) override;
   absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids, int limit) override;
   absl::Status RemoveTriggers(const std::vector<TriggerId>& triggers) override;
   absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit) override;
   absl::StatusOr<int64_t> Purge(int64_t before_us, int limit) override;
+  absl::Status ForgetMinutes(int64_t now_us) override;
   absl::StatusOr<Backlog> MeasureBacklog() override;
   absl::Status Ready() override;
 
@@ -62,6 +64,8 @@ class InMemoryAlertStore final : public AlertStore {
   };
   AlertView ViewOf(const StoredAlert& alert) const;
   void OpenChangeOf(const StoredAlert& alert, int64_t now_us);
+  // Whether the user may have the windows of these alerts beside those of the others.
+  absl::Status CheckWindows(const std::string& user_id, const std::vector<StoredAlert>& alerts) const;
 
   std::mutex mutex_;  // Guards all.
   absl::Status failure_;
@@ -71,6 +75,11 @@ class InMemoryAlertStore final : public AlertStore {
   std::map<TriggerId, StoredTrigger> triggers_;
   std::map<TriggerId, OpenTrigger> open_triggers_;
   std::map<std::string, SymbolStatus> statuses_;
+  struct Minute {
+    int64_t count = 0;
+    int64_t update_time_us = 0;
+  };
+  std::map<std::pair<std::string, int64_t>, Minute> minutes_;  // By user and minute.
 };
 
 }  // namespace stockalert::alert

@@ -21,6 +21,16 @@ absl::StatusOr<IntakeResult> InMemoryNotificationStore::TakeIn(const IntakeBatch
     result.deleted += static_cast<int64_t>(
         std::erase_if(notifications_, [&](const StoredNotification& stored) { return stored.user_id == deletion.user_id; }));
   }
+  std::map<std::string, std::vector<StoredNotification>> throttled;
+  const auto store = [&](const NewNotification& notification) {
+    StoredNotification stored;
+    static_cast<NewNotification&>(stored) = notification;
+    stored.sequence = ++recipients_[notification.user_id].last_sequence;
+    stored.create_time_us = now_us;
+    notifications_.push_back(stored);
+    result.stored.push_back(stored);
+    return stored;
+  };
   for (const NewNotification& notification : batch.notifications) {
     Recipient& recipient = recipients_[notification.user_id];
     if (recipient.deleted) {
@@ -28,19 +38,17 @@ absl::StatusOr<IntakeResult> InMemoryNotificationStore::TakeIn(const IntakeBatch
       continue;
     }
     const bool known = std::any_of(notifications_.begin(), notifications_.end(), [&](const StoredNotification& stored) {
-      return stored.alert_id == notification.alert_id && stored.trigger_number == notification.trigger_number;
+      return stored.kind == notifier::Kind::kTrigger && stored.alert_id == notification.alert_id && stored.trigger_number == notification.trigger_number;
     });
     if (known) {
       ++result.repeated;
       continue;
     }
-    StoredNotification stored;
-    static_cast<NewNotification&>(stored) = notification;
-    stored.sequence = ++recipient.last_sequence;
-    stored.create_time_us = now_us;
-    notifications_.push_back(stored);
-    result.stored.push_back(std::move(stored));
+    NewNotification keyed = notification;
+    keyed.key = notifier::TriggerKey(notification);
+    if (StoredNotification stored = store(keyed); stored.throttled) throttled[stored.user_id].push_back(std::move(stored));
   }
+  for (const auto& [user_id, rows] : throttled) store(notifier::Fold(rows, batch.fold_ids.at(user_id)));
   return result;
 }
 
@@ -61,7 +69,7 @@ absl::StatusOr<std::vector<StoredNotification>> InMemoryNotificationStore::ListA
   if (!failure_.ok()) return failure_;
   std::vector<StoredNotification> rows;
   for (const StoredNotification& stored : notifications_) {
-    if (stored.user_id == user_id && stored.sequence > sequence && static_cast<int>(rows.size()) < limit) rows.push_back(stored);
+    if (stored.user_id == user_id && !stored.throttled && stored.sequence > sequence && static_cast<int>(rows.size()) < limit) rows.push_back(stored);
   }
   return rows;
 }

@@ -9,6 +9,7 @@
 
 #include "services/alert/alert_logic.h"
 #include "services/common/base/error.h"
+#include "services/common/grpc/time_convert.h"
 
 namespace stockalert::alert {
 namespace {
@@ -306,6 +307,21 @@ TEST_CASE("triggers are shown whole") {
   shown = ToMessage(trigger);
   CHECK(shown.price_before() == "0.000001");
   CHECK(shown.reference() == "150");
+}
+
+TEST_CASE("an alert shows how many of its triggers were throttled, and until when its user is") {
+  StoredTrigger trigger;
+  trigger.throttled = true;
+  CHECK(ToMessage(trigger).throttled());
+  AlertView view;
+  view.alert.throttled_count = 7;
+  view.alert.throttle_end_us = kNow + 30'000'000;
+  v1::Alert shown = ToMessage(view, kNow);
+  CHECK(shown.throttled_count() == 7);
+  CHECK(rpc::TimestampToUs(shown.throttle_end_time(), "t").value() == kNow + 30'000'000);
+  shown = ToMessage(view, kNow + 30'000'000);
+  CHECK(shown.throttled_count() == 7);
+  CHECK(!shown.has_throttle_end_time());
 }
 
 TEST_CASE("state filters name states that there are") {

@@ -49,24 +49,25 @@ struct Bench {
   testing::MemoryProducer producer;
   ChangePublisher publisher{producer, clock, ChangePublisher::Options()};
   TriggerRelay::Options options = Quick();
+  int64_t triggers_per_minute = 1'000'000;
   std::unique_ptr<TriggerRelay> relay;
   std::unique_ptr<EventApplier> applier;
 
   void Begin() {
     relay = std::make_unique<TriggerRelay>(store, producer, clock, options);
-    applier = std::make_unique<EventApplier>(store, *relay, publisher, clock);
+    applier = std::make_unique<EventApplier>(store, *relay, publisher, clock, triggers_per_minute);
     relay->Start();
   }
 
   // A repeating alert, ids from 1.
-  std::string Create(uint64_t number) {
+  std::string Create(uint64_t number, const std::string& user = kUser) {
     StoredAlert alert;
     alert.id = FakeIds::Uuid(number);
-    alert.user_id = kUser;
+    alert.user_id = user;
     alert.symbol = "AAPL";
     alert.record.definition.condition = condition::PriceTarget{condition::TargetOp::kCrosses, 150'000'000};
     alert.record.definition.trigger_policy = condition::TriggerPolicy::kRepeat;
-    REQUIRE(store.Create(kUser, {alert}, 1000, clock.NowUs()).ok());
+    REQUIRE(store.Create(user, {alert}, 100'000, clock.NowUs()).ok());
     return alert.id;
   }
 
@@ -101,6 +102,16 @@ struct Bench {
   }
   int64_t Waiting() { return store.MeasureBacklog()->open_triggers; }
 };
+
+// The places in the topic of a user's triggers.
+std::vector<size_t> PlacesOf(const testing::MemoryProducer& producer, const std::string& user) {
+  std::vector<size_t> places;
+  const auto records = producer.records();
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (records[i].topic == "triggers" && records[i].key == user) places.push_back(i);
+  }
+  return places;
+}
 
 // First occurrences in order: what the notifier makes of it.
 bool InOrder(const std::vector<int64_t>& numbers, int64_t last) {
@@ -189,6 +200,106 @@ TEST_CASE("more than fits into memory waits in the outbox") {
   }));
   CHECK(InOrder(bench.Published(a), 20));
   CHECK(InOrder(bench.Published(b), 20));
+}
+
+TEST_CASE("a user with many alerts is not in front of one with a single alert") {
+  Bench bench;
+  bench.options.in_flight_max = 10;
+  const std::string quiet = FakeIds::Uuid(0xbb);
+  std::vector<std::string> events;
+  for (uint64_t i = 1; i <= 200; ++i) events.push_back(Bench::Event(bench.Create(i), 1));
+  events.push_back(Bench::Event(bench.Create(201, quiet), 1));
+  bench.producer.Hold();
+  bench.Begin();
+  REQUIRE(bench.Apply(events).ok());
+  bench.producer.Release();
+  REQUIRE(Eventually([&] { return bench.Waiting() == 0; }));
+  // Without turns it would be the last of 201.
+  REQUIRE(PlacesOf(bench.producer, quiet).size() == 1);
+  CHECK(PlacesOf(bench.producer, quiet).front() < 20);
+}
+
+TEST_CASE("what is throttled goes after what is not, marked, and all of it in its alert's order") {
+  Bench bench;
+  bench.triggers_per_minute = 3;
+  bench.options.throttled_in_flight_max = 2;
+  const std::string quiet = FakeIds::Uuid(0xbb);
+  std::vector<std::string> ids;
+  for (uint64_t i = 1; i <= 30; ++i) ids.push_back(bench.Create(i));
+  const std::string other = bench.Create(31, quiet);
+  bench.Begin();
+  bench.producer.Hold();
+  for (int64_t n = 1; n <= 3; ++n) {
+    std::vector<std::string> events;
+    for (const std::string& id : ids) events.push_back(Bench::Event(id, n));
+    events.push_back(Bench::Event(other, n));
+    REQUIRE(bench.Apply(events).ok());
+  }
+  bench.producer.Release();
+  REQUIRE(Eventually([&] { return bench.Waiting() == 0; }));
+  int throttled = 0;
+  for (const auto& record : bench.producer.records()) {
+    internal::v1::TriggerMessage message;
+    REQUIRE(message.ParseFromString(record.value));
+    throttled += message.throttled() ? 1 : 0;
+    if (record.key == quiet) CHECK(!message.throttled());
+  }
+  CHECK(throttled == 87);
+  const auto places = PlacesOf(bench.producer, quiet);
+  REQUIRE(places.size() == 3);
+  // Before it: what was not throttled, and what of the rest was under way.
+  CHECK(places.back() < 15);
+  for (const std::string& id : ids) CHECK(InOrder(bench.Published(id), 3));
+  CHECK(InOrder(bench.Published(other), 3));
+}
+
+TEST_CASE("a backlog beyond its user's share of the memory is read from the outbox, and others have theirs") {
+  Bench bench;
+  bench.options.held_of_user_max = 5;
+  bench.options.rows_of_alert_max = 2;
+  const std::string quiet = FakeIds::Uuid(0xbb);
+  std::vector<std::string> ids;
+  for (uint64_t i = 1; i <= 20; ++i) ids.push_back(bench.Create(i));
+  const std::string other = bench.Create(21, quiet);
+  bench.producer.Hold();
+  bench.Begin();
+  for (int64_t n = 1; n <= 10; ++n) {
+    std::vector<std::string> events;
+    for (const std::string& id : ids) events.push_back(Bench::Event(id, n));
+    if (n == 10) events.push_back(Bench::Event(other, 1));
+    REQUIRE(bench.Apply(events).ok());
+  }
+  bench.producer.Release();
+  // The clock stands still: nothing of it is swept.
+  REQUIRE(Eventually([&] { return bench.Waiting() == 0; }));
+  for (const std::string& id : ids) CHECK(InOrder(bench.Published(id), 10));
+  REQUIRE(PlacesOf(bench.producer, quiet).size() == 1);
+  CHECK(PlacesOf(bench.producer, quiet).front() < 50);
+}
+
+TEST_CASE("records take the turns of their alert's user") {
+  Bench bench;
+  const std::string a = bench.Create(1);
+  const std::string b = bench.Create(2, FakeIds::Uuid(0xbb));
+  bench.Begin();
+  internal::v1::AlertEvent confirmed;
+  confirmed.mutable_change_confirmed()->set_alert_id(a);
+  confirmed.mutable_change_confirmed()->set_revision(1);
+  internal::v1::AlertEvent status;
+  status.mutable_symbol_status()->set_symbol("AAPL");
+  const std::string values[] = {Bench::Event(a, 1), Bench::Event(b, 1), confirmed.SerializeAsString(), status.SerializeAsString(),
+                                Bench::Event(FakeIds::Uuid(77), 1), "garbage"};
+  std::vector<IncomingRecord> records;
+  for (const std::string& value : values) records.push_back({"alert-events", value, ""});
+  records.push_back({"user-events", values[0], ""});
+  const std::vector<std::string> expected = {kUser, FakeIds::Uuid(0xbb), kUser, "", FakeIds::Uuid(77), "", ""};
+  CHECK(*bench.applier->FindLanes(records) == expected);
+  // Known now, without the store; what is not known needs it.
+  bench.store.FailWith(base::Unavailable("DATABASE_UNAVAILABLE", "down"));
+  records.resize(2);
+  CHECK(bench.applier->FindLanes(records)->size() == 2);
+  records.push_back({"alert-events", values[4], ""});
+  CHECK(bench.applier->FindLanes(records).status().code() == absl::StatusCode::kUnavailable);
 }
 
 TEST_CASE("two instances side by side pass on every trigger, each alert's in order") {

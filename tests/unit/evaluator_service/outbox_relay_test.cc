@@ -1,5 +1,9 @@
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <map>
+#include <string>
+
 #include "tests/unit/evaluator_service/logic_fixture.h"
 
 namespace stockalert::evaluator {
@@ -67,6 +71,96 @@ TEST_CASE("the window is bounded, and what did not fit is read back") {
   std::vector<int64_t> all;
   for (int64_t sequence = 1; sequence <= 20; ++sequence) all.push_back(sequence);
   CHECK(Sequences(publisher.rows) == all);
+}
+
+TEST_CASE("an alert that triggers once is not behind the triggers of others, in its partition or another") {
+  testing::InMemoryEvaluatorStore store;
+  RecordingPublisher publisher;
+  publisher.hold = true;
+  OutboxRelay relay(store, publisher, 4'000);
+  relay.Begin(0, 1);
+  relay.Begin(1, 1);
+  // One commit: a hundred triggers of each of thirty alerts, then one of another in their partition, and one in another partition.
+  CommitBatch batch;
+  for (const int32_t partition : {0, 1}) {
+    const PartitionRow row = *store.TakePartition(partition, "test");
+    batch.moves.push_back({.partition = partition,
+                           .epoch = row.epoch,
+                           .from = row.progress,
+                           .to = {row.progress.next_offset + 1, 0},
+                           .cluster_id = "c",
+                           .last_record_checksum = std::nullopt,
+                           .next_outbox_sequence = partition == 0 ? 3002 : 2});
+  }
+  for (int64_t i = 0; i < 3000; ++i) batch.outbox.push_back({0, i + 1, "noisy" + std::to_string(i % 30), "v", ""});
+  batch.outbox.push_back({0, 3001, "quiet", "v", ""});
+  batch.outbox.push_back({1, 1, "elsewhere", "v", ""});
+  REQUIRE(store.Commit(batch).ok());
+  relay.Add(batch.outbox);
+  std::map<std::string, size_t> first;
+  std::map<std::string, int64_t> last;
+  bool in_order = true;
+  for (int round = 0; round < 100 && relay.backlog() > 0; ++round) {
+    REQUIRE(relay.Pump().ok());
+    CHECK(publisher.held.size() <= 2'000);
+    // One at a time, so that what is sent next is seen, too.
+    for (int answers = 0; answers < 500 && !publisher.held.empty(); ++answers) {
+      publisher.held.front()(true);
+      publisher.held.pop_front();
+    }
+  }
+  REQUIRE(publisher.rows.size() == 3002);
+  for (size_t i = 0; i < publisher.rows.size(); ++i) {
+    const OutboxRow& row = publisher.rows[i];
+    first.emplace(row.key, i);
+    in_order = in_order && last[row.key] < row.sequence;
+    last[row.key] = row.sequence;
+  }
+  CHECK(in_order);
+  CHECK(first.at("quiet") < 40);
+  CHECK(first.at("elsewhere") < 100);
+  CHECK(relay.TakeAcknowledged().front().sequence == 3001);
+}
+
+TEST_CASE("what had not been sent when something failed goes out with it again") {
+  testing::InMemoryEvaluatorStore store;
+  RecordingPublisher publisher;
+  publisher.hold = true;
+  OutboxRelay relay(store, publisher, 4);
+  relay.Begin(0, 1);
+  // Two alerts in turns: 1 and 4 are sent before 2 and 3.
+  const PartitionRow row = *store.TakePartition(0, "test");
+  CommitBatch batch;
+  batch.moves = {{.partition = 0,
+                  .epoch = row.epoch,
+                  .from = row.progress,
+                  .to = {row.progress.next_offset + 1, 0},
+                  .cluster_id = "c",
+                  .last_record_checksum = std::nullopt,
+                  .next_outbox_sequence = 9}};
+  for (int64_t sequence = 1; sequence <= 8; ++sequence) batch.outbox.push_back({0, sequence, sequence % 4 == 0 ? "b" : "a", "v", ""});
+  REQUIRE(store.Commit(batch).ok());
+  relay.Add(batch.outbox);
+  REQUIRE(relay.Pump().ok());
+  CHECK(Sequences(publisher.rows) == std::vector<int64_t>{1, 4, 2, 3});
+  publisher.held[0](true);
+  publisher.held[1](false);
+  publisher.held.erase(publisher.held.begin(), publisher.held.begin() + 2);
+  for (int round = 0; round < 20 && relay.backlog() > 0; ++round) {
+    REQUIRE(relay.Pump().ok());
+    while (!publisher.held.empty()) {
+      publisher.held.front()(true);
+      publisher.held.pop_front();
+    }
+  }
+  REQUIRE(relay.Pump().ok());
+  CHECK(relay.backlog() == 0);
+  CHECK(relay.TakeAcknowledged().front().sequence == 8);
+  for (int64_t sequence = 1; sequence <= 8; ++sequence) {
+    CAPTURE(sequence);
+    const std::vector<int64_t> sent = Sequences(publisher.rows);
+    CHECK(std::count(sent.begin(), sent.end(), sequence) >= 1);
+  }
 }
 
 TEST_CASE("what was not delivered goes out again, with all that follows it") {

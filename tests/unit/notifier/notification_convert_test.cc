@@ -42,6 +42,29 @@ TEST_CASE("a notification is shown with its names, decimals and times") {
   CHECK(rpc::TimestampToUs(shown.acknowledge_time(), "t").value() == 8);
 }
 
+TEST_CASE("a notification of throttled triggers has how many, and neither alert nor price") {
+  StoredNotification stored;
+  stored.kind = Kind::kThrottled;
+  stored.id = "44444444-4444-4444-8444-444444444444";
+  stored.user_id = kUser;
+  stored.folded_count = 943;
+  stored.summary = "943 triggers throttled";
+  stored.sequence = 5;
+  const notification::v1::Notification shown = ToNotification(stored);
+  CHECK(shown.kind() == notification::v1::Notification::KIND_THROTTLED);
+  CHECK(shown.folded_count() == 943);
+  CHECK(shown.summary() == "943 triggers throttled");
+  CHECK(shown.alert().empty());
+  CHECK(shown.trigger().empty());
+  CHECK(shown.price().empty());
+  CHECK(shown.cursor() == EncodeCursor(kUser, 5));
+  StoredNotification trigger;
+  trigger.throttled = true;
+  trigger.price_micros = 1;
+  CHECK(ToNotification(trigger).kind() == notification::v1::Notification::KIND_TRIGGER);
+  CHECK(ToNotification(trigger).throttled());
+}
+
 TEST_CASE("a cursor is good for its user alone") {
   for (const int64_t sequence : {int64_t{0}, int64_t{1}, int64_t{1} << 60}) {
     CHECK(DecodeCursor(kUser, EncodeCursor(kUser, sequence)).value() == sequence);

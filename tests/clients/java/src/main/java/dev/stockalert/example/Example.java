@@ -111,7 +111,8 @@ public final class Example {
       tickers.publishQuotes(quotes("199", "201"));
       first = watch.next();
       prices.add(first.getPrice());
-      System.out.println("notified " + first.getSummary() + " at " + first.getPrice());
+      // One of the kind THROTTLED stands for many triggers, and has no price.
+      System.out.println("notified " + first.getSummary() + (first.getPrice().isEmpty() ? "" : " at " + first.getPrice()));
     }
     tickers.publishQuotes(quotes("199", "202")); // Nobody watches it come.
     var mineAll = ListNotificationsRequest.newBuilder().setParent("users/me").build();

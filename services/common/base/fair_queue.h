@@ -1,0 +1,56 @@
+// A queue of many owners' items that serves the owners in turns: each Pop takes the oldest item of the owner whose turn it is, who then goes
+// to the end of the round. So an item waits for at most one item of every other owner for each that its owner has before it, however much
+// one of them brings. An owner's own items stay in their order.
+//
+// Bounded by whoever pushes (size, size_of). Not thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <list>
+#include <unordered_map>
+#include <utility>
+
+namespace stockalert::base {
+
+template <typename Owner, typename Item>
+class FairQueue {
+ public:
+  bool empty() const { return size_ == 0; }
+  size_t size() const { return size_; }
+  size_t size_of(const Owner& owner) const {
+    const auto found = lanes_.find(owner);
+    return found == lanes_.end() ? 0 : found->second.size();
+  }
+  size_t owners() const { return lanes_.size(); }
+
+  void Push(const Owner& owner, Item item) {
+    std::deque<Item>& lane = lanes_[owner];
+    if (lane.empty()) round_.push_back(owner);
+    lane.push_back(std::move(item));
+    ++size_;
+  }
+
+  // Not for an empty queue.
+  std::pair<Owner, Item> Pop() {
+    std::pair<Owner, Item> popped{std::move(round_.front()), Item()};
+    round_.pop_front();
+    const auto lane = lanes_.find(popped.first);
+    popped.second = std::move(lane->second.front());
+    lane->second.pop_front();
+    --size_;
+    if (lane->second.empty()) {
+      lanes_.erase(lane);
+    } else {
+      round_.push_back(popped.first);
+    }
+    return popped;
+  }
+
+ private:
+  std::unordered_map<Owner, std::deque<Item>> lanes_;  // None is empty.
+  std::list<Owner> round_;                             // The owners of lanes_, in their turns.
+  size_t size_ = 0;
+};
+
+}  // namespace stockalert::base

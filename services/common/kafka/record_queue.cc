@@ -1,0 +1,44 @@
+#include "services/common/kafka/record_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace stockalert::kafka {
+
+void RecordQueue::Push(const std::string& lane, QueuedRecord record) {
+  Partition& partition = partitions_[record.partition];
+  partition.open.insert(partition.open.end(), record.offset);
+  partition.next_offset = record.offset + 1;
+  waiting_.Push(lane, std::move(record));
+}
+
+std::vector<QueuedRecord> RecordQueue::Take(size_t max) {
+  std::vector<QueuedRecord> taken;
+  taken.reserve(std::min(max, waiting_.size()));
+  while (taken.size() < max && !waiting_.empty()) taken.push_back(waiting_.Pop().second);
+  return taken;
+}
+
+void RecordQueue::Done(const std::vector<QueuedRecord>& records) {
+  for (const QueuedRecord& record : records) {
+    if (const auto partition = partitions_.find(record.partition); partition != partitions_.end()) partition->second.open.erase(record.offset);
+  }
+}
+
+std::map<TopicPartition, int64_t> RecordQueue::TakeNextOffsets() {
+  std::map<TopicPartition, int64_t> offsets;
+  for (auto& [place, partition] : partitions_) {
+    const int64_t next = partition.open.empty() ? partition.next_offset : *partition.open.begin();
+    if (next == partition.told_offset) continue;
+    partition.told_offset = next;
+    offsets[place] = next;
+  }
+  return offsets;
+}
+
+void RecordQueue::Clear() {
+  waiting_ = {};
+  partitions_.clear();
+}
+
+}  // namespace stockalert::kafka

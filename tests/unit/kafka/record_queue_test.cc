@@ -1,0 +1,88 @@
+#include "services/common/kafka/record_queue.h"
+
+#include <catch2/catch.hpp>
+
+#include <map>
+#include <random>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+
+namespace stockalert::kafka {
+namespace {
+
+QueuedRecord Record(int32_t partition, int64_t offset) { return {{"t", partition}, offset, 0, absl::StrCat(partition, "/", offset), ""}; }
+
+}  // namespace
+
+TEST_CASE("a batch has a share of every lane, in each lane's order") {
+  RecordQueue queue;
+  for (int64_t offset = 0; offset < 100; ++offset) queue.Push("noisy", Record(0, offset));
+  queue.Push("quiet", Record(0, 100));
+  queue.Push("quiet", Record(0, 101));
+  const auto batch = queue.Take(4);
+  REQUIRE(batch.size() == 4);
+  CHECK(batch[0].offset == 0);
+  CHECK(batch[1].offset == 100);
+  CHECK(batch[2].offset == 1);
+  CHECK(batch[3].offset == 101);
+  CHECK(queue.size() == 98);
+}
+
+TEST_CASE("an offset is told once all before it are done, and told once") {
+  RecordQueue queue;
+  queue.Push("a", Record(0, 5));
+  queue.Push("b", Record(0, 6));
+  queue.Push("a", Record(1, 9));
+  CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 5}, {{"t", 1}, 9}});
+  const auto batch = queue.Take(10);
+  queue.Done({batch[1]});  // b's: 6, before 5.
+  CHECK(queue.TakeNextOffsets().empty());
+  queue.Done({batch[0]});
+  CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 7}});
+  queue.Done({batch[2]});
+  CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 1}, 10}});
+  CHECK(queue.TakeNextOffsets().empty());
+}
+
+TEST_CASE("what is cleared is forgotten, and what is done of it afterwards counts for nothing") {
+  RecordQueue queue;
+  queue.Push("a", Record(0, 5));
+  queue.Push("b", Record(0, 6));
+  const auto batch = queue.Take(1);
+  queue.Clear();
+  CHECK(queue.empty());
+  queue.Done(batch);
+  CHECK(queue.TakeNextOffsets().empty());
+  queue.Push("a", Record(0, 5));
+  CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 5}});
+}
+
+TEST_CASE("no offset is told before its record is done, whatever the order, and in the end all are") {
+  const unsigned seed = GENERATE(1U, 2U, 3U);
+  std::mt19937 random(seed);
+  RecordQueue queue;
+  std::map<int32_t, int64_t> pushed;
+  std::map<int32_t, std::set<int64_t>> open;
+  for (int step = 0; step < 3000; ++step) {
+    if (random() % 3 != 0) {
+      const auto partition = static_cast<int32_t>(random() % 4);
+      const int64_t offset = pushed[partition];
+      pushed[partition] += 1 + static_cast<int64_t>(random() % 2);  // Logs have holes.
+      open[partition].insert(offset);
+      queue.Push(absl::StrCat(random() % 3), Record(partition, offset));
+      continue;
+    }
+    const auto batch = queue.Take(1 + random() % 5);
+    for (const QueuedRecord& record : batch) open[record.partition.partition].erase(record.offset);
+    queue.Done(batch);
+    for (const auto& [place, next] : queue.TakeNextOffsets()) {
+      const auto& waiting = open[place.partition];
+      CHECK((waiting.empty() || next <= *waiting.begin()));
+    }
+  }
+  while (!queue.empty()) queue.Done(queue.Take(7));
+  for (const auto& [place, next] : queue.TakeNextOffsets()) CHECK(next <= pushed[place.partition]);
+}
+
+}  // namespace stockalert::kafka
