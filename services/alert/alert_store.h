@@ -135,7 +135,7 @@ class AlertStore {
   virtual absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit) = 0;
   // Forgets tombstones (with their triggers) that were made before `before_us` and have no open change; answers how many.
   virtual absl::StatusOr<int64_t> Purge(int64_t before_us, int limit) = 0;
-  // Forgets users' counts of minutes that were not written for kMinutesKeptUs.
+  // Forgets users' counts of minutes that were not written for kMinutesKeptUs, a bounded number at a time.
   virtual absl::Status ForgetMinutes(int64_t now_us) = 0;
 
   virtual absl::StatusOr<Backlog> MeasureBacklog() = 0;

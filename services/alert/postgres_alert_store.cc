@@ -33,6 +33,8 @@ using soci::use;
 
 // Rows of the trigger outbox that one claim looks at.
 constexpr int kRankedMax = 200'000;
+// Counts of minutes that one call forgets.
+constexpr int kForgottenMax = 100'000;
 constexpr char kNoUuid[] = "00000000-0000-0000-0000-000000000000";
 
 std::string EncodeDefinitionJson(const condition::Definition& definition) {
@@ -1149,7 +1151,9 @@ absl::StatusOr<int64_t> PostgresAlertStore::Purge(int64_t before_us, int limit) 
 absl::Status PostgresAlertStore::ForgetMinutes(int64_t now_us) {
   const long long before = now_us - kMinutesKeptUs;
   return ToError(Transact(pool_, "alert.forget_minutes", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
-    Query(connection.sql(), "DELETE FROM stockalert_alert.trigger_minutes WHERE update_time_us < CAST(:before AS bigint)")
+    Query(connection.sql(), absl::StrCat("DELETE FROM stockalert_alert.trigger_minutes WHERE (user_id, minute) IN (SELECT user_id, minute"
+                                         "  FROM stockalert_alert.trigger_minutes WHERE update_time_us < CAST(:before AS bigint) LIMIT ",
+                                         kForgottenMax, ") AND update_time_us < CAST(:before AS bigint)"))
         .Bind("before", before)
         .Execute();
     return absl::OkStatus();

@@ -72,7 +72,7 @@ def resync(world):
 
 def notified(world, traffic):
     """The triggers that the user was notified of."""
-    return [one["trigger"] for one in world.mesh.client.list_all("notifier", "ListNotifications", "notifications", {"parent": traffic.name}, traffic.key)]
+    return [one.get("trigger") for one in world.mesh.client.list_all("notifier", "ListNotifications", "notifications", {"parent": traffic.name}, traffic.key)]
 
 
 def fire(world, traffic, more=1):
