@@ -108,11 +108,7 @@ bool EventConsumer::Queue(const std::vector<kafka::Message>& messages) {
     return absl::OkStatus();
   });
   if (!found) return false;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const kafka::Message& message = messages[i];
-    queue_.Push(lanes[i], {{std::string(message.topic()), message.partition()}, message.offset(), message.log_time_us(),
-                           std::string(message.value()), std::string(message.traceparent())});
-  }
+  for (size_t i = 0; i < messages.size(); ++i) queue_.Push(lanes[i], kafka::Copy(messages[i]));
   return true;
 }
 

@@ -86,8 +86,7 @@ absl::Status Intake::ReadUntilError(kafka::GroupConsumer& consumer) {
       if (!polled.rebalances.empty()) queue.Clear();
       for (const kafka::Message& message : polled.messages) {
         // Both topics have the user's id as their key.
-        queue.Push(std::string(message.key()), {{std::string(message.topic()), message.partition()}, message.offset(), message.log_time_us(),
-                                                std::string(message.value()), std::string(message.traceparent())});
+        queue.Push(std::string(message.key()), kafka::Copy(message));
       }
       for (const kafka::PartitionError& error : polled.errors) STOCKALERT_RETURN_IF_ERROR(GoOnAtOldest(consumer, error));
       STOCKALERT_RETURN_IF_ERROR(polled.fatal);

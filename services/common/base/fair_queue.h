@@ -47,6 +47,21 @@ class FairQueue {
     return popped;
   }
 
+  // Removes the items for which `gone(item)`; the others keep their order and turns.
+  template <typename Predicate>
+  void RemoveIf(Predicate gone) {
+    for (auto owner = round_.begin(); owner != round_.end();) {
+      const auto lane = lanes_.find(*owner);
+      size_ -= std::erase_if(lane->second, gone);
+      if (lane->second.empty()) {
+        lanes_.erase(lane);
+        owner = round_.erase(owner);
+      } else {
+        ++owner;
+      }
+    }
+  }
+
  private:
   std::unordered_map<Owner, std::deque<Item>> lanes_;  // None is empty.
   std::list<Owner> round_;                             // The owners of lanes_, in their turns.

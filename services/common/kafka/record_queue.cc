@@ -5,6 +5,15 @@
 
 namespace stockalert::kafka {
 
+QueuedRecord Copy(const Message& message) {
+  return {{std::string(message.topic()), message.partition()},
+          message.offset(),
+          message.log_time_us(),
+          std::string(message.key()),
+          std::string(message.value()),
+          std::string(message.traceparent())};
+}
+
 void RecordQueue::Push(const std::string& lane, QueuedRecord record) {
   Partition& partition = partitions_[record.partition];
   partition.open.insert(partition.open.end(), record.offset);
@@ -34,6 +43,14 @@ std::map<TopicPartition, int64_t> RecordQueue::TakeNextOffsets() {
     offsets[place] = next;
   }
   return offsets;
+}
+
+void RecordQueue::HoldAt(const TopicPartition& partition, int64_t offset) {
+  const auto found = partitions_.find(partition);
+  if (found == partitions_.end()) return;
+  waiting_.RemoveIf([&](const QueuedRecord& record) { return record.partition == partition && record.offset >= offset; });
+  found->second.open.erase(found->second.open.lower_bound(offset), found->second.open.end());
+  found->second.next_offset = std::min(found->second.next_offset, offset);
 }
 
 void RecordQueue::Clear() {

@@ -16,13 +16,17 @@
 
 namespace stockalert::kafka {
 
+// A copy: what a consumer hands out must be gone before it closes.
 struct QueuedRecord {
   TopicPartition partition;
   int64_t offset = 0;
   int64_t log_time_us = 0;
+  std::string key;
   std::string value;
   std::string traceparent;
 };
+
+QueuedRecord Copy(const Message& message);
 
 class RecordQueue {
  public:
@@ -35,6 +39,9 @@ class RecordQueue {
 
   // Where reading would have to go on if all was lost now, of the partitions where that has moved since the last call.
   std::map<TopicPartition, int64_t> TakeNextOffsets();
+
+  // The partition stands still at this record: forgets what was pushed from it on, which will be read again from there.
+  void HoldAt(const TopicPartition& partition, int64_t offset);
 
   // Forgets everything, what is not done included.
   void Clear();

@@ -25,6 +25,21 @@ TEST_CASE("one owner's backlog is not in front of another's item") {
   CHECK(queue.owners() == 0);
 }
 
+TEST_CASE("what is removed is gone, the rest keeps its order and turns") {
+  FairQueue<std::string, int> queue;
+  for (int i = 0; i < 10; ++i) queue.Push(i % 2 == 0 ? "even" : "odd", i);
+  queue.Push("other", 7);
+  queue.RemoveIf([](int item) { return item % 2 == 1; });
+  CHECK(queue.size() == 5);
+  CHECK(queue.owners() == 1);
+  queue.Push("odd", 11);
+  CHECK(queue.Pop().second == 0);
+  CHECK(queue.Pop().second == 11);
+  CHECK(queue.Pop().second == 2);
+  queue.RemoveIf([](int) { return true; });
+  CHECK(queue.empty());
+}
+
 TEST_CASE("whatever is pushed and popped, an item waits for at most one of each other owner for each of its own, and none is lost") {
   const unsigned seed = GENERATE(1U, 2U, 3U, 4U, 5U);
   std::mt19937 random(seed);

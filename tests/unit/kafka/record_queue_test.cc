@@ -11,7 +11,7 @@
 namespace stockalert::kafka {
 namespace {
 
-QueuedRecord Record(int32_t partition, int64_t offset) { return {{"t", partition}, offset, 0, absl::StrCat(partition, "/", offset), ""}; }
+QueuedRecord Record(int32_t partition, int64_t offset) { return {{"t", partition}, offset, 0, "", absl::StrCat(partition, "/", offset), ""}; }
 
 }  // namespace
 
@@ -56,6 +56,25 @@ TEST_CASE("what is cleared is forgotten, and what is done of it afterwards count
   CHECK(queue.TakeNextOffsets().empty());
   queue.Push("a", Record(0, 5));
   CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 5}});
+}
+
+TEST_CASE("a partition that stands still at a record has nothing from there on, and what was before it is done") {
+  RecordQueue queue;
+  for (int64_t offset = 0; offset < 10; ++offset) queue.Push(absl::StrCat("lane", offset % 3), Record(0, offset));
+  queue.Push("lane0", Record(1, 0));
+  const auto batch = queue.Take(3);  // 0, 1 and 2.
+  queue.HoldAt({"t", 0}, 5);
+  queue.HoldAt({"t", 7}, 5);  // Of which nothing is there.
+  queue.Done(batch);
+  CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 3}, {{"t", 1}, 0}});
+  const auto rest = queue.Take(100);
+  REQUIRE(rest.size() == 3);  // 3 and 4, and the other partition's.
+  queue.Done(rest);
+  CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 5}, {{"t", 1}, 1}});
+  // Read again from there.
+  for (int64_t offset = 5; offset < 10; ++offset) queue.Push("lane0", Record(0, offset));
+  queue.Done(queue.Take(100));
+  CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 10}});
 }
 
 TEST_CASE("no offset is told before its record is done, whatever the order, and in the end all are") {
