@@ -1,5 +1,6 @@
 #include "services/alert/alert_service.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -21,6 +22,7 @@ namespace {
 using base::FieldViolations;
 using rpc::Access;
 using rpc::CallContext;
+using rpc::Work;
 
 constexpr size_t kBatchMax = 100;
 constexpr int kCreateRoundsMax = 3;
@@ -74,7 +76,7 @@ AlertService::AlertService(rpc::CallRunner& runner, AlertStore& store, Upstream&
 
 grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext* context, const v1::CreateAlertRequest* request,
                                                     v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/CreateAlert", Access::kWrite}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/CreateAlert", Access::kWrite, Work::kOthers, true}, request, response,
                     [this](const CallContext& call, const v1::CreateAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
                       STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, ReadParent(call, asked.parent()));
                       FieldViolations violations;
@@ -91,7 +93,7 @@ grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerContext* context, const v1::BatchCreateAlertsRequest* request,
                                                           v1::BatchCreateAlertsResponse* response) {
   return rpc::Unary(
-      runner_, context, {"stockalert.alert.v1.AlertService/BatchCreateAlerts", Access::kWrite}, request, response,
+      runner_, context, {"stockalert.alert.v1.AlertService/BatchCreateAlerts", Access::kWrite, Work::kOthers, true}, request, response,
       [this](const CallContext& call, const v1::BatchCreateAlertsRequest& asked) -> absl::StatusOr<v1::BatchCreateAlertsResponse> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, ReadParent(call, asked.parent()));
         if (asked.requests_size() < 1 || asked.requests_size() > static_cast<int>(kBatchMax)) {
@@ -119,7 +121,8 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
         const int64_t now_us = clock_.NowUs();
         for (const AlertView& view : created) *answer.add_alerts() = ToMessage(view, now_us);
         return answer;
-      });
+      },
+      static_cast<size_t>(std::min(request->requests_size(), static_cast<int>(kBatchMax))));
 }
 
 absl::StatusOr<AlertService::Created> AlertService::FindCreated(const std::string& user_id, const std::vector<Wanted>& wanted) {
@@ -275,7 +278,7 @@ absl::StatusOr<AlertView> AlertService::Change(const CallContext& call, const st
 
 grpc::ServerUnaryReactor* AlertService::UpdateAlert(grpc::CallbackServerContext* context, const v1::UpdateAlertRequest* request,
                                                     v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/UpdateAlert", Access::kWrite}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/UpdateAlert", Access::kWrite, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::UpdateAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
                       FieldViolations violations;
                       const std::set<std::string> fields = rpc::ResolveFieldMask(violations, "update_mask", asked.update_mask(),
@@ -295,7 +298,7 @@ grpc::ServerUnaryReactor* AlertService::UpdateAlert(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* AlertService::DeleteAlert(grpc::CallbackServerContext* context, const v1::DeleteAlertRequest* request,
                                                     google::protobuf::Empty* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/DeleteAlert", Access::kWrite}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/DeleteAlert", Access::kWrite, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::DeleteAlertRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
                       const int64_t now_us = clock_.NowUs();
                       STOCKALERT_RETURN_IF_ERROR(
@@ -308,7 +311,7 @@ grpc::ServerUnaryReactor* AlertService::DeleteAlert(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* AlertService::PauseAlert(grpc::CallbackServerContext* context, const v1::PauseAlertRequest* request,
                                                    v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/PauseAlert", Access::kWrite}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/PauseAlert", Access::kWrite, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::PauseAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
                       const int64_t now_us = clock_.NowUs();
                       STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
@@ -320,7 +323,7 @@ grpc::ServerUnaryReactor* AlertService::PauseAlert(grpc::CallbackServerContext* 
 
 grpc::ServerUnaryReactor* AlertService::ResumeAlert(grpc::CallbackServerContext* context, const v1::ResumeAlertRequest* request,
                                                     v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/ResumeAlert", Access::kWrite}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/ResumeAlert", Access::kWrite, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::ResumeAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
                       const int64_t now_us = clock_.NowUs();
                       STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
@@ -332,7 +335,7 @@ grpc::ServerUnaryReactor* AlertService::ResumeAlert(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* AlertService::RearmAlert(grpc::CallbackServerContext* context, const v1::RearmAlertRequest* request,
                                                    v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/RearmAlert", Access::kWrite}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/RearmAlert", Access::kWrite, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::RearmAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
                       const int64_t now_us = clock_.NowUs();
                       STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,

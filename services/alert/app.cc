@@ -50,6 +50,7 @@ std::string GroupInstance(const Config& config) {
 // In the order of construction; destroyed in the reverse.
 struct AlertApp::Parts {
   base::SystemClock clock;
+  base::SystemMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
   std::unique_ptr<rpc::Credentials> credentials;
   std::unique_ptr<tls::Watch> kafka_files;
@@ -122,7 +123,7 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   parts->ticker_service = std::make_unique<rpc::Peer>(ticker);
   parts->upstream = std::make_unique<GrpcUpstream>(*parts->user_service, *parts->ticker_service, config.upstream_timeout);
   parts->user_authenticator = std::make_unique<rpc::UserServiceAuthenticator>(*parts->user_service);
-  parts->authenticator = std::make_unique<rpc::CachingAuthenticator>(*parts->user_authenticator, parts->clock);
+  parts->authenticator = std::make_unique<rpc::CachingAuthenticator>(*parts->user_authenticator, parts->clock, parts->monotonic_clock);
 
   ChangePublisher::Options publisher;
   publisher.wait_max = config.publish_wait;
@@ -138,6 +139,9 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   calls.name = "public";
   calls.threads = static_cast<size_t>(config.threads);
   calls.queue_max = static_cast<size_t>(config.queue);
+  calls.waiting_threads = static_cast<size_t>(config.calls.waiting_threads);
+  calls.waiting_queue_max = static_cast<size_t>(config.calls.waiting_queue_max);
+  calls.calls = config.calls;
   calls.call_time_max = config.call_time_max;
   calls.authenticator = parts->authenticator.get();
   parts->public_calls = std::make_unique<rpc::CallRunner>(calls);

@@ -21,6 +21,8 @@ void Declare(config::Parser& parser, Config& config) {
                 "lasting name, for instances that come and go");
   parser.Integer("threads", &config.threads, 1, 256, "calls that are worked on at once");
   parser.Integer("queue", &config.queue, 1, 100'000, "calls that may wait for a thread");
+  rpc::DeclareCalls(parser, config.calls);
+  rpc::DeclareWaitingCalls(parser, config.calls);
   parser.Integer("alerts_per_user_max", &config.alerts_per_user_max, 1, 1'000'000'000, "a user's quota of alerts");
   parser.Integer("triggers_per_minute", &config.triggers_per_minute, 1, 1'000'000'000,
                  "how many triggers a user is told of one by one in a minute of event time; those beyond are throttled: recorded, and folded "

@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/grpc/call_settings.h"
 #include "services/common/kafka/security.h"
 #include "services/common/tls/settings.h"
 
@@ -28,6 +29,7 @@ struct Config {
   std::string kafka_group_instance;
   int threads = 32;
   int queue = 1024;
+  rpc::CallSettings calls = {.waiting_threads = 32, .waiting_queue_max = 1024};
   int64_t alerts_per_user_max = 1000;
   int64_t triggers_per_minute = 300;
   absl::Duration call_time_max = absl::Seconds(30);

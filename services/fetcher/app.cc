@@ -137,7 +137,7 @@ absl::Status FetcherApp::Start() {
                    .not_ready_reasons = [this] { return NotReadyReasons(); },
                    .before_scrape = [this] { MeasureSession(); }}));
   runner_ =
-      std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{.name = "internal", .mesh_token = config_.mesh_token});
+      std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{.name = "internal", .waiting_threads = 8, .mesh_token = config_.mesh_token});
   handler_ = std::make_unique<FetcherServiceHandler>(*runner_, *source_, *publisher_, clock_);
   STOCKALERT_ASSIGN_OR_RETURN(server_,
                               rpc::Server::Start({.address = config_.internal_address,

@@ -70,7 +70,7 @@ pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::LookupSymbol(::grpc::CallbackServerContext* context,
                                                                 const pb::LookupSymbolRequest* request,
                                                                 pb::LookupSymbolResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.internal.v1.FetcherService/LookupSymbol", rpc::Access::kMesh},
+  return rpc::Unary(runner_, context, {"stockalert.internal.v1.FetcherService/LookupSymbol", rpc::Access::kMesh, rpc::Work::kOthers},
                     request, response,
                     [this](const rpc::CallContext& call,
                            const pb::LookupSymbolRequest& asked) -> absl::StatusOr<pb::LookupSymbolResponse> {
@@ -85,7 +85,7 @@ pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::FetchQuotes(::grpc::CallbackServerContext* context,
                                                                const pb::FetchQuotesRequest* request,
                                                                pb::FetchQuotesResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.internal.v1.FetcherService/FetchQuotes", rpc::Access::kMesh},
+  return rpc::Unary(runner_, context, {"stockalert.internal.v1.FetcherService/FetchQuotes", rpc::Access::kMesh, rpc::Work::kOthers},
                     request, response,
                     [this](const rpc::CallContext& call,
                            const pb::FetchQuotesRequest& asked) -> absl::StatusOr<pb::FetchQuotesResponse> {

@@ -54,6 +54,7 @@ struct NotifierApp::Parts {
 
   const Config config;
   base::SystemClock clock;
+  base::SystemMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
   std::unique_ptr<rpc::Credentials> credentials;
   std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
@@ -64,10 +65,11 @@ struct NotifierApp::Parts {
                        .retried = {"stockalert.internal.v1.UserInternalService"}}};
   PostgresNotificationStore store{*pool};
   rpc::UserServiceAuthenticator user_service{user_peer};
-  rpc::CachingAuthenticator authenticator{user_service, clock};
+  rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
   rpc::CallRunner runner{{.name = "public",
                           .threads = static_cast<size_t>(config.threads),
                           .queue_max = static_cast<size_t>(config.queue_max),
+                          .calls = config.calls,
                           .streams_max = static_cast<size_t>(config.streams_max),
                           .authenticator = &authenticator}};
   // Its poll runs work on the runner.

@@ -20,6 +20,7 @@ void Declare(config::Parser& parser, Config& config) {
   tls::Declare(parser, config.tls);
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls and read for streams");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
+  rpc::DeclareCalls(parser, config.calls);
   parser.Integer("postgres_connections_max", &config.postgres_connections_max, 2, 100, "connections to the database");
   parser.Integer("streams_max", &config.streams_max, 1, 1'000'000, "streams that may be open at once");
   parser.Milliseconds("watch_poll_interval_ms", &config.watch_poll_interval, absl::Milliseconds(10), absl::Minutes(1),

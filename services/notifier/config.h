@@ -5,6 +5,7 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/grpc/call_settings.h"
 #include "services/common/kafka/security.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/tls/settings.h"
@@ -28,6 +29,7 @@ struct Config {
   tls::Settings tls;
   int threads = 16;
   int queue_max = 2048;
+  rpc::CallSettings calls;
   int postgres_connections_max = 8;
   int streams_max = 5000;
   absl::Duration watch_poll_interval = absl::Milliseconds(250);

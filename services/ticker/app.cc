@@ -42,6 +42,7 @@ struct TickerApp::Parts {
 
   const Config config;
   base::SystemClock clock;
+  base::SystemMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
   std::unique_ptr<rpc::Credentials> credentials;
   std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
@@ -70,15 +71,20 @@ struct TickerApp::Parts {
                                        .last_price_staleness_max = config.last_price_staleness_max},
                     store, board, fetcher, use, clock, ids};
   rpc::UserServiceAuthenticator user_service{user_peer};
-  rpc::CachingAuthenticator authenticator{user_service, clock};
+  rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
   rpc::CallRunner public_runner{{.name = "public",
                                  .threads = static_cast<size_t>(config.threads),
                                  .queue_max = static_cast<size_t>(config.queue_max),
+                                 .waiting_threads = static_cast<size_t>(config.calls.waiting_threads),
+                                 .waiting_queue_max = static_cast<size_t>(config.calls.waiting_queue_max),
+                                 .calls = config.calls,
                                  .authenticator = &authenticator}};
   // Threads of its own: clients must not keep the other services waiting.
   rpc::CallRunner internal_runner{{.name = "internal",
                                    .threads = static_cast<size_t>(config.threads),
                                    .queue_max = static_cast<size_t>(config.queue_max),
+                                   .waiting_threads = static_cast<size_t>(config.calls.waiting_threads),
+                                   .waiting_queue_max = static_cast<size_t>(config.calls.waiting_queue_max),
                                    .mesh_token = config.mesh_token}};
   TickerServiceImpl service{public_runner, logic, board, clock};
   TickerInternalServiceImpl internal_service{internal_runner, logic};

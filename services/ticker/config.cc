@@ -19,6 +19,8 @@ void Declare(config::Parser& parser, Config& config) {
   tls::Declare(parser, config.tls);
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls, on each port");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
+  rpc::DeclareCalls(parser, config.calls);
+  rpc::DeclareWaitingCalls(parser, config.calls);
   parser.Integer("postgres_connections_max", &config.postgres_connections_max, 2, 100, "connections to the database");
   parser.Integer("quotes_per_user_per_minute", &config.quotes_per_user_per_minute, 1, 1'000'000,
                  "prices that GetQuote and BatchGetQuotes fetch for a user in a minute");

@@ -5,6 +5,7 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/grpc/call_settings.h"
 #include "services/common/kafka/security.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/tls/settings.h"
@@ -27,6 +28,7 @@ struct Config {
   tls::Settings tls;
   int threads = 16;
   int queue_max = 512;
+  rpc::CallSettings calls;
   int postgres_connections_max = 8;
   int quotes_per_user_per_minute = 300;
   absl::Duration fetch_timeout = absl::Seconds(5);

@@ -17,7 +17,7 @@ using rpc::CallContext;
 grpc::ServerUnaryReactor* TickerInternalServiceImpl::RegisterTicker(grpc::CallbackServerContext* context,
                                                                     const ipb::RegisterTickerRequest* request,
                                                                     ipb::RegisterTickerResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.internal.v1.TickerInternalService/RegisterTicker", Access::kMesh}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.internal.v1.TickerInternalService/RegisterTicker", Access::kMesh, rpc::Work::kOthers}, request, response,
                     [this](const CallContext& call, const ipb::RegisterTickerRequest& asked) -> absl::StatusOr<ipb::RegisterTickerResponse> {
                       if (asked.hold_ms() < 0 || asked.hold_ms() > kHoldMsMax) {
                         return base::InvalidField("hold_ms", absl::StrCat("must be 0 to ", kHoldMsMax));

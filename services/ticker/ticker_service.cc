@@ -21,6 +21,7 @@ namespace {
 
 using rpc::Access;
 using rpc::CallContext;
+using rpc::Work;
 
 constexpr char kTickerName[] = "tickers/{symbol}";
 // Responses that may wait for a client that reads slowly, before its quotes are conflated.
@@ -65,7 +66,7 @@ absl::StatusOr<std::vector<std::string>> SymbolsOf(const google::protobuf::Repea
 
 grpc::ServerUnaryReactor* TickerServiceImpl::RegisterTicker(grpc::CallbackServerContext* context,
                                                             const v1::RegisterTickerRequest* request, v1::Ticker* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/RegisterTicker", Access::kWrite}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/RegisterTicker", Access::kWrite, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::RegisterTickerRequest& asked) -> absl::StatusOr<v1::Ticker> {
                       STOCKALERT_ASSIGN_OR_RETURN(const std::vector<TickerView> views,
                                                   logic_.Register({asked.symbol()}, {"symbol"}, 0, call.trace, call.deadline));
@@ -77,7 +78,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::BatchRegisterTickers(grpc::Callback
                                                                   const v1::BatchRegisterTickersRequest* request,
                                                                   v1::BatchRegisterTickersResponse* response) {
   return rpc::Unary(
-      runner_, context, {"stockalert.ticker.v1.TickerService/BatchRegisterTickers", Access::kWrite}, request, response,
+      runner_, context, {"stockalert.ticker.v1.TickerService/BatchRegisterTickers", Access::kWrite, Work::kOthers}, request, response,
       [this](const CallContext& call, const v1::BatchRegisterTickersRequest& asked) -> absl::StatusOr<v1::BatchRegisterTickersResponse> {
         if (asked.symbols().empty() || static_cast<size_t>(asked.symbols_size()) > kBatchSymbolsMax) {
           return base::InvalidField("symbols", absl::StrCat("must be 1 to ", kBatchSymbolsMax, " symbols"));
@@ -127,7 +128,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::ListTickers(grpc::CallbackServerCon
 
 grpc::ServerUnaryReactor* TickerServiceImpl::DeleteTicker(grpc::CallbackServerContext* context, const v1::DeleteTickerRequest* request,
                                                           google::protobuf::Empty* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/DeleteTicker", Access::kAdministrator}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/DeleteTicker", Access::kAdministrator, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::DeleteTickerRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
                       STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
                       STOCKALERT_RETURN_IF_ERROR(logic_.Delete(symbol, call.trace, call.deadline));
@@ -137,7 +138,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::DeleteTicker(grpc::CallbackServerCo
 
 grpc::ServerUnaryReactor* TickerServiceImpl::GetQuote(grpc::CallbackServerContext* context, const v1::GetQuoteRequest* request,
                                                       quote::v1::Quote* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/GetQuote", Access::kRead}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/GetQuote", Access::kRead, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::GetQuoteRequest& asked) -> absl::StatusOr<quote::v1::Quote> {
                       STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
                       STOCKALERT_ASSIGN_OR_RETURN(const auto quotes, logic_.Quote({symbol}, call.caller, call.trace, call.deadline));
@@ -152,7 +153,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::GetQuote(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* TickerServiceImpl::BatchGetQuotes(grpc::CallbackServerContext* context,
                                                             const v1::BatchGetQuotesRequest* request,
                                                             v1::BatchGetQuotesResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/BatchGetQuotes", Access::kRead}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/BatchGetQuotes", Access::kRead, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::BatchGetQuotesRequest& asked) -> absl::StatusOr<v1::BatchGetQuotesResponse> {
                       STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> symbols, SymbolsOf(asked.names()));
                       STOCKALERT_ASSIGN_OR_RETURN(const auto quotes, logic_.Quote(symbols, call.caller, call.trace, call.deadline));
@@ -165,7 +166,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::BatchGetQuotes(grpc::CallbackServer
 grpc::ServerUnaryReactor* TickerServiceImpl::PublishQuotes(grpc::CallbackServerContext* context,
                                                            const v1::PublishQuotesRequest* request,
                                                            v1::PublishQuotesResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/PublishQuotes", Access::kAdministrator}, request, response,
+  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/PublishQuotes", Access::kAdministrator, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::PublishQuotesRequest& asked) -> absl::StatusOr<v1::PublishQuotesResponse> {
                       STOCKALERT_ASSIGN_OR_RETURN(const auto records, FromQuotes(asked.quotes(), clock_.NowUs()));
                       STOCKALERT_ASSIGN_OR_RETURN(const int published, logic_.Publish(records, call.trace, call.deadline));

@@ -9,6 +9,7 @@
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/credentials.h"
@@ -45,6 +46,7 @@ struct UserApp::Parts {
 
   const Config config;
   base::SystemClock clock;
+  base::SystemMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
   std::unique_ptr<rpc::Credentials> credentials;
   std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
@@ -53,17 +55,22 @@ struct UserApp::Parts {
   rpc::Peer ticker_peer;
   PostgresUserStore store{*pool};
   GrpcTickerRegistrar tickers{ticker_peer, clock, config.ticker_timeout};
-  RegistrationLimit limit{config.registrations_per_minute, config.registrations_per_peer_per_minute, clock};
+  RegistrationLimit limit{config.registrations_per_minute, config.registrations_per_peer_per_minute, monotonic_clock};
   UserLogic logic{store, tickers, limit, ids, clock,
                   UserRules{.live_keys_max = config.keys_per_user_max,
                             .dead_keys_max = 100,
                             .followed_max = config.followed_per_user_max,
                             .administrator_key_sha256 = config.admin_key.empty() ? "" : base::Sha256(config.admin_key)}};
-  KeyAuthenticator authenticator{logic};
+  KeyAuthenticator key_authenticator{logic};
+  // Only what is no key is kept: one that was revoked here ends here at once.
+  rpc::CachingAuthenticator authenticator{key_authenticator, clock, monotonic_clock, {.keep = absl::ZeroDuration()}};
   OutboxRelay relay{store, *producer, config.outbox_poll};
   rpc::CallRunner public_runner{{.name = "public",
                                  .threads = static_cast<size_t>(config.threads),
                                  .queue_max = static_cast<size_t>(config.queue_max),
+                                 .waiting_threads = static_cast<size_t>(config.calls.waiting_threads),
+                                 .waiting_queue_max = static_cast<size_t>(config.calls.waiting_queue_max),
+                                 .calls = config.calls,
                                  .authenticator = &authenticator}};
   // Threads of its own: clients must not be able to keep the other services from authenticating theirs.
   rpc::CallRunner internal_runner{{.name = "internal",

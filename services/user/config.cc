@@ -18,6 +18,8 @@ void Declare(config::Parser& parser, Config& config) {
   parser.Secret("admin_key", &config.admin_key, config::kOptional, "the administrator's API key; without it there is no administrator");
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
+  rpc::DeclareCalls(parser, config.calls);
+  rpc::DeclareWaitingCalls(parser, config.calls);
   parser.Integer("postgres_connections_max", &config.postgres_connections_max, 1, 100, "connections to the database");
   parser.Integer("registrations_per_minute", &config.registrations_per_minute, 1, 1'000'000, "RegisterUser calls taken a minute");
   parser.Integer("registrations_per_peer_per_minute", &config.registrations_per_peer_per_minute, 1, 1'000'000,

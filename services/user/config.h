@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/grpc/call_settings.h"
 #include "services/common/kafka/security.h"
 #include "services/common/tls/settings.h"
 
@@ -24,6 +25,7 @@ struct Config {
   std::string admin_key;
   int threads = 8;
   int queue_max = 512;
+  rpc::CallSettings calls;
   int postgres_connections_max = 8;
   int64_t registrations_per_minute = 1200;
   int64_t registrations_per_peer_per_minute = 120;

@@ -93,10 +93,11 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
     : runner_(runner), logic_(logic), on_deleted_(std::move(on_deleted)) {}
 
 // One handler: its method's name, who may call it, and the function that answers.
-#define STOCKALERT_USER_METHOD(method, access, Request, Response)                                                            \
+#define STOCKALERT_USER_METHOD(method, access, Request, Response) STOCKALERT_USER_METHOD_OF(method, access, rpc::Work::kOwn, Request, Response)
+#define STOCKALERT_USER_METHOD_OF(method, access, work, Request, Response)                                                            \
   ::grpc::ServerUnaryReactor* UserService::method(::grpc::CallbackServerContext* context, const Request* request,           \
                                                   Response* response) {                                                     \
-    return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/" #method, access}, request, response,             \
+    return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/" #method, access, work}, request, response,             \
                       [this](const rpc::CallContext& call, const Request& asked) { return Do##method(call, asked); });      \
   }
 
@@ -108,11 +109,12 @@ STOCKALERT_USER_METHOD(ListUsers, rpc::Access::kAdministrator, v1::ListUsersRequ
 STOCKALERT_USER_METHOD(CreateApiKey, rpc::Access::kWrite, v1::CreateApiKeyRequest, v1::CreateApiKeyResponse)
 STOCKALERT_USER_METHOD(ListApiKeys, rpc::Access::kRead, v1::ListApiKeysRequest, v1::ListApiKeysResponse)
 STOCKALERT_USER_METHOD(RevokeApiKey, rpc::Access::kWrite, v1::RevokeApiKeyRequest, v1::ApiKey)
-STOCKALERT_USER_METHOD(FollowTicker, rpc::Access::kWrite, v1::FollowTickerRequest, v1::FollowedTicker)
+STOCKALERT_USER_METHOD_OF(FollowTicker, rpc::Access::kWrite, rpc::Work::kOthers, v1::FollowTickerRequest, v1::FollowedTicker)
 STOCKALERT_USER_METHOD(UnfollowTicker, rpc::Access::kWrite, v1::UnfollowTickerRequest, google::protobuf::Empty)
 STOCKALERT_USER_METHOD(ListFollowedTickers, rpc::Access::kRead, v1::ListFollowedTickersRequest, v1::ListFollowedTickersResponse)
 
 #undef STOCKALERT_USER_METHOD
+#undef STOCKALERT_USER_METHOD_OF
 
 absl::StatusOr<v1::RegisterUserResponse> UserService::DoRegisterUser(const rpc::CallContext& call, const v1::RegisterUserRequest& request) {
   base::FieldViolations violations;

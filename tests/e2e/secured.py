@@ -233,7 +233,7 @@ def health_and_command_line(mesh):
 def whole_mesh(world):
     mesh = meshes.Mesh(world.folder / "secured", meshes.free_first_port(), prices_partitions=8, tls=True,
                        # What a fast machine's load would exceed.
-                       env={"ticker": {"QUOTES_PER_USER_PER_MINUTE": "1000000"}, "alert": {"ALERTS_PER_USER_MAX": "1000000"}})
+                       env={"ticker": {"QUOTES_PER_USER_PER_MINUTE": "1000000"}, "alert": {"ALERTS_PER_USER_MAX": "1000000", "CREATIONS_PER_USER_PER_H": "1000000000", "WRITES_PER_USER_PER_S": "1000000"}})
     try:
         mesh.start({"SOURCE": "publish"})
         reply = mesh.client.call("user", "RegisterUser", {"user": {"email": "tls@example.com", "display_name": "T"}})

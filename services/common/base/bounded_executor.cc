@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -9,7 +11,10 @@
 namespace stockalert::base {
 
 BoundedExecutor::BoundedExecutor(std::string name, size_t threads, size_t queue_max)
-    : name_(std::move(name)), queue_max_(queue_max) {
+    : BoundedExecutor(std::move(name), threads, queue_max, Shares()) {}
+
+BoundedExecutor::BoundedExecutor(std::string name, size_t threads, size_t queue_max, const Shares& shares)
+    : name_(std::move(name)), queue_max_(queue_max), shares_(shares) {
   threads_.reserve(threads);
   for (size_t i = 0; i < threads; ++i) {
     threads_.emplace_back([this] { Work(); });
@@ -22,15 +27,27 @@ BoundedExecutor::~BoundedExecutor() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool BoundedExecutor::TrySubmit(std::function<void()> run, std::function<void()> drop) {
+void BoundedExecutor::GiveTurn(Lines::value_type& line) {
+  if (line.second.has_turn || line.second.queue.empty() || line.second.running >= RunningMax(line.first)) return;
+  line.second.has_turn = true;
+  turns_.push_back(&line);
+}
+
+BoundedExecutor::Taken BoundedExecutor::TrySubmit(const std::string& key, std::function<void()> run, std::function<void()> drop) {
   {
     std::lock_guard lock(mutex_);
-    if (closed_ || queue_.size() >= queue_max_) return false;
-    queue_.push_back(Task{std::move(run), std::move(drop)});
+    if (closed_) return Taken::kStopped;
+    if (queued_ >= queue_max_) return Taken::kQueueFull;
+    const auto line = lines_.try_emplace(key).first;
+    // A line that is there has tasks: a refusal leaves none behind that has not.
+    if (!key.empty() && line->second.queue.size() + line->second.running >= shares_.tasks_max) return Taken::kShareFull;
+    line->second.queue.push_back(Task{std::move(run), std::move(drop)});
+    ++queued_;
     ++unfinished_;
+    GiveTurn(*line);
   }
   work_.notify_one();
-  return true;
+  return Taken::kYes;
 }
 
 bool BoundedExecutor::Stop(absl::Time deadline) {
@@ -40,12 +57,19 @@ bool BoundedExecutor::Stop(absl::Time deadline) {
     std::unique_lock lock(mutex_);
     closed_ = true;
     work_.notify_all();
-    const auto ended = [this] { return queue_.empty() && in_flight_ == 0; };
+    const auto ended = [this] { return queued_ == 0 && in_flight_ == 0; };
     if (deadline > absl::Now()) {
       idle_.wait_until(lock, absl::ToChronoTime(deadline), ended);
     }
     all_ran = ended();
-    dropped.swap(queue_);
+    for (auto& [key, line] : lines_) {
+      std::move(line.queue.begin(), line.queue.end(), std::back_inserter(dropped));
+      line.queue.clear();
+      line.has_turn = false;
+    }
+    std::erase_if(lines_, [](const auto& line) { return line.second.running == 0; });
+    turns_.clear();
+    queued_ = 0;
     unfinished_ -= dropped.size();
   }
   work_.notify_all();
@@ -57,7 +81,7 @@ bool BoundedExecutor::Stop(absl::Time deadline) {
 
 size_t BoundedExecutor::queued() const {
   std::lock_guard lock(mutex_);
-  return queue_.size();
+  return queued_;
 }
 
 size_t BoundedExecutor::in_flight() const {
@@ -68,18 +92,30 @@ size_t BoundedExecutor::in_flight() const {
 void BoundedExecutor::Work() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    work_.wait(lock, [this] { return closed_ || !queue_.empty(); });
-    if (queue_.empty()) return;
-    Task task = std::move(queue_.front());
-    queue_.pop_front();
+    work_.wait(lock, [this] { return !turns_.empty() || (closed_ && queued_ == 0); });
+    if (turns_.empty()) return;
+    Lines::value_type& line = *turns_.front();
+    turns_.pop_front();
+    line.second.has_turn = false;
+    Task task = std::move(line.second.queue.front());
+    line.second.queue.pop_front();
+    --queued_;
+    ++line.second.running;
     ++in_flight_;
+    GiveTurn(line);
+    // Another one's turn, or the end for all: whoever waits looks again.
+    if (!turns_.empty()) work_.notify_one();
+    if (closed_ && queued_ == 0) work_.notify_all();
     lock.unlock();
     task.run();
     task = Task{};  // What the task holds goes before it counts as ended.
     lock.lock();
+    --line.second.running;
     --in_flight_;
     ++finished_;
     --unfinished_;
+    GiveTurn(line);
+    if (line.second.running == 0 && line.second.queue.empty()) lines_.erase(lines_.find(line.first));
     if (closed_) idle_.notify_all();
   }
 }

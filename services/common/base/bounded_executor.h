@@ -1,5 +1,7 @@
 // A fixed number of threads behind a bounded queue: where blocking work (databases, other services) goes, away from gRPC's threads.
 //
+// Fair: each key (a user) waits in a line of its own, the lines take turns, and no key has all of the queue or all of the threads.
+//
 // Thread-safe. Work beyond the queue is refused at once instead of waiting. Each accepted task ends in exactly one of two ways: `run`
 // is called, or `drop` is (when Stop's deadline came first). Tasks must be bounded themselves, for threads are joined; an exception
 // that leaves a task ends the process.
@@ -11,9 +13,12 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -22,15 +27,28 @@ namespace stockalert::base {
 
 class BoundedExecutor {
  public:
+  struct Shares {
+    // Tasks of one key that may wait or run at once.
+    size_t tasks_max = std::numeric_limits<size_t>::max();
+    // Threads that one key may keep busy.
+    size_t running_max = std::numeric_limits<size_t>::max();
+  };
+  enum class Taken { kYes, kQueueFull, kShareFull, kStopped };
+
   // `name` names the threads (15 characters at most are shown).
   BoundedExecutor(std::string name, size_t threads, size_t queue_max);
+  BoundedExecutor(std::string name, size_t threads, size_t queue_max, const Shares& shares);
   // Drops what still waits and joins the threads.
   ~BoundedExecutor();
   BoundedExecutor(const BoundedExecutor&) = delete;
   BoundedExecutor& operator=(const BoundedExecutor&) = delete;
 
   // False: the queue is full or the executor is stopped; neither function will be called.
-  bool TrySubmit(std::function<void()> run, std::function<void()> drop = {});
+  bool TrySubmit(std::function<void()> run, std::function<void()> drop = {}) {
+    return TrySubmit(std::string(), std::move(run), std::move(drop)) == Taken::kYes;
+  }
+  // For a key. The empty one is ours: it takes its turns as the others do, but no share bounds it.
+  Taken TrySubmit(const std::string& key, std::function<void()> run, std::function<void()> drop = {});
 
   // Takes no more, and waits for what was accepted until `deadline`; then drops what has not begun. True: everything ran. Afterwards
   // the threads end as soon as their present task does; the destructor joins them.
@@ -48,14 +66,26 @@ class BoundedExecutor {
     std::function<void()> run;
     std::function<void()> drop;
   };
+  struct Line {
+    std::deque<Task> queue;
+    size_t running = 0;
+    bool has_turn = false;  // Is in turns_: has tasks and may run one more.
+  };
+  using Lines = std::unordered_map<std::string, Line>;
   void Work();
+  // Both under mutex_.
+  size_t RunningMax(const std::string& key) const { return key.empty() ? std::numeric_limits<size_t>::max() : shares_.running_max; }
+  void GiveTurn(Lines::value_type& line);
 
   const std::string name_;
   const size_t queue_max_;
+  const Shares shares_;
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::condition_variable idle_;
-  std::deque<Task> queue_;  // Guarded by mutex_.
+  Lines lines_;                            // Those with tasks. Guarded by mutex_.
+  std::deque<Lines::value_type*> turns_;  // Guarded by mutex_. Lines do not move while they are in their map.
+  size_t queued_ = 0;       // Guarded by mutex_.
   size_t in_flight_ = 0;    // Guarded by mutex_.
   bool closed_ = false;     // Guarded by mutex_: takes no more.
   std::atomic<uint64_t> unfinished_{0};

@@ -12,30 +12,80 @@
 
 namespace stockalert::rpc {
 
-CachingAuthenticator::CachingAuthenticator(Authenticator& source, const base::Clock& clock, absl::Duration keep, size_t entries_max)
-    : source_(source), clock_(clock), keep_(std::min(keep, kKeepMax)), entries_max_(entries_max) {}
+namespace {
+
+constexpr size_t kKeyBytesMin = 16;
+constexpr size_t kKeyBytesMax = 200;
+constexpr int64_t kSweepIntervalUs = 1'000'000;
+
+absl::Status NoSuchKey() { return base::Unauthenticated("API_KEY_INVALID", "the API key is not known, has expired or was revoked"); }
+
+}  // namespace
+
+bool IsKeyLike(std::string_view api_key) {
+  return api_key.size() >= kKeyBytesMin && api_key.size() <= kKeyBytesMax &&
+         std::all_of(api_key.begin(), api_key.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
+CachingAuthenticator::CachingAuthenticator(Authenticator& source, const base::Clock& wall_clock, const base::MonotonicClock& clock,
+                                           const CachingOptions& options)
+    : source_(source), wall_clock_(wall_clock), clock_(clock), options_(options) {}
+
+std::optional<absl::StatusOr<Caller>> CachingAuthenticator::Find(std::string_view api_key) {
+  if (!IsKeyLike(api_key)) return NoSuchKey();
+  return FindHash(base::Sha256(api_key));
+}
+
+std::optional<absl::StatusOr<Caller>> CachingAuthenticator::FindHash(const std::string& hash) {
+  const int64_t now_us = clock_.NowUs();
+  std::lock_guard lock(mutex_);
+  if (const auto known = known_.find(hash); known != known_.end()) {
+    if (now_us < known->second.until_us && wall_clock_.Now() < known->second.caller.expire_time) return known->second.caller;
+    return std::nullopt;
+  }
+  const auto refused = refused_.find(hash);
+  if (refused != refused_.end() && now_us < refused->second) return NoSuchKey();
+  return std::nullopt;
+}
+
+bool CachingAuthenticator::HasKnown(std::string_view api_key) {
+  const std::string hash = base::Sha256(api_key);
+  std::lock_guard lock(mutex_);
+  return known_.contains(hash);
+}
+
+template <typename Entries, typename IsOver>
+void CachingAuthenticator::MakeRoom(Entries& entries, int64_t& swept_us, int64_t now_us, IsOver is_over) const {
+  if (entries.size() < options_.entries_max) return;
+  if (now_us - swept_us >= kSweepIntervalUs) {
+    swept_us = now_us;
+    std::erase_if(entries, is_over);
+  }
+  // All are fresh: one of them is asked about again.
+  if (entries.size() >= options_.entries_max) entries.erase(entries.begin());
+}
 
 absl::StatusOr<Caller> CachingAuthenticator::Authenticate(std::string_view api_key, const trace::Context& trace, absl::Time deadline) {
+  if (!IsKeyLike(api_key)) return NoSuchKey();
   const std::string hash = base::Sha256(api_key);
+  // From when it is asked, not from when it is answered: a key revoked meanwhile must not live longer.
   const int64_t asked_us = clock_.NowUs();
-  {
-    std::lock_guard lock(mutex_);
-    const auto found = entries_.find(hash);
-    if (found != entries_.end() && asked_us < found->second.until_us) return found->second.answer;
-  }
+  if (const std::optional<absl::StatusOr<Caller>> answer = FindHash(hash)) return *answer;
   absl::StatusOr<Caller> answer = source_.Authenticate(api_key, trace, deadline);
   if (!answer.ok() && answer.status().code() != absl::StatusCode::kUnauthenticated) return answer;
-  // From when it was asked, not from when it was answered: a key revoked meanwhile must not live longer.
-  int64_t until_us = asked_us + absl::ToInt64Microseconds(keep_);
-  if (answer.ok() && answer->expire_time != absl::InfiniteFuture()) until_us = std::min(until_us, absl::ToUnixMicros(answer->expire_time));
-  {
-    std::lock_guard lock(mutex_);
-    if (entries_.size() >= entries_max_ && !entries_.contains(hash)) {
-      std::erase_if(entries_, [&](const auto& entry) { return entry.second.until_us <= asked_us; });
-      // All are fresh: more keys than we can keep. Begin again rather than grow.
-      if (entries_.size() >= entries_max_) entries_.clear();
+  std::lock_guard lock(mutex_);
+  if (answer.ok()) {
+    if (!known_.contains(hash)) {
+      MakeRoom(known_, known_swept_us_, asked_us, [&](const auto& entry) { return entry.second.until_us <= asked_us; });
     }
-    entries_.insert_or_assign(hash, Entry{answer, until_us});
+    known_.insert_or_assign(hash, Known{*answer, asked_us + absl::ToInt64Microseconds(std::min(options_.keep, kKeepMax))});
+    refused_.erase(hash);
+  } else {
+    known_.erase(hash);
+    if (!refused_.contains(hash)) {
+      MakeRoom(refused_, refused_swept_us_, asked_us, [&](const auto& entry) { return entry.second <= asked_us; });
+    }
+    refused_.insert_or_assign(hash, asked_us + absl::ToInt64Microseconds(options_.keep_refused));
   }
   return answer;
 }

@@ -1,13 +1,14 @@
 // Authenticates bearer keys by asking the user service, whose answers are kept for at most 5 s.
 //
 // Thread-safe; calls for different keys do not wait for each other. Fails closed: where the user service does not answer, only what
-// was learnt within the last 5 s is known. Keys are kept as hashes. Wrong keys are remembered too, so that a flood of one of them does not
-// reach the user service.
+// was learnt within the last 5 s is known. Keys are kept as hashes. Wrong keys are remembered too, apart from the right ones: a flood of them
+// neither reaches the user service, as far as it repeats itself, nor drives right ones out.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -15,32 +16,55 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/grpc/caller.h"
 #include "services/common/grpc/channel.h"
 
 namespace stockalert::rpc {
+
+// Whether text can be a key at all: 16 to 200 printable characters without a space, which holds for the keys that the user service issues and
+// for an administrator's.
+bool IsKeyLike(std::string_view api_key);
+
+struct CachingOptions {
+  // How long an answer may be given again. 0: right keys are asked about at each call.
+  absl::Duration keep = absl::Seconds(4);
+  // The same for "no such key": it stays true but for an administrator's key that is being exchanged.
+  absl::Duration keep_refused = absl::Seconds(10);
+  size_t entries_max = 100'000;  // Of each kind.
+};
 
 // Keeps another authenticator's answers (callers, and UNAUTHENTICATED) for a while.
 class CachingAuthenticator final : public Authenticator {
  public:
   static constexpr absl::Duration kKeepMax = absl::Seconds(5);
 
-  CachingAuthenticator(Authenticator& source, const base::Clock& clock, absl::Duration keep = absl::Seconds(4),
-                       size_t entries_max = 100'000);
+  // A key's own end is a date; how long an answer is kept is a duration. What it is given must outlive it.
+  CachingAuthenticator(Authenticator& source, const base::Clock& wall_clock, const base::MonotonicClock& clock,
+                       const CachingOptions& options = CachingOptions());
+  std::optional<absl::StatusOr<Caller>> Find(std::string_view api_key) override;
+  bool HasKnown(std::string_view api_key) override;
   absl::StatusOr<Caller> Authenticate(std::string_view api_key, const trace::Context& trace, absl::Time deadline) override;
 
  private:
-  struct Entry {
-    absl::StatusOr<Caller> answer;
+  struct Known {
+    Caller caller;
     int64_t until_us = 0;
   };
+  std::optional<absl::StatusOr<Caller>> FindHash(const std::string& hash);
+  // Makes room for one more, of what has ended if need be; under mutex_.
+  template <typename Entries, typename IsOver>
+  void MakeRoom(Entries& entries, int64_t& swept_us, int64_t now_us, IsOver is_over) const;
 
   Authenticator& source_;
-  const base::Clock& clock_;
-  const absl::Duration keep_;
-  const size_t entries_max_;
+  const base::Clock& wall_clock_;
+  const base::MonotonicClock& clock_;
+  const CachingOptions options_;
   std::mutex mutex_;
-  std::unordered_map<std::string, Entry> entries_;  // By the key's hash. Guarded by mutex_.
+  std::unordered_map<std::string, Known> known_;      // By the key's hash; kept beyond their time, for HasKnown. Guarded by mutex_.
+  std::unordered_map<std::string, int64_t> refused_;  // By the key's hash: until when. Guarded by mutex_.
+  int64_t known_swept_us_ = 0;                        // Guarded by mutex_.
+  int64_t refused_swept_us_ = 0;                      // Guarded by mutex_.
 };
 
 // Asks stockalert.internal.v1.UserInternalService, without keeping anything.

@@ -20,6 +20,13 @@ namespace {
 constexpr std::string_view kBearer = "bearer ";
 // Far above any key that was issued; longer ones are not even hashed.
 constexpr size_t kKeyBytesMax = 256;
+// Look-ups of keys wait for the user service, or its database; a fifth of a second's worth of them may wait.
+constexpr size_t kLookUpThreads = 4;
+constexpr size_t kLookUpsMax = 256;
+constexpr size_t kLookUpsPerNetworkMax = 64;
+// What the network around one (a /24, a /48) may try out, in what one may.
+constexpr double kAround = 4.0;
+constexpr absl::Duration kLookUpTime = absl::Seconds(2);
 
 const char* NameOf(::grpc::StatusCode code) {
   switch (code) {
@@ -49,6 +56,17 @@ std::string FindMetadata(const ::grpc::CallbackServerContext& context, const cha
   return found == metadata.end() ? "" : std::string(found->second.data(), found->second.size());
 }
 
+// All lines of a header, in their order, as one list.
+std::string JoinMetadata(const ::grpc::CallbackServerContext& context, const char* key) {
+  std::string all;
+  const auto [begin, end] = context.client_metadata().equal_range(key);
+  for (auto line = begin; line != end; ++line) {
+    if (line != begin) all += ',';
+    all.append(line->second.data(), line->second.size());
+  }
+  return all;
+}
+
 // The key of "Bearer KEY", or nothing.
 std::string BearerKey(const std::string& authorization) {
   if (authorization.size() <= kBearer.size()) return "";
@@ -65,6 +83,48 @@ absl::Status Overloaded() {
                                  absl::Milliseconds(200));
 }
 
+absl::Status NoStreamLeft() {
+  return base::ResourceExhausted("OVERLOADED", "all streams are taken, by many users with few each: try again a little later", absl::Seconds(5));
+}
+
+absl::Status StreamGivenUp() {
+  return base::MakeError(absl::StatusCode::kUnavailable,
+                         "others wait for a stream, and this user or network has the most: the newest of theirs ended; nothing is lost by it",
+                         base::ErrorDetails{"STREAM_GIVEN_UP", {}, {}, absl::Seconds(5)});
+}
+
+absl::Status TooManyCalls(int max) {
+  return base::ResourceExhausted("TOO_MANY_CALLS", "this user has too many calls under way at once: wait for some to end",
+                                 absl::Milliseconds(200), {{"limit", std::to_string(max)}});
+}
+
+absl::Status RateLimited(absl::Duration wait, int limit, const char* what, const char* per) {
+  return base::ResourceExhausted("RATE_LIMITED", "too many " + std::string(what) + ": at most " + std::to_string(limit) + " " + per, wait,
+                                 {{"limit", std::to_string(limit)}, {"of", what}, {"per", per}});
+}
+
+absl::Status NoSuchKey() { return base::Unauthenticated("API_KEY_INVALID", "the API key is not known, has expired or was revoked"); }
+
+// May this caller do that?
+absl::Status CheckScope(const Method& method, const Caller& caller) {
+  if (method.access == Access::kNobody || method.access == Access::kMesh) return absl::OkStatus();
+  if (method.access == Access::kAdministrator && !caller.is_administrator) {
+    return base::PermissionDenied("ADMINISTRATOR_ONLY", "this call needs the administrator's key");
+  }
+  if (method.access != Access::kRead && caller.read_only) {
+    return base::PermissionDenied("API_KEY_READ_ONLY", "this key may only read: use one of scope SCOPE_FULL");
+  }
+  return absl::OkStatus();
+}
+
+// Whose turn a call takes. Our own calls are nobody's: no share bounds them.
+std::string TurnOf(const Method& method, const CallContext& call) {
+  if (method.access == Access::kMesh || call.caller.is_administrator) return "";
+  return method.access == Access::kNobody ? NetworksOf(call.peer).narrow : call.caller.user_id;
+}
+
+size_t RunningMax(size_t threads) { return threads - std::min(threads - 1, std::max<size_t>(threads / 4, 1)); }
+
 absl::Status ShuttingDown() { return base::Unavailable("SHUTTING_DOWN", "the service is stopping; nothing was done: try again"); }
 
 // Counts and logs the end of a call.
@@ -77,6 +137,12 @@ void Record(const std::string& port, const Method& method, const CallContext& ca
       .Increment();
   metrics::GetHistogram("stockalert_rpc_call_seconds", "How long calls took, from their arrival", {{"port", port}, {"method", method.name}})
       .Observe(absl::ToDoubleSeconds(took));
+  if (sent.error_code() == ::grpc::StatusCode::RESOURCE_EXHAUSTED || sent.error_code() == ::grpc::StatusCode::UNAUTHENTICATED) {
+    const std::string reason = base::ReasonOf(status);
+    metrics::GetCounter("stockalert_rpc_refusals_total", "Calls refused for what the caller is or does too much of, by reason",
+                        {{"port", port}, {"reason", reason.empty() ? "OTHER" : reason}})
+        .Increment();
+  }
   const bool ours = sent.error_code() == ::grpc::StatusCode::INTERNAL || sent.error_code() == ::grpc::StatusCode::DATA_LOSS;
   const log::Level level = ours ? log::Level::kError : sent.error_code() == ::grpc::StatusCode::UNAVAILABLE ? log::Level::kWarning : log::Level::kDebug;
   if (!log::IsOn(level)) return;
@@ -101,18 +167,59 @@ struct CallRunner::Entry {
   CallContext call;
   std::string bearer;
   absl::Time begun;
-  bool counted = false;  // Among its user's streams.
-  bool opened = false;   // `open` has returned: it has hooks, and may be looked after.
+  bool opened = false;  // `open` has returned: it has hooks, and may be looked after.
+};
+
+struct CallRunner::Rates {
+  Rates(const base::MonotonicClock& clock, const CallSettings& settings)
+      : reads(clock, {1.0 * settings.reads_per_user_per_s, 5.0 * settings.reads_per_user_per_s}),
+        writes(clock, {1.0 * settings.writes_per_user_per_s, 10.0 * settings.writes_per_user_per_s}),
+        creations(clock, {settings.creations_per_user_per_h / 3600.0, 1.0 * settings.creations_per_user_per_h}),
+        stream_openings(clock, {settings.stream_openings_per_user_per_min / 60.0, 1.0 * settings.stream_openings_per_user_per_min}),
+        unknown_keys(clock, {settings.unknown_keys_per_network_per_min / 60.0, 1.0 * settings.unknown_keys_per_network_per_min}),
+        unknown_keys_around(clock, {kAround * settings.unknown_keys_per_network_per_min / 60.0,
+                                    kAround * settings.unknown_keys_per_network_per_min}) {
+    // Whoever parsed the flags has looked at it.
+    absl::StatusOr<TrustedProxies> proxies = TrustedProxies::Parse(settings.trusted_proxies);
+    if (proxies.ok()) trusted_proxies = *std::move(proxies);
+  }
+
+  base::TokenBuckets reads;
+  base::TokenBuckets writes;
+  base::TokenBuckets creations;
+  base::TokenBuckets stream_openings;
+  base::TokenBuckets unknown_keys;
+  base::TokenBuckets unknown_keys_around;
+  TrustedProxies trusted_proxies;
 };
 
 CallRunner::CallRunner(const CallRunnerOptions& options)
     : options_(options),
-      executor_("rpc-" + options.name, options.threads, options.queue_max),
-      // A call may take all of its time.
-      calls_move_(
-          "calls_" + options.name, [this] { return process::Movement::State{executor_.unfinished(), executor_.finished()}; },
-          std::max(process::Liveness::kBound, 2 * options.call_time_max)),
+      rates_(new Rates(options.clock == nullptr ? system_clock_ : *options.clock, options.calls)),
+      slots_(options.streams_max, options.streams_per_user_max),
+      executor_("rpc-" + options.name, options.threads, options.queue_max,
+                {.tasks_max = static_cast<size_t>(options.calls.calls_per_user_max), .running_max = RunningMax(options.threads)}),
       checks_streams_("stream_keys_" + options.name) {
+  // A call may take all of its time.
+  const auto watch = [&](const char* what, const base::BoundedExecutor& executor) {
+    moves_.push_back(std::make_unique<process::Movement>(
+        what + options.name, [&executor] { return process::Movement::State{executor.unfinished(), executor.finished()}; },
+        std::max(process::Liveness::kBound, 2 * options.call_time_max)));
+  };
+  watch("calls_", executor_);
+  if (options.waiting_threads > 0) {
+    waiting_executor_ = std::make_unique<base::BoundedExecutor>(
+        "rpc-w-" + options.name, options.waiting_threads, options.waiting_queue_max,
+        base::BoundedExecutor::Shares{.tasks_max = static_cast<size_t>(options.calls.calls_per_user_max),
+                                      .running_max = RunningMax(options.waiting_threads)});
+    watch("waiting_calls_", *waiting_executor_);
+  }
+  if (options.authenticator != nullptr) {
+    look_ups_ = std::make_unique<base::BoundedExecutor>(
+        "rpc-key", kLookUpThreads, kLookUpsMax,
+        base::BoundedExecutor::Shares{.tasks_max = kLookUpsPerNetworkMax, .running_max = RunningMax(kLookUpThreads)});
+    watch("key_look_ups_", *look_ups_);
+  }
   checks_streams_.Beat();
   checker_ = std::thread([this] { CheckStreams(); });
 }
@@ -122,65 +229,145 @@ CallRunner::~CallRunner() {
   checker_.join();
 }
 
-absl::StatusOr<CallContext> CallRunner::Authorize(const Method& method, const std::string& bearer, const std::string& mesh_token,
-                                                  CallContext call) {
+std::string CallRunner::AddressOf(const ::grpc::CallbackServerContext& context) const {
+  return ClientAddress(context.peer(), rates_->trusted_proxies.empty() ? "" : JoinMetadata(context, "x-forwarded-for"),
+                       rates_->trusted_proxies);
+}
+
+std::optional<absl::StatusOr<Caller>> CallRunner::FindCaller(const Method& method, const std::string& bearer,
+                                                             const std::string& mesh_token) {
   switch (method.access) {
-    case Access::kNobody: return call;
+    case Access::kNobody: return Caller();
     case Access::kMesh:
       if (options_.mesh_token.empty() || !base::ConstantTimeEquals(mesh_token, options_.mesh_token)) {
         return base::Unauthenticated("MESH_TOKEN_INVALID", "this port is for the services of the mesh: the mesh token is missing or wrong");
       }
-      return call;
+      return Caller();
     default: break;
   }
   if (bearer.empty()) {
     return base::Unauthenticated("API_KEY_MISSING", "send the metadata `authorization: Bearer <API key>`; RegisterUser issues a key");
   }
-  if (bearer.size() > kKeyBytesMax || options_.authenticator == nullptr) {
-    return base::Unauthenticated("API_KEY_INVALID", "the API key is not known, has expired or was revoked");
-  }
-  STOCKALERT_ASSIGN_OR_RETURN(call.caller, options_.authenticator->Authenticate(bearer, call.trace, call.deadline));
-  if (method.access == Access::kAdministrator && !call.caller.is_administrator) {
-    return base::PermissionDenied("ADMINISTRATOR_ONLY", "this call needs the administrator's key");
-  }
-  if (method.access != Access::kRead && call.caller.read_only) {
-    return base::PermissionDenied("API_KEY_READ_ONLY", "this key may only read: use one of scope SCOPE_FULL");
-  }
-  return call;
+  if (bearer.size() > kKeyBytesMax || options_.authenticator == nullptr) return NoSuchKey();
+  return options_.authenticator->Find(bearer);
 }
 
-void CallRunner::Run(::grpc::CallbackServerContext* context, const Method& method,
+void CallRunner::LookUp(const std::string& bearer, const CallContext& call, Answered answered) {
+  const ClientNetworks networks = NetworksOf(call.peer);
+  // Who tries out keys waits; their neighbours, whose keys were good a moment ago, do not.
+  std::optional<absl::Duration> wait = rates_->unknown_keys_around.Wait(networks.wide);
+  if (!wait) wait = rates_->unknown_keys.Wait(networks.narrow);
+  if (wait && !options_.authenticator->HasKnown(bearer)) {
+    return answered(RateLimited(*wait, options_.calls.unknown_keys_per_network_per_min, "unknown keys", "a minute from one network"));
+  }
+  {
+    std::unique_lock lock(asking_mutex_);
+    const auto [asked, first] = asking_.try_emplace(bearer);
+    if (asked->second.size() >= static_cast<size_t>(options_.calls.calls_per_user_max)) {
+      lock.unlock();
+      return answered(TooManyCalls(options_.calls.calls_per_user_max));
+    }
+    asked->second.push_back(std::move(answered));
+    if (!first) return;
+  }
+  const auto answer_all = [this, bearer](const absl::StatusOr<Caller>& answer) {
+    std::vector<Answered> all;
+    {
+      std::lock_guard lock(asking_mutex_);
+      const auto asked = asking_.find(bearer);
+      all.swap(asked->second);
+      asking_.erase(asked);
+    }
+    for (const Answered& one : all) one(answer);
+  };
+  const auto taken = look_ups_->TrySubmit(
+      networks.wide,
+      [this, bearer, trace = call.trace, networks, answer_all] {
+        const absl::StatusOr<Caller> answer = options_.authenticator->Authenticate(bearer, trace, absl::Now() + kLookUpTime);
+        if (absl::IsUnauthenticated(answer.status())) {
+          rates_->unknown_keys_around.Take(networks.wide);
+          rates_->unknown_keys.Take(networks.narrow);
+        }
+        answer_all(answer);
+      },
+      [answer_all] { answer_all(ShuttingDown()); });
+  if (taken == base::BoundedExecutor::Taken::kYes) return;
+  answer_all(taken == base::BoundedExecutor::Taken::kStopped ? ShuttingDown() : Overloaded());
+}
+
+void CallRunner::Admit(const Method& method, size_t cost, const std::string& bearer, const std::string& mesh_token,
+                       const std::shared_ptr<CallContext>& call, bool stream, Admitted admitted) {
+  auto go_on = [this, method, cost, call, stream, admitted = std::move(admitted)](const absl::StatusOr<Caller>& caller) {
+    if (!caller.ok()) return admitted(caller.status());
+    call->caller = *caller;
+    absl::Status status = CheckScope(method, call->caller);
+    if (status.ok()) status = TakeRates(method, cost, *call, stream);
+    admitted(status);
+  };
+  const std::optional<absl::StatusOr<Caller>> known = FindCaller(method, bearer, mesh_token);
+  if (known) return go_on(*known);
+  LookUp(bearer, *call, std::move(go_on));
+}
+
+absl::Status CallRunner::TakeRates(const Method& method, size_t cost, const CallContext& call, bool stream) {
+  if (method.access != Access::kRead && method.access != Access::kWrite) return absl::OkStatus();
+  if (call.caller.is_administrator) return absl::OkStatus();
+  // By the user, not by the key: a user has as many keys as they want.
+  const std::string& who = call.caller.user_id;
+  const CallSettings& limits = options_.calls;
+  if (stream) {
+    const auto wait = rates_->stream_openings.Take(who);
+    return wait ? RateLimited(*wait, limits.stream_openings_per_user_per_min, "streams opened", "a minute") : absl::OkStatus();
+  }
+  if (method.access == Access::kRead) {
+    const auto wait = rates_->reads.Take(who);
+    return wait ? RateLimited(*wait, limits.reads_per_user_per_s, "reads", "a second") : absl::OkStatus();
+  }
+  if (const auto wait = rates_->writes.Take(who)) return RateLimited(*wait, limits.writes_per_user_per_s, "writes", "a second");
+  if (method.creates) {
+    if (const auto wait = rates_->creations.Take(who, static_cast<double>(cost))) {
+      return RateLimited(*wait, limits.creations_per_user_per_h, "creations", "an hour");
+    }
+  }
+  return absl::OkStatus();
+}
+
+void CallRunner::Submit(const Method& method, const CallContext& call, std::function<void()> run, std::function<void()> drop,
+                        const std::function<void(const absl::Status&)>& refuse) {
+  base::BoundedExecutor& executor = method.work == Work::kOthers && waiting_executor_ ? *waiting_executor_ : executor_;
+  switch (executor.TrySubmit(TurnOf(method, call), std::move(run), std::move(drop))) {
+    case base::BoundedExecutor::Taken::kYes: return;
+    case base::BoundedExecutor::Taken::kQueueFull: return refuse(Overloaded());
+    case base::BoundedExecutor::Taken::kShareFull: return refuse(TooManyCalls(options_.calls.calls_per_user_max));
+    case base::BoundedExecutor::Taken::kStopped: return refuse(ShuttingDown());
+  }
+}
+
+void CallRunner::Run(::grpc::CallbackServerContext* context, const Method& method, size_t cost,
                      std::function<absl::Status(const CallContext&)> work, std::function<void(::grpc::Status)> finish) {
   const absl::Time begun = absl::Now();
   auto call = std::make_shared<CallContext>();
   call->trace = trace::Continue(FindMetadata(*context, trace::kTraceparent));
   call->deadline = std::min(absl::FromChrono(context->deadline()), begun + options_.call_time_max);
-  call->peer = context->peer();
+  call->peer = AddressOf(*context);
   const auto end = [this, call, method, begun, finish = std::move(finish)](const absl::Status& status) {
     ::grpc::Status sent = ToGrpc(status);
     Record(options_.name, method, *call, status, sent, begun);
     finish(std::move(sent));
   };
-  auto run = [this, context, call, method, end, work = std::move(work), bearer = BearerKey(FindMetadata(*context, "authorization")),
-              mesh_token = FindMetadata(*context, kMeshTokenMetadata)] {
+  auto run = [context, call, end, work = std::move(work)] {
     // Nobody waits for the answer any more: the work would only stand in others' way.
     if (context->IsCancelled()) return end(absl::CancelledError("the client has gone"));
     if (absl::Now() >= call->deadline) {
       return end(base::DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the call began; nothing was done"));
     }
-    absl::StatusOr<CallContext> authorized = Authorize(method, bearer, mesh_token, *call);
-    if (!authorized.ok()) return end(authorized.status());
-    *call = *std::move(authorized);
     end(work(*call));
   };
-  if (!executor_.TrySubmit(std::move(run), [end] { end(ShuttingDown()); })) {
-    bool ending = false;
-    {
-      std::lock_guard lock(mutex_);
-      ending = ending_;
-    }
-    end(ending ? ShuttingDown() : Overloaded());
-  }
+  Admit(method, cost, BearerKey(FindMetadata(*context, "authorization")), FindMetadata(*context, kMeshTokenMetadata), call, false,
+        [this, method, call, end, run = std::move(run)](const absl::Status& admitted) {
+          if (!admitted.ok()) return end(admitted);
+          Submit(method, *call, run, [end] { end(ShuttingDown()); }, end);
+        });
 }
 
 void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method& method, std::shared_ptr<internal::OpenStream> stream,
@@ -190,14 +377,16 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
   entry->method = method;
   entry->begun = absl::Now();
   entry->bearer = BearerKey(FindMetadata(*context, "authorization"));
-  entry->call.trace = trace::Continue(FindMetadata(*context, trace::kTraceparent));
-  entry->call.deadline = entry->begun + options_.call_time_max;  // Of the opening; a stream lives as long as its client wants.
-  entry->call.peer = context->peer();
+  auto call = std::make_shared<CallContext>();
+  call->trace = trace::Continue(FindMetadata(*context, trace::kTraceparent));
+  call->deadline = entry->begun + options_.call_time_max;  // Of the opening; a stream lives as long as its client wants.
+  call->peer = AddressOf(*context);
+  entry->call = *call;
   {
     std::unique_lock lock(mutex_);
-    if (ending_ || streams_.size() >= options_.streams_max) {
-      const absl::Status refusal = ending_ ? ShuttingDown() : Overloaded();
+    if (ending_) {
       lock.unlock();
+      const absl::Status refusal = ShuttingDown();
       Record(options_.name, method, entry->call, refusal, ToGrpc(refusal), entry->begun);
       return entry->stream->Finish(refusal);
     }
@@ -205,31 +394,43 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
   }
   metrics::GetGauge("stockalert_rpc_open_streams", "Server streams that are open", {{"port", options_.name}, {"method", method.name}})
       .Increment();
-  auto run = [this, entry, open = std::move(open), mesh_token = FindMetadata(*context, kMeshTokenMetadata)] {
-    absl::StatusOr<CallContext> authorized = Authorize(entry->method, entry->bearer, mesh_token, entry->call);
-    if (!authorized.ok()) return entry->stream->Finish(authorized.status());
+  auto run = [this, entry, open = std::move(open)] {
+    StreamSlots::Taken slot;
+    std::shared_ptr<Entry> ended;
     {
-      std::unique_lock lock(mutex_);
+      std::lock_guard lock(mutex_);
       // Over already: the client has gone. `open` must not subscribe what nobody would end.
       if (!streams_.contains(entry->stream.get())) return;
-      entry->call = *std::move(authorized);
-      if (!entry->call.caller.user_id.empty()) {
-        size_t& count = streams_of_user_[entry->call.caller.user_id];
-        if (count >= options_.streams_per_user_max) {
-          lock.unlock();
-          return entry->stream->Finish(base::ResourceExhausted(
-              "TOO_MANY_STREAMS", "this user has too many open streams: end one before opening another"));
-        }
-        ++count;
-        entry->counted = true;
-      }
+      slot = slots_.Take(entry->stream.get(), entry->call.caller.user_id, NetworksOf(entry->call.peer));
+      if (slot.ended != nullptr) ended = streams_.at(static_cast<internal::OpenStream*>(const_cast<void*>(slot.ended)));
+    }
+    if (slot.answer == StreamSlots::Answer::kUserFull) {
+      return entry->stream->Finish(base::ResourceExhausted(
+          "TOO_MANY_STREAMS", "this user has too many open streams: end one before opening another", std::nullopt,
+          {{"limit", std::to_string(options_.streams_per_user_max)}}));
+    }
+    if (slot.answer == StreamSlots::Answer::kFull) return entry->stream->Finish(NoStreamLeft());
+    if (ended) {
+      metrics::GetCounter("stockalert_rpc_streams_given_up_total", "Streams ended for others that had fewer, where no more fit",
+                          {{"port", options_.name}})
+          .Increment();
+      ended->stream->Finish(StreamGivenUp());
     }
     const absl::Status status = open(entry->call);
     if (!status.ok()) return entry->stream->Finish(status);
     std::lock_guard lock(mutex_);
     entry->opened = true;
   };
-  if (!executor_.TrySubmit(std::move(run), [entry] { entry->stream->Finish(ShuttingDown()); })) entry->stream->Finish(Overloaded());
+  Admit(method, 1, entry->bearer, FindMetadata(*context, kMeshTokenMetadata), call, true,
+        [this, entry, call, run = std::move(run)](const absl::Status& admitted) {
+          if (!admitted.ok()) return entry->stream->Finish(admitted);
+          {
+            std::lock_guard lock(mutex_);
+            entry->call = *call;
+          }
+          Submit(entry->method, *call, run, [entry] { entry->stream->Finish(ShuttingDown()); },
+                 [entry](const absl::Status& refusal) { entry->stream->Finish(refusal); });
+        });
 }
 
 void CallRunner::RemoveStream(internal::OpenStream* stream, const absl::Status& status) {
@@ -242,10 +443,7 @@ void CallRunner::RemoveStream(internal::OpenStream* stream, const absl::Status& 
     entry = found->second;
     call = entry->call;
     streams_.erase(found);
-    if (entry->counted) {
-      const auto count = streams_of_user_.find(call.caller.user_id);
-      if (--count->second == 0) streams_of_user_.erase(count);
-    }
+    slots_.Release(stream);
   }
   metrics::GetGauge("stockalert_rpc_open_streams", "Server streams that are open",
                     {{"port", options_.name}, {"method", entry->method.name}})
@@ -253,8 +451,8 @@ void CallRunner::RemoveStream(internal::OpenStream* stream, const absl::Status& 
   Record(options_.name, entry->method, call, status, ToGrpc(status), entry->begun);
 }
 
-bool CallRunner::TrySubmit(std::function<void()> run, std::function<void()> drop) {
-  return executor_.TrySubmit(std::move(run), std::move(drop));
+bool CallRunner::TrySubmit(const std::string& user_id, std::function<void()> run, std::function<void()> drop) {
+  return executor_.TrySubmit(user_id, std::move(run), std::move(drop)) == base::BoundedExecutor::Taken::kYes;
 }
 
 void CallRunner::EndStreams() {
@@ -270,7 +468,10 @@ void CallRunner::EndStreams() {
 
 bool CallRunner::Stop(absl::Time deadline) {
   EndStreams();
-  return executor_.Stop(deadline);
+  // Look-ups make calls, so that they go first.
+  const bool looked_up = look_ups_ == nullptr || look_ups_->Stop(deadline);
+  const bool waited = waiting_executor_ == nullptr || waiting_executor_->Stop(deadline);
+  return executor_.Stop(deadline) && waited && looked_up;
 }
 
 // Revoked and expired keys end their streams too. Where the key cannot be checked (the user service is down), the stream goes on: it was
@@ -283,15 +484,18 @@ void CallRunner::CheckStreams() {
       std::unique_lock lock(mutex_);
       stopped_.wait_for(lock, absl::ToChronoNanoseconds(options_.stream_check_interval), [this] { return ending_; });
       if (ending_) return checks_streams_.End();
-      for (const auto& [stream, entry] : streams_) {
-        if (entry->opened) open.push_back(entry);
-      }
+      for (const auto& [stream, entry] : streams_) open.push_back(entry);
     }
-    for (const std::shared_ptr<Entry>& entry : open) entry->stream->Beat(options_.stream_heartbeat_interval);
     for (const std::shared_ptr<Entry>& entry : open) {
-      if (entry->call.caller.key_id.empty()) continue;
+      entry->stream->Beat(options_.stream_heartbeat_interval, options_.stream_end_patience);
+    }
+    for (const std::shared_ptr<Entry>& entry : open) {
       if (options_.authenticator == nullptr) break;
       checks_streams_.Beat();
+      {
+        std::lock_guard lock(mutex_);
+        if (!entry->opened || entry->call.caller.key_id.empty()) continue;
+      }
       const absl::StatusOr<Caller> caller =
           options_.authenticator->Authenticate(entry->bearer, entry->call.trace, absl::Now() + absl::Seconds(1));
       if (caller.status().code() == absl::StatusCode::kUnauthenticated) entry->stream->Finish(caller.status());

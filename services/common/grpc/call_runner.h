@@ -1,12 +1,16 @@
-// The common path of every gRPC handler: trace, deadline, authentication, scope, executor, status, log line and metrics.
+// The common path of every gRPC handler: trace, deadline, peer, authentication, scope, rates, executor, status, log line and metrics.
 //
 //   grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const GetUserRequest* request, User* response) override {
 //     return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/GetUser", rpc::Access::kRead}, request, response,
 //                       [this](const rpc::CallContext& call, const GetUserRequest& request) -> absl::StatusOr<User> { ... });
 //   }
 //
-// The handler runs on a thread of the runner's bounded executor and may block until call.deadline. A full executor answers
-// RESOURCE_EXHAUSTED (OVERLOADED). Thread-safe. The runner must outlive the server that it serves: Stop it after the server's
+// The handler runs on a thread of one of the runner's bounded executors and may block until call.deadline: calls that wait for others have an
+// executor of their own, so that they hold up none that do not, and in each the users take turns. A full executor answers RESOURCE_EXHAUSTED
+// (OVERLOADED); a user with too many calls at once, or too many in a time, RESOURCE_EXHAUSTED (TOO_MANY_CALLS, RATE_LIMITED) with a delay.
+//
+// Until it is known who calls, a call costs none of these threads: what is no key is refused on gRPC's own, as are keys that are known or
+// known to be none; others are looked up on a few threads apart, one look-up a key at a time, fairly among networks. Thread-safe. The runner must outlive the server that it serves: Stop it after the server's
 // Shutdown began (its streams end with EndStreams first), destroy it after the server.
 #pragma once
 
@@ -21,20 +25,27 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/base/bounded_executor.h"
 #include "services/common/base/clock.h"
+#include "services/common/base/monotonic_clock.h"
+#include "services/common/base/token_buckets.h"
+#include "services/common/grpc/call_settings.h"
 #include "services/common/grpc/caller.h"
+#include "services/common/grpc/peer.h"
 #include "services/common/grpc/request_validation.h"
 #include "services/common/grpc/status_convert.h"
 #include "services/common/process/liveness.h"
+#include "services/common/grpc/stream_slots.h"
 
 namespace stockalert::rpc {
 
@@ -46,15 +57,31 @@ enum class Access {
   kMesh,           // The mesh token, on internal ports.
 };
 
+// What a call keeps its thread waiting for.
+enum class Work {
+  kOwn,     // Memory and this service's own database.
+  kOthers,  // Another service, the source of prices, or the log, too.
+};
+
 struct Method {
   const char* name;  // "stockalert.user.v1.UserService/GetUser"; a literal: metrics and logs hold it.
   Access access;
+  Work work = Work::kOwn;
+  // It makes what leaves something behind for long even when it is deleted at once: it counts against creations_per_user_per_h.
+  bool creates = false;
 };
 
 struct CallRunnerOptions {
   std::string name = "calls";  // The executor's threads, and the label `port` in metrics: "public", "internal".
   size_t threads = 8;
   size_t queue_max = 256;
+  // For Work::kOthers. 0 threads: they have none of their own.
+  size_t waiting_threads = 0;
+  size_t waiting_queue_max = 256;
+  // Rates and shares, on ports with keys, and whom to believe about where calls come from.
+  CallSettings calls = {};
+  // For rates; must outlive the runner. Null: the system's.
+  const base::MonotonicClock* clock = nullptr;
   // A call without a deadline, or with a later one, gets this.
   absl::Duration call_time_max = absl::Seconds(30);
   size_t streams_max = 1000;
@@ -63,6 +90,8 @@ struct CallRunnerOptions {
   absl::Duration stream_check_interval = absl::Seconds(2);
   // A stream on which nothing was sent for so long gets an empty response, so that no proxy between takes it for dead.
   absl::Duration stream_heartbeat_interval = absl::Seconds(30);
+  // How long the client of a stream that is ended for an error may take to read what was sent before. Then it is cut off.
+  absl::Duration stream_end_patience = absl::Seconds(5);
   std::string mesh_token = {};             // For Access::kMesh. Empty: no internal call is taken.
   Authenticator* authenticator = nullptr;  // For all but kNobody and kMesh; must outlive the runner.
 };
@@ -74,8 +103,9 @@ class OpenStream {
  public:
   virtual ~OpenStream() = default;
   virtual void Finish(const absl::Status& status) = 0;
-  // Sends an empty response where nothing has been sent for `interval`, and nothing waits.
-  virtual void Beat(absl::Duration interval) = 0;
+  // Sends an empty response where nothing has been sent for `interval`, and nothing waits. Cuts off a stream that was ended and whose client
+  // has not read the end for `end_patience`.
+  virtual void Beat(absl::Duration interval, absl::Duration end_patience) = 0;
 };
 
 }  // namespace internal
@@ -87,8 +117,8 @@ class CallRunner {
   CallRunner(const CallRunner&) = delete;
   CallRunner& operator=(const CallRunner&) = delete;
 
-  // For Unary: authenticates, then runs `work` on the executor; `finish` is called exactly once.
-  void Run(::grpc::CallbackServerContext* context, const Method& method, std::function<absl::Status(const CallContext&)> work,
+  // For Unary: authenticates, then runs `work` on an executor; `finish` is called exactly once. `cost`: how many it creates.
+  void Run(::grpc::CallbackServerContext* context, const Method& method, size_t cost, std::function<absl::Status(const CallContext&)> work,
            std::function<void(::grpc::Status)> finish);
 
   // For ServerStream: as Run, for a stream, whose key is checked until RemoveStream. `open` runs on the executor.
@@ -96,8 +126,8 @@ class CallRunner {
                  std::function<absl::Status(const CallContext&)> open);
   void RemoveStream(internal::OpenStream* stream, const absl::Status& status);
 
-  // Runs blocking work of a stream (a query for its next page). False: overloaded.
-  bool TrySubmit(std::function<void()> run, std::function<void()> drop = {});
+  // Runs blocking work of a user's stream (a query for its next page), among the user's calls. False: overloaded.
+  bool TrySubmit(const std::string& user_id, std::function<void()> run, std::function<void()> drop = {});
 
   // Ends all streams, UNAVAILABLE (SHUTTING_DOWN), and takes no new ones.
   void EndStreams();
@@ -106,29 +136,51 @@ class CallRunner {
 
  private:
   struct Entry;
-  absl::StatusOr<CallContext> Authorize(const Method& method, const std::string& bearer, const std::string& mesh_token,
-                                        CallContext call);
+  struct Rates;
+  using Answered = std::function<void(const absl::StatusOr<Caller>&)>;
+  using Admitted = std::function<void(const absl::Status&)>;
+
+  std::string AddressOf(const ::grpc::CallbackServerContext& context) const;
+  // Who calls, where that can be told at once.
+  std::optional<absl::StatusOr<Caller>> FindCaller(const Method& method, const std::string& bearer, const std::string& mesh_token);
+  // Asks who a key belongs to, together with all who want to know at the same time.
+  void LookUp(const std::string& bearer, const CallContext& call, Answered answered);
+  // Calls `admitted` once `call` has its caller and may go on, here and now or on a thread of the look-ups.
+  void Admit(const Method& method, size_t cost, const std::string& bearer, const std::string& mesh_token,
+             const std::shared_ptr<CallContext>& call, bool stream, Admitted admitted);
+  absl::Status TakeRates(const Method& method, size_t cost, const CallContext& call, bool stream);
+  // `refuse` is called where neither `run` nor `drop` will be.
+  void Submit(const Method& method, const CallContext& call, std::function<void()> run, std::function<void()> drop,
+              const std::function<void(const absl::Status&)>& refuse);
   void CheckStreams();
 
   const CallRunnerOptions options_;
+  const base::SystemMonotonicClock system_clock_;
+  const std::unique_ptr<Rates> rates_;
   std::mutex mutex_;
   std::condition_variable stopped_;
   std::unordered_map<internal::OpenStream*, std::shared_ptr<Entry>> streams_;  // Guarded by mutex_.
-  std::unordered_map<std::string, size_t> streams_of_user_;                    // Guarded by mutex_.
+  StreamSlots slots_;                                                         // Guarded by mutex_.
   bool ending_ = false;                                                       // Guarded by mutex_.
-  base::BoundedExecutor executor_;  // Its tasks use what is above.
-  process::Movement calls_move_;
+  std::mutex asking_mutex_;
+  std::unordered_map<std::string, std::vector<Answered>> asking_;  // By the key that is being looked up. Guarded by asking_mutex_.
+  // Their tasks use what is above.
+  base::BoundedExecutor executor_;
+  std::unique_ptr<base::BoundedExecutor> waiting_executor_;  // Null: executor_ has them.
+  std::unique_ptr<base::BoundedExecutor> look_ups_;          // Null: no keys here.
+  // Each of them moves, and the checks go on: for /healthz.
+  std::vector<std::unique_ptr<process::Movement>> moves_;
   process::Heartbeat checks_streams_;
   std::thread checker_;
 };
 
-// One unary call. `handler` is called as absl::StatusOr<Response>(const CallContext&, const Request&).
+// One unary call. `handler` is called as absl::StatusOr<Response>(const CallContext&, const Request&). `cost`: how many things it creates.
 template <typename Request, typename Response, typename Handler>
 ::grpc::ServerUnaryReactor* Unary(CallRunner& runner, ::grpc::CallbackServerContext* context, const Method& method,
-                                  const Request* request, Response* response, Handler handler) {
+                                  const Request* request, Response* response, Handler handler, size_t cost = 1) {
   ::grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   runner.Run(
-      context, method,
+      context, method, cost,
       [request, response, handler = std::move(handler)](const CallContext& call) -> absl::Status {
         if (absl::Status size = CheckRequestSize(*request); !size.ok()) return size;
         absl::StatusOr<Response> result = handler(call, *request);
@@ -164,7 +216,7 @@ class Stream : public internal::OpenStream, public std::enable_shared_from_this<
   bool ended() const;
   // Ends the stream after what was pushed before; an error ends it at once. Only the first call counts.
   void Finish(const absl::Status& status) override;
-  void Beat(absl::Duration interval) override;
+  void Beat(absl::Duration interval, absl::Duration end_patience) override;
   // Set it in `open`, before the first push.
   void SetHooks(Hooks hooks);
 
@@ -182,12 +234,15 @@ class Stream : public internal::OpenStream, public std::enable_shared_from_this<
   const size_t queue_max_;
   mutable std::mutex mutex_;
   Reactor* reactor_ = nullptr;  // Guarded by mutex_; null once gRPC is done with it.
+  ::grpc::CallbackServerContext* context_ = nullptr;  // There as long as reactor_ is.
   std::deque<Response> queue_;  // Guarded by mutex_.
   Response writing_;            // gRPC's while writing_now_.
   bool writing_now_ = false;    // Guarded by mutex_.
   bool beating_ = false;        // Guarded by mutex_: what is being written is a heartbeat.
   std::chrono::steady_clock::time_point last_write_ = std::chrono::steady_clock::now();  // Guarded by mutex_.
+  bool opened_ = false;         // Guarded by mutex_: SetHooks was called.
   bool ending_ = false;         // Guarded by mutex_: Finish was called.
+  std::chrono::steady_clock::time_point ending_since_;  // Guarded by mutex_.
   bool finished_ = false;       // Guarded by mutex_: gRPC was told.
   absl::Status status_;         // Guarded by mutex_.
   Hooks hooks_;                 // Guarded by mutex_.

@@ -1,7 +1,7 @@
 // Who calls, and with what limits: what every handler is given.
 #pragma once
 
-#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,13 +24,17 @@ struct CallContext {
   Caller caller;  // Empty where the method needs no key, and on internal ports.
   trace::Context trace;
   absl::Time deadline;  // Never infinite.
-  std::string peer;     // "ipv4:127.0.0.1:41234"
+  std::string peer;     // The client's address, as peer.h finds it: "192.0.2.1".
 };
 
 // Turns a bearer key into a caller. Thread-safe. May block until `deadline`.
 class Authenticator {
  public:
   virtual ~Authenticator() = default;
+  // What Authenticate would answer, where that is known without asking anybody; else nothing. Never blocks: for gRPC's own threads.
+  virtual std::optional<absl::StatusOr<Caller>> Find(std::string_view) { return std::nullopt; }
+  // Whether it was a key a short while ago, though it has to be asked about again. Never blocks.
+  virtual bool HasKnown(std::string_view) { return false; }
   // UNAUTHENTICATED: no such key, expired or revoked. UNAVAILABLE: cannot be told now (the call is refused).
   virtual absl::StatusOr<Caller> Authenticate(std::string_view api_key, const trace::Context& trace, absl::Time deadline) = 0;
 };

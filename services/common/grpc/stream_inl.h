@@ -1,6 +1,7 @@
 // The implementation of call_runner.h's Stream and ServerStream. Not for inclusion elsewhere.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -51,24 +52,31 @@ void Stream<Response>::Finish(const absl::Status& status) {
   std::unique_lock lock(mutex_);
   if (ending_) return;
   ending_ = true;
+  ending_since_ = std::chrono::steady_clock::now();
   status_ = status;
   if (!status.ok()) queue_.clear();
   Pump(lock);
 }
 
 template <typename Response>
-void Stream<Response>::Beat(absl::Duration interval) {
-  // Asked for outside the lock, so that it may look at what pushes.
+void Stream<Response>::Beat(absl::Duration interval, absl::Duration end_patience) {
   const auto is_due = [&] {
-    return !ending_ && !writing_now_ && queue_.empty() && reactor_ != nullptr &&
+    return opened_ && !ending_ && !writing_now_ && queue_.empty() && reactor_ != nullptr &&
            std::chrono::steady_clock::now() - last_write_ >= absl::ToChronoNanoseconds(interval);
   };
   std::function<Response()> heartbeat;
   {
     std::lock_guard lock(mutex_);
+    // It cannot be ended in order while a write waits for its client.
+    if (ending_ && !status_.ok() && !finished_ && reactor_ != nullptr &&
+        std::chrono::steady_clock::now() - ending_since_ >= absl::ToChronoNanoseconds(end_patience)) {
+      context_->TryCancel();
+      return;
+    }
     if (!is_due()) return;
     heartbeat = hooks_.heartbeat;
   }
+  // Asked for outside the lock, so that it may look at what pushes.
   Response response = heartbeat ? heartbeat() : Response();
   std::unique_lock lock(mutex_);
   // Something was pushed meanwhile: that is a sign of life itself, and the heartbeat would come behind it.
@@ -88,6 +96,7 @@ void Stream<Response>::SetHooks(Hooks hooks) {
     return;
   }
   hooks_ = std::move(hooks);
+  opened_ = true;
 }
 
 // Starts the next write or the finish. gRPC's calls are made under the lock: its reactions come on other threads, which then wait.
@@ -156,6 +165,7 @@ template <typename Request, typename Response, typename Open>
   auto stream = std::make_shared<Stream<Response>>(runner, queue_max);
   auto* reactor = new typename Stream<Response>::Reactor(stream);
   stream->reactor_ = reactor;
+  stream->context_ = context;
   // The request belongs to gRPC and is gone when the stream ends, which the client may do before `open` has run. Of one that is too large there
   // is no copy.
   absl::Status size = CheckRequestSize(*request);

@@ -24,8 +24,8 @@ namespace {
 namespace ipb = ::stockalert::internal::v1;
 namespace npb = ::stockalert::notification::v1;
 
-constexpr char kKey[] = "sak_user";
-constexpr char kOtherKey[] = "sak_other";
+constexpr char kKey[] = "sak_of_the_user_0123";
+constexpr char kOtherKey[] = "sak_of_another_0123";
 constexpr char kUser[] = "11111111-1111-4111-8111-111111111111";
 constexpr char kOther[] = "22222222-2222-4222-8222-222222222222";
 constexpr char kTraceparent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -1,10 +1,16 @@
 // The whole ticker service over real Postgres and Kafka; its peers are fakes on a real port.
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <cstdio>
+#include <deque>
+#include <latch>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
@@ -24,7 +30,7 @@ namespace {
 
 namespace ipb = ::stockalert::internal::v1;
 
-constexpr char kKey[] = "sak_user";
+constexpr char kKey[] = "sak_of_the_user_0123";
 constexpr char kAdminKey[] = "sak_administrator";
 constexpr char kUser[] = "11111111-1111-4111-8111-111111111111";
 constexpr absl::Duration kPatience = absl::Seconds(20);
@@ -305,6 +311,143 @@ TEST_CASE("two instances read the same log and save into the same rows") {
            mesh.database.Count("SELECT count(*) FROM stockalert_ticker.latest_prices WHERE regular_price_micros IN (100000200, 100000199)") == 2;
   }));
   second->Stop(absl::Now() + absl::Seconds(10));
+}
+
+std::string KeyOf(const std::string& user) { return "sak_of_user_" + user + "_0123456789"; }
+
+double PercentileMs(std::vector<double> latencies_ms, double percentile) {
+  std::sort(latencies_ms.begin(), latencies_ms.end());
+  return latencies_ms.at(static_cast<size_t>(static_cast<double>(latencies_ms.size() - 1) * percentile));
+}
+
+// Reads a ticker so many times, each of which must succeed; answers how long each took.
+std::vector<double> ReadMany(Mesh& mesh, const std::string& symbol, const std::string& key, int count) {
+  std::vector<double> latencies_ms;
+  int failed = 0;
+  for (int i = 0; i < count; ++i) {
+    v1::GetTickerRequest request;
+    request.set_name("tickers/" + symbol);
+    v1::Ticker answer;
+    const auto context = Mesh::Context(key, kPatience);
+    const absl::Time begun = absl::Now();
+    if (!mesh.stub->GetTicker(context.get(), request, &answer).ok()) ++failed;
+    latencies_ms.push_back(absl::ToDoubleMilliseconds(absl::Now() - begun));
+  }
+  CHECK(failed == 0);
+  return latencies_ms;
+}
+
+TEST_CASE("registrations that wait for the source hold up nobody who only reads") {
+  Mesh mesh(/*with_kafka=*/false);
+  mesh.config.lookup_timeout = absl::Seconds(20);
+  std::latch release(1);
+  std::atomic<int> waiting{0};
+  for (const char* user : {"a", "b", "c", "quiet"}) mesh.fakes.SetCaller(KeyOf(user), {.user_id = user, .key_id = user});
+  mesh.fakes.SetKnowledge("AAPL", ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  const std::vector<double> before_ms = ReadMany(mesh, "AAPL", KeyOf("quiet"), 100);
+  mesh.fakes.OnLookup([&](const std::string&) {
+    ++waiting;
+    release.wait();
+  });
+  std::vector<std::thread> slow;
+  for (int i = 0; i < 30; ++i) {
+    slow.emplace_back([&, i] {
+      v1::RegisterTickerRequest request;
+      request.set_symbol("SLOW" + std::to_string(i));
+      v1::Ticker answer;
+      const auto context = Mesh::Context(KeyOf(std::string(1, static_cast<char>('a' + i % 3))), 2 * kPatience);
+      (void)mesh.stub->RegisterTicker(context.get(), request, &answer);
+    });
+  }
+  CHECK(Eventually([&] { return waiting >= mesh.config.calls.waiting_threads; }));
+  const std::vector<double> during_ms = ReadMany(mesh, "AAPL", KeyOf("quiet"), 100);
+  CHECK(waiting == mesh.config.calls.waiting_threads);
+  release.count_down();
+  for (std::thread& thread : slow) thread.join();
+  std::printf("GetTicker, p99: %.1f ms alone, %.1f ms beside 30 registrations that wait\n", PercentileMs(before_ms, 0.99),
+              PercentileMs(during_ms, 0.99));
+}
+
+TEST_CASE("a key at full speed is told to slow down, and another one goes on as before") {
+  Mesh mesh(/*with_kafka=*/false);
+  for (const char* user : {"noisy", "quiet"}) mesh.fakes.SetCaller(KeyOf(user), {.user_id = user, .key_id = user});
+  mesh.fakes.SetKnowledge("AAPL", ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  const std::vector<double> before_ms = ReadMany(mesh, "AAPL", KeyOf("quiet"), 200);
+  std::atomic<bool> stop{false};
+  std::atomic<int> answered{0};
+  std::atomic<int> refused{0};
+  std::vector<std::thread> noise;
+  for (int i = 0; i < 16; ++i) {
+    noise.emplace_back([&] {
+      while (!stop) {
+        v1::GetTickerRequest request;
+        request.set_name("tickers/AAPL");
+        v1::Ticker answer;
+        const auto context = Mesh::Context(KeyOf("noisy"), kPatience);
+        const absl::Status status = rpc::FromGrpc(mesh.stub->GetTicker(context.get(), request, &answer));
+        if (status.ok()) ++answered;
+        if (base::ReasonOf(status) == "RATE_LIMITED") ++refused;
+      }
+    });
+  }
+  CHECK(Eventually([&] { return refused > 0; }));
+  const std::vector<double> during_ms = ReadMany(mesh, "AAPL", KeyOf("quiet"), 200);
+  stop = true;
+  for (std::thread& thread : noise) thread.join();
+  std::printf("GetTicker of a quiet key, p99: %.1f ms alone, %.1f ms beside a noisy one (%d answered, %d refused)\n",
+              PercentileMs(before_ms, 0.99), PercentileMs(during_ms, 0.99), answered.load(), refused.load());
+}
+
+TEST_CASE("fifty accounts with all streams they may have shut nobody out") {
+  Mesh mesh;
+  constexpr int kAccounts = 50;
+  constexpr int kStreamsEach = 20;
+  for (int i = 0; i <= kAccounts; ++i) {
+    const std::string user = std::to_string(i);
+    mesh.fakes.SetCaller(KeyOf(user), {.user_id = user, .key_id = user});
+  }
+  mesh.fakes.SetKnowledge("AAPL", ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  mesh.Quote("AAPL", 150'000'000, kTime);
+  REQUIRE(Eventually([&] { return mesh.Get("AAPL").has_latest_quote(); }));
+  struct Watcher {
+    std::unique_ptr<::grpc::ClientContext> context;
+    std::unique_ptr<::grpc::ClientReader<v1::WatchQuotesResponse>> reader;
+    v1::WatchQuotesResponse response;
+  };
+  std::vector<std::unique_ptr<v1::TickerService::Stub>> stubs;
+  std::deque<Watcher> watchers;
+  v1::WatchQuotesRequest request;
+  request.add_names("tickers/AAPL");
+  int opened = 0;
+  for (int account = 0; account <= kAccounts; ++account) {
+    ::grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // A connection each.
+    stubs.push_back(v1::TickerService::NewStub(::grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(mesh.app->public_port()),
+                                                                           ::grpc::InsecureChannelCredentials(), arguments)));
+    for (int i = 0; i < (account == kAccounts ? 1 : kStreamsEach); ++i) {
+      Watcher& watcher = watchers.emplace_back();
+      watcher.context = Mesh::Context(KeyOf(std::to_string(account)), absl::Minutes(2));
+      watcher.reader = stubs.back()->WatchQuotes(watcher.context.get(), request);
+      opened += watcher.reader->Read(&watcher.response) ? 1 : 0;
+    }
+  }
+  // The last one is the newcomer's.
+  CHECK(opened == kAccounts * kStreamsEach + 1);
+  CHECK_FALSE(watchers.back().response.quotes().empty());
+  for (Watcher& watcher : watchers) watcher.context->TryCancel();
+  int given_up = 0;
+  for (Watcher& watcher : watchers) {
+    while (watcher.reader->Read(&watcher.response)) {
+    }
+    given_up += base::ReasonOf(rpc::FromGrpc(watcher.reader->Finish())) == "STREAM_GIVEN_UP" ? 1 : 0;
+  }
+  CHECK(given_up <= 1);
 }
 
 }  // namespace

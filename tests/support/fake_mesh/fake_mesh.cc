@@ -61,8 +61,13 @@ struct FakeMesh::Fetchers final : ipb::FetcherService::Service {
   ::grpc::Status LookupSymbol(::grpc::ServerContext* context, const ipb::LookupSymbolRequest* request,
                               ipb::LookupSymbolResponse* response) override {
     if (!HasMeshToken(*context)) return kNoToken;
-    std::lock_guard lock(mesh.mutex_);
+    std::unique_lock lock(mesh.mutex_);
     mesh.lookups_.push_back(request->symbol());
+    if (const auto lookup = mesh.lookup_) {
+      lock.unlock();
+      lookup(request->symbol());
+      lock.lock();
+    }
     const auto known = mesh.knowledge_.find(request->symbol());
     response->set_knowledge(known == mesh.knowledge_.end() ? ipb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL : known->second);
     return ::grpc::Status::OK;
@@ -130,6 +135,11 @@ void FakeMesh::SetAlerts(int64_t count) {
 void FakeMesh::SetKnowledge(const std::string& symbol, ipb::LookupSymbolResponse::Knowledge knowledge) {
   std::lock_guard lock(mutex_);
   knowledge_[symbol] = knowledge;
+}
+
+void FakeMesh::OnLookup(std::function<void(const std::string&)> lookup) {
+  std::lock_guard lock(mutex_);
+  lookup_ = std::move(lookup);
 }
 
 void FakeMesh::SetQuote(const ipb::QuoteRecord& quote) {

@@ -36,6 +36,8 @@ class FakeMesh {
   void SetAlerts(int64_t count);
   // Of symbols that it was not told about: CANNOT_TELL.
   void SetKnowledge(const std::string& symbol, internal::v1::LookupSymbolResponse::Knowledge knowledge);
+  // What a look-up does before it is answered, on a thread of its own.
+  void OnLookup(std::function<void(const std::string& symbol)> lookup);
   void SetQuote(const internal::v1::QuoteRecord& quote);
   // What PublishQuotes does with its quotes, besides counting them.
   void OnPublish(std::function<void(const internal::v1::QuoteRecord&)> publish);
@@ -53,6 +55,7 @@ class FakeMesh {
   std::map<std::string, internal::v1::LookupSymbolResponse::Knowledge> knowledge_;
   std::map<std::string, internal::v1::QuoteRecord> quotes_;
   std::function<void(const internal::v1::QuoteRecord&)> publish_;
+  std::function<void(const std::string&)> lookup_;
   std::vector<std::string> lookups_;
   std::vector<std::unique_ptr<::grpc::Service>> services_;
   std::unique_ptr<rpc::Server> server_;

@@ -8,6 +8,7 @@
 #include "services/common/grpc/time_convert.h"
 #include "stockalert/internal/v1/user_internal.grpc.pb.h"
 #include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/fake_clock/fake_monotonic_clock.h"
 
 namespace stockalert::rpc {
 namespace {
@@ -22,43 +23,101 @@ class CountingAuthenticator final : public Authenticator {
   int asked = 0;
 };
 
-TEST_CASE("answers are kept for the time and no longer, refusals too, outages not") {
-  testing::FakeClock clock;
+// As long as a key has to be.
+std::string KeyOf(const std::string& name) { return "key_0123456789_" + name; }
+
+struct Cache {
+  explicit Cache(const CachingOptions& options = {}) : cache(source, wall_clock, clock, options) {}
+  absl::StatusOr<Caller> Ask(const std::string& name) { return cache.Authenticate(KeyOf(name), trace::NewRoot(), absl::InfiniteFuture()); }
+  bool Finds(const std::string& name) { return cache.Find(KeyOf(name)).has_value(); }
+  void Advance(absl::Duration by) {
+    clock.Advance(by);
+    wall_clock.Advance(by);
+  }
+  testing::FakeClock wall_clock;
+  testing::FakeMonotonicClock clock;
   CountingAuthenticator source;
-  CachingAuthenticator cache(source, clock, absl::Seconds(4));
-  const auto ask = [&](const char* key) { return cache.Authenticate(key, trace::NewRoot(), absl::InfiniteFuture()); };
-  CHECK(ask("a")->user_id == "u");
-  source.answer = base::Unauthenticated("API_KEY_INVALID", "x");
-  CHECK(ask("a").ok());
-  CHECK(source.asked == 1);
-  clock.Advance(absl::Seconds(4));
-  CHECK(ask("a").status().code() == absl::StatusCode::kUnauthenticated);
-  CHECK(ask("a").status().code() == absl::StatusCode::kUnauthenticated);
-  CHECK(source.asked == 2);
-  clock.Advance(absl::Seconds(4));
-  source.answer = base::Unavailable("USER_SERVICE_UNAVAILABLE", "x");
-  CHECK(ask("a").status().code() == absl::StatusCode::kUnavailable);
-  source.answer = Caller{.user_id = "v", .key_id = "k"};
-  CHECK(ask("a")->user_id == "v");
+  CachingAuthenticator cache;
+};
+
+TEST_CASE("answers are kept for the time and no longer, refusals too, outages not") {
+  Cache cache;
+  CHECK_FALSE(cache.Finds("a"));
+  CHECK(cache.Ask("a")->user_id == "u");
+  CHECK(cache.cache.Find(KeyOf("a"))->value().user_id == "u");
+  cache.source.answer = base::Unauthenticated("API_KEY_INVALID", "x");
+  CHECK(cache.Ask("a").ok());
+  CHECK(cache.source.asked == 1);
+  cache.Advance(absl::Seconds(4));
+  CHECK_FALSE(cache.Finds("a"));
+  // It was good: whoever limits unknown keys lets it be asked about.
+  CHECK(cache.cache.HasKnown(KeyOf("a")));
+  CHECK(cache.Ask("a").status().code() == absl::StatusCode::kUnauthenticated);
+  CHECK_FALSE(cache.cache.HasKnown(KeyOf("a")));
+  CHECK(cache.Ask("a").status().code() == absl::StatusCode::kUnauthenticated);
+  CHECK(cache.cache.Find(KeyOf("a"))->status().code() == absl::StatusCode::kUnauthenticated);
+  CHECK(cache.source.asked == 2);
+  cache.Advance(absl::Seconds(10));
+  cache.source.answer = base::Unavailable("USER_SERVICE_UNAVAILABLE", "x");
+  CHECK(cache.Ask("a").status().code() == absl::StatusCode::kUnavailable);
+  cache.source.answer = Caller{.user_id = "v", .key_id = "k"};
+  CHECK(cache.Ask("a")->user_id == "v");
 }
 
-TEST_CASE("nothing is kept beyond 5 s or the key's own expiry, nor more than fits") {
-  testing::FakeClock clock;
-  CountingAuthenticator source;
-  CachingAuthenticator cache(source, clock, absl::Hours(1), 2);
-  const auto ask = [&](const char* key) { return cache.Authenticate(key, trace::NewRoot(), absl::InfiniteFuture()); };
-  source.answer = Caller{.user_id = "u", .key_id = "k", .expire_time = clock.Now() + absl::Seconds(1)};
-  CHECK(ask("a").ok());
-  clock.Advance(absl::Seconds(1));
-  CHECK(ask("a").ok());
-  CHECK(source.asked == 2);
-  source.answer = Caller{.user_id = "u", .key_id = "k"};
-  CHECK(ask("b").ok());
-  clock.Advance(absl::Seconds(5));
-  CHECK(ask("b").ok());
-  CHECK(source.asked == 4);
-  for (const char* key : {"c", "d", "e", "f"}) CHECK(ask(key).ok());
-  CHECK(source.asked == 8);
+TEST_CASE("a wall clock that is set back keeps no revoked key alive") {
+  Cache cache;
+  CHECK(cache.Ask("a").ok());
+  cache.source.answer = base::Unauthenticated("API_KEY_INVALID", "revoked");
+  cache.wall_clock.Advance(absl::Hours(-1));
+  cache.clock.Advance(absl::Seconds(5));
+  CHECK(cache.Ask("a").status().code() == absl::StatusCode::kUnauthenticated);
+}
+
+TEST_CASE("nothing is kept beyond 5 s or the key's own expiry") {
+  Cache cache({.keep = absl::Hours(1)});
+  cache.source.answer = Caller{.user_id = "u", .key_id = "k", .expire_time = cache.wall_clock.Now() + absl::Seconds(1)};
+  CHECK(cache.Ask("a").ok());
+  cache.Advance(absl::Seconds(1));
+  CHECK_FALSE(cache.Finds("a"));
+  CHECK(cache.Ask("a").ok());
+  CHECK(cache.source.asked == 2);
+  cache.source.answer = Caller{.user_id = "u", .key_id = "k"};
+  CHECK(cache.Ask("b").ok());
+  cache.Advance(absl::Seconds(5));
+  CHECK(cache.Ask("b").ok());
+  CHECK(cache.source.asked == 4);
+}
+
+TEST_CASE("wrong keys drive out no right ones, and neither kind grows without end") {
+  Cache cache({.entries_max = 100});
+  for (int i = 0; i < 50; ++i) CHECK(cache.Ask("right" + std::to_string(i)).ok());
+  cache.source.answer = base::Unauthenticated("API_KEY_INVALID", "x");
+  for (int i = 0; i < 1000; ++i) cache.Ask("wrong" + std::to_string(i)).IgnoreError();
+  cache.source.asked = 0;
+  for (int i = 0; i < 50; ++i) CHECK(cache.Ask("right" + std::to_string(i)).ok());
+  CHECK(cache.source.asked == 0);
+  int remembered = 0;
+  for (int i = 0; i < 1000; ++i) remembered += cache.Finds("wrong" + std::to_string(i)) ? 1 : 0;
+  CHECK(remembered == 100);
+  cache.source.answer = Caller{.user_id = "u", .key_id = "k"};
+  for (int i = 0; i < 1000; ++i) CHECK(cache.Ask("more" + std::to_string(i)).ok());
+  remembered = 0;
+  for (int i = 0; i < 1000; ++i) remembered += cache.Finds("more" + std::to_string(i)) ? 1 : 0;
+  CHECK(remembered <= 100);
+}
+
+TEST_CASE("what is no key is refused without asking anybody") {
+  Cache cache;
+  for (const std::string& text : {std::string(), std::string("short"), std::string(201, 'x'), std::string("key with spaces 0123"),
+                                  std::string("key_0123456789_\x01"), std::string("key_0123456789_\xff")}) {
+    INFO(text);
+    CHECK_FALSE(IsKeyLike(text));
+    CHECK(cache.cache.Find(text)->status().code() == absl::StatusCode::kUnauthenticated);
+    CHECK(cache.cache.Authenticate(text, trace::NewRoot(), absl::InfiniteFuture()).status().code() == absl::StatusCode::kUnauthenticated);
+  }
+  CHECK(cache.source.asked == 0);
+  CHECK(IsKeyLike("sak_0123456789012345678901234567890123456789abc"));
+  CHECK(IsKeyLike("sixteen_letters_"));
 }
 
 class UserInternal final : public stockalert::internal::v1::UserInternalService::CallbackService {

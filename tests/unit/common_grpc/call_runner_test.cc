@@ -1,9 +1,11 @@
 // The common path of calls, over a real server and stubs.
 #include "services/common/grpc/call_runner.h"
 
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <latch>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -14,6 +16,7 @@
 #include "services/common/metrics/metrics.h"
 #include "stockalert/notification/v1/notification.grpc.pb.h"
 #include "stockalert/user/v1/user.grpc.pb.h"
+#include "tests/support/fake_clock/fake_monotonic_clock.h"
 
 namespace stockalert::rpc {
 namespace {
@@ -26,11 +29,22 @@ class KeyTable final : public Authenticator {
   absl::StatusOr<Caller> Authenticate(std::string_view key, const trace::Context&, absl::Time) override {
     if (key == "full" && !revoked) return Caller{.user_id = "u", .key_id = "1"};
     if (key == "read") return Caller{.user_id = "u", .key_id = "2", .read_only = true};
+    ++asked;
+    if (before) before(key);
+    if (key.starts_with("user:") || key.starts_with("kept:")) return Caller{.user_id = std::string(key.substr(5)), .key_id = std::string(key)};
     if (key == "admin") return Caller{.key_id = "a", .is_administrator = true};
     if (key == "down") return base::Unavailable("USER_SERVICE_UNAVAILABLE", "down");
     return base::Unauthenticated("API_KEY_INVALID", "no such key");
   }
+  std::optional<absl::StatusOr<Caller>> Find(std::string_view key) override {
+    if (key == "malformed") return base::Unauthenticated("API_KEY_INVALID", "malformed");
+    if (key.starts_with("kept:")) return Caller{.user_id = std::string(key.substr(5)), .key_id = std::string(key)};
+    return std::nullopt;
+  }
+  bool HasKnown(std::string_view key) override { return key == "user:known"; }
   std::atomic<bool> revoked{false};
+  std::atomic<int> asked{0};
+  std::function<void(std::string_view)> before;
 };
 
 class Users final : public user::UserService::CallbackService {
@@ -41,8 +55,12 @@ class Users final : public user::UserService::CallbackService {
                  [this](const CallContext& call, const user::GetUserRequest& asked) { return get(call, asked); });
   }
   ::grpc::ServerUnaryReactor* UpdateUser(::grpc::CallbackServerContext* context, const user::UpdateUserRequest* request, user::User* response) override {
-    return Unary(runner_, context, {"stockalert.user.v1.UserService/UpdateUser", Access::kWrite}, request, response,
-                 [](const CallContext&, const user::UpdateUserRequest&) -> absl::StatusOr<user::User> { return user::User(); });
+    return Unary(runner_, context, {"stockalert.user.v1.UserService/UpdateUser", Access::kWrite, Work::kOthers, true}, request, response,
+                 [this](const CallContext&, const user::UpdateUserRequest&) -> absl::StatusOr<user::User> {
+                   if (update) update();
+                   return user::User();
+                 },
+                 static_cast<size_t>(std::max(request->update_mask().paths_size(), 1)));
   }
   ::grpc::ServerUnaryReactor* ListUsers(::grpc::CallbackServerContext* context, const user::ListUsersRequest* request,
                                         user::ListUsersResponse* response) override {
@@ -55,6 +73,7 @@ class Users final : public user::UserService::CallbackService {
                  [](const CallContext&, const user::RegisterUserRequest&) -> absl::StatusOr<user::RegisterUserResponse> { return user::RegisterUserResponse(); });
   }
   std::function<absl::StatusOr<user::User>(const CallContext&, const user::GetUserRequest&)> get;
+  std::function<void()> update;
 
  private:
   CallRunner& runner_;
@@ -111,6 +130,14 @@ struct Fixture {
   static void Prepare(::grpc::ClientContext& context, const std::string& authorization) {
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
     if (!authorization.empty()) context.AddMetadata("authorization", authorization);
+  }
+  ::grpc::Status Update(const std::string& authorization, int cost = 1) {
+    ::grpc::ClientContext context;
+    Prepare(context, authorization);
+    user::UpdateUserRequest request;
+    for (int i = 0; i < cost; ++i) request.mutable_update_mask()->add_paths("x");
+    user::User answer;
+    return users_stub->UpdateUser(&context, request, &answer);
   }
   ::grpc::Status Get(const std::string& authorization, user::User* answer = nullptr, const std::string& traceparent = "") {
     ::grpc::ClientContext context;
@@ -212,7 +239,7 @@ TEST_CASE("calls beyond the queue are refused at once; a stopped runner answers 
   std::thread running([&] { first = fixture.Get("Bearer full"); });
   begun.wait();
   std::atomic<bool> waited{false};
-  REQUIRE(fixture.runner.TrySubmit([&waited] { waited = true; }));
+  REQUIRE(fixture.runner.TrySubmit("v", [&waited] { waited = true; }));
   const ::grpc::Status refused = fixture.Get("Bearer full");
   CHECK(refused.error_code() == ::grpc::RESOURCE_EXHAUSTED);
   CHECK(Reason(refused) == "OVERLOADED");
@@ -402,6 +429,293 @@ TEST_CASE("streams end by their client, by their key, by the limit and by the en
   CHECK_FALSE(last->reader->Read(&last->response));
   CHECK(Reason(last->reader->Finish()) == "SHUTTING_DOWN");
   CHECK(opened == 3);
+}
+
+// Calls that are under way in threads of their own.
+class Callers {
+ public:
+  ~Callers() { Join(); }
+  void Start(std::function<::grpc::Status()> call) {
+    threads_.emplace_back([this, call = std::move(call)] {
+      const ::grpc::Status status = call();
+      std::lock_guard lock(mutex_);
+      statuses_.push_back(status);
+    });
+  }
+  size_t ended() {
+    std::lock_guard lock(mutex_);
+    return statuses_.size();
+  }
+  std::vector<::grpc::Status> Join() {
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+    return std::exchange(statuses_, {});
+  }
+
+ private:
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;
+  std::vector<::grpc::Status> statuses_;
+};
+
+template <typename Condition>
+bool Await(Condition condition) {
+  for (int i = 0; i < 4000 && !condition(); ++i) absl::SleepFor(absl::Milliseconds(5));
+  return condition();
+}
+
+TEST_CASE("calls without a good key need no thread, and those that are looked up hold up no key that is known") {
+  CallRunnerOptions options;
+  options.threads = 1;
+  options.queue_max = 1;
+  Fixture fixture(options);
+  std::latch release(1);
+  std::atomic<int> looking{0};
+  fixture.keys.before = [&](std::string_view key) {
+    if (!key.starts_with("slow")) return;
+    ++looking;
+    release.wait();
+  };
+  std::atomic<int> running{0};
+  fixture.users.get = [&](const CallContext& call, const user::GetUserRequest&) -> absl::StatusOr<user::User> {
+    if (call.caller.user_id == "blocks") {
+      ++running;
+      release.wait();
+    }
+    return user::User();
+  };
+  Callers callers;
+  // More look-ups than there are threads for them.
+  for (int i = 0; i < 10; ++i) callers.Start([&, i] { return fixture.Get("Bearer slow" + std::to_string(i)); });
+  REQUIRE(Await([&] { return looking >= 3; }));
+  CHECK(fixture.Get("Bearer kept:quick").ok());
+  // The one thread is busy, and the queue full.
+  callers.Start([&] { return fixture.Get("Bearer kept:blocks"); });
+  REQUIRE(Await([&] { return running == 1; }));
+  REQUIRE(fixture.runner.TrySubmit("v", [] {}));
+  CHECK(Reason(fixture.Get("Bearer kept:quick")) == "OVERLOADED");
+  for (int i = 0; i < 100; ++i) {
+    CHECK(Reason(fixture.Get("")) == "API_KEY_MISSING");
+    CHECK(Reason(fixture.Get("Bearer malformed")) == "API_KEY_INVALID");
+  }
+  release.count_down();
+  CHECK(callers.Join().size() == 11);
+}
+
+TEST_CASE("one look-up answers all who come with the same key meanwhile") {
+  CallRunnerOptions options;
+  options.calls.calls_per_user_max = 8;
+  Fixture fixture(options);
+  std::latch release(1);
+  fixture.keys.before = [&](std::string_view key) {
+    if (key == "user:same") release.wait();
+  };
+  Callers callers;
+  for (int i = 0; i < 12; ++i) callers.Start([&] { return fixture.Get("Bearer user:same"); });
+  // Those beyond what a user may have under way are refused while they wait.
+  REQUIRE(Await([&] { return metrics::ExpositionText().find("reason=\"TOO_MANY_CALLS\"") != std::string::npos; }));
+  CHECK(fixture.keys.asked == 1);
+  release.count_down();
+  int answered = 0;
+  for (const ::grpc::Status& status : callers.Join()) answered += status.ok() ? 1 : 0;
+  CHECK(answered >= 8);
+}
+
+TEST_CASE("who tries out keys is stopped, and their neighbours whose keys were good are not") {
+  testing::FakeMonotonicClock clock;
+  CallRunnerOptions options;
+  options.clock = &clock;
+  options.calls.unknown_keys_per_network_per_min = 30;
+  Fixture fixture(options);
+  std::map<std::string, int> reasons;
+  for (int i = 0; i < 40; ++i) ++reasons[Reason(fixture.Get("Bearer wrong" + std::to_string(i)))];
+  CHECK(reasons == std::map<std::string, int>{{"API_KEY_INVALID", 30}, {"RATE_LIMITED", 10}});
+  CHECK(fixture.keys.asked == 30);
+  CHECK(fixture.Get("Bearer user:known").ok());
+  CHECK(fixture.Get("Bearer kept:other").ok());
+  const ::grpc::Status refused = fixture.Get("Bearer user:new");
+  CHECK(refused.error_code() == ::grpc::RESOURCE_EXHAUSTED);
+  const auto details = base::FindErrorDetails(FromGrpc(refused));
+  REQUIRE(details->retry_delay);
+  clock.Advance(*details->retry_delay);
+  CHECK(fixture.Get("Bearer user:new").ok());
+}
+
+TEST_CASE("calls that wait for others hold up none that do not, and no user has all threads of either") {
+  CallRunnerOptions options;
+  options.threads = 2;
+  options.waiting_threads = 4;
+  Fixture fixture(options);
+  std::latch release(1);
+  std::atomic<int> waiting{0};
+  fixture.users.update = [&] {
+    ++waiting;
+    release.wait();
+  };
+  Callers callers;
+  for (int i = 0; i < 8; ++i) callers.Start([&] { return fixture.Update("Bearer user:slow"); });
+  REQUIRE(Await([&] { return waiting == 3; }));
+  CHECK(fixture.Get("Bearer user:slow").ok());
+  CHECK(fixture.Get("Bearer user:other").ok());
+  // The fourth thread is another user's.
+  callers.Start([&] { return fixture.Update("Bearer user:other"); });
+  REQUIRE(Await([&] { return waiting == 4; }));
+  CHECK(fixture.Get("Bearer user:third").ok());
+  release.count_down();
+  for (const ::grpc::Status& status : callers.Join()) CHECK(status.ok());
+}
+
+TEST_CASE("a user with too many calls at once is refused, others are not") {
+  CallRunnerOptions options;
+  options.threads = 4;
+  options.calls.calls_per_user_max = 5;
+  Fixture fixture(options);
+  std::latch release(1);
+  std::atomic<int> begun{0};
+  fixture.users.get = [&](const CallContext& call, const user::GetUserRequest&) -> absl::StatusOr<user::User> {
+    if (call.caller.user_id == "noisy") {
+      ++begun;
+      release.wait();
+    }
+    return user::User();
+  };
+  Callers callers;
+  for (int i = 0; i < 3; ++i) callers.Start([&] { return fixture.Get("Bearer kept:noisy"); });
+  REQUIRE(Await([&] { return begun == 3; }));
+  for (int i = 0; i < 10; ++i) callers.Start([&] { return fixture.Get("Bearer kept:noisy"); });
+  CHECK(fixture.Get("Bearer kept:quiet").ok());
+  // Two wait, and the others are told so at once.
+  REQUIRE(Await([&] { return callers.ended() == 8; }));
+  release.count_down();
+  int refused = 0;
+  for (const ::grpc::Status& status : callers.Join()) {
+    if (status.ok()) continue;
+    ++refused;
+    CHECK(Reason(status) == "TOO_MANY_CALLS");
+    CHECK(base::FindErrorDetails(FromGrpc(status))->retry_delay.has_value());
+  }
+  CHECK(refused == 8);
+}
+
+TEST_CASE("rates a user: by kind, over all of a user's keys, not for an administrator") {
+  testing::FakeMonotonicClock clock;
+  CallRunnerOptions options;
+  options.clock = &clock;
+  options.calls.reads_per_user_per_s = 2;
+  options.calls.writes_per_user_per_s = 3;
+  options.calls.creations_per_user_per_h = 20;
+  Fixture fixture(options);
+  // "full" and "read" are keys of one user.
+  for (int i = 0; i < 10; ++i) CHECK(fixture.Get(i % 2 == 0 ? "Bearer full" : "Bearer read").ok());
+  const ::grpc::Status refused = fixture.Get("Bearer full");
+  CHECK(refused.error_code() == ::grpc::RESOURCE_EXHAUSTED);
+  auto details = base::FindErrorDetails(FromGrpc(refused));
+  REQUIRE(details);
+  CHECK(details->reason == "RATE_LIMITED");
+  CHECK(details->metadata == base::Metadata{{"limit", "2"}, {"of", "reads"}, {"per", "a second"}});
+  REQUIRE(details->retry_delay);
+  CHECK(*details->retry_delay <= absl::Milliseconds(501));
+  CHECK(Reason(fixture.Get("Bearer read")) == "RATE_LIMITED");
+  CHECK(fixture.Get("Bearer user:other").ok());
+  for (int i = 0; i < 50; ++i) CHECK(fixture.Get("Bearer admin").ok());
+  clock.Advance(*details->retry_delay);
+  CHECK(fixture.Get("Bearer full").ok());
+  CHECK_FALSE(fixture.Get("Bearer full").ok());
+
+  // Creating: by how many, long beyond what writing bounds.
+  CHECK(fixture.Update("Bearer full", 15).ok());
+  for (int i = 0; i < 5; ++i) CHECK(fixture.Update("Bearer full").ok());
+  details = base::FindErrorDetails(FromGrpc(fixture.Update("Bearer full")));
+  CHECK(details->metadata.at("of") == "creations");
+  CHECK(*details->retry_delay > absl::Minutes(2));
+  clock.Advance(absl::Hours(2));
+  for (int i = 0; i < 20; ++i) CHECK(fixture.Update("Bearer full").ok());
+  clock.Advance(absl::Seconds(1));
+  CHECK_FALSE(fixture.Update("Bearer full").ok());
+  int written = 0;
+  for (int i = 0; i < 100; ++i) {
+    details = base::FindErrorDetails(FromGrpc(fixture.Update("Bearer full")));
+    written += details->metadata.at("of") == "writes" ? 0 : 1;
+  }
+  // A refused creation was a write all the same.
+  CHECK(written < 30);
+}
+
+TEST_CASE("the client's address is the peer's, or what a trusted proxy says") {
+  for (const bool trusted : {false, true}) {
+    CallRunnerOptions options;
+    if (trusted) options.calls.trusted_proxies = "127.0.0.0/8";
+    Fixture fixture(options);
+    fixture.users.get = [](const CallContext& call, const user::GetUserRequest&) -> absl::StatusOr<user::User> {
+      user::User answer;
+      answer.set_name(call.peer);
+      return answer;
+    };
+    ::grpc::ClientContext context;
+    Fixture::Prepare(context, "Bearer full");
+    context.AddMetadata("x-forwarded-for", "6.6.6.6");
+    context.AddMetadata("x-forwarded-for", "203.0.113.9, 127.0.0.5");
+    user::User answer;
+    REQUIRE(fixture.users_stub->GetUser(&context, user::GetUserRequest(), &answer).ok());
+    CHECK(answer.name() == (trusted ? "203.0.113.9" : "127.0.0.1"));
+  }
+}
+
+TEST_CASE("where no more streams fit, a newcomer gets one of who has the most, even of a client that does not read") {
+  CallRunnerOptions options;
+  options.streams_max = 4;
+  options.stream_check_interval = absl::Milliseconds(10);
+  options.stream_end_patience = absl::Milliseconds(50);
+  Fixture fixture(options);
+  std::atomic<int> done{0};
+  fixture.watch.open = [&](const CallContext& call, const notification::WatchNotificationsRequest&, const std::shared_ptr<Notifications>& stream) {
+    stream->SetHooks({.on_done = [&done] { ++done; }});
+    notification::WatchNotificationsResponse response;
+    // More than the flow control lets through unread.
+    if (call.caller.user_id == "greedy") response.set_cursor(std::string(1 << 20, 'x'));
+    stream->TryPush(response);
+    return absl::OkStatus();
+  };
+  struct Client {
+    ::grpc::ClientContext context;
+    std::unique_ptr<::grpc::ClientReader<notification::WatchNotificationsResponse>> reader;
+    notification::WatchNotificationsResponse response;
+  };
+  const auto watch = [&](const std::string& authorization) {
+    auto client = std::make_unique<Client>();
+    Fixture::Prepare(client->context, authorization);
+    client->reader = fixture.watch_stub->WatchNotifications(&client->context, notification::WatchNotificationsRequest());
+    return client;
+  };
+  std::vector<std::unique_ptr<Client>> greedy;
+  for (int i = 0; i < 4; ++i) {
+    greedy.push_back(watch("Bearer kept:greedy"));
+    greedy.back()->reader->WaitForInitialMetadata();
+  }
+  std::vector<std::unique_ptr<Client>> others;
+  for (int i = 0; i < 3; ++i) {
+    others.push_back(watch("Bearer kept:other" + std::to_string(i)));
+    CHECK(others.back()->reader->Read(&others.back()->response));
+  }
+  // Those that were ended are gone for good, read or unread.
+  CHECK(Await([&] { return done == 3; }));
+  CHECK(metrics::ExpositionText().find("stockalert_rpc_streams_given_up_total") != std::string::npos);
+  // All have one now: nobody is richer.
+  auto late = watch("Bearer kept:late");
+  CHECK_FALSE(late->reader->Read(&late->response));
+  CHECK(Reason(late->reader->Finish()) == "OVERLOADED");
+  for (const auto& client : greedy) client->context.TryCancel();
+  for (const auto& client : others) client->context.TryCancel();
+  for (const auto& client : greedy) {
+    while (client->reader->Read(&client->response)) {
+    }
+    client->reader->Finish();
+  }
+  for (const auto& client : others) {
+    while (client->reader->Read(&client->response)) {
+    }
+    client->reader->Finish();
+  }
 }
 
 }  // namespace

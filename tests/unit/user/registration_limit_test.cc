@@ -3,55 +3,85 @@
 #include <catch2/catch.hpp>
 
 #include "services/common/base/error.h"
-#include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/fake_clock/fake_monotonic_clock.h"
 
 namespace stockalert::user {
 namespace {
 
-TEST_CASE("ports do not count, networks of IPv6 do") {
-  CHECK(PeerWithoutPort("ipv4:127.0.0.1:41234") == "ipv4:127.0.0.1");
-  CHECK(PeerWithoutPort("ipv6:[2001:db8:1:2:3:4:5:6]:443") == PeerWithoutPort("ipv6:%5B2001:db8:1:2:9:9:9:9%5D:80"));
-  CHECK(PeerWithoutPort("ipv6:[2001:db8:1:2:3:4:5:6]:443") != PeerWithoutPort("ipv6:[2001:db8:1:3:3:4:5:6]:443"));
-  CHECK(PeerWithoutPort("unix:") == "unix:");
-  CHECK(PeerWithoutPort("") == "");
+std::string V4(int a, int b) { return "198." + std::to_string(a) + ".7." + std::to_string(b); }
+
+// How many of `count` calls get in.
+int TakeMany(RegistrationLimit& limit, const std::string& peer, int count) {
+  int taken = 0;
+  for (int i = 0; i < count; ++i) taken += limit.Take(peer).ok() ? 1 : 0;
+  return taken;
 }
 
-TEST_CASE("a peer has its share, everybody together has theirs, and both refill") {
-  testing::FakeClock clock;
-  RegistrationLimit limit(3, 2, clock);
-  CHECK(limit.Take("ipv4:1.1.1.1:1").ok());
-  CHECK(limit.Take("ipv4:1.1.1.1:2").ok());
-  const absl::Status refused = limit.Take("ipv4:1.1.1.1:3");
+TEST_CASE("an address has its share, everybody together has theirs, and both refill") {
+  testing::FakeMonotonicClock clock;
+  RegistrationLimit limit(16, 2, clock);
+  CHECK(TakeMany(limit, V4(1, 1), 2) == 2);
+  const absl::Status refused = limit.Take(V4(1, 1));
   CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
   CHECK(base::ReasonOf(refused) == "REGISTRATION_RATE");
   const auto delay = base::FindErrorDetails(refused)->retry_delay;
   REQUIRE(delay.has_value());
-  CHECK(*delay == absl::Seconds(30));
-  CHECK(limit.Take("ipv4:2.2.2.2:1").ok());
-  CHECK_FALSE(limit.Take("ipv4:3.3.3.3:1").ok());
+  CHECK(*delay >= absl::Seconds(30));
+  CHECK(*delay < absl::Seconds(31));
+  for (int a = 2; a < 16; ++a) CHECK(limit.Take(V4(a, 1)).ok());
+  CHECK_FALSE(limit.Take(V4(17, 1)).ok());
   clock.Advance(*delay);
-  CHECK(limit.Take("ipv4:1.1.1.1:4").ok());
-  CHECK_FALSE(limit.Take("ipv4:1.1.1.1:5").ok());
+  CHECK(limit.Take(V4(1, 1)).ok());
+  CHECK_FALSE(limit.Take(V4(1, 1)).ok());
 }
 
-TEST_CASE("a refusal takes nothing, and time that runs backwards does no harm") {
-  testing::FakeClock clock;
+TEST_CASE("networks of IPv6 count, in both sizes, and so does the IPv4 address in IPv6's clothes") {
+  testing::FakeMonotonicClock clock;
+  RegistrationLimit limit(10'000, 10, clock);
+  CHECK(TakeMany(limit, "2001:db8:1:2::1", 5) == 5);
+  CHECK(TakeMany(limit, "2001:db8:1:2:ffff::9", 100) == 5);
+  // The rest of the /48 has three times as much, whatever number of /64 it brings.
+  int taken = 0;
+  for (int i = 0; i < 1000; ++i) taken += TakeMany(limit, "2001:db8:1:" + std::to_string(i % 90 + 10) + "::1", 1);
+  CHECK(taken == 30);
+  // The /48 beside it has its own.
+  CHECK(TakeMany(limit, "2001:db8:2:2::1", 100) == 10);
+  CHECK(TakeMany(limit, "192.0.2.1", 10) == 10);
+  CHECK(TakeMany(limit, "::ffff:192.0.2.1", 10) == 0);
+}
+
+TEST_CASE("a flood from some networks leaves room for whoever comes from elsewhere") {
+  testing::FakeMonotonicClock clock;
+  RegistrationLimit limit(1200, 120, clock);
+  // Sixty networks, thirty times as much as there is for all, for five minutes; every second somebody else registers.
+  int others = 0;
+  for (int second = 0; second < 300; ++second) {
+    for (int a = 0; a < 60; ++a) TakeMany(limit, V4(a, 1), 10);
+    others += limit.Take("203.0." + std::to_string(second % 250) + ".5").ok() ? 1 : 0;
+    clock.Advance(absl::Seconds(1));
+  }
+  // But for the first moments, in which all of the sixty are newcomers themselves.
+  CHECK(others >= 297);
+}
+
+TEST_CASE("a refusal takes nothing") {
+  testing::FakeMonotonicClock clock;
   RegistrationLimit limit(100, 1, clock);
   CHECK(limit.Take("a").ok());
-  for (int i = 0; i < 1000; ++i) CHECK_FALSE(limit.Take("a").ok());
+  CHECK(TakeMany(limit, "a", 1000) == 0);
   CHECK(limit.Take("b").ok());
-  clock.Advance(absl::Hours(-1));
-  CHECK_FALSE(limit.Take("a").ok());
-  clock.Advance(absl::Hours(2));
+  clock.Advance(absl::Hours(1));
   CHECK(limit.Take("a").ok());
 }
 
-TEST_CASE("more peers than are remembered fall back to the limit over all") {
-  testing::FakeClock clock;
-  RegistrationLimit limit(50, 1, clock, 10);
+TEST_CASE("more networks than are remembered share a limit, and bring nobody a new one") {
+  testing::FakeMonotonicClock clock;
+  RegistrationLimit limit(1000, 2, clock, 10);
+  CHECK(TakeMany(limit, "first", 5) == 2);
   int taken = 0;
-  for (int i = 0; i < 200; ++i) taken += limit.Take("peer" + std::to_string(i)).ok() ? 1 : 0;
-  CHECK(taken == 50);
+  for (int i = 0; i < 200; ++i) taken += TakeMany(limit, "peer" + std::to_string(i), 1);
+  CHECK(taken == 9 + 2);
+  CHECK(TakeMany(limit, "first", 5) == 0);
 }
 
 }  // namespace

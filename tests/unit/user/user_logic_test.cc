@@ -4,6 +4,7 @@
 
 #include "services/common/base/error.h"
 #include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/fake_clock/fake_monotonic_clock.h"
 #include "tests/support/fake_ids/fake_ids.h"
 #include "tests/support/fake_tickers/fake_tickers.h"
 #include "tests/support/user_store/in_memory_user_store.h"
@@ -18,7 +19,8 @@ struct World {
   testing::FakeIds ids;
   testing::InMemoryUserStore store;
   testing::FakeTickers tickers;
-  RegistrationLimit limit{1000, 100, clock};
+  testing::FakeMonotonicClock monotonic_clock;
+  RegistrationLimit limit{1000, 100, monotonic_clock};
   UserLogic logic{store, tickers, limit, ids, clock,
                   UserRules{.live_keys_max = 3,
                             .dead_keys_max = 100,

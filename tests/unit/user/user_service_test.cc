@@ -11,6 +11,7 @@
 #include "services/user/key_authenticator.h"
 #include "services/user/user_internal_service.h"
 #include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/fake_clock/fake_monotonic_clock.h"
 #include "tests/support/fake_tickers/fake_tickers.h"
 #include "tests/support/user_store/in_memory_user_store.h"
 
@@ -67,7 +68,8 @@ struct Mesh {
   base::SystemIdSource ids;
   testing::InMemoryUserStore store;
   testing::FakeTickers tickers;
-  RegistrationLimit limit{1000, 1000, clock};
+  testing::FakeMonotonicClock monotonic_clock;
+  RegistrationLimit limit{1000, 1000, monotonic_clock};
   UserLogic logic{store, tickers, limit, ids, clock, UserRules{.administrator_key_sha256 = base::Sha256(kAdministratorKey)}};
   KeyAuthenticator authenticator{logic};
   rpc::CallRunner runner{{.name = "public", .threads = 4, .mesh_token = kMeshToken, .authenticator = &authenticator}};
