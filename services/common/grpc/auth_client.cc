@@ -24,7 +24,7 @@ absl::Status NoSuchKey() { return base::Unauthenticated("API_KEY_INVALID", "the 
 
 bool IsKeyLike(std::string_view api_key) {
   return api_key.size() >= kKeyBytesMin && api_key.size() <= kKeyBytesMax &&
-         std::all_of(api_key.begin(), api_key.end(), [](char c) { return c > ' ' && c <= '~'; });
+         std::all_of(api_key.begin(), api_key.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
 CachingAuthenticator::CachingAuthenticator(Authenticator& source, const base::Clock& wall_clock, const base::MonotonicClock& clock,

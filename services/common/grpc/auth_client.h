@@ -22,7 +22,7 @@
 
 namespace stockalert::rpc {
 
-// Whether text can be a key at all: 16 to 200 printable characters without a space, which holds for the keys that the user service issues and
+// Whether text can be a key at all: 16 to 200 printable characters, which holds for the keys that the user service issues and
 // for an administrator's.
 bool IsKeyLike(std::string_view api_key);
 

@@ -30,6 +30,9 @@ TEST_CASE("what the service must be told, and what it refuses") {
                                                                        {"STOCKALERT_ADMIN_KEY", "short"},
                                                                        {"STOCKALERT_ADMIN_KEY", "0123456789abcdef"},
                                                                        {"STOCKALERT_THREADS", "0"},
+                                                                       {"STOCKALERT_TRUSTED_PROXIES", "10.0.0.1/8"},
+                                                                       {"STOCKALERT_TRUSTED_PROXIES", "the proxy"},
+                                                                       {"STOCKALERT_READS_PER_USER_PER_S", "0"},
                                                                        {"STOCKALERT_KAFKA_BOOTSTRAP", "nonsense"}}) {
     auto bad = good;
     bad[name] = value;
