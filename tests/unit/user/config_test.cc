@@ -26,7 +26,7 @@ TEST_CASE("what the service must be told, and what it refuses") {
                                              {"STOCKALERT_ADMIN_KEY", "an administrator's key"}};
   CHECK(ParseWith(good).kind == config::ParseResult::Kind::kRun);
   CHECK(ParseWith({}).errors.size() == 3);
-  for (const auto& [name, value] : std::map<std::string, std::string>{{"STOCKALERT_MESH_TOKEN", "short"},
+  for (const auto& [name, value] : std::multimap<std::string, std::string>{{"STOCKALERT_MESH_TOKEN", "short"},
                                                                        {"STOCKALERT_ADMIN_KEY", "short"},
                                                                        {"STOCKALERT_ADMIN_KEY", "0123456789abcdef"},
                                                                        {"STOCKALERT_THREADS", "0"},
