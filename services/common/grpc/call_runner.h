@@ -9,9 +9,11 @@
 // executor of their own, so that they hold up none that do not, and in each the users take turns. A full executor answers RESOURCE_EXHAUSTED
 // (OVERLOADED); a user with too many calls at once, or too many in a time, RESOURCE_EXHAUSTED (TOO_MANY_CALLS, RATE_LIMITED) with a delay.
 //
-// Until it is known who calls, a call costs none of these threads: what is no key is refused on gRPC's own, as are keys that are known or
-// known to be none; others are looked up on a few threads apart, one look-up a key at a time, fairly among networks. Thread-safe. The runner must outlive the server that it serves: Stop it after the server's
-// Shutdown began (its streams end with EndStreams first), destroy it after the server.
+// Until it is known who calls, a call costs none of these threads: what can be no key, and what is known to be none, is refused on gRPC's own,
+// from where known keys go on, too; others are looked up on a few threads apart, one look-up a key at a time, and networks take turns.
+//
+// Thread-safe. The runner must outlive the server that it serves: Stop it after the server's Shutdown began (its streams end with EndStreams
+// first), destroy it after the server.
 #pragma once
 
 #include <grpcpp/server_context.h>
