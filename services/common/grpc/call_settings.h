@@ -25,7 +25,7 @@ struct CallSettings {
   int waiting_threads = 16;
   int waiting_queue_max = 512;
   // Networks whose X-Forwarded-For is believed: TrustedProxies.
-  std::string trusted_proxies;
+  std::string trusted_proxies = {};
 };
 
 // Flags for all of them but those of waiting calls; and for these.
