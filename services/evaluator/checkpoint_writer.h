@@ -11,27 +11,21 @@
 #include <vector>
 
 #include "services/evaluator/evaluator_logic.h"
+#include "services/evaluator/evaluator_loop.h"
 
 namespace stockalert::evaluator {
 
-class CheckpointWriter {
+class CheckpointWriter final : public CheckpointSink {
  public:
   explicit CheckpointWriter(EvaluatorStore& store);
   // Waits for the one that is being written; one that waits is dropped.
-  ~CheckpointWriter();
+  ~CheckpointWriter() override;
 
-  bool is_free() const;
+  bool is_free() const override;
   // Takes the draft; is_free() must be true.
-  void Write(EvaluatorLogic::Draft draft);
+  void Write(EvaluatorLogic::Draft draft) override;
 
-  struct Result {
-    int32_t partition = 0;
-    int64_t next_offset = 0;
-    size_t bytes = 0;
-    absl::Status status;
-  };
-  // What was written, or not, since the last call.
-  std::vector<Result> TakeResults();
+  std::vector<Result> TakeResults() override;
 
   // Encodes and writes on the caller's thread.
   static Result WriteNow(EvaluatorStore& store, const EvaluatorLogic::Draft& draft);

@@ -28,6 +28,17 @@ bool IsPassing(const absl::Status& status) {
          absl::IsResourceExhausted(status) || absl::IsCancelled(status);
 }
 
+void Add(const Counters& more, Counters& total) {
+  total.quotes_accepted += more.quotes_accepted;
+  total.quotes_refused += more.quotes_refused;
+  total.quotes_late += more.quotes_late;
+  total.quotes_repeated += more.quotes_repeated;
+  total.changes_applied += more.changes_applied;
+  total.changes_skipped += more.changes_skipped;
+  total.triggers += more.triggers;
+  total.edges_swallowed += more.edges_swallowed;
+}
+
 Counters operator-(const Counters& a, const Counters& b) {
   return {.quotes_accepted = a.quotes_accepted - b.quotes_accepted,
           .quotes_refused = a.quotes_refused - b.quotes_refused,
@@ -65,6 +76,8 @@ struct EvaluatorLogic::Partition {
   std::optional<int64_t> last_checksum;    // Of the record at next_offset - 1.
   std::map<int64_t, int64_t> expected;     // Offset → the checksum that the record there must have.
   std::optional<std::string> stopped;
+  bool passes = false;                     // The cause of the stop may pass by itself.
+  std::deque<PendingRecord> pending;       // What of it waits for its commit.
   int64_t checkpointed_offset = -1;        // Of the last checkpoint.
 
   // The recorded triggers that the replay has still to bring about: a window of the store's rows.
@@ -82,7 +95,7 @@ struct EvaluatorLogic::Base {
 };
 
 EvaluatorLogic::EvaluatorLogic(EvaluatorStore& store, OutboxRelay& relay, const Options& options)
-    : store_(store), relay_(relay), options_(options) {}
+    : store_(store), relay_(relay), options_(options), rows_max_(options.commit_rows_max) {}
 EvaluatorLogic::~EvaluatorLogic() = default;
 
 absl::StatusOr<int64_t> EvaluatorLogic::Take(int32_t partition, const LogFacts& facts) {
@@ -102,7 +115,7 @@ absl::StatusOr<int64_t> EvaluatorLogic::AdoptOtherLog(int32_t partition, const L
   auto found = partitions_.find(partition);
   if (found == partitions_.end()) return absl::NotFoundError("the partition is not this evaluator's");
   // Whatever of the other log was folded meanwhile is not committed: a difference shows before anything new is folded.
-  ForgetPending(partition);
+  ForgetPending(partition, *found->second);
   absl::StatusOr<int64_t> start = Adopt(*found->second, facts);
   if (IsFenced(start.status())) Drop(partition);
   UpdateHasProgress();
@@ -217,6 +230,7 @@ absl::StatusOr<int64_t> EvaluatorLogic::Adopt(Partition& partition, const LogFac
                 {"cluster_before", before},
                 {"cluster", facts.cluster_id},
                 {"next_offset", facts.low_offset}});
+  Add(partition.fold.counters() - partition.counted_before, folded_before_);
   partition.row = row;
   partition.fold = *std::move(fold);
   partition.counted_before = partition.fold.counters();
@@ -231,43 +245,28 @@ absl::StatusOr<int64_t> EvaluatorLogic::Adopt(Partition& partition, const LogFac
   return facts.low_offset;
 }
 
-void EvaluatorLogic::ForgetPending(int32_t partition) {
-  const size_t before = pending_.size();
-  std::deque<PendingRecord> kept;
-  for (PendingRecord& record : pending_) {
-    if (record.partition == partition) {
-      pending_effects_ -= record.effects() - record.committed;
-    } else {
-      kept.push_back(std::move(record));
-    }
-  }
-  pending_.swap(kept);
+void EvaluatorLogic::ForgetPending(int32_t number, Partition& partition) {
+  for (const PendingRecord& record : partition.pending) pending_effects_ -= record.effects() - record.committed;
+  partition.pending.clear();
+  apart_.erase(number);
+  if (!in_flight_) return;
   // A transaction whose outcome is unknown was built with this partition. Built again without it, it finds out by the fence.
-  if (in_flight_) {
-    for (const PartitionMove& move : in_flight_->batch.moves) {
-      if (move.partition == partition) {
-        in_flight_.reset();
-        break;
-      }
-    }
-  }
-  if (in_flight_ && pending_.size() != before) in_flight_.reset();
+  const auto& moves = in_flight_->batch.moves;
+  if (std::any_of(moves.begin(), moves.end(), [&](const PartitionMove& move) { return move.partition == number; })) in_flight_.reset();
 }
 
 void EvaluatorLogic::Drop(int32_t partition) {
-  if (partitions_.erase(partition) == 0) return;
-  ForgetPending(partition);
+  auto found = partitions_.find(partition);
+  if (found == partitions_.end()) return;
+  ForgetPending(partition, *found->second);
+  Add(found->second->fold.counters() - found->second->counted_before, folded_before_);
+  partitions_.erase(found);
   relay_.End(partition);
   UpdateHasProgress();
 }
 
 void EvaluatorLogic::DropAll() {
-  for (const auto& [number, partition] : partitions_) relay_.End(number);
-  partitions_.clear();
-  pending_.clear();
-  pending_effects_ = 0;
-  has_progress_ = false;
-  in_flight_.reset();
+  for (const int32_t partition : partitions()) Drop(partition);
 }
 
 void EvaluatorLogic::UpdateHasProgress() {
@@ -276,19 +275,26 @@ void EvaluatorLogic::UpdateHasProgress() {
   });
 }
 
-Verdict EvaluatorLogic::Halt(Partition& partition, const std::string& why) {
+Verdict EvaluatorLogic::Halt(Partition& partition, const std::string& why, Stop stop) {
   if (!partition.stopped) {
-    partition.stopped = why;
     ++counters_.partitions_stopped;
-    log::Error("the partition is stopped: its alerts are not evaluated until the cause is mended and the evaluator restarted",
+    log::Error(stop == Stop::kForNow
+                   ? "the partition is stopped: its alerts are not evaluated; it is taken anew and tried again until the cause is gone"
+                   : "the partition is stopped: its alerts are not evaluated until the cause is mended and the evaluator restarted",
                {{"partition", partition.row.partition}, {"next_offset", partition.next_offset}, {"why", why}});
+    partition.stopped = why;
+    partition.passes = stop == Stop::kForNow;
+  } else if (stop == Stop::kForNow) {
+    // What it stood for before is found again when it is taken anew.
+    partition.stopped = why;
+    partition.passes = true;
   }
   return Verdict::kStop;
 }
 
-void EvaluatorLogic::Stop(int32_t partition, const std::string& why) {
+void EvaluatorLogic::StopForNow(int32_t partition, const std::string& why) {
   auto found = partitions_.find(partition);
-  if (found != partitions_.end()) Halt(*found->second, why);
+  if (found != partitions_.end()) Halt(*found->second, why, Stop::kForNow);
 }
 
 absl::Status EvaluatorLogic::FillRecorded(Partition& partition, int64_t offset) {
@@ -368,7 +374,6 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
     return Halt(partition, absl::StrCat("the record at offset ", entry.offset, " cannot be understood: ", decoded.problem));
   }
   PendingRecord made;
-  made.partition = number;
   made.offset = entry.offset;
   made.checksum_before = partition.last_checksum;
   made.checksum = checksum;
@@ -404,132 +409,163 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   if (made.effects() > committed) {
     pending_effects_ += made.effects() - committed;
     if (trace::Parse(entry.traceparent)) made.traceparent = std::string(entry.traceparent);
-    pending_.push_back(std::move(made));
+    partition.pending.push_back(std::move(made));
   }
   return Verdict::kGoOn;
 }
 
-EvaluatorLogic::InFlight EvaluatorLogic::BuildBatch() const {
-  InFlight built;
-  std::map<int32_t, PartitionMove> moves;
-  const auto move_of = [&](int32_t number) -> PartitionMove& {
-    const PartitionRow& row = partitions_.at(number)->row;
-    auto [move, added] = moves.try_emplace(number);
-    if (added) {
-      move->second = {.partition = number,
-                      .epoch = row.epoch,
-                      .from = row.progress,
-                      .to = row.progress,
-                      .cluster_id = row.log.cluster_id,
-                      .last_record_checksum = row.last_record_checksum,
-                      .next_outbox_sequence = row.next_outbox_sequence};
-    }
-    return move->second;
-  };
-  for (const PendingRecord& record : pending_) {
+// What of one partition goes into the transaction: of its effects as many as there is room for, and where that is all of them, its whole
+// progress.
+void EvaluatorLogic::AddPart(int32_t number, const Partition& partition, InFlight& built) const {
+  const PartitionRow& row = partition.row;
+  if (Progress{partition.next_offset, 0} <= row.progress) return;
+  InFlight::Part part;
+  PartitionMove move{.partition = number,
+                     .epoch = row.epoch,
+                     .from = row.progress,
+                     .to = row.progress,
+                     .cluster_id = row.log.cluster_id,
+                     .last_record_checksum = row.last_record_checksum,
+                     .next_outbox_sequence = row.next_outbox_sequence};
+  for (const PendingRecord& record : partition.pending) {
     const size_t effects = record.effects();
-    const size_t room = options_.commit_rows_max - built.effects;
+    const size_t room = rows_max_ - built.effects;
     const size_t first = record.committed;
     const size_t last = std::min(effects, first + room);
     if (first == last) break;
-    PartitionMove& move = move_of(record.partition);
     const Outcome& outcome = record.outcome;
-    const int64_t generation = partitions_.at(record.partition)->row.log.log_generation;
     for (size_t i = first; i < last; ++i) {
-      OutboxRow row;
-      row.partition = record.partition;
-      row.sequence = move.next_outbox_sequence++;
-      row.traceparent = record.traceparent;
+      OutboxRow outgoing;
+      outgoing.partition = number;
+      outgoing.sequence = move.next_outbox_sequence++;
+      outgoing.traceparent = record.traceparent;
       size_t at = i;
       if (at < outcome.triggers.size()) {
         const Trigger& trigger = outcome.triggers[at];
-        row.key = trigger.alert_id;
-        row.value = EncodeAlertEvent(trigger, record.partition, record.log_time_us);
-        built.batch.triggers.push_back({trigger, record.partition, generation, static_cast<int64_t>(i)});
+        outgoing.key = trigger.alert_id;
+        outgoing.value = EncodeAlertEvent(trigger, number, record.log_time_us);
+        built.batch.triggers.push_back({trigger, number, row.log.log_generation, static_cast<int64_t>(i)});
       } else if (at -= outcome.triggers.size(); at < outcome.confirmations.size()) {
-        row.key = outcome.confirmations[at].alert_id;
-        row.value = EncodeAlertEvent(outcome.confirmations[at], record.partition);
+        outgoing.key = outcome.confirmations[at].alert_id;
+        outgoing.value = EncodeAlertEvent(outcome.confirmations[at], number);
       } else {
         at -= outcome.confirmations.size();
-        row.key = outcome.statuses[at].symbol;
-        row.value = EncodeAlertEvent(outcome.statuses[at], record.partition);
+        outgoing.key = outcome.statuses[at].symbol;
+        outgoing.value = EncodeAlertEvent(outcome.statuses[at], number);
       }
-      built.batch.outbox.push_back(std::move(row));
+      built.batch.outbox.push_back(std::move(outgoing));
     }
     built.effects += last - first;
+    part.effects += last - first;
     if (last < effects) {
-      built.effects_of_next = last;
+      part.effects_of_next = last;
       move.to = {record.offset, static_cast<int64_t>(last)};
       move.last_record_checksum = record.checksum_before;
       break;
     }
-    ++built.records_done;
+    ++part.records_done;
     move.to = {record.offset + 1, 0};
     move.last_record_checksum = record.checksum;
   }
-  if (built.records_done == pending_.size()) {
-    for (const auto& [number, partition] : partitions_) {
-      if (Progress{partition->next_offset, 0} <= partition->row.progress) continue;
-      PartitionMove& move = move_of(number);
-      move.to = {partition->next_offset, 0};
-      move.last_record_checksum = partition->last_checksum;
-    }
+  if (part.records_done == partition.pending.size()) {
+    move.to = {partition.next_offset, 0};
+    move.last_record_checksum = partition.last_checksum;
   }
-  for (auto& [number, move] : moves) built.batch.moves.push_back(std::move(move));
+  if (move.to == move.from) return;  // No room was left for it: it goes with the next transaction.
+  built.batch.moves.push_back(std::move(move));
+  built.parts.push_back(part);
+}
+
+EvaluatorLogic::InFlight EvaluatorLogic::BuildBatch() const {
+  InFlight built;
+  for (const auto& [number, partition] : partitions_) {
+    if (!apart_.empty() && *apart_.begin() != number) continue;
+    AddPart(number, *partition, built);
+  }
+  built.batch.acknowledged = relay_.TakeAcknowledged();
+  // By itself means by itself: of the others not even what the broker has is forgotten.
+  if (!apart_.empty()) {
+    std::erase_if(built.batch.acknowledged, [&](const OutboxAcknowledgement& row) { return row.partition != *apart_.begin(); });
+  }
   return built;
+}
+
+void EvaluatorLogic::TakeApart(const absl::Status& refusal) {
+  const InFlight refused = *std::exchange(in_flight_, std::nullopt);
+  if (refused.batch.moves.size() > 1) {
+    log::Warning("the database refuses a transaction of several partitions; each is tried by itself",
+                 {{"partitions", refused.batch.moves.size()}, {"status", refusal}});
+    for (const PartitionMove& move : refused.batch.moves) apart_.insert(move.partition);
+    return;
+  }
+  const int32_t number = refused.batch.moves.front().partition;
+  Partition& partition = *partitions_.at(number);
+  ForgetPending(number, partition);
+  partition.next_offset = partition.row.progress.next_offset;
+  Halt(partition,
+       absl::StrCat("its effects cannot be stored: ", refusal.message(), ". Look at what in stockalert_evaluator refuses them (a ",
+                    "constraint, a right, a full sequence, a read-only database) and take it away; nothing of them is skipped"),
+       Stop::kForNow);
+  UpdateHasProgress();
+}
+
+void EvaluatorLogic::TakeCommitted() {
+  InFlight done = *std::exchange(in_flight_, std::nullopt);
+  rows_max_ = std::min(rows_max_ * 2, options_.commit_rows_max);
+  ++counters_.commits;
+  counters_.triggers_committed += static_cast<int64_t>(done.batch.triggers.size());
+  counters_.events_committed += static_cast<int64_t>(done.batch.outbox.size());
+  relay_.MarkDeleted(done.batch.acknowledged);
+  for (size_t i = 0; i < done.parts.size(); ++i) {
+    const PartitionMove& move = done.batch.moves[i];
+    const InFlight::Part& part = done.parts[i];
+    Partition& partition = *partitions_.at(move.partition);
+    partition.row.progress = move.to;
+    partition.row.last_record_checksum = move.last_record_checksum;
+    partition.row.next_outbox_sequence = move.next_outbox_sequence;
+    partition.pending.erase(partition.pending.begin(), partition.pending.begin() + static_cast<std::ptrdiff_t>(part.records_done));
+    if (part.effects_of_next > 0) partition.pending.front().committed = part.effects_of_next;
+    pending_effects_ -= part.effects;
+  }
+  relay_.Add(std::move(done.batch.outbox));
+  UpdateHasProgress();
 }
 
 absl::Status EvaluatorLogic::Commit() {
   while (has_progress_ || in_flight_) {
-    if (!in_flight_) {
-      in_flight_ = BuildBatch();
-      in_flight_->batch.acknowledged = relay_.TakeAcknowledged();
-    }
+    if (!in_flight_) in_flight_ = BuildBatch();
     if (in_flight_->batch.moves.empty()) {
       in_flight_.reset();
-      has_progress_ = false;
-      break;
+      if (apart_.empty()) {
+        UpdateHasProgress();
+        break;
+      }
+      apart_.erase(apart_.begin());  // All of it is stored.
+      continue;
     }
     const absl::Status status = store_.Commit(in_flight_->batch);
-    if (!status.ok()) {
-      ++counters_.commit_failures;
-      if (IsFenced(status)) {
-        ++counters_.fenced;
-        log::Warning("fenced: another evaluator has taken a partition; everything is dropped, and the group joined again",
-                     {{"partitions", partitions_.size()}});
-        DropAll();
-      } else if (!IsPassing(status)) {
-        // It would fail for ever, and hold up the partitions that have no part in it.
-        for (const PartitionMove& move : std::vector<PartitionMove>(in_flight_->batch.moves)) {
-          if (auto found = partitions_.find(move.partition); found != partitions_.end()) {
-            Halt(*found->second, absl::StrCat("its effects cannot be stored: ", status.message()));
-            found->second->next_offset = found->second->row.progress.next_offset;
-          }
-          ForgetPending(move.partition);
-        }
-        in_flight_.reset();
-        UpdateHasProgress();
-      }
+    if (status.ok()) {
+      TakeCommitted();
+      continue;
+    }
+    ++counters_.commit_failures;
+    if (IsFenced(status)) {
+      ++counters_.fenced;
+      log::Warning("fenced: another evaluator has taken a partition; everything is dropped, and the group joined again",
+                   {{"partitions", partitions_.size()}});
+      DropAll();
       return status;
     }
-    InFlight done = *std::move(in_flight_);
-    in_flight_.reset();
-    ++counters_.commits;
-    counters_.triggers_committed += static_cast<int64_t>(done.batch.triggers.size());
-    counters_.events_committed += static_cast<int64_t>(done.batch.outbox.size());
-    relay_.MarkDeleted(done.batch.acknowledged);
-    for (const PartitionMove& move : done.batch.moves) {
-      PartitionRow& row = partitions_.at(move.partition)->row;
-      row.progress = move.to;
-      row.last_record_checksum = move.last_record_checksum;
-      row.next_outbox_sequence = move.next_outbox_sequence;
+    if (absl::IsDeadlineExceeded(status) && in_flight_->effects > 1) {
+      // It may be too much for the time that the database gives it: half of it next time. Should the whole have been carried out after all,
+      // the fence tells.
+      rows_max_ = std::max<size_t>(in_flight_->effects / 2, 1);
+      in_flight_ = BuildBatch();
     }
-    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(done.records_done));
-    if (done.effects_of_next > 0) pending_.front().committed = done.effects_of_next;
-    pending_effects_ -= done.effects;
-    relay_.Add(std::move(done.batch.outbox));
-    UpdateHasProgress();
+    if (IsPassing(status)) return status;
+    TakeApart(status);  // It would fail for ever, and hold up the partitions that have no part in it.
   }
+  apart_.clear();
   return absl::OkStatus();
 }
 
@@ -557,9 +593,9 @@ StoredCheckpoint EvaluatorLogic::Encode(const Draft& draft) {
           .state = EncodeCheckpoint(draft.state)};
 }
 
-void EvaluatorLogic::MarkCheckpointed(int32_t number, int64_t next_offset) {
+void EvaluatorLogic::MarkCheckpointed(int32_t number, int64_t epoch, int64_t next_offset) {
   auto found = partitions_.find(number);
-  if (found != partitions_.end()) found->second->checkpointed_offset = next_offset;
+  if (found != partitions_.end() && found->second->row.epoch == epoch) found->second->checkpointed_offset = next_offset;
 }
 
 std::vector<int32_t> EvaluatorLogic::partitions() const {
@@ -580,6 +616,22 @@ std::optional<int64_t> EvaluatorLogic::next_offset(int32_t number) const {
   return found->second->next_offset;
 }
 
+std::optional<Progress> EvaluatorLogic::progress(int32_t number) const {
+  auto found = partitions_.find(number);
+  if (found == partitions_.end()) return std::nullopt;
+  return found->second->row.progress;
+}
+
+bool EvaluatorLogic::has_progress(int32_t number) const {
+  auto found = partitions_.find(number);
+  return found != partitions_.end() && Progress{found->second->next_offset, 0} > found->second->row.progress;
+}
+
+bool EvaluatorLogic::passes(int32_t number) const {
+  auto found = partitions_.find(number);
+  return found != partitions_.end() && found->second->stopped && found->second->passes;
+}
+
 std::map<int32_t, std::string> EvaluatorLogic::stopped() const {
   std::map<int32_t, std::string> stopped;
   for (const auto& [number, partition] : partitions_) {
@@ -594,18 +646,8 @@ const Fold* EvaluatorLogic::fold(int32_t number) const {
 }
 
 Counters EvaluatorLogic::fold_counters() const {
-  Counters total;
-  for (const auto& [number, partition] : partitions_) {
-    const Counters counted = partition->fold.counters() - partition->counted_before;
-    total.quotes_accepted += counted.quotes_accepted;
-    total.quotes_refused += counted.quotes_refused;
-    total.quotes_late += counted.quotes_late;
-    total.quotes_repeated += counted.quotes_repeated;
-    total.changes_applied += counted.changes_applied;
-    total.changes_skipped += counted.changes_skipped;
-    total.triggers += counted.triggers;
-    total.edges_swallowed += counted.edges_swallowed;
-  }
+  Counters total = folded_before_;
+  for (const auto& [number, partition] : partitions_) Add(partition->fold.counters() - partition->counted_before, total);
   return total;
 }
 

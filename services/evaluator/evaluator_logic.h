@@ -6,9 +6,14 @@
 //
 //   Take → (Apply… → Commit)… → Drop
 //
-// A partition that cannot go on (a gap, an undecodable change, a replay that differs from what is recorded) is *stopped*: Apply
-// answers kStop, its state stays as it is, stopped() says why; the other partitions go on. Nothing but a restart after mending the
-// cause makes it go on.
+// A partition that cannot go on (a gap, an undecodable change, a replay that differs from what is recorded, effects that the database
+// refuses) is *stopped*: Apply answers kStop, its state stays as it is, stopped() says why; the other partitions go on. It goes on by
+// being taken anew: where the cause can pass by itself (passes(), below) its owner does that with growing pauses, else a restart after
+// mending the cause does.
+//
+// What waits for its commit is kept by partition, and a transaction spans partitions. One that failed for a while is kept as it was
+// built and tried again (blocked()): it is the only thing that ever blocks, so that whatever takes its partitions away ends the
+// blocking, too. One that fails for ever is taken apart, a partition each, and only those whose own part fails are stopped.
 #pragma once
 
 #include <cstddef>
@@ -100,17 +105,22 @@ class EvaluatorLogic {
   // Folds the next record of a partition that was taken. What it makes happen waits for Commit.
   Verdict Apply(int32_t partition, const LogEntry& entry);
 
-  // The broker cannot give the next record: the partition is stopped.
-  void Stop(int32_t partition, const std::string& why);
+  // The broker does not let us read it: the partition is stopped, until it may be taken anew.
+  void StopForNow(int32_t partition, const std::string& why);
 
-  // Something waits for Commit: progress; effects that somebody waits for.
+  // Something waits for Commit: progress, of any partition or of this one; effects that somebody waits for.
   bool has_progress() const { return has_progress_; }
-  bool has_effects() const { return !pending_.empty(); }
+  bool has_progress(int32_t partition) const;
+  bool has_effects() const { return pending_effects_ > 0; }
   size_t pending_effects() const { return pending_effects_; }
+  // A transaction has failed and waits to be tried again as it was: until then nothing more should be read. Ends by a Commit that is
+  // answered, and by dropping one of its partitions.
+  bool blocked() const { return in_flight_.has_value(); }
 
   // Commits all that waits, in one transaction or, where it is much, in several, and hands the events to the relay. OK: nothing
-  // waits any more. Fenced (IsFenced): everything was dropped, all partitions; leave the group and join again. Otherwise nothing
-  // is lost: call it again later.
+  // waits any more; a partition whose effects cannot be stored is stopped by now, and forgotten is only what will be computed again when
+  // it is taken anew. Fenced (IsFenced): everything was dropped, all partitions; leave the group and join again. Otherwise nothing is
+  // lost, and blocked() is true: call it again later.
   absl::Status Commit();
 
   // A checkpoint's content, taken between batches, to be encoded and written elsewhere.
@@ -124,8 +134,8 @@ class EvaluatorLogic {
   };
   // None: nothing has changed since the last checkpoint, something waits for Commit, or the partition is being replayed or stopped.
   std::optional<Draft> TakeDraft(int32_t partition);
-  // The draft was written.
-  void MarkCheckpointed(int32_t partition, int64_t next_offset);
+  // The draft was written. Says nothing of a partition that was taken anew meanwhile.
+  void MarkCheckpointed(int32_t partition, int64_t epoch, int64_t next_offset);
   static StoredCheckpoint Encode(const Draft& draft);
 
   std::vector<int32_t> partitions() const;
@@ -133,18 +143,21 @@ class EvaluatorLogic {
   bool is_live(int32_t partition) const;
   // Where the next record will be read.
   std::optional<int64_t> next_offset(int32_t partition) const;
+  // What is committed of it.
+  std::optional<Progress> progress(int32_t partition) const;
   // Partition → why it stands.
   std::map<int32_t, std::string> stopped() const;
+  // Of a stopped one: the cause may pass by itself, so that taking it anew after a while is worth it.
+  bool passes(int32_t partition) const;
   const Fold* fold(int32_t partition) const;
   const LogicCounters& counters() const { return counters_; }
-  // Of all partitions: what the folds counted since they were taken.
+  // What the folds counted since their partitions were taken, those that are dropped by now included. Never falls.
   Counters fold_counters() const;
 
  private:
   struct Partition;
   // What one record made happen.
   struct PendingRecord {
-    int32_t partition = 0;
     int64_t offset = 0;
     size_t committed = 0;  // Effects that an earlier transaction has.
     std::optional<int64_t> checksum_before;  // Of the record before it.
@@ -156,33 +169,44 @@ class EvaluatorLogic {
   };
   // A transaction that was built; kept until its outcome is known, so that it is tried again as it was.
   struct InFlight {
+    struct Part {
+      size_t records_done = 0;     // From the front of the partition's.
+      size_t effects_of_next = 0;  // Committed effects of the record after these.
+      size_t effects = 0;
+    };
     CommitBatch batch;
-    size_t records_done = 0;      // From the front of pending_.
-    size_t effects_of_next = 0;   // Committed effects of the record after these.
+    std::vector<Part> parts;  // One a move, in the same order.
     size_t effects = 0;
   };
+  enum class Stop { kUntilMended, kForNow };
 
   absl::StatusOr<int64_t> Load(Partition& partition, const LogFacts& facts);
   absl::StatusOr<int64_t> Adopt(Partition& partition, const LogFacts& facts);
   // The newest checkpoint of the row's generation that can be used, with its fold; none where there is none.
   struct Base;
   absl::StatusOr<std::optional<Base>> FindBase(const PartitionRow& row);
-  Verdict Halt(Partition& partition, const std::string& why);
+  Verdict Halt(Partition& partition, const std::string& why, Stop stop = Stop::kUntilMended);
   absl::Status FillRecorded(Partition& partition, int64_t offset);
   std::optional<std::string> FindDifference(Partition& partition, const Outcome& outcome, int64_t offset, size_t compared);
   InFlight BuildBatch() const;
-  void ForgetPending(int32_t partition);
+  void AddPart(int32_t number, const Partition& partition, InFlight& built) const;
+  // The store refuses the transaction for ever: what follows.
+  void TakeApart(const absl::Status& refusal);
+  void TakeCommitted();
+  void ForgetPending(int32_t number, Partition& partition);
   void UpdateHasProgress();
 
   EvaluatorStore& store_;
   OutboxRelay& relay_;
   const Options options_;
   std::map<int32_t, std::unique_ptr<Partition>> partitions_;
-  std::deque<PendingRecord> pending_;
-  size_t pending_effects_ = 0;
+  size_t rows_max_;             // Of the next transaction: fewer after one that took too long.
+  size_t pending_effects_ = 0;  // Of all partitions.
   bool has_progress_ = false;
   std::optional<InFlight> in_flight_;
+  std::set<int32_t> apart_;  // Partitions whose parts are committed each by itself, for together they were refused.
   LogicCounters counters_;
+  Counters folded_before_;   // By folds that are gone.
 };
 
 }  // namespace stockalert::evaluator

@@ -1,8 +1,8 @@
 // The evaluator's Kafka loop: one thread that reads the partitions the group gives it, folds them, commits, and relays events.
 //
-// Start and Stop belong to the owner's thread; Health is thread-safe. Partitions are loaded outside of the rebalance, polling on
-// meanwhile. While Postgres is away reading is held back and the same commit is tried again, with growing pauses, until it is there:
-// partitions are kept and nothing is lost. While Kafka is away committed events wait in the outbox.
+// Start and Stop belong to the owner's thread; Health is thread-safe. What is done when is EvaluatorLoop's; here it gets librdkafka, a
+// thread and metrics. While Postgres is away reading is held back and the same commit is tried again, with growing pauses, until it is
+// there: partitions are kept and nothing is lost. While Kafka is away committed events wait in the outbox.
 #pragma once
 
 #include <atomic>
@@ -18,11 +18,11 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "services/common/base/backoff.h"
 #include "services/common/kafka/consumer.h"
 #include "services/common/kafka/producer.h"
 #include "services/evaluator/checkpoint_writer.h"
 #include "services/evaluator/evaluator_logic.h"
+#include "services/evaluator/evaluator_loop.h"
 #include "services/evaluator/evaluator_store.h"
 #include "services/evaluator/outbox_relay.h"
 
@@ -41,7 +41,7 @@ struct EvaluatorServiceOptions {
   absl::Duration session_timeout = absl::Seconds(10);
   std::set<std::pair<int32_t, int64_t>> skipped_records;
   kafka::ExtraSettings kafka_extra;
-  // Called once where the consumer can go on no more (another process has this instance id): the process should end.
+  // Called once where the consumer could go on no more twice in a row (another process has this instance id): the process should end.
   std::function<void(const std::string& why)> on_fatal;
 };
 
@@ -62,7 +62,7 @@ class EvaluatorService {
     bool joined = false;        // The group has given this member its partitions (maybe none).
     int assigned = 0;
     int loading = 0;            // Of these: taken but not read up to what was done before, or not taken yet.
-    std::map<int32_t, std::string> stopped;
+    std::map<int32_t, std::string> stopped;  // And why; those that are being tried again included.
     bool commits_blocked = false;
     int64_t outbox_backlog = 0;
     int64_t alerts = 0;
@@ -71,21 +71,11 @@ class EvaluatorService {
 
  private:
   class Publisher;
+  class Consumer;
 
+  absl::StatusOr<std::unique_ptr<LogConsumer>> Join();
   void Run();
-  void RunOnce();
-  absl::Status Join();
-  void Rejoin();
-  void TakeRebalances(const std::vector<kafka::RebalanceEvent>& events);
-  void LoadSome();
-  void Apply(const std::vector<kafka::Message>& messages);
-  void TakeErrors(const std::vector<kafka::PartitionError>& errors);
-  void CommitIfDue();
-  void DeleteAcknowledgedIfIdle();
-  void CheckpointIfDue();
-  void ShutDown();
   void Report();
-  kafka::TopicPartition Place(int32_t partition) const { return {options_.prices_topic, partition}; }
 
   EvaluatorStore& store_;
   const EvaluatorServiceOptions options_;
@@ -94,28 +84,17 @@ class EvaluatorService {
   std::unique_ptr<OutboxRelay> relay_;
   std::unique_ptr<EvaluatorLogic> logic_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
-  std::unique_ptr<kafka::GroupConsumer> consumer_;
-  std::string cluster_id_;  // Empty: not known yet.
+  std::unique_ptr<EvaluatorLoop> loop_;
 
-  std::set<int32_t> assigned_;
-  std::map<int32_t, absl::Time> to_load_;        // Partition → not before.
-  std::map<int32_t, absl::Time> checkpoint_due_;
-  bool joined_ = false;
-  bool rejoin_ = false;                           // Fenced: the group is left and joined again once the poll's records are gone.
-  bool blocked_ = false;                          // A commit failed and waits for its next try.
-  absl::Time next_try_ = absl::InfinitePast();
-  absl::Time last_commit_ = absl::InfinitePast();
+  // What the thread has reported.
   absl::Time last_report_ = absl::InfinitePast();
-  absl::Time last_offset_hint_ = absl::InfinitePast();
-  absl::Time last_fatal_ = absl::InfinitePast();  // When the consumer last could not go on.
-  int64_t oldest_effect_us_ = 0;                  // Append time of the first record whose effects wait.
-  base::Backoff backoff_;
   LogicCounters reported_;
   Counters fold_reported_;
+  EvaluatorLoop::LoopCounters loop_reported_;
   int64_t relay_failures_reported_ = 0;
 
   std::atomic<bool> stopping_{false};
-  std::atomic<int64_t> deadline_us_{0};
+  absl::Time deadline_;  // Monotonic; written before stopping_.
   std::thread thread_;
   mutable std::mutex health_mutex_;
   Health health_;  // Guarded by health_mutex_.

@@ -54,8 +54,13 @@ void OutboxRelay::Add(std::vector<OutboxRow> committed) {
 absl::Status OutboxRelay::Pump() {
   TakeAnswers();
   absl::Status status;
+  bool may_read = true;
   for (auto& [partition, lane] : lanes_) {
-    if (absl::Status staged = Stage(partition, lane); !staged.ok()) status = staged;
+    absl::Status staged = Stage(partition, lane, may_read);
+    if (staged.ok()) continue;
+    // A store that does not answer one answers none, and each question may last: the rest goes out from memory as far as it is there.
+    if (absl::IsUnavailable(staged) || absl::IsDeadlineExceeded(staged) || absl::IsResourceExhausted(staged)) may_read = false;
+    status = std::move(staged);
   }
   Publish();
   TakeAnswers();  // A publisher may answer at once.
@@ -112,7 +117,7 @@ void OutboxRelay::Unstage(Lane& lane) {
   }
 }
 
-absl::Status OutboxRelay::Stage(int32_t partition, Lane& lane) {
+absl::Status OutboxRelay::Stage(int32_t partition, Lane& lane, bool may_read) {
   const size_t own_min = std::min(kOfPartitionMin, window_max_);
   while (!lane.failed && lane.next_to_send < lane.end) {
     size_t room = window_max_ > under_way_ ? window_max_ - under_way_ : 0;
@@ -125,6 +130,8 @@ absl::Status OutboxRelay::Stage(int32_t partition, Lane& lane) {
         lane.ready.pop_front();
       }
       lane.next_to_send = rows.back().sequence + 1;
+    } else if (!may_read) {
+      return absl::OkStatus();
     } else {
       const size_t rows_max = std::min(kReadRowsMax, room);
       absl::StatusOr<std::vector<OutboxRow>> read = store_.ReadOutbox(partition, lane.next_to_send - 1, rows_max);

@@ -86,7 +86,8 @@ class OutboxRelay {
     int64_t failed_from = 0;
   };
   void TakeAnswers();
-  absl::Status Stage(int32_t partition, Lane& lane);
+  // Without `may_read` only what is in memory.
+  absl::Status Stage(int32_t partition, Lane& lane, bool may_read);
   void Publish();
   void Unstage(Lane& lane);
 

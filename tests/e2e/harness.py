@@ -73,7 +73,9 @@ class World:
     def __init__(self, folder):
         self.folder = folder
         self.mesh = meshes.Mesh(folder / "mesh", meshes.free_first_port(), env={"user": {
-            "REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"}})
+            "REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"},
+            # The shortest there is: outages.py waits for its end.
+            "evaluator": {"SESSION_TIMEOUT_MS": "6000"}})
         self.begin_file = folder / "begin"
         self.started = False
         self.supervisor = meshes.Supervisor(self.mesh, lambda text: print(f"    {text}", flush=True))

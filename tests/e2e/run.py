@@ -10,6 +10,7 @@ import calls  # noqa: E402
 import fairness  # noqa: E402
 import harness  # noqa: E402
 import kills  # noqa: E402
+import outages  # noqa: E402
 import replays  # noqa: E402
 import secured  # noqa: E402
 import whole_run  # noqa: E402
@@ -21,7 +22,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("parts", nargs="*")
     arguments = parser.parse_args()
-    cases = (calls.CASES + replays.CASES + kills.CASES + calls.LAST_CASES) * arguments.rounds
+    cases = (calls.CASES + replays.CASES + kills.CASES + outages.CASES + calls.LAST_CASES) * arguments.rounds
     return harness.run_cases(cases + fairness.CASES + secured.CASES + whole_run.CASES, harness.new_folder(), arguments.junit, arguments.parts)
 
 

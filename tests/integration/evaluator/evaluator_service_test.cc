@@ -453,6 +453,67 @@ TEST_CASE("while Kafka is away nothing is lost") {
   CHECK(service.health().stopped.empty());
 }
 
+TEST_CASE("Postgres goes while a commit waits, and the group is lost meanwhile: all goes on once both are back") {
+  Mesh mesh(false);
+  const std::vector<std::string> alerts = SetAlerts(mesh);
+  EvaluatorService service(*mesh.store, mesh.Options("one"));
+  REQUIRE(service.Start().ok());
+  AllEdges(mesh, 3);
+  REQUIRE(Await([&] { return mesh.CountTriggers() == 15 && IsLive(service); }));
+  mesh.proxy->Cut();
+  AllEdges(mesh, 3);
+  REQUIRE(Await([&] { return service.health().commits_blocked; }));
+  mesh.mock->SetDown();
+  // Nothing is heard from the broker for a session: the member gives its partitions up.
+  REQUIRE(Await([&] { return !service.health().joined; }));
+  CHECK_FALSE(IsLive(service));
+  SECTION("the broker is back first") {
+    mesh.mock->SetUp();
+    REQUIRE(Await([&] { return service.health().joined; }));
+    mesh.proxy->Mend();
+  }
+  SECTION("the database is back first") {
+    mesh.proxy->Mend();
+    mesh.mock->SetUp();
+  }
+  REQUIRE(Await([&] { return IsLive(service) && !service.health().commits_blocked; }, absl::Seconds(30)));
+  AllEdges(mesh, 3);
+  mesh.CheckExactly(alerts, 9);
+  CHECK(service.health().stopped.empty());
+}
+
+TEST_CASE("an effect that cannot be stored stops its own partition alone, which goes on when the cause is gone") {
+  Mesh mesh(false);
+  const std::vector<std::string> alerts = SetAlerts(mesh);
+  EvaluatorService service(*mesh.store, mesh.Options("one"));
+  REQUIRE(service.Start().ok());
+  AllEdges(mesh, 1);
+  REQUIRE(Await([&] { return mesh.CountTriggers() == 5 && IsLive(service); }));
+  const int64_t partition = mesh.database.Count("SELECT partition FROM stockalert_evaluator.triggers WHERE symbol = 'AAPL'");
+  const int64_t elsewhere =
+      mesh.database.Count(absl::StrCat("SELECT count(*) FROM stockalert_evaluator.triggers WHERE partition <> ", partition));
+  REQUIRE(elsewhere > 0);
+  mesh.database.Execute("ALTER TABLE stockalert_evaluator.triggers ADD CONSTRAINT none_of_it CHECK (symbol <> 'AAPL') NOT VALID");
+  // Two rounds: the partitions without the symbol go on, together with it in one batch and after it.
+  for (int64_t round = 1; round <= 2; ++round) {
+    AllEdges(mesh, 1);
+    REQUIRE(Await([&] {
+      return mesh.database.Count(absl::StrCat("SELECT count(*) FROM stockalert_evaluator.triggers WHERE partition <> ", partition)) ==
+             elsewhere * (1 + round);
+    }));
+  }
+  REQUIRE(Await([&] { return service.health().stopped.contains(static_cast<int32_t>(partition)); }));
+  CHECK(service.health().stopped.size() == 1);
+  CHECK(service.health().stopped.begin()->second.find("cannot be stored") != std::string::npos);
+  CHECK_FALSE(service.health().commits_blocked);
+  CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_evaluator.triggers WHERE symbol = 'AAPL'") == 1);
+  mesh.database.Execute("ALTER TABLE stockalert_evaluator.triggers DROP CONSTRAINT none_of_it");
+  mesh.CheckExactly(alerts, 3);
+  REQUIRE(Await([&] { return service.health().stopped.empty() && IsLive(service); }));
+  AllEdges(mesh, 1);
+  mesh.CheckExactly(alerts, 4);
+}
+
 // Not run by default: integration_evaluator_test "[throughput]".
 TEST_CASE("how many quotes a second with 100,000 alerts", "[.][throughput]") {
   Mesh mesh(true);

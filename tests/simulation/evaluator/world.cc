@@ -1,18 +1,11 @@
 #include "tests/simulation/evaluator/world.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <variant>
 
-#include "services/evaluator/event_codec.h"
-#include "stockalert/internal/v1/events.pb.h"
 #include "tests/simulation/evaluator/comparison.h"
-#include "tests/simulation/evaluator/event_generator.h"
-#include "tests/support/auditor/auditor.h"
 
 namespace stockalert::simulation {
 
-using evaluator::AlertChange;
 using evaluator::EvaluatorLogic;
 using evaluator::LogEntry;
 using evaluator::LogFacts;
@@ -27,14 +20,6 @@ namespace {
 constexpr char kCluster[] = "simulated";
 constexpr int kStepsMax = 60'000;
 constexpr int kSettlingRoundsMax = 20'000;
-
-// The log takes UUIDs for ids; partitions must not share any.
-std::string IdIn(int32_t partition, const std::string& id) {
-  char text[40];
-  std::snprintf(text, sizeof(text), "%08x-0000-4000-8000-%012d", static_cast<unsigned>(partition),
-                std::stoi(id.substr(1)));
-  return text;
-}
 
 }  // namespace
 
@@ -122,20 +107,8 @@ World::~World() = default;
 
 void World::MakeLogs() {
   for (int32_t partition = 0; partition < options_.partitions; ++partition) {
-    Log log;
-    EventGenerator generator(options_.seed * 31 + static_cast<uint64_t>(partition));
-    auditor::Auditor auditor;
-    for (int64_t offset = 0; offset < options_.records_a_partition; ++offset) {
-      PlacedEvent placed = generator.Next();
-      if (auto* change = std::get_if<AlertChange>(&placed.event)) {
-        change->alert_id = IdIn(partition, change->alert_id);
-        log.changes.emplace_back(change->alert_id, offset);
-      }
-      log.records.push_back(
-          {evaluator::SymbolOf(placed.event), evaluator::EncodeRecord(placed.event), placed.place.log_time_us});
-      for (Trigger& trigger : auditor.Apply(offset, placed.event)) log.expected.push_back(std::move(trigger));
-    }
-    logs_.push_back(std::move(log));
+    logs_.push_back(MakeLog(options_.seed, partition, options_.records_a_partition));
+    written_.push_back(0);
   }
 }
 
@@ -157,7 +130,7 @@ void World::Fail(const std::string& what) {
 }
 
 LogFacts World::FactsOf(int32_t partition) const {
-  return {kCluster, 0, logs_[static_cast<size_t>(partition)].written};
+  return {kCluster, 0, written_[static_cast<size_t>(partition)]};
 }
 
 void World::Start(Process& process) {
@@ -207,13 +180,14 @@ void World::Poll(Process& process) {
   auto chosen = process.position.begin();
   std::advance(chosen, random_.Between(0, static_cast<int64_t>(process.position.size()) - 1));
   const int32_t partition = chosen->first;
-  const Log& log = logs_[static_cast<size_t>(partition)];
+  const SimulatedLog& log = logs_[static_cast<size_t>(partition)];
+  const int64_t written = written_[static_cast<size_t>(partition)];
   int64_t& position = chosen->second;
   // A consumer that seeks back reads some records twice.
   if (!calm_ && options_.faults && random_.Chance(0.02))
     position = std::max<int64_t>(0, position - random_.Between(1, 5));
-  for (int64_t count = random_.Between(1, 12); count > 0 && position < log.written; --count) {
-    const Record& record = log.records[static_cast<size_t>(position)];
+  for (int64_t count = random_.Between(1, 12); count > 0 && position < written; --count) {
+    const SimulatedLog::Record& record = log.records[static_cast<size_t>(position)];
     const LogEntry entry{position, record.log_time_us, record.key, record.value, ""};
     switch (process.logic->Apply(partition, entry)) {
       case Verdict::kGoOn:
@@ -250,7 +224,7 @@ void World::Checkpoint(Process& process) {
     }
     if (store_.WriteCheckpoint(checkpoint, draft.epoch).ok()) {
       ++report_.checkpoints;
-      process.logic->MarkCheckpointed(draft.partition, draft.next_offset);
+      process.logic->MarkCheckpointed(draft.partition, draft.epoch, draft.next_offset);
     }
     return;
   }
@@ -276,9 +250,7 @@ void World::Step() {
   } else if (what < 94) {
     HearOfTheGroup(process);
   } else if (what < 97) {
-    for (Log& log : logs_) {
-      log.written = std::min(log.written + random_.Between(0, 12), static_cast<int64_t>(log.records.size()));
-    }
+    for (size_t i = 0; i < logs_.size(); ++i) written_[i] = std::min(written_[i] + random_.Between(0, 12), logs_[i].size());
   } else if (what < 98) {
     // What the broker has is deleted without waiting for a commit.
     const auto acknowledged = process.relay->TakeAcknowledged();
@@ -302,7 +274,7 @@ void World::Step() {
 // Nothing goes wrong any more: the first process has all partitions, and everybody gets to the end.
 void World::Settle() {
   calm_ = true;
-  for (Log& log : logs_) log.written = static_cast<int64_t>(log.records.size());
+  for (size_t i = 0; i < logs_.size(); ++i) written_[i] = logs_[i].size();
   for (size_t& process : assigned_) process = 0;
   for (int round = 0; round < kSettlingRoundsMax && !report_.failure.has_value(); ++round) {
     bool done = true;
@@ -352,49 +324,17 @@ void World::CheckStored() {
 
 // Every stored trigger and every confirmation has reached the broker, and no other trigger has.
 void World::CheckDelivered() {
-  std::map<std::pair<std::string, int64_t>, int64_t> expected;  // Trigger identity → offset.
-  std::set<std::pair<std::string, int64_t>> confirmations;      // Alert id and offset.
-  for (const Log& log : logs_) {
-    for (const Trigger& trigger : log.expected) expected[{trigger.alert_id, trigger.trigger_number}] = trigger.offset;
-    confirmations.insert(log.changes.begin(), log.changes.end());
-    report_.triggers += static_cast<int64_t>(log.expected.size());
-  }
-  std::map<std::string, int64_t> last_number;
-  std::set<std::pair<std::string, int64_t>> triggered;
-  for (const std::string& value : delivered_) {
-    internal::v1::AlertEvent event;
-    if (!event.ParseFromString(value)) return Fail("an event cannot be parsed");
-    if (event.has_change_confirmed()) {
-      confirmations.erase({event.change_confirmed().alert_id(), event.change_confirmed().offset()});
-    }
-    if (!event.has_triggered()) continue;
-    const auto& trigger = event.triggered();
-    const std::pair<std::string, int64_t> identity{trigger.alert_id(), trigger.trigger_number()};
-    const auto found = expected.find(identity);
-    if (found == expected.end() || found->second != trigger.offset()) {
-      return Fail("a trigger reached the broker that nobody expects: " + trigger.alert_id() + " number " +
-                  std::to_string(trigger.trigger_number()));
-    }
-    if (!triggered.insert(identity).second) continue;  // Delivered twice: consumers know it by its identity.
-    if (options_.ordered_failures && trigger.trigger_number() != ++last_number[trigger.alert_id()]) {
-      return Fail("triggers of alert " + trigger.alert_id() + " reached the broker out of their order");
-    }
-  }
-  if (triggered.size() != expected.size()) {
-    return Fail(std::to_string(expected.size() - triggered.size()) + " triggers never reached the broker");
-  }
-  if (!confirmations.empty()) return Fail(std::to_string(confirmations.size()) + " changes were never confirmed");
-  for (int32_t partition = 0; partition < options_.partitions; ++partition) {
-    const auto left = truth_.ReadOutbox(partition, 0, 1'000'000);
-    if (!left.ok() || !left->empty()) return Fail("delivered events are left in the outbox");
-  }
+  for (const SimulatedLog& log : logs_) report_.triggers += static_cast<int64_t>(log.expected.size());
+  if (const auto wrong = FindUndelivered(logs_, delivered_, options_.ordered_failures, truth_)) return Fail(*wrong);
   report_.delivered = static_cast<int64_t>(delivered_.size());
 }
 
 WorldReport World::Run() {
   const auto is_done = [&] {
-    return std::all_of(logs_.begin(), logs_.end(),
-                       [](const Log& log) { return log.written == static_cast<int64_t>(log.records.size()); });
+    for (size_t i = 0; i < logs_.size(); ++i) {
+      if (written_[i] < logs_[i].size()) return false;
+    }
+    return true;
   };
   // Some while longer than it takes to write the log, so that its end is lived through too.
   int after_the_end = 0;

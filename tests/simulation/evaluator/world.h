@@ -22,6 +22,7 @@
 #include "services/evaluator/evaluator_logic.h"
 #include "services/evaluator/evaluator_store.h"
 #include "services/evaluator/outbox_relay.h"
+#include "tests/simulation/evaluator/logs.h"
 #include "tests/simulation/evaluator/random.h"
 #include "tests/simulation/evaluator/simulated_store.h"
 
@@ -64,17 +65,6 @@ class World {
   WorldReport Run();
 
  private:
-  struct Record {
-    std::string key;
-    std::string value;
-    int64_t log_time_us = 0;
-  };
-  struct Log {
-    std::vector<Record> records;
-    int64_t written = 0;                                   // Of the records, those that the broker has by now.
-    std::vector<evaluator::Trigger> expected;              // By the auditor, in order.
-    std::vector<std::pair<std::string, int64_t>> changes;  // Alert id and offset of each.
-  };
   class Publisher;
   struct Process;
 
@@ -98,7 +88,8 @@ class World {
   Random random_;
   evaluator::EvaluatorStore& truth_;
   SimulatedStore store_;
-  std::vector<Log> logs_;
+  std::vector<SimulatedLog> logs_;
+  std::vector<int64_t> written_;        // Partition → how many of its records the broker has by now.
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<size_t> assigned_;        // Partition → process, as the group has it.
   std::vector<std::string> delivered_;  // What the broker has on alert-events, in its order.

@@ -15,6 +15,7 @@ struct Members : ExtremeLadder::Members {
   struct Alert {
     int64_t distance = 0;
     bool ready = true;
+    bool follows = false;
     Rung* rung = nullptr;
     std::vector<PricePoint> seen;
   };
@@ -62,11 +63,20 @@ void RunAgainstOneByOne(Direction direction, Measure measure, std::optional<int6
       Members::Alert& alert = members.alerts[slot];
       alert.distance = tenth * (1 + below(8));
       alert.ready = below(3) > 0;
+      alert.follows = below(4) == 0;
       alert.seen = {last};
-      ladder.Add(ladder.RungAt(last), alert.distance, slot, alert.ready);
+      if (alert.follows) {
+        ladder.AddFollower(ladder.RungAt(last), slot);
+      } else {
+        ladder.Add(ladder.RungAt(last), alert.distance, slot, alert.ready);
+      }
     } else if (what < 4 && !members.alerts.empty()) {
       const auto gone = std::next(members.alerts.begin(), below(static_cast<int64_t>(members.alerts.size())));
-      ladder.Remove(gone->second.rung, gone->second.distance, gone->first, gone->second.ready);
+      if (gone->second.follows) {
+        ladder.RemoveFollower(gone->second.rung, gone->first);
+      } else {
+        ladder.Remove(gone->second.rung, gone->second.distance, gone->first, gone->second.ready);
+      }
       members.alerts.erase(gone);
     } else {
       last.price_micros = std::max<int64_t>(50'000'000, last.price_micros + (below(9) - 4) * 500'000);
@@ -81,7 +91,9 @@ void RunAgainstOneByOne(Direction direction, Measure measure, std::optional<int6
         }
         const bool level =
             Signed(direction, last.price_micros) >= SignedLevel(direction, measure, extreme, alert.distance);
-        if (level == alert.ready) expected.insert(slot);
+        if (level == alert.ready && !alert.follows) expected.insert(slot);
+        // Where it says that it is, it is.
+        if (alert.follows != (alert.rung->followers.count(slot) == 1)) FAIL("follower " << slot << " was left behind");
       }
       if (FoundBy(ladder, last.price_micros) != expected) FAIL("others are found than those that change");
     }
@@ -130,6 +142,33 @@ TEST_CASE("a follower moves with the rung and is never found") {
   CHECK(members.alerts[1].rung->reference_micros == 110'000'000);
   ladder.RemoveFollower(members.alerts[1].rung, 1);
   CHECK(ladder.size() == 0);
+}
+
+TEST_CASE("followers of the smaller rung go along when it merges into the larger") {
+  Members members;
+  ExtremeLadder ladder(Direction::kDown, Measure::kPercent, std::nullopt, &members);
+  int64_t steps = 0;
+  for (Slot slot = 1; slot <= 5; ++slot) {
+    members.alerts[slot] = {};
+    members.alerts[slot].distance = 10'000;
+    if (slot <= 3) {
+      ladder.Add(ladder.RungAt({100'000'000, 0}), 10'000, slot, true);
+    } else {
+      ladder.AddFollower(ladder.RungAt({110'000'000, 0}), slot);
+    }
+  }
+  ladder.Advance({120'000'000, 1}, &steps);
+  REQUIRE(ladder.rung_count() == 1);
+  CHECK(members.alerts[4].rung->reference_micros == 120'000'000);
+  CHECK(members.alerts[4].rung->size() == 5);
+  // And they are taken along by the next merge, too, and can be removed.
+  members.alerts[6] = {};
+  ladder.Add(ladder.RungAt({90'000'000, 1}), 10'000, 6, true);
+  ladder.Advance({130'000'000, 2}, &steps);
+  CHECK(members.alerts[4].rung->reference_micros == 130'000'000);
+  CHECK(members.alerts[5].rung->reference_micros == 130'000'000);
+  for (Slot slot = 4; slot <= 5; ++slot) ladder.RemoveFollower(members.alerts[slot].rung, slot);
+  CHECK(ladder.size() == 4);
 }
 
 TEST_CASE("merging moves the smaller group: a steady rise over many alerts moves each a few times") {

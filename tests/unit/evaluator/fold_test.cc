@@ -384,6 +384,26 @@ TEST_CASE("changes overtaken or published again are skipped, and confirmed") {
   CHECK(log.fold.FindAlert("a")->revision == 2);
 }
 
+TEST_CASE("a change of the known revision is not applied again, whatever it says") {
+  LogBuilder log;
+  log.Create("a", Of(Above(100)));
+  const int64_t applied = log.fold.counters().changes_applied;
+  AlertChange again = log.Last("a");
+  SECTION("as it was") {}
+  SECTION("paused") { again.paused = true; }
+  SECTION("deleted") { again.deleted = true; }
+  SECTION("with another condition, armed") {
+    again.definition.condition = Above(500);
+    again.armed_revision = 7;
+  }
+  log.Send(again);
+  CHECK(log.fold.counters().changes_applied == applied);
+  CHECK(log.fold.counters().changes_skipped == 1);
+  REQUIRE(log.outcome.confirmations.size() == 1);
+  CHECK(log.outcome.confirmations[0].revision == 1);
+  CHECK(log.Price(100) == Fired{"a#1"});
+}
+
 TEST_CASE("a published again change does not wake an alert that has ended") {
   LogBuilder log;
   log.Create("a", Of(Above(100), TriggerPolicy::kOnce));

@@ -1,6 +1,7 @@
 // The evaluator's rules around the fold, each by itself. tests/simulation/evaluator has them all at once, with crashes.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <set>
 
 #include "services/evaluator/log_carry_over.h"
@@ -59,7 +60,7 @@ TEST_CASE("a checkpoint shortens the replay") {
     auto draft = first.logic.TakeDraft(0);
     REQUIRE(draft.has_value());
     REQUIRE(store.WriteCheckpoint(EvaluatorLogic::Encode(*draft), draft->epoch).ok());
-    first.logic.MarkCheckpointed(0, draft->next_offset);
+    first.logic.MarkCheckpointed(0, draft->epoch, draft->next_offset);
     CHECK_FALSE(first.logic.TakeDraft(0).has_value());
   }
   log.Edges(2, kTarget);
@@ -378,6 +379,253 @@ TEST_CASE("a database that is away delays a commit and loses nothing") {
   CHECK(inner.AllTriggers().size() == 3);
   REQUIRE(evaluator.relay.Pump().ok());
   CHECK(evaluator.relay.backlog() == 0);
+}
+
+// Two partitions with an alert each; partition 1's is refused by the store.
+struct TwoPartitions {
+  TwoPartitions() : store(inner) {
+    first.Alert(kAlertA, kTarget);
+    first.Edges(1, kTarget);
+    second.symbol = "MSFT";
+    second.Alert(kAlertB, kTarget);
+    second.Edges(1, kTarget);
+  }
+  static bool Has(const CommitBatch& batch, int32_t partition) {
+    return std::any_of(batch.moves.begin(), batch.moves.end(), [&](const PartitionMove& move) { return move.partition == partition; });
+  }
+  testing::InMemoryEvaluatorStore inner;
+  FailingStore store;
+  Log first;
+  Log second;
+};
+
+TEST_CASE("an effect that cannot be stored stops its partition, and the others of the transaction go on") {
+  TwoPartitions world;
+  TestEvaluator evaluator(world.store);
+  bool refuses = true;
+  world.store.fail = [&](const CommitBatch& batch) {
+    return refuses && TwoPartitions::Has(batch, 1) ? absl::FailedPreconditionError("a check is violated") : absl::OkStatus();
+  };
+  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK_FALSE(evaluator.logic.blocked());
+  CHECK_FALSE(evaluator.logic.has_progress());
+  CHECK_FALSE(evaluator.logic.has_effects());
+  REQUIRE(evaluator.logic.stopped().size() == 1);
+  CHECK(evaluator.logic.stopped().at(1).find("cannot be stored") != std::string::npos);
+  CHECK(evaluator.logic.passes(1));
+  CHECK(evaluator.logic.progress(0) == Progress{3, 0});
+  CHECK(evaluator.logic.progress(1) == Progress{0, 0});
+  REQUIRE(world.inner.AllTriggers().size() == 1);
+  CHECK(world.inner.AllTriggers()[0].trigger.alert_id == kAlertA);
+  // The other one alone is not tried apart again, and goes on.
+  world.store.commits.clear();
+  const int64_t before = world.first.size();
+  world.first.Edges(1, kTarget);
+  REQUIRE(evaluator.Read(world.first, before, 0) == Verdict::kGoOn);
+  CHECK(evaluator.logic.Apply(1, world.second.at(0)) == Verdict::kStop);
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK(world.store.commits.size() == 1);
+  // Taken anew while the cause is there it stops again; when it is gone, all of it is made up for, once.
+  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK(evaluator.logic.stopped().contains(1));
+  refuses = false;
+  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK(evaluator.logic.stopped().empty());
+  CHECK(world.inner.AllTriggers().size() == 3);
+  CHECK(evaluator.logic.counters().partitions_stopped == 2);
+}
+
+TEST_CASE("each partition of a refused transaction is tried by itself, over passing failures too") {
+  TwoPartitions world;
+  TestEvaluator evaluator(world.store, 1);  // A transaction an effect.
+  int away = 0;
+  world.store.fail = [&](const CommitBatch& batch) -> absl::Status {
+    if (batch.moves.size() > 1 || TwoPartitions::Has(batch, 1)) return absl::InternalError("no such column");
+    if (away > 0 && away-- > 0) return absl::UnavailableError("away");
+    return absl::OkStatus();
+  };
+  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);
+  // Progress of both, the effects of the first: one transaction has both only where there is room.
+  away = 2;
+  CHECK(absl::IsUnavailable(evaluator.logic.Commit()));
+  CHECK(evaluator.logic.blocked());
+  CHECK(absl::IsUnavailable(evaluator.logic.Commit()));
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK_FALSE(evaluator.logic.blocked());
+  CHECK(evaluator.logic.progress(0) == Progress{3, 0});
+  CHECK(evaluator.logic.stopped().contains(1));
+  CHECK(world.inner.AllTriggers().size() == 1);
+}
+
+TEST_CASE("what blocks is the transaction itself: it goes with its partitions") {
+  TwoPartitions world;
+  TestEvaluator evaluator(world.store);
+  bool away = true;
+  world.store.fail = [&](const CommitBatch&) { return away ? absl::UnavailableError("away") : absl::OkStatus(); };
+  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);
+  REQUIRE(absl::IsUnavailable(evaluator.logic.Commit()));
+  REQUIRE(evaluator.logic.blocked());
+  SECTION("of all") {
+    evaluator.logic.DropAll();
+    CHECK_FALSE(evaluator.logic.blocked());
+    CHECK_FALSE(evaluator.logic.has_progress());
+    CHECK(evaluator.logic.pending_effects() == 0);
+    REQUIRE(evaluator.logic.Commit().ok());
+  }
+  SECTION("of one: the other's part is tried by itself") {
+    evaluator.logic.Drop(0);
+    CHECK_FALSE(evaluator.logic.blocked());
+    CHECK(evaluator.logic.has_progress());
+    CHECK(evaluator.logic.has_effects());
+    away = false;
+    REQUIRE(evaluator.logic.Commit().ok());
+    REQUIRE(world.inner.AllTriggers().size() == 1);
+    CHECK(world.inner.AllTriggers()[0].trigger.alert_id == kAlertB);
+  }
+}
+
+TEST_CASE("a transaction that takes too long for the database is made smaller, down to one effect") {
+  testing::InMemoryEvaluatorStore inner;
+  FailingStore store(inner);
+  store.fail = [](const CommitBatch& batch) {
+    return batch.outbox.size() > 1 ? absl::DeadlineExceededError("statement timeout") : absl::OkStatus();
+  };
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(8, kTarget);
+  TestEvaluator evaluator(store);
+  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == Verdict::kGoOn);
+  int tries = 0;
+  while (evaluator.logic.has_progress() && ++tries < 100) {
+    const absl::Status status = evaluator.logic.Commit();
+    CHECK(evaluator.logic.blocked() == !status.ok());
+  }
+  CHECK_FALSE(evaluator.logic.has_progress());
+  CHECK(inner.AllTriggers().size() == 8);
+  // And larger again where they go through.
+  store.fail = {};
+  store.commits.clear();
+  const int64_t before = log.size();
+  log.Edges(20, kTarget);
+  REQUIRE(evaluator.Read(log, before) == Verdict::kGoOn);
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK(inner.AllTriggers().size() == 28);
+  CHECK(store.commits.size() < 10);
+}
+
+TEST_CASE("effects are counted while they wait, and not after") {
+  testing::InMemoryEvaluatorStore inner;
+  FailingStore store(inner);
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(2, kTarget);
+  TestEvaluator evaluator(store, 2);
+  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == Verdict::kGoOn);
+  // A confirmation, what is known of the symbol, two triggers.
+  const size_t effects = evaluator.logic.pending_effects();
+  REQUIRE(effects >= 3);
+  CHECK(evaluator.logic.has_effects());
+  SECTION("committed, in parts") {
+    int left = 1;
+    store.fail = [&](const CommitBatch&) { return left-- > 0 ? absl::OkStatus() : absl::UnavailableError("away"); };
+    CHECK(absl::IsUnavailable(evaluator.logic.Commit()));
+    CHECK(evaluator.logic.pending_effects() == effects - 2);
+    store.fail = {};
+    REQUIRE(evaluator.logic.Commit().ok());
+  }
+  SECTION("dropped") { evaluator.logic.Drop(0); }
+  SECTION("refused") {
+    store.fail = [](const CommitBatch&) { return absl::FailedPreconditionError("refused"); };
+    REQUIRE(evaluator.logic.Commit().ok());
+  }
+  CHECK(evaluator.logic.pending_effects() == 0);
+  CHECK_FALSE(evaluator.logic.has_effects());
+  CHECK_FALSE(evaluator.logic.has_progress());
+}
+
+TEST_CASE("a checkpoint holds nothing that is not committed") {
+  testing::InMemoryEvaluatorStore inner;
+  FailingStore store(inner);
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  TestEvaluator evaluator(store, 1);
+  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == Verdict::kGoOn);
+  CHECK_FALSE(evaluator.logic.TakeDraft(0).has_value());
+  REQUIRE(evaluator.logic.Commit().ok());
+  REQUIRE(evaluator.logic.TakeDraft(0).has_value());
+  // A record without effects is progress all the same.
+  log.Quote(kTarget - 5);
+  evaluator.logic.Apply(0, log.at(1));
+  REQUIRE(evaluator.logic.Commit().ok());
+  log.Quote(kTarget - 4);
+  REQUIRE(evaluator.logic.Apply(0, log.at(2)) == Verdict::kGoOn);
+  REQUIRE_FALSE(evaluator.logic.has_effects());
+  REQUIRE(evaluator.logic.has_progress());
+  CHECK_FALSE(evaluator.logic.TakeDraft(0).has_value());
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK(evaluator.logic.TakeDraft(0)->next_offset == 3);
+}
+
+TEST_CASE("a checkpoint ahead of the progress is not used") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(3, kTarget);
+  {
+    // A state after all seven records, of a process that had committed three of them.
+    testing::InMemoryEvaluatorStore elsewhere;
+    TestEvaluator ahead(elsewhere);
+    REQUIRE(ahead.Run(log) == Verdict::kGoOn);
+    StoredCheckpoint checkpoint = EvaluatorLogic::Encode(*ahead.logic.TakeDraft(0));
+    TestEvaluator behind(store);
+    const int64_t start = *behind.Take(log);
+    for (int64_t offset = start; offset < 3; ++offset) REQUIRE(behind.logic.Apply(0, log.at(offset)) == Verdict::kGoOn);
+    REQUIRE(behind.logic.Commit().ok());
+    REQUIRE(store.AllTriggers().size() == 1);
+    REQUIRE(store.WriteCheckpoint(checkpoint, behind.logic.TakeDraft(0)->epoch).ok());
+  }
+  TestEvaluator again(store);
+  REQUIRE(again.Run(log) == Verdict::kGoOn);
+  CHECK(again.logic.counters().checkpoints_unusable == 1);
+  CHECK(again.logic.counters().records_replayed == 3);
+  CHECK(store.AllTriggers().size() == 3);
+}
+
+TEST_CASE("a checkpoint that was written by an earlier hold of the partition says nothing of the present one") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  TestEvaluator evaluator(store);
+  REQUIRE(evaluator.Run(log) == Verdict::kGoOn);
+  const auto before = evaluator.logic.TakeDraft(0);
+  REQUIRE(before.has_value());
+  REQUIRE(evaluator.Run(log) == Verdict::kGoOn);  // Taken anew; the answer comes late.
+  evaluator.logic.MarkCheckpointed(0, before->epoch, before->next_offset);
+  const auto draft = evaluator.logic.TakeDraft(0);
+  REQUIRE(draft.has_value());
+  CHECK(draft->epoch > before->epoch);
+  evaluator.logic.MarkCheckpointed(0, draft->epoch, draft->next_offset);
+  CHECK_FALSE(evaluator.logic.TakeDraft(0).has_value());
+}
+
+TEST_CASE("what the folds counted never falls") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Edges(2, kTarget);
+  TestEvaluator evaluator(store);
+  REQUIRE(evaluator.Run(log) == Verdict::kGoOn);
+  CHECK(evaluator.logic.fold_counters().quotes_accepted == 4);
+  evaluator.logic.Drop(0);
+  CHECK(evaluator.logic.fold_counters().quotes_accepted == 4);
+  REQUIRE(evaluator.Run(log) == Verdict::kGoOn);
+  CHECK(evaluator.logic.fold_counters().quotes_accepted == 8);
 }
 
 }  // namespace

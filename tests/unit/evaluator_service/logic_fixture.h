@@ -47,7 +47,7 @@ class Log {
   }
   void Quote(int64_t price_micros) {
     evaluator::Quote quote;
-    quote.symbol = "AAPL";
+    quote.symbol = symbol;
     quote.price_micros = price_micros;
     quote.event_time_us = 1'767'366'000'000'000 + static_cast<int64_t>(records_.size());
     quote.publisher_epoch = 1;
@@ -58,7 +58,7 @@ class Log {
   void Alert(const std::string& id, int64_t target_micros, int64_t revision = 1) {
     AlertChange change;
     change.alert_id = id;
-    change.symbol = "AAPL";
+    change.symbol = symbol;
     change.revision = revision;
     change.armed_revision = revision;
     change.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, target_micros};
@@ -72,6 +72,7 @@ class Log {
       Quote(target_micros);
     }
   }
+  std::string symbol = "AAPL";  // Of what is added from now on.
   LogEntry at(int64_t offset) const {
     const LogRecordBytes& record = records_.at(static_cast<size_t>(offset));
     return {.offset = offset,
@@ -87,6 +88,40 @@ class Log {
 
  private:
   std::vector<LogRecordBytes> records_;
+};
+
+// Between the evaluator and its store: fails as told.
+class FailingStore final : public EvaluatorStore {
+ public:
+  explicit FailingStore(EvaluatorStore& inner) : inner_(inner) {}
+
+  absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override { return inner_.TakePartition(p, o); }
+  absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override { return inner_.LoadCheckpoints(p, g); }
+  absl::Status Commit(const CommitBatch& batch) override {
+    commits.push_back(batch);
+    if (const absl::Status status = fail ? fail(batch) : absl::OkStatus(); !status.ok()) return status;
+    return inner_.Commit(batch);
+  }
+  absl::Status WriteCheckpoint(const StoredCheckpoint& c, int64_t e) override { return inner_.WriteCheckpoint(c, e); }
+  absl::Status AdoptLog(const PartitionRow& r, const StoredCheckpoint& c) override { return inner_.AdoptLog(r, c); }
+  absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t p, int64_t g, Progress f, size_t n) override {
+    return inner_.ReadTriggers(p, g, f, n);
+  }
+  absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t p, int64_t a, size_t n) override {
+    ++outbox_reads;
+    if (outbox_away) return absl::UnavailableError("away");
+    return inner_.ReadOutbox(p, a, n);
+  }
+  absl::Status DeleteOutbox(const std::vector<OutboxAcknowledgement>& a) override { return inner_.DeleteOutbox(a); }
+  absl::Status Ready() override { return inner_.Ready(); }
+
+  std::function<absl::Status(const CommitBatch&)> fail;
+  std::vector<CommitBatch> commits;
+  int outbox_reads = 0;
+  bool outbox_away = false;
+
+ private:
+  EvaluatorStore& inner_;
 };
 
 // One process: dies when it is destroyed, with what it has not committed.

@@ -210,5 +210,24 @@ TEST_CASE("answers of an ownership that is over count for nothing") {
   CHECK(relay.backlog() == 0);
 }
 
+TEST_CASE("a store that is away is asked once a turn, and what is in memory goes out all the same") {
+  testing::InMemoryEvaluatorStore inner;
+  FailingStore store(inner);
+  store.outbox_away = true;
+  RecordingPublisher publisher;
+  OutboxRelay relay(store, publisher);
+  for (int32_t partition = 0; partition < 3; ++partition) relay.Begin(partition, 5);  // Four rows each are left from before.
+  relay.Begin(3, 1);
+  relay.Add({{3, 1, "k", "v", ""}});
+  CHECK(absl::IsUnavailable(relay.Pump()));
+  CHECK(store.outbox_reads == 1);
+  REQUIRE(publisher.rows.size() == 1);
+  CHECK(publisher.rows[0].partition == 3);
+  store.outbox_away = false;
+  REQUIRE(relay.Pump().ok());
+  CHECK(store.outbox_reads == 4);
+  CHECK(relay.backlog() == 0);
+}
+
 }  // namespace
 }  // namespace stockalert::evaluator

@@ -1,0 +1,473 @@
+#include "services/evaluator/evaluator_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "services/common/log/log.h"
+
+namespace stockalert::evaluator {
+namespace {
+
+constexpr absl::Duration kTakeAgainAfter = absl::Milliseconds(500);
+constexpr absl::Duration kTakeAgainAfterMax = absl::Seconds(8);
+constexpr absl::Duration kOffsetHintInterval = absl::Seconds(5);
+constexpr size_t kTakenAtOnce = 16;
+constexpr absl::Duration kFatalInterval = absl::Seconds(15);
+
+// Asked again at once it would cost as long, and so would its neighbours.
+bool DoesNotAnswer(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status);
+}
+
+}  // namespace
+
+EvaluatorLoop::EvaluatorLoop(EvaluatorStore& store, EvaluatorLogic& logic, OutboxRelay& relay, CheckpointSink& checkpoints,
+                             const EvaluatorLoopOptions& options)
+    : store_(store),
+      logic_(logic),
+      relay_(relay),
+      checkpoints_(checkpoints),
+      options_(options),
+      join_pauses_({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(5)}, options.random_fraction),
+      commit_pauses_({.initial = absl::Milliseconds(50), .maximum = absl::Seconds(2)}, options.random_fraction) {}
+
+EvaluatorLoop::~EvaluatorLoop() = default;
+
+absl::Status EvaluatorLoop::Begin() { return Join(); }
+
+void EvaluatorLoop::Turn() {
+  retired_.reset();
+  if (membership_ == Membership::kApart && options_.now() >= next_join_) {
+    // TLS files that are just being swapped, say.
+    if (const absl::Status status = Join(); !status.ok()) {
+      next_join_ = options_.now() + join_pauses_.Next();
+      log::Error("no consumer can be made to join the group with; trying again", {{"status", status}});
+    }
+  }
+  if (consumer_ == nullptr) {
+    options_.sleep(Patience());
+  } else {
+    const LogPoll polled = consumer_->Poll(Patience(), options_.poll_records);
+    for (const LogPoll::Rebalance& event : polled.rebalances) TakeRebalance(event);
+    TakeErrors(polled.errors);
+    Apply(polled.records);
+    if (!polled.fatal.ok()) {
+      TakeFatal(polled.fatal);
+    } else if (membership_ == Membership::kJoining && options_.now() - joining_since_ > options_.join_patience) {
+      log::Error("the group has given this member nothing for too long; joining it with a new consumer",
+                 {{"after", absl::FormatDuration(options_.join_patience)}});
+      Leave();
+    }
+  }
+  CommitIfDue();
+  if (const absl::Status status = relay_.Pump(); !status.ok()) {
+    static log::Limiter limiter(absl::Seconds(5));
+    if (limiter.Allow()) log::Warning("the outbox cannot be read; trying again", {{"status", status}});
+  }
+  DeleteAcknowledgedIfIdle();
+  TakeStopped();
+  MoveOn();
+  LoadSome();
+  ReadWhatIsDue();
+  CheckpointIfDue();
+  TellOffsetsIfDue();
+}
+
+absl::Duration EvaluatorLoop::Patience() const {
+  if (AnyIn(State::kToTake)) return absl::Milliseconds(5);
+  if (logic_.has_progress() || relay_.backlog() > 0) return absl::Milliseconds(20);
+  return absl::Milliseconds(100);
+}
+
+bool EvaluatorLoop::AnyIn(State state) const {
+  return std::any_of(partitions_.begin(), partitions_.end(), [&](const auto& entry) { return entry.second.state == state; });
+}
+
+absl::Status EvaluatorLoop::Join() {
+  absl::StatusOr<std::unique_ptr<LogConsumer>> consumer = options_.join();
+  if (!consumer.ok()) return consumer.status();
+  join_pauses_.Reset();
+  ++counters_.joins;
+  consumer_ = *std::move(consumer);
+  BeginJoining();
+  return absl::OkStatus();
+}
+
+void EvaluatorLoop::BeginJoining() {
+  membership_ = Membership::kJoining;
+  joining_since_ = options_.now();
+}
+
+// Whatever this process believes of its partitions is out of date.
+void EvaluatorLoop::Leave() {
+  logic_.DropAll();
+  relay_.EndAll();
+  partitions_.clear();
+  retired_ = std::move(consumer_);
+  membership_ = Membership::kApart;
+  next_join_ = options_.now();
+}
+
+void EvaluatorLoop::TakeFatal(const absl::Status& why) {
+  const absl::Time now = options_.now();
+  if (absl::IsAborted(why)) {
+    log::Info("joining the group with a new consumer", {{"reason", why}});
+  } else if (now - last_fatal_ > kFatalInterval) {
+    // A broker that died may have forgotten who bears the member's name. If it happens again at once, another process bears it.
+    log::Warning("the consumer cannot go on; joining the group with a new one", {{"reason", why}});
+    last_fatal_ = now;
+  } else {
+    Leave();
+    membership_ = Membership::kGivenUp;
+    if (options_.on_fatal) options_.on_fatal(why.ToString());
+    return;
+  }
+  Leave();
+}
+
+void EvaluatorLoop::TakeRebalance(const LogPoll::Rebalance& event) {
+  if (consumer_ == nullptr) return;
+  for (auto& [partition, assigned] : partitions_) assigned.read = false;
+  switch (event.change) {
+    case LogPoll::Change::kRevoked:
+      // The states are kept: most partitions come back at once, and the fence tells if one was another's meanwhile.
+      BeginJoining();
+      if (logic_.has_progress() && !logic_.blocked()) {
+        if (IsFenced(logic_.Commit())) Leave();
+      }
+      break;
+    case LogPoll::Change::kLost:
+      logic_.DropAll();
+      relay_.EndAll();
+      partitions_.clear();
+      BeginJoining();
+      break;
+    case LogPoll::Change::kAssigned: {
+      const std::set<int32_t> given(event.partitions.begin(), event.partitions.end());
+      for (const int32_t partition : logic_.partitions()) {
+        if (!given.contains(partition)) logic_.Drop(partition);
+      }
+      std::erase_if(partitions_, [&](const auto& entry) { return !given.contains(entry.first); });
+      std::erase_if(rests_, [&](const auto& entry) { return !given.contains(entry.first); });
+      for (const int32_t partition : given) partitions_.try_emplace(partition);
+      membership_ = Membership::kMember;
+      break;
+    }
+  }
+}
+
+void EvaluatorLoop::TakeLater(int32_t partition, Assigned& assigned) {
+  logic_.Drop(partition);
+  assigned.state = State::kToTake;
+  // Each try may last until the broker or the database has not answered, and those that are read wait meanwhile.
+  assigned.not_before = options_.now() + std::min(kTakeAgainAfter * (1 << std::min(assigned.tries++, 10)), kTakeAgainAfterMax);
+}
+
+void EvaluatorLoop::TakeErrors(const std::vector<LogPoll::Error>& errors) {
+  for (const LogPoll::Error& error : errors) {
+    auto found = partitions_.find(error.partition);
+    if (membership_ != Membership::kMember || found == partitions_.end() || found->second.state != State::kReading) continue;
+    if (absl::IsPermissionDenied(error.status)) {
+      logic_.StopForNow(error.partition, error.status.ToString());
+    } else {
+      // The log has changed under us: taking the partition anew finds out what it is now. What waits for its commit is committed first.
+      found->second.state = State::kSettling;
+    }
+  }
+}
+
+void EvaluatorLoop::Apply(const std::vector<LogPoll::Record>& records) {
+  if (records.empty() || membership_ != Membership::kMember) return;
+  const absl::Time begun = options_.now();
+  for (const LogPoll::Record& record : records) {
+    auto found = partitions_.find(record.partition);
+    if (found == partitions_.end()) continue;
+    Assigned& assigned = found->second;
+    if (assigned.state != State::kReading) continue;
+    if (logic_.blocked()) {
+      assigned.astray = true;  // Brought although nothing should be read: read again when it is time.
+      continue;
+    }
+    if (assigned.astray) continue;
+    const bool had_effects = logic_.has_effects();
+    const Verdict verdict = logic_.Apply(record.partition, record.entry);
+    if (!had_effects && logic_.has_effects()) oldest_effect_us_ = record.entry.log_time_us;
+    switch (verdict) {
+      case Verdict::kGoOn:
+        assigned.place = record.entry.offset + 1;
+        break;
+      case Verdict::kStop:
+        TakeStopped();
+        break;
+      case Verdict::kOtherLog: {
+        const absl::StatusOr<LogFacts> facts = consumer_->Facts(record.partition);
+        absl::StatusOr<int64_t> next = facts.status();
+        if (facts.ok()) next = logic_.AdoptOtherLog(record.partition, *facts);
+        if (next.ok()) {
+          assigned.place = *next;
+          assigned.astray = true;
+        } else if (logic_.stopped().contains(record.partition)) {
+          TakeStopped();
+        } else {
+          TakeLater(record.partition, assigned);
+        }
+        break;
+      }
+      case Verdict::kAgain:
+        // The store does not answer while a replay is compared: the partition is loaded again when it does.
+        TakeLater(record.partition, assigned);
+        break;
+    }
+  }
+  if (options_.on_evaluated) options_.on_evaluated(options_.now() - begun);
+}
+
+void EvaluatorLoop::CommitIfDue() {
+  const absl::Time now = options_.now();
+  if (!logic_.blocked()) {
+    // Also where what was blocked has been taken away.
+    commit_pauses_.Reset();
+    if (std::exchange(told_blocked_, false)) log::Info("commits are not blocked any more; reading goes on");
+    if (!logic_.has_effects()) oldest_effect_us_ = 0;
+    if (!logic_.has_progress()) return;
+    const bool somebody_waits = logic_.has_effects() || AnyIn(State::kSettling) || AnyIn(State::kResting);
+    if (!somebody_waits && now - last_commit_ < options_.commit_interval) return;
+  } else if (now < next_try_) {
+    return;
+  }
+  const absl::Status status = logic_.Commit();
+  if (status.ok()) {
+    last_commit_ = options_.now();
+    if (oldest_effect_us_ > 0 && options_.on_committed) options_.on_committed(oldest_effect_us_);
+    oldest_effect_us_ = 0;
+    commit_pauses_.Reset();
+    if (std::exchange(told_blocked_, false)) log::Info("commits go through again; reading goes on");
+    return;
+  }
+  if (IsFenced(status)) {
+    Leave();
+    return;
+  }
+  if (!std::exchange(told_blocked_, true)) {
+    log::Warning("a commit failed: reading is held back, partitions are kept, and the commit is tried again",
+                 {{"status", status}, {"effects", logic_.pending_effects()}});
+  }
+  next_try_ = options_.now() + commit_pauses_.Next();
+}
+
+// Partitions that the logic has stopped since the last look.
+void EvaluatorLoop::TakeStopped() {
+  for (const auto& [partition, why] : logic_.stopped()) {
+    auto found = partitions_.find(partition);
+    if (found == partitions_.end() || found->second.state == State::kResting) continue;
+    Assigned& assigned = found->second;
+    if (!logic_.passes(partition)) {
+      assigned.state = State::kHalted;
+      rests_.erase(partition);
+      continue;
+    }
+    auto [rest, added] = rests_.try_emplace(
+        partition, Rest{base::Backoff({.initial = absl::Seconds(1), .maximum = options_.rest_max}, options_.random_fraction), {}, {}, {}});
+    rest->second.why = why;
+    rest->second.stopped_at = logic_.progress(partition).value_or(Progress());
+    rest->second.pause = rest->second.pauses.Next();
+    assigned.state = State::kResting;
+    assigned.not_before = options_.now() + rest->second.pause;
+    log::Warning("the stopped partition is taken anew and tried again after a pause",
+                 {{"partition", partition}, {"pause", absl::FormatDuration(rest->second.pause)}, {"why", why}});
+  }
+}
+
+// What partitions wait for besides records, and has come.
+void EvaluatorLoop::MoveOn() {
+  if (membership_ != Membership::kMember) return;
+  const absl::Time now = options_.now();
+  for (auto& [partition, assigned] : partitions_) {
+    if ((assigned.state == State::kSettling && !logic_.has_progress(partition)) ||
+        (assigned.state == State::kReading && !logic_.next_offset(partition))) {
+      TakeLater(partition, assigned);
+    } else if (assigned.state == State::kResting && now >= assigned.not_before && !logic_.has_progress(partition)) {
+      logic_.Drop(partition);
+      assigned.state = State::kToTake;
+      assigned.not_before = now;
+      ++counters_.tried_again;
+    }
+  }
+  std::erase_if(rests_, [&](const auto& entry) {
+    const auto& [partition, rest] = entry;
+    auto found = partitions_.find(partition);
+    if (found == partitions_.end()) return true;
+    if (found->second.state != State::kReading || !logic_.is_live(partition) || logic_.has_progress(partition)) return false;
+    // Past it; or nothing has come since that could show it, and it has been read for as long as it rested.
+    const bool past = logic_.progress(partition).value_or(Progress()) > rest.stopped_at || now - found->second.reading_since > rest.pause;
+    if (past) log::Info("the stopped partition goes on", {{"partition", partition}, {"why_it_stopped", rest.why}});
+    return past;
+  });
+}
+
+void EvaluatorLoop::LoadSome() {
+  if (membership_ != Membership::kMember || logic_.blocked()) return;
+  size_t taken = 0;
+  for (auto& [partition, assigned] : partitions_) {
+    if (taken >= kTakenAtOnce) return;
+    if (assigned.state != State::kToTake || assigned.not_before > options_.now()) continue;
+    ++taken;
+    const absl::StatusOr<LogFacts> facts = consumer_->Facts(partition);
+    absl::StatusOr<int64_t> next = facts.status();
+    if (facts.ok()) next = logic_.Take(partition, *facts);
+    if (next.ok()) {
+      assigned.state = State::kReading;
+      assigned.place = *next;
+      assigned.astray = true;
+      assigned.reading_since = options_.now();
+      assigned.tries = 0;
+      assigned.checkpoint_due =
+          options_.now() + options_.checkpoint_interval * (0.5 + 0.5 * options_.random_fraction());
+    } else if (IsFenced(next.status())) {
+      Leave();
+      return;
+    } else if (logic_.stopped().contains(partition)) {
+      TakeStopped();  // Logged, counted, and shown by /readyz.
+    } else {
+      static log::Limiter limiter(absl::Seconds(5));
+      if (limiter.Allow()) {
+        log::Warning("a partition cannot be loaded; trying again", {{"partition", partition}, {"status", next.status()}});
+      }
+      TakeLater(partition, assigned);
+      // The next one would fare no better, and each question may last.
+      if (DoesNotAnswer(next.status())) return;
+    }
+  }
+}
+
+// Tells the consumer what to read, where that is another thing than it reads. What fails is told again in the next turn.
+void EvaluatorLoop::ReadWhatIsDue() {
+  if (consumer_ == nullptr || membership_ != Membership::kMember) return;
+  std::vector<int32_t> stop;
+  std::map<int32_t, int64_t> start;
+  for (auto& [partition, assigned] : partitions_) {
+    const bool due = assigned.state == State::kReading && !logic_.blocked();
+    if (assigned.read && !due) stop.push_back(partition);
+    if (due && (!assigned.read || assigned.astray)) start[partition] = assigned.place;
+  }
+  absl::Status status;
+  if (!stop.empty()) {
+    status = consumer_->StopReading(stop);
+    if (status.ok()) {
+      for (const int32_t partition : stop) partitions_[partition].read = false;
+    }
+  }
+  if (status.ok() && !start.empty()) {
+    status = consumer_->StartAt(start);
+    for (const auto& [partition, place] : start) {
+      partitions_[partition].read = status.ok();
+      partitions_[partition].astray = !status.ok();
+    }
+  }
+  if (!status.ok()) {
+    static log::Limiter limiter(absl::Seconds(5));
+    if (limiter.Allow()) log::Warning("the consumer does not take what it shall read; telling it again", {{"status", status}});
+  }
+}
+
+void EvaluatorLoop::DeleteAcknowledgedIfIdle() {
+  const absl::Time now = options_.now();
+  if (logic_.blocked() || logic_.has_progress() || now - std::max(last_commit_, last_delete_) < options_.commit_interval) return;
+  const std::vector<OutboxAcknowledgement> acknowledged = relay_.TakeAcknowledged();
+  if (acknowledged.empty()) return;
+  if (const absl::Status status = store_.DeleteOutbox(acknowledged); status.ok()) {
+    relay_.MarkDeleted(acknowledged);
+  } else {
+    static log::Limiter limiter(absl::Seconds(5));
+    if (limiter.Allow()) log::Warning("events that went out are not deleted yet; trying again", {{"status", status}});
+  }
+  last_delete_ = options_.now();
+}
+
+void EvaluatorLoop::CheckpointIfDue() {
+  for (const CheckpointSink::Result& result : checkpoints_.TakeResults()) {
+    if (result.status.ok()) {
+      logic_.MarkCheckpointed(result.partition, result.epoch, result.next_offset);
+      ++counters_.checkpoints;
+      counters_.checkpoint_bytes = result.bytes;
+    } else {
+      ++counters_.checkpoint_failures;
+      log::Warning("a checkpoint was not written; the next one will be", {{"partition", result.partition}, {"status", result.status}});
+    }
+  }
+  if (!checkpoints_.is_free()) return;
+  const absl::Time now = options_.now();
+  for (auto& [partition, assigned] : partitions_) {
+    if (assigned.checkpoint_due > now) continue;
+    std::optional<EvaluatorLogic::Draft> draft = logic_.TakeDraft(partition);
+    if (!draft) {
+      // Busy right now, or nothing new: looked at again soon, or after the interval.
+      assigned.checkpoint_due = now + (logic_.has_progress(partition) ? absl::Milliseconds(50) : options_.checkpoint_interval);
+      continue;
+    }
+    assigned.checkpoint_due = now + options_.checkpoint_interval;
+    checkpoints_.Write(*std::move(draft));
+    return;
+  }
+}
+
+void EvaluatorLoop::TellOffsetsIfDue() {
+  const absl::Time now = options_.now();
+  if (membership_ != Membership::kMember || now - last_hint_ < kOffsetHintInterval) return;
+  last_hint_ = now;
+  std::map<int32_t, int64_t> offsets;
+  for (const auto& [partition, assigned] : partitions_) {
+    if (const auto next = logic_.next_offset(partition); next && logic_.is_live(partition)) offsets[partition] = *next;
+  }
+  consumer_->TellOffsets(offsets);
+}
+
+void EvaluatorLoop::ShutDown(absl::Time deadline,
+                             const std::function<absl::Status(const EvaluatorLogic::Draft&)>& write_checkpoint) {
+  const auto now = options_.now;
+  absl::Status status = logic_.Commit();
+  while (!status.ok() && !IsFenced(status) && now() + absl::Milliseconds(200) < deadline) {
+    options_.sleep(absl::Milliseconds(100));
+    status = logic_.Commit();
+  }
+  if (!status.ok()) log::Warning("the last commit failed: the next owner folds those records again", {{"status", status}});
+  relay_.Pump().IgnoreError();
+  while (relay_.backlog() > 0 && now() < deadline) {
+    options_.sleep(absl::Milliseconds(5));
+    relay_.Pump().IgnoreError();
+  }
+  const std::vector<OutboxAcknowledgement> acknowledged = relay_.TakeAcknowledged();
+  if (now() < deadline && store_.DeleteOutbox(acknowledged).ok()) relay_.MarkDeleted(acknowledged);
+  for (const int32_t partition : logic_.partitions()) {
+    if (now() >= deadline) break;
+    const std::optional<EvaluatorLogic::Draft> draft = logic_.TakeDraft(partition);
+    if (!draft) continue;
+    if (const absl::Status written = write_checkpoint(*draft); !written.ok()) {
+      log::Warning("a last checkpoint was not written", {{"partition", partition}, {"status", written}});
+    }
+  }
+  Leave();
+  retired_.reset();
+  membership_ = Membership::kGivenUp;
+}
+
+EvaluatorLoop::Health EvaluatorLoop::health() const {
+  Health health;
+  health.membership = membership_;
+  health.assigned = static_cast<int>(partitions_.size());
+  health.stopped = logic_.stopped();
+  for (const auto& [partition, rest] : rests_) health.stopped.try_emplace(partition, rest.why);
+  health.commits_blocked = logic_.blocked();
+  health.outbox_backlog = relay_.backlog();
+  for (const auto& [partition, assigned] : partitions_) {
+    if (health.stopped.contains(partition)) continue;
+    if (assigned.state != State::kReading || !logic_.is_live(partition)) ++health.loading;
+    if (const Fold* fold = logic_.fold(partition)) {
+      health.alerts += fold->alert_count();
+      health.symbols += fold->symbol_count();
+    }
+  }
+  return health;
+}
+
+}  // namespace stockalert::evaluator
