@@ -11,6 +11,7 @@ namespace {
 constexpr absl::Duration kTakeAgainAfter = absl::Milliseconds(500);
 constexpr absl::Duration kTakeAgainAfterMax = absl::Seconds(8);
 constexpr absl::Duration kOffsetHintInterval = absl::Seconds(5);
+constexpr absl::Duration kReadWithoutStop = absl::Seconds(5);
 constexpr size_t kTakenAtOnce = 16;
 constexpr absl::Duration kFatalInterval = absl::Seconds(15);
 
@@ -201,8 +202,8 @@ void EvaluatorLoop::Apply(const std::vector<LogPoll::Record>& records) {
         break;
       case Verdict::kOtherLog: {
         const absl::StatusOr<LogFacts> facts = consumer_->Facts(record.partition);
-        absl::StatusOr<int64_t> next = facts.status();
-        if (facts.ok()) next = logic_.AdoptOtherLog(record.partition, *facts);
+        const absl::StatusOr<int64_t> next =
+            facts.ok() ? logic_.AdoptOtherLog(record.partition, *facts) : absl::StatusOr<int64_t>(facts.status());
         if (next.ok()) {
           assigned.place = *next;
           assigned.astray = true;
@@ -298,8 +299,9 @@ void EvaluatorLoop::MoveOn() {
     auto found = partitions_.find(partition);
     if (found == partitions_.end()) return true;
     if (found->second.state != State::kReading || !logic_.is_live(partition) || logic_.has_progress(partition)) return false;
-    // Past it; or nothing has come since that could show it, and it has been read for as long as it rested.
-    const bool past = logic_.progress(partition).value_or(Progress()) > rest.stopped_at || now - found->second.reading_since > rest.pause;
+    // Past it; or nothing has come since that could show it, and it has been read for a while.
+    const bool past = logic_.progress(partition).value_or(Progress()) > rest.stopped_at ||
+                      now - found->second.reading_since > std::min(rest.pause, kReadWithoutStop);
     if (past) log::Info("the stopped partition goes on", {{"partition", partition}, {"why_it_stopped", rest.why}});
     return past;
   });
@@ -313,8 +315,7 @@ void EvaluatorLoop::LoadSome() {
     if (assigned.state != State::kToTake || assigned.not_before > options_.now()) continue;
     ++taken;
     const absl::StatusOr<LogFacts> facts = consumer_->Facts(partition);
-    absl::StatusOr<int64_t> next = facts.status();
-    if (facts.ok()) next = logic_.Take(partition, *facts);
+    const absl::StatusOr<int64_t> next = facts.ok() ? logic_.Take(partition, *facts) : absl::StatusOr<int64_t>(facts.status());
     if (next.ok()) {
       assigned.state = State::kReading;
       assigned.place = *next;

@@ -201,7 +201,7 @@ class OutageWorld::Consumer final : public evaluator::LogConsumer {
     result.rebalances.push_back({LogPoll::Change::kAssigned, assigned_});
     if (static_cast<int32_t>(assigned_.size()) == all) return;
     // The other member leaves again soon.
-    world_.OthersTake(3);
+    world_.OthersTake(3, assigned_);
     events_.push_back({LogPoll::Change::kRevoked, {}});
     later_ = world_.now_ + kJoinTakes;
   }
@@ -321,13 +321,14 @@ void OutageWorld::Kill() {
   Begin();
 }
 
-// Another member takes all partitions, folds and commits a little of each, and is gone.
-void OutageWorld::OthersTake(int64_t records_max) {
+// Another member takes all partitions but these, folds and commits a little of each, and is gone.
+void OutageWorld::OthersTake(int64_t records_max, const std::vector<int32_t>& except) {
   if (database_ != Database::kWell || !broker_) return;
   Publisher publisher(*this);
   OutboxRelay relay(*store_, publisher);
   EvaluatorLogic logic(*store_, relay, {.owner = "other"});
   for (int32_t partition = 0; partition < static_cast<int32_t>(logs_.size()); ++partition) {
+    if (std::find(except.begin(), except.end(), partition) != except.end()) continue;
     const int64_t end = written_[static_cast<size_t>(partition)];
     const auto start = logic.Take(partition, {"simulated", 0, end});
     if (!start.ok()) continue;

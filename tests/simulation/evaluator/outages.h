@@ -79,7 +79,7 @@ class OutageWorld {
   void MendAll();
   void Work(absl::Duration time);
   void Turn();
-  void OthersTake(int64_t records_max);
+  void OthersTake(int64_t records_max, const std::vector<int32_t>& except = {});
   void CheckAtTheEnd();
   void Fail(const std::string& what);
 
