@@ -15,7 +15,7 @@ namespace stockalert::simulation {
 namespace {
 
 constexpr uint64_t kSeed = 9'173;
-constexpr int64_t kSecondsMax = 20;
+constexpr int64_t kSecondsMax = 10;
 
 uint64_t FirstSeed() { return static_cast<uint64_t>(FromEnvironment("STOCKALERT_SIMULATION_SEED", kSeed)); }
 std::chrono::seconds SecondsMax() { return std::chrono::seconds(FromEnvironment("STOCKALERT_SIMULATION_SECONDS", kSecondsMax)); }
