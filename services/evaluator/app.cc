@@ -126,7 +126,6 @@ std::vector<std::string> EvaluatorApp::NotReadyReasons() {
   const EvaluatorService::Health health = service->health();
   if (!health.joined) reasons.push_back("the consumer group has not given this member its partitions yet");
   if (health.loading > 0) reasons.push_back(absl::StrCat(health.loading, " of ", health.assigned, " partitions are being loaded"));
-  if (health.commits_blocked) reasons.push_back("the database takes no commit");
   for (const auto& [partition, why] : health.stopped) reasons.push_back(absl::StrCat("partition ", partition, " is stopped: ", why));
   if (const absl::Status status = store_.Ready(); !status.ok()) reasons.push_back(std::string(status.message()));
   return reasons;

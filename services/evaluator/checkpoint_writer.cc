@@ -46,7 +46,9 @@ void CheckpointWriter::Work() {
     const EvaluatorLogic::Draft draft = *std::exchange(waiting_, std::nullopt);
     writing_ = true;
     lock.unlock();
+    heartbeat_.Beat();
     Result result = WriteNow(store_, draft);
+    heartbeat_.End();
     lock.lock();
     writing_ = false;
     results_.push_back(std::move(result));

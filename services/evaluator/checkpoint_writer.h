@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "services/common/process/liveness.h"
 #include "services/evaluator/evaluator_logic.h"
 #include "services/evaluator/evaluator_loop.h"
 
@@ -40,6 +41,7 @@ class CheckpointWriter final : public CheckpointSink {
   bool writing_ = false;                          // Guarded by mutex_.
   bool stopping_ = false;                         // Guarded by mutex_.
   std::vector<Result> results_;                   // Guarded by mutex_.
+  process::Heartbeat heartbeat_{"evaluator_checkpoints"};  // Watched while one is being written.
   std::thread thread_;
 };
 

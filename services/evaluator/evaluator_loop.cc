@@ -37,6 +37,7 @@ EvaluatorLoop::~EvaluatorLoop() = default;
 absl::Status EvaluatorLoop::Begin() { return Join(); }
 
 void EvaluatorLoop::Turn() {
+  Beat();
   retired_.reset();
   if (membership_ == Membership::kApart && options_.now() >= next_join_) {
     // TLS files that are just being swapped, say.
@@ -60,11 +61,14 @@ void EvaluatorLoop::Turn() {
       Leave();
     }
   }
+  Beat();
   CommitIfDue();
+  Beat();
   if (const absl::Status status = relay_.Pump(); !status.ok()) {
     static log::Limiter limiter(absl::Seconds(5));
     if (limiter.Allow()) log::Warning("the outbox cannot be read; trying again", {{"status", status}});
   }
+  Beat();
   DeleteAcknowledgedIfIdle();
   TakeStopped();
   MoveOn();
@@ -92,6 +96,10 @@ absl::Status EvaluatorLoop::Join() {
   consumer_ = *std::move(consumer);
   BeginJoining();
   return absl::OkStatus();
+}
+
+void EvaluatorLoop::Beat() const {
+  if (options_.beat && membership_ != Membership::kGivenUp) options_.beat();
 }
 
 void EvaluatorLoop::BeginJoining() {
@@ -314,6 +322,7 @@ void EvaluatorLoop::LoadSome() {
     if (taken >= kTakenAtOnce) return;
     if (assigned.state != State::kToTake || assigned.not_before > options_.now()) continue;
     ++taken;
+    Beat();
     const absl::StatusOr<LogFacts> facts = consumer_->Facts(partition);
     const absl::StatusOr<int64_t> next = facts.ok() ? logic_.Take(partition, *facts) : absl::StatusOr<int64_t>(facts.status());
     if (next.ok()) {

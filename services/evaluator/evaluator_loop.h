@@ -127,6 +127,9 @@ struct EvaluatorLoopOptions {
   std::function<absl::Time()> now;
   std::function<void(absl::Duration)> sleep;
   std::function<double()> random_fraction = base::RandomFraction;
+  // The loop goes on: called several times a turn, for each question to a store or broker that is away may last; not any more when the
+  // process should end.
+  std::function<void()> beat;
   // How long the records of one poll took to evaluate; what was committed just now was appended to the log at this time (µs).
   std::function<void(absl::Duration)> on_evaluated;
   std::function<void(int64_t oldest_log_time_us)> on_committed;
@@ -193,6 +196,7 @@ class EvaluatorLoop {
 
   absl::Status Join();
   void BeginJoining();
+  void Beat() const;
   void Leave();
   void TakeRebalance(const LogPoll::Rebalance& event);
   void TakeFatal(const absl::Status& why);

@@ -1,11 +1,11 @@
 #include "services/evaluator/evaluator_service.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
@@ -19,7 +19,7 @@ constexpr absl::Duration kReportInterval = absl::Milliseconds(500);
 
 // A clock that nobody sets.
 absl::Time MonotonicNow() {
-  return absl::UnixEpoch() + absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+  return absl::FromUnixMicros(base::SystemMonotonicClock().NowUs());
 }
 
 void Count(const char* name, const char* help, int64_t more) {
@@ -162,6 +162,7 @@ absl::Status EvaluatorService::Start() {
   loop_options.on_fatal = options_.on_fatal;
   loop_options.now = MonotonicNow;
   loop_options.sleep = absl::SleepFor;
+  loop_options.beat = [this] { heartbeat_.Beat(); };
   loop_options.on_evaluated = [](absl::Duration took) {
     static auto& seconds = metrics::GetHistogram("stockalert_evaluator_evaluation_seconds",
                                                  "How long the records of one poll took to evaluate, without their commit");
@@ -216,6 +217,7 @@ void EvaluatorService::Run() {
     loop_->Turn();
     Report();
   }
+  heartbeat_.End();
   loop_->ShutDown(deadline_, [this](const EvaluatorLogic::Draft& draft) { return CheckpointWriter::WriteNow(store_, draft).status; });
 }
 

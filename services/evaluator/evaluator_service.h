@@ -20,6 +20,7 @@
 #include "absl/time/time.h"
 #include "services/common/kafka/consumer.h"
 #include "services/common/kafka/producer.h"
+#include "services/common/process/liveness.h"
 #include "services/evaluator/checkpoint_writer.h"
 #include "services/evaluator/evaluator_logic.h"
 #include "services/evaluator/evaluator_loop.h"
@@ -85,6 +86,7 @@ class EvaluatorService {
   std::unique_ptr<EvaluatorLogic> logic_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
   std::unique_ptr<EvaluatorLoop> loop_;
+  process::Heartbeat heartbeat_{"evaluator_loop"};
 
   // What the thread has reported.
   absl::Time last_report_ = absl::InfinitePast();

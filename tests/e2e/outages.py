@@ -27,7 +27,8 @@ def reasons(world, name):
 
 
 def await_blocked(world):
-    await_true("a commit of the evaluator waits for the database", lambda: "takes no commit" in reasons(world, "evaluator"), 30)
+    await_true("a commit of the evaluator waits for the database",
+               lambda: world.mesh.metrics("evaluator").get("stockalert_evaluator_commits_blocked") == 1, 30)
 
 
 def all_live(world, began):
