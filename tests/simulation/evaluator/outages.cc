@@ -38,6 +38,7 @@ class OutageWorld::Store final : public evaluator::EvaluatorStore {
   explicit Store(OutageWorld& world) : world_(world) {}
 
   absl::StatusOr<PartitionRow> TakePartition(int32_t partition, const std::string& owner) override {
+    if (owner == "one" && !world_.IsAssigned(partition)) world_.Fail("a partition is taken from whoever has it now");
     if (absl::Status status = Ask(true); !status.ok()) return status;
     return truth.TakePartition(partition, owner);
   }
@@ -145,7 +146,7 @@ class OutageWorld::Consumer final : public evaluator::LogConsumer {
   absl::Status StartAt(const std::map<int32_t, int64_t>& next_offsets) override {
     if (world_.now_ < world_.no_start_until_) return absl::InternalError("simulated: refused");
     for (const auto& [partition, next] : next_offsets) {
-      if (std::find(assigned_.begin(), assigned_.end(), partition) == assigned_.end()) {
+      if (!IsAssigned(partition)) {
         world_.Fail("a partition is read that is not assigned");
         return absl::FailedPreconditionError("not assigned");
       }
@@ -180,6 +181,7 @@ class OutageWorld::Consumer final : public evaluator::LogConsumer {
     joins_at_ = world_.now_ + absl::Milliseconds(world_.random_.Between(0, 300));
     in_part_ = true;
   }
+  bool IsAssigned(int32_t partition) const { return std::find(assigned_.begin(), assigned_.end(), partition) != assigned_.end(); }
   void End() { ends_ = true; }
   void Misplace(int32_t partition) { misplaced_.push_back(partition); }
 
@@ -296,6 +298,8 @@ OutageWorld::~OutageWorld() { process_.reset(); }
 void OutageWorld::Fail(const std::string& what) {
   if (!report_.failure.has_value()) report_.failure = what;
 }
+
+bool OutageWorld::IsAssigned(int32_t partition) const { return consumer_ != nullptr && consumer_->IsAssigned(partition); }
 
 void OutageWorld::Begin() {
   evaluator::EvaluatorLoopOptions options;

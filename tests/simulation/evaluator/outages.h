@@ -80,6 +80,7 @@ class OutageWorld {
   void Work(absl::Duration time);
   void Turn();
   void OthersTake(int64_t records_max, const std::vector<int32_t>& except = {});
+  bool IsAssigned(int32_t partition) const;
   void CheckAtTheEnd();
   void Fail(const std::string& what);
 
