@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from cases import Skip, await_true, timestamp
 from kubernetes import CHART, ROOT, VALUES, get, kubectl, run
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+import certificates  # noqa: E402
 import stack  # noqa: E402
 
 RELEASE = "try"
@@ -41,11 +43,14 @@ CALLS = {
     "evaluator": [],
 }
 STORES = {"kafka": [9092, 9093], "postgres": [5432]}
+EDGE = [*PUBLIC.values(), 51050]
 
 
 def allowed(source):
     """(component, port) that a pod of `source` may reach; None: a pod of somebody else."""
     if source is None:
+        return {("edge", port) for port in PUBLIC.values()}
+    if source == "edge":
         return set(PUBLIC.items())
     if source in STORES:
         return set()
@@ -53,10 +58,10 @@ def allowed(source):
     return {(other, INTERNAL[other]) for other in CALLS[source]} | stores
 
 
-def need_image(tag, remedy):
-    """Skip where no node has the services' images with that tag."""
+def need_image(tag, remedy, others=("tools", "edge")):
+    """Skip where no node has the services' images, and the others, with that tag."""
     there = {name for node in get("nodes") for image in node["status"].get("images", []) for name in image.get("names", [])}
-    missing = [image for image in (*HTTP, "tools") if not any(name.endswith(f"stockalert/{image}:{tag}") for name in there)]
+    missing = [image for image in (*HTTP, *others) if not any(name.endswith(f"stockalert/{image}:{tag}") for name in there)]
     if missing:
         raise Skip(f"no node has the images {missing} with the tag {tag}: {remedy}")
 
@@ -200,7 +205,7 @@ def install():
         component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
         ready = next(condition["lastTransitionTime"] for condition in pod["status"]["conditions"] if condition["type"] == "Ready")
         # It stands for a service's own tables: a service is ready once it has those, and may be before the others' and the topics.
-        assert component in {*STORES, "fetcher"} or seconds(ready) >= int(migrated) - 2, \
+        assert component in {*STORES, "fetcher", "edge"} or seconds(ready) >= int(migrated) - 2, \
             f"{pod['metadata']['name']} was ready at {ready}, the tables were there at {time.strftime('%TZ', time.gmtime(migrated))}"
         assert "volumes" not in pod["spec"] or not any("projected" in volume for volume in pod["spec"]["volumes"]), \
             f"{pod['metadata']['name']} has a token of the cluster"
@@ -237,9 +242,9 @@ def flows():
     where = {}
     for pod in pods:
         component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
-        if component in HTTP or component in STORES:
+        if component in HTTP or component in STORES or component == "edge":
             where.setdefault(component, []).append(pod)
-    assert set(where) == set(HTTP) | set(STORES), f"pods of {sorted(where)} only"
+    assert set(where) == {*HTTP, *STORES, "edge"}, f"pods of {sorted(where)} only"
     api_server = get("service", "kubernetes", "-n", "default")["spec"]["clusterIP"]
 
     def targets(own=None):
@@ -248,7 +253,7 @@ def flows():
             others = [pod for pod in there if own is None or pod["metadata"]["uid"] != own["metadata"]["uid"]]
             if not others:
                 continue  # What a pod says to itself crosses no network.
-            ports = STORES.get(component) or [of[component] for of in (PUBLIC, INTERNAL, HTTP) if component in of]
+            ports = STORES.get(component) or (component == "edge" and EDGE) or [of[component] for of in (PUBLIC, INTERNAL, HTTP) if component in of]
             found += [f"{component},{others[0]['status']['podIP']},{port}" for port in ports]
         return found + [f"api-server,{api_server},443"]
 
@@ -429,7 +434,7 @@ def settled(release):
 
 def delete_pods():
     def change(release):
-        for component in (*HTTP, *STORES):
+        for component in (*HTTP, *STORES, "edge"):
             pod = release.pods(component)[0]["metadata"]["name"]
             kubectl("delete", "pod", pod, "-n", release.namespace, "--wait=false")
             time.sleep(2)
@@ -448,10 +453,64 @@ def scale_evaluators():
     under_load(change)
 
 
+def exchange_certificate():
+    """A new certificate of the public ports reaches the edge by its Secret, and a stream goes on meanwhile."""
+    release = RELEASE_STATE.need()
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: os.path.join(folder, name) for name in ("ca.crt", "ca.key")}
+        for name, key in (("ca.crt", "tls.crt"), ("ca.key", "tls.key")):
+            with open(files[name], "wb") as file:
+                file.write(release.secret(f"{NAME}-tls-ca", key))
+        authority = certificates.Authority.__new__(certificates.Authority)
+        authority.certificate, authority.key = (open(files[name], encoding="ascii").read() for name in ("ca.crt", "ca.key"))
+        names = [f"DNS:{NAME}-{service}" for service in PUBLIC]
+        fresh, key = authority.sign(names, days=99)
+    client = release.client()
+    node, port = client_address(release, "notifier")
+    user = client.call("user", "RegisterUser", {"user": {"email": f"exchange-{secrets.token_hex(6)}@example.com", "display_name": "E"}})
+    stream = client.stream("notifier", "WatchNotifications", {"parent": "users/me"}, user["secret"])
+    ended = []
+
+    def read():
+        try:
+            for _ in stream:
+                pass
+            ended.append("ended")
+        except Exception as error:  # pylint: disable=broad-except
+            ended.append(error)
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    patch = {"data": {"tls.crt": base64.b64encode(fresh.encode()).decode(), "tls.key": base64.b64encode(key.encode()).decode()}}
+    kubectl("patch", "secret", f"{NAME}-public-tls", "-n", release.namespace, "--type=merge", "-p", json.dumps(patch))
+    began = time.monotonic()
+    wanted = ssl.PEM_cert_to_DER_cert(fresh)
+
+    def shown():
+        context = ssl.create_default_context(cadata=authority.certificate)
+        context.set_alpn_protocols(["h2"])
+        with stack.socket.create_connection((node, port), timeout=5) as raw, context.wrap_socket(raw, server_hostname=f"{NAME}-user") as secured:
+            return secured.getpeercert(binary_form=True)
+    # Kubernetes brings a changed Secret within a minute and a half or so.
+    await_true("the new certificate, in each of the edge's pods", lambda: all(shown() == wanted for _ in range(12)), 180, 1)
+    time.sleep(3)
+    assert not ended, f"the stream did not go on: {ended}"
+    print(f"    shown after {time.monotonic() - began:.0f} s, the stream goes on")
+    stream.cancel()
+    client.close()
+
+
+def client_address(release, service):
+    """Host and port of a service from outside."""
+    node = get("nodes")[0]
+    host = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
+    return host, get("service", f"{NAME}-{service}", "-n", release.namespace)["spec"]["ports"][0]["nodePort"]
+
+
 CASES = [
     ("chart install", install),
     ("chart helm test", helm_test),
     ("chart flows", flows),
+    ("chart new public certificate", exchange_certificate),
     ("chart new configuration under load", reconfigure),
     ("chart old configuration under load", lambda: under_load(roll_back)),
     ("chart deleted pods under load", delete_pods),

@@ -38,7 +38,7 @@ def previous():
         raise Skip("STOCKALERT_CHART_VALUES: the version before has its own values file, and no values for other images")
     tag = previous_tag()
     version = tag.removeprefix("v")
-    need_image(version, f"load what scripts/images {version} builds in a checkout of {tag}")
+    need_image(version, f"load what scripts/images {version} builds in a checkout of {tag}", ("tools",))
     # Both would be more than a small node bears.
     RELEASE_STATE.stop()
     archive = subprocess.run(["git", "-C", ROOT, "archive", tag, "deploy/helm/stockalert", "deploy/observability",

@@ -81,11 +81,11 @@ def up():
     took_s = PROJECT.up()
     print(f"    all healthy after {took_s:.1f} s", flush=True)
     states = {row["Service"]: row for row in map(json.loads, PROJECT.compose("ps", "--format", "json").stdout.splitlines())}
-    for service in (*SERVICES, "postgres", "kafka"):
+    for service in (*SERVICES, "edge", "postgres", "kafka"):
         expect_equal(states.get(service, {}).get("Health"), "healthy", f"the health of {service}")
     published = [(service, entry["URL"], entry["PublishedPort"]) for service, row in states.items() for entry in row["Publishers"] or []
                  if entry["PublishedPort"]]
-    expect_equal(sorted(published), sorted((service, "127.0.0.1", port) for service, port in PROJECT.ports.items()), "what is published, and where")
+    expect_equal(sorted(published), sorted(("edge", "127.0.0.1", port) for port in PROJECT.ports.values()), "what is published, and where")
     expect(took_s < HEALTHY_S_MAX, f"healthy after {took_s:.1f} s, not within {HEALTHY_S_MAX} s")
 
 
@@ -109,6 +109,26 @@ def administrator():
     request = {"quotes": [{"symbol": "AAPL", "price": "200.5", "event_time": timestamp(), "session": "SESSION_REGULAR"}]}
     done = PROJECT.grpcurl("ticker", "PublishQuotes", request, key)
     expect_equal(done.returncode, 0, f"grpcurl: {done.stdout}{done.stderr}")
+
+
+def edge():
+    """It is what answers: calls without a key never reach a service, floods are refused, and it is confined."""
+    PROJECT.ensure_up()
+    done = PROJECT.grpcurl("user", "GetUser", {"name": "users/me"}, "sak_short")
+    expect("API_KEY_MISSING" in done.stderr and "Unauthenticated" in done.stderr, f"a key that is none: {done.stderr}")
+    listed = subprocess.run([str(harness.grpcurl_path()), "-plaintext", f"127.0.0.1:{PROJECT.ports['alert']}", "list"], capture_output=True, text=True,
+                            check=False, timeout=30)
+    expect("stockalert.alert.v1.AlertService" in listed.stdout, f"reflection through the edge: {listed.stdout}{listed.stderr}")
+    container = PROJECT.compose("ps", "-q", "edge").stdout.strip()
+    host = images.inspect_container(container)["HostConfig"]
+    expect(host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["CapAdd"] and host["Memory"] == 512 << 20, f"{host}")
+    status = docker("exec", container, "cat", "/proc/1/status").stdout
+    expect(re.search(r"^Uid:\s+10002\s", status, re.M) and re.search(r"^CapEff:\s+0+$", status, re.M), f"the edge runs as another user: {status}")
+    # A service that is started anew has another address: the name is asked for again.
+    PROJECT.compose("up", "-d", "--no-deps", "--force-recreate", "--no-build", "alert")
+    # Nobody's key is for the alert service to tell: it is that which answers.
+    await_true("an answer of the new container",
+               lambda: "API_KEY_INVALID" in PROJECT.grpcurl("alert", "ListAlerts", {"parent": "users/me"}, "sak_" + "x" * 43).stderr, 60)
 
 
 def health_tells():
@@ -182,6 +202,7 @@ CASES = [
     ("compose: up and healthy", up),
     ("compose: demonstration by grpcurl", demo),
     ("compose: administrator", administrator),
+    ("compose: the edge", edge),
     ("compose: confined, and no secret in a log", confined),
     ("compose: Prometheus", observed),
     ("compose: health checks tell", health_tells),

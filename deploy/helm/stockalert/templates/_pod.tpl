@@ -112,7 +112,7 @@ STOCKALERT_{{ $name | upper }}: {{ include "stockalert.text" $value | quote }}
 {{- if $is.tls }}
 - {name: mesh-token, secret: {{ include "stockalert.meshTokenSecret" .root }}, items: [{key: {{ .root.Values.secrets.meshToken.key }}, path: mesh_token}]}
 {{- if ne .root.Values.tls.mode "plaintext" }}
-{{- if $is.public }}
+{{- if and $is.public (not .root.Values.edge.enabled) }}
 - {name: public-tls, secret: {{ include "stockalert.publicTlsSecret" .root }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]}
 {{- end }}
 - {name: internal-tls, secret: {{ include "stockalert.internalTlsSecret" . }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}, {key: ca.crt, path: ca.crt}]}
@@ -204,13 +204,20 @@ STOCKALERT_{{ $kind | upper }}_ADDRESS: "{{ $root.Values.listenHost }}:{{ get $i
 {{- range $is.calls }}
 STOCKALERT_{{ . | upper }}_ADDRESS: {{ include "stockalert.internalAddress" (dict "root" $root "service" .) }}
 {{- end }}
+{{- if and $is.public $root.Values.edge.enabled }}
+STOCKALERT_TRUSTED_PROXIES: {{ join "," $root.Values.edge.podNetworks | quote }}
+{{- end }}
 STOCKALERT_LOG_LEVEL: {{ $root.Values.logLevel }}
 STOCKALERT_SHUTDOWN_GRACE_S: {{ $root.Values.shutdownGraceSeconds | int | quote }}
 {{- if $is.tls }}
 {{- if eq $root.Values.tls.mode "plaintext" }}
 STOCKALERT_PLAINTEXT: "true"
 {{- else }}
-{{- if $is.public }}
+{{- if and $is.public $root.Values.edge.enabled }}
+# Clients see the edge's; the edge knows the services by the mesh's authority.
+STOCKALERT_PUBLIC_TLS_CERT_FILE: /etc/stockalert/internal-tls/tls.crt
+STOCKALERT_PUBLIC_TLS_KEY_FILE: /etc/stockalert/internal-tls/tls.key
+{{- else if $is.public }}
 STOCKALERT_PUBLIC_TLS_CERT_FILE: /etc/stockalert/public-tls/tls.crt
 STOCKALERT_PUBLIC_TLS_KEY_FILE: /etc/stockalert/public-tls/tls.key
 {{- end }}
@@ -256,6 +263,9 @@ autoscaler on would leave one. Nothing where no cluster answers (`helm template`
 metadata:
   labels:
     {{- $selector | nindent 4 }}
+    {{- if and $is.public $root.Values.edge.enabled }}
+    {{- include "stockalert.behindLabel" $root | nindent 4 }}
+    {{- end }}
     {{- with $values.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
