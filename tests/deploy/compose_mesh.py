@@ -193,7 +193,7 @@ def observed():
         except OSError:
             return {}
     await_true("a scrape of every service", lambda: {target["labels"]["service"] for target in ask("targets").get("activeTargets", [])
-                                                     if target["health"] == "up"} == set(SERVICES), 90, interval_s=1)
+                                                     if target["health"] == "up"} == {*SERVICES, "edge"}, 90, interval_s=1)
     expect(sum(len(group["rules"]) for group in ask("rules")["groups"]) > 0, "Prometheus has no rules")
 
 

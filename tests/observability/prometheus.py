@@ -61,7 +61,10 @@ class Prometheus:
 
     def __init__(self, folder, mesh):
         self.folder = folder
-        config = (DEPLOY / "prometheus.yml").read_text()
+        # The mesh has no edge before it.
+        config, edge, _ = (DEPLOY / "prometheus.yml").read_text().partition("  # The edge:")
+        if not edge:
+            raise AssertionError("prometheus.yml says nothing of the edge")
         config = re.sub(r"(scrape_interval|evaluation_interval): \S+", r"\1: 1s", config)
         config, targets = re.subn(r"\[(\w+):\d+\]", lambda found: f"['{mesh.address(found.group(1), 'http')}']", config)
         if targets != len(mesh.services):
