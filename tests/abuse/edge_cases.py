@@ -3,14 +3,13 @@
 import base64
 import concurrent.futures
 import importlib
-import queue
 import ssl
 import threading
 import time
 
 import grpc
 
-from harness import await_true, client, expect, expect_equal, stack
+from harness import Skip, await_true, client, expect, expect_equal, stack
 
 import attacks
 import certificates
@@ -25,11 +24,12 @@ KEY = "sak_" + "k" * 43
 
 
 class Service(grpc.GenericRpcHandler):
-    """All four services at once: notes each call that reaches it; streams say what `say` is given."""
+    """All four services at once: notes each call that reaches it; streams count."""
 
     def __init__(self, credentials=None):
         self.calls = []
-        self.says = queue.Queue()
+        # How many are open.
+        self.streams = 0
         self.ending = threading.Event()
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(64), handlers=[self], options=[("grpc.so_reuseport", 0)])
         self.port = self.server.add_secure_port("127.0.0.1:0", credentials) if credentials else self.server.add_insecure_port("127.0.0.1:0")
@@ -48,10 +48,14 @@ class Service(grpc.GenericRpcHandler):
             self.calls.append((method, metadata, len(request)))
             context.send_initial_metadata(())
             number = 0
-            while context.is_active() and not self.ending.is_set():
-                time.sleep(0.05)
-                number += 1
-                yield str(number).encode()
+            self.streams += 1
+            try:
+                while context.is_active() and not self.ending.is_set():
+                    time.sleep(0.05)
+                    number += 1
+                    yield str(number).encode()
+            finally:
+                self.streams -= 1
         if "/Watch" in method:
             return grpc.unary_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(unary)
@@ -245,6 +249,41 @@ def bodies_that_do_not_come(folder):
         connection.close()
 
 
+def ends_reach_the_service(folder):
+    """A stream that its client gives up, or whose client goes, ends at the service, too: its place is free again."""
+    with Behind(folder) as behind:
+        for end in ("cancelled", "gone"):
+            channel = behind.channel("notifier")
+            streams = [channel.unary_stream(WATCH)(b"", metadata=(("authorization", f"Bearer {KEY}"),)) for _ in range(5)]
+            for stream in streams:
+                next(stream)
+            expect_equal(behind.service.streams, 5, "open streams")
+            if end == "cancelled":
+                for stream in streams:
+                    stream.cancel()
+            else:
+                channel.close()
+            await_true(f"the service's end of streams that are {end}", lambda: behind.service.streams == 0, 5)
+            channel.close()
+
+
+def ipv6(folder):
+    try:
+        with stack.socket.socket(stack.socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        raise Skip(f"this machine has no IPv6: {error}") from None
+    with Behind(folder, {"EDGE_LISTEN_V6": "::1", "EDGE_CALLS_PER_PEER_10S": 5}) as behind:
+        port = behind.edge.address("alert").split(":")[1]
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(f"[::1]:{port}", options) as six, behind.channel() as four:
+            expect_equal(call(six, GET)[0], "OK", "a call by IPv6")
+            expect_equal(behind.service.calls[-1][1]["x-forwarded-for"], "::1", "whose it is")
+            expect_equal({call(six, GET)[1] for _ in range(9)}, {"", "EDGE_RATE"}, "beyond its rate")
+            # An IPv4 client is another peer.
+            expect_equal(call(four, GET)[0], "OK", "a call by IPv4")
+
+
 def slow_reader(folder):
     """A client that does not read holds up itself alone."""
     with Behind(folder) as behind, behind.channel("notifier") as channel:
@@ -343,4 +382,5 @@ def orderly_end(folder):
 
 CASES = [("passes and refuses", passes_and_refuses), ("every reply is gRPC", every_reply_is_grpc), ("peers", peers),
          ("limits of a peer", limits_of_a_peer), ("bodies that do not come", bodies_that_do_not_come), ("slow reader", slow_reader),
+         ("ends reach the service", ends_reach_the_service), ("IPv6", ipv6),
          ("certificate exchange", certificate_exchange), ("another service", another_service), ("orderly end", orderly_end)]
