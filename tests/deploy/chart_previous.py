@@ -70,6 +70,23 @@ def expect_versions(release, *, before):
     assert not wrong, f"not of the wanted version: {wrong}"
 
 
+def edge_that_cannot_be_had():
+    """An upgrade to an edge whose image is nowhere fails before it changes anything."""
+    release = previous().need()
+    version = previous_tag().removeprefix("v")
+    before = get("services", "-n", release.namespace)
+    settings = [part for setting in (*SETTINGS, f"image.tag={version}", "migrations.deadlineSeconds=30") for part in ("--set", setting)]
+    try:
+        release.helm("upgrade", RELEASE, CHART, "-f", RELEASE_STATE.values, *settings, "--timeout", "90s", timeout_s=180)
+    except AssertionError as error:
+        assert "pre-upgrade" in str(error), f"failed for another reason: {error}"
+    else:
+        raise AssertionError("the upgrade went through")
+    after = get("services", "-n", release.namespace)
+    assert [item["spec"]["selector"] for item in after] == [item["spec"]["selector"] for item in before], "the Services lead elsewhere"
+    expect_versions(release, before=True)
+
+
 def upgrade():
     release = previous().need()
     expect_versions(release, before=True)
@@ -98,5 +115,7 @@ def stop():
 CASES = [
     ("chart upgrade from the version before under load", upgrade),
     ("chart rollback to the version before under load", rollback),
+    # Last: what it leaves in Helm's history is no revision to go back to.
+    ("chart upgrade to an edge that cannot be had", edge_that_cannot_be_had),
 ]
 STOP = stop
