@@ -104,7 +104,9 @@ absl::Status EventApplier::Apply(const std::vector<IncomingRecord>& records) {
       continue;
     }
     ipb::UserEvent event;
-    if (!event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size())) || !event.has_user_deleted() ||
+    const bool is_event = event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()));
+    if (is_event && event.has_email_verification_requested()) continue;  // The notifier's.
+    if (!is_event || !event.has_user_deleted() ||
         !base::IsUuid(event.user_deleted().user_id())) {
       RefuseRecord(record.topic, "the bytes are no event of a known kind");
       continue;

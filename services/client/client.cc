@@ -113,7 +113,7 @@ class Run {
   bool json_ = false;
   int64_t timeout_s_ = 15;
   // Of the commands.
-  std::string email_, display_name_;
+  std::string email_, display_name_, invitation_code_;
   bool no_save_ = false, save_ = false;
   std::vector<std::string> names_;
   AlertFlags alert_;
@@ -201,6 +201,7 @@ void Run::DeclareUser(CLI::App& app) {
                           [this] { return Register(); });
   reg->add_option("--email", email_, "your e-mail address")->required();
   reg->add_option("--name", display_name_, "what you are shown as")->required();
+  reg->add_option("--invitation", invitation_code_, "the code of an invitation, where registration is by invitation");
   reg->add_flag("--no_save", no_save_, "do not keep the key in the settings file");
   reg->add_flag("--save", save_, "keep it there even where there is another key");
   Command(app, "whoami", "show whom the key belongs to", [this] { return WhoAmI(); });
@@ -215,6 +216,7 @@ void Run::DeclareUser(CLI::App& app) {
 
 absl::Status Run::Register() {
   user_v1::RegisterUserRequest request;
+  request.set_invitation_code(invitation_code_);
   request.mutable_user()->set_email(email_);
   request.mutable_user()->set_display_name(display_name_);
   request.set_request_id(ids_.NewUuid());

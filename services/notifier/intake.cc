@@ -116,15 +116,19 @@ absl::Status Intake::GoOnAtOldest(kafka::GroupConsumer& consumer, const kafka::P
 
 IntakeBatch Intake::Decode(const std::vector<kafka::QueuedRecord>& records) {
   static auto& malformed = Triggers("malformed");
+  static auto& mails_without_channel = metrics::GetCounter(
+      "stockalert_notifier_mails_total", "Mails asked for, by what became of them: this version has no channel to mail by", {{"outcome", "no_channel"}});
   IntakeBatch batch;
   for (const kafka::QueuedRecord& record : records) {
     absl::Status problem;
     if (record.partition.topic == options_.user_events_topic) {
-      absl::StatusOr<UserDeletion> deletion = DecodeUserEvent(record.value);
-      if (deletion.ok()) {
-        batch.deletions.push_back(*std::move(deletion));
-      } else {
+      absl::StatusOr<std::optional<UserDeletion>> deletion = DecodeUserEvent(record.value);
+      if (!deletion.ok()) {
         problem = deletion.status();
+      } else if (*deletion) {
+        batch.deletions.push_back(**std::move(deletion));
+      } else {
+        mails_without_channel.Increment();
       }
     } else {
       absl::StatusOr<NewNotification> notification = DecodeTrigger(record.value, record.traceparent);

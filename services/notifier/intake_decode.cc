@@ -59,12 +59,14 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
   return notification;
 }
 
-absl::StatusOr<UserDeletion> DecodeUserEvent(std::string_view value) {
+absl::StatusOr<std::optional<UserDeletion>> DecodeUserEvent(std::string_view value) {
   internal::v1::UserEvent event;
   if (!event.ParseFromArray(value.data(), static_cast<int>(value.size()))) return absl::InvalidArgumentError("no UserEvent");
+  if (event.has_email_verification_requested()) return std::optional<UserDeletion>();
   if (!event.has_user_deleted()) return absl::InvalidArgumentError("an unknown kind of UserEvent");
   if (!base::IsUuid(event.user_deleted().user_id())) return absl::InvalidArgumentError("user_id is no id");
-  return UserDeletion{event.user_deleted().user_id(), std::max<int64_t>(event.user_deleted().delete_time_us(), 0)};
+  return std::optional<UserDeletion>(
+      UserDeletion{event.user_deleted().user_id(), std::max<int64_t>(event.user_deleted().delete_time_us(), 0)});
 }
 
 }  // namespace stockalert::notifier

@@ -1,6 +1,7 @@
 // What the records of the topics `triggers` and `user-events` are to the notifier. Pure and thread-safe.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -13,6 +14,7 @@ namespace stockalert::notifier {
 absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::string_view traceparent);
 
 // INVALID_ARGUMENT: bytes that are no UserEvent, an unknown kind, or an id that is none.
-absl::StatusOr<UserDeletion> DecodeUserEvent(std::string_view value);
+// None: a code to be mailed, for which there is no channel here.
+absl::StatusOr<std::optional<UserDeletion>> DecodeUserEvent(std::string_view value);
 
 }  // namespace stockalert::notifier

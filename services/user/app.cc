@@ -30,6 +30,15 @@
 #include "services/user/user_service.h"
 
 namespace stockalert::user {
+namespace {
+
+// The configuration's choice, which is one of these.
+Registration RegistrationOf(const std::string& choice) {
+  if (choice == "invitation") return Registration::kByInvitation;
+  return choice == "closed" ? Registration::kClosed : Registration::kOpen;
+}
+
+}  // namespace
 
 // In the order in which they depend on each other.
 struct UserApp::Parts {
@@ -57,14 +66,16 @@ struct UserApp::Parts {
   GrpcTickerRegistrar tickers{ticker_peer, clock, config.ticker_timeout};
   RegistrationLimit limit{config.registrations_per_minute, config.registrations_per_peer_per_minute, monotonic_clock};
   UserLogic logic{store, tickers, limit, ids, clock,
-                  UserRules{.live_keys_max = config.keys_per_user_max,
+                  UserRules{.registration = RegistrationOf(config.registration),
+                            .email_code_life = config.email_code_life,
+                            .live_keys_max = config.keys_per_user_max,
                             .dead_keys_max = 100,
                             .followed_max = config.followed_per_user_max,
                             .administrator_key_sha256 = config.admin_key.empty() ? "" : base::Sha256(config.admin_key)}};
   KeyAuthenticator key_authenticator{logic};
   // Only what is no key is kept: one that was revoked here ends here at once.
   rpc::CachingAuthenticator authenticator{key_authenticator, clock, monotonic_clock, {.keep = absl::ZeroDuration()}};
-  OutboxRelay relay{store, *producer, config.outbox_poll};
+  OutboxRelay relay{store, *producer, clock, config.outbox_poll};
   rpc::CallRunner public_runner{{.name = "public",
                                  .threads = static_cast<size_t>(config.threads),
                                  .queue_max = static_cast<size_t>(config.queue_max),

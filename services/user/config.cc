@@ -24,6 +24,10 @@ void Declare(config::Parser& parser, Config& config) {
   parser.Integer("registrations_per_minute", &config.registrations_per_minute, 1, 1'000'000, "RegisterUser calls taken a minute");
   parser.Integer("registrations_per_peer_per_minute", &config.registrations_per_peer_per_minute, 1, 1'000'000,
                  "RegisterUser calls taken a minute from one address");
+  parser.Choice("registration", &config.registration, {"open", "invitation", "closed"},
+                "who may register: anybody, who has an administrator's invitation, nobody");
+  parser.Seconds("email_code_life_s", &config.email_code_life, absl::Minutes(5), absl::Hours(24 * 7),
+                 "how long a code that proves an address is good");
   parser.Integer("keys_per_user_max", &config.keys_per_user_max, 1, 1000, "API keys of a user that are neither revoked nor expired");
   parser.Integer("followed_per_user_max", &config.followed_per_user_max, 1, 100'000, "tickers that a user may follow");
   parser.Milliseconds("ticker_timeout_ms", &config.ticker_timeout, absl::Milliseconds(10), absl::Seconds(20),

@@ -29,6 +29,8 @@ struct Config {
   int postgres_connections_max = 8;
   int64_t registrations_per_minute = 1200;
   int64_t registrations_per_peer_per_minute = 120;
+  std::string registration = "open";
+  absl::Duration email_code_life = absl::Hours(24);
   int64_t keys_per_user_max = 20;
   int64_t followed_per_user_max = 1000;
   absl::Duration ticker_timeout = absl::Seconds(3);

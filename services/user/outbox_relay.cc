@@ -18,9 +18,10 @@ constexpr absl::Duration kRoundMax = absl::Seconds(5);
 
 }  // namespace
 
-OutboxRelay::OutboxRelay(UserStore& store, kafka::Producer& producer, absl::Duration poll_interval)
+OutboxRelay::OutboxRelay(UserStore& store, kafka::Producer& producer, const base::Clock& clock, absl::Duration poll_interval)
     : store_(store),
       producer_(producer),
+      clock_(clock),
       poll_interval_(poll_interval),
       heartbeat_("user_outbox_relay", process::Liveness::kBound + poll_interval) {}
 
@@ -70,24 +71,56 @@ absl::StatusOr<int> OutboxRelay::RelayOnce(absl::Time deadline) {
   return static_cast<int>(told.size());
 }
 
+absl::StatusOr<int> OutboxRelay::RelayCodesOnce(absl::Time deadline) {
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<UntoldEmailCode> codes, store_.ReadUntoldEmailCodes(kBatch));
+  std::vector<UntoldEmailCode> done;
+  absl::Status failure;
+  for (const UntoldEmailCode& untold : codes) {
+    if (untold.code.expire_time_us > clock_.NowUs()) {
+      stockalert::internal::v1::UserEvent event;
+      auto& request = *event.mutable_email_verification_requested();
+      request.set_user_id(untold.user_id);
+      request.set_email(untold.email);
+      request.set_code(untold.code.code);
+      request.set_expire_time_us(untold.code.expire_time_us);
+      failure = producer_
+                    .ProduceAndWait(kafka::kUserEventsTopic, untold.user_id, event.SerializeAsString(),
+                                    kafka::TraceHeaders(untold.code.traceparent), deadline)
+                    .status();
+      if (!failure.ok()) break;
+    }
+    done.push_back(untold);
+  }
+  if (!done.empty()) STOCKALERT_RETURN_IF_ERROR(store_.MarkEmailCodesTold(done));
+  if (!failure.ok()) return failure;
+  return static_cast<int>(done.size());
+}
+
 void OutboxRelay::Run() {
   base::Backoff backoff({.initial = absl::Milliseconds(200), .maximum = absl::Seconds(5)});
   auto& told = metrics::GetCounter("stockalert_user_deletions_told_total", "Deleted users that the other services were told of");
+  auto& codes_told = metrics::GetCounter("stockalert_user_email_codes_told_total", "Codes that were handed over to be mailed, or had expired");
   auto& failures = metrics::GetCounter("stockalert_user_outbox_failures_total", "Rounds of the outbox that failed and are tried again");
   for (;;) {
     heartbeat_.Beat();
-    const absl::StatusOr<int> count = RelayOnce(absl::Now() + kRoundMax);
+    absl::StatusOr<int> count = RelayOnce(absl::Now() + kRoundMax);
     absl::Duration pause = poll_interval_;
+    bool more = false;
+    if (count.ok()) {
+      told.Increment(*count);
+      more = *count == kBatch;
+      count = RelayCodesOnce(absl::Now() + kRoundMax);
+    }
     if (count.ok()) {
       backoff.Reset();
-      told.Increment(*count);
-      if (*count == kBatch) pause = absl::ZeroDuration();
+      codes_told.Increment(*count);
+      if (more || *count == kBatch) pause = absl::ZeroDuration();
     } else {
       failures.Increment();
       pause = backoff.Next();
       static log::Limiter limiter(absl::Seconds(10));
       if (limiter.Allow()) {
-        log::Warning("deletions wait in the outbox: broker or database do not answer; trying again", {{"error", count.status()}});
+        log::Warning("deletions and codes wait to be told: broker or database do not answer; trying again", {{"error", count.status()}});
       }
     }
     std::unique_lock lock(mutex_);

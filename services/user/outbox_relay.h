@@ -1,4 +1,5 @@
-// Tells the other services of deleted users: reads the outbox, publishes to the topic user-events, forgets what the broker has.
+// Tells the other services of deleted users, and of codes to be mailed: reads what waits, publishes to the topic user-events, forgets what
+// the broker has.
 //
 // One thread of its own. At least once: a crash between publishing and forgetting, or a second instance of the service, tells twice, which
 // the consumers expect. Runs on through outages of broker and database, with bounded pauses; counts and logs them.
@@ -10,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "services/common/base/backoff.h"
+#include "services/common/base/clock.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/process/liveness.h"
 #include "services/user/user_store.h"
@@ -19,7 +21,7 @@ namespace stockalert::user {
 class OutboxRelay {
  public:
   // What is handed in must outlive it.
-  OutboxRelay(UserStore& store, kafka::Producer& producer, absl::Duration poll_interval);
+  OutboxRelay(UserStore& store, kafka::Producer& producer, const base::Clock& clock, absl::Duration poll_interval);
   // Stops.
   ~OutboxRelay();
 
@@ -30,6 +32,8 @@ class OutboxRelay {
 
   // One round; answers how many were told. Public for tests, which run it without the thread's help.
   absl::StatusOr<int> RelayOnce(absl::Time deadline);
+  // The same for codes; what has expired is dropped.
+  absl::StatusOr<int> RelayCodesOnce(absl::Time deadline);
 
   void Start();
 
@@ -38,6 +42,7 @@ class OutboxRelay {
 
   UserStore& store_;
   kafka::Producer& producer_;
+  const base::Clock& clock_;
   const absl::Duration poll_interval_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "services/common/base/error.h"
+#include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/postgres/arrays.h"
 #include "services/common/postgres/transaction.h"
@@ -17,7 +18,9 @@ using postgres::Connection;
 using postgres::Idempotency;
 using postgres::Transact;
 
-constexpr char kUserColumns[] = "CAST(id AS text), email, email_key, display_name, create_time_us, update_time_us, version";
+constexpr char kUserColumns[] =
+    "CAST(id AS text), email, email_key, display_name, create_time_us, update_time_us, version, email_verify_time_us";
+constexpr int64_t kDayUs = 86'400'000'000;
 constexpr char kKeyColumns[] =
     "CAST(id AS text), CAST(user_id AS text), display_name, CAST(read_only AS int), secret_prefix, encode(secret_sha256, 'hex'), "
     "create_time_us, expire_time_us, revoke_time_us";
@@ -25,9 +28,19 @@ constexpr char kKeyColumns[] =
 // The variables that a row of users is read into.
 struct UserRow {
   std::string id, email, email_key, display_name;
-  long long create_time_us = 0, update_time_us = 0, version = 0;
+  long long create_time_us = 0, update_time_us = 0, version = 0, verify_time_us = 0;
+  soci::indicator verify_is = soci::i_null;
 
-  User Take() const { return User{id, email, email_key, display_name, create_time_us, update_time_us, version}; }
+  User Take() const {
+    return User{.id = id,
+                .email = email,
+                .email_key = email_key,
+                .display_name = display_name,
+                .create_time_us = create_time_us,
+                .update_time_us = update_time_us,
+                .version = version,
+                .email_verify_time_us = verify_is == soci::i_ok ? std::optional<int64_t>(verify_time_us) : std::nullopt};
+  }
 };
 
 struct KeyRow {
@@ -53,7 +66,8 @@ struct KeyRow {
 // SOCI's statements hold the addresses of their variables: both row and arguments must outlive the statement.
 #define STOCKALERT_INTO_USER(row)                                                                                       \
   soci::into((row).id), soci::into((row).email), soci::into((row).email_key), soci::into((row).display_name),           \
-      soci::into((row).create_time_us), soci::into((row).update_time_us), soci::into((row).version)
+      soci::into((row).create_time_us), soci::into((row).update_time_us), soci::into((row).version),                    \
+      soci::into((row).verify_time_us, (row).verify_is)
 #define STOCKALERT_INTO_KEY(row)                                                                                        \
   soci::into((row).id), soci::into((row).user_id), soci::into((row).display_name), soci::into((row).read_only),         \
       soci::into((row).secret_prefix), soci::into((row).secret_hex), soci::into((row).create_time_us),                  \
@@ -126,6 +140,43 @@ void InsertRequest(soci::session& sql, const std::string& scope, const RequestTa
       soci::use(key.user_id, "user"), soci::use(key.id, "key");
 }
 
+// The user that it lets in must be there.
+absl::Status UseInvitation(soci::session& sql, const std::string& code_sha256, const User& user) {
+  const std::string hash = ByteaLiteral(code_sha256);
+  const long long now_us = user.create_time_us;
+  std::string used;
+  sql << "UPDATE stockalert_user.invitations SET use_time_us = :now, user_id = CAST(:user AS uuid) WHERE code_sha256 = CAST(:hash AS bytea) AND "
+         "use_time_us IS NULL AND expire_time_us > :now RETURNING note",
+      soci::into(used), soci::use(now_us, "now"), soci::use(user.id, "user"), soci::use(hash, "hash");
+  return sql.got_data() ? absl::OkStatus() : InvitationInvalid();
+}
+
+void UpdateUser(soci::session& sql, const User& user) {
+  const long long update_time_us = user.update_time_us;
+  const long long version = user.version;
+  const long long verify_time_us = user.email_verify_time_us.value_or(0);
+  soci::indicator verify_is = user.email_verify_time_us ? soci::i_ok : soci::i_null;
+  sql << "UPDATE stockalert_user.users SET email = :email, email_key = :email_key, display_name = :name, update_time_us = :updated, "
+         "version = :version, email_verify_time_us = :verified WHERE id = CAST(:id AS uuid)",
+      soci::use(user.email, "email"), soci::use(user.email_key, "email_key"), soci::use(user.display_name, "name"),
+      soci::use(update_time_us, "updated"), soci::use(version, "version"), soci::use(verify_time_us, verify_is, "verified"),
+      soci::use(user.id, "id");
+}
+
+// Takes one try of the user's code; answers whether it is the right one, and good.
+bool TryEmailCode(soci::session& sql, const User& user, const std::string& code_sha256, int64_t now_us, int tries_max) {
+  std::string email_key;
+  std::string hash_hex;
+  long long expire_time_us = 0;
+  int tries = 0;
+  sql << "UPDATE stockalert_user.email_verifications SET tries = tries + 1 WHERE user_id = CAST(:user AS uuid) AND tries < :max RETURNING "
+         "email_key, encode(code_sha256, 'hex'), expire_time_us, tries",
+      soci::into(email_key), soci::into(hash_hex), soci::into(expire_time_us), soci::into(tries), soci::use(user.id, "user"),
+      soci::use(tries_max, "max");
+  return sql.got_data() && email_key == user.email_key && expire_time_us > now_us &&
+         base::ConstantTimeEquals(hash_hex, base::HexEncode(code_sha256));
+}
+
 // In the service's own words what the transaction's status means.
 absl::Status Told(const absl::Status& status) {
   if (status.ok() || !base::ReasonOf(status).empty()) return status;
@@ -133,7 +184,7 @@ absl::Status Told(const absl::Status& status) {
     return base::Unavailable("DATABASE_UNAVAILABLE", "the database does not answer: try again, with the same request_id where there is one");
   }
   const std::string constraint = postgres::ViolatedConstraint(status);
-  if (constraint == "users_email_key") return EmailTaken();
+  if (constraint == "users_verified_email_key") return EmailTaken();
   return status;
 }
 
@@ -156,8 +207,9 @@ Result TransactTwice(postgres::Pool& pool, const char* operation, const RequestT
 
 }  // namespace
 
-absl::StatusOr<CreatedUser> PostgresUserStore::CreateUser(const User& user, const ApiKey& key, const RequestTag& request) {
-  const std::string scope = "register/" + user.email_key;
+absl::StatusOr<CreatedUser> PostgresUserStore::CreateUser(const User& user, const ApiKey& key, const RequestTag& request,
+                                                          const std::optional<std::string>& invitation_sha256) {
+  const std::string scope = "register/" + base::HexEncode(request.fingerprint);
   return TransactTwice<absl::StatusOr<CreatedUser>>(
       pool_, "user.create", request, [&](Connection& connection) -> absl::StatusOr<CreatedUser> {
         soci::session& sql = connection.sql();
@@ -176,10 +228,26 @@ absl::StatusOr<CreatedUser> PostgresUserStore::CreateUser(const User& user, cons
             soci::use(user.id, "id"), soci::use(user.email, "email"), soci::use(user.email_key, "email_key"),
             soci::use(user.display_name, "name"), soci::use(create_time_us, "created"), soci::use(update_time_us, "updated"),
             soci::use(version, "version");
+        if (invitation_sha256) STOCKALERT_RETURN_IF_ERROR(UseInvitation(sql, *invitation_sha256, user));
         InsertKey(sql, key);
         InsertRequest(sql, scope, request, key);
         return CreatedUser{user, key, false};
       });
+}
+
+absl::Status PostgresUserStore::CreateInvitation(const Invitation& invitation) {
+  return Told(Transact(pool_, "user.create_invitation", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::Status {
+    soci::session& sql = connection.sql();
+    const long long create_time_us = invitation.create_time_us;
+    const long long expire_time_us = invitation.expire_time_us;
+    // What has expired lets nobody in any more.
+    sql << "DELETE FROM stockalert_user.invitations WHERE expire_time_us <= :now AND use_time_us IS NULL", soci::use(create_time_us, "now");
+    const std::string hash = ByteaLiteral(invitation.code_sha256);
+    sql << "INSERT INTO stockalert_user.invitations (code_sha256, note, create_time_us, expire_time_us) VALUES "
+           "(CAST(:hash AS bytea), :note, :created, :expires)",
+        soci::use(hash, "hash"), soci::use(invitation.note, "note"), soci::use(create_time_us, "created"), soci::use(expire_time_us, "expires");
+    return absl::OkStatus();
+  }));
 }
 
 absl::StatusOr<User> PostgresUserStore::GetUser(const std::string& id) {
@@ -192,14 +260,96 @@ absl::StatusOr<User> PostgresUserStore::ChangeUser(const std::string& id, const 
     STOCKALERT_ASSIGN_OR_RETURN(const User before, ReadUser(sql, id, true));
     User user = before;
     STOCKALERT_RETURN_IF_ERROR(change(user));
-    if (user == before) return user;
-    const long long update_time_us = user.update_time_us;
-    const long long version = user.version;
-    sql << "UPDATE stockalert_user.users SET email = :email, email_key = :email_key, display_name = :name, update_time_us = :updated, "
-           "version = :version WHERE id = CAST(:id AS uuid)",
-        soci::use(user.email, "email"), soci::use(user.email_key, "email_key"), soci::use(user.display_name, "name"),
-        soci::use(update_time_us, "updated"), soci::use(version, "version"), soci::use(id, "id");
+    if (user != before) UpdateUser(sql, user);
     return user;
+  }));
+}
+
+absl::Status PostgresUserStore::PutEmailCode(const std::string& user_id, const EmailCode& code, const EmailCodeLimits& limits) {
+  return Told(Transact(pool_, "user.put_email_code", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::Status {
+    soci::session& sql = connection.sql();
+    STOCKALERT_ASSIGN_OR_RETURN(const User user, ReadUser(sql, user_id, true));
+    if (user.email_verify_time_us) return EmailVerified();
+    const long long now_us = code.create_time_us;
+    const long long expire_time_us = code.expire_time_us;
+    long long made_us = 0;
+    long long day_begin_us = 0;
+    int made_in_day = 0;
+    sql << "SELECT create_time_us, day_begin_us, made_in_day FROM stockalert_user.email_verifications WHERE user_id = CAST(:user AS uuid)",
+        soci::into(made_us), soci::into(day_begin_us), soci::into(made_in_day), soci::use(user_id, "user");
+    const bool same_day = sql.got_data() && now_us < day_begin_us + kDayUs;
+    if (sql.got_data() && now_us < made_us + limits.pause_us) return EmailCodeRate(made_us + limits.pause_us - now_us);
+    if (same_day && made_in_day >= limits.day_max) return EmailCodeRate(day_begin_us + kDayUs - now_us);
+    day_begin_us = same_day ? day_begin_us : now_us;
+    made_in_day = same_day ? made_in_day + 1 : 1;
+    const std::string hash = ByteaLiteral(code.code_sha256);
+    sql << "INSERT INTO stockalert_user.email_verifications (user_id, email, email_key, code_sha256, untold_code, traceparent, create_time_us, "
+           "expire_time_us, tries, day_begin_us, made_in_day) VALUES (CAST(:user AS uuid), :email, :email_key, CAST(:hash AS bytea), :code, "
+           ":trace, :created, :expires, 0, :day, :made) ON CONFLICT (user_id) DO UPDATE SET email = EXCLUDED.email, "
+           "email_key = EXCLUDED.email_key, code_sha256 = EXCLUDED.code_sha256, untold_code = EXCLUDED.untold_code, "
+           "traceparent = EXCLUDED.traceparent, create_time_us = EXCLUDED.create_time_us, expire_time_us = EXCLUDED.expire_time_us, "
+           "tries = 0, day_begin_us = EXCLUDED.day_begin_us, made_in_day = EXCLUDED.made_in_day",
+        soci::use(user_id, "user"), soci::use(user.email, "email"), soci::use(user.email_key, "email_key"), soci::use(hash, "hash"),
+        soci::use(code.code, "code"), soci::use(code.traceparent, "trace"), soci::use(now_us, "created"),
+        soci::use(expire_time_us, "expires"), soci::use(day_begin_us, "day"), soci::use(made_in_day, "made");
+    return absl::OkStatus();
+  }));
+}
+
+absl::StatusOr<User> PostgresUserStore::VerifyEmail(const std::string& user_id, const std::optional<std::string>& code_sha256, int64_t now_us,
+                                                    int tries_max) {
+  // None: the code is no good, and the try counts, so it is no error of the transaction's.
+  absl::StatusOr<std::optional<User>> verified = Told(
+      Transact(pool_, "user.verify_email", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::StatusOr<std::optional<User>> {
+        soci::session& sql = connection.sql();
+        STOCKALERT_ASSIGN_OR_RETURN(User user, ReadUser(sql, user_id, true));
+        if (user.email_verify_time_us) return std::optional<User>(std::move(user));
+        if (code_sha256 && !TryEmailCode(sql, user, *code_sha256, now_us, tries_max)) return std::optional<User>();
+        user.email_verify_time_us = now_us;
+        user.update_time_us = now_us;
+        ++user.version;
+        UpdateUser(sql, user);
+        sql << "DELETE FROM stockalert_user.email_verifications WHERE user_id = CAST(:user AS uuid)", soci::use(user_id, "user");
+        return std::optional<User>(std::move(user));
+      }));
+  STOCKALERT_RETURN_IF_ERROR(verified.status());
+  if (!*verified) return EmailCodeInvalid();
+  return **std::move(verified);
+}
+
+absl::StatusOr<std::vector<UntoldEmailCode>> PostgresUserStore::ReadUntoldEmailCodes(int limit) {
+  return Told(postgres::Read(pool_, "user.read_codes", [&](Connection& connection) -> absl::StatusOr<std::vector<UntoldEmailCode>> {
+    soci::session& sql = connection.sql();
+    UntoldEmailCode row;
+    std::string hash_hex;
+    long long create_time_us = 0;
+    long long expire_time_us = 0;
+    soci::statement statement =
+        (sql.prepare << "SELECT CAST(user_id AS text), email, untold_code, encode(code_sha256, 'hex'), traceparent, create_time_us, "
+                        "expire_time_us FROM stockalert_user.email_verifications WHERE untold_code IS NOT NULL ORDER BY create_time_us LIMIT :n",
+         soci::into(row.user_id), soci::into(row.email), soci::into(row.code.code), soci::into(hash_hex), soci::into(row.code.traceparent),
+         soci::into(create_time_us), soci::into(expire_time_us), soci::use(limit, "n"));
+    statement.execute();
+    std::vector<UntoldEmailCode> codes;
+    while (statement.fetch()) {
+      STOCKALERT_ASSIGN_OR_RETURN(row.code.code_sha256, postgres::BytesFromHex(hash_hex));
+      row.code.create_time_us = create_time_us;
+      row.code.expire_time_us = expire_time_us;
+      codes.push_back(row);
+    }
+    return codes;
+  }));
+}
+
+absl::Status PostgresUserStore::MarkEmailCodesTold(const std::vector<UntoldEmailCode>& codes) {
+  return Told(Transact(pool_, "user.codes_told", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
+    for (const UntoldEmailCode& told : codes) {
+      const std::string hash = ByteaLiteral(told.code.code_sha256);
+      connection.sql() << "UPDATE stockalert_user.email_verifications SET untold_code = NULL WHERE user_id = CAST(:user AS uuid) AND "
+                          "code_sha256 = CAST(:hash AS bytea)",
+          soci::use(told.user_id, "user"), soci::use(hash, "hash");
+    }
+    return absl::OkStatus();
   }));
 }
 

@@ -17,6 +17,31 @@ constexpr size_t kPrefixSize = 8;
 constexpr char kAdministratorKeyId[] = "administrator";
 constexpr char kFirstKeyName[] = "first key";
 
+constexpr absl::Duration kInvitationLife = absl::Hours(7 * 24);
+constexpr absl::Duration kInvitationLifeMax = absl::Hours(90 * 24);
+constexpr size_t kInvitationRandomBytes = 16;
+// 50 bits, of which at most `email_code_tries_max` can be tried; without letters that look like others.
+constexpr std::string_view kCodeAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+constexpr size_t kCodeSize = 10;
+
+// A code that people can type.
+std::string NewEmailCode(base::IdSource& ids) {
+  const std::optional<std::string> random = base::Base64UrlDecode(ids.NewToken(kCodeSize));
+  std::string code;
+  for (const char byte : random.value()) code += kCodeAlphabet[static_cast<unsigned char>(byte) % kCodeAlphabet.size()];
+  return code;
+}
+
+// As people type it: in whatever case, with spaces and dashes.
+std::string NormalEmailCode(std::string_view typed) {
+  std::string code;
+  for (const char c : typed) {
+    if (c == ' ' || c == '-') continue;
+    code += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  return code;
+}
+
 absl::Status InvalidKey() {
   return base::Unauthenticated("API_KEY_INVALID", "the API key is not known, has expired or was revoked");
 }
@@ -50,8 +75,19 @@ IssuedKey UserLogic::MakeKey(const std::string& user_id, const NewKey& key, int6
 }
 
 absl::StatusOr<Registered> UserLogic::Register(const Email& email, const std::string& display_name, const std::string& request_id,
-                                               std::string_view peer) {
+                                               const std::string& invitation_code, std::string_view peer) {
   STOCKALERT_RETURN_IF_ERROR(limit_.Take(peer));
+  std::optional<std::string> invitation_sha256;
+  switch (rules_.registration) {
+    case Registration::kOpen: break;
+    case Registration::kByInvitation:
+      if (invitation_code.empty()) {
+        return base::PermissionDenied("INVITATION_REQUIRED", "registration is by invitation: ask the administrator for a code");
+      }
+      invitation_sha256 = base::Sha256(invitation_code);
+      break;
+    case Registration::kClosed: return base::PermissionDenied("REGISTRATION_CLOSED", "this installation takes no new users");
+  }
   const int64_t now_us = clock_.NowUs();
   const User user{.id = ids_.NewUuid(),
                   .email = email.address,
@@ -61,9 +97,40 @@ absl::StatusOr<Registered> UserLogic::Register(const Email& email, const std::st
                   .update_time_us = now_us,
                   .version = 1};
   const IssuedKey issued = MakeKey(user.id, NewKey{.display_name = kFirstKeyName, .read_only = false, .expire_time_us = {}}, now_us);
-  STOCKALERT_ASSIGN_OR_RETURN(CreatedUser created,
-                              store_.CreateUser(user, issued.key, RequestTag{request_id, Fingerprint({email.key, display_name})}));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      CreatedUser created,
+      store_.CreateUser(user, issued.key, RequestTag{request_id, Fingerprint({email.key, display_name})}, invitation_sha256));
   return Registered{std::move(created.user), std::move(created.key), created.repeated ? "" : issued.secret};
+}
+
+absl::StatusOr<IssuedInvitation> UserLogic::CreateInvitation(const std::string& note, std::optional<int64_t> expire_time_us) {
+  const int64_t now_us = clock_.NowUs();
+  const int64_t expires_us = expire_time_us.value_or(now_us + absl::ToInt64Microseconds(kInvitationLife));
+  if (expires_us <= now_us || expires_us > now_us + absl::ToInt64Microseconds(kInvitationLifeMax)) {
+    return base::InvalidField("expire_time", "must be in the future, at most 90 days ahead");
+  }
+  IssuedInvitation issued{.code = ids_.NewToken(kInvitationRandomBytes), .expire_time_us = expires_us};
+  STOCKALERT_RETURN_IF_ERROR(store_.CreateInvitation(
+      {.code_sha256 = base::Sha256(issued.code), .note = note, .create_time_us = now_us, .expire_time_us = expires_us}));
+  return issued;
+}
+
+absl::StatusOr<int64_t> UserLogic::SendEmailVerification(const std::string& id, const trace::Context& trace) {
+  const int64_t now_us = clock_.NowUs();
+  EmailCode code{.code = NewEmailCode(ids_),
+                 .code_sha256 = {},
+                 .traceparent = trace.Traceparent(),
+                 .create_time_us = now_us,
+                 .expire_time_us = now_us + absl::ToInt64Microseconds(rules_.email_code_life)};
+  code.code_sha256 = base::Sha256(code.code);
+  STOCKALERT_RETURN_IF_ERROR(store_.PutEmailCode(id, code, rules_.email_codes));
+  return code.expire_time_us;
+}
+
+absl::StatusOr<User> UserLogic::VerifyEmail(const std::string& id, const std::optional<std::string>& code) {
+  std::optional<std::string> hash;
+  if (code) hash = base::Sha256(NormalEmailCode(*code));
+  return store_.VerifyEmail(id, hash, clock_.NowUs(), rules_.email_code_tries_max);
 }
 
 absl::StatusOr<User> UserLogic::GetUser(const std::string& id) { return store_.GetUser(id); }
@@ -74,6 +141,8 @@ absl::StatusOr<User> UserLogic::UpdateUser(const std::string& id, const UserChan
     STOCKALERT_RETURN_IF_ERROR(check(user));
     const User before = user;
     if (change.email) {
+      // Another spelling of the same address stays verified.
+      if (user.email_key != change.email->key) user.email_verify_time_us.reset();
       user.email = change.email->address;
       user.email_key = change.email->key;
     }

@@ -23,7 +23,13 @@
 
 namespace stockalert::user {
 
+enum class Registration { kOpen, kByInvitation, kClosed };
+
 struct UserRules {
+  Registration registration = Registration::kOpen;
+  absl::Duration email_code_life = absl::Hours(24);
+  EmailCodeLimits email_codes = {.pause_us = 60'000'000, .day_max = 5};
+  int email_code_tries_max = 10;
   int64_t live_keys_max = 20;
   int64_t dead_keys_max = 100;
   int64_t followed_max = 1000;
@@ -46,6 +52,11 @@ struct NewKey {
 struct IssuedKey {
   ApiKey key;
   std::string secret;  // Empty where the request was sent again.
+};
+
+struct IssuedInvitation {
+  std::string code;
+  int64_t expire_time_us = 0;
 };
 
 struct UserChange {
@@ -71,12 +82,19 @@ class UserLogic {
   UserLogic(UserStore& store, TickerRegistrar& tickers, RegistrationLimit& limit, base::IdSource& ids, const base::Clock& clock,
             const UserRules& rules);
 
-  // RESOURCE_EXHAUSTED (REGISTRATION_RATE) · ALREADY_EXISTS (EMAIL_TAKEN) · INVALID_ARGUMENT (REQUEST_ID_REUSED).
+  // RESOURCE_EXHAUSTED (REGISTRATION_RATE) · PERMISSION_DENIED (REGISTRATION_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID). What
+  // is known of other users changes nothing.
   absl::StatusOr<Registered> Register(const Email& email, const std::string& display_name, const std::string& request_id,
-                                      std::string_view peer);
+                                      const std::string& invitation_code, std::string_view peer);
+  // Good until `expire_time_us`, or for 7 days. INVALID_ARGUMENT (expire_time): not in the future, or more than 90 days ahead.
+  absl::StatusOr<IssuedInvitation> CreateInvitation(const std::string& note, std::optional<int64_t> expire_time_us);
   absl::StatusOr<User> GetUser(const std::string& id);
   absl::StatusOr<User> UpdateUser(const std::string& id, const UserChange& change, const UserCheck& check);
   absl::Status DeleteUser(const std::string& id, const UserCheck& check, const trace::Context& trace);
+  // Has a new code mailed; answers when it expires. FAILED_PRECONDITION (EMAIL_VERIFIED) · RESOURCE_EXHAUSTED (EMAIL_VERIFICATION_RATE).
+  absl::StatusOr<int64_t> SendEmailVerification(const std::string& id, const trace::Context& trace);
+  // Without a code only where somebody vouches for the address. FAILED_PRECONDITION (EMAIL_CODE_INVALID) · ALREADY_EXISTS (EMAIL_TAKEN).
+  absl::StatusOr<User> VerifyEmail(const std::string& id, const std::optional<std::string>& code);
   absl::StatusOr<std::vector<User>> ListUsers(const std::optional<TimePlace>& after, int limit);
 
   // INVALID_ARGUMENT (api_key.expire_time): not in the future. RESOURCE_EXHAUSTED (API_KEY_QUOTA).

@@ -18,6 +18,7 @@ constexpr char kApiKeyName[] = "users/{user}/apiKeys/{key}";
 constexpr char kFollowedName[] = "users/{user}/followedTickers/{symbol}";
 constexpr char kUserMissing[] = "USER_NOT_FOUND";
 constexpr size_t kDisplayNameMax = 100;
+constexpr size_t kCodeMax = 64;
 
 v1::User ToProto(const User& user) {
   v1::User proto;
@@ -27,6 +28,7 @@ v1::User ToProto(const User& user) {
   *proto.mutable_create_time() = rpc::TimestampFromUs(user.create_time_us);
   *proto.mutable_update_time() = rpc::TimestampFromUs(user.update_time_us);
   proto.set_etag(rpc::MakeEtag(user.id, user.version));
+  if (user.email_verify_time_us) *proto.mutable_email_verify_time() = rpc::TimestampFromUs(*user.email_verify_time_us);
   return proto;
 }
 
@@ -89,8 +91,8 @@ std::string TimeToken(const std::string& scope, const Row& last) {
 
 }  // namespace
 
-UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::function<void()> on_deleted)
-    : runner_(runner), logic_(logic), on_deleted_(std::move(on_deleted)) {}
+UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::function<void()> on_untold)
+    : runner_(runner), logic_(logic), on_untold_(std::move(on_untold)) {}
 
 // One handler: its method's name, who may call it, and the function that answers.
 #define STOCKALERT_USER_METHOD(method, access, Request, Response) STOCKALERT_USER_METHOD_OF(method, access, rpc::Work::kOwn, Request, Response)
@@ -106,6 +108,9 @@ STOCKALERT_USER_METHOD(GetUser, rpc::Access::kRead, v1::GetUserRequest, v1::User
 STOCKALERT_USER_METHOD(UpdateUser, rpc::Access::kWrite, v1::UpdateUserRequest, v1::User)
 STOCKALERT_USER_METHOD(DeleteUser, rpc::Access::kWrite, v1::DeleteUserRequest, google::protobuf::Empty)
 STOCKALERT_USER_METHOD(ListUsers, rpc::Access::kAdministrator, v1::ListUsersRequest, v1::ListUsersResponse)
+STOCKALERT_USER_METHOD(SendEmailVerification, rpc::Access::kWrite, v1::SendEmailVerificationRequest, v1::SendEmailVerificationResponse)
+STOCKALERT_USER_METHOD(VerifyEmail, rpc::Access::kWrite, v1::VerifyEmailRequest, v1::User)
+STOCKALERT_USER_METHOD(CreateInvitation, rpc::Access::kAdministrator, v1::CreateInvitationRequest, v1::CreateInvitationResponse)
 STOCKALERT_USER_METHOD(CreateApiKey, rpc::Access::kWrite, v1::CreateApiKeyRequest, v1::CreateApiKeyResponse)
 STOCKALERT_USER_METHOD(ListApiKeys, rpc::Access::kRead, v1::ListApiKeysRequest, v1::ListApiKeysResponse)
 STOCKALERT_USER_METHOD(RevokeApiKey, rpc::Access::kWrite, v1::RevokeApiKeyRequest, v1::ApiKey)
@@ -121,9 +126,11 @@ absl::StatusOr<v1::RegisterUserResponse> UserService::DoRegisterUser(const rpc::
   const std::optional<Email> email = TakeEmail(violations, "user.email", request.user().email());
   rpc::CheckText(violations, "user.display_name", request.user().display_name(), 1, kDisplayNameMax);
   rpc::CheckRequestId(violations, "request_id", request.request_id());
+  rpc::CheckText(violations, "invitation_code", request.invitation_code(), 0, kCodeMax);
   STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-  STOCKALERT_ASSIGN_OR_RETURN(Registered registered,
-                              logic_.Register(*email, request.user().display_name(), request.request_id(), call.peer));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      Registered registered,
+      logic_.Register(*email, request.user().display_name(), request.request_id(), request.invitation_code(), call.peer));
   v1::RegisterUserResponse response;
   *response.mutable_user() = ToProto(registered.user);
   *response.mutable_api_key() = ToProto(registered.key);
@@ -159,7 +166,7 @@ absl::StatusOr<v1::User> UserService::DoUpdateUser(const rpc::CallContext& call,
 absl::StatusOr<google::protobuf::Empty> UserService::DoDeleteUser(const rpc::CallContext& call, const v1::DeleteUserRequest& request) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, request.name(), "name"));
   STOCKALERT_RETURN_IF_ERROR(logic_.DeleteUser(id, EtagCheck(request.etag()), call.trace));
-  on_deleted_();
+  on_untold_();
   return google::protobuf::Empty();
 }
 
@@ -175,6 +182,45 @@ absl::StatusOr<v1::ListUsersResponse> UserService::DoListUsers(const rpc::CallCo
     response.set_next_page_token(TimeToken(scope, users.back()));
   }
   for (const User& user : users) *response.add_users() = ToProto(user);
+  return response;
+}
+
+absl::StatusOr<v1::SendEmailVerificationResponse> UserService::DoSendEmailVerification(const rpc::CallContext& call,
+                                                                                       const v1::SendEmailVerificationRequest& request) {
+  STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, request.name(), "name"));
+  STOCKALERT_ASSIGN_OR_RETURN(const int64_t expire_time_us, logic_.SendEmailVerification(id, call.trace));
+  on_untold_();
+  v1::SendEmailVerificationResponse response;
+  *response.mutable_expire_time() = rpc::TimestampFromUs(expire_time_us);
+  return response;
+}
+
+absl::StatusOr<v1::User> UserService::DoVerifyEmail(const rpc::CallContext& call, const v1::VerifyEmailRequest& request) {
+  STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, request.name(), "name"));
+  // An administrator vouches for the address; a code that is given is looked at all the same.
+  const bool vouched = call.caller.is_administrator && request.code().empty();
+  base::FieldViolations violations;
+  rpc::CheckText(violations, "code", request.code(), vouched ? 0 : 1, kCodeMax);
+  STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+  STOCKALERT_ASSIGN_OR_RETURN(const User user, logic_.VerifyEmail(id, vouched ? std::nullopt : std::optional<std::string>(request.code())));
+  return ToProto(user);
+}
+
+absl::StatusOr<v1::CreateInvitationResponse> UserService::DoCreateInvitation(const rpc::CallContext&,
+                                                                             const v1::CreateInvitationRequest& request) {
+  base::FieldViolations violations;
+  rpc::CheckText(violations, "note", request.note(), 0, kDisplayNameMax);
+  std::optional<int64_t> expire_time_us;
+  if (request.has_expire_time()) {
+    const absl::StatusOr<int64_t> given = rpc::TimestampToUs(request.expire_time(), "expire_time");
+    violations.Merge(given.status());
+    if (given.ok()) expire_time_us = *given;
+  }
+  STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+  STOCKALERT_ASSIGN_OR_RETURN(const IssuedInvitation issued, logic_.CreateInvitation(request.note(), expire_time_us));
+  v1::CreateInvitationResponse response;
+  response.set_code(issued.code);
+  *response.mutable_expire_time() = rpc::TimestampFromUs(issued.expire_time_us);
   return response;
 }
 

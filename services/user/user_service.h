@@ -13,8 +13,8 @@ namespace stockalert::user {
 
 class UserService final : public v1::UserService::CallbackService {
  public:
-  // `on_deleted` is told after each deletion (the outbox has a new row). What is handed in must outlive the service.
-  UserService(rpc::CallRunner& runner, UserLogic& logic, std::function<void()> on_deleted);
+  // `on_untold` is called where there is something new to tell the other services. What is handed in must outlive the service.
+  UserService(rpc::CallRunner& runner, UserLogic& logic, std::function<void()> on_untold);
 
   ::grpc::ServerUnaryReactor* RegisterUser(::grpc::CallbackServerContext* context, const v1::RegisterUserRequest* request,
                                            v1::RegisterUserResponse* response) override;
@@ -26,6 +26,12 @@ class UserService final : public v1::UserService::CallbackService {
                                          google::protobuf::Empty* response) override;
   ::grpc::ServerUnaryReactor* ListUsers(::grpc::CallbackServerContext* context, const v1::ListUsersRequest* request,
                                         v1::ListUsersResponse* response) override;
+  ::grpc::ServerUnaryReactor* SendEmailVerification(::grpc::CallbackServerContext* context, const v1::SendEmailVerificationRequest* request,
+                                                    v1::SendEmailVerificationResponse* response) override;
+  ::grpc::ServerUnaryReactor* VerifyEmail(::grpc::CallbackServerContext* context, const v1::VerifyEmailRequest* request,
+                                          v1::User* response) override;
+  ::grpc::ServerUnaryReactor* CreateInvitation(::grpc::CallbackServerContext* context, const v1::CreateInvitationRequest* request,
+                                               v1::CreateInvitationResponse* response) override;
   ::grpc::ServerUnaryReactor* CreateApiKey(::grpc::CallbackServerContext* context, const v1::CreateApiKeyRequest* request,
                                            v1::CreateApiKeyResponse* response) override;
   ::grpc::ServerUnaryReactor* ListApiKeys(::grpc::CallbackServerContext* context, const v1::ListApiKeysRequest* request,
@@ -45,6 +51,11 @@ class UserService final : public v1::UserService::CallbackService {
   absl::StatusOr<v1::User> DoUpdateUser(const rpc::CallContext& call, const v1::UpdateUserRequest& request);
   absl::StatusOr<google::protobuf::Empty> DoDeleteUser(const rpc::CallContext& call, const v1::DeleteUserRequest& request);
   absl::StatusOr<v1::ListUsersResponse> DoListUsers(const rpc::CallContext& call, const v1::ListUsersRequest& request);
+  absl::StatusOr<v1::SendEmailVerificationResponse> DoSendEmailVerification(const rpc::CallContext& call,
+                                                                            const v1::SendEmailVerificationRequest& request);
+  absl::StatusOr<v1::User> DoVerifyEmail(const rpc::CallContext& call, const v1::VerifyEmailRequest& request);
+  absl::StatusOr<v1::CreateInvitationResponse> DoCreateInvitation(const rpc::CallContext& call,
+                                                                  const v1::CreateInvitationRequest& request);
   absl::StatusOr<v1::CreateApiKeyResponse> DoCreateApiKey(const rpc::CallContext& call, const v1::CreateApiKeyRequest& request);
   absl::StatusOr<v1::ListApiKeysResponse> DoListApiKeys(const rpc::CallContext& call, const v1::ListApiKeysRequest& request);
   absl::StatusOr<v1::ApiKey> DoRevokeApiKey(const rpc::CallContext& call, const v1::RevokeApiKeyRequest& request);
@@ -55,7 +66,7 @@ class UserService final : public v1::UserService::CallbackService {
 
   rpc::CallRunner& runner_;
   UserLogic& logic_;
-  const std::function<void()> on_deleted_;
+  const std::function<void()> on_untold_;
 };
 
 }  // namespace stockalert::user

@@ -18,7 +18,23 @@ absl::Status FollowedTickerNotFound(const std::string& symbol) {
 }
 
 absl::Status EmailTaken() {
-  return base::AlreadyExists("EMAIL_TAKEN", "this e-mail address is registered already: use its user's key, or another address");
+  return base::AlreadyExists("EMAIL_TAKEN", "another user has verified this e-mail address: use that user's key, or another address");
+}
+
+absl::Status EmailVerified() { return base::FailedPrecondition("EMAIL_VERIFIED", "the address is verified already: no code is needed"); }
+
+absl::Status EmailCodeInvalid() {
+  return base::FailedPrecondition("EMAIL_CODE_INVALID",
+                                  "the code is wrong, has expired, was tried too often, or was for another address: SendEmailVerification "
+                                  "makes a new one");
+}
+
+absl::Status EmailCodeRate(int64_t wait_us) {
+  return base::ResourceExhausted("EMAIL_VERIFICATION_RATE", "too many codes were asked for: try again later", absl::Microseconds(wait_us));
+}
+
+absl::Status InvitationInvalid() {
+  return base::PermissionDenied("INVITATION_INVALID", "the invitation is not known, has expired or has been used: ask for another one");
 }
 
 absl::Status RequestIdReused() {

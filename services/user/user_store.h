@@ -1,4 +1,5 @@
-// What the user service keeps: users, API keys, followed tickers, and deletions that wait to be told to the other services.
+// What the user service keeps: users, API keys, followed tickers, invitations, and what waits to be told to the other services: deletions,
+// and codes to be mailed.
 //
 // Thread-safe; every call is one transaction. Implementations: PostgresUserStore, and InMemoryUserStore in tests/support; one contract
 // suite holds both. Errors are those of base/error.h: USER_NOT_FOUND, API_KEY_NOT_FOUND and the like where named below, and
@@ -19,11 +20,12 @@ namespace stockalert::user {
 struct User {
   std::string id;
   std::string email;
-  std::string email_key;  // In lower case; unique.
+  std::string email_key;  // In lower case; unique among the verified.
   std::string display_name;
   int64_t create_time_us = 0;
   int64_t update_time_us = 0;
   int64_t version = 1;
+  std::optional<int64_t> email_verify_time_us = std::nullopt;
   bool operator==(const User&) const = default;
 };
 
@@ -78,6 +80,35 @@ struct Deletion {
   bool operator==(const Deletion&) const = default;
 };
 
+// Lets one user register.
+struct Invitation {
+  std::string code_sha256;  // 32 bytes.
+  std::string note;
+  int64_t create_time_us = 0;
+  int64_t expire_time_us = 0;
+};
+
+// A code that proves an address; a user has one at a time.
+struct EmailCode {
+  std::string code;
+  std::string code_sha256;  // 32 bytes.
+  std::string traceparent;
+  int64_t create_time_us = 0;
+  int64_t expire_time_us = 0;
+};
+
+struct EmailCodeLimits {
+  int64_t pause_us = 0;  // Between two codes of a user.
+  int day_max = 0;       // Codes of a user in 24 hours.
+};
+
+// A code that the broker does not have yet.
+struct UntoldEmailCode {
+  std::string user_id;
+  std::string email;
+  EmailCode code;
+};
+
 struct KeyLimits {
   int64_t now_us = 0;
   // Keys that are neither revoked nor expired.
@@ -90,16 +121,32 @@ class UserStore {
  public:
   virtual ~UserStore() = default;
 
-  // ALREADY_EXISTS (EMAIL_TAKEN) · INVALID_ARGUMENT (REQUEST_ID_REUSED).
-  virtual absl::StatusOr<CreatedUser> CreateUser(const User& user, const ApiKey& key, const RequestTag& request) = 0;
+  // With an invitation's hash the invitation is used up, as of the user's creation. A request is known by its id and its fingerprint
+  // together: registration must not tell that an id was used for something else. PERMISSION_DENIED (INVITATION_INVALID).
+  virtual absl::StatusOr<CreatedUser> CreateUser(const User& user, const ApiKey& key, const RequestTag& request,
+                                                 const std::optional<std::string>& invitation_sha256) = 0;
+  virtual absl::Status CreateInvitation(const Invitation& invitation) = 0;
   // NOT_FOUND (USER_NOT_FOUND).
   virtual absl::StatusOr<User> GetUser(const std::string& id) = 0;
   // Lets `change` alter the user (but for the id) while nobody else does, and stores it where it did. `change` may run more than once; its
-  // error is the answer. NOT_FOUND (USER_NOT_FOUND) · ALREADY_EXISTS (EMAIL_TAKEN).
+  // error is the answer. NOT_FOUND (USER_NOT_FOUND).
   virtual absl::StatusOr<User> ChangeUser(const std::string& id, const std::function<absl::Status(User&)>& change) = 0;
   // Deletes the user with all that is theirs, and notes the deletion. `check` may refuse. NOT_FOUND (USER_NOT_FOUND).
   virtual absl::Status DeleteUser(const std::string& id, int64_t now_us, const std::string& traceparent,
                                   const std::function<absl::Status(const User&)>& check) = 0;
+  // Keeps a code for the user's present address in the place of any before, to be told. NOT_FOUND (USER_NOT_FOUND) · FAILED_PRECONDITION
+  // (EMAIL_VERIFIED) · RESOURCE_EXHAUSTED (EMAIL_VERIFICATION_RATE).
+  virtual absl::Status PutEmailCode(const std::string& user_id, const EmailCode& code, const EmailCodeLimits& limits) = 0;
+  // Verifies the user's address by the code, or without one where there is none. A verified address stays as it is. A wrong code counts: at
+  // `tries_max` of them the code is worth nothing. NOT_FOUND (USER_NOT_FOUND) · FAILED_PRECONDITION (EMAIL_CODE_INVALID) · ALREADY_EXISTS
+  // (EMAIL_TAKEN).
+  virtual absl::StatusOr<User> VerifyEmail(const std::string& user_id, const std::optional<std::string>& code_sha256, int64_t now_us,
+                                           int tries_max) = 0;
+  // The oldest codes that have not been told.
+  virtual absl::StatusOr<std::vector<UntoldEmailCode>> ReadUntoldEmailCodes(int limit) = 0;
+  // They have been told, or need not be any more: what is kept of them from here on is their hash. Newer codes of the users stay untold.
+  virtual absl::Status MarkEmailCodesTold(const std::vector<UntoldEmailCode>& codes) = 0;
+
   // By (create time, id).
   virtual absl::StatusOr<std::vector<User>> ListUsers(const std::optional<TimePlace>& after, int limit) = 0;
 
@@ -136,6 +183,10 @@ absl::Status UserNotFound(const std::string& id);
 absl::Status ApiKeyNotFound(const std::string& id);
 absl::Status FollowedTickerNotFound(const std::string& symbol);
 absl::Status EmailTaken();
+absl::Status EmailVerified();
+absl::Status EmailCodeInvalid();
+absl::Status EmailCodeRate(int64_t wait_us);
+absl::Status InvitationInvalid();
 absl::Status RequestIdReused();
 absl::Status ApiKeyQuota(int64_t live_max);
 absl::Status FollowQuota(int64_t followed_max);

@@ -18,10 +18,20 @@ def users_and_keys(world):
         world.call("user", "GetUser", {"name": "users/me"}, None)
     with refused("UNAUTHENTICATED"):
         world.call("user", "GetUser", {"name": "users/me"}, "sak_" + "x" * 43)
-    # The same address again, in other letters.
+    # The same address again, in other letters: another user, who learns nothing of the first. The address is for the first who verifies it.
     email = world.call("user", "GetUser", {"name": name}, key)["email"]
+    other = world.call("user", "RegisterUser", {"user": {"email": email.upper(), "display_name": "Other"}}, None)
+    expect(other["user"]["name"] != name and other["secret"] != key, "the same user twice")
+    world.call("user", "SendEmailVerification", {"name": name}, key)
+    with refused("RESOURCE_EXHAUSTED", "EMAIL_VERIFICATION_RATE"):
+        world.call("user", "SendEmailVerification", {"name": name}, key)
+    with refused("FAILED_PRECONDITION", "EMAIL_CODE_INVALID"):
+        world.call("user", "VerifyEmail", {"name": name, "code": "0000000000"}, key)
+    with refused("INVALID_ARGUMENT", field="code"):
+        world.call("user", "VerifyEmail", {"name": name}, key)
+    expect("email_verify_time" in world.call("user", "VerifyEmail", {"name": name}, world.mesh.admin_key), "not verified")
     with refused("ALREADY_EXISTS", "EMAIL_TAKEN"):
-        world.call("user", "RegisterUser", {"user": {"email": email.upper(), "display_name": "Other"}}, None)
+        world.call("user", "VerifyEmail", {"name": other["user"]["name"]}, world.mesh.admin_key)
     changed = world.call("user", "UpdateUser", {"user": {"name": name, "display_name": "Ada Zoë"}, "update_mask": "displayName"}, key)
     expect_equal(changed["display_name"], "Ada Zoë", "the display name")
     with refused("ABORTED", "ETAG_MISMATCH"):

@@ -89,7 +89,7 @@ RequestTag Tag(const std::string& id, const std::string& content) { return {id, 
 
 CreatedUser MustCreate(UserStore& store, int64_t create_time_us = kNow) {
   const User user = NewUser(create_time_us);
-  auto created = store.CreateUser(user, NewKey(user.id, create_time_us), RequestTag{});
+  auto created = store.CreateUser(user, NewKey(user.id, create_time_us), RequestTag{}, std::nullopt);
   REQUIRE(created.ok());
   return *created;
 }
@@ -106,7 +106,7 @@ TEST_CASE("a user comes back as it was stored, with its key") {
     ApiKey key = NewKey(user.id);
     key.read_only = true;
     key.expire_time_us = kNow + 1;
-    const auto created = store.CreateUser(user, key, RequestTag{});
+    const auto created = store.CreateUser(user, key, RequestTag{}, std::nullopt);
     REQUIRE(created.ok());
     CHECK_FALSE(created->repeated);
     CHECK(*store.GetUser(user.id) == user);
@@ -118,25 +118,146 @@ TEST_CASE("a user comes back as it was stored, with its key") {
   });
 }
 
-TEST_CASE("an address is one user's, whatever its case, and nothing is left of a refused registration") {
+// A further user with the address of `first`.
+CreatedUser MustCreateWithAddressOf(UserStore& store, const User& first) {
+  User second = NewUser();
+  second.email = "ANN@EXAMPLE.ORG";
+  second.email_key = first.email_key;
+  auto created = store.CreateUser(second, NewKey(second.id), RequestTag{}, std::nullopt);
+  INFO(created.status().ToString());
+  REQUIRE(created.ok());
+  return *created;
+}
+
+TEST_CASE("an address stands with many users, and is verified for one") {
   ForEachStore([](UserStore& store) {
     const CreatedUser first = MustCreate(store);
-    User second = NewUser();
-    second.email = "ANN@EXAMPLE.ORG";
-    second.email_key = first.user.email_key;
-    const ApiKey key = NewKey(second.id);
-    CHECK(Reason(store.CreateUser(second, key, RequestTag{}).status()) == "EMAIL_TAKEN");
-    CHECK(Reason(store.GetUser(second.id).status()) == "USER_NOT_FOUND");
-    CHECK_FALSE(store.FindApiKey(key.secret_sha256)->has_value());
-    CHECK(Reason(store.CreateUser(second, key, Tag("r", "x")).status()) == "EMAIL_TAKEN");
-
-    const CreatedUser third = MustCreate(store);
-    const auto change = store.ChangeUser(third.user.id, [&](User& user) {
+    const CreatedUser second = MustCreateWithAddressOf(store, first.user);
+    CHECK_FALSE(first.user.email_verify_time_us.has_value());
+    const auto verified = store.VerifyEmail(second.user.id, std::nullopt, kNow + 5, 3);
+    REQUIRE(verified.ok());
+    CHECK(verified->email_verify_time_us == kNow + 5);
+    CHECK(verified->update_time_us == kNow + 5);
+    CHECK(verified->version == second.user.version + 1);
+    CHECK(*store.GetUser(second.user.id) == *verified);
+    CHECK(*store.VerifyEmail(second.user.id, std::nullopt, kNow + 9, 3) == *verified);
+    CHECK(Reason(store.VerifyEmail(first.user.id, std::nullopt, kNow + 6, 3).status()) == "EMAIL_TAKEN");
+    CHECK(*store.GetUser(first.user.id) == first.user);
+    // Neither registration nor a change tells of it, and neither makes anything verified.
+    MustCreateWithAddressOf(store, first.user);
+    const CreatedUser other = MustCreate(store);
+    const auto changed = store.ChangeUser(other.user.id, [&](User& user) {
       user.email_key = first.user.email_key;
       return absl::OkStatus();
     });
-    CHECK(Reason(change.status()) == "EMAIL_TAKEN");
-    CHECK(*store.GetUser(third.user.id) == third.user);
+    REQUIRE(changed.ok());
+    CHECK_FALSE(store.GetUser(other.user.id)->email_verify_time_us.has_value());
+    // Whoever had it gives it up: the next one may prove it.
+    REQUIRE(store.DeleteUser(second.user.id, kNow, "", NoCheck()).ok());
+    CHECK(store.VerifyEmail(first.user.id, std::nullopt, kNow + 7, 3).ok());
+    CHECK(Reason(store.VerifyEmail(NewId(), std::nullopt, kNow, 3).status()) == "USER_NOT_FOUND");
+  });
+}
+
+EmailCode NewCode(const std::string& code, int64_t now_us, int64_t life_us = 1000) {
+  return {.code = code, .code_sha256 = base::Sha256(code), .traceparent = "00-t", .create_time_us = now_us, .expire_time_us = now_us + life_us};
+}
+
+constexpr EmailCodeLimits kCodeLimits{.pause_us = 10, .day_max = 3};
+
+// Whether a code of this user waits to be told, and which.
+std::optional<UntoldEmailCode> Untold(UserStore& store, const std::string& user_id) {
+  const absl::StatusOr<std::vector<UntoldEmailCode>> codes = store.ReadUntoldEmailCodes(10'000);
+  REQUIRE(codes.ok());
+  for (const UntoldEmailCode& code : *codes) {
+    if (code.user_id == user_id) return code;
+  }
+  return std::nullopt;
+}
+
+TEST_CASE("a code proves the address that it was made for, once, in its time, with few tries") {
+  ForEachStore([](UserStore& store) {
+    const std::string id = MustCreate(store).user.id;
+    const auto code_is = [&](const std::string& code, int64_t now_us) {
+      return Reason(store.VerifyEmail(id, base::Sha256(code), now_us, 3).status());
+    };
+    CHECK(code_is("A", kNow) == "EMAIL_CODE_INVALID");
+    REQUIRE(store.PutEmailCode(id, NewCode("A", kNow), kCodeLimits).ok());
+    CHECK(code_is("A", kNow + 1000) == "EMAIL_CODE_INVALID");
+    CHECK(code_is("B", kNow) == "EMAIL_CODE_INVALID");
+    CHECK(code_is("", kNow) == "EMAIL_CODE_INVALID");
+    CHECK(code_is("A", kNow) == "EMAIL_CODE_INVALID");  // The fourth try.
+    // A new code ends the earlier one, and has tries of its own.
+    REQUIRE(store.PutEmailCode(id, NewCode("C", kNow + 10), kCodeLimits).ok());
+    CHECK(code_is("A", kNow + 10) == "EMAIL_CODE_INVALID");
+    REQUIRE(store.ChangeUser(id, [](User& user) {
+      user.email_key = "moved." + user.email_key;
+      return absl::OkStatus();
+    }).ok());
+    CHECK(code_is("C", kNow + 10) == "EMAIL_CODE_INVALID");
+    REQUIRE(store.PutEmailCode(id, NewCode("D", kNow + 20), kCodeLimits).ok());
+    CHECK(code_is("D", kNow + 1019).empty());
+    CHECK(Reason(store.PutEmailCode(id, NewCode("E", kNow + 30), kCodeLimits)) == "EMAIL_VERIFIED");
+    CHECK(Reason(store.PutEmailCode(NewId(), NewCode("E", kNow + 30), kCodeLimits)) == "USER_NOT_FOUND");
+    CHECK_FALSE(Untold(store, id).has_value());
+  });
+}
+
+TEST_CASE("codes are few a day, and far between") {
+  ForEachStore([](UserStore& store) {
+    const std::string id = MustCreate(store).user.id;
+    constexpr int64_t kDayUs = 86'400'000'000;
+    REQUIRE(store.PutEmailCode(id, NewCode("A", kNow), kCodeLimits).ok());
+    const absl::Status soon = store.PutEmailCode(id, NewCode("B", kNow + 9), kCodeLimits);
+    CHECK(Reason(soon) == "EMAIL_VERIFICATION_RATE");
+    CHECK(base::FindErrorDetails(soon)->retry_delay == absl::Microseconds(1));
+    REQUIRE(store.PutEmailCode(id, NewCode("B", kNow + 10), kCodeLimits).ok());
+    REQUIRE(store.PutEmailCode(id, NewCode("C", kNow + 20), kCodeLimits).ok());
+    CHECK(Reason(store.PutEmailCode(id, NewCode("D", kNow + 30), kCodeLimits)) == "EMAIL_VERIFICATION_RATE");
+    CHECK(Reason(store.PutEmailCode(id, NewCode("D", kNow + kDayUs - 1), kCodeLimits)) == "EMAIL_VERIFICATION_RATE");
+    CHECK(store.PutEmailCode(id, NewCode("D", kNow + kDayUs), kCodeLimits).ok());
+  });
+}
+
+TEST_CASE("a code is told once, and a newer one again") {
+  ForEachStore([](UserStore& store) {
+    const User user = MustCreate(store).user;
+    REQUIRE(store.PutEmailCode(user.id, NewCode("A", kNow), kCodeLimits).ok());
+    const std::optional<UntoldEmailCode> first = Untold(store, user.id);
+    REQUIRE(first.has_value());
+    CHECK(first->email == user.email);
+    CHECK(first->code.code == "A");
+    CHECK(first->code.code_sha256 == base::Sha256("A"));
+    CHECK(first->code.traceparent == "00-t");
+    CHECK(first->code.expire_time_us == kNow + 1000);
+    REQUIRE(store.PutEmailCode(user.id, NewCode("B", kNow + 10), kCodeLimits).ok());
+    REQUIRE(store.MarkEmailCodesTold({*first}).ok());
+    REQUIRE(Untold(store, user.id).has_value());
+    CHECK(Untold(store, user.id)->code.code == "B");
+    REQUIRE(store.MarkEmailCodesTold({*Untold(store, user.id)}).ok());
+    CHECK_FALSE(Untold(store, user.id).has_value());
+    CHECK(store.VerifyEmail(user.id, base::Sha256("B"), kNow + 11, 3).ok());
+  });
+}
+
+TEST_CASE("an invitation lets one user in, in its time; who is not let in leaves nothing") {
+  ForEachStore([](UserStore& store) {
+    const std::string hash = base::Sha256(NewId());
+    const std::string late = base::Sha256(NewId());
+    REQUIRE(store.CreateInvitation({.code_sha256 = hash, .note = "for Ann", .create_time_us = kNow, .expire_time_us = kNow + 10}).ok());
+    REQUIRE(store.CreateInvitation({.code_sha256 = late, .note = "", .create_time_us = kNow - 10, .expire_time_us = kNow}).ok());
+    const User user = NewUser();
+    const ApiKey key = NewKey(user.id);
+    for (const std::string& wrong : {late, base::Sha256("unknown")}) {
+      CHECK(Reason(store.CreateUser(user, key, Tag("invited", "x"), wrong).status()) == "INVITATION_INVALID");
+      CHECK(Reason(store.GetUser(user.id).status()) == "USER_NOT_FOUND");
+      CHECK_FALSE(store.FindApiKey(key.secret_sha256)->has_value());
+    }
+    REQUIRE(store.CreateUser(user, key, Tag(user.id, "x"), hash).ok());
+    // The same request again is the same user, although the invitation is used up; another user is not let in.
+    CHECK(store.CreateUser(user, key, Tag(user.id, "x"), hash)->repeated);
+    const User second = NewUser();
+    CHECK(Reason(store.CreateUser(second, NewKey(second.id), RequestTag{}, hash).status()) == "INVITATION_INVALID");
   });
 }
 
@@ -144,15 +265,19 @@ TEST_CASE("a request that is sent again finds what it made") {
   ForEachStore([](UserStore& store) {
     const User user = NewUser();
     const ApiKey key = NewKey(user.id);
-    REQUIRE(store.CreateUser(user, key, Tag("request", "a")).ok());
+    const std::string asked = NewId();
+    REQUIRE(store.CreateUser(user, key, Tag("request", asked), std::nullopt).ok());
     User again = NewUser();
     again.email_key = user.email_key;
-    const auto repeated = store.CreateUser(again, NewKey(again.id), Tag("request", "a"));
+    const auto repeated = store.CreateUser(again, NewKey(again.id), Tag("request", asked), std::nullopt);
     REQUIRE(repeated.ok());
     CHECK(repeated->repeated);
     CHECK(repeated->user == user);
     CHECK(repeated->key == key);
-    CHECK(Reason(store.CreateUser(again, NewKey(again.id), Tag("request", "b")).status()) == "REQUEST_ID_REUSED");
+    // That the id was somebody's for something else is not told.
+    const auto other_user = store.CreateUser(again, NewKey(again.id), Tag("request", NewId()), std::nullopt);
+    REQUIRE(other_user.ok());
+    CHECK_FALSE(other_user->repeated);
 
     const ApiKey second = NewKey(user.id, kNow + 1);
     REQUIRE(store.CreateApiKey(second, Tag("request", "k"), kLimits).ok());
@@ -171,6 +296,7 @@ TEST_CASE("a request that is sent again finds what it made") {
 TEST_CASE("of equal requests at once one makes the user, the others find it") {
   ForEachStore([](UserStore& store) {
     const User model = NewUser();
+    const RequestTag tag = Tag("race", model.id);
     constexpr int kThreads = 8;
     std::vector<absl::StatusOr<CreatedUser>> results(kThreads, absl::UnknownError(""));
     std::vector<std::thread> threads;
@@ -179,7 +305,7 @@ TEST_CASE("of equal requests at once one makes the user, the others find it") {
       threads.emplace_back([&, i] {
         User user = model;
         user.id = NewId();
-        results[static_cast<size_t>(i)] = store.CreateUser(user, NewKey(user.id), Tag("race", "same"));
+        results[static_cast<size_t>(i)] = store.CreateUser(user, NewKey(user.id), tag, std::nullopt);
       });
     }
     for (std::thread& thread : threads) thread.join();
@@ -243,7 +369,7 @@ TEST_CASE("a deleted user leaves nothing but the word of it") {
   ForEachStore([](UserStore& store) {
     const User user = NewUser();
     const ApiKey key = NewKey(user.id);
-    REQUIRE(store.CreateUser(user, key, Tag("request", "a")).ok());
+    REQUIRE(store.CreateUser(user, key, Tag("request", "a"), std::nullopt).ok());
     REQUIRE(store.Follow(user.id, {"AAPL", kNow}, 10).ok());
     CHECK(Reason(store.DeleteUser(user.id, kNow, "", [](const User&) { return base::EtagMismatch(); })) == "ETAG_MISMATCH");
     CHECK(store.GetUser(user.id).ok());
@@ -272,7 +398,7 @@ TEST_CASE("a deleted user leaves nothing but the word of it") {
     // The address and the request id are free again.
     User next = NewUser();
     next.email_key = user.email_key;
-    const auto registered = store.CreateUser(next, NewKey(next.id), Tag("request", "a"));
+    const auto registered = store.CreateUser(next, NewKey(next.id), Tag("request", "a"), std::nullopt);
     REQUIRE(registered.ok());
     CHECK_FALSE(registered->repeated);
   });

@@ -181,6 +181,56 @@ TEST_CASE("a deleted user is told of on Kafka, with the trace of the call") {
   CHECK(database.Count("SELECT count(*) FROM stockalert_user.followed_tickers") == 0);
 }
 
+TEST_CASE("an address is verified by the code that went to Kafka, or by the administrator, and is one user's then") {
+  const std::string bootstrap = testing::KafkaBootstrapOrSkip();
+  testing::TestDatabase database;
+  database.Migrate("user");
+  CreateUserEventsTopic(bootstrap);
+  TickerService tickers;
+  Running running(database.url(), bootstrap, tickers.address());
+  const v1::RegisterUserResponse ann = running.Register("ann@example.org");
+  const v1::RegisterUserResponse impostor = running.Register("ANN@example.org");
+  CHECK(ann.user().name() != impostor.user().name());
+
+  auto consumer = kafka::AssignedConsumer::Create({.bootstrap = bootstrap, .client_id = "test", .extra = {}, .registry = nullptr});
+  REQUIRE(consumer.ok());
+  REQUIRE((*consumer)->AssignAll(kafka::kUserEventsTopic, kafka::kBeginning, absl::Seconds(10)).ok());
+  v1::SendEmailVerificationRequest send;
+  send.set_name("users/me");
+  REQUIRE(running.Call(&Stub::SendEmailVerification, ann.secret(), send).ok());
+  const std::string id = ann.user().name().substr(6);
+  std::string code;
+  const absl::Time give_up = absl::Now() + absl::Seconds(30);
+  while (code.empty() && absl::Now() < give_up) {
+    for (const kafka::Message& message : (*consumer)->Poll(absl::Milliseconds(200), 100).messages) {
+      if (message.key() != id) continue;
+      internal_v1::UserEvent event;
+      REQUIRE(event.ParseFromArray(message.value().data(), static_cast<int>(message.value().size())));
+      CHECK(event.email_verification_requested().email() == "ann@example.org");
+      code = event.email_verification_requested().code();
+    }
+  }
+  REQUIRE(code.size() == 10);
+  v1::VerifyEmailRequest verify;
+  verify.set_name("users/me");
+  verify.set_code(code);
+  CHECK(base::ReasonOf(running.Call(&Stub::VerifyEmail, impostor.secret(), verify).status()) == "EMAIL_CODE_INVALID");
+  const auto verified = running.Call(&Stub::VerifyEmail, ann.secret(), verify);
+  REQUIRE(verified.ok());
+  CHECK(verified->has_email_verify_time());
+  verify.set_name(impostor.user().name());
+  verify.clear_code();
+  CHECK(base::ReasonOf(running.Call(&Stub::VerifyEmail, kAdministratorKey, verify).status()) == "EMAIL_TAKEN");
+  v1::CreateInvitationRequest invite;
+  CHECK(running.Call(&Stub::CreateInvitation, ann.secret(), invite).status().code() == absl::StatusCode::kPermissionDenied);
+  CHECK(running.Call(&Stub::CreateInvitation, kAdministratorKey, invite)->code().size() >= 20);
+  // The code is kept no longer than the broker needs it.
+  while (database.Count("SELECT count(*) FROM stockalert_user.email_verifications WHERE untold_code IS NOT NULL") > 0 && absl::Now() < give_up) {
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  CHECK(database.Count("SELECT count(*) FROM stockalert_user.email_verifications WHERE untold_code IS NOT NULL") == 0);
+}
+
 TEST_CASE("no Kafka: users come and go all the same, and the word waits") {
   testing::TestDatabase database;
   database.Migrate("user");

@@ -35,23 +35,36 @@ absl::Status InMemoryUserStore::Up() const {
 
 bool InMemoryUserStore::EmailIsTaken(const std::string& email_key, const std::string& by_other_than) const {
   return std::any_of(users_.begin(), users_.end(),
-                     [&](const auto& entry) { return entry.second.email_key == email_key && entry.first != by_other_than; });
+                     [&](const auto& entry) {
+                       return entry.second.email_key == email_key && entry.second.email_verify_time_us && entry.first != by_other_than;
+                     });
 }
 
 absl::StatusOr<user::CreatedUser> InMemoryUserStore::CreateUser(const user::User& user, const user::ApiKey& key,
-                                                                const user::RequestTag& request) {
+                                                                const user::RequestTag& request,
+                                                                const std::optional<std::string>& invitation_sha256) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
-  const RequestKey request_key("register/" + user.email_key, request.request_id);
+  const RequestKey request_key("register/" + request.fingerprint, request.request_id);
   if (const auto known = requests_.find(request_key); known != requests_.end()) {
-    if (known->second.fingerprint != request.fingerprint) return user::RequestIdReused();
     return user::CreatedUser{users_.at(known->second.user_id), keys_.at(known->second.key_id), true};
   }
-  if (EmailIsTaken(user.email_key, "")) return user::EmailTaken();
+  if (invitation_sha256) {
+    const auto invitation = invitations_.find(*invitation_sha256);
+    if (invitation == invitations_.end() || invitation->second.expire_time_us <= user.create_time_us) return user::InvitationInvalid();
+    invitations_.erase(invitation);
+  }
   users_[user.id] = user;
   keys_[key.id] = key;
   if (!request.request_id.empty()) requests_[request_key] = Request{request.fingerprint, user.id, key.id};
   return user::CreatedUser{user, key, false};
+}
+
+absl::Status InMemoryUserStore::CreateInvitation(const user::Invitation& invitation) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  invitations_[invitation.code_sha256] = invitation;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<user::User> InMemoryUserStore::GetUser(const std::string& id) {
@@ -69,9 +82,80 @@ absl::StatusOr<user::User> InMemoryUserStore::ChangeUser(const std::string& id, 
   if (found == users_.end()) return user::UserNotFound(id);
   user::User changed = found->second;
   STOCKALERT_RETURN_IF_ERROR(change(changed));
-  if (EmailIsTaken(changed.email_key, id)) return user::EmailTaken();
+  if (changed.email_verify_time_us && EmailIsTaken(changed.email_key, id)) return user::EmailTaken();
   found->second = changed;
   return changed;
+}
+
+absl::Status InMemoryUserStore::PutEmailCode(const std::string& user_id, const user::EmailCode& code, const user::EmailCodeLimits& limits) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  const auto found = users_.find(user_id);
+  if (found == users_.end()) return user::UserNotFound(user_id);
+  if (found->second.email_verify_time_us) return user::EmailVerified();
+  constexpr int64_t kDayUs = 86'400'000'000;
+  const int64_t now_us = code.create_time_us;
+  KeptCode kept{.email = found->second.email, .email_key = found->second.email_key, .code = code, .day_begin_us = now_us, .made_in_day = 1};
+  if (const auto before = codes_.find(user_id); before != codes_.end()) {
+    const KeptCode& last = before->second;
+    if (now_us < last.code.create_time_us + limits.pause_us) {
+      return user::EmailCodeRate(last.code.create_time_us + limits.pause_us - now_us);
+    }
+    if (now_us < last.day_begin_us + kDayUs) {
+      if (last.made_in_day >= limits.day_max) return user::EmailCodeRate(last.day_begin_us + kDayUs - now_us);
+      kept.day_begin_us = last.day_begin_us;
+      kept.made_in_day = last.made_in_day + 1;
+    }
+  }
+  codes_[user_id] = std::move(kept);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<user::User> InMemoryUserStore::VerifyEmail(const std::string& user_id, const std::optional<std::string>& code_sha256,
+                                                          int64_t now_us, int tries_max) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  const auto found = users_.find(user_id);
+  if (found == users_.end()) return user::UserNotFound(user_id);
+  user::User& user = found->second;
+  if (user.email_verify_time_us) return user;
+  if (code_sha256) {
+    const auto kept = codes_.find(user_id);
+    if (kept == codes_.end() || kept->second.tries >= tries_max) return user::EmailCodeInvalid();
+    ++kept->second.tries;
+    const KeptCode& known = kept->second;
+    if (known.email_key != user.email_key || known.code.expire_time_us <= now_us || known.code.code_sha256 != *code_sha256) {
+      return user::EmailCodeInvalid();
+    }
+  }
+  if (EmailIsTaken(user.email_key, user_id)) return user::EmailTaken();
+  user.email_verify_time_us = now_us;
+  user.update_time_us = now_us;
+  ++user.version;
+  codes_.erase(user_id);
+  return user;
+}
+
+absl::StatusOr<std::vector<user::UntoldEmailCode>> InMemoryUserStore::ReadUntoldEmailCodes(int limit) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  std::vector<user::UntoldEmailCode> codes;
+  for (const auto& [id, kept] : codes_) {
+    if (!kept.told) codes.push_back({id, kept.email, kept.code});
+  }
+  std::sort(codes.begin(), codes.end(), [](const auto& a, const auto& b) { return a.code.create_time_us < b.code.create_time_us; });
+  if (codes.size() > static_cast<size_t>(limit)) codes.resize(static_cast<size_t>(limit));
+  return codes;
+}
+
+absl::Status InMemoryUserStore::MarkEmailCodesTold(const std::vector<user::UntoldEmailCode>& codes) {
+  std::lock_guard lock(mutex_);
+  STOCKALERT_RETURN_IF_ERROR(Up());
+  for (const user::UntoldEmailCode& told : codes) {
+    const auto kept = codes_.find(told.user_id);
+    if (kept != codes_.end() && kept->second.code.code_sha256 == told.code.code_sha256) kept->second.told = true;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status InMemoryUserStore::DeleteUser(const std::string& id, int64_t now_us, const std::string& traceparent,
@@ -85,6 +169,7 @@ absl::Status InMemoryUserStore::DeleteUser(const std::string& id, int64_t now_us
   std::erase_if(keys_, [&](const auto& entry) { return entry.second.user_id == id; });
   std::erase_if(requests_, [&](const auto& entry) { return entry.second.user_id == id; });
   std::erase_if(followed_, [&](const auto& entry) { return entry.first.first == id; });
+  codes_.erase(id);
   ++last_sequence_;
   deletions_[last_sequence_] = user::Deletion{last_sequence_, id, now_us, traceparent};
   return absl::OkStatus();

@@ -104,8 +104,13 @@ TEST_CASE("user events") {
   event.mutable_user_deleted()->set_delete_time_us(9);
   const auto deletion = DecodeUserEvent(event.SerializeAsString());
   REQUIRE(deletion.ok());
-  CHECK(deletion->user_id == kUser);
-  CHECK(deletion->delete_time_us == 9);
+  REQUIRE(deletion->has_value());
+  CHECK((*deletion)->user_id == kUser);
+  CHECK((*deletion)->delete_time_us == 9);
+  event.mutable_email_verification_requested()->set_user_id(kUser);
+  const auto mail = DecodeUserEvent(event.SerializeAsString());
+  REQUIRE(mail.ok());
+  CHECK_FALSE(mail->has_value());
   CHECK(!DecodeUserEvent("\xff").ok());
 }
 
