@@ -192,7 +192,8 @@ class Postgres:
     """A private cluster of Debian's PostgreSQL: loopback only, password required, run by an unprivileged user. With an `authority`
     (certificates.py) it takes TLS alone, from clients with a certificate of that authority."""
 
-    def __init__(self, folder, port, authority=None):
+    def __init__(self, folder, port, authority=None, data=None):
+        """`data`: where its files lie, elsewhere than in the folder; its user must be able to come there."""
         self.folder = pathlib.Path(folder)
         self.port = port
         self.authority = authority
@@ -202,8 +203,8 @@ class Postgres:
         if not candidates:
             raise StackError("PostgreSQL is not installed: apt-get install postgresql")
         self.bin = candidates[-1]
-        self.data = self.folder / "data"
-        if self.user and not self._reachable(self.folder):
+        self.data = pathlib.Path(data) if data else self.folder / "data"
+        if self.user and not data and not self._reachable(self.folder):
             # The checkout is where only root may go: the cluster's files lie beside it, by the checkout's own name.
             tag = hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
             self.data = pathlib.Path("/var/tmp") / f"stockalert-{tag}" / "data"
