@@ -12,6 +12,7 @@
 #include "services/alert/alert_logic.h"
 #include "services/common/base/abseil.h"
 #include "services/common/base/error.h"
+#include "services/common/base/failure_kind.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/postgres/arrays.h"
 #include "services/common/postgres/transaction.h"
@@ -65,10 +66,12 @@ absl::Status ToError(const absl::Status& status) {
   if (status.ok() || base::FindErrorDetails(status)) return status;
   if (postgres::IsDatabaseUnavailable(status) || absl::IsAborted(status)) {
     // What Postgres and the pool say of it is in the log and the metrics; callers are told what to do.
-    return base::Unavailable(kReasonDatabaseUnavailable,
-                             "the database does not answer: look whether it was done, or try again, with the same request_id where there is one");
+    return base::WithFailureKindOf(
+        base::Unavailable(kReasonDatabaseUnavailable,
+                          "the database does not answer: look whether it was done, or try again, with the same request_id where there is one"),
+        status);
   }
-  return base::Internal(base::ToStd(status.message()));
+  return base::WithFailureKindOf(base::Internal(base::ToStd(status.message())), status);
 }
 
 template <typename T>

@@ -2,6 +2,7 @@
 
 #include "services/common/base/abseil.h"
 #include "services/common/base/error.h"
+#include "services/common/base/failure_kind.h"
 #include "services/common/postgres/transaction.h"
 #include "services/ticker/ticker_store.h"
 
@@ -11,9 +12,9 @@ absl::Status StoreFailure(const absl::Status& status) {
   if (status.ok() || base::FindErrorDetails(status)) return status;
   if (postgres::IsDatabaseUnavailable(status) || absl::IsAborted(status) || absl::IsResourceExhausted(status) ||
       absl::IsDeadlineExceeded(status)) {
-    return base::Unavailable(kReasonDatabaseUnavailable, "the database does not answer; try again");
+    return base::WithFailureKindOf(base::Unavailable(kReasonDatabaseUnavailable, "the database does not answer; try again"), status);
   }
-  return base::Internal(base::ToStd(status.message()));
+  return base::WithFailureKindOf(base::Internal(base::ToStd(status.message())), status);
 }
 
 }  // namespace stockalert::ticker

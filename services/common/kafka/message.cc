@@ -2,6 +2,8 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "services/common/trace/sound.h"
+
 namespace stockalert::kafka {
 
 Headers TraceHeaders(std::string_view traceparent) {
@@ -45,6 +47,19 @@ std::optional<std::string_view> Message::FindHeader(std::string_view name) const
   return std::string_view(static_cast<const char*>(value), size);
 }
 
-std::string_view Message::traceparent() const { return FindHeader(kTraceparentHeader).value_or(std::string_view()); }
+Headers Message::headers() const {
+  Headers all;
+  rd_kafka_headers_t* headers = nullptr;
+  if (rd_kafka_message_headers(raw_, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return all;
+  const char* name = nullptr;
+  const void* value = nullptr;
+  size_t size = 0;
+  for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+    all.push_back({name, value == nullptr ? std::string() : std::string(static_cast<const char*>(value), size)});
+  }
+  return all;
+}
+
+std::string_view Message::traceparent() const { return trace::Sound(FindHeader(kTraceparentHeader).value_or(std::string_view())); }
 
 }  // namespace stockalert::kafka

@@ -56,7 +56,9 @@ class Message {
   int64_t log_time_us() const;
   // The last header of that name.
   std::optional<std::string_view> FindHeader(std::string_view name) const;
-  // The traceparent header's value, or empty.
+  // All headers, in their order, with whatever bytes they have.
+  Headers headers() const;
+  // The traceparent header's value as far as it may be kept (trace::Sound); empty where there is none, or none that is one.
   std::string_view traceparent() const;
 
  private:

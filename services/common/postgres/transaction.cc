@@ -10,7 +10,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "services/common/base/failure_kind.h"
 #include "services/common/log/log.h"
+#include "services/common/postgres/sqlstate.h"
 
 namespace stockalert::postgres {
 namespace {
@@ -66,11 +68,16 @@ Failure Classify(const char* operation, const std::string& sqlstate, const char*
     failure.status.SetPayload(kUnavailablePayload, absl::Cord("1"));
   } else if (absl::StartsWith(sqlstate, "53")) {
     failure.status = DatabaseUnavailable(operation, "the database is out of a resource", sqlstate);
+  } else if (sqlstate == "25006" || absl::StartsWith(sqlstate, "58")) {
+    failure.status = DatabaseUnavailable(operation, "the database takes no writes", sqlstate);
   } else if (absl::StartsWith(sqlstate, "22")) {
     failure.status = absl::InvalidArgumentError(absl::StrCat(prefix, "data that the database cannot hold", suffix));
   } else {
     failure.status = absl::InternalError(absl::StrCat(prefix, "the database refused", suffix));
   }
+  failure.status = base::WithFailureKind(std::move(failure.status), failure.kind == Failure::Kind::kConnection
+                                                                        ? base::FailureKind::kPassing
+                                                                        : FailureKindOfSqlState(sqlstate));
   return failure;
 }
 

@@ -14,7 +14,8 @@
 // Statuses: ALREADY_EXISTS unique violation (ViolatedConstraint names it) · FAILED_PRECONDITION foreign key, check and not-null
 // violations (ViolatedConstraint likewise) · ABORTED conflicts that outlast the retries · UNAVAILABLE no connection, or it died;
 // where the outcome of a commit is unknown the message says so · DEADLINE_EXCEEDED statement or lock timeout · INVALID_ARGUMENT data
-// that Postgres cannot hold · INTERNAL the rest. No message holds SQL text or values.
+// that Postgres cannot hold · INTERNAL the rest. No message holds SQL text or values. Each is marked with whether trying again can help
+// (base::FailureKindOf, by the table of sqlstate.h).
 #pragma once
 
 #include <string>

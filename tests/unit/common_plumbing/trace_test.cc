@@ -1,6 +1,8 @@
+#include "services/common/trace/sound.h"
 #include "services/common/trace/trace.h"
 
 #include <catch2/catch.hpp>
+#include <string>
 
 namespace stockalert::trace {
 namespace {
@@ -32,6 +34,30 @@ TEST_CASE("what is not valid begins a new trace") {
     CHECK(Parse(Continue(text).Traceparent()));
   }
   CHECK(NewRoot().trace_id != NewRoot().trace_id);
+}
+
+TEST_CASE("what is kept of a traceparent is hexadecimal digits and dashes, whatever came") {
+  const std::string valid = kValid;
+  CHECK(Sound(valid) == valid);
+  std::string later = "01" + valid.substr(2);
+  CHECK(Sound(later) == later);
+  CHECK(Sound(later + "-\xff\xfe") == later);
+  CHECK(Sound(later + std::string("-\0more", 6)) == later);
+  CHECK(Sound(later + "-" + std::string(100'000, 'x')) == later);
+  CHECK(Sound("").empty());
+  CHECK(Sound("\xff\xff").empty());
+  CHECK(Sound(valid + std::string(1, '\0')).empty());
+  // Each byte of a valid one replaced by each that there is: what is left is valid, or nothing.
+  for (size_t place = 0; place < valid.size(); ++place) {
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string text = valid;
+      text[place] = static_cast<char>(byte);
+      const std::string_view sound = Sound(text);
+      if (sound.empty()) continue;
+      CHECK(sound.size() == 55);
+      CHECK(sound.find_first_not_of("0123456789abcdef-") == std::string_view::npos);
+    }
+  }
 }
 
 }  // namespace

@@ -93,12 +93,14 @@ TEST_CASE("a record keeps its key, value, headers and place") {
   testing::MockKafka kafka;
   kafka.CreateTopic("prices", 1);
   auto producer = MakeProducer(kafka.bootstrap());
-  const Headers headers = TraceHeaders("00-0123");
+  const Headers headers = TraceHeaders("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
   const auto first = producer->ProduceAndWait("prices", "AAPL", "one", headers, absl::Now() + absl::Seconds(10));
   REQUIRE(first.ok());
   CHECK(first->partition == 0);
   CHECK(first->offset == 0);
   REQUIRE(producer->ProduceAndWait("prices", "AAPL", "two", {}, absl::Now() + absl::Seconds(10))->offset == 1);
+  const Headers poison = {{"traceparent", "\xff\xfe"}, {"empty", ""}, {"traceparent", std::string("00-\0", 4)}};
+  REQUIRE(producer->ProduceAndWait("prices", "AAPL", "three", poison, absl::Now() + absl::Seconds(10))->offset == 2);
 
   auto reader = MakeReader(kafka.bootstrap());
   REQUIRE(reader->AssignAll("prices", kBeginning, absl::Seconds(10)).ok());
@@ -111,10 +113,18 @@ TEST_CASE("a record keeps its key, value, headers and place") {
     ended = !polled.ends.empty();
   }
   REQUIRE(ended);
-  REQUIRE(messages.size() == 2);
+  REQUIRE(messages.size() == 3);
+  // What is no trace is none, and can be kept as it came.
+  CHECK(messages[2].traceparent().empty());
+  REQUIRE(messages[2].headers().size() == 3);
+  CHECK(messages[2].headers()[0].value == "\xff\xfe");
+  CHECK(messages[2].headers()[1].name == "empty");
+  CHECK(messages[2].headers()[1].value.empty());
+  CHECK(messages[2].headers()[2].value == std::string("00-\0", 4));
+  CHECK(messages[1].headers().empty());
   CHECK(messages[0].key() == "AAPL");
   CHECK(messages[0].value() == "one");
-  CHECK(messages[0].traceparent() == "00-0123");
+  CHECK(messages[0].traceparent() == "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
   CHECK(messages[0].offset() == 0);
   CHECK(messages[0].log_time_us() > 0);
   CHECK(messages[1].traceparent().empty());
