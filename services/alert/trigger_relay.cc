@@ -13,6 +13,11 @@ namespace {
 // Alerts whose rows are read at once.
 constexpr size_t kLoadAlertsMax = 200;
 
+prometheus::Counter& RefusedTriggers() {
+  static auto& refused = metrics::GetCounter("stockalert_alert_triggers_refused_total", "Tries of triggers that Kafka cannot take as they are");
+  return refused;
+}
+
 void LogFailure(const char* what, const absl::Status& status) {
   static auto& failures = metrics::GetCounter("stockalert_alert_relay_failures_total", "Failed tries of the trigger relay");
   failures.Increment();
@@ -32,6 +37,7 @@ TriggerRelay::~TriggerRelay() { Stop(absl::Now()); }
 
 void TriggerRelay::Start() {
   heartbeat_.Beat();
+  RefusedTriggers();  // The first one is a rise.
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -152,6 +158,13 @@ void TriggerRelay::TakeAnswers(const std::vector<Answer>& answers) {
     --in_flight_;
     if (queue.triggers.front().throttled) --throttled_in_flight_;
     queue.in_flight = false;
+    if (answer.refused) {
+      RefusedTriggers().Increment();
+      // Forgotten here; the outbox has them, and the sweep finds them once this instance's claim is over.
+      for (const PassedTrigger& trigger : queue.triggers) Release(trigger.user_id);
+      queues_.erase(answer.alert_id);
+      continue;
+    }
     if (!answer.acknowledged) {
       next_try_ = absl::Now() + options_.retry_after;
       MakeRunnable(answer.alert_id, queue);
@@ -281,10 +294,17 @@ void TriggerRelay::Dispatch() {
     if (trigger.throttled) ++throttled_in_flight_;
     producer_.ProduceAsync(kafka::kTriggersTopic, trigger.user_id, trigger.message, kafka::TraceHeaders(trigger.traceparent),
                            [shared = shared_, alert_id](const absl::StatusOr<kafka::Delivery>& result) {
-                             if (!result.ok()) LogFailure("publish a trigger", result.status());
+                             const bool refused = absl::IsInvalidArgument(result.status());
+                             if (refused) {
+                               log::Error("Kafka cannot take a trigger as it is: it stays in the outbox with its alert's later ones, and is "
+                                          "tried again; others pass (is max.message.bytes of the topic triggers below 64 KiB?)",
+                                          {{"alert", alert_id}, {"error", result.status()}});
+                             } else if (!result.ok()) {
+                               LogFailure("publish a trigger", result.status());
+                             }
                              {
                                std::lock_guard lock(shared->mutex);
-                               shared->answers.push_back({alert_id, result.ok()});
+                               shared->answers.push_back({alert_id, result.ok(), refused});
                              }
                              shared->wake.notify_all();
                            });

@@ -8,7 +8,8 @@
 // it at a time, and each user has a bounded share of the memory: the rest of a backlog is read from the outbox when there is room again.
 //
 // One thread of its own; Add is thread-safe and does not block. What does not fit into memory stays in the outbox, which is swept for
-// what nobody has claimed. A row leaves the outbox only after the broker's acknowledgement.
+// what nobody has claimed. A row leaves the outbox only after the broker's acknowledgement. One that Kafka refuses for what it is (too large)
+// stays there with its alert's later ones, is tried again by the sweep, counted and logged; other alerts do not wait for it.
 #pragma once
 
 #include <condition_variable>
@@ -71,6 +72,7 @@ class TriggerRelay {
   struct Answer {
     std::string alert_id;
     bool acknowledged = false;
+    bool refused = false;  // Kafka will never take it as it is.
   };
   // Shared with the producer's callbacks, which may outlive the relay.
   struct Shared {

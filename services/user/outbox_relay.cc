@@ -62,6 +62,8 @@ absl::StatusOr<int> OutboxRelay::RelayOnce(absl::Time deadline) {
         kafka::kUserEventsTopic, deletion.user_id, event.SerializeAsString(), kafka::TraceHeaders(deletion.traceparent), deadline);
     if (!delivery.ok()) {
       failure = delivery.status();
+      // One that Kafka cannot take as it is does not hold up those behind it.
+      if (absl::IsInvalidArgument(failure)) continue;
       break;
     }
     told.push_back(deletion.sequence);

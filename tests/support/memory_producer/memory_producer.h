@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ class MemoryProducer final : public kafka::Producer {
         return;
       }
       status = failure_;
+      if (status.ok() && value.size() > bytes_max_) status = absl::InvalidArgumentError("the record is too large");
+      if (status.ok() && std::string(key) == refused_key_) status = absl::InvalidArgumentError("the record is refused");
       if (status.ok()) {
         delivery.offset = static_cast<int64_t>(records_.size());
         records_.push_back({topic, std::string(key), std::string(value), headers});
@@ -63,6 +66,16 @@ class MemoryProducer final : public kafka::Producer {
     failure_ = std::move(status);
   }
 
+  // Records with this key, or above this size, are refused for what they are.
+  void RefuseKey(const std::string& key) {
+    std::lock_guard lock(mutex_);
+    refused_key_ = key;
+  }
+  void RefuseAbove(size_t bytes) {
+    std::lock_guard lock(mutex_);
+    bytes_max_ = bytes;
+  }
+
   std::vector<Record> records() const {
     std::lock_guard lock(mutex_);
     return records_;
@@ -76,6 +89,8 @@ class MemoryProducer final : public kafka::Producer {
   mutable std::mutex mutex_;
   bool holding_ = false;         // Guarded by mutex_.
   absl::Status failure_;         // Guarded by mutex_.
+  size_t bytes_max_ = std::numeric_limits<size_t>::max();  // Guarded by mutex_.
+  std::string refused_key_ = "no key is this";             // Guarded by mutex_.
   std::deque<Held> held_;        // Guarded by mutex_.
   std::vector<Record> records_;  // Guarded by mutex_.
 };

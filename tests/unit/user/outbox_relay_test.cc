@@ -93,6 +93,21 @@ TEST_CASE("what the broker or the database refuses stays, and is told later") {
   CHECK(producer.records().size() == 1);
 }
 
+TEST_CASE("a row that Kafka can never take does not hold up those behind it") {
+  testing::InMemoryUserStore store;
+  testing::MemoryProducer producer;
+  OutboxRelay relay(store, producer, absl::Hours(1));
+  AddDeleted(store, "u1");
+  AddDeleted(store, "u2");
+  producer.RefuseKey("u1");
+  CHECK_FALSE(relay.RelayOnce(Soon()).ok());
+  REQUIRE(producer.records().size() == 1);
+  CHECK(producer.records()[0].key == "u2");
+  producer.RefuseKey("");
+  CHECK(*relay.RelayOnce(Soon()) == 1);
+  CHECK(producer.records()[1].key == "u1");
+}
+
 TEST_CASE("the thread is woken, and stops") {
   testing::InMemoryUserStore store;
   testing::MemoryProducer producer;
