@@ -8,9 +8,11 @@
 #include "services/common/base/abseil.h"
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
+#include "services/common/base/time_limits.h"
 #include "services/common/market/symbol.h"
 #include "services/common/price/decimal.h"
 #include "services/common/record/definition_codec.h"
+#include "services/common/trace/sound.h"
 
 namespace stockalert::alert {
 namespace {
@@ -76,6 +78,8 @@ struct Summary {
                         price::FormatMicros(channel.high_micros));
   }
 };
+
+bool IsTime(int64_t us) { return us >= 0 && us <= base::kTimeUsMax; }
 
 absl::Status BadEvent(const char* what) { return absl::InvalidArgumentError(absl::StrCat("an event with ", what)); }
 
@@ -266,6 +270,8 @@ absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent
       if (!base::IsUuid(triggered.alert_id())) return BadEvent("an alert id that is no UUID");
       if (!market::IsNormalSymbol(triggered.symbol())) return BadEvent("a symbol that is none");
       if (triggered.revision() < 1 || triggered.trigger_number() < 1) return BadEvent("a revision or trigger number below 1");
+      if (!price::IsValidPriceMicros(triggered.price_micros())) return BadEvent("a price that is none");
+      if (!IsTime(triggered.event_time_us())) return BadEvent("an event time that is none");
       TriggerEvent added;
       StoredTrigger& trigger = added.trigger;
       trigger.alert_id = triggered.alert_id();
@@ -281,13 +287,14 @@ absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent
       trigger.partition = triggered.partition();
       trigger.offset = triggered.offset();
       added.log_time_us = triggered.log_time_us();
-      added.traceparent = std::string(traceparent);
+      added.traceparent = std::string(trace::Sound(traceparent));
       batch.triggers.push_back(std::move(added));
       return absl::OkStatus();
     }
     case ipb::AlertEvent::kSymbolStatus: {
       const ipb::SymbolStatusChanged& changed = event.symbol_status();
       if (!market::IsNormalSymbol(changed.symbol())) return BadEvent("a symbol that is none");
+      if (!IsTime(changed.last_event_time_us())) return BadEvent("an event time that is none");
       SymbolStatus status;
       status.symbol = changed.symbol();
       status.previous_close_known = changed.previous_close_known();

@@ -17,6 +17,7 @@
 #include "services/alert/upstream.h"
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/credentials.h"
 #include "services/common/grpc/server.h"
@@ -25,6 +26,7 @@
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/tls/watch.h"
+#include "services/common/version/version.h"
 
 namespace stockalert::alert {
 namespace {
@@ -56,6 +58,7 @@ struct AlertApp::Parts {
   std::unique_ptr<tls::Watch> kafka_files;
   std::unique_ptr<postgres::Pool> pool;
   std::unique_ptr<PostgresAlertStore> store;
+  std::unique_ptr<dead_letter::PostgresDeadLetterStore> dead_letters;
   std::unique_ptr<kafka::Producer> producer;
   std::unique_ptr<kafka::TopicAdmin> topics;
   std::unique_ptr<rpc::Peer> user_service;
@@ -90,6 +93,7 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   pool.registry = metrics::Registry();
   STOCKALERT_ASSIGN_OR_RETURN(parts->pool, postgres::Pool::Create(pool));
   parts->store = std::make_unique<PostgresAlertStore>(*parts->pool);
+  parts->dead_letters = std::make_unique<dead_letter::PostgresDeadLetterStore>(*parts->pool, "stockalert_alert", version::Text());
 
   kafka::ProducerOptions producer;
   producer.bootstrap = config.kafka_bootstrap;
@@ -220,7 +224,8 @@ absl::Status AlertApp::Start() {
   consumer.fetch_wait_max = absl::Milliseconds(50);
   consumer.registry = metrics::Registry();
   STOCKALERT_ASSIGN_OR_RETURN(parts_->consumer, EventConsumer::Create([consumer] { return kafka::GroupConsumer::Create(consumer); },
-                                                                      *parts_->applier, EventConsumer::Options()));
+                                                                      *parts_->applier, *parts_->dead_letters, parts_->clock,
+                                                                      EventConsumer::Options()));
   parts_->relay->Start();
   parts_->sweeper->Start();
   parts_->consumer->Start();

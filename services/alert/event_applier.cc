@@ -10,6 +10,7 @@
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/trace/sound.h"
 #include "stockalert/internal/v1/events.pb.h"
 
 namespace stockalert::alert {
@@ -21,11 +22,22 @@ constexpr int kDeleteBatch = 500;
 // Alerts whose users are remembered.
 constexpr size_t kOwnersMax = 100'000;
 
-void RefuseRecord(std::string_view topic, std::string_view why) {
+using dead_letter::Item;
+
+EventChange Unreadable(Item::Verdict verdict, std::string cause) {
   static auto& refused = metrics::GetCounter("stockalert_alert_records_refused_total", "Records of Kafka that could not be understood");
   refused.Increment();
-  log::Error("a record cannot be understood and is passed over: is this service older than the one that wrote it?",
-             {{"topic", topic}, {"why", why}});
+  EventChange change;
+  change.verdict = verdict;
+  change.cause = std::move(cause);
+  return change;
+}
+
+// A kind that is not set: of a newer version, or nothing at all.
+template <typename Message>
+EventChange UnknownKind(const Message& message) {
+  if (message.GetReflection()->GetUnknownFields(message).empty()) return Unreadable(Item::Verdict::kDeadLetter, "an event of no kind");
+  return Unreadable(Item::Verdict::kHold, "an event of a kind that this version does not know");
 }
 
 prometheus::Counter& Triggers(const char* outcome) {
@@ -88,30 +100,41 @@ absl::StatusOr<std::vector<std::string>> EventApplier::FindLanes(const std::vect
   return lanes;
 }
 
-absl::Status EventApplier::Apply(const std::vector<IncomingRecord>& records) {
+EventChange ReadEvent(const IncomingRecord& record) {
+  EventChange change;
+  if (record.topic == kafka::kAlertEventsTopic) {
+    ipb::AlertEvent event;
+    if (!event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+      return Unreadable(Item::Verdict::kDeadLetter, "the bytes are no event");
+    }
+    if (event.kind_case() == ipb::AlertEvent::KIND_NOT_SET) return UnknownKind(event);
+    if (const absl::Status status = AddEvent(event, record.traceparent, change.events); !status.ok()) {
+      return Unreadable(Item::Verdict::kDeadLetter, std::string(status.message()));
+    }
+    return change;
+  }
+  ipb::UserEvent event;
+  if (!event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+    return Unreadable(Item::Verdict::kDeadLetter, "the bytes are no event");
+  }
+  if (event.kind_case() == ipb::UserEvent::KIND_NOT_SET) return UnknownKind(event);
+  if (!event.has_user_deleted()) {
+    change.verdict = Item::Verdict::kPassOver;
+    return change;
+  }
+  if (!base::IsUuid(event.user_deleted().user_id())) return Unreadable(Item::Verdict::kDeadLetter, "an event with a user id that is no UUID");
+  change.deleted_user = event.user_deleted().user_id();
+  change.traceparent = std::string(trace::Sound(record.traceparent));
+  return change;
+}
+
+absl::Status EventApplier::Apply(const std::vector<const EventChange*>& changes) {
   EventBatch batch;
-  std::vector<std::pair<std::string, std::string_view>> deleted_users;
-  for (const IncomingRecord& record : records) {
-    if (record.topic == kafka::kAlertEventsTopic) {
-      ipb::AlertEvent event;
-      if (!event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
-        RefuseRecord(record.topic, "the bytes are no event");
-        continue;
-      }
-      if (const absl::Status status = AddEvent(event, record.traceparent, batch); !status.ok()) {
-        RefuseRecord(record.topic, std::string(status.message()));
-      }
-      continue;
-    }
-    ipb::UserEvent event;
-    const bool is_event = event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()));
-    if (is_event && event.has_email_verification_requested()) continue;  // The notifier's.
-    if (!is_event || !event.has_user_deleted() ||
-        !base::IsUuid(event.user_deleted().user_id())) {
-      RefuseRecord(record.topic, "the bytes are no event of a known kind");
-      continue;
-    }
-    deleted_users.emplace_back(event.user_deleted().user_id(), record.traceparent);
+  for (const EventChange* change : changes) {
+    const EventBatch& events = change->events;
+    batch.confirmations.insert(batch.confirmations.end(), events.confirmations.begin(), events.confirmations.end());
+    batch.triggers.insert(batch.triggers.end(), events.triggers.begin(), events.triggers.end());
+    batch.statuses.insert(batch.statuses.end(), events.statuses.begin(), events.statuses.end());
   }
   if (!batch.empty()) {
     batch.triggers_per_minute = triggers_per_minute_;
@@ -119,7 +142,9 @@ absl::Status EventApplier::Apply(const std::vector<IncomingRecord>& records) {
     Count(applied);
     relay_.Add(applied);
   }
-  for (const auto& [user_id, traceparent] : deleted_users) STOCKALERT_RETURN_IF_ERROR(DeleteUser(user_id, traceparent));
+  for (const EventChange* change : changes) {
+    if (!change->deleted_user.empty()) STOCKALERT_RETURN_IF_ERROR(DeleteUser(change->deleted_user, change->traceparent));
+  }
   return absl::OkStatus();
 }
 

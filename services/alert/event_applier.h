@@ -1,8 +1,11 @@
 // What the topics `alert-events` and `user-events` do to the store: the part of the consumer that knows no Kafka.
 //
-// Both calls are made by one thread. It answers OK once everything in the records is durable; until then the same records are to be brought
-// again, which does no harm. A record that nobody can read is counted, logged and passed over: what the evaluator has stored of it is found
-// by the audit, and holding back everybody's triggers would help nobody.
+// FindLanes and Apply are called by one thread. Apply answers OK once everything in the changes is durable; until then the same are to be brought
+// again, which does no harm.
+//
+// What ReadEvent finds: bytes that are no message, an empty one, and ids, symbols, prices and times that are none will never be understood (dead
+// letter). A message of a kind that this version does not know may be a newer evaluator's trigger, which must not be lost: its partition is held
+// until this service is upgraded. A kind of user event that is no concern of this service is passed over.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +21,7 @@
 #include "services/alert/change_publisher.h"
 #include "services/alert/trigger_relay.h"
 #include "services/common/base/clock.h"
+#include "services/common/dead_letter/settle.h"
 
 namespace stockalert::alert {
 
@@ -27,6 +31,18 @@ struct IncomingRecord {
   std::string_view value;
   std::string_view traceparent;
 };
+
+// What a record asks for. Only with dead_letter::Item::Verdict::kApply there is anything in it.
+struct EventChange {
+  dead_letter::Item::Verdict verdict = dead_letter::Item::Verdict::kApply;
+  std::string cause;  // Of the other verdicts.
+  EventBatch events;
+  std::string deleted_user;  // An id, or empty.
+  std::string traceparent;   // Of the deletion.
+};
+
+// Pure.
+EventChange ReadEvent(const IncomingRecord& record);
 
 class EventApplier {
  public:
@@ -38,7 +54,7 @@ class EventApplier {
   // alert. An error of the store: to be tried again.
   absl::StatusOr<std::vector<std::string>> FindLanes(const std::vector<IncomingRecord>& records);
 
-  absl::Status Apply(const std::vector<IncomingRecord>& records);
+  absl::Status Apply(const std::vector<const EventChange*>& changes);
 
  private:
   absl::Status DeleteUser(const std::string& user_id, std::string_view traceparent);

@@ -8,18 +8,31 @@
 #include "absl/time/clock.h"
 #include "services/common/base/backoff.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 
 namespace stockalert::alert {
 
-absl::StatusOr<std::unique_ptr<EventConsumer>> EventConsumer::Create(MakeConsumer make, EventApplier& applier, const Options& options) {
+absl::StatusOr<std::unique_ptr<EventConsumer>> EventConsumer::Create(MakeConsumer make, EventApplier& applier,
+                                                                             dead_letter::DeadLetterStore& dead_letters,
+                                                                             const base::Clock& clock, const Options& options) {
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::GroupConsumer> consumer, make());
-  return std::unique_ptr<EventConsumer>(new EventConsumer(std::move(make), std::move(consumer), applier, options));
+  return std::unique_ptr<EventConsumer>(new EventConsumer(std::move(make), std::move(consumer), applier, dead_letters, clock, options));
 }
 
-EventConsumer::EventConsumer(MakeConsumer make, std::unique_ptr<kafka::GroupConsumer> consumer, EventApplier& applier, const Options& options)
-    : make_(std::move(make)), applier_(applier), options_(options), consumer_(std::move(consumer)) {}
+EventConsumer::EventConsumer(MakeConsumer make, std::unique_ptr<kafka::GroupConsumer> consumer, EventApplier& applier,
+                             dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock, const Options& options)
+    : make_(std::move(make)),
+      applier_(applier),
+      dead_letters_(dead_letters),
+      clock_(clock),
+      options_(options),
+      consumer_(std::move(consumer)),
+      held_({kafka::kAlertEventsTopic, kafka::kUserEventsTopic}, options.held),
+      open_letters_(dead_letters) {
+  for (const char* topic : {kafka::kAlertEventsTopic, kafka::kUserEventsTopic}) dead_letter::CountDeadLetters(topic, 0);
+}
 
 EventConsumer::~EventConsumer() { Stop(); }
 
@@ -46,6 +59,8 @@ void EventConsumer::Loop() {
   static auto& waiting = metrics::GetGauge("stockalert_alert_events_waiting", "Records that were read and wait for their users' turns");
   while (!stopping()) {
     heartbeat_.Beat();
+    held_.ResumeDue(*consumer_);
+    open_letters_.Measure(absl::Now());
     kafka::PollResult polled;
     // Where the queue is full, what it holds is applied first: the next round has room again.
     if (queue_.size() < options_.held_max) polled = consumer_->Poll(queue_.empty() ? options_.poll_timeout : absl::ZeroDuration(), options_.poll_max);
@@ -62,6 +77,7 @@ void EventConsumer::Loop() {
       Rejoin();
       continue;
     }
+    held_.Admit(polled);
     HandleErrors(polled.errors);
     bool done = polled.messages.empty() || Queue(polled.messages);
     // What was read is kept by the queue.
@@ -71,10 +87,7 @@ void EventConsumer::Loop() {
     std::vector<kafka::QueuedRecord> batch;
     if (done) {
       batch = queue_.Take(options_.batch_max);
-      std::vector<IncomingRecord> records;
-      records.reserve(batch.size());
-      for (const kafka::QueuedRecord& event : batch) records.push_back({event.partition.topic, event.value, event.traceparent});
-      done = ApplyWithRetry(records);
+      done = SettleWithRetry(batch);
     }
     if (!done) {
       if (stopping()) return;
@@ -120,6 +133,7 @@ void EventConsumer::Rejoin() {
   }
   left.reset();
   queue_.Clear();
+  held_.Clear();
   while (!stopping()) {
     heartbeat_.Beat();
     absl::StatusOr<std::unique_ptr<kafka::GroupConsumer>> made = make_();
@@ -133,8 +147,39 @@ void EventConsumer::Rejoin() {
   }
 }
 
-bool EventConsumer::ApplyWithRetry(const std::vector<IncomingRecord>& records) {
-  return WithRetry(records.size(), [&] { return applier_.Apply(records); });
+bool EventConsumer::SettleWithRetry(const std::vector<kafka::QueuedRecord>& records) {
+  std::vector<EventChange> changes;
+  std::vector<dead_letter::Item> items;
+  changes.reserve(records.size());
+  items.reserve(records.size());
+  for (const kafka::QueuedRecord& record : records) {
+    const EventChange& change = changes.emplace_back(ReadEvent({record.partition.topic, record.value, record.traceparent}));
+    items.push_back({record.partition, record.offset, change.verdict, change.cause});
+  }
+  dead_letter::Actions actions;
+  actions.apply = [&](const std::vector<size_t>& indices) {
+    heartbeat_.Beat();
+    std::vector<const EventChange*> applied;
+    applied.reserve(indices.size());
+    for (const size_t index : indices) applied.push_back(&changes[index]);
+    return applier_.Apply(applied);
+  };
+  actions.keep = [&](const std::vector<dead_letter::Refused>& refused) -> absl::Status {
+    std::vector<dead_letter::DeadLetter> letters;
+    letters.reserve(refused.size());
+    for (const dead_letter::Refused& one : refused) letters.push_back(dead_letter::MakeDeadLetter(records[one.index], one.cause));
+    STOCKALERT_RETURN_IF_ERROR(dead_letters_.Add(letters, clock_.NowUs()));
+    for (const dead_letter::DeadLetter& letter : letters) dead_letter::ReportDeadLetter(letter);
+    open_letters_.MeasureSoon();
+    return absl::OkStatus();
+  };
+  actions.is_kept = [&](size_t index) { return dead_letters_.Has(dead_letter::MakeDeadLetter(records[index], "")); };
+  return WithRetry(records.size(), [&]() -> absl::Status {
+    STOCKALERT_ASSIGN_OR_RETURN(const dead_letter::Settled settled, dead_letter::Settle(items, actions));
+    for (const auto& [place, held] : settled.held) queue_.HoldAt(place, held.offset);
+    held_.Take(*consumer_, items, settled);
+    return absl::OkStatus();
+  });
 }
 
 bool EventConsumer::WithRetry(size_t records, const std::function<absl::Status()>& work) {
@@ -143,7 +188,11 @@ bool EventConsumer::WithRetry(size_t records, const std::function<absl::Status()
   for (;;) {
     heartbeat_.Beat();
     const absl::Status status = work();
-    if (status.ok()) return true;
+    if (status.ok()) {
+      held_.NotBlocked();
+      return true;
+    }
+    held_.Blocked();
     static auto& failures = metrics::GetCounter("stockalert_alert_apply_failures_total", "Batches of events that the store did not take at once");
     failures.Increment();
     static log::Limiter limiter(absl::Seconds(5));
@@ -166,6 +215,7 @@ void EventConsumer::HandleErrors(const std::vector<kafka::PartitionError>& error
     const absl::StatusOr<kafka::Watermarks> marks = consumer_->QueryWatermarks(error.partition, absl::Seconds(5));
     if (!marks.ok()) continue;
     const absl::Status sought = consumer_->Seek(error.partition, marks->low, absl::Seconds(5));
+    held_.Forget(error.partition);
     log::Error("events between the committed place and the oldest record are lost to this service; going on at the oldest: compare with the "
                "evaluator's triggers (scripts/audit)",
                {{"topic", error.partition.topic}, {"partition", error.partition.partition}, {"offset", marks->low}, {"seek", sought}});

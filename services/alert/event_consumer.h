@@ -6,7 +6,8 @@
 //
 // One thread of its own. While the store does not answer, the batch is tried again with growing pauses; after a while the consumer leaves
 // its group, so that another instance may have better luck, and joins again. A place that the log has no more is an error in the log, and
-// reading goes on at the oldest record.
+// reading goes on at the oldest record. A record that can never be applied goes to the dead letters; one that must not be passed holds its own
+// partition (dead_letter::Settle).
 #pragma once
 
 #include <atomic>
@@ -20,6 +21,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/alert/event_applier.h"
+#include "services/common/dead_letter/dead_letter.h"
+#include "services/common/dead_letter/held_partitions.h"
 #include "services/common/kafka/consumer.h"
 #include "services/common/kafka/record_queue.h"
 #include "services/common/process/liveness.h"
@@ -35,13 +38,16 @@ class EventConsumer {
     absl::Duration poll_timeout = absl::Milliseconds(200);
     // Below the group's poll interval.
     absl::Duration give_up_after = absl::Minutes(2);
+    dead_letter::HeldOptions held = {};
   };
 
   // Makes a consumer that has not joined its group yet.
   using MakeConsumer = std::function<absl::StatusOr<std::unique_ptr<kafka::GroupConsumer>>()>;
 
-  // Answers the error of `make`. `applier` must outlive it.
-  static absl::StatusOr<std::unique_ptr<EventConsumer>> Create(MakeConsumer make, EventApplier& applier, const Options& options);
+  // Answers the error of `make`. `applier`, `dead_letters` and `clock` must outlive it.
+  static absl::StatusOr<std::unique_ptr<EventConsumer>> Create(MakeConsumer make, EventApplier& applier,
+                                                               dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock,
+                                                               const Options& options);
   ~EventConsumer();
 
   void Start();
@@ -49,12 +55,13 @@ class EventConsumer {
   void Stop();
 
  private:
-  EventConsumer(MakeConsumer make, std::unique_ptr<kafka::GroupConsumer> consumer, EventApplier& applier, const Options& options);
+  EventConsumer(MakeConsumer make, std::unique_ptr<kafka::GroupConsumer> consumer, EventApplier& applier,
+                dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock, const Options& options);
   void Loop();
   // Leaves the group and joins it again as a new member, which reads from the committed offsets.
   void Rejoin();
   // False: given up, or stopping.
-  bool ApplyWithRetry(const std::vector<IncomingRecord>& records);
+  bool SettleWithRetry(const std::vector<kafka::QueuedRecord>& records);
   // Into the queue. False as above.
   bool Queue(const std::vector<kafka::Message>& messages);
   bool WithRetry(size_t records, const std::function<absl::Status()>& work);
@@ -63,12 +70,16 @@ class EventConsumer {
 
   const MakeConsumer make_;
   EventApplier& applier_;
+  dead_letter::DeadLetterStore& dead_letters_;
+  const base::Clock& clock_;
   const Options options_;
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
   // The thread's own; replaced under mutex_, under which Stop wakes it.
   std::unique_ptr<kafka::GroupConsumer> consumer_;
-  kafka::RecordQueue queue_;  // The thread's own.
+  kafka::RecordQueue queue_;  // The thread's own, as what follows.
+  dead_letter::HeldPartitions held_;
+  dead_letter::DeadLetterGauge open_letters_;
   std::condition_variable wake_;
   process::Heartbeat heartbeat_{"alert_events"};
   std::thread thread_;

@@ -12,6 +12,7 @@
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
@@ -24,6 +25,7 @@
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
 #include "services/common/tls/watch.h"
+#include "services/common/version/version.h"
 #include "services/notifier/intake.h"
 #include "services/notifier/notification_service.h"
 #include "services/notifier/postgres_notification_store.h"
@@ -64,6 +66,7 @@ struct NotifierApp::Parts {
                        .mesh_token = config.mesh_token,
                        .retried = {"stockalert.internal.v1.UserInternalService"}}};
   PostgresNotificationStore store{*pool};
+  dead_letter::PostgresDeadLetterStore dead_letters{*pool, "stockalert_notifier", version::Text()};
   rpc::UserServiceAuthenticator user_service{user_peer};
   rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
   rpc::CallRunner runner{{.name = "public",
@@ -142,7 +145,7 @@ absl::Status NotifierApp::Start() {
                                              .extra = {},
                                              .registry = metrics::Registry()});
       },
-      parts.store, parts.clock, parts.ids, [&parts](const std::vector<std::string>& user_ids) { parts.hub.Wake(user_ids); });
+      parts.store, parts.dead_letters, parts.clock, parts.ids, [&parts](const std::vector<std::string>& user_ids) { parts.hub.Wake(user_ids); });
   STOCKALERT_ASSIGN_OR_RETURN(parts.server, rpc::Server::Start({.address = parts.config.public_address,
                                                                 .credentials = parts.credentials->public_server(),
                                                                 .services = {&parts.service},

@@ -5,8 +5,11 @@
 #include <utility>
 
 #include "services/common/base/ids.h"
+#include "services/common/base/text.h"
+#include "services/common/base/time_limits.h"
+#include "services/common/market/symbol.h"
 #include "services/common/price/decimal.h"
-#include "services/common/trace/trace.h"
+#include "services/common/trace/sound.h"
 #include "stockalert/internal/v1/events.pb.h"
 
 namespace stockalert::notifier {
@@ -14,18 +17,6 @@ namespace {
 
 // Far above what the alert service lets through: notes of 500 characters.
 constexpr size_t kTextBytesMax = 4096;
-constexpr size_t kSymbolBytesMax = 64;
-
-// Protobuf has seen to it that the text is UTF-8.
-std::string Mended(std::string text) {
-  std::erase(text, '\0');
-  if (text.size() > kTextBytesMax) {
-    size_t end = kTextBytesMax;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-    text.resize(end);
-  }
-  return text;
-}
 
 }  // namespace
 
@@ -39,13 +30,13 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
   if (!base::IsUuid(trigger.alert_id())) return absl::InvalidArgumentError("alert_id is no id");
   if (trigger.trigger_number() < 1) return absl::InvalidArgumentError("trigger_number is below 1");
   if (!price::IsValidPriceMicros(trigger.price_micros())) return absl::InvalidArgumentError("price_micros is no price");
-  if (trigger.event_time_us() < 0) return absl::InvalidArgumentError("event_time_us is negative");
+  if (trigger.event_time_us() < 0 || trigger.event_time_us() > base::kTimeUsMax) return absl::InvalidArgumentError("event_time_us is no time");
   NewNotification notification;
   notification.user_id = message.user_id();
   notification.alert_id = trigger.alert_id();
   notification.trigger_number = trigger.trigger_number();
-  notification.symbol = Mended(trigger.symbol());
-  if (notification.symbol.empty() || notification.symbol.size() > kSymbolBytesMax) return absl::InvalidArgumentError("symbol is none");
+  notification.symbol = trigger.symbol();
+  if (!market::IsNormalSymbol(notification.symbol)) return absl::InvalidArgumentError("symbol is none");
   notification.price_micros = trigger.price_micros();
   notification.event_time_us = trigger.event_time_us();
   if (trigger.has_price_before_micros() && trigger.price_before_micros() > 0) notification.price_before_micros = trigger.price_before_micros();
@@ -53,20 +44,22 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
   notification.late = trigger.late();
   notification.log_time_us = std::max<int64_t>(trigger.log_time_us(), 0);
   notification.throttled = message.throttled();
-  notification.summary = Mended(message.summary());
-  notification.note = Mended(message.note());
-  if (trace::Parse(traceparent)) notification.traceparent = std::string(traceparent);
+  notification.summary = base::StorableText(message.summary(), kTextBytesMax);
+  notification.note = base::StorableText(message.note(), kTextBytesMax);
+  notification.traceparent = std::string(trace::Sound(traceparent));
   return notification;
 }
 
 absl::StatusOr<std::optional<UserDeletion>> DecodeUserEvent(std::string_view value) {
   internal::v1::UserEvent event;
   if (!event.ParseFromArray(value.data(), static_cast<int>(value.size()))) return absl::InvalidArgumentError("no UserEvent");
-  if (event.has_email_verification_requested()) return std::optional<UserDeletion>();
-  if (!event.has_user_deleted()) return absl::InvalidArgumentError("an unknown kind of UserEvent");
+  if (event.kind_case() == internal::v1::UserEvent::KIND_NOT_SET) {
+    if (event.GetReflection()->GetUnknownFields(event).empty()) return absl::InvalidArgumentError("a UserEvent of no kind");
+    return absl::UnimplementedError("a UserEvent of a kind that this version does not know");
+  }
+  if (!event.has_user_deleted()) return std::optional<UserDeletion>();
   if (!base::IsUuid(event.user_deleted().user_id())) return absl::InvalidArgumentError("user_id is no id");
-  return std::optional<UserDeletion>(
-      UserDeletion{event.user_deleted().user_id(), std::max<int64_t>(event.user_deleted().delete_time_us(), 0)});
+  return std::optional<UserDeletion>({event.user_deleted().user_id(), std::max<int64_t>(event.user_deleted().delete_time_us(), 0)});
 }
 
 }  // namespace stockalert::notifier

@@ -13,8 +13,8 @@ namespace stockalert::notifier {
 // are none, no number or price. Text that Postgres cannot hold is mended.
 absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::string_view traceparent);
 
-// INVALID_ARGUMENT: bytes that are no UserEvent, an unknown kind, or an id that is none.
-// None: a code to be mailed, for which there is no channel here.
+// None: an event that is no concern of the notifier. INVALID_ARGUMENT: bytes that are no UserEvent, an empty one, or an id that is none.
+// UNIMPLEMENTED: a kind that this version does not know.
 absl::StatusOr<std::optional<UserDeletion>> DecodeUserEvent(std::string_view value);
 
 }  // namespace stockalert::notifier

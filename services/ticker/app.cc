@@ -9,6 +9,7 @@
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
@@ -20,6 +21,7 @@
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
 #include "services/common/tls/watch.h"
+#include "services/common/version/version.h"
 #include "services/ticker/grpc_peers.h"
 #include "services/ticker/log_reader.h"
 #include "services/ticker/postgres_price_store.h"
@@ -62,6 +64,7 @@ struct TickerApp::Parts {
                           .retried = {"stockalert.internal.v1.FetcherService/LookupSymbol"}}};
   PostgresTickerStore store{*pool};
   PostgresPriceStore price_store{*pool};
+  dead_letter::PostgresDeadLetterStore dead_letters{*pool, "stockalert_ticker", version::Text()};
   PriceBoard board{clock};
   GrpcFetcher fetcher{fetcher_peer};
   GrpcTickerUse use{user_peer, alert_peer};
@@ -147,7 +150,7 @@ absl::Status TickerApp::Start() {
                                                               .security = parts.config.kafka_security,
                                                               .topic = parts.config.prices_topic,
                                                               .save_interval = parts.config.price_save_interval},
-                                             parts.board, parts.price_store);
+                                             parts.board, parts.price_store, parts.dead_letters, parts.clock);
   STOCKALERT_ASSIGN_OR_RETURN(parts.internal_server,
                               rpc::Server::Start({.address = parts.config.internal_address,
                                                   .credentials = parts.credentials->internal_server(),

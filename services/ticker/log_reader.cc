@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "services/common/base/backoff.h"
+#include "services/common/base/failure_kind.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/base/text.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
@@ -15,6 +17,7 @@ namespace {
 constexpr absl::Duration kBrokerTimeout = absl::Seconds(3);
 constexpr absl::Duration kPollTimeout = absl::Milliseconds(200);
 constexpr size_t kMessagesMax = 1000;
+constexpr size_t kSourceBytesMax = 64;
 
 prometheus::Counter& Records(const std::string& kind) {
   return metrics::GetCounter("stockalert_ticker_log_records_total", "Records of the log of prices, by what they were", {{"kind", kind}});
@@ -31,6 +34,22 @@ void Count(const ApplyCounts& counts) {
   repeated.Increment(static_cast<double>(counts.repeated));
   late.Increment(static_cast<double>(counts.late));
   restarts.Increment(static_cast<double>(counts.restarts));
+}
+
+// The prices as a quote of the log: for people to look at.
+dead_letter::DeadLetter LetterOf(const std::string& topic, const SymbolPrices& prices, const std::string& cause) {
+  dead_letter::DeadLetter letter;
+  letter.place = {topic, prices.partition};
+  letter.offset = prices.offset;
+  letter.key = prices.symbol;
+  letter.cause = cause;
+  internal::v1::LogRecord record;
+  if (prices.latest.has_value()) *record.mutable_quote() = *prices.latest;
+  record.mutable_quote()->set_symbol(prices.symbol);
+  record.mutable_quote()->set_publisher_epoch(prices.publisher_epoch);
+  record.mutable_quote()->set_sequence(prices.sequence);
+  letter.value = record.SerializeAsString();
+  return letter;
 }
 
 }  // namespace
@@ -53,6 +72,12 @@ LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place
   if (read.record.has_quote()) {
     entry.kind = LogEntry::Kind::kQuote;
     entry.quote = std::move(*read.record.mutable_quote());
+    // It only tells people something; the evaluator counts such a quote, so it counts here, too.
+    if (std::string source = base::StorableText(entry.quote.source(), kSourceBytesMax); source != entry.quote.source()) {
+      static auto& mended = Records("source_mended");
+      mended.Increment();
+      entry.quote.set_source(std::move(source));
+    }
   } else if (read.record.has_restart()) {
     entry.kind = LogEntry::Kind::kRestart;
     entry.symbol = read.record.restart().symbol();
@@ -60,10 +85,63 @@ LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place
   return entry;
 }
 
-LogReader::LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store)
+SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, PriceStore& store, dead_letter::DeadLetterStore& dead_letters,
+                       int64_t now_us) {
+  SaveOutcome outcome;
+  outcome.status = store.Save(unsaved);
+  if (outcome.status.ok()) return outcome;
+  outcome.again = unsaved;
+  if (base::FailureKindOf(outcome.status) == base::FailureKind::kPassing || unsaved.symbols.empty()) return outcome;
+  const auto save = [&](const std::vector<size_t>& indices) {
+    KeptPrices some;
+    for (const size_t index : indices) some.symbols.push_back(unsaved.symbols[index]);
+    return store.Save(some);
+  };
+  std::vector<dead_letter::DeadLetter> letters;
+  const auto keep = [&](const std::vector<dead_letter::Refused>& refused) {
+    letters.clear();
+    for (const dead_letter::Refused& one : refused) letters.push_back(LetterOf(topic, unsaved.symbols[one.index], one.cause));
+    return dead_letters.Add(letters, now_us);
+  };
+  std::vector<dead_letter::Item> items;
+  for (const SymbolPrices& prices : unsaved.symbols) {
+    items.push_back({{topic, prices.partition}, prices.offset, dead_letter::Item::Verdict::kApply, ""});
+  }
+  const absl::StatusOr<dead_letter::Settled> settled = dead_letter::Settle(items, {save, keep});
+  if (!settled.ok()) {
+    outcome.status = settled.status();
+    return outcome;
+  }
+  if (settled->dead_letters > 0) outcome.letters = std::move(letters);
+  // The places move on but for those of partitions that are held.
+  KeptPrices places;
+  outcome.again = KeptPrices();
+  const auto is_held = [&](int32_t partition) { return settled->held.contains({topic, partition}); };
+  for (const auto& [partition, next_offset] : unsaved.next_offsets) {
+    (is_held(partition) ? outcome.again : places).next_offsets[partition] = next_offset;
+  }
+  for (const SymbolPrices& prices : unsaved.symbols) {
+    if (is_held(prices.partition)) outcome.again.symbols.push_back(prices);
+  }
+  const absl::Status saved = store.Save(places);
+  if (!saved.ok()) {
+    // The prices are there; reading them again changes nothing.
+    outcome.again.next_offsets = unsaved.next_offsets;
+    outcome.status = saved;
+  } else if (settled->held.empty()) {
+    outcome.status = absl::OkStatus();
+  }
+  return outcome;
+}
+
+LogReader::LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store, dead_letter::DeadLetterStore& dead_letters,
+                     const base::Clock& clock)
     : options_(options),
       board_(board),
       store_(store),
+      dead_letters_(dead_letters),
+      clock_(clock),
+      open_letters_(dead_letters),
       saves_("ticker_price_saver", process::Liveness::kBound + options.save_interval),
       reading_([this] { Read(); }),
       saving_([this] { SaveRegularly(); }) {}
@@ -194,9 +272,11 @@ absl::Status LogReader::ReadUntilError() {
 
 void LogReader::SaveRegularly() {
   saves_.Beat();
+  dead_letter::CountDeadLetters(options_.topic, 0);
   while (Wait(options_.save_interval)) {
     saves_.Beat();
     SaveOnce();
+    open_letters_.Measure(absl::Now());
   }
   // What was read until Stop; the reading thread has been joined by then, or is about to end and its last batch is read again.
   SaveOnce();
@@ -207,13 +287,21 @@ void LogReader::SaveOnce() {
   std::lock_guard lock(save_mutex_);
   const KeptPrices unsaved = board_.TakeUnsaved();
   if (unsaved.symbols.empty() && unsaved.next_offsets.empty()) return;
-  const absl::Status status = store_.Save(unsaved);
-  if (status.ok()) return;
-  board_.PutBackUnsaved(unsaved);
+  const SaveOutcome outcome = SavePrices(options_.topic, unsaved, store_, dead_letters_, clock_.NowUs());
+  for (const dead_letter::DeadLetter& letter : outcome.letters) {
+    dead_letter::ReportDeadLetter(letter);
+    open_letters_.MeasureSoon();
+  }
+  board_.PutBackUnsaved(outcome.again);
+  if (outcome.status.ok()) {
+    held_.NotBlocked();
+    return;
+  }
+  held_.Blocked();
   failures.Increment();
   static log::Limiter limiter(absl::Seconds(5));
   if (const auto suppressed = limiter.Allow()) {
-    log::Warning("the latest prices are not saved; the next try saves them all", {{"status", status}, {"suppressed", *suppressed}});
+    log::Warning("the latest prices are not saved; the next try saves them all", {{"status", outcome.status}, {"suppressed", *suppressed}});
   }
 }
 

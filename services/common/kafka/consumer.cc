@@ -85,7 +85,7 @@ class Core {
         errors_(CounterFamily(registry_, "stockalert_kafka_consumer_errors_total", "Errors that consumers met.")),
         lag_(prometheus::BuildGauge()
                  .Name("stockalert_kafka_consumer_lag_records")
-                 .Help("Records of the partitions that are assigned which have not been read yet.")
+                 .Help("Records of the partitions that are assigned which have not been read yet, or, by a group's member, not been committed.")
                  .Register(*registry_)) {}
 
   ~Core() {
@@ -178,6 +178,9 @@ class Core {
 
   PollResult& result() { return result_; }
 
+  // The first record of each partition that was handed out and is not done with; for the lag.
+  std::map<TopicPartition, int64_t>& undone() { return undone_; }
+
   // Whether a commit has been answered since the last call; by the callbacks of Poll.
   bool TakeCommitAnswered() { return std::exchange(commit_answered_, false); }
 
@@ -228,13 +231,18 @@ class Core {
     for (int i = 0; i < assigned->cnt; ++i) {
       const rd_kafka_topic_partition_t& place = assigned->elems[i];
       double& lag = lags[place.topic];
+      int64_t next = place.offset;
+      // What was handed out is not done yet: its owner may stand still at it.
+      if (const auto undone = undone_.find({place.topic, place.partition}); undone != undone_.end()) {
+        next = next < 0 ? undone->second : std::min(next, undone->second);
+      }
       // Of a partition of which nothing has been read there is no position: it counts from its first record on.
-      if (place.offset < 0) continue;
+      if (next < 0) continue;
       Watermarks marks;
       if (rd_kafka_get_watermark_offsets(client_, place.topic, place.partition, &marks.low, &marks.high) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         continue;
       }
-      lag += static_cast<double>(std::max<int64_t>(marks.high - place.offset, 0));
+      lag += static_cast<double>(std::max<int64_t>(std::max<int64_t>(marks.high, place.offset) - next, 0));
     }
     for (const auto& [topic, lag] : lags) {
       lag_topics_.insert(topic);
@@ -351,6 +359,7 @@ class Core {
   Queue queue_;
   OnRebalance on_rebalance_;
   PollResult result_;
+  std::map<TopicPartition, int64_t> undone_;
   bool commit_answered_ = false;
   std::atomic<bool> wake_{false};
 };
@@ -401,7 +410,13 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
     PollResult result = core_.Poll(timeout, messages_max);
     if (core_.TakeCommitAnswered()) commit_answer_by_ = absl::InfinitePast();
     if (absl::Now() >= commit_answer_by_) SendCommit();
-    if (options_.start == GroupConsumerOptions::Start::kByOwner) {
+    if (options_.start != GroupConsumerOptions::Start::kByOwner) {
+      for (const Message& message : result.messages) {
+        const TopicPartition place{std::string(message.topic()), message.partition()};
+        core_.undone().try_emplace(place, message.offset());
+        handed_out_[place] = message.offset() + 1;
+      }
+    } else {
       for (const Message& message : result.messages) {
         auto reading = reading_.find({std::string(message.topic()), message.partition()});
         if (reading != reading_.end()) reading->second = message.offset() + 1;
@@ -411,7 +426,16 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
   }
 
   void CommitAsync(const std::map<TopicPartition, int64_t>& next_offsets) override {
-    for (const auto& [place, next_offset] : next_offsets) to_commit_[place] = next_offset;
+    for (const auto& [place, next_offset] : next_offsets) {
+      to_commit_[place] = next_offset;
+      const auto undone = core_.undone().find(place);
+      if (undone == core_.undone().end()) continue;
+      if (next_offset >= handed_out_[place]) {
+        core_.undone().erase(undone);
+      } else {
+        undone->second = next_offset;
+      }
+    }
     // One at a time: a broker that is slow to commit would have a row of them, behind which its heartbeats would wait.
     if (absl::Now() >= commit_answer_by_) SendCommit();
   }
@@ -512,6 +536,8 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
     reading_.clear();
     paused_.clear();
     assigned_.clear();
+    handed_out_.clear();
+    core_.undone().clear();
     if (error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
       event.kind = RebalanceEvent::Kind::kAssigned;
       assigned_.insert(event.partitions.begin(), event.partitions.end());
@@ -566,6 +592,7 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
   std::set<TopicPartition> assigned_;
   std::map<TopicPartition, int64_t> reading_;  // With Start::kByOwner: what is read, and its next offset.
   std::set<TopicPartition> paused_;
+  std::map<TopicPartition, int64_t> handed_out_;        // Without an owner: behind the last message of each that Poll has brought.
   std::map<TopicPartition, int64_t> to_commit_;         // Not sent yet.
   absl::Time commit_answer_by_ = absl::InfinitePast();  // Of the commit that is under way; past: none is.
   Core core_;  // Last: its end may still call Rebalance.

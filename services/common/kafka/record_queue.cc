@@ -6,13 +6,20 @@
 namespace stockalert::kafka {
 
 QueuedRecord Copy(const Message& message) {
-  return {{std::string(message.topic()), message.partition()},
-          message.offset(),
-          message.log_time_us(),
-          std::string(message.key()),
-          std::string(message.value()),
-          std::string(message.traceparent())};
+  QueuedRecord record{{std::string(message.topic()), message.partition()},
+                      message.offset(),
+                      message.log_time_us(),
+                      std::string(message.key()),
+                      std::string(message.value()),
+                      std::string(message.traceparent()),
+                      message.headers()};
+  // What nearly all have is kept once.
+  const Headers& headers = record.headers;
+  if (headers.size() == 1 && headers[0].name == kTraceparentHeader && headers[0].value == record.traceparent) record.headers.clear();
+  return record;
 }
+
+Headers HeadersOf(const QueuedRecord& record) { return record.headers.empty() ? TraceHeaders(record.traceparent) : record.headers; }
 
 void RecordQueue::Push(const std::string& lane, QueuedRecord record) {
   Partition& partition = partitions_[record.partition];

@@ -24,7 +24,11 @@ struct QueuedRecord {
   std::string key;
   std::string value;
   std::string traceparent;
+  Headers headers = {};  // As they came, where there is more than the traceparent.
 };
+
+// All headers of a record.
+Headers HeadersOf(const QueuedRecord& record);
 
 QueuedRecord Copy(const Message& message);
 

@@ -1,4 +1,6 @@
 // Topics and consumers against a real broker: what the mock cluster cannot show.
+#include <prometheus/registry.h>
+
 #include <catch2/catch.hpp>
 
 #include <map>
@@ -15,6 +17,8 @@
 namespace stockalert::kafka {
 namespace {
 
+constexpr char kTrace[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 std::unique_ptr<TopicAdmin> Admin() {
   auto admin = TopicAdmin::Create({.bootstrap = testing::KafkaBootstrapOrSkip(), .client_id = "test", .extra = {}});
   REQUIRE(admin.ok());
@@ -29,14 +33,16 @@ void Produce(const std::string& topic, int from, int to) {
   REQUIRE(producer.ok());
   for (int i = from; i < to; ++i) {
     REQUIRE((*producer)
-                ->ProduceAndWait(topic, absl::StrCat("key-", i), absl::StrCat(i), TraceHeaders("00-x"),
+                ->ProduceAndWait(topic, absl::StrCat("key-", i), absl::StrCat(i), TraceHeaders(kTrace),
                                  absl::Now() + absl::Seconds(10))
                 .ok());
   }
 }
 
-std::unique_ptr<GroupConsumer> Member(const std::string& topic, const std::string& instance, GroupConsumerOptions::Start start) {
+std::unique_ptr<GroupConsumer> Member(const std::string& topic, const std::string& instance, GroupConsumerOptions::Start start,
+                                      std::shared_ptr<prometheus::Registry> registry = nullptr) {
   GroupConsumerOptions options;
+  options.registry = std::move(registry);
   options.bootstrap = testing::KafkaBootstrapOrSkip();
   options.client_id = instance;
   options.group_id = absl::StrCat("group-", topic);
@@ -86,7 +92,7 @@ TEST_CASE("records have the broker's append time") {
     for (const Message& message : reader->Poll(absl::Milliseconds(100), 10).messages) {
       read = true;
       CHECK(message.log_time_us() >= absl::ToUnixMicros(before));
-      CHECK(message.traceparent() == "00-x");
+      CHECK(message.traceparent() == kTrace);
     }
   }
   CHECK(read);
@@ -128,6 +134,42 @@ TEST_CASE("two members share a topic, and one goes on where another committed") 
     for (const Message& message : third->Poll(absl::Milliseconds(100), 100).messages) later.insert(std::string(message.value()));
   }
   for (int i = 40; i < 45; ++i) CHECK(later.contains(absl::StrCat(i)));
+}
+
+TEST_CASE("the lag counts what was handed out and is not committed") {
+  const std::string topic = testing::UniqueName("lag");
+  testing::CreateTopicOrThrow(testing::KafkaBootstrapOrSkip(), topic, 1);
+  Produce(topic, 0, 5);
+  const auto registry = std::make_shared<prometheus::Registry>();
+  const auto member = Member(topic, "one", GroupConsumerOptions::Start::kFromBeginning, registry);
+  const auto lag = [&] {
+    for (const auto& family : registry->Collect()) {
+      if (family.name == "stockalert_kafka_consumer_lag_records" && !family.metric.empty()) return family.metric[0].gauge.value;
+    }
+    return -1.0;
+  };
+  size_t read = 0;
+  // Polls until the lag is so, or for long.
+  const auto await_lag = [&](double wanted) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(40);
+    while ((read < 5 || lag() != wanted) && absl::Now() < deadline) read += member->Poll(absl::Milliseconds(50), 100).messages.size();
+    return lag() == wanted;
+  };
+  REQUIRE(await_lag(5));
+  // Its owner stands still at the fourth, which is tried again.
+  member->CommitAsync({{{topic, 0}, 3}});
+  REQUIRE(member->Pause({{topic, 0}}).ok());
+  REQUIRE(await_lag(2));
+  REQUIRE(member->Seek({topic, 0}, 3, absl::Seconds(5)).ok());
+  REQUIRE(member->Resume({{topic, 0}}).ok());
+  std::vector<int64_t> again;
+  const absl::Time deadline = absl::Now() + absl::Seconds(40);
+  while (again.size() < 2 && absl::Now() < deadline) {
+    for (const Message& message : member->Poll(absl::Milliseconds(50), 100).messages) again.push_back(message.offset());
+  }
+  CHECK(again == std::vector<int64_t>{3, 4});
+  member->CommitAsync({{{topic, 0}, 5}});
+  REQUIRE(await_lag(0));
 }
 
 TEST_CASE("a second process with the same instance id ends the first, which says so") {

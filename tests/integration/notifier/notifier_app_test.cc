@@ -10,7 +10,9 @@
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/grpc/status_convert.h"
+#include "services/common/kafka/partitioner.h"
 #include "services/common/kafka/producer.h"
+#include "services/common/metrics/metrics.h"
 #include "services/notifier/app.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "stockalert/notification/v1/notification.grpc.pb.h"
@@ -79,13 +81,14 @@ struct Mesh {
     producer = *kafka::CreateProducer(options);
   }
 
-  void Produce(const std::string& topic, const std::string& key, const std::string& value) {
-    const auto delivered =
-        producer->ProduceAndWait(topic, key, value, kafka::TraceHeaders(kTraceparent), absl::Now() + kPatience);
+  void Produce(const std::string& topic, const std::string& key, const std::string& value,
+               const kafka::Headers& headers = kafka::TraceHeaders(kTraceparent)) {
+    const auto delivered = producer->ProduceAndWait(topic, key, value, headers, absl::Now() + kPatience);
     INFO(delivered.status());
     REQUIRE(delivered.ok());
   }
-  void Trigger(const std::string& user, const std::string& alert, int64_t number) {
+  void Trigger(const std::string& user, const std::string& alert, int64_t number,
+               const kafka::Headers& headers = kafka::TraceHeaders(kTraceparent)) {
     ipb::TriggerMessage message;
     message.set_user_id(user);
     message.set_note("look at it");
@@ -98,7 +101,7 @@ struct Mesh {
     trigger.set_price_micros(150'000'000 + number);
     trigger.set_event_time_us(1'767'366'000'000'000);
     trigger.set_reference_micros(150'000'000);
-    Produce(config.triggers_topic, user, message.SerializeAsString());
+    Produce(config.triggers_topic, user, message.SerializeAsString(), headers);
   }
 
   testing::TestDatabase database;
@@ -213,6 +216,102 @@ TEST_CASE("a deleted user's notifications go and stay away; what cannot be under
   mesh.Trigger(kOther, NewId(), 1);
   REQUIRE(Eventually([&] { return mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications") == 2; }));
   CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications WHERE user_id = '" + std::string(kUser) + "'") == 0);
+}
+
+constexpr char kCount[] = "SELECT count(*) FROM stockalert_notifier.notifications";
+constexpr char kLetters[] = "SELECT count(*) FROM stockalert_notifier.dead_letters";
+
+TEST_CASE("a trace that is none stops nothing, and is not kept") {
+  Mesh mesh;
+  Instance instance(mesh.config);
+  const std::string alert = NewId();
+  mesh.Trigger(kUser, alert, 1, {{"traceparent", "\xff\xfe"}});
+  mesh.Trigger(kUser, alert, 2, {{"traceparent", std::string("00-\0", 4)}});
+  mesh.Trigger(kUser, alert, 3, {{"traceparent", "01" + std::string(kTraceparent).substr(2) + "-\xff"}});
+  mesh.Trigger(kUser, alert, 4);
+  REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 4; }));
+  CHECK(mesh.database.Count(std::string(kCount) + " WHERE traceparent = ''") == 2);
+  CHECK(mesh.database.Count(kLetters) == 0);
+}
+
+TEST_CASE("a record that nobody can read, or the database refuses for what it is, is put aside, and the others are stored") {
+  Mesh mesh;
+  mesh.database.Execute("ALTER TABLE stockalert_notifier.notifications ADD CHECK (price_micros NOT IN (150000003, 150000017))");
+  const std::string alert = NewId();
+  mesh.Produce(mesh.config.triggers_topic, kUser, "no message \xff");
+  mesh.Produce(mesh.config.triggers_topic, kUser, "");
+  for (int64_t number = 1; number <= 20; ++number) mesh.Trigger(kUser, alert, number);
+  mesh.Trigger(kOther, NewId(), 1);
+  {
+    Instance instance(mesh.config);
+    REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 19 && mesh.database.Count(kLetters) == 4; }));
+    CHECK(mesh.database.Count(std::string(kLetters) + " WHERE cause LIKE '%23514%'") == 2);
+    CHECK(mesh.database.Count(std::string(kLetters) + " WHERE convert_from(key, 'UTF8') = '" + kUser + "' AND header_names[1] = 'traceparent'") == 4);
+  }
+  // The offsets went past them: nothing comes twice.
+  Instance again(mesh.config);
+  mesh.Trigger(kUser, alert, 21);
+  REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 20; }));
+  CHECK(mesh.database.Count(kLetters) == 4);
+}
+
+TEST_CASE("what fails for no clear reason holds its partition alone, and goes on by itself") {
+  Mesh mesh;
+  mesh.database.Execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                        "$$ BEGIN IF NEW.trigger_number = 2 THEN RAISE EXCEPTION 'somebody''s own'; END IF; RETURN NEW; END $$");
+  mesh.database.Execute("CREATE TRIGGER own BEFORE INSERT ON stockalert_notifier.notifications FOR EACH ROW EXECUTE FUNCTION refuse()");
+  // Another user in another partition.
+  std::string elsewhere = NewId();
+  while (kafka::PartitionOf(elsewhere, 3) == kafka::PartitionOf(kUser, 3)) elsewhere = NewId();
+  const std::string alert = NewId();
+  for (int64_t number = 1; number <= 3; ++number) mesh.Trigger(kUser, alert, number);
+  mesh.Trigger(elsewhere, NewId(), 1);
+  Instance instance(mesh.config);
+  REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 2; }));
+  mesh.Trigger(elsewhere, NewId(), 1);
+  REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 3; }));
+  CHECK(mesh.database.Count(std::string(kCount) + " WHERE user_id = '" + kUser + "'") == 1);
+  CHECK(mesh.database.Count(kLetters) == 0);
+  const auto& held = metrics::GetGauge("stockalert_consumer_partitions_held", "", {{"topic", mesh.config.triggers_topic}});
+  REQUIRE(Eventually([&] { return held.Value() == 1; }));
+  mesh.database.Execute("DROP TRIGGER own ON stockalert_notifier.notifications");
+  REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 5; }));
+  REQUIRE(Eventually([&] { return held.Value() == 0; }));
+  // In their order, none lost and none twice.
+  CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications WHERE user_id = '" + std::string(kUser) +
+                            "' AND sequence = trigger_number") == 3);
+}
+
+TEST_CASE("an event of a kind to come holds its partition, and a user is deleted in another") {
+  Mesh mesh;
+  std::string elsewhere = NewId();
+  while (kafka::PartitionOf(elsewhere, 2) == kafka::PartitionOf(kUser, 2)) elsewhere = NewId();
+  mesh.Produce(mesh.config.user_events_topic, kUser, "\x9a\x06\x04news");
+  mesh.Trigger(elsewhere, NewId(), 1);
+  mesh.Trigger(kUser, NewId(), 1);
+  Instance instance(mesh.config);
+  REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 2; }));
+  for (const std::string& user : {std::string(kUser), elsewhere}) {
+    ipb::UserEvent event;
+    event.mutable_user_deleted()->set_user_id(user);
+    mesh.Produce(mesh.config.user_events_topic, user, event.SerializeAsString());
+  }
+  REQUIRE(Eventually([&] { return mesh.database.Count(std::string(kCount) + " WHERE user_id = '" + elsewhere + "'") == 0; }));
+  CHECK(mesh.database.Count(kCount) == 1);  // Behind the unknown one, where its reader waits.
+  CHECK(mesh.database.Count(kLetters) == 0);
+}
+
+TEST_CASE("a missing table is waited for: nothing is put aside for it") {
+  Mesh mesh;
+  Instance instance(mesh.config);
+  mesh.database.Execute("ALTER TABLE stockalert_notifier.notifications RENAME TO away");
+  mesh.Trigger(kUser, NewId(), 1);
+  const auto& blocked = metrics::GetGauge("stockalert_consumer_blocked_seconds", "");
+  REQUIRE(Eventually([&] { return blocked.Value() > 0; }));
+  mesh.database.Execute("ALTER TABLE stockalert_notifier.away RENAME TO notifications");
+  REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 1; }));
+  CHECK(mesh.database.Count(kLetters) == 0);
+  REQUIRE(Eventually([&] { return blocked.Value() == 0; }));
 }
 
 TEST_CASE("a stream on one instance shows what another one stored") {

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <limits>
+
 #include "services/common/base/error.h"
 #include "services/common/record/definition_codec.h"
 #include "services/common/record/log_record.h"
@@ -254,7 +256,21 @@ TEST_CASE("events that cannot be so are refused") {
   trigger.set_revision(1);
   CHECK(!add(triggered).ok());
   trigger.set_trigger_number(1);
+  CHECK(!add(triggered).ok());
+  trigger.set_price_micros(150'000'000);
   CHECK(add(triggered).ok());
+  for (const int64_t time_us : {int64_t{-1}, std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()}) {
+    trigger.set_event_time_us(time_us);
+    CHECK(!add(triggered).ok());
+  }
+  trigger.set_event_time_us(1);
+  // A trace that cannot be stored is left out, not the trigger.
+  for (const std::string& poison : {std::string("\xff\xfe"), std::string("a\0b", 3), std::string(100'000, 'x'),
+                                    "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-\xff"}) {
+    EventBatch batch;
+    REQUIRE(AddEvent(triggered, poison, batch).ok());
+    CHECK(batch.triggers[0].traceparent.find_first_not_of("0123456789abcdef-") == std::string::npos);
+  }
   trigger.set_symbol(std::string("A\0B", 3));
   CHECK(!add(triggered).ok());
 
@@ -263,6 +279,8 @@ TEST_CASE("events that cannot be so are refused") {
   CHECK(!add(status).ok());
   status.mutable_symbol_status()->set_symbol("AAPL");
   CHECK(add(status).ok());
+  status.mutable_symbol_status()->set_last_event_time_us(std::numeric_limits<int64_t>::max());
+  CHECK(!add(status).ok());
   CHECK(!add(internal::v1::AlertEvent()).ok());
 }
 

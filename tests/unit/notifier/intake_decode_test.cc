@@ -84,6 +84,8 @@ TEST_CASE("triggers that nobody could be notified by are refused") {
       [](auto& m) { m.mutable_trigger()->set_event_time_us(-1); },
       [](auto& m) { m.mutable_trigger()->clear_symbol(); },
       [](auto& m) { m.mutable_trigger()->set_symbol(std::string(65, 'A')); },
+      [](auto& m) { m.mutable_trigger()->set_symbol(std::string("A\0B", 3)); },
+      [](auto& m) { m.mutable_trigger()->set_event_time_us(std::numeric_limits<int64_t>::max()); },
   };
   for (const auto& break_it : breaks) {
     ipb::TriggerMessage message = Good();
@@ -111,7 +113,10 @@ TEST_CASE("user events") {
   const auto mail = DecodeUserEvent(event.SerializeAsString());
   REQUIRE(mail.ok());
   CHECK_FALSE(mail->has_value());
-  CHECK(!DecodeUserEvent("\xff").ok());
+  CHECK(absl::IsInvalidArgument(DecodeUserEvent("\xff").status()));
+  CHECK(absl::IsInvalidArgument(DecodeUserEvent("").status()));
+  // Field 99, of a version to come.
+  CHECK(absl::IsUnimplemented(DecodeUserEvent("\x9a\x06\x02hi").status()));
 }
 
 }  // namespace

@@ -27,5 +27,16 @@ TEST_CASE("a record is a quote, a restart, or nothing to the board") {
   CHECK(ToLogEntry("AAPL", "", {}, 0).kind == LogEntry::Kind::kOther);
 }
 
+TEST_CASE("a quote whose source Postgres cannot hold counts, with what can be held of it") {
+  internal::v1::LogRecord record;
+  record.mutable_quote()->set_symbol("AAPL");
+  record.mutable_quote()->set_price_micros(5);
+  record.mutable_quote()->set_session(internal::v1::TRADING_SESSION_REGULAR);
+  record.mutable_quote()->set_source(std::string("fin\0nhub", 8) + std::string(1000, 'x'));
+  const LogEntry entry = ToLogEntry("AAPL", record.SerializeAsString(), {}, 0);
+  CHECK(entry.kind == LogEntry::Kind::kQuote);
+  CHECK(entry.quote.source() == "finnhub" + std::string(57, 'x'));
+}
+
 }  // namespace
 }  // namespace stockalert::ticker
