@@ -257,6 +257,25 @@ def retention(world):
     expect_equal(mesh.metrics("evaluator")["stockalert_evaluator_partitions_halted"], 0, "partitions that halted")
 
 
+def dead_letters(world):
+    """A record that the alert service can never read is listed, comes back when it is replayed with its cause still there, and is dropped."""
+    mesh = publishing(world)
+    listing, replaying, dropping = blocks("StockAlertDeadLetters")
+    mesh.query("INSERT INTO stockalert_alert.dead_letters (topic, partition, log_offset, digest, key, value, header_names, header_values, bytes,"
+               " log_time_us, cause, version, create_time_us) VALUES ('alert-events', 0, 7, '', 'k', '\\xffff', '{}', '{}', 3, 0, 'no event', 'test', 0)")
+
+    def listed():
+        return [line.split() for line in run(world, listing).splitlines() if line.startswith("alert ")]
+    before = listed()
+    expect_equal([line[2:5] for line in before], [["alert-events", "0", "7"]], "dead letters")
+    expect("alert: 1 replayed" in run(world, replaying), "nothing was replayed")
+    await_true("the record's return", lambda: len(listed()) == 1, 30)
+    expect(listed()[0][1] != before[0][1], "the letter is the one from before")
+    await_true("the gauge", lambda: mesh.metrics("alert").get("stockalert_dead_letters") == 1, 40)
+    expect("alert: 1 dropped" in run(world, dropping), "nothing was dropped")
+    expect_equal(listed(), [], "dead letters that are left")
+
+
 def every_block_was_run(_world):
     documented = re.findall(r"^```sh\n(.*?)^```$", OPERATIONS.read_text(), re.MULTILINE | re.DOTALL)
     expect_equal([text for text in documented if text not in done_blocks], [], "commands of docs/operations.md that no case runs")
@@ -267,5 +286,6 @@ CASES = [
     ("backup and restore", backup_and_restore),
     ("rotating keys", rotating_keys),
     ("retention", retention),
+    ("dead letters", dead_letters),
     ("every command of the document was run", every_block_was_run),
 ]
