@@ -11,6 +11,7 @@ import fairness  # noqa: E402
 import harness  # noqa: E402
 import kills  # noqa: E402
 import outages  # noqa: E402
+import poison  # noqa: E402
 import replays  # noqa: E402
 import secured  # noqa: E402
 import whole_run  # noqa: E402
@@ -23,7 +24,8 @@ def main():
     parser.add_argument("parts", nargs="*")
     arguments = parser.parse_args()
     cases = (calls.CASES + replays.CASES + kills.CASES + outages.CASES + calls.LAST_CASES) * arguments.rounds
-    return harness.run_cases(cases + fairness.CASES + secured.CASES + whole_run.CASES, harness.new_folder(), arguments.junit, arguments.parts)
+    cases += fairness.CASES + secured.CASES + poison.CASES + whole_run.CASES
+    return harness.run_cases(cases, harness.new_folder(), arguments.junit, arguments.parts)
 
 
 if __name__ == "__main__":
