@@ -117,12 +117,14 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   user.address = config.user_address;
   user.credentials = parts->credentials->internal_client();
   user.mesh_token = config.mesh_token;
+  user.caller_token = config.mesh.caller_token;
   user.retried = {"stockalert.internal.v1.UserInternalService"};
   parts->user_service = std::make_unique<rpc::Peer>(user);
   rpc::PeerOptions ticker;
   ticker.address = config.ticker_address;
   ticker.credentials = parts->credentials->internal_client();
   ticker.mesh_token = config.mesh_token;
+  ticker.caller_token = config.mesh.caller_token;
   ticker.retried = {"stockalert.internal.v1.TickerInternalService"};
   parts->ticker_service = std::make_unique<rpc::Peer>(ticker);
   parts->upstream = std::make_unique<GrpcUpstream>(*parts->user_service, *parts->ticker_service, config.upstream_timeout);
@@ -153,6 +155,7 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   internal.name = "internal";
   internal.threads = 4;
   internal.mesh_token = config.mesh_token;
+  internal.mesh = config.mesh;
   parts->internal_calls = std::make_unique<rpc::CallRunner>(internal);
   AlertService::Options service;
   service.alerts_per_user_max = config.alerts_per_user_max;

@@ -10,7 +10,7 @@ void Declare(config::Parser& parser, Config& config) {
   parser.ListenAddress("internal_address", &config.internal_address, "where the other services connect (gRPC)");
   parser.DialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal port");
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the ticker service's internal port");
-  parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services show each other");
+  rpc::DeclareMesh(parser, "alert", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
   postgres::DeclareDatabase(parser, config.postgres_url);
   parser.Integer("postgres_connections", &config.postgres_connections, 2, 200, "the most connections to the database");

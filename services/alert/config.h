@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
 #include "services/common/grpc/call_settings.h"
+#include "services/common/grpc/mesh_callers.h"
 #include "services/common/kafka/security.h"
 #include "services/common/tls/settings.h"
 
@@ -19,6 +20,7 @@ struct Config {
   std::string user_address = "127.0.0.1:52051";
   std::string ticker_address = "127.0.0.1:52052";
   std::string mesh_token;
+  rpc::MeshSettings mesh;
   tls::Settings tls;
   std::string postgres_url;
   int postgres_connections = 16;

@@ -63,6 +63,7 @@ FetcherApp::FetcherApp(const Config& config, std::unique_ptr<rpc::Credentials> c
       ticker_service_(rpc::PeerOptions{.address = config.ticker_address,
                                        .credentials = credentials_->internal_client(),
                                        .mesh_token = config.mesh_token,
+                                       .caller_token = config.mesh.caller_token,
                                        .retried = {"stockalert.internal.v1.TickerInternalService/ListSymbols"}}) {}
 
 FetcherApp::~FetcherApp() { Stop(absl::Now()); }
@@ -137,7 +138,8 @@ absl::Status FetcherApp::Start() {
                    .not_ready_reasons = [this] { return NotReadyReasons(); },
                    .before_scrape = [this] { MeasureSession(); }}));
   runner_ =
-      std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{.name = "internal", .waiting_threads = 8, .mesh_token = config_.mesh_token});
+      std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{
+          .name = "internal", .waiting_threads = 8, .mesh_token = config_.mesh_token, .mesh = config_.mesh});
   handler_ = std::make_unique<FetcherServiceHandler>(*runner_, *source_, *publisher_, clock_);
   STOCKALERT_ASSIGN_OR_RETURN(server_,
                               rpc::Server::Start({.address = config_.internal_address,

@@ -13,7 +13,7 @@ void Declare(config::Parser& parser, Config& config) {
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired,
                      "the ticker service's internal address");
-  parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
+  rpc::DeclareMesh(parser, "fetcher", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
   parser.Choice("source", &config.source, {"finnhub", "replay", "publish"},
                 "where prices come from: Finnhub, a file of past ones, or only what PublishQuotes brings");

@@ -5,6 +5,7 @@
 
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
+#include "services/common/grpc/mesh_callers.h"
 #include "services/common/kafka/security.h"
 #include "services/common/tls/settings.h"
 
@@ -17,6 +18,7 @@ struct Config {
   kafka::Security kafka_security;
   std::string ticker_address = "127.0.0.1:52052";
   std::string mesh_token;
+  rpc::MeshSettings mesh;
   tls::Settings tls{.has_public_port = false};
   std::string source = "publish";
   absl::Duration dependencies_wait = absl::Seconds(60);

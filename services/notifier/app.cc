@@ -64,6 +64,7 @@ struct NotifierApp::Parts {
   rpc::Peer user_peer{{.address = config.user_address,
                        .credentials = credentials->internal_client(),
                        .mesh_token = config.mesh_token,
+                       .caller_token = config.mesh.caller_token,
                        .retried = {"stockalert.internal.v1.UserInternalService"}}};
   PostgresNotificationStore store{*pool};
   dead_letter::PostgresDeadLetterStore dead_letters{*pool, "stockalert_notifier", version::Text()};

@@ -1,7 +1,5 @@
 #include "services/notifier/config.h"
 
-#include <optional>
-
 #include "services/common/postgres/security.h"
 
 namespace stockalert::notifier {
@@ -16,7 +14,7 @@ void Declare(config::Parser& parser, Config& config) {
   parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,
                 "this instance's name in the group, the same after a restart (default: host name and HTTP port); none: a member without a "
                 "lasting name, for instances that come and go");
-  parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
+  rpc::DeclareMesh(parser, "notifier", /*has_internal_port=*/false, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls and read for streams");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
@@ -27,10 +25,6 @@ void Declare(config::Parser& parser, Config& config) {
                       "how often notifications that other instances stored are looked for");
   parser.Seconds("start_timeout_s", &config.start_timeout, absl::Seconds(1), absl::Minutes(10),
                  "how long to wait for the database at the start");
-  parser.Rule([&config]() -> std::optional<std::string> {
-    if (config.mesh_token.size() < 16) return "the mesh token must have at least 16 characters";
-    return std::nullopt;
-  });
 }
 
 }  // namespace stockalert::notifier

@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
 #include "services/common/grpc/call_settings.h"
+#include "services/common/grpc/mesh_callers.h"
 #include "services/common/kafka/security.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/tls/settings.h"
@@ -26,6 +27,7 @@ struct Config {
   // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and the HTTP port. "none": dynamic membership.
   std::string kafka_group_instance;
   std::string mesh_token;
+  rpc::MeshSettings mesh;
   tls::Settings tls;
   int threads = 16;
   int queue_max = 2048;

@@ -52,15 +52,18 @@ struct TickerApp::Parts {
   rpc::Peer user_peer{{.address = config.user_address,
                        .credentials = credentials->internal_client(),
                        .mesh_token = config.mesh_token,
+                       .caller_token = config.mesh.caller_token,
                        .retried = {"stockalert.internal.v1.UserInternalService"}}};
   rpc::Peer alert_peer{{.address = config.alert_address,
                         .credentials = credentials->internal_client(),
                         .mesh_token = config.mesh_token,
+                        .caller_token = config.mesh.caller_token,
                         .retried = {"stockalert.internal.v1.AlertInternalService"}}};
   // PublishQuotes and FetchQuotes are not repeated: each would publish once more.
   rpc::Peer fetcher_peer{{.address = config.fetcher_address,
                           .credentials = credentials->internal_client(),
                           .mesh_token = config.mesh_token,
+                          .caller_token = config.mesh.caller_token,
                           .retried = {"stockalert.internal.v1.FetcherService/LookupSymbol"}}};
   PostgresTickerStore store{*pool};
   PostgresPriceStore price_store{*pool};
@@ -88,7 +91,8 @@ struct TickerApp::Parts {
                                    .queue_max = static_cast<size_t>(config.queue_max),
                                    .waiting_threads = static_cast<size_t>(config.calls.waiting_threads),
                                    .waiting_queue_max = static_cast<size_t>(config.calls.waiting_queue_max),
-                                   .mesh_token = config.mesh_token}};
+                                   .mesh_token = config.mesh_token,
+                                   .mesh = config.mesh}};
   TickerServiceImpl service{public_runner, logic, board, clock};
   TickerInternalServiceImpl internal_service{internal_runner, logic};
   std::unique_ptr<LogReader> reader;

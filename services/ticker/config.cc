@@ -1,7 +1,5 @@
 #include "services/ticker/config.h"
 
-#include <optional>
-
 #include "services/common/postgres/security.h"
 
 namespace stockalert::ticker {
@@ -15,7 +13,7 @@ void Declare(config::Parser& parser, Config& config) {
   parser.DialAddress("fetcher_address", &config.fetcher_address, config::kRequired, "the fetcher's internal address");
   postgres::DeclareDatabase(parser, config.postgres_url);
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
-  parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
+  rpc::DeclareMesh(parser, "ticker", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls, on each port");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
@@ -34,10 +32,6 @@ void Declare(config::Parser& parser, Config& config) {
                       "how often the latest prices are saved");
   parser.Seconds("start_timeout_s", &config.start_timeout, absl::Seconds(1), absl::Minutes(10),
                  "how long to wait for the database at the start");
-  parser.Rule([&config]() -> std::optional<std::string> {
-    if (config.mesh_token.size() < 16) return "the mesh token must have at least 16 characters";
-    return std::nullopt;
-  });
 }
 
 }  // namespace stockalert::ticker

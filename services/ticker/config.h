@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
 #include "services/common/grpc/call_settings.h"
+#include "services/common/grpc/mesh_callers.h"
 #include "services/common/kafka/security.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/tls/settings.h"
@@ -25,6 +26,7 @@ struct Config {
   // No flag: the mesh has one name for it, and tests topics of their own.
   std::string prices_topic = kafka::kPricesTopic;
   std::string mesh_token;
+  rpc::MeshSettings mesh;
   tls::Settings tls;
   int threads = 16;
   int queue_max = 512;

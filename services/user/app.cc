@@ -51,6 +51,7 @@ struct UserApp::Parts {
         ticker_peer({.address = config.ticker_address,
                      .credentials = credentials->internal_client(),
                      .mesh_token = config.mesh_token,
+                     .caller_token = config.mesh.caller_token,
                      .retried = {"stockalert.internal.v1.TickerInternalService/RegisterTicker"}}) {}
 
   const Config config;
@@ -87,7 +88,8 @@ struct UserApp::Parts {
   rpc::CallRunner internal_runner{{.name = "internal",
                                    .threads = static_cast<size_t>(config.threads),
                                    .queue_max = static_cast<size_t>(config.queue_max),
-                                   .mesh_token = config.mesh_token}};
+                                   .mesh_token = config.mesh_token,
+                                   .mesh = config.mesh}};
   UserService service{public_runner, logic, [this] { relay.Wake(); }};
   UserInternalService internal_service{internal_runner, logic};
   // Its ports answer. Read by the HTTP server's threads.

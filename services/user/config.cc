@@ -13,7 +13,7 @@ void Declare(config::Parser& parser, Config& config) {
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the internal address of the ticker service");
   postgres::DeclareDatabase(parser, config.postgres_url);
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
-  parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services of the mesh show each other");
+  rpc::DeclareMesh(parser, "user", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
   parser.Secret("admin_key", &config.admin_key, config::kOptional, "the administrator's API key; without it there is no administrator");
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls");
@@ -36,17 +36,13 @@ void Declare(config::Parser& parser, Config& config) {
                       "how often deletions that wait to be told are looked for");
   parser.Seconds("start_timeout_s", &config.start_timeout, absl::Seconds(1), absl::Minutes(10), "how long to wait for the database at the start");
   parser.Rule([&config]() -> std::optional<std::string> {
-    if (config.mesh_token.size() < 16) return "the mesh token must have at least 16 characters";
-    return std::nullopt;
-  });
-  parser.Rule([&config]() -> std::optional<std::string> {
     if (!config.admin_key.empty() && (config.admin_key.size() < 16 || config.admin_key.size() > 200)) {
       return "the administrator's key must have 16 to 200 characters";
     }
     return std::nullopt;
   });
   parser.Rule([&config]() -> std::optional<std::string> {
-    if (config.admin_key == config.mesh_token) return "the administrator's key and the mesh token must differ";
+    if (!config.admin_key.empty() && config.admin_key == config.mesh_token) return "the administrator's key and the mesh token must differ";
     return std::nullopt;
   });
 }

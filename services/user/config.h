@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
 #include "services/common/grpc/call_settings.h"
+#include "services/common/grpc/mesh_callers.h"
 #include "services/common/kafka/security.h"
 #include "services/common/tls/settings.h"
 
@@ -21,6 +22,7 @@ struct Config {
   std::string kafka_bootstrap;
   kafka::Security kafka_security;
   std::string mesh_token;
+  rpc::MeshSettings mesh;
   tls::Settings tls;
   std::string admin_key;
   int threads = 8;

@@ -78,6 +78,11 @@ std::string BearerKey(const std::string& authorization) {
   return begin == std::string::npos ? "" : authorization.substr(begin);
 }
 
+// What tells which service calls; nothing is looked at where that does not matter.
+MeshCallers::Shown ShownBy(const ::grpc::CallbackServerContext& context, const Method& method) {
+  return method.access == Access::kMesh ? MeshCallers::Read(context) : MeshCallers::Shown();
+}
+
 absl::Status Overloaded() {
   return base::ResourceExhausted("OVERLOADED", "the service has too many calls at once: try again a little later",
                                  absl::Milliseconds(200));
@@ -156,6 +161,7 @@ void Record(const std::string& port, const Method& method, const CallContext& ca
               {"took_ms", absl::ToDoubleMilliseconds(took)},
               {"user_id", call.caller.user_id},
               {"peer", call.peer},
+              {"service", call.service},
               {"trace_id", call.trace.trace_id}});
 }
 
@@ -195,6 +201,7 @@ struct CallRunner::Rates {
 
 CallRunner::CallRunner(const CallRunnerOptions& options)
     : options_(options),
+      mesh_callers_(options.mesh, options.mesh_token),
       rates_(new Rates(options.clock == nullptr ? system_clock_ : *options.clock, options.calls)),
       slots_(options.streams_max, options.streams_per_user_max),
       executor_("rpc-" + options.name, options.threads, options.queue_max,
@@ -234,15 +241,10 @@ std::string CallRunner::AddressOf(const ::grpc::CallbackServerContext& context) 
                        rates_->trusted_proxies);
 }
 
-std::optional<absl::StatusOr<Caller>> CallRunner::FindCaller(const Method& method, const std::string& bearer,
-                                                             const std::string& mesh_token) {
+std::optional<absl::StatusOr<Caller>> CallRunner::FindCaller(const Method& method, const std::string& bearer) {
   switch (method.access) {
     case Access::kNobody: return Caller();
-    case Access::kMesh:
-      if (options_.mesh_token.empty() || !base::ConstantTimeEquals(mesh_token, options_.mesh_token)) {
-        return base::Unauthenticated("MESH_TOKEN_INVALID", "this port is for the services of the mesh: the mesh token is missing or wrong");
-      }
-      return Caller();
+    case Access::kMesh: return Caller();  // A service: mesh_callers_ has told which.
     default: break;
   }
   if (bearer.empty()) {
@@ -295,7 +297,7 @@ void CallRunner::LookUp(const std::string& bearer, const CallContext& call, Answ
   answer_all(taken == base::BoundedExecutor::Taken::kStopped ? ShuttingDown() : Overloaded());
 }
 
-void CallRunner::Admit(const Method& method, size_t cost, const std::string& bearer, const std::string& mesh_token,
+void CallRunner::Admit(const Method& method, size_t cost, const std::string& bearer, const MeshCallers::Shown& shown,
                        const std::shared_ptr<CallContext>& call, bool stream, Admitted admitted) {
   auto go_on = [this, method, cost, call, stream, admitted = std::move(admitted)](const absl::StatusOr<Caller>& caller) {
     if (!caller.ok()) return admitted(caller.status());
@@ -304,7 +306,12 @@ void CallRunner::Admit(const Method& method, size_t cost, const std::string& bea
     if (status.ok()) status = TakeRates(method, cost, *call, stream);
     admitted(status);
   };
-  const std::optional<absl::StatusOr<Caller>> known = FindCaller(method, bearer, mesh_token);
+  if (method.access == Access::kMesh) {
+    absl::StatusOr<std::string> service = mesh_callers_.Admit(shown, method.name);
+    if (!service.ok()) return go_on(service.status());
+    call->service = *std::move(service);
+  }
+  const std::optional<absl::StatusOr<Caller>> known = FindCaller(method, bearer);
   if (known) return go_on(*known);
   LookUp(bearer, *call, std::move(go_on));
 }
@@ -363,7 +370,7 @@ void CallRunner::Run(::grpc::CallbackServerContext* context, const Method& metho
     }
     end(work(*call));
   };
-  Admit(method, cost, BearerKey(FindMetadata(*context, "authorization")), FindMetadata(*context, kMeshTokenMetadata), call, false,
+  Admit(method, cost, BearerKey(FindMetadata(*context, "authorization")), ShownBy(*context, method), call, false,
         [this, method, call, end, run = std::move(run)](const absl::Status& admitted) {
           if (!admitted.ok()) return end(admitted);
           Submit(method, *call, run, [end] { end(ShuttingDown()); }, end);
@@ -421,7 +428,7 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
     std::lock_guard lock(mutex_);
     entry->opened = true;
   };
-  Admit(method, 1, entry->bearer, FindMetadata(*context, kMeshTokenMetadata), call, true,
+  Admit(method, 1, entry->bearer, ShownBy(*context, method), call, true,
         [this, entry, call, run = std::move(run)](const absl::Status& admitted) {
           if (!admitted.ok()) return entry->stream->Finish(admitted);
           {

@@ -44,6 +44,7 @@
 #include "services/common/grpc/call_settings.h"
 #include "services/common/grpc/caller.h"
 #include "services/common/grpc/peer.h"
+#include "services/common/grpc/mesh_callers.h"
 #include "services/common/grpc/request_validation.h"
 #include "services/common/grpc/status_convert.h"
 #include "services/common/process/liveness.h"
@@ -56,7 +57,7 @@ enum class Access {
   kRead,           // Any key.
   kWrite,          // A key that is not read-only.
   kAdministrator,  // An administrator's key.
-  kMesh,           // The mesh token, on internal ports.
+  kMesh,           // A service of the mesh that the flow table lets call it (mesh_callers.h), on internal ports.
 };
 
 // What a call keeps its thread waiting for.
@@ -94,7 +95,8 @@ struct CallRunnerOptions {
   absl::Duration stream_heartbeat_interval = absl::Seconds(30);
   // How long the client of a stream that is ended for an error may take to read what was sent before. Then it is cut off.
   absl::Duration stream_end_patience = absl::Seconds(5);
-  std::string mesh_token = {};             // For Access::kMesh. Empty: no internal call is taken.
+  std::string mesh_token = {};             // For Access::kMesh: the token that all services share. Empty: it is not taken.
+  MeshSettings mesh = {};                  // For Access::kMesh: how callers are told apart.
   Authenticator* authenticator = nullptr;  // For all but kNobody and kMesh; must outlive the runner.
 };
 
@@ -144,11 +146,11 @@ class CallRunner {
 
   std::string AddressOf(const ::grpc::CallbackServerContext& context) const;
   // Who calls, where that can be told at once.
-  std::optional<absl::StatusOr<Caller>> FindCaller(const Method& method, const std::string& bearer, const std::string& mesh_token);
+  std::optional<absl::StatusOr<Caller>> FindCaller(const Method& method, const std::string& bearer);
   // Asks who a key belongs to, together with all who want to know at the same time.
   void LookUp(const std::string& bearer, const CallContext& call, Answered answered);
   // Calls `admitted` once `call` has its caller and may go on, here and now or on a thread of the look-ups.
-  void Admit(const Method& method, size_t cost, const std::string& bearer, const std::string& mesh_token,
+  void Admit(const Method& method, size_t cost, const std::string& bearer, const MeshCallers::Shown& shown,
              const std::shared_ptr<CallContext>& call, bool stream, Admitted admitted);
   absl::Status TakeRates(const Method& method, size_t cost, const CallContext& call, bool stream);
   // `refuse` is called where neither `run` nor `drop` will be.
@@ -157,6 +159,7 @@ class CallRunner {
   void CheckStreams();
 
   const CallRunnerOptions options_;
+  MeshCallers mesh_callers_;
   const base::SystemMonotonicClock system_clock_;
   const std::unique_ptr<Rates> rates_;
   std::mutex mutex_;

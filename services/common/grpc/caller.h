@@ -25,6 +25,8 @@ struct CallContext {
   trace::Context trace;
   absl::Time deadline;  // Never infinite.
   std::string peer;     // The client's address, as peer.h finds it: "192.0.2.1".
+  // On internal ports: the service that calls ("ticker"); empty where it showed nothing but the token that all share.
+  std::string service = {};
 };
 
 // Turns a bearer key into a caller. Thread-safe. May block until `deadline`.

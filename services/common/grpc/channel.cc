@@ -45,7 +45,7 @@ std::shared_ptr<::grpc::Channel> MakeChannel(const PeerOptions& options) {
 
 }  // namespace
 
-Peer::Peer(const PeerOptions& options) : channel_(MakeChannel(options)), mesh_token_(options.mesh_token) {}
+Peer::Peer(const PeerOptions& options) : channel_(MakeChannel(options)), mesh_token_(options.mesh_token), caller_token_(options.caller_token) {}
 
 Peer::Peer(std::shared_ptr<::grpc::Channel> channel, std::string mesh_token)
     : channel_(std::move(channel)), mesh_token_(std::move(mesh_token)) {}
@@ -54,6 +54,7 @@ void Peer::Prepare(::grpc::ClientContext& context, const trace::Context& trace, 
   context.set_deadline(absl::ToChronoTime(deadline));
   context.AddMetadata(trace::kTraceparent, trace.Child().Traceparent());
   if (!mesh_token_.empty()) context.AddMetadata(kMeshTokenMetadata, mesh_token_);
+  if (!caller_token_.empty()) context.AddMetadata(kCallerTokenMetadata, caller_token_);
 }
 
 absl::Status PeerFailure(const absl::Status& status, std::string_view reason, std::string_view peer_name) {

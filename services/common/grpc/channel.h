@@ -23,12 +23,15 @@ namespace stockalert::rpc {
 
 // The metadata key of the mesh token.
 inline constexpr char kMeshTokenMetadata[] = "x-stockalert-mesh-token";
+// And that of the token which is the caller's own.
+inline constexpr char kCallerTokenMetadata[] = "x-stockalert-caller-token";
 
 struct PeerOptions {
   std::string address = {};
   // Credentials::internal_client(), or InsecureChannelCredentials() where plaintext is meant. Without any, every call fails.
   std::shared_ptr<::grpc::ChannelCredentials> credentials = {};
-  std::string mesh_token = {};  // Empty: none is sent.
+  std::string mesh_token = {};    // Empty: none is sent.
+  std::string caller_token = {};  // Likewise.
   // Fully qualified services, or "service/Method", whose calls gRPC may repeat (at most 3 tries in all) on UNAVAILABLE: idempotent ones.
   std::vector<std::string> retried = {};
   int receive_bytes_max = 16 * 1024 * 1024;
@@ -41,12 +44,13 @@ class Peer {
   Peer(std::shared_ptr<::grpc::Channel> channel, std::string mesh_token);
 
   const std::shared_ptr<::grpc::Channel>& channel() const { return channel_; }
-  // Sets deadline, mesh token, and traceparent (a child span of `trace`).
+  // Sets deadline, tokens, and traceparent (a child span of `trace`).
   void Prepare(::grpc::ClientContext& context, const trace::Context& trace, absl::Time deadline) const;
 
  private:
   const std::shared_ptr<::grpc::Channel> channel_;
   const std::string mesh_token_;
+  const std::string caller_token_;
 };
 
 // What a handler answers when the service that it needs fails: the peer's own INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION and

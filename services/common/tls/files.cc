@@ -30,6 +30,7 @@ struct Deleter {
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
   void operator()(X509_STORE* store) const { X509_STORE_free(store); }
   void operator()(X509_STORE_CTX* context) const { X509_STORE_CTX_free(context); }
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
   // What is in it belongs to others.
   void operator()(STACK_OF(X509) * stack) const { sk_X509_free(stack); }
 };
@@ -155,6 +156,20 @@ absl::Status CheckIssuer(const File& certificate, const File& authorities) {
   if (leads) return absl::OkStatus();
   return Unfit(certificate, absl::StrCat("was issued by no authority in ", authorities.flag, "=", authorities.path, " (", why,
                                          "): the other services would refuse it"));
+}
+
+absl::StatusOr<std::vector<std::string>> NamesOf(const File& certificate) {
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<Owned<X509>> chain, ReadCertificates(certificate));
+  std::vector<std::string> found;
+  const Owned<GENERAL_NAMES> names(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(chain.front().get(), NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    int kind = 0;
+    const auto* value = static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &kind));
+    if (kind != GEN_DNS && kind != GEN_URI) continue;
+    found.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(value)), static_cast<size_t>(ASN1_STRING_length(value)));
+  }
+  return found;
 }
 
 }  // namespace stockalert::tls

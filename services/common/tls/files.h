@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -33,5 +34,8 @@ absl::StatusOr<absl::Time> CheckAuthorities(const File& authorities);
 
 // Whether the chain leads to one of the authorities.
 absl::Status CheckIssuer(const File& certificate, const File& authorities);
+
+// The DNS names and URIs among the subject alternative names of the chain's first certificate.
+absl::StatusOr<std::vector<std::string>> NamesOf(const File& certificate);
 
 }  // namespace stockalert::tls

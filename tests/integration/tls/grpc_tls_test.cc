@@ -203,10 +203,11 @@ TEST_CASE("a public port has the server's certificate, and asks clients for none
   const auto trusting = [](const Authority& authority) {
     return ::grpc::SslCredentials({.pem_root_certs = authority.certificate(), .pem_private_key = "", .pem_cert_chain = ""});
   };
-  CHECK(Call(Connect(*service.open, trusting(mesh))).status.ok());
+  // The connection is taken; a method of internal ports is none the less for whoever shows a certificate.
+  CHECK(Call(Connect(*service.open, trusting(mesh))).status.error_code() == ::grpc::StatusCode::UNAUTHENTICATED);
   CHECK(Call(Connect(*service.open, trusting(foreign))).status.error_code() == ::grpc::StatusCode::UNAVAILABLE);
   CHECK(Call(Connect(*service.open, ::grpc::InsecureChannelCredentials())).status.error_code() == ::grpc::StatusCode::UNAVAILABLE);
-  CHECK(service.users.answered == 1);
+  CHECK(service.users.answered == 0);
 }
 
 TEST_CASE("neither a server without credentials nor unfit files begin to serve") {
