@@ -1,6 +1,6 @@
 -- Forgets what is older than :kept_days days: triggers, notifications and request ids. To be run daily:
 --
---   psql "$STOCKALERT_POSTGRES_URL" -v kept_days=90 -f deploy/retention.sql
+--   psql "$STOCKALERT_MAINTENANCE_POSTGRES_URL" -v kept_days=90 -f deploy/retention.sql
 --
 -- The services may be at work meanwhile. Who reads Kafka's records twice is known by these rows, so they must be kept for longer than
 -- Kafka keeps its records (stockalert-migrate --retention_h). Outboxes, checkpoints and tombstones need nothing: the services see to them.

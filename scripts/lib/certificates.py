@@ -50,14 +50,14 @@ class Authority:
             self.certificate = openssl("req", "-x509", "-new", "-key", key, "-subj", f"/CN={name}", "-days", "30", "-addext",
                                        "keyUsage=critical,keyCertSign,cRLSign")
 
-    def sign(self, names=("DNS:localhost", "IP:127.0.0.1"), days=7, usage="serverAuth,clientAuth"):
-        """(certificate, key). With days=-1 it has expired."""
+    def sign(self, names=("DNS:localhost", "IP:127.0.0.1"), days=7, usage="serverAuth,clientAuth", subject="stockalert"):
+        """(certificate, key). With days=-1 it has expired. `subject` is its common name, by which Kafka knows its owner."""
         with tempfile.TemporaryDirectory() as work:
             folder = pathlib.Path(work)
             for name, contents in (("ca.crt", self.certificate), ("ca.key", self.key), ("key", new_key()),
                                    ("extensions", f"subjectAltName={','.join(names)}\nextendedKeyUsage={usage}\n")):
                 (folder / name).write_text(contents)
-            request = openssl("req", "-new", "-key", folder / "key", "-subj", "/CN=stockalert")
+            request = openssl("req", "-new", "-key", folder / "key", "-subj", f"/CN={subject}")
             # "-days" takes no number below 0 in each version of openssl; x509 -req does.
             certificate = openssl("x509", "-req", "-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-days", str(days), "-extfile",
                                   folder / "extensions", stdin=request)

@@ -8,6 +8,7 @@
 The services get their configuration by the environment, each only what is its own: the administrator's key goes to the user service alone.
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -27,6 +28,8 @@ SERVICES = {
     "evaluator": (5, ("http",)),
     "notifier": (3, ("public", "http")),
 }
+# What has a role of its own in the database (services/migrate/roles.h).
+ROLES = ("user", "ticker", "alert", "evaluator", "notifier", "maintenance", "audit")
 SPAN = {"public": 0, "http": 1000, "internal": 2000}
 
 
@@ -66,7 +69,8 @@ class Mesh:
         self.fetcher_settings = {}
         self.client = None
         self.admin_key = None
-        self.mesh_token = None
+        # What each service shows the others; they know its SHA-256.
+        self.caller_tokens = {}
 
     # --- where things are
 
@@ -77,23 +81,41 @@ class Mesh:
         """What the operator's tools need to reach this mesh; holds secrets."""
         env = {
             "STOCKALERT_POSTGRES_URL": self.postgres_url,
+            "STOCKALERT_AUDIT_POSTGRES_URL": self._role_url("audit"),
+            "STOCKALERT_MAINTENANCE_POSTGRES_URL": self._role_url("maintenance"),
             "STOCKALERT_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
             "STOCKALERT_ADMIN_KEY": self.admin_key,
         }
         for name, (_, kinds) in SERVICES.items():
             if "public" in kinds:
                 env[f"STOCKALERT_{name.upper()}_ADDRESS"] = self.address(name)
-        env.update({f"STOCKALERT_{name}": str(value) for name, value in self._kafka_env().items()})
+        env.update({f"STOCKALERT_{name}": str(value) for name, value in self._kafka_env("audit").items()})
         if self.authority:
             env["STOCKALERT_CA_FILE"] = str(self.tls_folder("user") / "ca.crt")
         return env
+
+    @staticmethod
+    def certificate_names(service):
+        """Where it is dialled, and what the others know it by."""
+        return ("DNS:localhost", "IP:127.0.0.1", f"DNS:{service}")
+
+    def _role_url(self, key):
+        """The database as a role of its own sees it; that of others has one role for all, as it is given."""
+        return self.postgres.role_url(key, "stockalert") if self.postgres else self.postgres_url
+
+    def write_callers(self, *earlier):
+        """What the services know each other by, besides their present tokens those `earlier` (caller, token) ones. Replaced as a whole."""
+        lines = [f"{name} {hashlib.sha256(token.encode()).hexdigest()}\n" for name, token in [*self.caller_tokens.items(), *earlier]]
+        fresh = self.folder / "mesh_callers.new"
+        fresh.write_text("".join(lines))
+        fresh.rename(self.folder / "mesh_callers")
 
     def tls_folder(self, service):
         """Where a service's certificate lies: a link, which certificates.swap moves on."""
         return self.folder / "tls" / service
 
-    def _kafka_env(self):
-        return self.kafka.client_env() if self.kafka else {"KAFKA_PLAINTEXT": "true"}
+    def _kafka_env(self, key):
+        return self.kafka.client_env(key) if self.kafka else {"KAFKA_PLAINTEXT": "true"}
 
     def _tls_env(self, service):
         if service in ("evaluator", "migrate"):
@@ -102,7 +124,7 @@ class Mesh:
             return {"PLAINTEXT": "true"}
         files = self.tls_folder(service)
         if not files.exists():
-            self.authority.issue(files)
+            self.authority.issue(files, names=self.certificate_names(service))
         pairs = ["INTERNAL"] + (["PUBLIC"] if "public" in SERVICES[service][1] else [])
         env = {f"{pair}_TLS_{kind}_FILE": files / name for pair in pairs for kind, name in (("CERT", "tls.crt"), ("KEY", "tls.key"))}
         return {**env, "INTERNAL_TLS_CA_FILE": files / "ca.crt"}
@@ -110,13 +132,20 @@ class Mesh:
     def _env(self, service):
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKALERT_", "FINNHUB_"))}
         env = {
-            "POSTGRES_URL": self.postgres_url,
+            "POSTGRES_URL": self.postgres_url if service in ("migrate", "fetcher") else self._role_url(service),
             "KAFKA_BOOTSTRAP": self.kafka_bootstrap,
-            "MESH_TOKEN": self.mesh_token,
+            "MESH_CALLER_TOKEN": self.caller_tokens.get(service),
+            "MESH_CALLERS_FILE": self.folder / "mesh_callers",
             "SHUTDOWN_GRACE_S": "8",
             **self._tls_env(service),
-            **self._kafka_env(),
+            **self._kafka_env(service),
         }
+        if service == "fetcher":
+            del env["POSTGRES_URL"]
+        if service == "migrate" and self.postgres:
+            env.update(POSTGRES_ROLES="required", POSTGRES_ROLE_PASSWORDS_DIR=self.postgres.roles, POSTGRES_OWN_CLUSTER="true")
+        if service == "migrate" and self.authority:
+            env["KAFKA_ACLS"] = "required"
         if service == "user":
             env["ADMIN_KEY"] = self.admin_key
         if service in SERVICES:
@@ -141,7 +170,8 @@ class Mesh:
         # The log below may be read by all, the secrets by their owner alone; Postgres' user must come through.
         self.folder.chmod(0o755)
         self.admin_key = stack.secret(self.folder / "admin_key", lambda: "sak_" + stack.token(43))
-        self.mesh_token = stack.secret(self.folder / "mesh_token")
+        self.caller_tokens = {name: stack.secret(self.folder / "callers" / name) for name in SERVICES}
+        self.write_callers()
         self.start_stores()
         self.migrate()
         self._await_free_ports()
@@ -171,6 +201,8 @@ class Mesh:
             self.postgres.await_ready()
             self.postgres.create_database("stockalert")
             self.postgres_url = self.postgres.url("stockalert")
+            for key in ROLES:
+                stack.secret(self.postgres.roles / key)
         if self.kafka:
             self.kafka.await_ready()
 

@@ -269,8 +269,17 @@ class Postgres:
         done = subprocess.run([str(self.bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False)
         return done.returncode == 0
 
-    def url(self, database="postgres"):
-        url = f"postgresql://stockalert:{self.password}@127.0.0.1:{self.port}/{database}"
+    @property
+    def roles(self):
+        """Where the passwords of the mesh's roles lie, a file each, for stockalert-migrate."""
+        return self.folder / "roles"
+
+    def role_url(self, key, database):
+        """As the role of a service, of maintenance or of the audit (services/migrate/roles.h)."""
+        return self.url(database, f"stockalert_{key}", secret(self.roles / key))
+
+    def url(self, database="postgres", user="stockalert", password=None):
+        url = f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
         if not self.authority:
             return f"{url}?sslmode=disable"
         files = self.folder / "client-tls"
@@ -286,10 +295,11 @@ class Postgres:
 
 class Kafka:
     """One node of Apache Kafka, broker and controller in one, on loopback. Its jars come from Maven Central, once a machine. With an
-    `authority` (certificates.py) clients speak TLS, show a certificate of that authority, and log in. By PLAIN: Kafka 4 refuses the SCRAM of
-    librdkafka before 2.6.1, and Debian 12 has 2.0.2."""
+    `authority` (certificates.py) clients speak TLS and show a certificate of that authority, by whose common name the broker's authorizer knows
+    what they may. A second listener asks for a login besides, by PLAIN: Kafka 4 refuses the SCRAM of librdkafka before 2.6.1, and Debian 12
+    has 2.0.2."""
 
-    USER = "stockalert"
+    USER = "stockalert-audit"
 
     def __init__(self, folder, port, controller_port, authority=None):
         self.folder = pathlib.Path(folder)
@@ -299,12 +309,15 @@ class Kafka:
         self.controller_port = controller_port
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
         self.jars = cache / "stockalert" / f"kafka-{KAFKA_VERSION}"
+        self.login_port = free_port() if authority else None
         self.process = None
 
-    @property
-    def client_tls(self):
-        """The clients' files: a link, which certificates.swap moves on."""
-        return self.folder / "client-tls"
+    def client_tls(self, key):
+        """A client's files: a link, which certificates.swap moves on."""
+        folder = self.folder / "client-tls" / key
+        if not folder.exists():
+            self.authority.issue(folder, subject=f"stockalert-{key}")
+        return folder
 
     @property
     def bootstrap(self):
@@ -342,13 +355,14 @@ class Kafka:
             raise StackError(f"port {self.port} or {self.controller_port} is taken: another Kafka, or another run, listens there")
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
-        listener = "SASL_SSL" if self.authority else "PLAINTEXT"
+        listener = "SSL" if self.authority else "PLAINTEXT"
+        login = f",SASL_SSL://127.0.0.1:{self.login_port}" if self.authority else ""
         properties.touch(mode=0o600)
         properties.write_text("\n".join((self._secured() if self.authority else []) + [
             "process.roles=broker,controller",
             "node.id=1",
-            f"listeners={listener}://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
-            f"advertised.listeners={listener}://127.0.0.1:{self.port}",
+            f"listeners={listener}://127.0.0.1:{self.port}{login},CONTROLLER://127.0.0.1:{self.controller_port}",
+            f"advertised.listeners={listener}://127.0.0.1:{self.port}{login}",
             "controller.listener.names=CONTROLLER",
             f"controller.quorum.voters=1@127.0.0.1:{self.controller_port}",
             f"log.dirs={self.folder}/data",
@@ -374,29 +388,35 @@ class Kafka:
     def _secured(self):
         self.password = secret(self.folder / "kafka.password")
         files = self.folder / "tls"
-        # At each start anew; the clients' certificate stays until somebody swaps it.
-        self.authority.issue(files)
-        if not self.client_tls.exists():
-            self.authority.issue(self.client_tls)
+        # At each start anew; the clients' certificates stay until somebody swaps them.
+        self.authority.issue(files, subject="stockalert-broker")
         with os.fdopen(os.open(files / "keystore.pem", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write((files / "tls.key").read_text() + (files / "tls.crt").read_text())
         login = (f'org.apache.kafka.common.security.plain.PlainLoginModule required username="{self.USER}" password="{self.password}" '
                  f'user_{self.USER}="{self.password}";')
-        return ["listener.security.protocol.map=CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL", "inter.broker.listener.name=SASL_SSL", "sasl.mechanism.inter.broker.protocol=PLAIN",
+        return ["listener.security.protocol.map=CONTROLLER:SSL,SSL:SSL,SASL_SSL:SASL_SSL", "inter.broker.listener.name=SSL",
+                "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                # Who makes the ACLs has to be allowed it by another way.
+                "super.users=User:stockalert-broker;User:stockalert-migrate",
+                "ssl.principal.mapping.rules=RULE:^CN=([a-z-]+)$/$1/,DEFAULT", "ssl.client.auth=required",
                 "sasl.enabled.mechanisms=PLAIN", f"listener.name.sasl_ssl.plain.sasl.jaas.config={login}",
                 # Without the listener's name it would not count for SASL_SSL.
                 "listener.name.sasl_ssl.ssl.client.auth=required",
                 "ssl.keystore.type=PEM", f"ssl.keystore.location={files}/keystore.pem",
                 "ssl.truststore.type=PEM", f"ssl.truststore.location={files}/ca.crt"]
 
-    def client_env(self):
-        """The flags' environment of a client of this broker."""
+    def client_env(self, key):
+        """The flags' environment of a client of this broker: a service, or the tools migrate and audit."""
         if not self.authority:
             return {"KAFKA_PLAINTEXT": "true"}
-        files = self.client_tls
+        files = self.client_tls(key)
         return {"KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": files / "ca.crt", "KAFKA_TLS_CERT_FILE": files / "tls.crt",
-                "KAFKA_TLS_KEY_FILE": files / "tls.key", "KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": self.USER,
-                "KAFKA_SASL_PASSWORD": self.password}
+                "KAFKA_TLS_KEY_FILE": files / "tls.key"}
+
+    def login_env(self):
+        """Of one that logs in: the audit's, by name and password besides a certificate."""
+        return {**self.client_env("audit"), "KAFKA_BOOTSTRAP": f"127.0.0.1:{self.login_port}", "KAFKA_SASL_MECHANISM": "PLAIN",
+                "KAFKA_SASL_USERNAME": self.USER, "KAFKA_SASL_PASSWORD": self.password}
 
     def await_ready(self):
         wait_for("Kafka", self.answers, 60, self.process)

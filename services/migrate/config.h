@@ -15,6 +15,14 @@ struct Config {
   kafka::Security kafka_security;
   // Holds SERVICE/schema/NNNN_name.sql.
   std::string schema_dir;
+  // auto, required, off: see roles.h.
+  std::string postgres_roles = "auto";
+  std::string postgres_role_names;
+  std::string postgres_role_passwords_dir;
+  bool postgres_own_cluster = false;
+  // off, auto, required: see acls.h.
+  std::string kafka_acls = "off";
+  std::string kafka_principals;
   int prices_partitions = 64;
   int other_partitions = 16;
   // 0: three where there are three brokers, else one.

@@ -1,13 +1,37 @@
 // stockalert-migrate: applies the SQL of all services and creates the topics, then ends: 0 done, 1 not, 2 wrong configuration.
-// stockalert-migrate deadletters list|replay|drop|take: what to do with records that services could not take.
+// `stockalert-migrate roles` and `acls` print what an operator runs elsewhere; `deadletters list|replay|drop|take` is for records that
+// services could not take.
 #include <cstdio>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "services/common/log/log.h"
 #include "services/common/version/version.h"
+#include "services/migrate/acls.h"
 #include "services/migrate/config.h"
 #include "services/migrate/dead_letters.h"
 #include "services/migrate/migrate.h"
+#include "services/migrate/roles.h"
+
+namespace {
+
+// Prints the commands for an operator, and asks nobody.
+int Print(const std::string& command, stockalert::config::Parser& parser, const stockalert::migrate::Config& config, int argc, char** argv) {
+  const stockalert::config::ParseResult parsed = parser.ParseOnly({"postgres_role_names", "kafka_principals"}, argc, argv);
+  std::vector<std::string> errors = parsed.errors;
+  const auto names = stockalert::migrate::ParseRoleNames(config.postgres_role_names);
+  const auto principals = stockalert::migrate::ParsePrincipals(config.kafka_principals);
+  for (const absl::Status& status : {names.status(), principals.status()}) {
+    if (!status.ok()) errors.emplace_back(status.message());
+  }
+  for (const std::string& error : errors) std::fprintf(stderr, "stockalert-migrate: %s\n", error.c_str());
+  if (!errors.empty()) return 2;
+  std::fputs((command == "roles" ? stockalert::migrate::RolesSql(*names) : stockalert::migrate::AclCommands(*principals)).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "deadletters") return stockalert::migrate::RunDeadLetters(argc - 2, argv + 2);
@@ -15,6 +39,12 @@ int main(int argc, char** argv) {
   config.schema_dir = STOCKALERT_SCHEMA_DIR;
   stockalert::config::Parser parser("stockalert-migrate", "Makes database and broker ready for the mesh", stockalert::version::Text());
   stockalert::migrate::Declare(parser, config);
+  const std::string command = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
+  if (command == "roles" || command == "acls") return Print(command, parser, config, argc - 1, argv + 1);
+  if (!command.empty()) {
+    std::fprintf(stderr, "stockalert-migrate: there is no command %s: roles, acls, or none\n", command.c_str());
+    return 2;
+  }
   const stockalert::config::ParseResult parsed = parser.Parse(argc, argv);
   if (parsed.kind == stockalert::config::ParseResult::Kind::kShow) {
     std::fputs(parsed.text.c_str(), stdout);

@@ -14,6 +14,8 @@
 #include "services/common/log/log.h"
 #include "services/common/postgres/migration.h"
 #include "services/common/postgres/transaction.h"
+#include "services/migrate/acls.h"
+#include "services/migrate/roles.h"
 
 namespace stockalert::migrate {
 namespace {
@@ -41,11 +43,7 @@ absl::StatusOr<int> RecordPartitions(postgres::Pool& pool, const std::string& to
   return postgres::Transact(pool, "migrate.topic", postgres::Idempotency::kIdempotent,
                             [&](postgres::Connection& connection) -> absl::StatusOr<int> {
                               soci::session& sql = connection.sql();
-                              sql << "CREATE SCHEMA IF NOT EXISTS mesh";
-                              sql << "CREATE TABLE IF NOT EXISTS mesh.topics ("
-                                     "  name text PRIMARY KEY,"
-                                     "  partitions integer NOT NULL CHECK (partitions > 0),"
-                                     "  recorded_at timestamptz NOT NULL DEFAULT now())";
+                              STOCKALERT_RETURN_IF_ERROR(postgres::ExecuteScript(connection, kTopicsTableSql));
                               sql << "INSERT INTO mesh.topics (name, partitions) VALUES (:name, :partitions) "
                                      "ON CONFLICT (name) DO NOTHING",
                                   soci::use(topic), soci::use(wanted);
@@ -173,8 +171,10 @@ absl::Status Migrate(const Config& config) {
                                  .extra = {}}));
   STOCKALERT_RETURN_IF_ERROR(Await("Postgres", config.wait, [&] { return pool->Ready(); }));
   STOCKALERT_RETURN_IF_ERROR(MigrateSchemas(*pool, config));
+  STOCKALERT_RETURN_IF_ERROR(MigrateRoles(*pool, config));
   STOCKALERT_RETURN_IF_ERROR(Await("Kafka", config.wait, [&] { return admin->CountBrokers(absl::Seconds(3)).status(); }));
-  return MigrateTopics(*pool, *admin, config);
+  STOCKALERT_RETURN_IF_ERROR(MigrateTopics(*pool, *admin, config));
+  return MigrateAcls(*admin, config);
 }
 
 }  // namespace stockalert::migrate

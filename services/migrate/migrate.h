@@ -11,6 +11,14 @@
 
 namespace stockalert::migrate {
 
+// What is recorded of the topics, where it is not there yet.
+inline constexpr char kTopicsTableSql[] =
+    "CREATE SCHEMA IF NOT EXISTS mesh;\n"
+    "CREATE TABLE IF NOT EXISTS mesh.topics (\n"
+    "  name text PRIMARY KEY,\n"
+    "  partitions integer NOT NULL CHECK (partitions > 0),\n"
+    "  recorded_at timestamptz NOT NULL DEFAULT now());\n";
+
 // Applies the SQL files of every service below `config.schema_dir`, in the order of the services' names.
 absl::Status MigrateSchemas(postgres::Pool& pool, const Config& config);
 
@@ -19,7 +27,7 @@ absl::Status MigrateSchemas(postgres::Pool& pool, const Config& config);
 // broker's append time as a record's time.
 absl::Status MigrateTopics(postgres::Pool& pool, kafka::TopicAdmin& admin, const Config& config);
 
-// Both, after waiting for Postgres and Kafka.
+// Both, the roles (roles.h) between them and the ACLs (acls.h) after them, after waiting for Postgres and Kafka.
 absl::Status Migrate(const Config& config);
 
 }  // namespace stockalert::migrate

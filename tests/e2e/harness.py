@@ -171,7 +171,8 @@ class World:
 
     def secrets_in_logs(self):
         """Names of log files that hold a secret."""
-        known = [self.mesh.mesh_token, self.mesh.admin_key, self.mesh.postgres.password]
+        known = [*self.mesh.caller_tokens.values(), self.mesh.admin_key, self.mesh.postgres.password,
+                 *(path.read_text().strip() for path in self.mesh.postgres.roles.iterdir())]
         found = []
         for path in sorted((self.mesh.folder / "log").glob("*.log")):
             text = path.read_text(errors="replace")

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import re
 import ssl
 import subprocess
 import threading
@@ -55,6 +56,50 @@ def refusals(mesh):
         expect_equal(probe(address, grpc.ssl_channel_credentials(trusted)), "OK", f"{name}, public")
         expect_equal(probe(address, None), "UNAVAILABLE", f"{name}, public, plaintext")
         expect_equal(probe(address, grpc.ssl_channel_credentials(foreign.certificate.encode())), "UNAVAILABLE", f"{name}, public, not trusted")
+
+
+def callers(mesh):
+    """Every service's certificate and token against every internal method, on the real ports: let through if and only if it is in the table."""
+    trusted = mesh.authority.certificate.encode()
+    text = (stack.ROOT / "services/common/grpc/flow_table.cc").read_text()
+    table = {method: set(re.findall(r'"([a-z]+)"', names)) for method, names in
+             re.findall(r'\{"stockalert\.internal\.v1\.([A-Za-z]+/[A-Za-z]+)", \{([^}]*)\}', text)}
+    expect(len(table) >= 11, f"the flow table has {len(table)} rows only")
+    owners = {"UserInternalService": "user", "TickerInternalService": "ticker", "AlertInternalService": "alert", "FetcherService": "fetcher"}
+    allowed = refused_calls = 0
+
+    def code(channel, method, token):
+        try:
+            channel.unary_unary(f"/stockalert.internal.v1.{method}")(b"", timeout=20, metadata=(("x-stockalert-caller-token", token),))
+            return "OK"
+        except grpc.RpcError as error:
+            return error.code().name
+
+    for name in meshes.SERVICES:
+        certificate, key = mesh.authority.sign(names=mesh.certificate_names(name))
+        credentials = grpc.ssl_channel_credentials(trusted, key.encode(), certificate.encode())
+        for method, permitted in table.items():
+            address = mesh.address(owners[method.split("/")[0]], "internal")
+            with grpc.secure_channel(address, credentials, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+                got = code(channel, method, mesh.caller_tokens[name])
+                if name in permitted:
+                    # An empty request may be an error, but one of the handler's.
+                    expect(got not in ("PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE", "UNIMPLEMENTED"), f"{name} calls {method}: {got}")
+                    allowed += 1
+                else:
+                    expect_equal(got, "PERMISSION_DENIED", f"{name} calls {method}")
+                    refused_calls += 1
+                other = "ticker" if name != "ticker" else "alert"
+                expect_equal(code(channel, method, mesh.caller_tokens[other]), "UNAUTHENTICATED", f"{name} calls {method} with {other}'s token")
+    everybody = tuple(f"DNS:{name}" for name in meshes.SERVICES)
+    for what, names in (("no service's name", ("DNS:localhost",)), ("all services' names", everybody)):
+        certificate, key = mesh.authority.sign(names=names)
+        credentials = grpc.ssl_channel_credentials(trusted, key.encode(), certificate.encode())
+        for method in table:
+            with grpc.secure_channel(mesh.address(owners[method.split("/")[0]], "internal"), credentials,
+                                     [("grpc.use_local_subchannel_pool", 1)]) as channel:
+                expect_equal(code(channel, method, mesh.caller_tokens["ticker"]), "UNAUTHENTICATED", f"{what}, {method}")
+    print(f"    internal calls by certificate: {allowed} let through, {refused_calls} refused", flush=True)
 
 
 def a_price_comes_through(mesh, key):
@@ -128,7 +173,7 @@ def exchange(mesh, authority, trusted):
     """New certificates for all services; answers once each public port shows its own, and each internal port as well."""
     both = grpc.ssl_channel_credentials(trusted.encode(), *(part.encode() for part in reversed(authority.sign())))
     for service in ports(mesh, "internal") | ports(mesh, "public"):
-        certificate, key = authority.sign()
+        certificate, key = authority.sign(names=mesh.certificate_names(service))
         certificates.swap(mesh.tls_folder(service), {"tls.crt": certificate, "tls.key": key, "ca.crt": trusted})
     for service, address in ports(mesh, "public").items():
         wanted = (mesh.tls_folder(service) / "tls.crt").read_text().strip()
@@ -178,7 +223,8 @@ def another_authority_for_kafka(mesh, key):
     names = ("fetcher", "alert", "evaluator", "user")
     logs = {name: mesh.folder / "log" / f"{name}.log" for name in names}
     begins = {name: log.stat().st_size for name, log in logs.items()}
-    second.issue(mesh.kafka.client_tls, trusted=both)
+    for key in meshes.SERVICES:
+        second.issue(mesh.kafka.client_tls(key), trusted=both, subject=f"stockalert-{key}")
     for name, log in logs.items():
         # Each of its connections.
         lanes = 4 if name in ("fetcher", "evaluator") else 1
@@ -204,15 +250,57 @@ def stores_are_secured(mesh):
         raise AssertionError("Postgres took plaintext")
     except stack.StackError:
         pass
-    # The same broker without the login, without the client's certificate, without TLS.
+    # The same broker without the client's certificate, without TLS; and the listener with a login, with and without it.
     log = str(meshes.binary("stockalert-log"))
     env = {**os.environ, **mesh.operator_env()}
-    login = {name: value for name, value in env.items() if "KAFKA_SASL" not in name}
+    logged_in = {**env, **{f"STOCKALERT_{name}": str(value) for name, value in mesh.kafka.login_env().items()}}
+    no_login = {name: value for name, value in logged_in.items() if "KAFKA_SASL" not in name}
     certificate = {name: value for name, value in env.items() if name not in ("STOCKALERT_KAFKA_TLS_CERT_FILE", "STOCKALERT_KAFKA_TLS_KEY_FILE")}
-    plain = {name: value for name, value in login.items() if "KAFKA_TLS" not in name} | {"STOCKALERT_KAFKA_PLAINTEXT": "true"}
-    for what, environment, code in (("as configured", env, 0), ("no login", login, 1), ("no certificate", certificate, 1), ("plaintext", plain, 1)):
+    plain = {name: value for name, value in env.items() if "KAFKA_TLS" not in name} | {"STOCKALERT_KAFKA_PLAINTEXT": "true"}
+    for what, environment, code in (("as configured", env, 0), ("no certificate", certificate, 1), ("plaintext", plain, 1),
+                                    ("with a login", logged_in, 0), ("no login", no_login, 1)):
         done = subprocess.run([log, "--timeout_s=5"], env=environment, capture_output=True, text=True, check=False)
         expect_equal(done.returncode, code, f"stockalert-log, {what}: {done.stderr[-300:]}")
+
+
+def kafka_rights(world):
+    """Every principal against every topic and group, over its own certificate: a broker with topics and ACLs as migrations make them, and no
+    services, for what may be written is."""
+    mesh = meshes.Mesh(world.folder / "rights", meshes.free_first_port(), prices_partitions=4, tls=True)
+    try:
+        mesh.folder.mkdir(parents=True, exist_ok=True)
+        mesh.folder.chmod(0o755)
+        mesh.start_stores()
+        mesh.migrate()
+        try_all_rights(mesh)
+    finally:
+        mesh.stop()
+        mesh.postgres.wipe()
+
+
+def try_all_rights(mesh):
+    program = meshes.binary("stockalert-kafka-rights")
+    topics = ("prices", "alert-events", "triggers", "user-events")
+    # What each may, said here once more: by whom is read and written what.
+    reads = {"ticker": {"prices"}, "alert": {"alert-events", "user-events"}, "notifier": {"triggers", "user-events"}, "fetcher": {"prices"},
+             "evaluator": {"prices"}, "audit": {"prices"}}
+    writes = {"user": {"user-events"}, "alert": {"prices", "triggers"}, "fetcher": {"prices"}, "evaluator": {"alert-events"}}
+    groups = {name: {f"stockalert-{name}"} for name in ("alert", "notifier", "evaluator")}
+    counts = {"yes": 0, "no": 0}
+    for key in (*meshes.SERVICES, "audit"):
+        env = {**os.environ, "STOCKALERT_KAFKA_BOOTSTRAP": mesh.kafka_bootstrap,
+               **{f"STOCKALERT_{name}": str(value) for name, value in mesh.kafka.client_env(key).items()}}
+        done = subprocess.run([str(program)], env=env, capture_output=True, text=True, check=False, timeout=180)
+        expect_equal(done.returncode, 0, f"stockalert-kafka-rights as {key}: {done.stderr[-500:]}")
+        found = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+        wanted = {f"{way} {topic}": "yes" if topic in may.get(key, ()) else "no"
+                  for way, may in (("read", reads), ("write", writes)) for topic in topics}
+        wanted |= {f"group stockalert-{name}": "yes" if f"stockalert-{name}" in groups.get(key, ()) else "no" for name in groups}
+        wanted |= {"create a topic": "no", "allow itself more": "no"}
+        expect_equal(found, wanted, f"what {key} may do with Kafka")
+        for answer in wanted.values():
+            counts[answer] += 1
+    print(f"    Kafka: {counts['yes']} ways open, {counts['no']} refused", flush=True)
 
 
 def health_and_command_line(mesh):
@@ -240,6 +328,7 @@ def whole_mesh(world):
         key = reply["secret"]
         a_price_comes_through(mesh, key)
         refusals(mesh)
+        callers(mesh)
         stores_are_secured(mesh)
         health_and_command_line(mesh)
         rotation(mesh, key)
@@ -255,4 +344,4 @@ def whole_mesh(world):
     expect_equal(killed, [], "services that had to be killed")
 
 
-CASES = [("secured/whole mesh", whole_mesh)]
+CASES = [("secured/whole mesh", whole_mesh), ("secured/kafka rights", kafka_rights)]

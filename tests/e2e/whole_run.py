@@ -22,14 +22,14 @@ def start(folder, port, *options, env=None):
 
 def left_behind(folder):
     """Processes that have to do with this state folder, by their command or environment; without this one."""
-    token = (folder / "mesh_token").read_text().strip() if (folder / "mesh_token").exists() else None
+    tokens = [path.read_text().strip().encode() for path in (folder / "callers").glob("*")]
     found = []
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             text = (path / "cmdline").read_bytes() + (path / "environ").read_bytes()
         except OSError:
             continue
-        if int(path.name) != os.getpid() and (str(folder).encode() in text or (token and token.encode() in text)):
+        if int(path.name) != os.getpid() and (str(folder).encode() in text or any(token in text for token in tokens)):
             found.append((path.name, (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:100]))
     return found
 

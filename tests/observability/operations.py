@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 
+import grpc
+
 from harness import ROOT, SYMBOL, await_true, expect, expect_equal, grpcurl_path, meshes, refused
 from scraped import OPERATIONS, Traffic
 
@@ -23,7 +25,7 @@ def run(world, text, succeeds=True):
     folder.mkdir(exist_ok=True)
     if not (folder / "deploy").exists():
         (folder / "deploy").symlink_to(ROOT / "deploy")
-    env = {**os.environ, **world.mesh.operator_env(), "STOCKALERT_MESH_TOKEN": world.mesh.mesh_token,
+    env = {**os.environ, **world.mesh.operator_env(),
            "PATH": f"{meshes.binary('stockalert-migrate').parent}:{grpcurl_path().parent}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=folder, env=env, capture_output=True, text=True, check=False)
     expect((done.returncode == 0) == succeeds, f"exit {done.returncode} of\n{text}{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -153,7 +155,7 @@ def rotating_keys(world):
     mesh = publishing(world)
     traffic = Traffic(world)
     fire(world, traffic, 2)
-    admin_key, mesh_token = run(world, blocks("Rotating keys")[0]).split()
+    admin_key, token = run(world, blocks("Rotating keys")[0]).split()
     expect(re.fullmatch(r"sak_[A-Za-z0-9_-]{43}", admin_key), "an administrator's key of another form")
     old = mesh.admin_key
 
@@ -174,27 +176,42 @@ def rotating_keys(world):
     await_true("the old key ends at the ticker service", ended, 8)
     fire(world, traffic)
 
-    mesh.mesh_token = mesh_token
-    restart_all(mesh)
+    # A caller's token: both count while it restarts, and no call is refused by it.
+    refused_calls = 'stockalert_mesh_calls_refused_total{caller="unknown"}'
+    old_token = mesh.caller_tokens["ticker"]
+    mesh.caller_tokens["ticker"] = token
+    mesh.write_callers(("ticker", old_token))
+    for name, method in (("user", "UserInternalService/CountFollowers"), ("alert", "AlertInternalService/CountAlerts"),
+                         ("fetcher", "FetcherService/LookupSymbol")):
+        await_true(f"{name} knows the new token", lambda n=name, m=method: internal_code(mesh, n, m, token) != "UNAUTHENTICATED", 20)
+    refused_before = {name: mesh.metrics(name).get(refused_calls, 0) for name in ("user", "alert", "fetcher")}
+    mesh.services["ticker"].env = mesh._env("ticker")  # pylint: disable=protected-access
+    mesh.restart("ticker")
+    await_client(mesh)
     fire(world, traffic)
     fire(world, Traffic(world), 2)
+    expect_equal({name: mesh.metrics(name).get(refused_calls, 0) for name in refused_before}, refused_before, "calls refused meanwhile")
+    mesh.write_callers()
+    fire(world, traffic)
 
     password = run(world, blocks("Rotating keys")[0]).split()[1]
-    mesh.query(f"ALTER ROLE stockalert PASSWORD '{password}'")
-    mesh.postgres.password = password
-    mesh.postgres_url = mesh.postgres.url("stockalert")
-    restart_all(mesh)
+    (mesh.postgres.roles / "alert").write_text(password + "\n")
+    mesh.migrate()
+    mesh.services["alert"].env = mesh._env("alert")  # pylint: disable=protected-access
+    mesh.restart("alert")
+    await_client(mesh)
     fire(world, traffic)
     expect_equal(world.secrets_in_logs(), [], "logs with a secret in them")
 
 
-def restart_all(mesh):
-    """One after the other, each with the secrets that are now; ready is asked for once all are there."""
-    for name, process in mesh.services.items():
-        process.env = mesh._env(name)  # pylint: disable=protected-access
-        mesh.restart(name, wait=False)
-    mesh.await_ready()
-    await_client(mesh)
+def internal_code(mesh, service, method, token):
+    """What an empty call on an internal port ends with, for a caller with this token."""
+    with grpc.insecure_channel(mesh.address(service, "internal")) as channel:
+        try:
+            channel.unary_unary(f"/stockalert.internal.v1.{method}")(b"", timeout=10, metadata=(("x-stockalert-caller-token", token),))
+            return "OK"
+        except grpc.RpcError as error:
+            return error.code().name
 
 
 def leave(world, traffic):

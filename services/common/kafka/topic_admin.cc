@@ -23,8 +23,31 @@ struct EventDeleter {
 struct ConfigResourceDeleter {
   void operator()(rd_kafka_ConfigResource_t* resource) const { rd_kafka_ConfigResource_destroy(resource); }
 };
+struct AclDeleter {
+  void operator()(rd_kafka_AclBinding_t* acl) const { rd_kafka_AclBinding_destroy(acl); }
+};
 using AdminOptions = std::unique_ptr<rd_kafka_AdminOptions_t, AdminOptionsDeleter>;
 using Event = std::unique_ptr<rd_kafka_event_t, EventDeleter>;
+
+rd_kafka_ResourceType_t ToRdKafka(Acl::Resource resource) {
+  switch (resource) {
+    case Acl::Resource::kTopic: return RD_KAFKA_RESOURCE_TOPIC;
+    case Acl::Resource::kGroup: return RD_KAFKA_RESOURCE_GROUP;
+    // Its name here; on the wire it is the cluster's number.
+    default: return RD_KAFKA_RESOURCE_BROKER;
+  }
+}
+
+rd_kafka_AclOperation_t ToRdKafka(Acl::Operation operation) {
+  switch (operation) {
+    case Acl::Operation::kRead: return RD_KAFKA_ACL_OPERATION_READ;
+    case Acl::Operation::kWrite: return RD_KAFKA_ACL_OPERATION_WRITE;
+    case Acl::Operation::kCreate: return RD_KAFKA_ACL_OPERATION_CREATE;
+    case Acl::Operation::kAlter: return RD_KAFKA_ACL_OPERATION_ALTER;
+    case Acl::Operation::kDescribe: return RD_KAFKA_ACL_OPERATION_DESCRIBE;
+    default: return RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS;
+  }
+}
 
 class RdKafkaTopicAdmin final : public TopicAdmin {
  public:
@@ -96,6 +119,37 @@ class RdKafkaTopicAdmin final : public TopicAdmin {
       }
     }
     return config;
+  }
+
+  absl::Status CreateAcls(const std::vector<Acl>& acls, absl::Duration timeout) override {
+    std::array<char, 512> why{};
+    std::vector<std::unique_ptr<rd_kafka_AclBinding_t, AclDeleter>> owned;
+    std::vector<rd_kafka_AclBinding_t*> bindings;
+    for (const Acl& acl : acls) {
+      owned.emplace_back(rd_kafka_AclBinding_new(ToRdKafka(acl.resource), acl.name.c_str(), RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+                                                 acl.principal.c_str(), "*", ToRdKafka(acl.operation),
+                                                 RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, why.data(), why.size()));
+      if (!owned.back()) return absl::InvalidArgumentError(absl::StrCat("an ACL of ", acl.principal, ": ", why.data()));
+      bindings.push_back(owned.back().get());
+    }
+    AdminOptions options = NewOptions(RD_KAFKA_ADMIN_OP_CREATEACLS, timeout);
+    Queue answers(rd_kafka_queue_new(client_));
+    rd_kafka_CreateAcls(client_, bindings.data(), bindings.size(), options.get(), answers.get());
+    Event event(rd_kafka_queue_poll(answers.get(), ToTimeoutMs(timeout + absl::Seconds(1))));
+    if (absl::Status status = CheckEvent(event.get(), "creating ACLs"); !status.ok()) return status;
+    size_t count = 0;
+    const rd_kafka_acl_result_t** results = rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(event.get()), &count);
+    for (size_t i = 0; i < count; ++i) {
+      const rd_kafka_error_t* error = rd_kafka_acl_result_error(results[i]);
+      if (error == nullptr) continue;
+      const std::string what = absl::StrCat("creating ACLs: ", rd_kafka_error_string(error));
+      switch (rd_kafka_error_code(error)) {
+        case RD_KAFKA_RESP_ERR_SECURITY_DISABLED: return absl::FailedPreconditionError(what);
+        case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return absl::PermissionDeniedError(what);
+        default: return ToStatus(rd_kafka_error_code(error), what);
+      }
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::string> ClusterId(absl::Duration timeout) override { return QueryClusterId(client_, timeout); }

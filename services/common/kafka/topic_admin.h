@@ -35,6 +35,16 @@ struct TopicDescription {
   int replication_factor = 0;
 };
 
+// What a principal is allowed, from any host. Read and Write of a topic bring Describe with them.
+struct Acl {
+  enum class Resource { kTopic, kGroup, kCluster };
+  enum class Operation { kRead, kWrite, kCreate, kAlter, kDescribe, kDescribeConfigs };
+  std::string principal;  // "User:stockalert-alert"
+  Resource resource = Resource::kTopic;
+  std::string name;
+  Operation operation = Operation::kRead;
+};
+
 struct TopicAdminOptions {
   std::string bootstrap;
   Security security = {};
@@ -54,6 +64,8 @@ class TopicAdmin {
   // The topic's configuration as the broker applies it ("retention.ms", "message.timestamp.type"...).
   virtual absl::StatusOr<std::map<std::string, std::string>> DescribeConfig(const std::string& topic,
                                                                             absl::Duration timeout) = 0;
+  // Adds them to what is allowed; those that are there stay. FAILED_PRECONDITION: the broker has no authorizer; PERMISSION_DENIED: not by us.
+  virtual absl::Status CreateAcls(const std::vector<Acl>& acls, absl::Duration timeout) = 0;
   virtual absl::StatusOr<std::string> ClusterId(absl::Duration timeout) = 0;
   virtual absl::StatusOr<int> CountBrokers(absl::Duration timeout) = 0;
 

@@ -30,8 +30,10 @@ std::string Sha256Hex(const std::string& text) {
   return hex;
 }
 
-// Several statements at once, and no parameters: past SOCI, whose parser would take colons in them for parameters.
-absl::Status Execute(Connection& connection, const std::string& sql) {
+}  // namespace
+
+// Past SOCI, whose parser would take colons in it for parameters.
+absl::Status ExecuteScript(Connection& connection, const std::string& sql) {
   auto* backend = static_cast<soci::postgresql_session_backend*>(connection.sql().get_backend());
   PGresult* result = PQexec(backend->conn_, sql.c_str());
   const ExecStatusType outcome = PQresultStatus(result);
@@ -47,7 +49,10 @@ absl::Status Execute(Connection& connection, const std::string& sql) {
   return status;
 }
 
-}  // namespace
+absl::Status LockMigrations(Connection& connection) {
+  connection.sql() << "SELECT CAST(pg_advisory_xact_lock(" << kAdvisoryLock << ") AS text)";
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::vector<Migration>> ReadMigrations(const std::string& folder) {
   std::vector<Migration> migrations;
@@ -88,8 +93,8 @@ absl::StatusOr<std::vector<std::string>> ApplyMigrations(Pool& pool, const std::
     absl::StatusOr<std::string> applied = Transact(
         pool, "migrate.apply", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::StatusOr<std::string> {
           soci::session& sql = connection.sql();
-          sql << "SELECT CAST(pg_advisory_xact_lock(" << kAdvisoryLock << ") AS text)";
-          absl::Status prepared = Execute(connection,
+          if (absl::Status locked = LockMigrations(connection); !locked.ok()) return locked;
+          absl::Status prepared = ExecuteScript(connection,
                                           "CREATE SCHEMA IF NOT EXISTS mesh;"
                                           "CREATE TABLE IF NOT EXISTS mesh.migrations ("
                                           "  schema_name text NOT NULL,"
@@ -100,7 +105,7 @@ absl::StatusOr<std::vector<std::string>> ApplyMigrations(Pool& pool, const std::
                                           "  PRIMARY KEY (schema_name, number));");
           if (!prepared.ok()) return prepared;
           // The schema's name is the program's own, and plain.
-          if (absl::Status created = Execute(connection, absl::StrCat("CREATE SCHEMA IF NOT EXISTS ", schema, ";"));
+          if (absl::Status created = ExecuteScript(connection, absl::StrCat("CREATE SCHEMA IF NOT EXISTS ", schema, ";"));
               !created.ok()) {
             return created;
           }
@@ -121,7 +126,7 @@ absl::StatusOr<std::vector<std::string>> ApplyMigrations(Pool& pool, const std::
           }
           if (numbers.size() >= migrations.size()) return std::string();
           const Migration& next = migrations[numbers.size()];
-          if (absl::Status executed = Execute(connection, next.sql); !executed.ok()) {
+          if (absl::Status executed = ExecuteScript(connection, next.sql); !executed.ok()) {
             return absl::Status(executed.code(), absl::StrCat(schema, ": ", next.name, ": ", executed.message()));
           }
           sql << "INSERT INTO mesh.migrations (schema_name, number, name, sha256) VALUES (:schema, :number, :name, :sha256)",
