@@ -42,7 +42,7 @@ CALLS = {
     "fetcher": ["ticker"],
     "evaluator": [],
 }
-STORES = {"kafka": [9092, 9093], "postgres": [5432]}
+STORES = {"kafka": [9092, 9093, 9094], "postgres": [5432]}
 EDGE = [*PUBLIC.values(), 51050]
 
 
@@ -54,7 +54,7 @@ def allowed(source):
         return set(PUBLIC.items())
     if source in STORES:
         return set()
-    stores = {("kafka", 9092)} | (set() if source == "fetcher" else {("postgres", 5432)})
+    stores = {("kafka", 9092), ("kafka", 9094)} | (set() if source == "fetcher" else {("postgres", 5432)})
     return {(other, INTERNAL[other]) for other in CALLS[source]} | stores
 
 

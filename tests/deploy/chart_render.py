@@ -52,7 +52,8 @@ def settings_are_the_programs_own():
     """What the schema takes as settings are flags that the services have, but for those that the chart gives them itself."""
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     own = re.compile(r".*_address|mesh_token|admin_key|postgres_url|kafka_(bootstrap|tls|sasl).*|kafka_group_instance|instance_id|source|file|"
-                     r"finnhub_api_key|schema_dir|replay_start_file|plaintext|(public|internal)_tls_.*|trusted_proxies")
+                     r"finnhub_api_key|schema_dir|postgres_(roles|role_names|role_passwords_dir|own_cluster)|replay_start_file|plaintext|"
+                     r"(public|internal)_tls_.*|trusted_proxies")
     for part in ("user", "ticker", "alert", "notifier", "evaluator", "fetcher", "migrations"):
         folder = "migrate" if part == "migrations" else part
         source = (ROOT / "services" / folder / "config.cc").read_text(encoding="utf-8")

@@ -159,17 +159,21 @@ def restart():
 def confined():
     """Every service runs without root, capabilities and a writable file system; nothing is told to the logs that is secret."""
     PROJECT.ensure_up()
-    for service in SERVICES:
+    for service in (*SERVICES, "postgres", "kafka"):
         container = PROJECT.compose("ps", "-q", service).stdout.strip()
         found = images.inspect_container(container)
         host = found["HostConfig"]
+        expect(host["Memory"] > 0, f"{service} has no limit of memory")
+        expect(any("no-new-privileges" in option for option in host["SecurityOpt"] or []), f"{service} may gain privileges: {host['SecurityOpt']}")
         expect(host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["CapAdd"], f"{service}: {host['CapDrop']} {host['ReadonlyRootfs']}")
         status = docker("exec", container, "cat", "/proc/1/status").stdout
-        expect(re.search(r"^Uid:\s+10001\s", status, re.M), f"{service} runs as another user: {status}")
+        uid = {"postgres": 999, "kafka": 1000}.get(service, 10001)
+        expect(re.search(rf"^Uid:\s+{uid}\s", status, re.M), f"{service} runs as another user: {status}")
         expect(re.search(r"^CapEff:\s+0+$", status, re.M), f"{service} has capabilities: {status}")
     logs = PROJECT.compose("--profile", "*", "logs", "--no-color").stdout
     expect(not re.search(r"sak_[A-Za-z0-9_-]{20,}", logs), "a log holds an API key")
-    for name in ("secrets/mesh_token", "secrets/postgres_password", "admin/admin_key"):
+    for name in ("secrets/postgres_password", *(f"secrets/roles/{role}" for role in ("user", "ticker", "alert", "evaluator", "notifier", "maintenance", "audit")),
+                 *(f"secrets/callers/{service}" for service in SERVICES), "admin/admin_key"):
         expect(PROJECT.read(f"/var/lib/stockalert/{name}") not in logs, f"a log holds {name}")
 
 

@@ -24,10 +24,16 @@ template:
           {{- include "stockalert.containerSecurity" . | nindent 10 }}
         command: [stockalert-migrate]
         env:
-          {{- range $name, $value := include "stockalert.storeEnv" (dict "root" .root "postgres" true "direct" true "settings" .root.Values.migrations.settings) | fromYaml }}
+          {{- range $name, $value := include "stockalert.storeEnv" (dict "root" .root "postgres" true "direct" true "settings" .root.Values.migrations.settings "hook" .hook) | fromYaml }}
           - {name: {{ $name }}, value: {{ $value | quote }}}
           {{- end }}
           {{- include "stockalert.secretEnv" (dict "root" .root "postgres" true) | nindent 10 }}
+          {{- range $name, $value := include "stockalert.rolesEnv" .root | fromYaml }}
+          - {name: {{ $name }}, value: {{ $value | quote }}}
+          {{- end }}
+          {{- if and (eq .root.Values.kafka.mode "internal") (not (include "stockalert.kafkaPlaintext" .)) }}
+          - {name: STOCKALERT_KAFKA_ACLS, value: required}
+          {{- end }}
         resources:
           {{- toYaml .root.Values.migrations.resources | nindent 10 }}
         volumeMounts:
@@ -39,4 +45,22 @@ template:
 {{/* By it the network policy of the upgrade's hook knows the hook's pod. The component stays: by that the policies of the release before let it to the stores. */}}
 {{- define "stockalert.hookLabel" -}}
 stockalert/hook: upgrade
+{{- end }}
+
+{{/* What migrations are told of the database's roles, as a YAML map. */}}
+{{- define "stockalert.rolesEnv" -}}
+{{- if eq .Values.postgres.mode "internal" }}
+STOCKALERT_POSTGRES_ROLES: required
+STOCKALERT_POSTGRES_ROLE_PASSWORDS_DIR: /etc/stockalert/postgres-roles
+STOCKALERT_POSTGRES_OWN_CLUSTER: "true"
+{{- else }}
+{{- $names := list }}
+{{- range $key, $role := .Values.postgres.users }}
+{{- if $role.name }}{{ $names = append $names (printf "%s=%s" $key $role.name) }}{{ end }}
+{{- end }}
+{{- if $names }}
+STOCKALERT_POSTGRES_ROLES: required
+STOCKALERT_POSTGRES_ROLE_NAMES: {{ join "," $names }}
+{{- end }}
+{{- end }}
 {{- end }}

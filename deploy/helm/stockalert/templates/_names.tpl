@@ -35,12 +35,51 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
 
 {{/* dict root, image (a service's name, or tools) */}}
 {{- define "stockalert.image" -}}
+{{- with get .root.Values.image.digests .image }}
+{{- printf "%s/%s@%s" $.root.Values.image.repository $.image . }}
+{{- else }}
 {{- printf "%s/%s:%s" .root.Values.image.repository .image (.root.Values.image.tag | default .root.Chart.AppVersion) }}
+{{- end }}
 {{- end }}
 
 {{/* dict root, service: where the others call it. */}}
 {{- define "stockalert.internalAddress" -}}
 {{- printf "%s-%s-internal:%v" (include "stockalert.fullname" .root) .service (get (include "stockalert.services" .root | fromYaml) .service).internal }}
+{{- end }}
+
+{{/* The name in each service's internal certificate by which the others know it: the one under which they dial it. */}}
+{{- define "stockalert.meshNames" -}}
+{{- $names := list }}
+{{- range $service, $is := include "stockalert.services" . | fromYaml }}
+{{- $names = append $names (printf "%s=%s-%s-internal" $service (include "stockalert.fullname" $) $service) }}
+{{- end }}
+{{- join "," $names }}
+{{- end }}
+
+{{/* dict root, service: the service's role in the database: its own, or the one that owns it. */}}
+{{- define "stockalert.postgresRole" -}}
+{{- $p := .root.Values.postgres }}
+{{- if eq $p.mode "internal" }}{{ printf "stockalert_%s" .service }}{{ else }}{{ (get $p.users .service).name | default $p.user }}{{ end }}
+{{- end }}
+{{/* dict root, service: whether it has one of its own. */}}
+{{- define "stockalert.hasPostgresRole" -}}
+{{- $p := .root.Values.postgres }}
+{{- if or (eq $p.mode "internal") (get $p.users .service).name }}true{{ end }}
+{{- end }}
+{{- define "stockalert.rolesSecret" -}}
+{{- include "stockalert.fullname" . }}-postgres-roles
+{{- end }}
+{{- define "stockalert.callersSecret" -}}
+{{- include "stockalert.fullname" . }}-callers
+{{- end }}
+
+{{/* Who has a certificate for the chart's own Kafka, as stockalert-migrate knows them. */}}
+{{- define "stockalert.kafkaPrincipals" -}}
+user,ticker,alert,notifier,fetcher,evaluator,migrate,audit
+{{- end }}
+{{/* dict root, key */}}
+{{- define "stockalert.kafkaTlsSecret" -}}
+{{- printf "%s-kafka-%s-tls" (include "stockalert.fullname" .root) .key }}
 {{- end }}
 
 {{/* dict root, service: where clients call it. */}}
@@ -67,7 +106,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
 {{/* dict root, service */}}
 {{- define "stockalert.internalTlsSecret" -}}
 {{- if eq .root.Values.tls.mode "secret" }}
-{{- get .root.Values.tls.internal.secretNames .service | default .root.Values.tls.internal.secretName }}
+{{- get .root.Values.tls.internal.secretNames .service }}
 {{- else }}
 {{- printf "%s-%s-internal-tls" (include "stockalert.fullname" .root) .service }}
 {{- end }}

@@ -3,11 +3,13 @@
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ . | int64 }}{{ else }}{{ . | toString }}{{ end }}
 {{- end }}
 
-{{/* dict root, direct (past the pooler): the database's URL, without a password. */}}
+{{/* dict root, direct (past the pooler), service (none: as the owner): the database's URL, without a password. */}}
 {{- define "stockalert.postgresUrl" -}}
 {{- $p := .root.Values.postgres }}
+{{- $user := $p.user }}
+{{- if .service }}{{ $user = include "stockalert.postgresRole" . }}{{ end }}
 {{- if eq $p.mode "internal" }}
-{{- printf "postgresql://%s@%s-postgres:5432/%s?sslmode=disable" $p.user (include "stockalert.fullname" .root) $p.database }}
+{{- printf "postgresql://%s@%s-postgres:5432/%s?sslmode=disable" $user (include "stockalert.fullname" .root) $p.database }}
 {{- else }}
 {{- $to := $p.external }}
 {{- if and $p.external.pooler.host (not .direct) }}{{ $to = $p.external.pooler }}{{ end }}
@@ -16,19 +18,28 @@
 {{- if $p.external.tls.clientCertSecret }}
 {{- $options = concat $options (list "sslcert=/etc/stockalert/postgres-client/tls.crt" "sslkey=/etc/stockalert/postgres-client/tls.key") }}
 {{- end }}
-{{- printf "postgresql://%s@%s:%s/%s?%s" $p.user $to.host (include "stockalert.text" $to.port) $p.database (join "&" $options) }}
+{{- printf "postgresql://%s@%s:%s/%s?%s" $user $to.host (include "stockalert.text" $to.port) $p.database (join "&" $options) }}
 {{- end }}
 {{- end }}
 
+{{/* dict root, hook: before an upgrade the chart's own Kafka is the old release's, which may not know certificates yet. */}}
+{{- define "stockalert.kafkaPlaintext" -}}
+{{- if eq .root.Values.kafka.mode "internal" }}{{ if and .hook .root.Values.kafka.internal.plaintext }}true{{ end }}{{ else if not .root.Values.kafka.external.tls.enabled }}true{{ end }}
+{{- end }}
 {{- define "stockalert.kafkaBootstrap" -}}
-{{- if eq .Values.kafka.mode "internal" }}{{ include "stockalert.fullname" . }}-kafka:9092{{ else }}{{ .Values.kafka.external.bootstrap }}{{ end }}
+{{- if eq .root.Values.kafka.mode "external" }}{{ .root.Values.kafka.external.bootstrap }}{{ else }}{{ include "stockalert.fullname" .root }}-kafka:{{ empty (include "stockalert.kafkaPlaintext" .) | ternary 9094 9092 }}{{ end }}
 {{- end }}
 
-{{/* dict root, postgres, direct, settings: what services and migrations have in common, as a YAML map of STOCKALERT_… names. */}}
+{{/* dict root, postgres, direct, settings, service (none: migrations), hook: what services and migrations have in common, as a YAML map of STOCKALERT_… names. */}}
 {{- define "stockalert.storeEnv" -}}
-STOCKALERT_KAFKA_BOOTSTRAP: {{ include "stockalert.kafkaBootstrap" .root | quote }}
-{{- if or (eq .root.Values.kafka.mode "internal") (not .root.Values.kafka.external.tls.enabled) }}
+STOCKALERT_KAFKA_BOOTSTRAP: {{ include "stockalert.kafkaBootstrap" . | quote }}
+{{- if include "stockalert.kafkaPlaintext" . }}
 STOCKALERT_KAFKA_PLAINTEXT: "true"
+{{- else if eq .root.Values.kafka.mode "internal" }}
+STOCKALERT_KAFKA_TLS: "true"
+STOCKALERT_KAFKA_TLS_CA_FILE: /etc/stockalert/kafka/ca.crt
+STOCKALERT_KAFKA_TLS_CERT_FILE: /etc/stockalert/kafka/tls.crt
+STOCKALERT_KAFKA_TLS_KEY_FILE: /etc/stockalert/kafka/tls.key
 {{- end }}
 {{- if eq .root.Values.kafka.mode "external" }}
 {{- with .root.Values.kafka.external.tls }}
@@ -58,14 +69,26 @@ STOCKALERT_{{ $name | upper }}: {{ include "stockalert.text" $value | quote }}
 {{- end }}
 {{- end }}
 
-{{/* dict root, postgres: variables with secrets. */}}
+{{/* dict root, postgres, service (none: migrations): variables with secrets. */}}
 {{- define "stockalert.secretEnv" -}}
 {{- if .postgres }}
 - name: PGPASSWORD
   valueFrom:
     secretKeyRef:
+      {{- if and .service (include "stockalert.hasPostgresRole" .) }}
+      {{- if eq .root.Values.postgres.mode "internal" }}
+      name: {{ include "stockalert.rolesSecret" .root }}
+      key: {{ .service }}
+      {{- else }}
+      {{- with (get .root.Values.postgres.users .service).passwordSecret }}
+      name: {{ .name }}
+      key: {{ .key }}
+      {{- end }}
+      {{- end }}
+      {{- else }}
       name: {{ include "stockalert.postgresSecret" .root }}
       key: {{ include "stockalert.postgresSecretKey" .root }}
+      {{- end }}
 {{- end }}
 {{- if eq .root.Values.kafka.mode "external" }}
 {{- with .root.Values.kafka.external.sasl }}
@@ -80,8 +103,11 @@ STOCKALERT_{{ $name | upper }}: {{ include "stockalert.text" $value | quote }}
 {{- end }}
 {{- end }}
 
-{{/* dict root, postgres: certificates of the stores, as a YAML list of dict name, secret, items. */}}
+{{/* dict root, postgres, service (none: migrations), hook: certificates of the stores, as a YAML list of dict name, secret, items. */}}
 {{- define "stockalert.storeFiles" -}}
+{{- if and (eq .root.Values.kafka.mode "internal") (not (include "stockalert.kafkaPlaintext" .)) }}
+- {name: kafka, secret: {{ include "stockalert.kafkaTlsSecret" (dict "root" .root "key" (.service | default "migrate")) }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}, {key: ca.crt, path: ca.crt}]}
+{{- end }}
 {{- if eq .root.Values.kafka.mode "external" }}
 {{- with .root.Values.kafka.external.tls }}
 {{- if .enabled }}
@@ -106,11 +132,21 @@ STOCKALERT_{{ $name | upper }}: {{ include "stockalert.text" $value | quote }}
 {{- end }}
 {{- end }}
 
+{{/* Whether services show each other the token that all share: beside certificates, and, without TLS, as long as the version before may be there. */}}
+{{- define "stockalert.takesMeshToken" -}}
+{{- if or (ne .Values.tls.mode "plaintext") .Values.secrets.meshToken.takenWithoutTls }}true{{ end }}
+{{- end }}
+
 {{/* dict root, service: the files of a service's own, as above. */}}
 {{- define "stockalert.serviceFiles" -}}
 {{- $is := get (include "stockalert.services" .root | fromYaml) .service }}
 {{- if $is.tls }}
+{{- if include "stockalert.takesMeshToken" .root }}
 - {name: mesh-token, secret: {{ include "stockalert.meshTokenSecret" .root }}, items: [{key: {{ .root.Values.secrets.meshToken.key }}, path: mesh_token}]}
+{{- end }}
+{{- if eq .root.Values.tls.mode "plaintext" }}
+- {name: callers, secret: {{ include "stockalert.callersSecret" .root }}, items: [{key: {{ .service }}, path: caller_token}, {key: mesh_callers, path: mesh_callers}]}
+{{- end }}
 {{- if ne .root.Values.tls.mode "plaintext" }}
 {{- if and $is.public (not .root.Values.edge.enabled) }}
 - {name: public-tls, secret: {{ include "stockalert.publicTlsSecret" .root }}, items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]}
@@ -126,7 +162,7 @@ STOCKALERT_{{ $name | upper }}: {{ include "stockalert.text" $value | quote }}
 - {name: finnhub, secret: {{ .name }}, items: [{key: {{ .key }}, path: api_key}]}
 {{- end }}
 {{- end }}
-{{ include "stockalert.storeFiles" (dict "root" .root "postgres" $is.postgres) }}
+{{ include "stockalert.storeFiles" (dict "root" .root "postgres" $is.postgres "service" .service) }}
 {{- end }}
 
 {{/* The list of files, as volumes and as mounts. Whole folders, never single files: a swapped Secret must reach the pod. */}}
@@ -210,6 +246,7 @@ STOCKALERT_TRUSTED_PROXIES: {{ join "," $root.Values.edge.podNetworks | quote }}
 STOCKALERT_LOG_LEVEL: {{ $root.Values.logLevel }}
 STOCKALERT_SHUTDOWN_GRACE_S: {{ $root.Values.shutdownGraceSeconds | int | quote }}
 {{- if $is.tls }}
+STOCKALERT_MESH_NAMES: {{ include "stockalert.meshNames" $root }}
 {{- if eq $root.Values.tls.mode "plaintext" }}
 STOCKALERT_PLAINTEXT: "true"
 {{- else }}
@@ -232,7 +269,7 @@ STOCKALERT_SOURCE: {{ $values.source }}
 STOCKALERT_FILE: {{ empty $values.replay.configMap | ternary $values.replay.file (printf "/etc/stockalert/replay/%s" $values.replay.file) | quote }}
 {{- end }}
 {{- end }}
-{{ include "stockalert.storeEnv" (dict "root" $root "postgres" $is.postgres "direct" false "settings" $values.settings) }}
+{{ include "stockalert.storeEnv" (dict "root" $root "postgres" $is.postgres "direct" false "settings" $values.settings "service" .service) }}
 {{- end }}
 
 {{/*
@@ -310,7 +347,15 @@ spec:
         {{- include "stockalert.containerSecurity" $root | nindent 8 }}
       {{- if or $is.tls (eq $service "user") }}
       args:
+        {{- if include "stockalert.takesMeshToken" $root }}
         - --mesh_token_file=/etc/stockalert/mesh-token/mesh_token
+        {{- end }}
+        {{- if eq $root.Values.tls.mode "plaintext" }}
+        - --mesh_caller_token_file=/etc/stockalert/callers/caller_token
+        {{- if $is.internal }}
+        - --mesh_callers_file=/etc/stockalert/callers/mesh_callers
+        {{- end }}
+        {{- end }}
         {{- if eq $service "user" }}
         - --admin_key_file=/etc/stockalert/admin-key/admin_key
         {{- end }}
@@ -330,7 +375,7 @@ spec:
         # Pods of a Deployment come and go: one that ends leaves the group at once, and nobody waits for it.
         - {name: STOCKALERT_KAFKA_GROUP_INSTANCE, value: none}
         {{- end }}
-        {{- include "stockalert.secretEnv" (dict "root" $root "postgres" $is.postgres) | nindent 8 }}
+        {{- include "stockalert.secretEnv" (dict "root" $root "postgres" $is.postgres "service" $service) | nindent 8 }}
       ports:
         {{- if $is.public }}
         - {name: grpc, containerPort: {{ $is.public }}}

@@ -16,7 +16,7 @@ spec:
 {{- $policy := .root.Values.networkPolicy }}
 {{- if eq .root.Values.kafka.mode "internal" }}
 - to: [{{ include "stockalert.peer" (dict "root" .root "component" "kafka") }}]
-  ports: [{port: 9092, protocol: TCP}]
+  ports: [{port: 9094, protocol: TCP}{{ if .root.Values.kafka.internal.plaintext }}, {port: 9092, protocol: TCP}{{ end }}]
 {{- else }}
 - {{ if $policy.kafkaTo }}to: {{ toJson $policy.kafkaTo }}
   {{ end }}ports:
