@@ -285,11 +285,11 @@ TEST_CASE("a migrating role without the right to make roles prints the SQL, and 
   World world;
   const std::string plain = world.Role("plain");
   // It owns the database, as an operator's single role does.
-  world.database.Execute(absl::StrCat("CREATE ROLE \"", plain, "\" LOGIN PASSWORD 'a long enough password'"));
+  world.database.Execute(absl::StrCat("CREATE ROLE \"", plain, "\" LOGIN PASSWORD 'a-long-enough-password'"));
   const std::string name = testing::UniqueName("stockalert_t");
   Session server(world.database.url());
   REQUIRE(server.Run(absl::StrCat("CREATE DATABASE ", name, " OWNER \"", plain, "\"")) == "00000");
-  const std::string url = world.As(plain, "a%20long%20enough%20password", name);
+  const std::string url = world.As(plain, "a-long-enough-password", name);
   {
     const auto pool = testing::TestDatabase::NewPoolAt(url, 2);
     const absl::Status migrated = MigrateSchemas(*pool, world.config);

@@ -60,7 +60,7 @@ TEST_CASE("every internal method has a row, and every row a method") {
 TEST_CASE("an internal service whose proto is new is known here") {
   // A .proto with a service that the test above does not list would be guarded by nobody.
   std::set<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(STOCKALERT_SOURCE_DIR "/stockalert/internal/v1")) {
+  for (const auto& entry : std::filesystem::directory_iterator(STOCKALERT_SOURCE_DIR "/proto/stockalert/internal/v1")) {
     std::ifstream in(entry.path());
     for (std::string line; std::getline(in, line);) {
       if (line.starts_with("service ")) files.insert(entry.path().filename().string());
