@@ -227,8 +227,8 @@ def another_authority_for_kafka(mesh, key):
     names = ("fetcher", "alert", "evaluator", "user")
     logs = {name: mesh.folder / "log" / f"{name}.log" for name in names}
     begins = {name: log.stat().st_size for name, log in logs.items()}
-    for key in meshes.SERVICES:
-        second.issue(mesh.kafka.client_tls(key), trusted=both, subject=f"stockalert-{key}")
+    for service in meshes.SERVICES:
+        second.issue(mesh.kafka.client_tls(service), trusted=both, subject=f"stockalert-{service}")
     for name, log in logs.items():
         # Each of its connections.
         lanes = 4 if name in ("fetcher", "evaluator") else 1
@@ -295,7 +295,8 @@ def try_all_rights(mesh):
         env = {**os.environ, "STOCKALERT_KAFKA_BOOTSTRAP": mesh.kafka_bootstrap,
                **{f"STOCKALERT_{name}": str(value) for name, value in mesh.kafka.client_env(key).items()}}
         done = subprocess.run([str(program)], env=env, capture_output=True, text=True, check=False, timeout=180)
-        expect_equal(done.returncode, 0, f"stockalert-kafka-rights as {key}: {done.stderr[-500:]}")
+        said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("{"))
+        expect_equal(done.returncode, 0, f"stockalert-kafka-rights as {key}: {said}")
         found = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
         wanted = {f"{way} {topic}": "yes" if topic in may.get(key, ()) else "no"
                   for way, may in (("read", reads), ("write", writes)) for topic in topics}
