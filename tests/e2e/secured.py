@@ -290,19 +290,23 @@ def try_all_rights(mesh):
              "evaluator": {"prices"}, "audit": {"prices"}}
     writes = {"user": {"user-events"}, "alert": {"prices", "triggers"}, "fetcher": {"prices"}, "evaluator": {"alert-events"}}
     groups = {name: {f"stockalert-{name}"} for name in ("alert", "notifier", "evaluator")}
-    counts = {"yes": 0, "no": 0}
-    for key in (*meshes.SERVICES, "audit"):
+    def tried(key):
         env = {**os.environ, "STOCKALERT_KAFKA_BOOTSTRAP": mesh.kafka_bootstrap,
                **{f"STOCKALERT_{name}": str(value) for name, value in mesh.kafka.client_env(key).items()}}
         done = subprocess.run([str(program)], env=env, capture_output=True, text=True, check=False, timeout=180)
         said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("{"))
         expect_equal(done.returncode, 0, f"stockalert-kafka-rights as {key}: {said}")
-        found = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+        return dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+
+    # The broker hears of them from its controller a moment after they were made.
+    await_true("ACLs that count", lambda: tried("user")["write user-events"] == "yes", 60)
+    counts = {"yes": 0, "no": 0}
+    for key in (*meshes.SERVICES, "audit"):
         wanted = {f"{way} {topic}": "yes" if topic in may.get(key, ()) else "no"
                   for way, may in (("read", reads), ("write", writes)) for topic in topics}
         wanted |= {f"group stockalert-{name}": "yes" if f"stockalert-{name}" in groups.get(key, ()) else "no" for name in groups}
         wanted |= {"create a topic": "no", "allow itself more": "no"}
-        expect_equal(found, wanted, f"what {key} may do with Kafka")
+        expect_equal(tried(key), wanted, f"what {key} may do with Kafka")
         for answer in wanted.values():
             counts[answer] += 1
     print(f"    Kafka: {counts['yes']} ways open, {counts['no']} refused", flush=True)
