@@ -67,7 +67,7 @@ constexpr Right kRights[] = {
     {kAudit, "SELECT", "stockalert_alert.alerts", "id, user_id"},
     {kAudit, "SELECT", "stockalert_alert.owners", "user_id, deleted"},
     {kAudit, "SELECT", "stockalert_notifier.notifications",
-     "id, alert_id, trigger_number, price_micros, event_time_us, price_before_micros, late"},
+     "id, user_id, kind, key, alert_id, trigger_number, price_micros, event_time_us, price_before_micros, late, throttled, folded_count"},
 };
 // What could not be handled lies in a table of this name in its service's schema, where the service has one.
 constexpr char kDeadLetters[] = "dead_letters";

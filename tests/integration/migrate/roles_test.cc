@@ -180,8 +180,12 @@ TEST_CASE("the audit's role reads what the audit reads, and writes nothing") {
   for (const char* sql :
        {"SELECT alert_id, trigger_number, revision, price_micros, event_time_us, price_before_micros, late, record_offset "
         "FROM stockalert_evaluator.triggers",
-        "SELECT alert_id, number, revision, price_micros, event_time_us, price_before_micros, late, log_offset, withheld FROM stockalert_alert.triggers",
-        "SELECT alert_id, trigger_number, price_micros, event_time_us, price_before_micros, late FROM stockalert_notifier.notifications",
+        "SELECT alert_id, number, revision, price_micros, event_time_us, price_before_micros, late, log_offset, withheld, throttled "
+        "FROM stockalert_alert.triggers",
+        "SELECT alert_id, trigger_number, price_micros, event_time_us, price_before_micros, late, "
+        "CASE WHEN key IS NOT NULL THEN throttled END FROM stockalert_notifier.notifications WHERE kind = 1",
+        "SELECT user_id, count(*) FILTER (WHERE throttled), sum(folded_count) FROM stockalert_notifier.notifications "
+        "WHERE throttled OR kind = 2 GROUP BY user_id",
         "SELECT DISTINCT t.alert_id FROM stockalert_evaluator.triggers t JOIN stockalert_alert.alerts a ON a.id = t.alert_id "
         "JOIN stockalert_alert.owners o ON o.user_id = a.user_id WHERE o.deleted UNION SELECT DISTINCT t.alert_id "
         "FROM stockalert_evaluator.triggers t WHERE NOT EXISTS (SELECT FROM stockalert_alert.alerts a WHERE a.id = t.alert_id)"}) {
