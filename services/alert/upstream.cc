@@ -46,6 +46,7 @@ absl::Status GrpcUpstream::CheckUser(const std::string& user_id, const rpc::Call
 absl::StatusOr<std::string> GrpcUpstream::RegisterTicker(const std::string& symbol, const rpc::CallContext& call) {
   ipb::RegisterTickerRequest request;
   request.set_symbol(symbol);
+  request.set_user_id(call.caller.user_id);
   const absl::Duration remaining = std::clamp(call.deadline - absl::Now(), absl::ZeroDuration(), kHoldMax);
   request.set_hold_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(remaining)));
   ipb::RegisterTickerResponse response;

@@ -21,8 +21,12 @@ namespace {
 
 namespace pb = ::stockalert::internal::v1;
 
-absl::StatusOr<std::unique_ptr<QuoteSource>> MakeSource(const Config& config, Publisher& publisher,
-                                                        const base::Clock& clock) {
+constexpr absl::Duration kLeaseTimeout = absl::Seconds(2);
+// Calls that wait for the source: as many as it is asked at once for users.
+constexpr size_t kSourceThreads = 16;
+constexpr size_t kSourceQueueMax = 64;
+
+absl::StatusOr<std::unique_ptr<QuoteSource>> MakeSource(const Config& config, Publisher& publisher) {
   if (config.source == "finnhub") {
     FinnhubSourceOptions options;
     options.rest.url = config.finnhub_rest_url;
@@ -34,7 +38,7 @@ absl::StatusOr<std::unique_ptr<QuoteSource>> MakeSource(const Config& config, Pu
     options.with_stream = config.finnhub_stream_symbols > 0;
     options.calls_per_minute = config.finnhub_calls_per_minute;
     options.calls_per_second = config.finnhub_calls_per_second;
-    return std::make_unique<FinnhubSource>(options, publisher, clock);
+    return std::make_unique<FinnhubSource>(options, publisher);
   }
   if (config.source == "replay") {
     STOCKALERT_ASSIGN_OR_RETURN(ReplayFile file, ReadReplayFile(config.file, config.replay_symbol));
@@ -53,6 +57,40 @@ absl::StatusOr<std::unique_ptr<QuoteSource>> MakeSource(const Config& config, Pu
   }
   return std::make_unique<PublishSource>(publisher);
 }
+
+class GrpcLeaseKeeper final : public LeaseKeeper {
+ public:
+  explicit GrpcLeaseKeeper(const rpc::Peer& peer) : peer_(peer), stub_(pb::TickerInternalService::NewStub(peer.channel())) {}
+
+  absl::StatusOr<Lease> Renew(int64_t epoch, bool release) override {
+    ::grpc::ClientContext context;
+    peer_.Prepare(context, trace_, absl::Now() + kLeaseTimeout);
+    pb::RenewPublisherLeaseRequest request;
+    request.set_epoch(epoch);
+    request.set_release(release);
+    pb::RenewPublisherLeaseResponse response;
+    const absl::Status status = rpc::FromGrpc(stub_->RenewPublisherLease(&context, request, &response));
+    if (!status.ok()) return status;
+    return Lease{response.highest_epoch(), response.renewals(), response.released(), response.log_epoch()};
+  }
+
+  absl::StatusOr<int64_t> Acquire(int64_t if_highest_is) override {
+    ::grpc::ClientContext context;
+    peer_.Prepare(context, trace_, absl::Now() + kLeaseTimeout);
+    pb::AcquirePublisherEpochRequest request;
+    request.set_if_highest_is(if_highest_is);
+    pb::AcquirePublisherEpochResponse response;
+    const absl::Status status = rpc::FromGrpc(stub_->AcquirePublisherEpoch(&context, request, &response));
+    if (!status.ok()) return status;
+    return response.epoch();
+  }
+
+ private:
+  const rpc::Peer& peer_;
+  const std::unique_ptr<pb::TickerInternalService::Stub> stub_;
+  // One for all: a new one each time would tell nobody anything.
+  const trace::Context trace_ = trace::NewRoot();
+};
 
 }  // namespace
 
@@ -76,7 +114,7 @@ absl::StatusOr<std::unique_ptr<process::App>> FetcherApp::Create(const Config& c
   options.registry = metrics::Registry();
   STOCKALERT_ASSIGN_OR_RETURN(app->producer_, kafka::CreateProducer(options));
   app->publisher_ = std::make_unique<Publisher>(*app->producer_, app->clock_);
-  STOCKALERT_ASSIGN_OR_RETURN(app->source_, MakeSource(config, *app->publisher_, app->clock_));
+  STOCKALERT_ASSIGN_OR_RETURN(app->source_, MakeSource(config, *app->publisher_));
   return app;
 }
 
@@ -85,8 +123,14 @@ void FetcherApp::MeasureSession() const {
   open.Set(SessionOf(clock_.NowUs()) == pb::TRADING_SESSION_REGULAR ? 1 : 0);
 }
 
+void FetcherApp::GiveSymbols() {
+  static const std::set<std::string> kNone;
+  source_->SetSymbols(publishes_ ? registered_ : kNone);
+}
+
 std::vector<std::string> FetcherApp::NotReadyReasons() const {
   if (!ready_) return {"has no epoch from the ticker service yet"};
+  if (lease_ && !lease_->holds()) return {"stands by: another fetcher publishes"};
   return {};
 }
 
@@ -140,7 +184,13 @@ absl::Status FetcherApp::Start() {
   runner_ =
       std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{
           .name = "internal", .waiting_threads = 8, .mesh_token = config_.mesh_token, .mesh = config_.mesh});
-  handler_ = std::make_unique<FetcherServiceHandler>(*runner_, *source_, *publisher_, clock_);
+  // Threads of their own: what waits for the source must not keep those waiting who bring prices themselves.
+  source_runner_ = std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{.name = "source",
+                                                                            .threads = kSourceThreads,
+                                                                            .queue_max = kSourceQueueMax,
+                                                                            .mesh_token = config_.mesh_token,
+                                                                            .mesh = config_.mesh});
+  handler_ = std::make_unique<FetcherServiceHandler>(*runner_, *source_runner_, *source_, *publisher_, clock_);
   STOCKALERT_ASSIGN_OR_RETURN(server_,
                               rpc::Server::Start({.address = config_.internal_address,
                                                   .credentials = credentials_->internal_server(),
@@ -151,12 +201,31 @@ absl::Status FetcherApp::Start() {
   STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, AcquireEpoch());
   publisher_->Begin(epoch);
   publisher_->ExpectQuotesOf(config_.source == "finnhub" ? kSourceRest : config_.source == "replay" ? kSourceReplay : kSourcePublished);
+  CountSymbolsAside(0, 0);
   log::Info("publishing", {{"epoch", epoch}, {"source", config_.source}});
   source_->Start();
-  symbols_ =
-      std::make_unique<SymbolWatch>(ticker_service_, config_.symbols_interval,
-                                    [this](const std::set<std::string>& symbols) { source_->SetSymbols(symbols); });
+  symbols_ = std::make_unique<SymbolWatch>(ticker_service_, config_.symbols_interval, [this](const std::set<std::string>& symbols) {
+    std::lock_guard lock(symbols_mutex_);
+    registered_ = symbols;
+    GiveSymbols();
+  });
   symbols_->Start();
+  const auto publishes = [this](bool now) {
+    std::lock_guard lock(symbols_mutex_);
+    publishes_ = now;
+    GiveSymbols();
+  };
+  lease_ = std::make_unique<PublisherLease>(
+      std::make_unique<GrpcLeaseKeeper>(ticker_service_), PublisherLeaseOptions{},
+      [this, publishes] {
+        publisher_->Suspend();
+        publishes(false);
+      },
+      [this, publishes](int64_t new_epoch) {
+        publisher_->Begin(new_epoch);
+        publishes(true);
+      });
+  lease_->Start(epoch);
   ready_ = true;
   server_->SetServing(true);
   return absl::OkStatus();
@@ -165,10 +234,13 @@ absl::Status FetcherApp::Start() {
 void FetcherApp::Stop(absl::Time deadline) {
   ready_ = false;
   if (server_) server_->SetServing(false);
+  // First of all, so that a fetcher that stands by takes over while this one ends; what it still sends has the older epoch.
+  if (lease_) lease_->Stop();
   if (symbols_) symbols_->Stop();
   if (source_) source_->Stop();
   if (server_) server_->Shutdown(deadline);
   if (runner_) runner_->Stop(deadline);
+  if (source_runner_) source_runner_->Stop(deadline);
   if (publisher_) publisher_->Close(std::min(deadline, absl::Now() + absl::Seconds(5)));
   // Answers what is left, while those who are to hear it are there.
   producer_.reset();

@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,7 @@
 #include "services/fetcher/config.h"
 #include "services/fetcher/fetcher_service.h"
 #include "services/fetcher/publisher.h"
+#include "services/fetcher/publisher_lease.h"
 #include "services/fetcher/source.h"
 #include "services/fetcher/symbol_watch.h"
 
@@ -41,6 +44,8 @@ class FetcherApp final : public process::App {
   absl::Status AwaitTopics();
   absl::StatusOr<int64_t> AcquireEpoch();
   std::vector<std::string> NotReadyReasons() const;
+  // The tickers that the source is to bring prices of: none while another fetcher publishes.
+  void GiveSymbols();
   // Sets the gauge of the regular session.
   void MeasureSession() const;
 
@@ -55,9 +60,14 @@ class FetcherApp final : public process::App {
   std::unique_ptr<Publisher> publisher_;
   std::unique_ptr<QuoteSource> source_;
   std::unique_ptr<rpc::CallRunner> runner_;
+  std::unique_ptr<rpc::CallRunner> source_runner_;
   std::unique_ptr<FetcherServiceHandler> handler_;
   std::unique_ptr<rpc::Server> server_;
+  std::mutex symbols_mutex_;
+  std::set<std::string> registered_;  // Guarded by symbols_mutex_.
+  bool publishes_ = true;             // Guarded by symbols_mutex_.
   std::unique_ptr<SymbolWatch> symbols_;
+  std::unique_ptr<PublisherLease> lease_;
   std::unique_ptr<http::AdminServer> admin_;
   std::atomic<bool> ready_{false};
 };

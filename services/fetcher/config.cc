@@ -26,7 +26,7 @@ void Declare(config::Parser& parser, Config& config) {
   parser.String("finnhub_rest_url", &config.finnhub_rest_url, config::kRequired, "finnhub: where its REST calls go",
                 "FINNHUB_REST_URL");
   parser.String("finnhub_ws_url", &config.finnhub_ws_url, config::kOptional, "finnhub: its stream", "FINNHUB_WS_URL");
-  parser.Integer("finnhub_calls_per_minute", &config.finnhub_calls_per_minute, 1, 100'000,
+  parser.Integer("finnhub_calls_per_minute", &config.finnhub_calls_per_minute, 5, 100'000,
                  "finnhub: REST calls a minute that the key's plan has");
   parser.Integer("finnhub_calls_per_second", &config.finnhub_calls_per_second, 1, 30, "finnhub: REST calls a second");
   parser.Integer("finnhub_stream_symbols", &config.finnhub_stream_symbols, 0, 10'000,

@@ -21,6 +21,7 @@ namespace pb = ::stockalert::internal::v1;
 
 constexpr int kFetchedMax = 100;
 constexpr int kPublishedMax = 1000;
+constexpr size_t kUserIdMax = 100;
 
 // Hears the answers to many records; shared with the callbacks, which may come after the call has given up.
 class Answers {
@@ -59,10 +60,18 @@ pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
       return pb::LookupSymbolResponse::KNOWLEDGE_KNOWN;
     case Knowledge::kUnknown:
       return pb::LookupSymbolResponse::KNOWLEDGE_UNKNOWN;
-    case Knowledge::kCannotTell:
+    case Knowledge::kNotInPlan:
+      return pb::LookupSymbolResponse::KNOWLEDGE_NOT_IN_PLAN;
+    case Knowledge::kNoList:
       return pb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL;
+    case Knowledge::kAskLater:
+      return pb::LookupSymbolResponse::KNOWLEDGE_ASK_LATER;
   }
-  return pb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL;
+  return pb::LookupSymbolResponse::KNOWLEDGE_ASK_LATER;
+}
+
+absl::Status StandsBy() {
+  return base::Unavailable("FETCHER_NOT_READY", "this fetcher has no epoch, or another one publishes; try again in a moment");
 }
 
 }  // namespace
@@ -70,14 +79,16 @@ pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::LookupSymbol(::grpc::CallbackServerContext* context,
                                                                 const pb::LookupSymbolRequest* request,
                                                                 pb::LookupSymbolResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.internal.v1.FetcherService/LookupSymbol", rpc::Access::kMesh, rpc::Work::kOthers},
+  return rpc::Unary(source_runner_, context, {"stockalert.internal.v1.FetcherService/LookupSymbol", rpc::Access::kMesh},
                     request, response,
                     [this](const rpc::CallContext& call,
                            const pb::LookupSymbolRequest& asked) -> absl::StatusOr<pb::LookupSymbolResponse> {
-                      if (!market::IsNormalSymbol(asked.symbol()))
-                        return base::InvalidField("symbol", market::kSymbolRule);
+                      if (!market::IsNormalSymbol(asked.symbol())) return base::InvalidField("symbol", market::kSymbolRule);
+                      if (asked.user_id().size() > kUserIdMax) return base::InvalidField("user_id", "must have at most 100 characters");
                       pb::LookupSymbolResponse answer;
-                      answer.set_knowledge(Encode(source_.Lookup(asked.symbol(), call.deadline)));
+                      const LookedUp found = source_.Lookup(asked.symbol(), asked.user_id(), call.deadline);
+                      answer.set_knowledge(Encode(found.knowledge));
+                      answer.set_retry_after_ms(absl::ToInt64Milliseconds(found.retry_after));
                       return answer;
                     });
 }
@@ -85,11 +96,12 @@ pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::FetchQuotes(::grpc::CallbackServerContext* context,
                                                                const pb::FetchQuotesRequest* request,
                                                                pb::FetchQuotesResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.internal.v1.FetcherService/FetchQuotes", rpc::Access::kMesh, rpc::Work::kOthers},
+  return rpc::Unary(source_runner_, context, {"stockalert.internal.v1.FetcherService/FetchQuotes", rpc::Access::kMesh},
                     request, response,
                     [this](const rpc::CallContext& call,
                            const pb::FetchQuotesRequest& asked) -> absl::StatusOr<pb::FetchQuotesResponse> {
                       base::FieldViolations violations;
+                      violations.Check(asked.user_id().size() <= kUserIdMax, "user_id", "must have at most 100 characters");
                       violations.Check(asked.symbols_size() >= 1 && asked.symbols_size() <= kFetchedMax, "symbols",
                                        "must be 1 to 100");
                       for (int i = 0; i < asked.symbols_size() && i < kFetchedMax; ++i) {
@@ -97,11 +109,18 @@ pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
                                          market::kSymbolRule);
                       }
                       STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-                      STOCKALERT_ASSIGN_OR_RETURN(
-                          std::vector<pb::QuoteRecord> quotes,
-                          source_.Fetch({asked.symbols().begin(), asked.symbols().end()}, call.trace, call.deadline));
+                      // No call is made whose price could not be published.
+                      if (!publisher_.begun()) return StandsBy();
+                      STOCKALERT_ASSIGN_OR_RETURN(FetchedQuotes fetched, source_.Fetch({asked.symbols().begin(), asked.symbols().end()},
+                                                                                       asked.user_id(), call.trace, call.deadline));
                       pb::FetchQuotesResponse answer;
-                      for (pb::QuoteRecord& quote : quotes) *answer.add_quotes() = std::move(quote);
+                      for (pb::QuoteRecord& quote : fetched.quotes) *answer.add_quotes() = std::move(quote);
+                      for (const SymbolProblem& found : fetched.problems) {
+                        pb::SymbolProblem& problem = *answer.add_problems();
+                        problem.set_symbol(found.symbol);
+                        problem.set_kind(found.not_in_plan ? pb::SymbolProblem::KIND_NOT_IN_PLAN : pb::SymbolProblem::KIND_NO_ANSWER);
+                        problem.set_retry_after_ms(absl::ToInt64Milliseconds(found.retry_after));
+                      }
                       return answer;
                     });
 }

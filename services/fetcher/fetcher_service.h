@@ -12,8 +12,10 @@ namespace stockalert::fetcher {
 class FetcherServiceHandler final : public internal::v1::FetcherService::CallbackService {
  public:
   // All must outlive it.
-  FetcherServiceHandler(rpc::CallRunner& runner, QuoteSource& source, Publisher& publisher, const base::Clock& clock)
-      : runner_(runner), source_(source), publisher_(publisher), clock_(clock) {}
+  // `source_runner` runs what waits for the source, `runner` the rest.
+  FetcherServiceHandler(rpc::CallRunner& runner, rpc::CallRunner& source_runner, QuoteSource& source, Publisher& publisher,
+                        const base::Clock& clock)
+      : runner_(runner), source_runner_(source_runner), source_(source), publisher_(publisher), clock_(clock) {}
 
   ::grpc::ServerUnaryReactor* LookupSymbol(::grpc::CallbackServerContext* context,
                                            const internal::v1::LookupSymbolRequest* request,
@@ -30,6 +32,7 @@ class FetcherServiceHandler final : public internal::v1::FetcherService::Callbac
                                                               const internal::v1::PublishQuotesRequest& request);
 
   rpc::CallRunner& runner_;
+  rpc::CallRunner& source_runner_;
   QuoteSource& source_;
   Publisher& publisher_;
   const base::Clock& clock_;

@@ -1,8 +1,7 @@
 #include "services/fetcher/finnhub_rest.h"
 
-#include <httplib.h>
-
-#include <mutex>
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -15,18 +14,10 @@
 namespace stockalert::fetcher {
 namespace {
 
-constexpr size_t kReplyBytesMax = size_t{1024} * 1024;
-
 void Count(const char* call, const char* outcome) {
   metrics::GetCounter("stockalert_fetcher_finnhub_calls_total", "REST calls to Finnhub by outcome",
                       {{"call", call}, {"outcome", outcome}})
       .Increment();
-}
-
-std::optional<int64_t> NumberHeader(const httplib::Result& result, const char* name) {
-  int64_t number = 0;
-  if (!result->has_header(name) || !absl::SimpleAtoi(result->get_header_value(name), &number)) return std::nullopt;
-  return number;
 }
 
 }  // namespace
@@ -54,92 +45,129 @@ absl::StatusOr<UrlParts> ParseUrl(const std::string& url, const std::string& pla
   return parts;
 }
 
-// One connection, kept alive, for one call at a time.
-struct FinnhubRest::Connection {
-  Connection(const std::string& origin, const FinnhubRestOptions& options) : client(origin) {
-    client.set_keep_alive(true);
-    client.set_connection_timeout(absl::ToChronoMicroseconds(options.timeout));
-    client.set_read_timeout(absl::ToChronoMicroseconds(options.timeout));
-    client.set_write_timeout(absl::ToChronoMicroseconds(options.timeout));
-    client.set_default_headers({{"X-Finnhub-Token", options.api_key}, {"Accept", "application/json"}});
-  }
-  std::mutex mutex;
-  httplib::Client client;  // Guarded by mutex.
-};
-
-FinnhubRest::FinnhubRest(const FinnhubRestOptions& options, RateLimiter& limiter)
-    : options_(options), limiter_(limiter) {
+FinnhubRest::FinnhubRest(const FinnhubRestOptions& options, RateLimiter& limiter) : options_(options), limiter_(limiter) {
   const UrlParts parts = ParseUrl(options.url, "http", "https").value();
-  path_ = parts.path;
-  polls_ = std::make_unique<Connection>(parts.origin(), options);
-  users_ = std::make_unique<Connection>(parts.origin(), options);
+  base_ = absl::StrCat(parts.origin(), parts.path);
+  http_ = std::make_unique<HttpClient>(HttpClientOptions{.headers = {"X-Finnhub-Token: " + options.api_key, "Accept: application/json"},
+                                                         .timeout = options.timeout,
+                                                         .lanes = 2,
+                                                         .in_flight_max = options.in_flight_max,
+                                                         .waiting_max = 4 * options.in_flight_max,
+                                                         .on_turn = options.on_turn});
 }
 
-FinnhubRest::~FinnhubRest() = default;
+FinnhubRest::~FinnhubRest() { http_.reset(); }
 
-absl::StatusOr<std::string> FinnhubRest::Get(const std::string& call, const std::string& name, const std::string& value,
-                                             RateLimiter::Priority priority) {
-  if (const std::optional<absl::Duration> pause = limiter_.TryAcquire(priority)) {
-    return base::ResourceExhausted("SOURCE_RATE_LIMIT", "the price source's calls are used up for now; try again later",
-                                   pause);
+absl::StatusOr<std::string> FinnhubRest::Read(const char* call, absl::StatusOr<HttpReply> reply) {
+  if (!reply.ok()) {
+    Count(call, absl::IsDeadlineExceeded(reply.status()) ? "timed_out" : "no_answer");
+    return base::Unavailable("SOURCE_UNAVAILABLE",
+                             absl::StrCat("the price source does not answer (", reply.status().message(), "); try again later"));
   }
-  Connection& connection = priority == RateLimiter::Priority::kUser ? *users_ : *polls_;
-  std::lock_guard lock(connection.mutex);
-  std::string body;
-  const std::string path = httplib::append_query_params(absl::StrCat(path_, call), {{name, value}});
-  const httplib::Result result = connection.client.Get(path.c_str(), [&](const char* data, size_t length) {
-    if (body.size() + length > kReplyBytesMax) return false;
-    body.append(data, length);
-    return true;
-  });
-  if (!result) {
-    Count(call.c_str(), "no_answer");
-    return base::Unavailable(
-        "SOURCE_UNAVAILABLE",
-        absl::StrCat("the price source does not answer (", httplib::to_string(result.error()), "); try again later"));
-  }
-  const int code = result->status;
+  const int code = reply->status;
+  const auto number = [&](const char* name) -> std::optional<int64_t> {
+    int64_t value = 0;
+    const auto header = reply->headers.find(name);
+    if (header == reply->headers.end() || !absl::SimpleAtoi(header->second, &value)) return std::nullopt;
+    return value;
+  };
   // An empty or unknown key is answered as if there were too many calls; only the text tells.
-  if (code == 401 || code == 403 || (code == 429 && absl::StrContains(body, "Please sign up"))) {
-    Count(call.c_str(), "key_refused");
+  if (code == 401 || (code == 429 && absl::StrContains(reply->body, "Please sign up"))) {
+    Count(call, "key_refused");
     return base::Unauthenticated("SOURCE_KEY_REFUSED", "the price source does not take the key: see FINNHUB_API_KEY");
   }
+  if (code == 403) {
+    // Mostly the symbol's, not the key's: only if everything is answered so is it the key.
+    Count(call, "denied");
+    if (absl::StrContains(reply->body, "have access")) {
+      return base::PermissionDenied(kReasonNotInPlan, "the operator's plan at the price source does not include it");
+    }
+    return base::PermissionDenied("SOURCE_REFUSES_SYMBOL", "the price source refuses it, without saying why");
+  }
   if (code == 429) {
-    Count(call.c_str(), "too_many");
+    Count(call, "too_many");
     std::optional<absl::Duration> retry_after;
-    if (const auto seconds = NumberHeader(result, "Retry-After")) retry_after = absl::Seconds(*seconds);
+    if (const auto seconds = number("retry-after")) retry_after = absl::Seconds(*seconds);
     limiter_.OnRefused(retry_after);
     return base::ResourceExhausted("SOURCE_RATE_LIMIT", "the price source refuses more calls for now; try again later",
-                                   retry_after.value_or(absl::Seconds(5)));
+                                   std::clamp(retry_after.value_or(absl::Seconds(5)), absl::Seconds(1), absl::Minutes(1)),
+                                   {{kMetadataRefused, "true"}});
   }
   if (code != 200) {
-    Count(call.c_str(), "error");
-    return base::Unavailable("SOURCE_UNAVAILABLE",
-                             absl::StrCat("the price source answers with HTTP ", code, "; try again later"));
+    Count(call, "error");
+    return base::Unavailable("SOURCE_UNAVAILABLE", absl::StrCat("the price source answers with HTTP ", code, "; try again later"));
   }
-  std::optional<absl::Time> reset;
-  if (const auto seconds = NumberHeader(result, "X-Ratelimit-Reset")) reset = absl::FromUnixSeconds(*seconds);
-  limiter_.OnAnswered(NumberHeader(result, "X-Ratelimit-Remaining"), reset);
-  Count(call.c_str(), "ok");
-  return body;
+  std::optional<absl::Duration> reset_in;
+  if (const auto seconds = number("x-ratelimit-reset")) reset_in = absl::FromUnixSeconds(*seconds) - absl::Now();
+  limiter_.OnAnswered(number("x-ratelimit-remaining"), reset_in);
+  Count(call, "ok");
+  return std::move(reply->body);
 }
 
-absl::StatusOr<RestQuote> FinnhubRest::Quote(const std::string& symbol, RateLimiter::Priority priority) {
-  const absl::StatusOr<std::string> body = Get("/quote", "symbol", symbol, priority);
-  if (!body.ok()) return body.status();
-  absl::StatusOr<RestQuote> quote = ParseRestQuote(*body);
-  if (!quote.ok())
-    return base::Unavailable("SOURCE_UNAVAILABLE", "the price source's reply cannot be read; try again later");
-  return quote;
+void FinnhubRest::Get(const char* call, const std::string& name, const std::string& value, const CallFor& whose, Done<std::string> done) {
+  const bool polls = whose.priority == RateLimiter::Priority::kPoll;
+  if (!polls) {
+    // Calls that hang must not take all places from the other users.
+    bool too_many = false;
+    {
+      std::lock_guard lock(mutex_);
+      size_t& in_flight = in_flight_of_user_[whose.user];
+      too_many = !whose.user.empty() && in_flight >= options_.in_flight_per_user_max;
+      if (!too_many) ++in_flight;
+    }
+    if (too_many) {
+      return done(base::ResourceExhausted("SOURCE_BUSY", "too many of your calls wait for the price source; try again in a moment",
+                                          absl::Seconds(1)));
+    }
+  }
+  const auto leave = [this, polls, user = whose.user] {
+    if (polls) return;
+    std::lock_guard lock(mutex_);
+    const auto in_flight = in_flight_of_user_.find(user);
+    if (--in_flight->second == 0) in_flight_of_user_.erase(in_flight);
+  };
+  if (const auto wait = limiter_.TryAcquire(whose.priority, whose.user)) {
+    leave();
+    Count(call, wait->own_share ? "user_share_used" : "budget_used");
+    return done(wait->own_share
+                    ? base::ResourceExhausted("USER_SHARE_USED", "your share of the price source's calls is used up for now; try again later",
+                                              wait->pause)
+                    : base::ResourceExhausted("SOURCE_RATE_LIMIT", "the price source's calls are used up for now; try again later", wait->pause));
+  }
+  http_->Get(absl::StrCat(base_, call, "?", name, "=", EscapeForUrl(value)), polls ? 0 : 1,
+             [this, call, leave, done = std::move(done)](absl::StatusOr<HttpReply> reply) {
+               leave();
+               if (absl::IsResourceExhausted(reply.status())) {
+                 Count(call, "busy");
+                 return done(base::ResourceExhausted("SOURCE_BUSY", "too many calls wait for the price source; try again in a moment",
+                                                     absl::Seconds(1)));
+               }
+               done(Read(call, std::move(reply)));
+             });
 }
 
-absl::StatusOr<std::vector<std::string>> FinnhubRest::Search(const std::string& text, RateLimiter::Priority priority) {
-  const absl::StatusOr<std::string> body = Get("/search", "q", text, priority);
-  if (!body.ok()) return body.status();
-  absl::StatusOr<std::vector<std::string>> symbols = ParseSearch(*body);
-  if (!symbols.ok())
-    return base::Unavailable("SOURCE_UNAVAILABLE", "the price source's reply cannot be read; try again later");
-  return symbols;
+namespace {
+
+absl::Status Unreadable() {
+  return base::Unavailable("SOURCE_UNAVAILABLE", "the price source's reply cannot be read; try again later");
+}
+
+}  // namespace
+
+void FinnhubRest::Quote(const std::string& symbol, const CallFor& whose, Done<RestQuote> done) {
+  Get("/quote", "symbol", symbol, whose, [done = std::move(done)](absl::StatusOr<std::string> body) {
+    if (!body.ok()) return done(body.status());
+    absl::StatusOr<RestQuote> quote = ParseRestQuote(*body);
+    done(quote.ok() ? std::move(quote) : Unreadable());
+  });
+}
+
+void FinnhubRest::Search(const std::string& text, const CallFor& whose, Done<std::vector<std::string>> done) {
+  Get("/search", "q", text, whose, [done = std::move(done)](absl::StatusOr<std::string> body) {
+    if (!body.ok()) return done(body.status());
+    absl::StatusOr<std::vector<std::string>> symbols = ParseSearch(*body);
+    done(symbols.ok() ? std::move(symbols) : Unreadable());
+  });
 }
 
 }  // namespace stockalert::fetcher

@@ -1,26 +1,49 @@
 // Finnhub's REST calls, under the key's one budget.
 //
-// Thread-safe; a user's call does not wait behind a poll that hangs. The key goes in a header and is in no log line and
-// no error. UNAUTHENTICATED: the key is not taken. RESOURCE_EXHAUSTED: the budget is used up (RetryInfo says when it is
-// not). UNAVAILABLE: no answer, or one that nobody can read.
+// Thread-safe. Calls do not wait for one another: many are under way at once, polls and users' each so many, and each has a limit on the whole of it
+// (http_client.h). The key goes in a header and is in no log line and no error. What is said instead of an answer:
+//   UNAUTHENTICATED (SOURCE_KEY_REFUSED): the key is not taken.
+//   PERMISSION_DENIED (SYMBOL_NOT_IN_PLAN): the key is good, and not for this; or, of a 403 that does not say so, (SOURCE_REFUSES_SYMBOL).
+//   RESOURCE_EXHAUSTED (SOURCE_RATE_LIMIT, USER_SHARE_USED, SOURCE_BUSY): the budget is used up; RetryInfo says until when. A call that the source
+//     itself refused for its number has the metadata `refused`.
+//   UNAVAILABLE (SOURCE_UNAVAILABLE): no whole answer in time, or one that nobody can read.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
 #include "services/fetcher/finnhub_json.h"
+#include "services/fetcher/http_client.h"
 #include "services/fetcher/rate_limiter.h"
 
 namespace stockalert::fetcher {
 
+inline constexpr char kReasonNotInPlan[] = "SYMBOL_NOT_IN_PLAN";
+inline constexpr char kMetadataRefused[] = "refused";
+
 struct FinnhubRestOptions {
   std::string url = "https://finnhub.io/api/v1";  // http:// is for a double on the same machine.
   std::string api_key;
+  // Of a call as a whole.
   absl::Duration timeout = absl::Seconds(5);
+  // Under way at once, of polls and of users' calls each; and of one user's.
+  size_t in_flight_max = 16;
+  size_t in_flight_per_user_max = 4;
+  // Called on the loop of the calls, each turn.
+  std::function<void()> on_turn = {};
+};
+
+// Whose call it is.
+struct CallFor {
+  RateLimiter::Priority priority = RateLimiter::Priority::kUser;
+  std::string user = {};
 };
 
 // "scheme://host[:port]" and the path, without a slash at its end.
@@ -37,23 +60,28 @@ absl::StatusOr<UrlParts> ParseUrl(const std::string& url, const std::string& pla
 
 class FinnhubRest {
  public:
+  template <typename T>
+  using Done = std::function<void(absl::StatusOr<T>)>;
+
   // `limiter` must outlive it. `options.url` is one that ParseUrl takes.
   FinnhubRest(const FinnhubRestOptions& options, RateLimiter& limiter);
+  // Every call is answered before it returns.
   ~FinnhubRest();
 
-  absl::StatusOr<RestQuote> Quote(const std::string& symbol, RateLimiter::Priority priority);
-  absl::StatusOr<std::vector<std::string>> Search(const std::string& text, RateLimiter::Priority priority);
+  // `done` is called once: here, where the call is not made, or on the loop of the calls, where it must be quick.
+  void Quote(const std::string& symbol, const CallFor& whose, Done<RestQuote> done);
+  void Search(const std::string& text, const CallFor& whose, Done<std::vector<std::string>> done);
 
  private:
-  struct Connection;
-  absl::StatusOr<std::string> Get(const std::string& call, const std::string& name, const std::string& value,
-                                  RateLimiter::Priority priority);
+  void Get(const char* call, const std::string& name, const std::string& value, const CallFor& whose, Done<std::string> done);
+  absl::StatusOr<std::string> Read(const char* call, absl::StatusOr<HttpReply> reply);
 
   const FinnhubRestOptions options_;
   RateLimiter& limiter_;
-  std::string path_;
-  std::unique_ptr<Connection> polls_;
-  std::unique_ptr<Connection> users_;
+  std::string base_;
+  std::mutex mutex_;
+  std::unordered_map<std::string, size_t> in_flight_of_user_;  // Guarded by mutex_.
+  std::unique_ptr<HttpClient> http_;                           // Its callbacks use what is above.
 };
 
 }  // namespace stockalert::fetcher

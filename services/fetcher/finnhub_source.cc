@@ -1,9 +1,9 @@
 #include "services/fetcher/finnhub_source.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
 #include "services/common/log/log.h"
@@ -15,14 +15,27 @@ namespace {
 namespace pb = ::stockalert::internal::v1;
 using Priority = RateLimiter::Priority;
 
-// After an error that waiting mends: polls are spaced by the limiter, this is for a source that is away.
-constexpr absl::Duration kPauseAfterError = absl::Seconds(2);
-constexpr absl::Duration kPauseAfterRefusedKey = absl::Seconds(60);
-// A longer pause is taken in parts, so that the loop shows that it turns.
-constexpr std::chrono::seconds kPauseMax{5};
-// A ticker that was registered just now need not wait for polling's turn, but a thousand of them must not use up what
-// users wait for.
-constexpr int64_t kFirstPollSpacingUs = 900'000;
+// Between the polls of a source that is away, and of one that does not take the key.
+constexpr absl::Duration kAwayPause = absl::Seconds(2);
+constexpr absl::Duration kRefusedKeyPause = absl::Seconds(60);
+constexpr absl::Duration kTurn = absl::Seconds(1);
+// So many symbols in a row without an answer between them, or all that there are, and it is the source that is away, not they; as many
+// denials, and the key is doubted.
+constexpr size_t kInARow = 5;
+constexpr size_t kInARowKept = 100;
+// Where all symbols are set aside, one is tried so often all the same; and that is how long nothing has to be answered before denials are put down
+// to the key.
+constexpr absl::Duration kProbeInterval = absl::Seconds(60);
+constexpr absl::Duration kDoubtMin = absl::Minutes(2);
+// What is left of a call's time for its answer to travel.
+constexpr absl::Duration kAnswerMargin = absl::Milliseconds(300);
+// How long an answer about a symbol holds: somebody who registers many in calls that the budget cuts off gets on.
+constexpr absl::Duration kKnownLife = absl::Hours(1);
+constexpr absl::Duration kUnknownLife = absl::Minutes(5);
+constexpr absl::Duration kNotInPlanLife = absl::Minutes(10);
+constexpr size_t kLookedUpMax = 20'000;
+constexpr absl::Duration kAskLaterAfterFailure = absl::Seconds(5);
+constexpr absl::Duration kAskLaterAfterNonsense = absl::Seconds(30);
 
 void CountUseless(const char* what) {
   metrics::GetCounter("stockalert_fetcher_finnhub_useless_total", "What Finnhub sent without a price in it",
@@ -30,49 +43,73 @@ void CountUseless(const char* what) {
       .Increment();
 }
 
+// The source refused it for the number of calls, as against a budget of our own that was used up.
+bool RefusedBySource(const absl::Status& status) {
+  const auto details = base::FindErrorDetails(status);
+  return absl::IsResourceExhausted(status) && details && details->metadata.contains(kMetadataRefused);
+}
+
+absl::Duration RetryDelayOf(const absl::Status& status, absl::Duration otherwise) {
+  const auto details = base::FindErrorDetails(status);
+  return details && details->retry_delay ? *details->retry_delay : otherwise;
+}
+
+absl::Status WithRetry(absl::StatusCode code, std::string_view reason, std::string_view message, absl::Duration retry_delay) {
+  return base::MakeError(code, message, {.reason = std::string(reason), .metadata = {}, .violations = {}, .retry_delay = retry_delay});
+}
+
+FinnhubRestOptions WithTurns(FinnhubRestOptions options, std::function<void()> on_turn) {
+  options.on_turn = std::move(on_turn);
+  return options;
+}
+
+std::chrono::microseconds PatienceUntil(absl::Time deadline) {
+  return absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
+}
+
+// One answer from the loop of the calls, awaited on another thread, which may give up before it comes.
+template <typename T>
+class Awaited {
+ public:
+  std::function<void(absl::StatusOr<T>)> Taker() const {
+    return [state = state_](absl::StatusOr<T> answer) {
+      std::lock_guard lock(state->mutex);
+      state->answer = std::move(answer);
+      state->changed.notify_all();
+    };
+  }
+  absl::StatusOr<T> Await(absl::Time deadline) const {
+    std::unique_lock lock(state_->mutex);
+    if (!state_->changed.wait_for(lock, PatienceUntil(deadline), [&] { return state_->answer.has_value(); })) {
+      return absl::DeadlineExceededError("no answer in time");
+    }
+    return *state_->answer;
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::optional<absl::StatusOr<T>> answer;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
 }  // namespace
 
-void PollOrder::SetSymbols(const std::set<std::string>& symbols) {
-  for (auto it = symbols_.begin(); it != symbols_.end();)
-    it = symbols.count(it->first) > 0 ? std::next(it) : symbols_.erase(it);
-  for (const std::string& symbol : symbols) symbols_.try_emplace(symbol);
-}
-
-std::optional<std::string> PollOrder::Next() const {
-  const auto due = [](const Times& times) {
-    return times.polled_us == 0
-               ? 0
-               : std::max(times.polled_us, std::min(times.streamed_us, times.polled_us + kStreamedCreditUs));
-  };
-  const auto oldest = std::min_element(symbols_.begin(), symbols_.end(),
-                                       [&](const auto& a, const auto& b) { return due(a.second) < due(b.second); });
-  return oldest == symbols_.end() ? std::nullopt : std::optional<std::string>(oldest->first);
-}
-
-bool PollOrder::WasPolled(const std::string& symbol) const {
-  const auto found = symbols_.find(symbol);
-  return found != symbols_.end() && found->second.polled_us != 0;
-}
-
-void PollOrder::Polled(const std::string& symbol, int64_t now_us) {
-  if (const auto found = symbols_.find(symbol); found != symbols_.end()) found->second.polled_us = now_us;
-}
-
-void PollOrder::Streamed(const std::string& symbol, int64_t now_us) {
-  if (const auto found = symbols_.find(symbol); found != symbols_.end()) found->second.streamed_us = now_us;
-}
-
-FinnhubSource::FinnhubSource(const FinnhubSourceOptions& options, Publisher& publisher, const base::Clock& clock)
+FinnhubSource::FinnhubSource(const FinnhubSourceOptions& options, Publisher& publisher)
     : options_(options),
       publisher_(publisher),
-      clock_(clock),
-      limiter_(clock, options.calls_per_minute, options.calls_per_second),
-      rest_(options.rest, limiter_),
+      limiter_(clock_, options.calls_per_minute, options.calls_per_second),
+      last_poll_us_(clock_.NowUs()),
+      last_answer_us_(clock_.NowUs()),
+      rest_(WithTurns(options.rest, [this] { call_turns_.Beat(); }), limiter_),
       stream_(options.stream, [this](const StreamTrade& trade) { OnTrade(trade); }) {}
 
 FinnhubSource::~FinnhubSource() { Stop(); }
 
 void FinnhubSource::Start() {
+  CountAside();
   poll_turns_.Beat();
   polls_ = std::thread([this] { RunPolls(); });
   if (options_.with_stream) stream_.Start();
@@ -91,13 +128,29 @@ void FinnhubSource::Stop() {
 
 void FinnhubSource::SetSymbols(const std::set<std::string>& symbols) {
   stream_.SetSymbols(symbols);
+  limiter_.SetPolling(!symbols.empty());
   {
     std::lock_guard lock(mutex_);
-    symbols_ = symbols;
     order_.SetSymbols(symbols);
-    ++symbols_version_;
+    std::erase_if(failed_in_a_row_, [&](const std::string& symbol) { return !symbols.contains(symbol); });
   }
+  CountAside();
   changed_.notify_all();
+}
+
+void CountSymbolsAside(size_t denied, size_t failed) {
+  const auto gauge = [](const char* why) -> prometheus::Gauge& {
+    return metrics::GetGauge("stockalert_fetcher_symbols_set_aside", "Registered tickers that the source gives no price for, by why", {{"why", why}});
+  };
+  static auto& denied_gauge = gauge("denied");
+  static auto& failed_gauge = gauge("no_answer");
+  denied_gauge.Set(static_cast<double>(denied));
+  failed_gauge.Set(static_cast<double>(failed));
+}
+
+void FinnhubSource::CountAside() {
+  std::lock_guard lock(mutex_);
+  CountSymbolsAside(order_.denied(), order_.failed());
 }
 
 std::optional<pb::QuoteRecord> FinnhubSource::MakeQuote(const std::string& symbol, const RestQuote& reply) {
@@ -113,7 +166,7 @@ void FinnhubSource::OnTrade(const StreamTrade& trade) {
   {
     std::lock_guard lock(mutex_);
     // What was unsubscribed a moment ago, or is nobody's.
-    if (symbols_.count(trade.symbol) == 0) return;
+    if (!order_.Has(trade.symbol)) return;
     quote = live_.FromStream(trade);
     if (quote) order_.Streamed(trade.symbol, clock_.NowUs());
   }
@@ -125,123 +178,300 @@ void FinnhubSource::OnTrade(const StreamTrade& trade) {
 }
 
 void FinnhubSource::RunPolls() {
-  for (;;) {
-    std::string symbol;
-    Priority priority = Priority::kPoll;
-    uint64_t version = 0;
-    {
-      std::unique_lock lock(mutex_);
-      poll_turns_.Beat();
-      while (!changed_.wait_for(lock, kPauseMax, [&] { return stopped_ || order_.Next().has_value(); })) poll_turns_.Beat();
-      if (stopped_) return;
-      symbol = *order_.Next();
-      version = symbols_version_;
-      const int64_t now_us = clock_.NowUs();
-      if (!order_.WasPolled(symbol) && now_us >= next_first_poll_us_) {
-        priority = Priority::kUser;
-        next_first_poll_us_ = now_us + kFirstPollSpacingUs;
-      }
-    }
-    const absl::StatusOr<RestQuote> reply = rest_.Quote(symbol, priority);
-    absl::Duration pause = absl::ZeroDuration();
-    if (reply.ok()) {
-      if (auto quote = MakeQuote(symbol, *reply)) publisher_.OfferLive(*std::move(quote));
-    } else if (absl::IsResourceExhausted(reply.status())) {
-      const auto details = base::FindErrorDetails(reply.status());
-      pause = details && details->retry_delay ? *details->retry_delay : kPauseAfterError;
-    } else {
-      pause = absl::IsUnauthenticated(reply.status()) ? kPauseAfterRefusedKey : kPauseAfterError;
-      static log::Limiter limiter(absl::Seconds(30));
-      if (const auto suppressed = limiter.Allow()) {
-        log::Warning("a price could not be polled",
-                     {{"symbol", symbol}, {"status", reply.status()}, {"suppressed", *suppressed}});
-      }
-    }
-    std::unique_lock lock(mutex_);
-    // One that failed takes its turn again after the others; one that was never asked for keeps it.
-    if (!absl::IsResourceExhausted(reply.status())) order_.Polled(symbol, clock_.NowUs());
-    if (pause > absl::ZeroDuration()) {
-      pause = std::max(pause, absl::Milliseconds(1));
-      const auto until = std::chrono::steady_clock::now() + absl::ToChronoMicroseconds(pause);
-      const auto over = [&] { return stopped_ || symbols_version_ != version || std::chrono::steady_clock::now() >= until; };
-      while (!over()) {
-        poll_turns_.Beat();
-        changed_.wait_until(lock, std::min(until, std::chrono::steady_clock::now() + kPauseMax), over);
-      }
-    }
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    poll_turns_.Beat();
+    const absl::Duration pause = BeginPoll(lock);
     if (stopped_) return;
+    if (pause > absl::ZeroDuration()) changed_.wait_for(lock, absl::ToChronoMicroseconds(std::min(pause, kTurn)));
   }
 }
 
-Knowledge FinnhubSource::Lookup(const std::string& symbol, absl::Time) {
-  const absl::StatusOr<RestQuote> quote = rest_.Quote(symbol, Priority::kUser);
-  if (!quote.ok()) return Knowledge::kCannotTell;
-  if (quote->current_micros) return Knowledge::kKnown;
-  const absl::StatusOr<std::vector<std::string>> found = rest_.Search(symbol, Priority::kUser);
-  if (!found.ok()) return Knowledge::kCannotTell;
-  if (std::find(found->begin(), found->end(), symbol) != found->end()) return Knowledge::kKnown;
-  return quote->looks_unknown ? Knowledge::kUnknown : Knowledge::kCannotTell;
+absl::Duration FinnhubSource::BeginPoll(std::unique_lock<std::mutex>& lock) {
+  const int64_t now_us = clock_.NowUs();
+  if (order_.empty() || polls_in_flight_ >= options_.polls_in_flight_max) return kTurn;
+  if (paused_until_us_ > now_us) return absl::Microseconds(paused_until_us_ - now_us);
+  std::optional<std::string> symbol = order_.Next(now_us);
+  if (!symbol && now_us - last_poll_us_ >= absl::ToInt64Microseconds(kProbeInterval)) symbol = order_.NextAside();
+  if (!symbol) return kTurn;
+  order_.Begin(*symbol);
+  ++polls_in_flight_;
+  // The answer may come at once.
+  lock.unlock();
+  rest_.Quote(*symbol, {Priority::kPoll}, [this, symbol = *symbol](const absl::StatusOr<RestQuote>& reply) { OnPolled(symbol, reply); });
+  lock.lock();
+  return absl::ZeroDuration();
 }
 
-absl::StatusOr<std::vector<pb::QuoteRecord>> FinnhubSource::Fetch(const std::vector<std::string>& symbols,
-                                                                  const trace::Context& trace, absl::Time deadline) {
-  std::vector<pb::QuoteRecord> quotes;
+void FinnhubSource::OnPolled(const std::string& symbol, const absl::StatusOr<RestQuote>& reply) {
+  bool asked = true;
+  {
+    std::lock_guard lock(mutex_);
+    --polls_in_flight_;
+    const int64_t now_us = clock_.NowUs();
+    if (absl::IsResourceExhausted(reply.status()) && !RefusedBySource(reply.status())) {
+      asked = false;
+      order_.Release(symbol);
+      const absl::Duration pause = std::max(RetryDelayOf(reply.status(), kAwayPause), absl::Milliseconds(1));
+      paused_until_us_ = std::max(paused_until_us_, now_us + absl::ToInt64Microseconds(pause));
+    } else {
+      last_poll_us_ = now_us;
+    }
+  }
+  if (asked) {
+    if (reply.ok()) {
+      if (auto quote = MakeQuote(symbol, *reply)) publisher_.OfferLive(*std::move(quote));
+    }
+    Note(symbol, reply.status(), true);
+  }
+  changed_.notify_all();
+}
+
+bool FinnhubSource::KeyIsDoubted() {
+  std::lock_guard lock(mutex_);
+  return denied_in_a_row_.size() >= kInARow;
+}
+
+void FinnhubSource::Note(const std::string& symbol, const absl::Status& status, bool polled) {
+  // Our own budget's refusals say nothing of the source.
+  if (absl::IsResourceExhausted(status) && !RefusedBySource(status)) return;
+  {
+    std::lock_guard lock(mutex_);
+    const int64_t now_us = clock_.NowUs();
+    if (status.ok()) {
+      if (denied_in_a_row_.size() >= kInARow && now_us - last_answer_us_ >= absl::ToInt64Microseconds(kDoubtMin)) order_.ForgiveDenials();
+      denied_in_a_row_.clear();
+      failed_in_a_row_.clear();
+      if (std::exchange(away_, false)) log::Info("the price source answers again");
+      last_answer_us_ = now_us;
+      order_.Polled(symbol, now_us);
+    } else if (absl::IsPermissionDenied(status)) {
+      if (denied_in_a_row_.size() < kInARowKept) denied_in_a_row_.insert(symbol);
+      order_.Denied(symbol, now_us);
+    } else if (order_.Has(symbol)) {
+      failed_in_a_row_.insert(symbol);
+      const size_t askable = order_.size() - std::min(order_.size(), order_.denied());
+      if (!away_ && failed_in_a_row_.size() >= std::min(kInARow, std::max<size_t>(askable, 1))) {
+        away_ = true;
+        order_.ForgiveFailures();
+      }
+      if (away_) {
+        // It takes its turn again after the others.
+        order_.Polled(symbol, now_us);
+        const absl::Duration pause = absl::IsUnauthenticated(status) ? kRefusedKeyPause : kAwayPause;
+        // What users' calls meet must not put polling off again and again.
+        if (polled) paused_until_us_ = std::max(paused_until_us_, now_us + absl::ToInt64Microseconds(pause));
+      } else {
+        order_.Failed(symbol, now_us);
+      }
+    }
+  }
+  if (status.ok()) return CountAside();
+  static log::Limiter limiter(absl::Seconds(30));
+  if (const auto suppressed = limiter.Allow()) {
+    log::Warning("a price could not be had from the source", {{"symbol", symbol}, {"status", status}, {"suppressed", *suppressed}});
+  }
+  CountAside();
+}
+
+void FinnhubSource::Remember(const std::string& symbol, Knowledge knowledge) {
+  const absl::Duration life = knowledge == Knowledge::kKnown ? kKnownLife : knowledge == Knowledge::kUnknown ? kUnknownLife : kNotInPlanLife;
+  std::lock_guard lock(mutex_);
+  const int64_t now_us = clock_.NowUs();
+  if (looked_up_.size() >= kLookedUpMax) {
+    std::erase_if(looked_up_, [&](const auto& entry) { return entry.second.until_us <= now_us; });
+    if (looked_up_.size() >= kLookedUpMax) looked_up_.clear();
+  }
+  looked_up_[symbol] = {knowledge, now_us + absl::ToInt64Microseconds(life)};
+}
+
+LookedUp FinnhubSource::Lookup(const std::string& symbol, const std::string& user, absl::Time deadline) {
+  {
+    std::lock_guard lock(mutex_);
+    const auto known = looked_up_.find(symbol);
+    if (known != looked_up_.end() && known->second.until_us > clock_.NowUs()) return {known->second.knowledge, {}};
+  }
+  const LookedUp answer = AskAbout(symbol, user, deadline - kAnswerMargin);
+  if (answer.knowledge != Knowledge::kAskLater) Remember(symbol, answer.knowledge);
+  return answer;
+}
+
+LookedUp FinnhubSource::AskAbout(const std::string& symbol, const std::string& user, absl::Time deadline) {
+  const CallFor whose{Priority::kUser, user};
+  Awaited<RestQuote> quoted;
+  rest_.Quote(symbol, whose, [this, symbol, take = quoted.Taker()](absl::StatusOr<RestQuote> reply) {
+    Note(symbol, reply.status(), false);
+    take(std::move(reply));
+  });
+  const absl::StatusOr<RestQuote> quote = quoted.Await(deadline);
+  if (absl::IsPermissionDenied(quote.status())) {
+    // A key that is good for nothing says so of every symbol.
+    if (KeyIsDoubted()) return {Knowledge::kAskLater, kRefusedKeyPause};
+    if (base::ReasonOf(quote.status()) == kReasonNotInPlan) return {Knowledge::kNotInPlan, {}};
+    return {Knowledge::kAskLater, kAskLaterAfterNonsense};
+  }
+  if (!quote.ok()) return {Knowledge::kAskLater, RetryDelayOf(quote.status(), kAskLaterAfterFailure)};
+  if (quote->current_micros) return {Knowledge::kKnown, {}};
+  Awaited<std::vector<std::string>> searched;
+  rest_.Search(symbol, whose, searched.Taker());
+  const absl::StatusOr<std::vector<std::string>> found = searched.Await(deadline);
+  if (!found.ok()) return {Knowledge::kAskLater, RetryDelayOf(found.status(), kAskLaterAfterFailure)};
+  if (std::find(found->begin(), found->end(), symbol) != found->end()) return {Knowledge::kKnown, {}};
+  if (quote->looks_unknown) return {Knowledge::kUnknown, {}};
+  return {Knowledge::kAskLater, kAskLaterAfterNonsense};
+}
+
+absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string>& symbols, const std::string& user,
+                                                   const trace::Context& trace, absl::Time deadline) {
+  static auto& fresh = metrics::GetCounter("stockalert_fetcher_fresh_answers_total", "Prices asked for that were published a moment before");
+  FetchedQuotes fetched;
   absl::Status failure;
   bool any_answer = false;
+  const auto no_answer = [&](const std::string& symbol, absl::Duration retry_after, const absl::Status& why) {
+    fetched.problems.push_back({symbol, false, retry_after});
+    if (failure.ok()) failure = why;
+  };
+  std::vector<std::string> to_ask;
   for (const std::string& symbol : symbols) {
-    std::optional<pb::QuoteRecord> quote;
-    // Once the budget is used up or the source is away, the others get the last price that is known.
-    if (failure.ok() && absl::Now() < deadline) {
-      const absl::StatusOr<RestQuote> reply = rest_.Quote(symbol, Priority::kUser);
-      failure = reply.status();
-      if (reply.ok()) {
-        any_answer = true;
-        quote = MakeQuote(symbol, *reply);
-        std::lock_guard lock(mutex_);
-        order_.Polled(symbol, clock_.NowUs());
+    if (auto quote = publisher_.LastPublishedWithin(symbol, options_.fresh)) {
+      fresh.Increment();
+      any_answer = true;
+      fetched.quotes.push_back(*std::move(quote));
+      continue;
+    }
+    std::optional<PollOrder::Aside> aside;
+    {
+      std::lock_guard lock(mutex_);
+      aside = order_.AsideOf(symbol, clock_.NowUs());
+    }
+    if (!aside) {
+      to_ask.push_back(symbol);
+    } else if (aside->denied) {
+      fetched.problems.push_back({symbol, true, aside->left});
+    } else {
+      no_answer(symbol, aside->left,
+                WithRetry(absl::StatusCode::kUnavailable, "SOURCE_UNAVAILABLE",
+                          absl::StrCat("the price source does not answer for ", symbol, "; it is asked again later"), aside->left));
+    }
+  }
+
+  // As many at once as one user may have under way.
+  struct Replies {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::unordered_map<std::string, absl::StatusOr<RestQuote>> by_symbol;
+    size_t in_flight = 0;
+    absl::Status exhausted;
+  };
+  const auto replies = std::make_shared<Replies>();
+  {
+    std::unique_lock lock(replies->mutex);
+    size_t next = 0;
+    for (;;) {
+      while (next < to_ask.size() && replies->exhausted.ok() && replies->in_flight < options_.rest.in_flight_per_user_max) {
+        const std::string& symbol = to_ask[next++];
+        ++replies->in_flight;
+        lock.unlock();
+        rest_.Quote(symbol, {Priority::kUser, user}, [this, replies, symbol](absl::StatusOr<RestQuote> reply) {
+          Note(symbol, reply.status(), false);
+          std::lock_guard guard(replies->mutex);
+          --replies->in_flight;
+          // Once the budget is used up, the others get the last price that is known.
+          if (absl::IsResourceExhausted(reply.status())) {
+            replies->exhausted = reply.status();
+          } else {
+            replies->by_symbol.emplace(symbol, std::move(reply));
+          }
+          replies->changed.notify_all();
+        });
+        lock.lock();
+      }
+      if (replies->in_flight == 0) break;
+      const size_t in_flight = replies->in_flight;
+      if (!replies->changed.wait_for(lock, PatienceUntil(deadline - kAnswerMargin), [&] { return replies->in_flight < in_flight; })) break;
+    }
+  }
+
+  // What is answered is what the log has, so that alerts see what the caller sees.
+  struct Acknowledgements {
+    std::mutex mutex;
+    std::condition_variable changed;
+    size_t left = 0;
+    absl::Status failure;
+  };
+  const auto acknowledgements = std::make_shared<Acknowledgements>();
+  for (const std::string& symbol : to_ask) {
+    absl::StatusOr<RestQuote> reply = absl::DeadlineExceededError("no answer in time");
+    bool asked = true;
+    {
+      std::lock_guard lock(replies->mutex);
+      const auto found = replies->by_symbol.find(symbol);
+      if (found != replies->by_symbol.end()) {
+        reply = found->second;
+      } else if (!replies->exhausted.ok()) {
+        asked = false;
+        failure = replies->exhausted;
       }
     }
     std::optional<pb::QuoteRecord> last = publisher_.LastPublished(symbol);
+    if (!asked) {
+      if (last) fetched.quotes.push_back(*std::move(last));
+      continue;
+    }
+    if (absl::IsPermissionDenied(reply.status()) && !KeyIsDoubted()) {
+      fetched.problems.push_back({symbol, true, PollOrder::kDeniedPauseMin});
+      continue;
+    }
+    if (!reply.ok()) {
+      // The key is the operator's affair, not the caller's.
+      const bool key = absl::IsUnauthenticated(reply.status()) || absl::IsPermissionDenied(reply.status());
+      no_answer(symbol, kAskLaterAfterFailure,
+                WithRetry(absl::StatusCode::kUnavailable, "SOURCE_UNAVAILABLE",
+                          key ? "the price source does not take the mesh's key"
+                              : absl::StrCat("the price source does not answer for ", symbol, "; try again later"),
+                          kAskLaterAfterFailure));
+      continue;
+    }
+    any_answer = true;
+    std::optional<pb::QuoteRecord> quote = MakeQuote(symbol, *reply);
     if (quote && (!last || last->event_time_us() <= quote->event_time_us())) {
-      // Answered when the log has it, so that alerts see what the caller sees.
-      struct Answer {
-        std::mutex mutex;
-        std::condition_variable changed;
-        std::optional<absl::Status> status;
-      };
-      auto answer = std::make_shared<Answer>();
+      {
+        std::lock_guard lock(acknowledgements->mutex);
+        ++acknowledgements->left;
+      }
       const absl::Status sent =
-          publisher_.Publish(*quote, trace.Child().Traceparent(), {}, [answer](const absl::Status& status) {
-            std::lock_guard lock(answer->mutex);
-            answer->status = status;
-            answer->changed.notify_all();
+          publisher_.Publish(*quote, trace.Child().Traceparent(), {}, [acknowledgements](const absl::Status& status) {
+            std::lock_guard lock(acknowledgements->mutex);
+            if (!status.ok()) acknowledgements->failure = status;
+            --acknowledgements->left;
+            acknowledgements->changed.notify_all();
           });
+      if (!sent.ok()) {
+        std::lock_guard lock(acknowledgements->mutex);
+        --acknowledgements->left;
+      }
       if (absl::IsInvalidArgument(sent)) {
         quote = last;
       } else if (!sent.ok()) {
         return base::Unavailable("LOG_UNAVAILABLE",
                                  "the price was fetched, but the log does not take it; try again in a moment");
-      } else {
-        std::unique_lock lock(answer->mutex);
-        const auto patience = absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
-        if (!answer->changed.wait_for(lock, patience, [&] { return answer->status.has_value(); }) ||
-            !answer->status->ok()) {
-          return base::Unavailable("LOG_UNAVAILABLE",
-                                   "the price was fetched, but the log has not acknowledged it; try again in a moment");
-        }
       }
     } else {
       quote = last;
     }
-    if (quote) quotes.push_back(*std::move(quote));
+    if (quote) fetched.quotes.push_back(*std::move(quote));
   }
-  if (!any_answer && !failure.ok()) {
-    // The key is the operator's affair, not the caller's.
-    if (absl::IsUnauthenticated(failure))
-      return base::Unavailable("SOURCE_UNAVAILABLE", "the price source does not take the mesh's key");
-    return failure;
+  {
+    std::unique_lock lock(acknowledgements->mutex);
+    const bool all = acknowledgements->changed.wait_for(lock, PatienceUntil(deadline), [&] { return acknowledgements->left == 0; });
+    if (!all || !acknowledgements->failure.ok()) {
+      return base::Unavailable("LOG_UNAVAILABLE",
+                               "the price was fetched, but the log has not acknowledged it; try again in a moment");
+    }
   }
-  return quotes;
+  const bool any_denied = std::any_of(fetched.problems.begin(), fetched.problems.end(), [](const auto& problem) { return problem.not_in_plan; });
+  if (!any_answer && !any_denied && !failure.ok()) return failure;
+  return fetched;
 }
 
 }  // namespace stockalert::fetcher

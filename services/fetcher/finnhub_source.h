@@ -2,23 +2,27 @@
 // request, all under the key's one budget.
 //
 // Thread-safe. Polling takes the symbol whose price is the oldest; streamed ones too, more seldom, for the day's
-// figures and for trades that the stream does not see.
+// figures and for trades that the stream does not see. Polls do not wait for one another, nor for what users ask for. A symbol that is not answered, or
+// that the key's plan does not include, is set aside, and all users hear why; only where nothing else is answered either is it taken for the source's
+// fault, or the key's, and polling slows down as a whole.
 #pragma once
 
 #include <condition_variable>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
-#include "services/common/base/clock.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/process/liveness.h"
 #include "services/fetcher/finnhub_rest.h"
 #include "services/fetcher/finnhub_stream.h"
 #include "services/fetcher/live_quotes.h"
+#include "services/fetcher/poll_order.h"
 #include "services/fetcher/publisher.h"
 #include "services/fetcher/rate_limiter.h"
 #include "services/fetcher/source.h"
@@ -31,64 +35,70 @@ struct FinnhubSourceOptions {
   bool with_stream = true;
   int calls_per_minute = 60;
   int calls_per_second = 30;
+  // Polls that are under way at once.
+  size_t polls_in_flight_max = 16;
+  // A price that was published less than this ago answers a call.
+  absl::Duration fresh = absl::Seconds(2);
 };
 
-// Which symbol to poll next: the one whose price is the oldest. Not thread-safe. Pure.
-class PollOrder {
- public:
-  // A streamed price makes a poll wait at most this much longer.
-  static constexpr int64_t kStreamedCreditUs = int64_t{180} * 1'000'000;
-
-  void SetSymbols(const std::set<std::string>& symbols);
-  // None where there are no symbols. A symbol that was never polled comes first.
-  std::optional<std::string> Next() const;
-  bool WasPolled(const std::string& symbol) const;
-  void Polled(const std::string& symbol, int64_t now_us);
-  void Streamed(const std::string& symbol, int64_t now_us);
-
- private:
-  struct Times {
-    int64_t polled_us = 0;
-    int64_t streamed_us = 0;
-  };
-  std::map<std::string, Times> symbols_;
-};
+// Says in the metrics how many symbols have no price, and why. Of another source: none.
+void CountSymbolsAside(size_t denied, size_t failed);
 
 class FinnhubSource final : public QuoteSource {
  public:
-  // Both must outlive it.
-  FinnhubSource(const FinnhubSourceOptions& options, Publisher& publisher, const base::Clock& clock);
+  // `publisher` must outlive it.
+  FinnhubSource(const FinnhubSourceOptions& options, Publisher& publisher);
   ~FinnhubSource() override;
 
   void Start() override;
   void Stop() override;
   void SetSymbols(const std::set<std::string>& symbols) override;
-  Knowledge Lookup(const std::string& symbol, absl::Time deadline) override;
-  absl::StatusOr<std::vector<internal::v1::QuoteRecord>> Fetch(const std::vector<std::string>& symbols,
-                                                               const trace::Context& trace,
-                                                               absl::Time deadline) override;
+  LookedUp Lookup(const std::string& symbol, const std::string& user, absl::Time deadline) override;
+  absl::StatusOr<FetchedQuotes> Fetch(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
+                                      absl::Time deadline) override;
 
  private:
+  struct Looked {
+    Knowledge knowledge = Knowledge::kAskLater;
+    int64_t until_us = 0;
+  };
   void RunPolls();
+  // Begins the next poll, with `lock` held on mutex_. Zero: begun; else the pause until there may be one.
+  absl::Duration BeginPoll(std::unique_lock<std::mutex>& lock);
+  void OnPolled(const std::string& symbol, const absl::StatusOr<RestQuote>& reply);
+  // What a call about a symbol tells of the symbol and of the source as a whole. `polled`: it was polling's own.
+  void Note(const std::string& symbol, const absl::Status& status, bool polled);
+  void CountAside();
+  // Whether everything is denied, as it is to a key that is good for nothing.
+  bool KeyIsDoubted();
   void OnTrade(const StreamTrade& trade);
   // The quote of a reply, if it has a price.
   std::optional<internal::v1::QuoteRecord> MakeQuote(const std::string& symbol, const RestQuote& reply);
+  LookedUp AskAbout(const std::string& symbol, const std::string& user, absl::Time deadline);
+  void Remember(const std::string& symbol, Knowledge knowledge);
 
   const FinnhubSourceOptions options_;
   Publisher& publisher_;
-  const base::Clock& clock_;
+  const base::SystemMonotonicClock clock_;
   RateLimiter limiter_;
-  FinnhubRest rest_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopped_ = false;  // Guarded by mutex_, as what follows.
   PollOrder order_;
   LiveQuotes live_;
-  std::set<std::string> symbols_;
-  uint64_t symbols_version_ = 0;
-  int64_t next_first_poll_us_ = 0;
-  FinnhubStream stream_;  // Its thread uses what is above.
+  size_t polls_in_flight_ = 0;
+  int64_t paused_until_us_ = 0;
+  int64_t last_poll_us_ = 0;
+  int64_t last_answer_us_ = 0;
+  // Registered symbols that failed, and any that were denied, since the source last answered anything.
+  std::set<std::string> failed_in_a_row_;
+  std::set<std::string> denied_in_a_row_;
+  bool away_ = false;
+  std::unordered_map<std::string, Looked> looked_up_;
   process::Heartbeat poll_turns_{"fetcher_finnhub_polls"};
+  process::Heartbeat call_turns_{"fetcher_finnhub_calls"};
+  FinnhubRest rest_;      // Its loop uses what is above.
+  FinnhubStream stream_;  // As does its thread.
   std::thread polls_;
 };
 

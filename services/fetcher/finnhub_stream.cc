@@ -256,6 +256,11 @@ std::set<std::string> FinnhubStream::streamed() const {
   return subscribed_;
 }
 
+bool FinnhubStream::HasSymbols() const {
+  std::lock_guard lock(mutex_);
+  return !symbols_.empty();
+}
+
 // What is streamed already stays, for a change would cost a gap; the slots left go to the others by name.
 std::set<std::string> FinnhubStream::Wanted() const {
   std::lock_guard lock(mutex_);
@@ -324,7 +329,8 @@ absl::Status FinnhubStream::RunConnection(bool* worked) {
   asked_for_.clear();
   const absl::Time begin = absl::Now();
   absl::Status ended;
-  while (!stopped_) {
+  // A key has one connection: where nothing is to be streamed it is left to whoever may need it.
+  while (!stopped_ && HasSymbols()) {
     const std::set<std::string> wanted = Wanted();
     const std::set<std::string> now = streamed();
     for (const std::string& symbol : now) {
@@ -355,6 +361,11 @@ absl::Status FinnhubStream::RunConnection(bool* worked) {
 void FinnhubStream::Run() {
   base::Backoff backoff(options_.backoff);
   while (!stopped_) {
+    if (!HasSymbols()) {
+      heartbeat_.Beat();
+      absl::SleepFor(absl::Milliseconds(50));
+      continue;
+    }
     bool worked = false;
     const absl::Status ended = RunConnection(&worked);
     {
@@ -364,6 +375,7 @@ void FinnhubStream::Run() {
       slots_ = options_.symbols_max;
     }
     if (stopped_) return;
+    if (ended.ok()) continue;
     if (worked) backoff.Reset();
     absl::Duration pause = backoff.Next();
     if (absl::IsUnauthenticated(ended)) pause = std::max(pause, kAfterRefusedKey);

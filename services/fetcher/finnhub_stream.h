@@ -54,6 +54,7 @@ class FinnhubStream {
   void Run();
   // One connection, from its begin to its end; says how it ended.
   absl::Status RunConnection(bool* worked);
+  bool HasSymbols() const;
   std::set<std::string> Wanted() const;
   void Handle(std::string_view text, Session& session);
   void DropLast(Session& session);

@@ -14,9 +14,9 @@ std::vector<pb::QuoteRecord> LastPublishedOf(const Publisher& publisher, const s
   return quotes;
 }
 
-absl::StatusOr<std::vector<pb::QuoteRecord>> PublishSource::Fetch(const std::vector<std::string>& symbols,
-                                                                  const trace::Context&, absl::Time) {
-  return LastPublishedOf(publisher_, symbols);
+absl::StatusOr<FetchedQuotes> PublishSource::Fetch(const std::vector<std::string>& symbols, const std::string&, const trace::Context&,
+                                                   absl::Time) {
+  return FetchedQuotes{LastPublishedOf(publisher_, symbols), {}};
 }
 
 }  // namespace stockalert::fetcher

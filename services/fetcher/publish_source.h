@@ -14,10 +14,10 @@ class PublishSource final : public QuoteSource {
   void Start() override {}
   void Stop() override {}
   void SetSymbols(const std::set<std::string>&) override {}
-  Knowledge Lookup(const std::string&, absl::Time) override { return Knowledge::kCannotTell; }
+  LookedUp Lookup(const std::string&, const std::string&, absl::Time) override { return {Knowledge::kNoList, {}}; }
   // The last published quotes.
-  absl::StatusOr<std::vector<internal::v1::QuoteRecord>> Fetch(const std::vector<std::string>& symbols,
-                                                               const trace::Context&, absl::Time) override;
+  absl::StatusOr<FetchedQuotes> Fetch(const std::vector<std::string>& symbols, const std::string& user, const trace::Context&,
+                                      absl::Time) override;
 
  private:
   const Publisher& publisher_;

@@ -33,6 +33,10 @@ const char* SourceLabel(const std::string& source) {
   return "other";
 }
 
+absl::Status NoEpoch() {
+  return base::Unavailable("FETCHER_NOT_READY", "the fetcher has no epoch, or another one publishes; try again in a moment");
+}
+
 void MarkQuote(const char* source) {
   metrics::GetGauge("stockalert_fetcher_last_quote_timestamp_seconds", "When the log took the source's last quote, since 1970",
                     {{"source", source}})
@@ -61,9 +65,25 @@ void Publisher::Begin(int64_t epoch) {
   {
     std::lock_guard lock(mutex_);
     epoch_ = epoch;
+    suspended_ = false;
     for (auto& [symbol, state] : symbols_) state.sequence = 0;
   }
   changed_.notify_all();
+}
+
+void Publisher::Suspend() {
+  {
+    std::lock_guard lock(mutex_);
+    epoch_ = 0;
+    suspended_ = true;
+    live_.clear();
+  }
+  changed_.notify_all();
+}
+
+bool Publisher::begun() const {
+  std::lock_guard lock(mutex_);
+  return epoch_ != 0;
 }
 
 void Publisher::ExpectQuotesOf(const char* source) {
@@ -76,13 +96,13 @@ void Publisher::ExpectQuotesOf(const char* source) {
 
 absl::Status Publisher::ReserveRoom() {
   std::lock_guard lock(mutex_);
-  if (epoch_ == 0) return base::Unavailable("FETCHER_NOT_READY", "the fetcher has no epoch yet; try again in a moment");
+  if (epoch_ == 0) return NoEpoch();
   if (closed_) return base::Unavailable("SHUTTING_DOWN", "the fetcher is stopping; try again in a moment");
   if (in_flight_ >= options_.in_flight_max) {
     return base::ResourceExhausted("TOO_MANY_QUOTES_IN_FLIGHT",
                                    "the broker has not acknowledged the quotes before yet; try again in a moment");
   }
-  if (in_flight_++ == 0) waiting_since_us_ = absl::ToUnixMicros(absl::Now());
+  if (in_flight_++ == 0) waiting_since_us_ = monotonic_clock_.NowUs();
   return absl::OkStatus();
 }
 
@@ -100,10 +120,11 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
        done = std::move(done)](const absl::StatusOr<kafka::Delivery>& delivery) {
         {
           std::lock_guard lock(mutex_);
-          waiting_since_us_ = absl::ToUnixMicros(absl::Now());
+          waiting_since_us_ = monotonic_clock_.NowUs();
           if (delivery.ok()) {
-            auto& last = symbols_[symbol].last_published;
-            last = quote;
+            SymbolState& state = symbols_[symbol];
+            state.last_published = quote;
+            state.published_at_us = monotonic_clock_.NowUs();
           }
         }
         if (delivery.ok() && quote) {
@@ -150,6 +171,11 @@ absl::Status Publisher::Publish(pb::QuoteRecord quote, std::string_view tracepar
   std::lock_guard order(order_mutex_);
   {
     std::lock_guard lock(mutex_);
+    if (epoch_ == 0) {
+      --in_flight_;
+      changed_.notify_all();
+      return NoEpoch();
+    }
     SymbolState& state = symbols_[quote.symbol()];
     quote.set_publisher_epoch(epoch_);
     quote.set_sequence(++state.sequence);
@@ -176,7 +202,8 @@ absl::Status Publisher::PublishRestart(const std::string& symbol, const kafka::H
 void Publisher::OfferLive(pb::QuoteRecord quote) {
   {
     std::lock_guard lock(mutex_);
-    if (closing_) return;
+    // What comes in while another publishes is that one's to bring.
+    if (closing_ || (epoch_ == 0 && suspended_)) return;
     if (live_.size() >= options_.live_queue_max) {
       auto oldest = std::find_if(live_.begin(), live_.end(),
                                  [&](const auto& waiting) { return waiting.symbol() == quote.symbol(); });
@@ -250,13 +277,21 @@ bool Publisher::AwaitAnswers(absl::Time deadline) {
 bool Publisher::Stalled() const {
   std::lock_guard lock(mutex_);
   return in_flight_ > 0 &&
-         absl::ToUnixMicros(absl::Now()) - waiting_since_us_ > absl::ToInt64Microseconds(options_.stalled_after);
+         monotonic_clock_.NowUs() - waiting_since_us_ > absl::ToInt64Microseconds(options_.stalled_after);
 }
 
 std::optional<pb::QuoteRecord> Publisher::LastPublished(const std::string& symbol) const {
   std::lock_guard lock(mutex_);
   const auto state = symbols_.find(symbol);
   return state == symbols_.end() ? std::nullopt : state->second.last_published;
+}
+
+std::optional<pb::QuoteRecord> Publisher::LastPublishedWithin(const std::string& symbol, absl::Duration age) const {
+  std::lock_guard lock(mutex_);
+  const auto state = symbols_.find(symbol);
+  if (state == symbols_.end() || state->second.published_at_us == 0) return std::nullopt;
+  if (monotonic_clock_.NowUs() - state->second.published_at_us >= absl::ToInt64Microseconds(age)) return std::nullopt;
+  return state->second.last_published;
 }
 
 void Publisher::Remember(const pb::QuoteRecord& quote) {

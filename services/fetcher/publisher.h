@@ -24,6 +24,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/process/liveness.h"
 #include "stockalert/internal/v1/log.pb.h"
@@ -57,6 +58,11 @@ class Publisher {
   // Must be called before anything is published; every epoch is above those before.
   void Begin(int64_t epoch);
 
+  // Publishes nothing more until the next Begin: another publisher has a newer epoch. Live quotes that wait are dropped.
+  void Suspend();
+  // Whether it has an epoch to publish under.
+  bool begun() const;
+
   // Quotes of this source are due from now on: one that never brings any is seen in the metrics, too.
   static void ExpectQuotesOf(const char* source);
 
@@ -82,6 +88,8 @@ class Publisher {
 
   // The last quote of the symbol that the broker has acknowledged, or that was remembered.
   std::optional<internal::v1::QuoteRecord> LastPublished(const std::string& symbol) const;
+  // That one, where the broker acknowledged it less than `age` ago.
+  std::optional<internal::v1::QuoteRecord> LastPublishedWithin(const std::string& symbol, absl::Duration age) const;
   // What the log held before this process (a resumed replay).
   void Remember(const internal::v1::QuoteRecord& quote);
 
@@ -93,6 +101,7 @@ class Publisher {
     int64_t sequence = 0;
     int64_t last_event_time_us = 0;  // Of the last quote handed to the producer.
     std::optional<internal::v1::QuoteRecord> last_published;
+    int64_t published_at_us = 0;  // Of the steady clock; 0: not by this process.
   };
   absl::Status Send(const std::string& symbol, const internal::v1::LogRecord& record, std::string_view traceparent,
                     const kafka::Headers& extra, Done done);
@@ -101,12 +110,14 @@ class Publisher {
 
   kafka::Producer& producer_;
   const base::Clock& clock_;
+  const base::SystemMonotonicClock monotonic_clock_;
   const PublisherOptions options_;
 
   std::mutex order_mutex_;    // Held from taking a sequence number until the producer has the record.
   mutable std::mutex mutex_;  // Taken after order_mutex_, never while calling the producer.
   std::condition_variable changed_;
   int64_t epoch_ = 0;                                     // Guarded by mutex_; 0 before Begin.
+  bool suspended_ = false;                                // Guarded by mutex_.
   std::unordered_map<std::string, SymbolState> symbols_;  // Guarded by mutex_.
   size_t in_flight_ = 0;                                  // Guarded by mutex_.
   int64_t waiting_since_us_ = 0;                // Guarded by mutex_: since the last answer, or since something waits.

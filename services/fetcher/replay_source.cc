@@ -70,14 +70,14 @@ void ReplaySource::SetSymbols(const std::set<std::string>& symbols) {
   changed_.notify_all();
 }
 
-Knowledge ReplaySource::Lookup(const std::string& symbol, absl::Time) {
+LookedUp ReplaySource::Lookup(const std::string& symbol, const std::string&, absl::Time) {
   const bool known = std::find(file_.symbols.begin(), file_.symbols.end(), symbol) != file_.symbols.end();
-  return known ? Knowledge::kKnown : Knowledge::kUnknown;
+  return {known ? Knowledge::kKnown : Knowledge::kUnknown, {}};
 }
 
-absl::StatusOr<std::vector<pb::QuoteRecord>> ReplaySource::Fetch(const std::vector<std::string>& symbols,
-                                                                 const trace::Context&, absl::Time) {
-  return LastPublishedOf(publisher_, symbols);
+absl::StatusOr<FetchedQuotes> ReplaySource::Fetch(const std::vector<std::string>& symbols, const std::string&, const trace::Context&,
+                                                  absl::Time) {
+  return FetchedQuotes{LastPublishedOf(publisher_, symbols), {}};
 }
 
 bool ReplaySource::finished() const {

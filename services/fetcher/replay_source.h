@@ -47,11 +47,10 @@ class ReplaySource final : public QuoteSource {
   void Stop() override;
   void SetSymbols(const std::set<std::string>& symbols) override;
   // The file's symbols are all that there is.
-  Knowledge Lookup(const std::string& symbol, absl::Time deadline) override;
+  LookedUp Lookup(const std::string& symbol, const std::string& user, absl::Time deadline) override;
   // The last published quotes.
-  absl::StatusOr<std::vector<internal::v1::QuoteRecord>> Fetch(const std::vector<std::string>& symbols,
-                                                               const trace::Context& trace,
-                                                               absl::Time deadline) override;
+  absl::StatusOr<FetchedQuotes> Fetch(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
+                                      absl::Time deadline) override;
 
   bool finished() const;
 

@@ -16,7 +16,28 @@
 namespace stockalert::fetcher {
 
 // What a source knows of a symbol.
-enum class Knowledge { kKnown, kUnknown, kCannotTell };
+enum class Knowledge {
+  kKnown,
+  kUnknown,
+  kNotInPlan,  // It has it, and not for this operator: there would never be a price.
+  kNoList,     // It knows no symbols: any may be used.
+  kAskLater,   // It cannot be asked now, or its answer tells nothing.
+};
+struct LookedUp {
+  Knowledge knowledge = Knowledge::kAskLater;
+  absl::Duration retry_after = absl::ZeroDuration();  // kAskLater.
+};
+
+// Current prices, and why there are none.
+struct SymbolProblem {
+  std::string symbol;
+  bool not_in_plan = false;  // Else the source does not answer for it.
+  absl::Duration retry_after = absl::ZeroDuration();
+};
+struct FetchedQuotes {
+  std::vector<internal::v1::QuoteRecord> quotes;
+  std::vector<SymbolProblem> problems;  // Of symbols without a quote.
+};
 
 class QuoteSource {
  public:
@@ -30,13 +51,12 @@ class QuoteSource {
   // The registered tickers, whenever they change.
   virtual void SetSymbols(const std::set<std::string>& symbols) = 0;
 
-  virtual Knowledge Lookup(const std::string& symbol, absl::Time deadline) = 0;
-
+  // Both block, at most until `deadline`. `user`: whose share of the source's calls they take; empty: nobody's in particular.
+  virtual LookedUp Lookup(const std::string& symbol, const std::string& user, absl::Time deadline) = 0;
   // The current price of each symbol, published; symbols without one are left out. RESOURCE_EXHAUSTED: the source's
-  // rate limit. UNAVAILABLE: the source or the broker does not answer.
-  virtual absl::StatusOr<std::vector<internal::v1::QuoteRecord>> Fetch(const std::vector<std::string>& symbols,
-                                                                       const trace::Context& trace,
-                                                                       absl::Time deadline) = 0;
+  // rate limit, or the user's share. UNAVAILABLE: the source or the broker does not answer.
+  virtual absl::StatusOr<FetchedQuotes> Fetch(const std::vector<std::string>& symbols, const std::string& user,
+                                              const trace::Context& trace, absl::Time deadline) = 0;
 };
 
 }  // namespace stockalert::fetcher

@@ -1,15 +1,18 @@
 // Keeps the source told of the registered tickers, by asking the ticker service several times a second.
 //
-// One thread of its own, from Start to Stop. While the ticker service is away the last list stays.
+// One thread of its own, from Start to Stop. While the ticker service is away the last list stays. The list comes in pages; what is registered while
+// they come raises the version, so that the next list has it.
 #pragma once
 
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/process/liveness.h"
@@ -19,8 +22,8 @@ namespace stockalert::fetcher {
 class SymbolWatch {
  public:
   // `ticker_service` must outlive it. `on_change` is called on the watch's thread.
-  SymbolWatch(const rpc::Peer& ticker_service, absl::Duration interval,
-              std::function<void(const std::set<std::string>&)> on_change);
+  SymbolWatch(const rpc::Peer& ticker_service, absl::Duration interval, std::function<void(const std::set<std::string>&)> on_change,
+              int page_size = 10'000);
   ~SymbolWatch();
 
   void Start();
@@ -28,11 +31,14 @@ class SymbolWatch {
 
  private:
   void Run();
+  // None where they are the same as `*version` says; else all of them, and `*version` of them.
+  absl::StatusOr<std::optional<std::set<std::string>>> List(int64_t* version);
 
   const rpc::Peer& ticker_service_;
   const absl::Duration interval_;
+  const int page_size_;
   const std::function<void(const std::set<std::string>&)> on_change_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool stopped_ = false;  // Guarded by mutex_.
   process::Heartbeat heartbeat_{"fetcher_symbol_watch"};

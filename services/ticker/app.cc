@@ -1,5 +1,6 @@
 #include "services/ticker/app.h"
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
@@ -74,8 +76,10 @@ struct TickerApp::Parts {
   TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = config.quotes_per_user_per_minute,
                                        .fetch_timeout = config.fetch_timeout,
                                        .lookup_timeout = config.lookup_timeout,
-                                       .last_price_staleness_max = config.last_price_staleness_max},
-                    store, board, fetcher, use, clock, ids};
+                                       .last_price_staleness_max = config.last_price_staleness_max,
+                                       .lookups_max = std::max<size_t>(1, static_cast<size_t>(config.threads) / 2),
+                                       .quote_calls_per_user_max = std::max<size_t>(1, static_cast<size_t>(config.threads) / 2)},
+                    store, board, fetcher, use, clock, monotonic_clock, ids};
   rpc::UserServiceAuthenticator user_service{user_peer};
   rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
   rpc::CallRunner public_runner{{.name = "public",
@@ -93,7 +97,13 @@ struct TickerApp::Parts {
                                    .waiting_queue_max = static_cast<size_t>(config.calls.waiting_queue_max),
                                    .mesh_token = config.mesh_token,
                                    .mesh = config.mesh}};
-  TickerServiceImpl service{public_runner, logic, board, clock};
+  // And these: what waits for the source must not keep those waiting who do not need it.
+  rpc::CallRunner source_runner{{.name = "source",
+                                 .threads = static_cast<size_t>(config.threads),
+                                 .queue_max = static_cast<size_t>(config.queue_max),
+                                 .calls = config.calls,
+                                 .authenticator = &authenticator}};
+  TickerServiceImpl service{public_runner, source_runner, logic, board, clock};
   TickerInternalServiceImpl internal_service{internal_runner, logic};
   std::unique_ptr<LogReader> reader;
   // Its ports answer. Read by the HTTP server's threads.
@@ -181,6 +191,7 @@ void TickerApp::Stop(absl::Time deadline) {
   parts.public_runner.EndStreams();
   if (parts.public_server) parts.public_server->Shutdown(deadline);
   parts.public_runner.Stop(deadline);
+  parts.source_runner.Stop(deadline);
   if (parts.internal_server) parts.internal_server->Shutdown(deadline);
   parts.internal_runner.Stop(deadline);
   parts.public_server.reset();

@@ -1,5 +1,6 @@
 #include "services/ticker/grpc_peers.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
@@ -37,22 +38,28 @@ GrpcFetcher::~GrpcFetcher() {
   impl_->idle.wait(lock, [this] { return impl_->running == 0; });
 }
 
-absl::StatusOr<Knowledge> GrpcFetcher::Lookup(const std::string& symbol, const trace::Context& trace, absl::Time deadline) {
+absl::StatusOr<LookedUp> GrpcFetcher::Lookup(const std::string& symbol, const std::string& user, const trace::Context& trace,
+                                             absl::Time deadline) {
   ipb::LookupSymbolRequest request;
   request.set_symbol(symbol);
+  request.set_user_id(user);
   ipb::LookupSymbolResponse response;
   ::grpc::ClientContext context;
   impl_->peer.Prepare(context, trace, deadline);
   const absl::Status status = rpc::FromGrpc(impl_->stub->LookupSymbol(&context, request, &response));
   if (!status.ok()) return rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher);
   switch (response.knowledge()) {
-    case ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN: return Knowledge::kKnown;
-    case ipb::LookupSymbolResponse::KNOWLEDGE_UNKNOWN: return Knowledge::kUnknown;
-    default: return Knowledge::kCannotTell;
+    case ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN: return LookedUp{Knowledge::kKnown, {}};
+    case ipb::LookupSymbolResponse::KNOWLEDGE_UNKNOWN: return LookedUp{Knowledge::kUnknown, {}};
+    case ipb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL: return LookedUp{Knowledge::kNoList, {}};
+    case ipb::LookupSymbolResponse::KNOWLEDGE_NOT_IN_PLAN: return LookedUp{Knowledge::kNotInPlan, {}};
+    // What a newer fetcher says is no permission.
+    default: return LookedUp{Knowledge::kAskLater, absl::Milliseconds(response.retry_after_ms())};
   }
 }
 
-void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const trace::Context& trace, absl::Time deadline, Fetched done) {
+void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
+                             absl::Time deadline, Fetched done) {
   struct Call {
     ::grpc::ClientContext context;
     ipb::FetchQuotesRequest request;
@@ -61,6 +68,7 @@ void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const trac
   };
   auto call = std::make_shared<Call>();
   call->request.mutable_symbols()->Assign(symbols.begin(), symbols.end());
+  call->request.set_user_id(user);
   call->done = std::move(done);
   impl_->peer.Prepare(call->context, trace, deadline);
   {
@@ -71,7 +79,15 @@ void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const trac
     const absl::Status status = rpc::FromGrpc(grpc_status);
     if (status.ok()) {
       auto& quotes = *call->response.mutable_quotes();
-      call->done(std::vector<ipb::QuoteRecord>(std::make_move_iterator(quotes.begin()), std::make_move_iterator(quotes.end())));
+      FetchedQuotes fetched{{std::make_move_iterator(quotes.begin()), std::make_move_iterator(quotes.end())}, {}};
+      for (const ipb::SymbolProblem& problem : call->response.problems()) {
+        fetched.problems.push_back({problem.symbol(), problem.kind() == ipb::SymbolProblem::KIND_NOT_IN_PLAN,
+                                    absl::Milliseconds(std::max<int64_t>(problem.retry_after_ms(), 0))});
+      }
+      call->done(std::move(fetched));
+    } else if (base::ReasonOf(status) == kReasonSourceUnavailable) {
+      // The fetcher answers; it is its source that does not.
+      call->done(status);
     } else {
       call->done(rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher));
     }

@@ -17,8 +17,10 @@ class GrpcFetcher final : public Fetcher {
   explicit GrpcFetcher(const rpc::Peer& peer);
   // Waits for what FetchAsync began.
   ~GrpcFetcher() override;
-  absl::StatusOr<Knowledge> Lookup(const std::string& symbol, const trace::Context& trace, absl::Time deadline) override;
-  void FetchAsync(const std::vector<std::string>& symbols, const trace::Context& trace, absl::Time deadline, Fetched done) override;
+  absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user, const trace::Context& trace,
+                                  absl::Time deadline) override;
+  void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace, absl::Time deadline,
+                  Fetched done) override;
   absl::StatusOr<int> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
                               absl::Time deadline) override;
 

@@ -11,12 +11,19 @@ namespace {
 
 using internal::v1::QuoteRecord;
 
+constexpr int64_t kEpochMax = 1'000'000'000'000'000;
+
 std::optional<int64_t> Sensible(bool known, int64_t micros) {
   if (!known || !price::IsValidPriceMicros(micros)) return std::nullopt;
   return micros;
 }
 
 }  // namespace
+
+void LatestPrices::NoteEpoch(int64_t epoch) {
+  // No count of publishers comes near: such a record is nonsense, and epochs above it would soon have no numbers left.
+  if (epoch <= kEpochMax) highest_epoch_ = std::max(highest_epoch_, epoch);
+}
 
 Verdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) {
   if (!price::IsValidPriceMicros(quote.price_micros())) return Verdict::kRefused;
@@ -31,6 +38,7 @@ Verdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) {
   prices.offset = place.offset;
   changed_.insert(quote.symbol());
   if (quote.publisher_epoch() != 0 || quote.sequence() != 0) {
+    NoteEpoch(quote.publisher_epoch());
     const std::pair identity(quote.publisher_epoch(), quote.sequence());
     if (identity <= std::pair(prices.publisher_epoch, prices.sequence)) return Verdict::kRepeated;
     // A late quote counts as seen, too.
@@ -89,6 +97,7 @@ void LatestPrices::Load(const std::vector<SymbolPrices>& kept) {
   for (const SymbolPrices& prices : kept) {
     Entry& entry = symbols_[prices.symbol];
     entry.prices = prices;
+    NoteEpoch(prices.publisher_epoch);
     entry.day = prices.latest.has_value() ? market::ExchangeDayOf(prices.latest->event_time_us()) : market::ExchangeDay{};
     changed_.erase(prices.symbol);
   }

@@ -57,6 +57,8 @@ class LatestPrices {
   // Null where the log has said nothing.
   const SymbolPrices* Find(const std::string& symbol) const;
   size_t size() const { return symbols_.size(); }
+  // The highest epoch that any quote had; 0 where none had one.
+  int64_t highest_epoch() const { return highest_epoch_; }
 
   // Takes over what was kept, in place of what is known of these symbols.
   void Load(const std::vector<SymbolPrices>& kept);
@@ -74,7 +76,10 @@ class LatestPrices {
     market::ExchangeDay day;  // Of `latest`.
   };
 
+  void NoteEpoch(int64_t epoch);
+
   std::unordered_map<std::string, Entry> symbols_;
+  int64_t highest_epoch_ = 0;
   std::unordered_set<std::string> changed_;
 };
 

@@ -17,16 +17,43 @@
 namespace stockalert::ticker {
 
 inline constexpr char kReasonFetcherUnavailable[] = "FETCHER_UNAVAILABLE";
+inline constexpr char kReasonSourceUnavailable[] = "SOURCE_UNAVAILABLE";
+inline constexpr char kReasonSymbolUnverified[] = "SYMBOL_UNVERIFIED";
+inline constexpr char kReasonNotInPlan[] = "SYMBOL_NOT_IN_PLAN";
 
-enum class Knowledge { kKnown, kUnknown, kCannotTell };
+enum class Knowledge {
+  kKnown,
+  kUnknown,
+  kNotInPlan,  // The source has it, and not for this operator.
+  kNoList,     // The source knows no symbols: any may be used.
+  kAskLater,   // The source cannot tell now.
+};
+struct LookedUp {
+  Knowledge knowledge = Knowledge::kAskLater;
+  absl::Duration retry_after = absl::ZeroDuration();  // kAskLater.
+};
+
+// Why a symbol has no price.
+struct SymbolProblem {
+  std::string symbol;
+  bool not_in_plan = false;  // Else the source does not answer for it.
+  absl::Duration retry_after = absl::ZeroDuration();
+};
+struct FetchedQuotes {
+  std::vector<internal::v1::QuoteRecord> quotes;
+  std::vector<SymbolProblem> problems;  // Of symbols without a quote.
+};
 
 class Fetcher {
  public:
   virtual ~Fetcher() = default;
-  virtual absl::StatusOr<Knowledge> Lookup(const std::string& symbol, const trace::Context& trace, absl::Time deadline) = 0;
+  // `user`: whose share of the source's calls it takes; empty: nobody's in particular.
+  virtual absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user, const trace::Context& trace,
+                                          absl::Time deadline) = 0;
   // Those that have a price, in any order. `done` is called once, on another thread or this one; it must be quick.
-  using Fetched = std::function<void(absl::StatusOr<std::vector<internal::v1::QuoteRecord>>)>;
-  virtual void FetchAsync(const std::vector<std::string>& symbols, const trace::Context& trace, absl::Time deadline, Fetched done) = 0;
+  using Fetched = std::function<void(absl::StatusOr<FetchedQuotes>)>;
+  virtual void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace, absl::Time deadline,
+                          Fetched done) = 0;
   // Answers how many. On an error some may be in the log.
   virtual absl::StatusOr<int> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
                                       absl::Time deadline) = 0;

@@ -29,6 +29,10 @@ void RaiseVersion(soci::session& sql) {
   sql << "UPDATE stockalert_ticker.counters SET value = value + 1 WHERE name = 'symbols_version'";
 }
 
+absl::Status CounterMissing(const std::string& name) {
+  return base::Internal("stockalert_ticker.counters has no " + name + ": was it changed by hand?");
+}
+
 std::vector<TickerRow> ReadRows(soci::statement& statement, const std::string& symbol, const long long& create_time_us) {
   std::vector<TickerRow> rows;
   statement.execute(false);
@@ -148,35 +152,75 @@ absl::StatusOr<bool> PostgresTickerStore::DeleteMarked(const std::string& symbol
                          }));
 }
 
-absl::StatusOr<SymbolList> PostgresTickerStore::ListSymbols(int64_t known_version) {
+absl::StatusOr<SymbolList> PostgresTickerStore::ListSymbols(int64_t known_version, const std::string& after, int limit) {
   return Answer(postgres::Read(pool_, "ticker.list_symbols", [&](Connection& connection) -> absl::StatusOr<SymbolList> {
     soci::session& sql = connection.sql();
     SymbolList list;
     long long version = 0;
     sql << "SELECT value FROM stockalert_ticker.counters WHERE name = 'symbols_version'", into(version);
-    if (!sql.got_data()) return base::Internal("stockalert_ticker.counters has no symbols_version: was it changed by hand?");
+    if (!sql.got_data()) return CounterMissing("symbols_version");
     list.version = version;
-    list.unchanged = list.version == known_version;
+    list.unchanged = after.empty() && list.version == known_version;
     if (list.unchanged) return list;
     std::string symbol;
-    soci::statement statement = (sql.prepare << "SELECT symbol FROM stockalert_ticker.tickers ORDER BY symbol", into(symbol));
+    const int one_more = limit + 1;
+    soci::statement statement = (sql.prepare << "SELECT symbol FROM stockalert_ticker.tickers WHERE symbol > :after ORDER BY symbol LIMIT :count",
+                                 use(after, "after"), use(one_more, "count"), into(symbol));
     statement.execute(false);
     while (statement.fetch()) list.symbols.push_back(symbol);
+    list.more = static_cast<int>(list.symbols.size()) > limit;
+    if (list.more) list.symbols.pop_back();
     return list;
   }));
 }
 
-absl::StatusOr<int64_t> PostgresTickerStore::NextPublisherEpoch() {
+absl::StatusOr<int64_t> PostgresTickerStore::CountTickers() {
+  return Answer(postgres::Read(pool_, "ticker.count", [&](Connection& connection) -> absl::StatusOr<int64_t> {
+    long long count = 0;
+    connection.sql() << "SELECT count(*) FROM stockalert_ticker.tickers", into(count);
+    return count;
+  }));
+}
+
+absl::StatusOr<int64_t> PostgresTickerStore::NextPublisherEpoch(int64_t above, int64_t if_highest_is) {
   return Answer(Transact(pool_, "ticker.next_epoch", Idempotency::kIdempotent,
                          [&](Connection& connection) -> absl::StatusOr<int64_t> {
                            soci::session& sql = connection.sql();
+                           const long long floor = above;
+                           const long long expected = if_highest_is;
                            long long epoch = 0;
-                           sql << "UPDATE stockalert_ticker.counters SET value = value + 1 WHERE name = 'publisher_epoch' RETURNING value",
-                               into(epoch);
-                           if (!sql.got_data()) {
-                             return base::Internal("stockalert_ticker.counters has no publisher_epoch: was it changed by hand?");
+                           sql << "UPDATE stockalert_ticker.counters SET value = GREATEST(value, CAST(:floor AS bigint)) + 1 "
+                                  "WHERE name = 'publisher_epoch' AND (CAST(:expected AS bigint) = 0 OR value = :expected) RETURNING value",
+                               use(floor, "floor"), use(expected, "expected"), into(epoch);
+                           if (sql.got_data()) return epoch;
+                           if (if_highest_is == 0) return CounterMissing("publisher_epoch");
+                           return PublisherChanged();
+                         }));
+}
+
+absl::StatusOr<PublisherLease> PostgresTickerStore::RenewPublisher(int64_t epoch, bool release) {
+  return Answer(Transact(pool_, "ticker.renew_publisher", Idempotency::kIdempotent,
+                         [&](Connection& connection) -> absl::StatusOr<PublisherLease> {
+                           soci::session& sql = connection.sql();
+                           long long highest = 0;
+                           sql << "SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_epoch'", into(highest);
+                           if (!sql.got_data()) return CounterMissing("publisher_epoch");
+                           const long long mine = epoch;
+                           if (mine == highest) {
+                             sql << "INSERT INTO stockalert_ticker.counters AS kept (name, value) VALUES ('publisher_renewals', 1) "
+                                    "ON CONFLICT (name) DO UPDATE SET value = kept.value + 1";
+                             if (release) {
+                               sql << "INSERT INTO stockalert_ticker.counters (name, value) VALUES ('publisher_released', :mine) "
+                                      "ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
+                                   use(mine, "mine");
+                             }
                            }
-                           return epoch;
+                           long long renewals = 0;
+                           long long released = 0;
+                           sql << "SELECT COALESCE((SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_renewals'), 0), "
+                                  "COALESCE((SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_released'), 0)",
+                               into(renewals), into(released);
+                           return PublisherLease{highest, renewals, released == highest};
                          }));
 }
 

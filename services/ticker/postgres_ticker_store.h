@@ -21,8 +21,10 @@ class PostgresTickerStore final : public TickerStore {
   absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) override;
   absl::Status Unmark(const std::string& symbol, const std::string& token) override;
   absl::StatusOr<bool> DeleteMarked(const std::string& symbol, const std::string& token) override;
-  absl::StatusOr<SymbolList> ListSymbols(int64_t known_version) override;
-  absl::StatusOr<int64_t> NextPublisherEpoch() override;
+  absl::StatusOr<SymbolList> ListSymbols(int64_t known_version, const std::string& after, int limit) override;
+  absl::StatusOr<int64_t> CountTickers() override;
+  absl::StatusOr<int64_t> NextPublisherEpoch(int64_t above, int64_t if_highest_is) override;
+  absl::StatusOr<PublisherLease> RenewPublisher(int64_t epoch, bool release) override;
 
  private:
   postgres::Pool& pool_;

@@ -149,6 +149,11 @@ void PriceBoard::Unwatch(const std::shared_ptr<QuoteWatcher>& watcher) {
   symbols_of_.erase(found);
 }
 
+int64_t PriceBoard::HighestEpoch() const {
+  std::lock_guard lock(mutex_);
+  return prices_.highest_epoch();
+}
+
 size_t PriceBoard::watchers() const {
   std::lock_guard lock(mutex_);
   return symbols_of_.size();

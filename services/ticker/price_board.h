@@ -76,6 +76,9 @@ class PriceBoard {
   void Unwatch(const std::shared_ptr<QuoteWatcher>& watcher);
   size_t watchers() const;
 
+  // The highest epoch of a publisher that the log was seen to have.
+  int64_t HighestEpoch() const;
+
  private:
   struct Progress {
     int64_t next_offset = 0;

@@ -10,17 +10,33 @@ namespace stockalert::ticker {
 namespace {
 
 constexpr char kReasonNoQuoteYet[] = "NO_QUOTE_YET";
+// Where the fetches that were joined came to nothing for want of another user's share.
+constexpr int kTriesMax = 3;
 
 }  // namespace
+
+size_t QuoteFetcher::waiting() const {
+  std::lock_guard lock(mutex_);
+  return waiting_;
+}
 
 QuoteFetcher::~QuoteFetcher() {
   std::unique_lock lock(mutex_);
   landed_.wait(lock, [this] { return flights_.empty(); });
 }
 
-absl::StatusOr<std::vector<std::optional<internal::v1::QuoteRecord>>> QuoteFetcher::Fetch(const std::vector<std::string>& symbols,
-                                                                                           const trace::Context& trace,
-                                                                                           absl::Time deadline) {
+absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::Fetch(const std::vector<std::string>& symbols, const std::string& user,
+                                                                     const trace::Context& trace, absl::Time deadline) {
+  for (int tries = 1;; ++tries) {
+    bool others_share = false;
+    absl::StatusOr<std::vector<Answer>> answers = FetchOnce(symbols, user, trace, deadline, &others_share);
+    if (!others_share || tries >= kTriesMax) return answers;
+  }
+}
+
+absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::FetchOnce(const std::vector<std::string>& symbols, const std::string& user,
+                                                                         const trace::Context& trace, absl::Time deadline,
+                                                                         bool* others_share) {
   static auto& shared = metrics::GetCounter("stockalert_ticker_fetches_shared_total", "Symbols whose fetch was under way already");
   std::vector<std::shared_ptr<Flight>> flights;
   std::shared_ptr<Flight> mine;
@@ -39,27 +55,37 @@ absl::StatusOr<std::vector<std::optional<internal::v1::QuoteRecord>>> QuoteFetch
     }
   }
   if (mine) {
-    fetcher_.FetchAsync(mine->symbols, trace, absl::Now() + fetch_timeout_,
-                        [this, mine](absl::StatusOr<std::vector<internal::v1::QuoteRecord>> fetched) { Land(mine, std::move(fetched)); });
+    fetcher_.FetchAsync(mine->symbols, user, trace, absl::Now() + fetch_timeout_,
+                        [this, mine](absl::StatusOr<FetchedQuotes> fetched) { Land(mine, std::move(fetched)); });
   }
-  std::vector<std::optional<internal::v1::QuoteRecord>> quotes;
+  std::vector<Answer> answers;
   std::unique_lock lock(mutex_);
+  struct Waiting {
+    explicit Waiting(size_t& the_count) : count(the_count) { ++count; }
+    ~Waiting() { --count; }
+    size_t& count;
+  } const one(waiting_);
   for (size_t i = 0; i < symbols.size(); ++i) {
     const std::shared_ptr<Flight>& flight = flights[i];
     if (!landed_.wait_until(lock, absl::ToChronoTime(deadline), [&] { return flight->done; })) {
       return base::DeadlineExceeded("FETCH_TIMED_OUT", "the source did not answer in time; try again");
     }
-    if (!flight->status.ok()) return flight->status;
-    const auto quote = flight->quotes.find(symbols[i]);
-    quotes.push_back(quote == flight->quotes.end() ? std::nullopt : std::optional(quote->second));
+    if (!flight->status.ok()) {
+      // Whoever began it had used up its own share, or had too many calls: that is no matter of those who joined.
+      *others_share = flight != mine && absl::IsResourceExhausted(flight->status);
+      return flight->status;
+    }
+    const auto answer = flight->answers.find(symbols[i]);
+    answers.push_back(answer == flight->answers.end() ? Answer{} : answer->second);
   }
-  return quotes;
+  return answers;
 }
 
-void QuoteFetcher::Land(const std::shared_ptr<Flight>& flight, absl::StatusOr<std::vector<internal::v1::QuoteRecord>> fetched) {
+void QuoteFetcher::Land(const std::shared_ptr<Flight>& flight, absl::StatusOr<FetchedQuotes> fetched) {
   std::lock_guard lock(mutex_);
   if (fetched.ok()) {
-    for (internal::v1::QuoteRecord& quote : *fetched) flight->quotes[quote.symbol()] = std::move(quote);
+    for (internal::v1::QuoteRecord& quote : fetched->quotes) flight->answers[quote.symbol()].quote = std::move(quote);
+    for (SymbolProblem& problem : fetched->problems) flight->answers[problem.symbol].problem = std::move(problem);
   } else if (base::ReasonOf(fetched.status()) != kReasonNoQuoteYet) {
     flight->status = fetched.status();
   }

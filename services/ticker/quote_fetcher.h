@@ -26,22 +26,33 @@ class QuoteFetcher {
   QuoteFetcher(const QuoteFetcher&) = delete;
   QuoteFetcher& operator=(const QuoteFetcher&) = delete;
 
-  // In the order asked; none where the source has no price. Blocks, at most until `deadline` (DEADLINE_EXCEEDED).
-  absl::StatusOr<std::vector<std::optional<internal::v1::QuoteRecord>>> Fetch(const std::vector<std::string>& symbols,
-                                                                              const trace::Context& trace, absl::Time deadline);
+  // A price, or why there is none where that is known.
+  struct Answer {
+    std::optional<internal::v1::QuoteRecord> quote;
+    std::optional<SymbolProblem> problem;
+  };
+  // In the order asked. `user` is whose share a fetch that begins here takes. Blocks, at most until `deadline` (DEADLINE_EXCEEDED).
+  absl::StatusOr<std::vector<Answer>> Fetch(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
+                                            absl::Time deadline);
+
+  // Callers who wait now; for tests.
+  size_t waiting() const;
 
  private:
+  absl::StatusOr<std::vector<Answer>> FetchOnce(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
+                                                absl::Time deadline, bool* others_share);
   struct Flight {
     std::vector<std::string> symbols;
     bool done = false;  // Guarded by mutex_, as what follows.
     absl::Status status;
-    std::unordered_map<std::string, internal::v1::QuoteRecord> quotes;
+    std::unordered_map<std::string, Answer> answers;
   };
-  void Land(const std::shared_ptr<Flight>& flight, absl::StatusOr<std::vector<internal::v1::QuoteRecord>> fetched);
+  void Land(const std::shared_ptr<Flight>& flight, absl::StatusOr<FetchedQuotes> fetched);
 
   Fetcher& fetcher_;
   const absl::Duration fetch_timeout_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  size_t waiting_ = 0;  // Guarded by mutex_.
   std::condition_variable landed_;
   std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;  // By symbol. Guarded by mutex_.
 };

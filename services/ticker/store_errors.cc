@@ -28,4 +28,8 @@ absl::Status TickerDeletedByAnother(std::string_view symbol) {
                        "another call is deleting tickers/" + std::string(symbol) + ": look again in some seconds");
 }
 
+absl::Status PublisherChanged() {
+  return base::Aborted(kReasonPublisherChanged, "another publisher has a newer epoch: look again who publishes");
+}
+
 }  // namespace stockalert::ticker

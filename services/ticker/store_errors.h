@@ -14,5 +14,6 @@ absl::Status TickerHeld(std::string_view symbol);
 absl::Status TickerBeingDeleted(std::string_view symbol);
 // For who deletes it, too.
 absl::Status TickerDeletedByAnother(std::string_view symbol);
+absl::Status PublisherChanged();
 
 }  // namespace stockalert::ticker

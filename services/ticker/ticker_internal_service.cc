@@ -14,6 +14,8 @@ namespace ipb = ::stockalert::internal::v1;
 using rpc::Access;
 using rpc::CallContext;
 
+constexpr size_t kUserIdMax = 100;
+
 grpc::ServerUnaryReactor* TickerInternalServiceImpl::RegisterTicker(grpc::CallbackServerContext* context,
                                                                     const ipb::RegisterTickerRequest* request,
                                                                     ipb::RegisterTickerResponse* response) {
@@ -22,9 +24,10 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::RegisterTicker(grpc::Callba
                       if (asked.hold_ms() < 0 || asked.hold_ms() > kHoldMsMax) {
                         return base::InvalidField("hold_ms", absl::StrCat("must be 0 to ", kHoldMsMax));
                       }
+                      if (asked.user_id().size() > kUserIdMax) return base::InvalidField("user_id", "must have at most 100 characters");
                       STOCKALERT_ASSIGN_OR_RETURN(
                           const std::vector<TickerView> views,
-                          logic_.Register({asked.symbol()}, {"symbol"}, asked.hold_ms(), call.trace, call.deadline));
+                          logic_.Register({asked.symbol()}, {"symbol"}, asked.hold_ms(), asked.user_id(), call.trace, call.deadline));
                       ipb::RegisterTickerResponse answer;
                       answer.set_symbol(views.front().ticker.symbol);
                       return answer;
@@ -63,10 +66,26 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::AcquirePublisherEpoch(grpc:
                                                                            ipb::AcquirePublisherEpochResponse* response) {
   return rpc::Unary(
       runner_, context, {"stockalert.internal.v1.TickerInternalService/AcquirePublisherEpoch", Access::kMesh}, request, response,
-      [this](const CallContext&, const ipb::AcquirePublisherEpochRequest&) -> absl::StatusOr<ipb::AcquirePublisherEpochResponse> {
-        STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, logic_.AcquirePublisherEpoch());
+      [this](const CallContext&, const ipb::AcquirePublisherEpochRequest& asked) -> absl::StatusOr<ipb::AcquirePublisherEpochResponse> {
+        STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, logic_.AcquirePublisherEpoch(asked.if_highest_is()));
         ipb::AcquirePublisherEpochResponse answer;
         answer.set_epoch(epoch);
+        return answer;
+      });
+}
+
+grpc::ServerUnaryReactor* TickerInternalServiceImpl::RenewPublisherLease(grpc::CallbackServerContext* context,
+                                                                         const ipb::RenewPublisherLeaseRequest* request,
+                                                                         ipb::RenewPublisherLeaseResponse* response) {
+  return rpc::Unary(
+      runner_, context, {"stockalert.internal.v1.TickerInternalService/RenewPublisherLease", Access::kMesh}, request, response,
+      [this](const CallContext&, const ipb::RenewPublisherLeaseRequest& asked) -> absl::StatusOr<ipb::RenewPublisherLeaseResponse> {
+        STOCKALERT_ASSIGN_OR_RETURN(const PublisherLease lease, logic_.RenewPublisher(asked.epoch(), asked.release()));
+        ipb::RenewPublisherLeaseResponse answer;
+        answer.set_highest_epoch(lease.highest_epoch);
+        answer.set_renewals(lease.renewals);
+        answer.set_released(lease.released);
+        answer.set_log_epoch(logic_.LogEpoch());
         return answer;
       });
 }
@@ -76,8 +95,14 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::ListSymbols(grpc::CallbackS
                                                                  ipb::ListSymbolsResponse* response) {
   return rpc::Unary(runner_, context, {"stockalert.internal.v1.TickerInternalService/ListSymbols", Access::kMesh}, request, response,
                     [this](const CallContext&, const ipb::ListSymbolsRequest& asked) -> absl::StatusOr<ipb::ListSymbolsResponse> {
-                      STOCKALERT_ASSIGN_OR_RETURN(SymbolList list, logic_.ListSymbols(asked.known_version()));
+                      base::FieldViolations violations;
+                      violations.Check(asked.page_size() >= 0, "page_size", "must not be negative");
+                      violations.Check(asked.after().empty() || market::IsNormalSymbol(asked.after()), "after", market::kSymbolRule);
+                      if (!violations.ok()) return violations.ToStatus();
+                      STOCKALERT_ASSIGN_OR_RETURN(SymbolList list,
+                                                  logic_.ListSymbols(asked.known_version(), asked.page_size(), asked.after()));
                       ipb::ListSymbolsResponse answer;
+                      answer.set_more(list.more);
                       answer.set_version(list.version);
                       answer.set_unchanged(list.unchanged);
                       answer.mutable_symbols()->Assign(list.symbols.begin(), list.symbols.end());

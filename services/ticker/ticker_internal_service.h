@@ -20,6 +20,8 @@ class TickerInternalServiceImpl final : public internal::v1::TickerInternalServi
   grpc::ServerUnaryReactor* AcquirePublisherEpoch(grpc::CallbackServerContext* context,
                                                   const internal::v1::AcquirePublisherEpochRequest* request,
                                                   internal::v1::AcquirePublisherEpochResponse* response) override;
+  grpc::ServerUnaryReactor* RenewPublisherLease(grpc::CallbackServerContext* context, const internal::v1::RenewPublisherLeaseRequest* request,
+                                                internal::v1::RenewPublisherLeaseResponse* response) override;
   grpc::ServerUnaryReactor* ListSymbols(grpc::CallbackServerContext* context, const internal::v1::ListSymbolsRequest* request,
                                         internal::v1::ListSymbolsResponse* response) override;
 

@@ -1,6 +1,7 @@
 #include "services/ticker/ticker_logic.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/log/log.h"
 #include "services/common/market/symbol.h"
+#include "services/common/metrics/metrics.h"
 #include "services/ticker/store_errors.h"
 
 namespace stockalert::ticker {
@@ -19,6 +21,7 @@ namespace {
 // A hold is written this much longer than asked for, so that a flood of registrations of one symbol writes its row once in such a time.
 constexpr int64_t kHoldSlackUs = 2'000'000;
 constexpr size_t kHoldsMax = 100'000;
+constexpr int64_t kCountIntervalUs = 5'000'000;
 
 std::vector<std::string> Unique(std::vector<std::string> symbols) {
   std::sort(symbols.begin(), symbols.end());
@@ -26,12 +29,35 @@ std::vector<std::string> Unique(std::vector<std::string> symbols) {
   return symbols;
 }
 
+// What a caller is told to wait, at the least and at the most.
+constexpr absl::Duration kRetryMin = absl::Seconds(1);
+constexpr absl::Duration kRetryMax = absl::Hours(1);
+
+absl::Status SourceBusy() {
+  return base::ResourceExhausted("SOURCE_BUSY", "too many calls wait for the source of prices; try again in a moment", kRetryMin);
+}
+
 absl::Time Sooner(absl::Time deadline, absl::Duration timeout) { return std::min(deadline, absl::Now() + timeout); }
 
 }  // namespace
 
+absl::Status ToStatus(const SymbolProblem& problem) {
+  if (problem.not_in_plan) {
+    return base::FailedPrecondition(kReasonNotInPlan,
+                                    absl::StrCat("there is no price of ", problem.symbol,
+                                                 ": the operator's plan at the source of prices does not include it"),
+                                    {{"symbol", problem.symbol}});
+  }
+  return base::MakeError(absl::StatusCode::kUnavailable,
+                         absl::StrCat("there is no price of ", problem.symbol, ": the source does not answer for it; try again later"),
+                         {.reason = kReasonSourceUnavailable,
+                          .metadata = {{"symbol", problem.symbol}},
+                          .violations = {},
+                          .retry_delay = std::clamp(problem.retry_after, kRetryMin, kRetryMax)});
+}
+
 TickerLogic::TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceBoard& board, Fetcher& fetcher, TickerUse& use,
-                         const base::Clock& clock, base::IdSource& ids)
+                         const base::Clock& clock, const base::MonotonicClock& monotonic_clock, base::IdSource& ids)
     : options_(options),
       store_(store),
       board_(board),
@@ -39,8 +65,11 @@ TickerLogic::TickerLogic(const TickerLogicOptions& options, TickerStore& store, 
       use_(use),
       clock_(clock),
       ids_(ids),
-      quotes_of_users_(clock, options.quotes_per_user_per_minute),
-      quote_fetcher_(fetcher, options.fetch_timeout) {}
+      quotes_of_users_(monotonic_clock, options.quotes_per_user_per_minute),
+      lookups_(options.lookups_max, options.lookups_per_user_max),
+      quote_calls_(std::numeric_limits<size_t>::max(), options.quote_calls_per_user_max),
+      quote_fetcher_(fetcher, options.fetch_timeout),
+      monotonic_clock_(monotonic_clock) {}
 
 std::vector<TickerView> TickerLogic::WithPrices(std::vector<TickerRow> tickers, const std::vector<std::string>& order) const {
   std::map<std::string, TickerRow> by_symbol;
@@ -74,7 +103,7 @@ void TickerLogic::RememberHolds(const std::vector<TickerRow>& tickers, int64_t u
 
 absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<std::string>& symbols,
                                                               const std::vector<std::string>& fields, int32_t hold_ms,
-                                                              const trace::Context& trace, absl::Time deadline) {
+                                                              const std::string& user, const trace::Context& trace, absl::Time deadline) {
   base::FieldViolations violations;
   std::vector<std::string> order;
   for (size_t i = 0; i < symbols.size(); ++i) {
@@ -98,15 +127,7 @@ absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<
   if (rows.size() < unique.size()) {
     std::set<std::string> known;
     for (const TickerRow& row : rows) known.insert(row.symbol);
-    for (size_t i = 0; i < order.size(); ++i) {
-      if (!known.insert(order[i]).second) continue;
-      STOCKALERT_ASSIGN_OR_RETURN(const Knowledge knowledge,
-                                  fetcher_.Lookup(order[i], trace, Sooner(deadline, options_.lookup_timeout)));
-      if (knowledge == Knowledge::kUnknown) {
-        violations.Add(fields[i], absl::StrCat("the source of prices knows no symbol ", order[i]), "UNKNOWN_SYMBOL");
-      }
-    }
-    if (!violations.ok()) return violations.ToStatus();
+    STOCKALERT_RETURN_IF_ERROR(Verify(order, fields, std::move(known), user, trace, deadline));
   } else if (hold_ms == 0) {
     return WithPrices(std::move(rows), order);
   }
@@ -114,6 +135,68 @@ absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<
   STOCKALERT_ASSIGN_OR_RETURN(rows, store_.Register(unique, now_us, hold_until_us));
   if (hold_ms > 0) RememberHolds(rows, hold_until_us);
   return WithPrices(std::move(rows), order);
+}
+
+absl::Status TickerLogic::Verify(const std::vector<std::string>& order, const std::vector<std::string>& fields, std::set<std::string> known,
+                                 const std::string& user, const trace::Context& trace, absl::Time deadline) {
+  const Bulkhead::Place place = lookups_.Enter(user);
+  if (!place) return SourceBusy();
+  base::FieldViolations violations;
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (!known.insert(order[i]).second) continue;
+    STOCKALERT_ASSIGN_OR_RETURN(const LookedUp found, fetcher_.Lookup(order[i], user, trace, Sooner(deadline, options_.lookup_timeout)));
+    switch (found.knowledge) {
+      case Knowledge::kKnown:
+      case Knowledge::kNoList:
+        break;
+      case Knowledge::kUnknown:
+        violations.Add(fields[i], absl::StrCat("the source of prices knows no symbol ", order[i]), "UNKNOWN_SYMBOL");
+        break;
+      case Knowledge::kNotInPlan:
+        violations.Add(fields[i], absl::StrCat("the operator's plan at the source of prices does not include ", order[i]), kReasonNotInPlan);
+        break;
+      case Knowledge::kAskLater:
+        // All or none: what is wrong is said first, for waiting does not mend it; and without this one the others need not be asked for now.
+        if (!violations.ok()) return violations.ToStatus();
+        return base::MakeError(absl::StatusCode::kUnavailable,
+                               absl::StrCat("the source of prices cannot tell now whether it knows ", order[i],
+                                            "; nothing was registered: try again later"),
+                               {.reason = kReasonSymbolUnverified,
+                                .metadata = {{"symbol", order[i]}, {"field", fields[i]}},
+                                .violations = {},
+                                .retry_delay = std::clamp(found.retry_after, kRetryMin, kRetryMax)});
+    }
+  }
+  return violations.ToStatus();
+}
+
+absl::StatusOr<SymbolList> TickerLogic::ListSymbols(int64_t known_version, int page_size, const std::string& after) {
+  const int limit = page_size == 0 ? kSymbolsUnpagedMax : std::min(page_size, kSymbolsPageMax);
+  STOCKALERT_ASSIGN_OR_RETURN(SymbolList list, store_.ListSymbols(known_version, after, limit));
+  // What a fetcher says that it has is compared with this count, so it is not the fetcher's.
+  bool count_now = false;
+  {
+    std::lock_guard lock(mutex_);
+    const int64_t now_us = monotonic_clock_.NowUs();
+    count_now = list.version != counted_version_ && now_us >= next_count_us_;
+    if (count_now) next_count_us_ = now_us + kCountIntervalUs;
+  }
+  if (count_now) {
+    const absl::StatusOr<int64_t> count = store_.CountTickers();
+    if (count.ok()) {
+      static auto& tickers = metrics::GetGauge("stockalert_ticker_tickers", "Registered tickers");
+      tickers.Set(static_cast<double>(*count));
+      std::lock_guard lock(mutex_);
+      counted_version_ = list.version;
+    }
+  }
+  if (page_size == 0 && list.more) {
+    static log::Limiter limiter(absl::Minutes(1));
+    if (limiter.Allow()) {
+      log::Error("there are more tickers than a fetcher of version 0.1 can hear of: upgrade it", {{"told", list.symbols.size()}});
+    }
+  }
+  return list;
 }
 
 absl::StatusOr<TickerView> TickerLogic::Get(const std::string& symbol) {
@@ -172,9 +255,8 @@ absl::Status TickerLogic::CheckRegistered(const std::vector<std::string>& symbol
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<internal::v1::QuoteRecord>> TickerLogic::Quote(const std::vector<std::string>& symbols,
-                                                                          const rpc::Caller& caller, const trace::Context& trace,
-                                                                          absl::Time deadline) {
+absl::StatusOr<Quotes> TickerLogic::Quote(const std::vector<std::string>& symbols, const rpc::Caller& caller, const trace::Context& trace,
+                                          absl::Time deadline) {
   STOCKALERT_RETURN_IF_ERROR(CheckRegistered(symbols));
   const std::vector<std::string> unique = Unique(symbols);
   if (!caller.is_administrator) {
@@ -185,22 +267,26 @@ absl::StatusOr<std::vector<internal::v1::QuoteRecord>> TickerLogic::Quote(const 
                                      wait);
     }
   }
-  STOCKALERT_ASSIGN_OR_RETURN(auto fetched, quote_fetcher_.Fetch(unique, trace, deadline));
+  const Bulkhead::Place place = quote_calls_.Enter(caller.user_id);
+  if (!place) return SourceBusy();
+  STOCKALERT_ASSIGN_OR_RETURN(auto fetched, quote_fetcher_.Fetch(unique, caller.user_id, trace, deadline));
   // What the fetcher does not have now, it may have published before it was started again.
   const std::vector<SymbolPrices> latest = board_.Get(unique);
   std::map<std::string, internal::v1::QuoteRecord> by_symbol;
+  Quotes answer;
   for (size_t i = 0; i < unique.size(); ++i) {
-    if (fetched[i].has_value()) {
-      by_symbol[unique[i]] = *std::move(fetched[i]);
+    if (fetched[i].quote.has_value()) {
+      by_symbol[unique[i]] = *std::move(fetched[i].quote);
     } else if (latest[i].latest.has_value()) {
       by_symbol[unique[i]] = *latest[i].latest;
+    } else if (fetched[i].problem.has_value()) {
+      answer.problems.push_back(*std::move(fetched[i].problem));
     }
   }
-  std::vector<internal::v1::QuoteRecord> quotes;
   for (const std::string& symbol : symbols) {
-    if (const auto quote = by_symbol.find(symbol); quote != by_symbol.end()) quotes.push_back(quote->second);
+    if (const auto quote = by_symbol.find(symbol); quote != by_symbol.end()) answer.quotes.push_back(quote->second);
   }
-  return quotes;
+  return answer;
 }
 
 absl::StatusOr<int> TickerLogic::Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -14,7 +15,9 @@
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
 #include "services/common/base/ids.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/grpc/caller.h"
+#include "services/ticker/bulkhead.h"
 #include "services/ticker/peers.h"
 #include "services/ticker/price_board.h"
 #include "services/ticker/quote_fetcher.h"
@@ -26,6 +29,9 @@ namespace stockalert::ticker {
 inline constexpr size_t kBatchSymbolsMax = 100;
 inline constexpr size_t kLastPricesMax = 1000;
 inline constexpr int32_t kHoldMsMax = 60'000;
+inline constexpr int kSymbolsPageMax = 10'000;
+// Of the longest symbols, so many fit into 12 MiB.
+inline constexpr int kSymbolsUnpagedMax = 360'000;
 
 struct TickerLogicOptions {
   int quotes_per_user_per_minute = 300;
@@ -36,7 +42,22 @@ struct TickerLogicOptions {
   // How long a deletion that crashed keeps new registrations off. Above twice count_timeout.
   absl::Duration mark_life = absl::Seconds(10);
   absl::Duration last_price_staleness_max = absl::Seconds(2);
+  // Registrations that may wait for the source at once, and one user's of them. Below the threads of either port, so that what does not need the
+  // source always finds one.
+  size_t lookups_max = 8;
+  size_t lookups_per_user_max = 2;
+  // One user's calls for current prices at once.
+  size_t quote_calls_per_user_max = 8;
 };
+
+// Current prices, and why others are missing.
+struct Quotes {
+  std::vector<internal::v1::QuoteRecord> quotes;
+  std::vector<SymbolProblem> problems;
+};
+
+// As an error: FAILED_PRECONDITION (SYMBOL_NOT_IN_PLAN) or UNAVAILABLE (SOURCE_UNAVAILABLE).
+absl::Status ToStatus(const SymbolProblem& problem);
 
 struct TickerView {
   TickerRow ticker;
@@ -47,13 +68,15 @@ class TickerLogic {
  public:
   // What it is given must outlive it.
   TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceBoard& board, Fetcher& fetcher, TickerUse& use,
-              const base::Clock& clock, base::IdSource& ids);
+              const base::Clock& clock, const base::MonotonicClock& monotonic_clock, base::IdSource& ids);
 
   // `fields` names each symbol in errors: "symbol", "symbols[3]". In the order asked.
-  // INVALID_ARGUMENT: no symbols, or (UNKNOWN_SYMBOL) the source knows none such. UNAVAILABLE (FETCHER_UNAVAILABLE): a new one cannot be
-  // checked; nothing is registered.
+  // INVALID_ARGUMENT: no symbols, or the source knows none such (UNKNOWN_SYMBOL), or does not give its prices (SYMBOL_NOT_IN_PLAN). UNAVAILABLE
+  // (FETCHER_UNAVAILABLE; SYMBOL_UNVERIFIED: the source cannot tell now): a new one cannot be checked. RESOURCE_EXHAUSTED (SOURCE_BUSY): too many
+  // wait for the source. In each case nothing is registered. `user` is whose share of the source's calls it takes; empty: nobody's in particular.
   absl::StatusOr<std::vector<TickerView>> Register(const std::vector<std::string>& symbols, const std::vector<std::string>& fields,
-                                                   int32_t hold_ms, const trace::Context& trace, absl::Time deadline);
+                                                   int32_t hold_ms, const std::string& user, const trace::Context& trace,
+                                                   absl::Time deadline);
   // NOT_FOUND (TICKER_NOT_FOUND).
   absl::StatusOr<TickerView> Get(const std::string& symbol);
   absl::StatusOr<std::vector<TickerView>> List(const std::string& after, int limit);
@@ -63,21 +86,30 @@ class TickerLogic {
   // NOT_FOUND where one is not registered.
   absl::Status CheckRegistered(const std::vector<std::string>& symbols);
   // The current prices, in the order asked; those without any price are left out. RESOURCE_EXHAUSTED: the user's limit, or the source's.
-  absl::StatusOr<std::vector<internal::v1::QuoteRecord>> Quote(const std::vector<std::string>& symbols, const rpc::Caller& caller,
-                                                               const trace::Context& trace, absl::Time deadline);
+  absl::StatusOr<Quotes> Quote(const std::vector<std::string>& symbols, const rpc::Caller& caller, const trace::Context& trace,
+                               absl::Time deadline);
   // INVALID_ARGUMENT names the quotes whose tickers are not registered.
   absl::StatusOr<int> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace, absl::Time deadline);
 
   // UNAVAILABLE (PRICES_NOT_READY).
   absl::StatusOr<std::vector<SymbolPrices>> LastPrices(const std::vector<std::string>& symbols);
-  absl::StatusOr<int64_t> AcquirePublisherEpoch() { return store_.NextPublisherEpoch(); }
-  absl::StatusOr<SymbolList> ListSymbols(int64_t known_version) { return store_.ListSymbols(known_version); }
+  // Above all that the log was seen to have, too: a database that came from a backup knows of fewer than there were.
+  absl::StatusOr<int64_t> AcquirePublisherEpoch(int64_t if_highest_is) {
+    return store_.NextPublisherEpoch(board_.HighestEpoch(), if_highest_is);
+  }
+  absl::StatusOr<PublisherLease> RenewPublisher(int64_t epoch, bool release) { return store_.RenewPublisher(epoch, release); }
+  int64_t LogEpoch() const { return board_.HighestEpoch(); }
+  // `page_size` 0: as many as fit into one answer that a fetcher of version 0.1 takes.
+  absl::StatusOr<SymbolList> ListSymbols(int64_t known_version, int page_size, const std::string& after);
 
  private:
   struct Hold {
     TickerRow ticker;
     int64_t until_us = 0;
   };
+  // OK where the source knows, and gives the prices of, what is not in `known` of `order`.
+  absl::Status Verify(const std::vector<std::string>& order, const std::vector<std::string>& fields, std::set<std::string> known,
+                      const std::string& user, const trace::Context& trace, absl::Time deadline);
   std::vector<TickerView> WithPrices(std::vector<TickerRow> tickers, const std::vector<std::string>& order) const;
   // The rows, where each is known to be held until `until_us`; else nothing.
   std::vector<TickerRow> FindHeld(const std::vector<std::string>& symbols, int64_t until_us);
@@ -91,8 +123,13 @@ class TickerLogic {
   const base::Clock& clock_;
   base::IdSource& ids_;
   TokenBuckets quotes_of_users_;
+  Bulkhead lookups_;
+  Bulkhead quote_calls_;
   QuoteFetcher quote_fetcher_;
+  const base::MonotonicClock& monotonic_clock_;
   std::mutex mutex_;
+  int64_t counted_version_ = 0;   // Guarded by mutex_, as what follows: the tickers were counted then.
+  int64_t next_count_us_ = 0;
   // Holds that the database has: while one lasts nobody deletes the ticker, so that a register call under it needs no database. Guarded by mutex_.
   std::unordered_map<std::string, Hold> holds_;
 };

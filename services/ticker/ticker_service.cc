@@ -69,7 +69,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::RegisterTicker(grpc::CallbackServer
   return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/RegisterTicker", Access::kWrite, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::RegisterTickerRequest& asked) -> absl::StatusOr<v1::Ticker> {
                       STOCKALERT_ASSIGN_OR_RETURN(const std::vector<TickerView> views,
-                                                  logic_.Register({asked.symbol()}, {"symbol"}, 0, call.trace, call.deadline));
+                                                  logic_.Register({asked.symbol()}, {"symbol"}, 0, call.caller.user_id, call.trace, call.deadline));
                       return ToTicker(views.front());
                     });
 }
@@ -88,7 +88,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::BatchRegisterTickers(grpc::Callback
         for (int i = 0; i < asked.symbols_size(); ++i) fields.push_back(absl::StrCat("symbols[", i, "]"));
         STOCKALERT_ASSIGN_OR_RETURN(
             const std::vector<TickerView> views,
-            logic_.Register({asked.symbols().begin(), asked.symbols().end()}, fields, 0, call.trace, call.deadline));
+            logic_.Register({asked.symbols().begin(), asked.symbols().end()}, fields, 0, call.caller.user_id, call.trace, call.deadline));
         v1::BatchRegisterTickersResponse answer;
         for (const TickerView& view : views) *answer.add_tickers() = ToTicker(view);
         return answer;
@@ -138,27 +138,28 @@ grpc::ServerUnaryReactor* TickerServiceImpl::DeleteTicker(grpc::CallbackServerCo
 
 grpc::ServerUnaryReactor* TickerServiceImpl::GetQuote(grpc::CallbackServerContext* context, const v1::GetQuoteRequest* request,
                                                       quote::v1::Quote* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/GetQuote", Access::kRead, Work::kOthers}, request, response,
+  return rpc::Unary(source_runner_, context, {"stockalert.ticker.v1.TickerService/GetQuote", Access::kRead}, request, response,
                     [this](const CallContext& call, const v1::GetQuoteRequest& asked) -> absl::StatusOr<quote::v1::Quote> {
                       STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
-                      STOCKALERT_ASSIGN_OR_RETURN(const auto quotes, logic_.Quote({symbol}, call.caller, call.trace, call.deadline));
-                      if (quotes.empty()) {
+                      STOCKALERT_ASSIGN_OR_RETURN(const Quotes found, logic_.Quote({symbol}, call.caller, call.trace, call.deadline));
+                      if (found.quotes.empty()) {
+                        if (!found.problems.empty()) return ToStatus(found.problems.front());
                         return base::NotFound("NO_QUOTE_YET", absl::StrCat("there is no price of ", symbol, " so far: try again later"),
                                               {{"symbol", symbol}});
                       }
-                      return ToQuote(quotes.front());
+                      return ToQuote(found.quotes.front());
                     });
 }
 
 grpc::ServerUnaryReactor* TickerServiceImpl::BatchGetQuotes(grpc::CallbackServerContext* context,
                                                             const v1::BatchGetQuotesRequest* request,
                                                             v1::BatchGetQuotesResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/BatchGetQuotes", Access::kRead, Work::kOthers}, request, response,
+  return rpc::Unary(source_runner_, context, {"stockalert.ticker.v1.TickerService/BatchGetQuotes", Access::kRead}, request, response,
                     [this](const CallContext& call, const v1::BatchGetQuotesRequest& asked) -> absl::StatusOr<v1::BatchGetQuotesResponse> {
                       STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> symbols, SymbolsOf(asked.names()));
-                      STOCKALERT_ASSIGN_OR_RETURN(const auto quotes, logic_.Quote(symbols, call.caller, call.trace, call.deadline));
+                      STOCKALERT_ASSIGN_OR_RETURN(const Quotes found, logic_.Quote(symbols, call.caller, call.trace, call.deadline));
                       v1::BatchGetQuotesResponse answer;
-                      for (const internal::v1::QuoteRecord& quote : quotes) *answer.add_quotes() = ToQuote(quote);
+                      for (const internal::v1::QuoteRecord& quote : found.quotes) *answer.add_quotes() = ToQuote(quote);
                       return answer;
                     });
 }

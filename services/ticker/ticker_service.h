@@ -13,8 +13,9 @@ namespace stockalert::ticker {
 
 class TickerServiceImpl final : public v1::TickerService::CallbackService {
  public:
-  TickerServiceImpl(rpc::CallRunner& runner, TickerLogic& logic, PriceBoard& board, const base::Clock& clock)
-      : runner_(runner), logic_(logic), board_(board), clock_(clock) {}
+  // `source_runner` runs what always waits for the source, `runner` the rest.
+  TickerServiceImpl(rpc::CallRunner& runner, rpc::CallRunner& source_runner, TickerLogic& logic, PriceBoard& board, const base::Clock& clock)
+      : runner_(runner), source_runner_(source_runner), logic_(logic), board_(board), clock_(clock) {}
 
   grpc::ServerUnaryReactor* RegisterTicker(grpc::CallbackServerContext* context, const v1::RegisterTickerRequest* request,
                                            v1::Ticker* response) override;
@@ -37,6 +38,7 @@ class TickerServiceImpl final : public v1::TickerService::CallbackService {
 
  private:
   rpc::CallRunner& runner_;
+  rpc::CallRunner& source_runner_;
   TickerLogic& logic_;
   PriceBoard& board_;
   const base::Clock& clock_;

@@ -16,6 +16,7 @@ namespace stockalert::ticker {
 inline constexpr char kReasonTickerNotFound[] = "TICKER_NOT_FOUND";
 inline constexpr char kReasonTickerInUse[] = "TICKER_IN_USE";
 inline constexpr char kReasonTickerBeingDeleted[] = "TICKER_BEING_DELETED";
+inline constexpr char kReasonPublisherChanged[] = "PUBLISHER_CHANGED";
 inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
 
 struct TickerRow {
@@ -28,6 +29,14 @@ struct SymbolList {
   int64_t version = 0;
   bool unchanged = false;
   std::vector<std::string> symbols;  // By symbol; empty where unchanged.
+  bool more = false;                 // There are others behind the last one.
+};
+
+// Who may publish: the highest epoch that was given, and whether its publisher is there.
+struct PublisherLease {
+  int64_t highest_epoch = 0;
+  int64_t renewals = 0;  // Rises while it is.
+  bool released = false;
 };
 
 class TickerStore {
@@ -55,11 +64,16 @@ class TickerStore {
   // does not.
   virtual absl::StatusOr<bool> DeleteMarked(const std::string& symbol, const std::string& token) = 0;
 
-  // All symbols, where the set's version is not `known_version`.
-  virtual absl::StatusOr<SymbolList> ListSymbols(int64_t known_version) = 0;
+  // At most `limit` symbols behind `after`, where that is not empty or the set's version is not `known_version`. The version is not newer than the
+  // symbols: who remembers it hears of every later change.
+  virtual absl::StatusOr<SymbolList> ListSymbols(int64_t known_version, const std::string& after, int limit) = 0;
+  virtual absl::StatusOr<int64_t> CountTickers() = 0;
 
-  // Above every number that it has given before. A number may be left out.
-  virtual absl::StatusOr<int64_t> NextPublisherEpoch() = 0;
+  // Above every number that it has given before, and above `above`. A number may be left out.
+  // ABORTED (PUBLISHER_CHANGED): `if_highest_is` is not 0, and not the highest one.
+  virtual absl::StatusOr<int64_t> NextPublisherEpoch(int64_t above, int64_t if_highest_is) = 0;
+  // Counts a renewal where `epoch` is the highest one; with `release` its publisher lets go.
+  virtual absl::StatusOr<PublisherLease> RenewPublisher(int64_t epoch, bool release) = 0;
 };
 
 }  // namespace stockalert::ticker

@@ -9,7 +9,7 @@ constexpr double kMinuteUs = 60e6;
 
 }  // namespace
 
-TokenBuckets::TokenBuckets(const base::Clock& clock, int per_minute, size_t callers_max)
+TokenBuckets::TokenBuckets(const base::MonotonicClock& clock, int per_minute, size_t callers_max)
     : clock_(clock), capacity_(std::max(per_minute, 1)), callers_max_(callers_max) {}
 
 double TokenBuckets::Filled(const Bucket& bucket, int64_t now_us) const {

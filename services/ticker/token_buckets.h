@@ -10,14 +10,14 @@
 #include <unordered_map>
 
 #include "absl/time/time.h"
-#include "services/common/base/clock.h"
+#include "services/common/base/monotonic_clock.h"
 
 namespace stockalert::ticker {
 
 class TokenBuckets {
  public:
   // A full bucket has `per_minute` tokens and gets as many a minute. `clock` must outlive it.
-  TokenBuckets(const base::Clock& clock, int per_minute, size_t callers_max = 100'000);
+  TokenBuckets(const base::MonotonicClock& clock, int per_minute, size_t callers_max = 100'000);
 
   // Takes `tokens`, or none of them and answers after what time there will be enough. More than a full bucket has are as many as it has.
   std::optional<absl::Duration> Take(const std::string& caller, int tokens);
@@ -29,7 +29,7 @@ class TokenBuckets {
   };
   double Filled(const Bucket& bucket, int64_t now_us) const;
 
-  const base::Clock& clock_;
+  const base::MonotonicClock& clock_;
   const double capacity_;
   const size_t callers_max_;
   std::mutex mutex_;

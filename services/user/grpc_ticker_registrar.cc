@@ -21,10 +21,12 @@ GrpcTickerRegistrar::GrpcTickerRegistrar(const rpc::Peer& ticker_service, const 
       timeout_(timeout),
       stub_(stockalert::internal::v1::TickerInternalService::NewStub(ticker_service.channel())) {}
 
-absl::StatusOr<std::string> GrpcTickerRegistrar::Register(const std::string& symbol, const trace::Context& trace, absl::Time deadline) {
+absl::StatusOr<std::string> GrpcTickerRegistrar::Register(const std::string& symbol, const std::string& user_id, const trace::Context& trace,
+                                                              absl::Time deadline) {
   stockalert::internal::v1::RegisterTickerRequest request;
   request.set_symbol(symbol);
   request.set_hold_ms(kHoldMs);
+  request.set_user_id(user_id);
   stockalert::internal::v1::RegisterTickerResponse response;
   ::grpc::ClientContext context;
   peer_.Prepare(context, trace, std::min(deadline, clock_.Now() + timeout_));

@@ -211,7 +211,7 @@ absl::StatusOr<FollowedTicker> UserLogic::Follow(const std::string& user_id, con
     if (!known) return FollowQuota(rules_.followed_max);
     return *known;
   }
-  STOCKALERT_ASSIGN_OR_RETURN(std::string registered, tickers_.Register(*normal, trace, deadline));
+  STOCKALERT_ASSIGN_OR_RETURN(std::string registered, tickers_.Register(*normal, user_id, trace, deadline));
   return store_.Follow(user_id, FollowedTicker{std::move(registered), clock_.NowUs()}, rules_.followed_max);
 }
 

@@ -74,26 +74,70 @@ TEST_CASE("tickers are listed by symbol, from a place on, bytewise") {
 
 TEST_CASE("the version of the symbols rises with each change of the set, and only then") {
   ForEachStore([](TickerStore& store) {
-    const auto empty = store.ListSymbols(0);
+    const auto empty = store.ListSymbols(0, "", 1000);
     REQUIRE(empty.ok());
     CHECK(!empty->unchanged);
     CHECK(empty->symbols.empty());
     CHECK(empty->version > 0);
     REQUIRE(store.Register({"AAPL", "MSFT"}, kNow, 0).ok());
-    const auto two = store.ListSymbols(empty->version);
+    const auto two = store.ListSymbols(empty->version, "", 1000);
     CHECK(two->version > empty->version);
     CHECK(two->symbols == std::vector<std::string>{"AAPL", "MSFT"});
     REQUIRE(store.Register({"AAPL"}, kNow, kNow + kSecond).ok());
-    const auto same = store.ListSymbols(two->version);
+    const auto same = store.ListSymbols(two->version, "", 1000);
     CHECK(same->unchanged);
     CHECK(same->symbols.empty());
     const std::string token = NewToken();
     REQUIRE(store.MarkDeleting("MSFT", token, kNow, kNow + kSecond).ok());
-    CHECK(store.ListSymbols(two->version)->unchanged);
+    CHECK(store.ListSymbols(two->version, "", 1000)->unchanged);
     REQUIRE(*store.DeleteMarked("MSFT", token));
-    const auto one = store.ListSymbols(two->version);
+    const auto one = store.ListSymbols(two->version, "", 1000);
     CHECK(one->version > two->version);
     CHECK(one->symbols == std::vector<std::string>{"AAPL"});
+  });
+}
+
+TEST_CASE("symbols are listed in pages, and counted") {
+  ForEachStore([](TickerStore& store) {
+    REQUIRE(store.Register({"B", "A", "A.B", "A-B", "AB", "1"}, kNow, 0).ok());
+    const auto first = store.ListSymbols(0, "", 4);
+    REQUIRE(first.ok());
+    CHECK(first->symbols == std::vector<std::string>{"1", "A", "A-B", "A.B"});
+    CHECK(first->more);
+    // A later page is never unchanged.
+    const auto second = store.ListSymbols(first->version, "A.B", 4);
+    CHECK(second->symbols == std::vector<std::string>{"AB", "B"});
+    CHECK_FALSE(second->more);
+    CHECK_FALSE(second->unchanged);
+    CHECK_FALSE(store.ListSymbols(0, "", 6)->more);
+    CHECK(store.ListSymbols(0, "B", 6)->symbols.empty());
+    CHECK(*store.CountTickers() == 6);
+  });
+}
+
+TEST_CASE("who publishes: renewals of the highest epoch count, its release is seen, and it is followed once") {
+  ForEachStore([](TickerStore& store) {
+    const int64_t first = *store.NextPublisherEpoch(0, 0);
+    const auto renewed = store.RenewPublisher(first, false);
+    REQUIRE(renewed.ok());
+    CHECK(renewed->highest_epoch == first);
+    CHECK_FALSE(renewed->released);
+    CHECK(store.RenewPublisher(first, false)->renewals == renewed->renewals + 1);
+    CHECK(base::ReasonOf(store.NextPublisherEpoch(0, first + 5).status()) == kReasonPublisherChanged);
+    const int64_t second = *store.NextPublisherEpoch(0, first);
+    CHECK(second > first);
+    CHECK(store.NextPublisherEpoch(0, first).status().code() == absl::StatusCode::kAborted);
+    // The older one's renewals, and its release, are no renewals.
+    const auto heard = store.RenewPublisher(first, true);
+    CHECK(heard->highest_epoch == second);
+    CHECK(heard->renewals == renewed->renewals + 1);
+    CHECK_FALSE(heard->released);
+    CHECK(store.RenewPublisher(second, true)->released);
+    CHECK(store.RenewPublisher(first, false)->released);
+    // Above what the log has; and whoever follows has released nothing.
+    const int64_t third = *store.NextPublisherEpoch(1'000, second);
+    CHECK(third == 1'001);
+    CHECK_FALSE(store.RenewPublisher(third, false)->released);
   });
 }
 
@@ -160,7 +204,7 @@ TEST_CASE("publisher epochs rise, whoever asks") {
     threads.reserve(kThreads);
     for (std::vector<int64_t>& mine : epochs) {
       threads.emplace_back([&store, &mine] {
-        for (size_t i = 0; i < kEach; ++i) mine.push_back(store.NextPublisherEpoch().value_or(0));
+        for (size_t i = 0; i < kEach; ++i) mine.push_back(store.NextPublisherEpoch(0, 0).value_or(0));
       });
     }
     for (std::thread& thread : threads) thread.join();

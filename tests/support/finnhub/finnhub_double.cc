@@ -3,6 +3,7 @@
 #include <httplib.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -23,12 +24,15 @@ using tcp = asio::ip::tcp;
 struct FinnhubDouble::Rest {
   mutable std::mutex mutex;
   std::map<std::string, std::string> quotes;  // Guarded by mutex, as what follows.
+  std::map<std::string, std::pair<int, std::string>> failing;
+  std::map<std::string, int> dripping;
   std::string search = R"({"count":0,"result":[]})";
   int fail_status = 0;
   std::string fail_body;
   std::vector<std::string> quoted;
   int calls = 0;
   std::set<std::string> keys;
+  std::atomic<bool> ending{false};
   httplib::Server server;
   int port = 0;
   std::thread thread;
@@ -39,6 +43,20 @@ struct FinnhubDouble::Rest {
       if (Fails(request, response)) return;
       const std::string symbol = request.get_param_value("symbol");
       quoted.push_back(symbol);
+      if (const auto fails = failing.find(symbol); fails != failing.end()) {
+        response.status = fails->second.first;
+        response.set_content(fails->second.second, "text/plain");
+        return;
+      }
+      if (const auto drips = dripping.find(symbol); drips != dripping.end()) {
+        response.set_chunked_content_provider("application/json", [this, interval_ms = drips->second](size_t, httplib::DataSink& sink) {
+          for (int waited_ms = 0; waited_ms < interval_ms && !ending; waited_ms += 20) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+          }
+          return !ending && sink.write(" ", 1);
+        });
+        return;
+      }
       const auto found = quotes.find(symbol);
       response.set_content(
           found == quotes.end() ? R"({"c":0,"d":null,"dp":null,"h":0,"l":0,"o":0,"pc":0,"t":0})" : found->second,
@@ -48,11 +66,14 @@ struct FinnhubDouble::Rest {
       std::lock_guard lock(mutex);
       if (!Fails(request, response)) response.set_content(search, "application/json");
     });
+    // Calls that drip must not keep the double itself from answering the others.
+    server.new_task_queue = [] { return new httplib::ThreadPool(64); };
     port = server.bind_to_any_port("127.0.0.1");
     thread = std::thread([this] { server.listen_after_bind(); });
     while (!server.is_running()) std::this_thread::yield();
   }
   ~Rest() {
+    ending = true;
     server.stop();
     thread.join();
   }
@@ -213,6 +234,15 @@ void FinnhubDouble::SetQuote(const std::string& symbol, const std::string& json)
 void FinnhubDouble::SetSearch(const std::string& json) {
   std::lock_guard lock(rest_->mutex);
   rest_->search = json;
+}
+void FinnhubDouble::FailQuote(const std::string& symbol, int status, const std::string& body) {
+  std::lock_guard lock(rest_->mutex);
+  rest_->failing.erase(symbol);
+  if (status != 0) rest_->failing[symbol] = {status, body};
+}
+void FinnhubDouble::Drip(const std::string& symbol, int interval_ms) {
+  std::lock_guard lock(rest_->mutex);
+  rest_->dripping[symbol] = interval_ms;
 }
 void FinnhubDouble::FailRest(int status, const std::string& body) {
   std::lock_guard lock(rest_->mutex);

@@ -25,6 +25,10 @@ class FinnhubDouble {
   void SetQuote(const std::string& symbol, const std::string& json);
   // What /search answers.
   void SetSearch(const std::string& json);
+  // What /quote answers for one symbol instead, with this status; 0 ends that.
+  void FailQuote(const std::string& symbol, int status, const std::string& body);
+  // /quote of this symbol begins to answer, and goes on with a byte every so often, without end.
+  void Drip(const std::string& symbol, int interval_ms);
   // Every REST call gets this instead; 0 ends that.
   void FailRest(int status, const std::string& body);
   int rest_calls() const;

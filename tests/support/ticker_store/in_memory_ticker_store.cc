@@ -91,22 +91,45 @@ absl::StatusOr<bool> InMemoryTickerStore::DeleteMarked(const std::string& symbol
   return true;
 }
 
-absl::StatusOr<SymbolList> InMemoryTickerStore::ListSymbols(int64_t known_version) {
+absl::StatusOr<SymbolList> InMemoryTickerStore::ListSymbols(int64_t known_version, const std::string& after, int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   SymbolList list;
   list.version = version_;
-  list.unchanged = version_ == known_version;
-  if (!list.unchanged) {
-    for (const auto& [symbol, row] : rows_) list.symbols.push_back(symbol);
+  list.unchanged = after.empty() && version_ == known_version;
+  if (list.unchanged) return list;
+  for (auto row = rows_.upper_bound(after); row != rows_.end(); ++row) {
+    if (static_cast<int>(list.symbols.size()) == limit) {
+      list.more = true;
+      break;
+    }
+    list.symbols.push_back(row->first);
   }
   return list;
 }
 
-absl::StatusOr<int64_t> InMemoryTickerStore::NextPublisherEpoch() {
+absl::StatusOr<int64_t> InMemoryTickerStore::CountTickers() {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  return ++epoch_;
+  return static_cast<int64_t>(rows_.size());
+}
+
+absl::StatusOr<int64_t> InMemoryTickerStore::NextPublisherEpoch(int64_t above, int64_t if_highest_is) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  if (if_highest_is != 0 && if_highest_is != epoch_) return ticker::PublisherChanged();
+  epoch_ = std::max(epoch_, above) + 1;
+  return epoch_;
+}
+
+absl::StatusOr<ticker::PublisherLease> InMemoryTickerStore::RenewPublisher(int64_t epoch, bool release) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  if (epoch == epoch_) {
+    ++renewals_;
+    if (release) released_ = epoch;
+  }
+  return ticker::PublisherLease{epoch_, renewals_, released_ == epoch_};
 }
 
 void InMemoryTickerStore::Fail(absl::Status status) {

@@ -19,8 +19,10 @@ class InMemoryTickerStore final : public ticker::TickerStore {
   absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) override;
   absl::Status Unmark(const std::string& symbol, const std::string& token) override;
   absl::StatusOr<bool> DeleteMarked(const std::string& symbol, const std::string& token) override;
-  absl::StatusOr<ticker::SymbolList> ListSymbols(int64_t known_version) override;
-  absl::StatusOr<int64_t> NextPublisherEpoch() override;
+  absl::StatusOr<ticker::SymbolList> ListSymbols(int64_t known_version, const std::string& after, int limit) override;
+  absl::StatusOr<int64_t> CountTickers() override;
+  absl::StatusOr<int64_t> NextPublisherEpoch(int64_t above, int64_t if_highest_is) override;
+  absl::StatusOr<ticker::PublisherLease> RenewPublisher(int64_t epoch, bool release) override;
 
   // What every later call answers; OK ends that.
   void Fail(absl::Status status);
@@ -39,6 +41,8 @@ class InMemoryTickerStore final : public ticker::TickerStore {
   std::map<std::string, Row> rows_;
   int64_t version_ = 1;
   int64_t epoch_ = 0;
+  int64_t renewals_ = 0;
+  int64_t released_ = 0;
   int registrations_ = 0;
 };
 

@@ -6,8 +6,7 @@
 #include <string>
 
 #include "services/fetcher/finnhub_rest.h"
-#include "services/fetcher/finnhub_source.h"
-#include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/fake_clock/fake_monotonic_clock.h"
 
 namespace stockalert::fetcher {
 namespace {
@@ -15,7 +14,7 @@ namespace {
 using Priority = RateLimiter::Priority;
 
 TEST_CASE("never more calls in a minute or a second than the key has") {
-  testing::FakeClock clock;
+  testing::FakeMonotonicClock clock;
   RateLimiter limiter(clock, 60, 30);
   std::deque<int64_t> calls;
   int users = 0;
@@ -35,70 +34,82 @@ TEST_CASE("never more calls in a minute or a second than the key has") {
   CHECK(users > 0);
 }
 
-TEST_CASE("polling is spread and leaves a fifth to those who wait") {
-  testing::FakeClock clock;
+TEST_CASE("polling is spread, and has its four fifths however much users ask for") {
+  testing::FakeMonotonicClock clock;
   RateLimiter limiter(clock, 60, 30);
+  limiter.SetPolling(true);
   int polls = 0;
+  int users = 0;
   for (int ms = 0; ms < 60'000; ms += 10) {
+    if (!limiter.TryAcquire(Priority::kUser, "greedy" + std::to_string(ms % 70))) ++users;
     if (!limiter.TryAcquire(Priority::kPoll)) ++polls;
     clock.Advance(absl::Milliseconds(10));
   }
   CHECK(polls == 48);
-  int users = 0;
-  while (!limiter.TryAcquire(Priority::kUser)) ++users;
-  CHECK(users >= 12);
-  const auto pause = limiter.TryAcquire(Priority::kUser);
-  REQUIRE(pause.has_value());
-  clock.Advance(*pause);
-  CHECK_FALSE(limiter.TryAcquire(Priority::kUser).has_value());
+  CHECK(users == 12);
+  const auto wait = limiter.TryAcquire(Priority::kUser, "another");
+  if (wait) {
+    clock.Advance(wait->pause);
+    CHECK_FALSE(limiter.TryAcquire(Priority::kUser, "another").has_value());
+  }
+}
+
+TEST_CASE("users have the whole budget while nothing is polled") {
+  testing::FakeMonotonicClock clock;
+  RateLimiter limiter(clock, 20, 30);
+  int calls = 0;
+  while (!limiter.TryAcquire(Priority::kUser)) ++calls;
+  CHECK(calls == 20);
+  // Polling has its part again as soon as there is something to poll and the minute lets it.
+  limiter.SetPolling(true);
+  clock.Advance(absl::Minutes(1));
+  calls = 0;
+  while (!limiter.TryAcquire(Priority::kUser)) ++calls;
+  CHECK(calls == 4);
+}
+
+TEST_CASE("a user has a fair share, and leaves as much for the next") {
+  testing::FakeMonotonicClock clock;
+  RateLimiter limiter(clock, 60, 30);
+  limiter.SetPolling(true);
+  const auto take_all = [&](const std::string& user) {
+    int calls = 0;
+    while (!limiter.TryAcquire(Priority::kUser, user)) ++calls;
+    return calls;
+  };
+  CHECK(take_all("a") == 6);
+  const auto wait = limiter.TryAcquire(Priority::kUser, "a");
+  REQUIRE(wait.has_value());
+  CHECK(wait->own_share);
+  CHECK(wait->pause == absl::Minutes(1));
+  CHECK(take_all("b") == 4);
+  CHECK(take_all("c") == 2);
+  const auto full = limiter.TryAcquire(Priority::kUser, "d");
+  REQUIRE(full.has_value());
+  CHECK_FALSE(full->own_share);
+  clock.Advance(absl::Minutes(1));
+  CHECK(take_all("a") == 6);
 }
 
 TEST_CASE("a refusal stops all calls, longer each time; headers are believed") {
-  testing::FakeClock clock;
+  testing::FakeMonotonicClock clock;
   RateLimiter limiter(clock, 60, 30);
   limiter.OnRefused(std::nullopt);
-  CHECK(limiter.TryAcquire(Priority::kUser) == absl::Seconds(5));
+  CHECK(limiter.TryAcquire(Priority::kUser)->pause == absl::Seconds(5));
   clock.Advance(absl::Seconds(5));
   CHECK_FALSE(limiter.TryAcquire(Priority::kUser).has_value());
   limiter.OnRefused(std::nullopt);
-  CHECK(limiter.TryAcquire(Priority::kUser) == absl::Seconds(10));
+  CHECK(limiter.TryAcquire(Priority::kUser)->pause == absl::Seconds(10));
   for (int i = 0; i < 10; ++i) limiter.OnRefused(std::nullopt);
-  CHECK(limiter.TryAcquire(Priority::kUser) == absl::Seconds(60));
+  CHECK(limiter.TryAcquire(Priority::kUser)->pause == absl::Seconds(60));
   clock.Advance(absl::Seconds(60));
   limiter.OnAnswered(5, std::nullopt);
   CHECK_FALSE(limiter.TryAcquire(Priority::kUser).has_value());
-  limiter.OnAnswered(0, clock.Now() + absl::Seconds(20));
-  CHECK(limiter.TryAcquire(Priority::kUser) == absl::Seconds(20));
+  limiter.OnAnswered(0, absl::Seconds(20));
+  CHECK(limiter.TryAcquire(Priority::kUser)->pause == absl::Seconds(20));
   clock.Advance(absl::Seconds(20));
   limiter.OnRefused(absl::Seconds(3));
-  CHECK(limiter.TryAcquire(Priority::kUser) == absl::Seconds(3));
-}
-
-TEST_CASE("the oldest price is polled next") {
-  PollOrder order;
-  CHECK_FALSE(order.Next().has_value());
-  order.SetSymbols({"A", "B", "C"});
-  int64_t now = 1'000'000'000;
-  std::string seen;
-  for (int i = 0; i < 6; ++i) {
-    const std::string next = *order.Next();
-    seen += next;
-    order.Polled(next, now += 1'000'000);
-  }
-  CHECK(seen == "ABCABC");
-  order.SetSymbols({"A", "B", "C", "D"});
-  CHECK(order.Next() == "D");
-  order.Polled("D", now += 1'000'000);
-  // A streamed price is fresh, but puts a poll off for three minutes at most.
-  order.Streamed("A", now + 1);
-  CHECK(order.Next() == "B");
-  order.Polled("B", now += 181'000'000);
-  order.Polled("C", now);
-  order.Polled("D", now);
-  order.Streamed("A", now);
-  CHECK(order.Next() == "A");
-  order.SetSymbols({"B"});
-  CHECK(order.Next() == "B");
+  CHECK(limiter.TryAcquire(Priority::kUser)->pause == absl::Seconds(3));
 }
 
 TEST_CASE("URLs") {

@@ -104,8 +104,8 @@ TEST_CASE("a replay begins with a restart once its symbol is registered and its 
   CHECK(log.restarts == 1);
   REQUIRE(log.times.size() == 100);
   CHECK(std::is_sorted(log.times.begin(), log.times.end()));
-  CHECK(source.Lookup("AAPL", absl::Now()) == Knowledge::kKnown);
-  CHECK(source.Lookup("MSFT", absl::Now()) == Knowledge::kUnknown);
+  CHECK(source.Lookup("AAPL", "", absl::Now()).knowledge == Knowledge::kKnown);
+  CHECK(source.Lookup("MSFT", "", absl::Now()).knowledge == Knowledge::kUnknown);
 }
 
 TEST_CASE("a replay that died goes on where the log says, wherever it died") {

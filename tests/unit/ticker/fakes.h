@@ -17,15 +17,22 @@ namespace stockalert::ticker {
 
 class MemoryFetcher final : public Fetcher {
  public:
-  absl::StatusOr<Knowledge> Lookup(const std::string& symbol, const trace::Context&, absl::Time) override {
-    std::lock_guard lock(mutex);
+  absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user, const trace::Context&, absl::Time) override {
+    std::unique_lock lock(mutex);
     lookups.push_back(symbol);
+    users.push_back(user);
+    begun.notify_all();
+    while (hold_lookups) released.wait(lock);
     if (!failure.ok()) return failure;
-    return unknown.contains(symbol) ? Knowledge::kUnknown : knows_all ? Knowledge::kKnown : Knowledge::kCannotTell;
+    if (unknown.contains(symbol)) return LookedUp{Knowledge::kUnknown, {}};
+    if (not_in_plan.contains(symbol)) return LookedUp{Knowledge::kNotInPlan, {}};
+    if (ask_later.contains(symbol)) return LookedUp{Knowledge::kAskLater, ask_later[symbol]};
+    return LookedUp{knows_all ? Knowledge::kKnown : Knowledge::kNoList, {}};
   }
-  void FetchAsync(const std::vector<std::string>& symbols, const trace::Context&, absl::Time, Fetched done) override {
+  void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context&, absl::Time, Fetched done) override {
     std::unique_lock lock(mutex);
     fetches.push_back(symbols);
+    users.push_back(user);
     begun.notify_all();
     if (hold) {
       held.push_back([this, symbols, done] { Finish(symbols, done); });
@@ -55,13 +62,37 @@ class MemoryFetcher final : public Fetcher {
     }
     for (const auto& end : ended) end();
   }
+  // Ends those that are held, and goes on holding.
+  void EndHeld() {
+    std::vector<std::function<void()>> ended;
+    {
+      std::lock_guard lock(mutex);
+      ended.swap(held);
+    }
+    for (const auto& end : ended) end();
+  }
   void AwaitFetches(size_t count) {
     std::unique_lock lock(mutex);
     begun.wait(lock, [&] { return fetches.size() >= count; });
   }
+  void AwaitLookups(size_t count) {
+    std::unique_lock lock(mutex);
+    begun.wait(lock, [&] { return lookups.size() >= count; });
+  }
+  void HoldLookups(bool held_now) {
+    std::lock_guard lock(mutex);
+    hold_lookups = held_now;
+    released.notify_all();
+  }
 
   std::mutex mutex;
   std::condition_variable begun;
+  std::condition_variable released;
+  bool hold_lookups = false;
+  std::set<std::string> not_in_plan;
+  std::map<std::string, absl::Duration> ask_later;
+  std::vector<SymbolProblem> problems;
+  std::vector<std::string> users;
   absl::Status failure;
   bool knows_all = false;
   std::set<std::string> unknown;
@@ -74,14 +105,15 @@ class MemoryFetcher final : public Fetcher {
 
  private:
   void Finish(const std::vector<std::string>& symbols, const Fetched& done) {
-    std::vector<internal::v1::QuoteRecord> found;
+    FetchedQuotes found;
     absl::Status status;
     {
       std::lock_guard lock(mutex);
       status = failure;
       for (const std::string& symbol : symbols) {
-        if (quotes.contains(symbol)) found.push_back(quotes[symbol]);
+        if (quotes.contains(symbol)) found.quotes.push_back(quotes[symbol]);
       }
+      found.problems = problems;
     }
     if (status.ok()) {
       done(std::move(found));

@@ -38,6 +38,29 @@ struct Log {
   int64_t sequence = 0;
 };
 
+TEST_CASE("the highest epoch of the log is known, also of quotes that are dropped, and nonsense is not believed") {
+  Log log;
+  CHECK(log.prices.highest_epoch() == 0);
+  QuoteRecord quote = log.Make(1, kTime);
+  quote.set_publisher_epoch(7);
+  CHECK(log.Apply(quote) == Verdict::kAccepted);
+  CHECK(log.Quote(2) == Verdict::kRepeated);
+  CHECK(log.prices.highest_epoch() == 7);
+  quote = log.Make(3, kTime - 1);
+  quote.set_publisher_epoch(9);
+  CHECK(log.Apply(quote) == Verdict::kLate);
+  CHECK(log.prices.highest_epoch() == 9);
+  quote.set_publisher_epoch(std::numeric_limits<int64_t>::max());
+  (void)log.Apply(quote);
+  CHECK(log.prices.highest_epoch() == 9);
+  LatestPrices loaded;
+  SymbolPrices kept;
+  kept.symbol = "MSFT";
+  kept.publisher_epoch = 12;
+  loaded.Load({kept});
+  CHECK(loaded.highest_epoch() == 12);
+}
+
 TEST_CASE("prices that no quote can have leave no trace") {
   for (const int64_t price : {int64_t{0}, int64_t{-1}, price::kMaxPriceMicros + 1, std::numeric_limits<int64_t>::max(),
                               std::numeric_limits<int64_t>::min()}) {

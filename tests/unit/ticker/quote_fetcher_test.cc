@@ -16,11 +16,11 @@ TEST_CASE("prices come in the order asked, without those that have none") {
   source.SetQuote("AAPL", 1);
   source.SetQuote("MSFT", 2);
   QuoteFetcher fetcher(source, absl::Seconds(5));
-  const auto quotes = fetcher.Fetch({"MSFT", "TSLA", "AAPL"}, trace::NewRoot(), kSoon);
+  const auto quotes = fetcher.Fetch({"MSFT", "TSLA", "AAPL"}, "u", trace::NewRoot(), kSoon);
   REQUIRE(quotes.ok());
-  CHECK((*quotes)[0]->price_micros() == 2);
-  CHECK(!(*quotes)[1]);
-  CHECK((*quotes)[2]->price_micros() == 1);
+  CHECK((*quotes)[0].quote->price_micros() == 2);
+  CHECK(!(*quotes)[1].quote);
+  CHECK((*quotes)[2].quote->price_micros() == 1);
 }
 
 TEST_CASE("callers at the same time share a fetch") {
@@ -31,12 +31,12 @@ TEST_CASE("callers at the same time share a fetch") {
   QuoteFetcher fetcher(source, absl::Seconds(5));
   std::vector<std::thread> callers;
   std::vector<int64_t> prices(5);
-  callers.emplace_back([&] { prices[0] = (*fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon))[0]->price_micros(); });
+  callers.emplace_back([&] { prices[0] = (*fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), kSoon))[0].quote->price_micros(); });
   source.AwaitFetches(1);
   for (size_t i = 1; i < 4; ++i) {
-    callers.emplace_back([&, i] { prices[i] = (*fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon))[0]->price_micros(); });
+    callers.emplace_back([&, i] { prices[i] = (*fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), kSoon))[0].quote->price_micros(); });
   }
-  callers.emplace_back([&] { prices[4] = (*fetcher.Fetch({"AAPL", "MSFT"}, trace::NewRoot(), kSoon))[1]->price_micros(); });
+  callers.emplace_back([&] { prices[4] = (*fetcher.Fetch({"AAPL", "MSFT"}, "u", trace::NewRoot(), kSoon))[1].quote->price_micros(); });
   source.AwaitFetches(2);
   source.Release();
   for (std::thread& caller : callers) caller.join();
@@ -50,10 +50,10 @@ TEST_CASE("a caller without time gives up; the fetch goes on for others") {
   source.SetQuote("AAPL", 1);
   source.hold = true;
   QuoteFetcher fetcher(source, absl::Seconds(5));
-  CHECK(fetcher.Fetch({"AAPL"}, trace::NewRoot(), absl::Now() + absl::Milliseconds(20)).status().code() ==
+  CHECK(fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), absl::Now() + absl::Milliseconds(20)).status().code() ==
         absl::StatusCode::kDeadlineExceeded);
   int64_t price = 0;
-  std::thread other([&] { price = (*fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon))[0]->price_micros(); });
+  std::thread other([&] { price = (*fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), kSoon))[0].quote->price_micros(); });
   source.Release();
   other.join();
   CHECK(price == 1);
@@ -63,13 +63,45 @@ TEST_CASE("a failure reaches all who wait, and the next fetch begins anew") {
   MemoryFetcher source;
   source.failure = base::Unavailable(kReasonFetcherUnavailable, "down");
   QuoteFetcher fetcher(source, absl::Seconds(5));
-  CHECK(fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon).status().code() == absl::StatusCode::kUnavailable);
+  CHECK(fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), kSoon).status().code() == absl::StatusCode::kUnavailable);
   source.failure = base::NotFound("NO_QUOTE_YET", "none");
-  CHECK(!fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon)->front());
+  CHECK(!fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), kSoon)->front().quote);
   source.failure = absl::OkStatus();
   source.SetQuote("AAPL", 1);
-  CHECK(fetcher.Fetch({"AAPL"}, trace::NewRoot(), kSoon)->front()->price_micros() == 1);
+  CHECK(fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), kSoon)->front().quote->price_micros() == 1);
   CHECK(source.fetches.size() == 3);
+}
+
+TEST_CASE("a user's share that is used up is no matter of the others who joined its fetch") {
+  MemoryFetcher source;
+  source.SetQuote("AAPL", 1);
+  source.hold = true;
+  source.failure = base::ResourceExhausted("USER_SHARE_USED", "used up", absl::Seconds(9));
+  QuoteFetcher fetcher(source, absl::Seconds(5));
+  absl::StatusCode first = absl::StatusCode::kOk;
+  int64_t price = 0;
+  std::thread greedy([&] { first = fetcher.Fetch({"AAPL"}, "greedy", trace::NewRoot(), kSoon).status().code(); });
+  source.AwaitFetches(1);
+  std::thread other([&] {
+    const auto answers = fetcher.Fetch({"AAPL"}, "other", trace::NewRoot(), kSoon);
+    if (answers.ok()) price = answers->front().quote->price_micros();
+  });
+  while (fetcher.waiting() < 2) std::this_thread::yield();
+  std::thread mend([&] {
+    source.AwaitFetches(2);
+    {
+      std::lock_guard lock(source.mutex);
+      source.failure = absl::OkStatus();
+    }
+    source.Release();
+  });
+  source.EndHeld();
+  greedy.join();
+  other.join();
+  mend.join();
+  CHECK(first == absl::StatusCode::kResourceExhausted);
+  CHECK(price == 1);
+  CHECK(source.users == std::vector<std::string>{"greedy", "other"});
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 #include "services/ticker/ticker_logic.h"
 
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "absl/time/clock.h"
 #include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/fake_clock/fake_monotonic_clock.h"
 #include "tests/support/ticker_store/in_memory_ticker_store.h"
 #include "tests/unit/ticker/fakes.h"
 
@@ -15,21 +17,22 @@ struct Fixture {
     std::vector<std::string> fields;
     fields.reserve(symbols.size());
     for (size_t i = 0; i < symbols.size(); ++i) fields.push_back("symbols[" + std::to_string(i) + "]");
-    return logic.Register(symbols, fields, hold_ms, trace::NewRoot(), Soon());
+    return logic.Register(symbols, fields, hold_ms, "u", trace::NewRoot(), Soon());
   }
   absl::Status Delete(const std::string& symbol) { return logic.Delete(symbol, trace::NewRoot(), Soon()); }
-  absl::StatusOr<std::vector<internal::v1::QuoteRecord>> Quote(const std::vector<std::string>& symbols, bool administrator = false) {
+  absl::StatusOr<Quotes> Quote(const std::vector<std::string>& symbols, bool administrator = false) {
     return logic.Quote(symbols, {.user_id = "u", .key_id = {}, .is_administrator = administrator}, trace::NewRoot(), Soon());
   }
   static absl::Time Soon() { return absl::Now() + absl::Seconds(30); }
 
   testing::FakeClock clock;
+  testing::FakeMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
   testing::InMemoryTickerStore store;
   PriceBoard board{clock};
   MemoryFetcher fetcher;
   MemoryTickerUse use;
-  TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = 10}, store, board, fetcher, use, clock, ids};
+  TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = 10}, store, board, fetcher, use, clock, monotonic_clock, ids};
 };
 
 TEST_CASE("registering brings symbols into their normal form and asks the source for new ones alone") {
@@ -63,6 +66,63 @@ TEST_CASE("unknown symbols and text that is none are refused, all or none, by fi
   CHECK(f.store.Find({"AAPL"})->empty());
   const auto bad = f.Register({"A B", "AAPL", ""});
   CHECK(base::FindErrorDetails(bad.status())->violations.size() == 2);
+}
+
+TEST_CASE("what the source cannot tell is refused with a retry time, and what the plan does not include with its field") {
+  Fixture f;
+  f.fetcher.ask_later = {{"LATER", absl::Seconds(7)}, {"ODD", absl::ZeroDuration()}};
+  f.fetcher.not_in_plan = {"PAID"};
+  const auto later = f.Register({"AAPL", "LATER", "MSFT"});
+  CHECK(later.status().code() == absl::StatusCode::kUnavailable);
+  CHECK(base::ReasonOf(later.status()) == kReasonSymbolUnverified);
+  CHECK(base::FindErrorDetails(later.status())->retry_delay == absl::Seconds(7));
+  CHECK(base::FindErrorDetails(later.status())->metadata.at("field") == "symbols[1]");
+  // The others are not asked for: none can be registered.
+  CHECK(f.fetcher.lookups == std::vector<std::string>{"AAPL", "LATER"});
+  CHECK(base::FindErrorDetails(f.Register({"ODD"}).status())->retry_delay == absl::Seconds(1));
+  const auto paid = f.Register({"AAPL", "PAID", "LATER"});
+  CHECK(paid.status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(base::ReasonOf(paid.status()) == kReasonNotInPlan);
+  CHECK(base::FindErrorDetails(paid.status())->violations.front().field == "symbols[1]");
+  for (const char* symbol : {"AAPL", "LATER", "MSFT", "PAID"}) CHECK(f.store.Find({symbol})->empty());
+  CHECK(f.fetcher.users.front() == "u");
+}
+
+TEST_CASE("registrations that wait for the source leave the known tickers alone, and one user's the others'") {
+  Fixture f;
+  REQUIRE(f.Register({"AAPL"}).ok());
+  f.fetcher.HoldLookups(true);
+  std::vector<std::thread> waiting;
+  for (int i = 0; i < 2; ++i) waiting.emplace_back([&f, i] { (void)f.Register({"SLOW" + std::to_string(i)}); });
+  f.fetcher.AwaitLookups(3);
+  CHECK(f.Register({"AAPL"}).ok());
+  CHECK(f.Register({"AAPL"}, 1000).ok());
+  const auto busy = f.Register({"THIRD"});
+  CHECK(base::ReasonOf(busy.status()) == "SOURCE_BUSY");
+  CHECK(base::FindErrorDetails(busy.status())->retry_delay);
+  std::thread other([&f] {
+    (void)f.logic.Register({"OTHER"}, {"symbol"}, 0, "other", trace::NewRoot(), Fixture::Soon());
+  });
+  f.fetcher.AwaitLookups(4);
+  f.fetcher.HoldLookups(false);
+  for (std::thread& thread : waiting) thread.join();
+  other.join();
+  CHECK(f.Register({"THIRD"}).ok());
+  CHECK(f.store.Find({"OTHER", "SLOW0", "SLOW1"})->size() == 3);
+}
+
+TEST_CASE("a price that the plan does not include, and one that the source does not answer, are said so") {
+  Fixture f;
+  REQUIRE(f.Register({"PAID"}).ok());
+  f.fetcher.problems = {{"PAID", true, absl::Minutes(1)}};
+  const auto found = f.Quote({"PAID"});
+  REQUIRE(found.ok());
+  REQUIRE(found->quotes.empty());
+  CHECK(ToStatus(found->problems.at(0)).code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(base::ReasonOf(ToStatus(found->problems.at(0))) == kReasonNotInPlan);
+  const absl::Status silent = ToStatus(SymbolProblem{"SLOW", false, absl::Seconds(9)});
+  CHECK(silent.code() == absl::StatusCode::kUnavailable);
+  CHECK(base::FindErrorDetails(silent)->retry_delay == absl::Seconds(9));
 }
 
 TEST_CASE("holds: the database is written once in a while, not with each call") {
@@ -147,10 +207,10 @@ TEST_CASE("quotes: registered ones, limited a user, from the log where the sourc
   f.board.Apply({entry});
   const auto quotes = f.Quote({"TSLA", "MSFT", "AAPL", "MSFT"});
   REQUIRE(quotes.ok());
-  REQUIRE(quotes->size() == 3);
-  CHECK((*quotes)[0].price_micros() == 7);
-  CHECK((*quotes)[1].price_micros() == 150);
-  CHECK((*quotes)[2].price_micros() == 7);
+  REQUIRE(quotes->quotes.size() == 3);
+  CHECK(quotes->quotes[0].price_micros() == 7);
+  CHECK(quotes->quotes[1].price_micros() == 150);
+  CHECK(quotes->quotes[2].price_micros() == 7);
   CHECK(f.fetcher.fetches.back().size() == 3);
 
   for (int i = 0; i < 7; ++i) CHECK(f.Quote({"AAPL"}).ok());
@@ -158,7 +218,7 @@ TEST_CASE("quotes: registered ones, limited a user, from the log where the sourc
   CHECK(limited.status().code() == absl::StatusCode::kResourceExhausted);
   CHECK(base::FindErrorDetails(limited.status())->retry_delay);
   CHECK(f.Quote({"AAPL"}, true).ok());
-  f.clock.Advance(absl::Seconds(6));
+  f.monotonic_clock.Advance(absl::Seconds(6));
   CHECK(f.Quote({"AAPL"}).ok());
 }
 

@@ -14,6 +14,7 @@
 #include "services/common/grpc/time_convert.h"
 #include "services/ticker/ticker_internal_service.h"
 #include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/fake_clock/fake_monotonic_clock.h"
 #include "tests/support/ticker_store/in_memory_ticker_store.h"
 #include "tests/unit/ticker/fakes.h"
 
@@ -82,15 +83,16 @@ struct Fixture {
   }
 
   testing::FakeClock clock;
+  testing::FakeMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
   testing::InMemoryTickerStore store;
   PriceBoard board{clock};
   MemoryFetcher fetcher;
   MemoryTickerUse use;
-  TickerLogic logic{TickerLogicOptions{}, store, board, fetcher, use, clock, ids};
+  TickerLogic logic{TickerLogicOptions{}, store, board, fetcher, use, clock, monotonic_clock, ids};
   Keys keys;
   rpc::CallRunner runner{{.name = "public", .threads = 4, .mesh_token = "token", .authenticator = &keys}};
-  TickerServiceImpl service{runner, logic, board, clock};
+  TickerServiceImpl service{runner, runner, logic, board, clock};
   TickerInternalServiceImpl internal_service{runner, logic};
   std::unique_ptr<rpc::Server> server;
   std::unique_ptr<v1::TickerService::Stub> stub;

@@ -2,13 +2,13 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/fake_clock/fake_monotonic_clock.h"
 
 namespace stockalert::ticker {
 namespace {
 
 TEST_CASE("a bucket gives what it has and fills at its rate") {
-  testing::FakeClock clock;
+  testing::FakeMonotonicClock clock;
   TokenBuckets buckets(clock, 60);
   CHECK(!buckets.Take("a", 60));
   const auto wait = buckets.Take("a", 2);
@@ -26,7 +26,7 @@ TEST_CASE("a bucket gives what it has and fills at its rate") {
 }
 
 TEST_CASE("more than a full bucket has is as much as it has; a clock that goes back harms nobody") {
-  testing::FakeClock clock;
+  testing::FakeMonotonicClock clock;
   TokenBuckets buckets(clock, 10);
   CHECK(!buckets.Take("a", 100));
   CHECK(buckets.Take("a", 100));
@@ -37,7 +37,7 @@ TEST_CASE("more than a full bucket has is as much as it has; a clock that goes b
 }
 
 TEST_CASE("the callers remembered are bounded") {
-  testing::FakeClock clock;
+  testing::FakeMonotonicClock clock;
   TokenBuckets buckets(clock, 10, 3);
   CHECK(!buckets.Take("a", 10));
   CHECK(!buckets.Take("b", 1));

@@ -1,0 +1,103 @@
+// Who publishes: keeps this fetcher's epoch the highest one, or stands by while another fetcher has it.
+//
+// Quotes of the highest epoch alone are accepted by those who read the log; all others are dropped as repeated. So a fetcher whose epoch is not the
+// highest any longer would talk into the void. It hears of that here, from the ticker service, within a second: it then stands by, publishes nothing and
+// leaves the source alone, until the other one lets go or has not renewed for `takeover_after`; then it takes a new epoch. Whether the other is there is
+// seen by a count that it raises, not by anybody's clock. Quotes that the log has of epochs that the ticker service does not know (its database came
+// from a backup) are found by the same call, and a new epoch is taken at once.
+//
+// One thread of its own, from Start to Stop. While the ticker service does not answer all stays as it is.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/common/base/monotonic_clock.h"
+#include "services/common/process/liveness.h"
+
+namespace stockalert::fetcher {
+
+// What the ticker service says of the lease. Thread-safe; blocks for seconds at most.
+class LeaseKeeper {
+ public:
+  struct Lease {
+    int64_t highest_epoch = 0;
+    int64_t renewals = 0;
+    bool released = false;
+    int64_t log_epoch = 0;
+  };
+  virtual ~LeaseKeeper() = default;
+  // UNIMPLEMENTED: a ticker service of version 0.1.
+  virtual absl::StatusOr<Lease> Renew(int64_t epoch, bool release) = 0;
+  // ABORTED: another is the highest one by now.
+  virtual absl::StatusOr<int64_t> Acquire(int64_t if_highest_is) = 0;
+};
+
+struct PublisherLeaseOptions {
+  absl::Duration interval = absl::Milliseconds(500);
+  absl::Duration takeover_after = absl::Seconds(3);
+};
+
+// The rules alone; not thread-safe, no I/O of its own but the keeper's calls.
+class LeaseTurns {
+ public:
+  // Publishing may go on with this epoch, or begin with it; or has to end.
+  struct Change {
+    enum class Kind { kNone, kLost, kGained } kind = Kind::kNone;
+    int64_t epoch = 0;
+  };
+  // Begins with `epoch`, which was just acquired. Both must outlive it.
+  LeaseTurns(LeaseKeeper& keeper, const base::MonotonicClock& monotonic_clock, absl::Duration takeover_after, int64_t epoch)
+      : keeper_(keeper), clock_(monotonic_clock), takeover_after_(takeover_after), epoch_(epoch) {}
+  Change Turn();
+  void Release();
+  bool holds() const { return holds_; }
+
+ private:
+  Change TakeOver(int64_t highest_epoch);
+
+  LeaseKeeper& keeper_;
+  const base::MonotonicClock& clock_;
+  const absl::Duration takeover_after_;
+  int64_t epoch_;
+  bool holds_ = true;
+  // While it stands by: what was last heard, and since when that has been the same.
+  int64_t seen_epoch_ = 0;
+  int64_t seen_renewals_ = 0;
+  int64_t seen_since_us_ = 0;
+};
+
+class PublisherLease {
+ public:
+  // Both callbacks are called on the lease's thread.
+  PublisherLease(std::unique_ptr<LeaseKeeper> keeper, const PublisherLeaseOptions& options, std::function<void()> on_lost,
+                 std::function<void(int64_t epoch)> on_gained);
+  ~PublisherLease();
+
+  void Start(int64_t epoch);
+  // Lets go of the lease.
+  void Stop();
+  bool holds() const { return holds_; }
+
+ private:
+  void Run(int64_t epoch);
+
+  const std::unique_ptr<LeaseKeeper> keeper_;
+  const PublisherLeaseOptions options_;
+  const std::function<void()> on_lost_;
+  const std::function<void(int64_t)> on_gained_;
+  process::Heartbeat heartbeat_{"fetcher_lease"};
+  std::atomic<bool> holds_{true};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ = false;  // Guarded by mutex_.
+  std::thread thread_;
+};
+
+}  // namespace stockalert::fetcher

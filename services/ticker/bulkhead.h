@@ -1,0 +1,60 @@
+// So many callers at once may wait for one thing, and so many of them may be one user's: the rest of the threads is left to calls that do not need it.
+//
+// Thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+namespace stockalert::ticker {
+
+class Bulkhead {
+ public:
+  Bulkhead(size_t callers_max, size_t callers_per_user_max) : callers_max_(callers_max), callers_per_user_max_(callers_per_user_max) {}
+
+  // A place, given back at its end; false where there was none.
+  class Place {
+   public:
+    Place(Place&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), user_(std::move(other.user_)) {}
+    Place& operator=(Place&&) = delete;
+    ~Place() {
+      if (owner_ != nullptr) owner_->Leave(user_);
+    }
+    explicit operator bool() const { return owner_ != nullptr; }
+
+   private:
+    friend class Bulkhead;
+    Place(Bulkhead* owner, std::string user) : owner_(owner), user_(std::move(user)) {}
+    Bulkhead* owner_;
+    std::string user_;
+  };
+  // Who is nobody in particular ("") has no bound of its own.
+  [[nodiscard]] Place Enter(const std::string& user) {
+    std::lock_guard lock(mutex_);
+    const auto of_user = callers_of_user_.find(user);
+    const bool too_many = !user.empty() && of_user != callers_of_user_.end() && of_user->second >= callers_per_user_max_;
+    if (callers_ >= callers_max_ || too_many) return Place(nullptr, "");
+    ++callers_;
+    ++callers_of_user_[user];
+    return Place(this, user);
+  }
+
+ private:
+  void Leave(const std::string& user) {
+    std::lock_guard lock(mutex_);
+    --callers_;
+    const auto of_user = callers_of_user_.find(user);
+    if (--of_user->second == 0) callers_of_user_.erase(of_user);
+  }
+
+  const size_t callers_max_;
+  const size_t callers_per_user_max_;
+  std::mutex mutex_;
+  size_t callers_ = 0;                                      // Guarded by mutex_.
+  std::unordered_map<std::string, size_t> callers_of_user_;  // Guarded by mutex_.
+};
+
+}  // namespace stockalert::ticker
