@@ -128,7 +128,8 @@ void FinnhubRest::Get(const char* call, const std::string& name, const std::stri
   };
   if (const auto wait = limiter_.TryAcquire(whose.priority, whose.user)) {
     leave();
-    Count(call, wait->own_share ? "user_share_used" : "budget_used");
+    // Polls wait for their turn all the time.
+    if (!polls) Count(call, wait->own_share ? "user_share_used" : "budget_used");
     return done(wait->own_share
                     ? base::ResourceExhausted("USER_SHARE_USED", "your share of the price source's calls is used up for now; try again later",
                                               wait->pause)

@@ -245,10 +245,10 @@ def reflection_and_health(world):
         expect(code == 0 and "SERVING" in text, f"{service}: {text}")
     # The evaluator's own come with its loop.
     loops = {"user": {"user_outbox_relay", "kafka_producer", "calls_public", "calls_internal", "stream_keys_public"},
-             "ticker": {"ticker_log_reader", "ticker_price_saver", "calls_public", "calls_internal"},
+             "ticker": {"ticker_log_reader", "ticker_price_saver", "calls_public", "calls_internal", "calls_source"},
              "alert": {"alert_events", "alert_outbox_sweeper", "alert_trigger_relay", "kafka_producer", "calls_public", "calls_internal"},
              "notifier": {"notifier_intake", "notifier_watch_poll", "calls_public", "stream_keys_public"},
-             "fetcher": {"fetcher_symbol_watch", "fetcher_live_quotes", "kafka_producer", "calls_internal"}}
+             "fetcher": {"fetcher_symbol_watch", "fetcher_live_quotes", "fetcher_lease", "kafka_producer", "calls_internal", "calls_source"}}
     for service in mesh.services:
         for path in ("healthz", "readyz"):
             stack.http_get(f"http://{mesh.address(service, 'http')}/{path}")
