@@ -16,6 +16,7 @@
 #include "services/alert/trigger_relay.h"
 #include "services/alert/upstream.h"
 #include "services/common/base/error.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
@@ -25,6 +26,7 @@
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/postgres/write_probe.h"
 #include "services/common/tls/watch.h"
 #include "services/common/version/version.h"
 
@@ -77,6 +79,7 @@ struct AlertApp::Parts {
   std::unique_ptr<AlertInternalService> internal_service;
   std::unique_ptr<rpc::Server> internal_server;
   std::unique_ptr<rpc::Server> public_server;
+  std::unique_ptr<postgres::WriteProbe> write_probe;  // Tells the servers.
   // Its ports answer. Read by the HTTP server's threads.
   std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> admin;
@@ -133,7 +136,7 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
 
   ChangePublisher::Options publisher;
   publisher.wait_max = config.publish_wait;
-  parts->publisher = std::make_unique<ChangePublisher>(*parts->producer, parts->clock, publisher);
+  parts->publisher = std::make_unique<ChangePublisher>(*parts->producer, parts->monotonic_clock, publisher);
   OutboxSweeper::Options sweeper;
   sweeper.tombstones_kept = config.tombstones_kept;
   parts->sweeper = std::make_unique<OutboxSweeper>(*parts->store, *parts->publisher, parts->clock, sweeper);
@@ -236,18 +239,27 @@ absl::Status AlertApp::Start() {
   rpc::ServerOptions internal;
   internal.address = config_.internal_address;
   internal.credentials = parts_->credentials->internal_server();
-  internal.connection_age_max = rpc::kInternalConnectionAgeMax;
+  internal.name = "internal";
+  internal.limits = rpc::kInternalLimits;
+  internal.reflection = false;
+  internal.own_credentials = parts_->credentials->own_internal_port();
   internal.services = {parts_->internal_service.get()};
   internal.service_names = {"stockalert.internal.v1.AlertInternalService"};
   STOCKALERT_ASSIGN_OR_RETURN(parts_->internal_server, rpc::Server::Start(internal));
   rpc::ServerOptions server;
   server.address = config_.public_address;
   server.credentials = parts_->credentials->public_server();
+  server.limits = config_.public_limits;
+  server.own_credentials = parts_->credentials->own_public_port();
   server.services = {parts_->service.get()};
   server.service_names = {"stockalert.alert.v1.AlertService"};
   STOCKALERT_ASSIGN_OR_RETURN(parts_->public_server, rpc::Server::Start(server));
   parts_->internal_server->SetServing(true);
   parts_->public_server->SetServing(true);
+  parts_->write_probe = std::make_unique<postgres::WriteProbe>(*parts_->pool, postgres::WriteProbeOptions{.schema = "stockalert_alert"}, [this](bool writable) {
+    parts_->internal_server->SetWritable(writable);
+    parts_->public_server->SetWritable(writable);
+  });
   parts_->serving = true;
   log::Info("the alert service is up", {{"public_port", parts_->public_server->port()},
                                         {"internal_port", parts_->internal_server->port()},
@@ -258,6 +270,7 @@ absl::Status AlertApp::Start() {
 void AlertApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
   parts.serving = false;
+  parts.write_probe.reset();
   // Calls have the larger part of the time; events and the relay need a moment for their last acknowledgements.
   const absl::Time calls_by = absl::Now() + (deadline - absl::Now()) * 0.6;
   if (parts.public_server) parts.public_server->Shutdown(calls_by);

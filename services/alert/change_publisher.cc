@@ -29,7 +29,7 @@ prometheus::Counter& Published(const char* result) {
 
 }  // namespace
 
-ChangePublisher::ChangePublisher(kafka::Producer& producer, const base::Clock& clock, const Options& options)
+ChangePublisher::ChangePublisher(kafka::Producer& producer, const base::MonotonicClock& clock, const Options& options)
     : producer_(producer), clock_(clock), options_(options) {}
 
 bool ChangePublisher::degraded() const { return clock_.NowUs() < degraded_until_us_.load(std::memory_order_relaxed); }

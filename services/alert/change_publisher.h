@@ -12,7 +12,7 @@
 
 #include "absl/time/time.h"
 #include "services/alert/alert_types.h"
-#include "services/common/base/clock.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/kafka/producer.h"
 
 namespace stockalert::alert {
@@ -28,7 +28,7 @@ class ChangePublisher {
   };
 
   // `producer` and `clock` must outlive it.
-  ChangePublisher(kafka::Producer& producer, const base::Clock& clock, const Options& options);
+  ChangePublisher(kafka::Producer& producer, const base::MonotonicClock& clock, const Options& options);
 
   // Publishes all of them and waits, at most until `deadline`. Answers the ids of those that the broker has not acknowledged by then.
   std::vector<std::string> Publish(const std::vector<StoredAlert>& alerts, std::string_view traceparent, absl::Time deadline);
@@ -37,7 +37,7 @@ class ChangePublisher {
 
  private:
   kafka::Producer& producer_;
-  const base::Clock& clock_;
+  const base::MonotonicClock& clock_;
   const Options options_;
   std::atomic<int64_t> degraded_until_us_{0};
 };

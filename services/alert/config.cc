@@ -12,6 +12,7 @@ void Declare(config::Parser& parser, Config& config) {
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the ticker service's internal port");
   rpc::DeclareMesh(parser, "alert", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
+  rpc::DeclareLimits(parser, config.public_limits);
   postgres::DeclareDatabase(parser, config.postgres_url);
   parser.Integer("postgres_connections", &config.postgres_connections, 2, 200, "the most connections to the database");
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);

@@ -8,6 +8,7 @@
 #include "services/common/config/parser.h"
 #include "services/common/grpc/call_settings.h"
 #include "services/common/grpc/mesh_callers.h"
+#include "services/common/grpc/server_limits.h"
 #include "services/common/kafka/security.h"
 #include "services/common/tls/settings.h"
 
@@ -22,6 +23,7 @@ struct Config {
   std::string mesh_token;
   rpc::MeshSettings mesh;
   tls::Settings tls;
+  rpc::ServerLimits public_limits;
   std::string postgres_url;
   int postgres_connections = 16;
   std::string kafka_bootstrap = "127.0.0.1:9092";

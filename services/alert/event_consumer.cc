@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "services/common/base/backoff.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
@@ -183,7 +184,7 @@ bool EventConsumer::SettleWithRetry(const std::vector<kafka::QueuedRecord>& reco
 }
 
 bool EventConsumer::WithRetry(size_t records, const std::function<absl::Status()>& work) {
-  const absl::Time give_up = absl::Now() + options_.give_up_after;
+  const absl::Duration give_up = base::MonotonicNow() + options_.give_up_after;
   base::Backoff backoff({.initial = absl::Milliseconds(50), .maximum = absl::Seconds(2)});
   for (;;) {
     heartbeat_.Beat();
@@ -199,7 +200,7 @@ bool EventConsumer::WithRetry(size_t records, const std::function<absl::Status()
     if (const auto suppressed = limiter.Allow()) {
       log::Warning("events cannot be applied now; trying again", {{"records", records}, {"error", status}, {"suppressed", *suppressed}});
     }
-    if (absl::Now() >= give_up) return false;
+    if (base::MonotonicNow() >= give_up) return false;
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, absl::ToChronoMilliseconds(backoff.Next()), [this] { return stopping(); });
     if (stopping()) return false;

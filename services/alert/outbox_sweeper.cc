@@ -2,6 +2,7 @@
 
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 
@@ -127,8 +128,9 @@ bool OutboxSweeper::ResyncBatch() {
 
 void OutboxSweeper::MeasureAndPurge() {
   const int64_t now_us = clock_.NowUs();
-  if (now_us >= next_measure_us_) {
-    next_measure_us_ = now_us + absl::ToInt64Microseconds(options_.measure_interval);
+  const absl::Duration now = base::MonotonicNow();
+  if (now >= next_measure_) {
+    next_measure_ = now + options_.measure_interval;
     static auto& changes = metrics::GetGauge("stockalert_alert_open_changes", "Changes of alerts that the evaluator has not confirmed");
     static auto& age = metrics::GetGauge("stockalert_alert_oldest_open_change_seconds", "Age of the oldest unconfirmed change");
     static auto& triggers = metrics::GetGauge("stockalert_alert_open_triggers", "Triggers that wait to be passed on");
@@ -141,15 +143,15 @@ void OutboxSweeper::MeasureAndPurge() {
       triggers.Set(static_cast<double>(backlog->open_triggers));
     }
   }
-  if (now_us >= next_purge_us_) {
+  if (now >= next_purge_) {
     const absl::StatusOr<int64_t> purged = store_.Purge(now_us - absl::ToInt64Microseconds(options_.tombstones_kept), kPurgeBatch);
     if (!purged.ok()) {
       LogStoreFailure("purge tombstones", purged.status());
-      next_purge_us_ = now_us + absl::ToInt64Microseconds(options_.measure_interval);
+      next_purge_ = now + options_.measure_interval;
       return;
     }
     // A full batch: the rest follows at the next turn.
-    next_purge_us_ = *purged == kPurgeBatch ? now_us : now_us + absl::ToInt64Microseconds(options_.purge_interval);
+    next_purge_ = *purged == kPurgeBatch ? now : now + options_.purge_interval;
     if (*purged > 0) log::Info("forgot old tombstones", {{"alerts", *purged}});
     if (const absl::Status forgotten = store_.ForgetMinutes(now_us); !forgotten.ok()) LogStoreFailure("forget counts of minutes", forgotten);
   }

@@ -66,8 +66,8 @@ class OutboxSweeper {
   const Options options_;
   // The thread's own.
   bool log_answers_ = true;
-  int64_t next_measure_us_ = 0;
-  int64_t next_purge_us_ = 0;
+  absl::Duration next_measure_ = -absl::InfiniteDuration();  // By the monotonic clock.
+  absl::Duration next_purge_ = -absl::InfiniteDuration();
 
   std::mutex mutex_;
   std::condition_variable wake_;

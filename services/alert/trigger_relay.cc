@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/time/clock.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
@@ -44,7 +45,7 @@ void TriggerRelay::Start() {
 void TriggerRelay::Stop(absl::Time deadline) {
   {
     std::lock_guard lock(shared_->mutex);
-    if (!shared_->stopping) stop_by_ = deadline;
+    if (!shared_->stopping) stop_by_ = base::ToMonotonic(deadline);
     shared_->stopping = true;
   }
   shared_->wake.notify_all();
@@ -81,8 +82,8 @@ void TriggerRelay::Loop() {
     bool stopping = false;
     {
       std::unique_lock lock(shared_->mutex);
-      const absl::Time now = absl::Now();
-      absl::Time until = next_sweep_;
+      const absl::Duration now = base::MonotonicNow();
+      absl::Duration until = next_sweep_;
       if (!to_remove_.empty()) until = std::min(until, next_remove_);
       if (CanGoOn()) until = std::min(until, std::max(now, next_try_));
       if (shared_->stopping) until = std::min({until, stop_by_, now + absl::Milliseconds(10)});
@@ -99,11 +100,11 @@ void TriggerRelay::Loop() {
     TakeAnswers(answers);
     if (stopping) {
       RemoveAcknowledged();
-      if (in_flight_ == 0 || absl::Now() >= stop_by_) return;
+      if (in_flight_ == 0 || base::MonotonicNow() >= stop_by_) return;
       continue;
     }
     TakeAdded(std::move(added), overflowed);
-    const absl::Time now = absl::Now();
+    const absl::Duration now = base::MonotonicNow();
     if (now >= next_try_) Dispatch();
     if (now >= next_sweep_) {
       next_sweep_ = now + options_.sweep_interval;
@@ -166,12 +167,12 @@ void TriggerRelay::TakeAnswers(const std::vector<Answer>& answers) {
       continue;
     }
     if (!answer.acknowledged) {
-      next_try_ = absl::Now() + options_.retry_after;
+      next_try_ = base::MonotonicNow() + options_.retry_after;
       MakeRunnable(answer.alert_id, queue);
       continue;
     }
     passed.Increment();
-    if (to_remove_.empty()) next_remove_ = absl::Now() + options_.remove_after;
+    if (to_remove_.empty()) next_remove_ = base::MonotonicNow() + options_.remove_after;
     to_remove_.push_back({answer.alert_id, queue.triggers.front().number});
     const std::string user_id = std::move(queue.triggers.front().user_id);
     queue.triggers.pop_front();
@@ -259,7 +260,7 @@ void TriggerRelay::Reload() {
   absl::StatusOr<std::vector<PassedTrigger>> rows = store_.LoadTriggers(ids, rows_max);
   if (!rows.ok()) {
     LogFailure("read triggers from the outbox", rows.status());
-    next_try_ = absl::Now() + options_.retry_after;
+    next_try_ = base::MonotonicNow() + options_.retry_after;
     return;
   }
   for (const std::string& id : ids) to_load_ids_.erase(id);
@@ -318,7 +319,7 @@ void TriggerRelay::RemoveAcknowledged() {
     const std::vector<TriggerId> batch(to_remove_.begin(), to_remove_.begin() + static_cast<std::ptrdiff_t>(count));
     if (const absl::Status status = store_.RemoveTriggers(batch); !status.ok()) {
       LogFailure("remove acknowledged triggers from the outbox", status);
-      next_remove_ = absl::Now() + options_.retry_after;
+      next_remove_ = base::MonotonicNow() + options_.retry_after;
       return;
     }
     to_remove_.erase(to_remove_.begin(), to_remove_.begin() + static_cast<std::ptrdiff_t>(count));

@@ -105,7 +105,7 @@ class TriggerRelay {
   const base::Clock& clock_;
   const Options options_;
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
-  absl::Time stop_by_ = absl::InfiniteFuture();  // Written before stopping is set.
+  absl::Duration stop_by_ = absl::InfiniteDuration();  // By the monotonic clock, as all times here. Written before stopping is set.
 
   // The thread's own.
   std::map<std::string, Queue> queues_;
@@ -120,9 +120,9 @@ class TriggerRelay {
   size_t held_ = 0;
   size_t in_flight_ = 0;
   size_t throttled_in_flight_ = 0;
-  absl::Time next_sweep_ = absl::InfinitePast();
-  absl::Time next_remove_ = absl::InfinitePast();
-  absl::Time next_try_ = absl::InfinitePast();  // After a failure.
+  absl::Duration next_sweep_ = -absl::InfiniteDuration();
+  absl::Duration next_remove_ = -absl::InfiniteDuration();
+  absl::Duration next_try_ = -absl::InfiniteDuration();  // After a failure.
   process::Heartbeat heartbeat_{"alert_trigger_relay"};
   std::thread thread_;
 };

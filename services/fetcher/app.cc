@@ -196,7 +196,10 @@ absl::Status FetcherApp::Start() {
                                                   .credentials = credentials_->internal_server(),
                                                   .services = {handler_.get()},
                                                   .service_names = {"stockalert.internal.v1.FetcherService"},
-                                                  .connection_age_max = rpc::kInternalConnectionAgeMax}));
+                                                  .name = "internal",
+                                                  .limits = rpc::kInternalLimits,
+                                                  .reflection = false,
+                                                  .own_credentials = credentials_->own_internal_port()}));
   STOCKALERT_RETURN_IF_ERROR(AwaitTopics());
   STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, AcquireEpoch());
   publisher_->Begin(epoch);

@@ -11,6 +11,7 @@
 #include "services/common/base/clock.h"
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
@@ -24,6 +25,7 @@
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
+#include "services/common/postgres/write_probe.h"
 #include "services/common/tls/watch.h"
 #include "services/common/version/version.h"
 #include "services/notifier/intake.h"
@@ -84,6 +86,7 @@ struct NotifierApp::Parts {
   std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> http;
   std::unique_ptr<rpc::Server> server;
+  std::unique_ptr<postgres::WriteProbe> write_probe;  // Tells the servers.
 };
 
 absl::StatusOr<std::unique_ptr<NotifierApp>> NotifierApp::Create(const Config& config) {
@@ -151,8 +154,12 @@ absl::Status NotifierApp::Start() {
                                                                 .credentials = parts.credentials->public_server(),
                                                                 .services = {&parts.service},
                                                                 .service_names = {"stockalert.notification.v1.NotificationService"},
-                                                                .receive_bytes_max = 256 * 1024}));
+                                                                .receive_bytes_max = 256 * 1024,
+                                                                .limits = parts.config.public_limits,
+                                                                .own_credentials = parts.credentials->own_public_port()}));
   parts.server->SetServing(true);
+  parts.write_probe = std::make_unique<postgres::WriteProbe>(*parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_notifier"},
+                                                             [&parts](bool writable) { parts.server->SetWritable(writable); });
   parts.serving = true;
   log::Info("serving", {{"public_port", parts.server->port()}, {"http_port", parts.http->port()}});
   return absl::OkStatus();
@@ -161,6 +168,7 @@ absl::Status NotifierApp::Start() {
 void NotifierApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
   parts.serving = false;
+  parts.write_probe.reset();
   parts.runner.EndStreams();
   if (parts.server) parts.server->Shutdown(deadline);
   if (parts.intake) parts.intake->Stop();

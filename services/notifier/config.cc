@@ -16,6 +16,7 @@ void Declare(config::Parser& parser, Config& config) {
                 "lasting name, for instances that come and go");
   rpc::DeclareMesh(parser, "notifier", /*has_internal_port=*/false, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
+  rpc::DeclareLimits(parser, config.public_limits);
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls and read for streams");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
   rpc::DeclareCalls(parser, config.calls);

@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "services/common/base/backoff.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"

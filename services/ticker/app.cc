@@ -22,6 +22,7 @@
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
+#include "services/common/postgres/write_probe.h"
 #include "services/common/tls/watch.h"
 #include "services/common/version/version.h"
 #include "services/ticker/grpc_peers.h"
@@ -70,7 +71,7 @@ struct TickerApp::Parts {
   PostgresTickerStore store{*pool};
   PostgresPriceStore price_store{*pool};
   dead_letter::PostgresDeadLetterStore dead_letters{*pool, "stockalert_ticker", version::Text()};
-  PriceBoard board{clock};
+  PriceBoard board{clock, monotonic_clock};
   GrpcFetcher fetcher{fetcher_peer};
   GrpcTickerUse use{user_peer, alert_peer};
   TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = config.quotes_per_user_per_minute,
@@ -111,6 +112,7 @@ struct TickerApp::Parts {
   std::unique_ptr<http::AdminServer> http;
   std::unique_ptr<rpc::Server> internal_server;
   std::unique_ptr<rpc::Server> public_server;
+  std::unique_ptr<postgres::WriteProbe> write_probe;  // Tells the servers.
 };
 
 absl::StatusOr<std::unique_ptr<TickerApp>> TickerApp::Create(const Config& config) {
@@ -170,14 +172,23 @@ absl::Status TickerApp::Start() {
                                                   .credentials = parts.credentials->internal_server(),
                                                   .services = {&parts.internal_service},
                                                   .service_names = {"stockalert.internal.v1.TickerInternalService"},
-                                                  .connection_age_max = rpc::kInternalConnectionAgeMax}));
+                                                  .name = "internal",
+                                                  .limits = rpc::kInternalLimits,
+                                                  .reflection = false,
+                                                  .own_credentials = parts.credentials->own_internal_port()}));
   STOCKALERT_ASSIGN_OR_RETURN(parts.public_server, rpc::Server::Start({.address = parts.config.public_address,
                                                                        .credentials = parts.credentials->public_server(),
                                                                        .services = {&parts.service},
                                                                        .service_names = {"stockalert.ticker.v1.TickerService"},
-                                                                       .receive_bytes_max = 1024 * 1024}));
+                                                                       .receive_bytes_max = 1024 * 1024,
+                                                                       .limits = parts.config.public_limits,
+                                                                       .own_credentials = parts.credentials->own_public_port()}));
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);
+  parts.write_probe = std::make_unique<postgres::WriteProbe>(*parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_ticker"}, [&parts](bool writable) {
+    parts.internal_server->SetWritable(writable);
+    parts.public_server->SetWritable(writable);
+  });
   parts.serving = true;
   log::Info("serving", {{"public_port", parts.public_server->port()},
                         {"internal_port", parts.internal_server->port()},
@@ -188,6 +199,7 @@ absl::Status TickerApp::Start() {
 void TickerApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
   parts.serving = false;
+  parts.write_probe.reset();
   parts.public_runner.EndStreams();
   if (parts.public_server) parts.public_server->Shutdown(deadline);
   parts.public_runner.Stop(deadline);

@@ -7,6 +7,7 @@
 #include "services/common/config/parser.h"
 #include "services/common/grpc/call_settings.h"
 #include "services/common/grpc/mesh_callers.h"
+#include "services/common/grpc/server_limits.h"
 #include "services/common/kafka/security.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/tls/settings.h"
@@ -28,6 +29,7 @@ struct Config {
   std::string mesh_token;
   rpc::MeshSettings mesh;
   tls::Settings tls;
+  rpc::ServerLimits public_limits;
   int threads = 16;
   int queue_max = 512;
   rpc::CallSettings calls;

@@ -25,15 +25,16 @@ ApplyCounts PriceBoard::Apply(const std::vector<LogEntry>& entries) {
   std::set<std::shared_ptr<QuoteWatcher>> touched;
   {
     const int64_t now_us = clock_.NowUs();
+    const int64_t monotonic_us = monotonic_.NowUs();
     std::lock_guard lock(mutex_);
     for (const LogEntry& entry : entries) {
       Progress& progress = partitions_[entry.place.partition];
       if (progress.at_end) {
         progress.at_end = false;
-        progress.fresh_as_of_us = now_us;
+        progress.fresh_as_of_us = monotonic_us;
       }
       // A broker whose clock is ahead makes nothing fresher than now.
-      progress.fresh_as_of_us = std::max(progress.fresh_as_of_us, std::min(entry.log_time_us, now_us));
+      progress.fresh_as_of_us = std::max(progress.fresh_as_of_us, monotonic_us - std::max<int64_t>(now_us - entry.log_time_us, 0));
       progress.next_offset = std::max(progress.next_offset, entry.place.offset + 1);
       if (entry.kind == LogEntry::Kind::kRestart) {
         prices_.ApplyRestart(entry.symbol, entry.place);
@@ -116,7 +117,7 @@ std::vector<SymbolPrices> PriceBoard::Get(const std::vector<std::string>& symbol
 }
 
 absl::Status PriceBoard::CheckFresh(absl::Duration staleness_max) const {
-  const int64_t oldest_us = clock_.NowUs() - absl::ToInt64Microseconds(staleness_max);
+  const int64_t oldest_us = monotonic_.NowUs() - absl::ToInt64Microseconds(staleness_max);
   std::lock_guard lock(mutex_);
   bool fresh = reading_;
   for (const auto& [partition, progress] : partitions_) fresh = fresh && (progress.at_end || progress.fresh_as_of_us >= oldest_us);

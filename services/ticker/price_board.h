@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/ticker/latest_prices.h"
 #include "services/ticker/price_store.h"
 
@@ -49,8 +51,8 @@ struct ApplyCounts {
 
 class PriceBoard {
  public:
-  // `clock` must outlive it.
-  explicit PriceBoard(const base::Clock& clock) : clock_(clock) {}
+  // The clocks must outlive it.
+  PriceBoard(const base::Clock& clock, const base::MonotonicClock& monotonic) : clock_(clock), monotonic_(monotonic) {}
 
   // --- The reader's side.
   void Load(const KeptPrices& kept);
@@ -83,10 +85,12 @@ class PriceBoard {
   struct Progress {
     int64_t next_offset = 0;
     bool at_end = false;
-    int64_t fresh_as_of_us = 0;  // Where not at the end: every record before this time counts in.
+    // Where not at the end: every record before this time, by the monotonic clock, counts in.
+    int64_t fresh_as_of_us = std::numeric_limits<int64_t>::min();
   };
 
   const base::Clock& clock_;
+  const base::MonotonicClock& monotonic_;
   mutable std::mutex mutex_;
   LatestPrices prices_;                                                            // Guarded by mutex_.
   bool reading_ = false;                                                           // Guarded by mutex_.

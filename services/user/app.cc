@@ -8,6 +8,7 @@
 #include "services/common/base/clock.h"
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
@@ -20,6 +21,7 @@
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
+#include "services/common/postgres/write_probe.h"
 #include "services/common/tls/watch.h"
 #include "services/user/grpc_ticker_registrar.h"
 #include "services/user/key_authenticator.h"
@@ -97,6 +99,7 @@ struct UserApp::Parts {
   std::unique_ptr<http::AdminServer> http;
   std::unique_ptr<rpc::Server> internal_server;
   std::unique_ptr<rpc::Server> public_server;
+  std::unique_ptr<postgres::WriteProbe> write_probe;  // Tells the servers.
 };
 
 absl::StatusOr<std::unique_ptr<UserApp>> UserApp::Create(const Config& config) {
@@ -149,14 +152,23 @@ absl::Status UserApp::Start() {
                                                   .credentials = parts.credentials->internal_server(),
                                                   .services = {&parts.internal_service},
                                                   .service_names = {"stockalert.internal.v1.UserInternalService"},
-                                                  .connection_age_max = rpc::kInternalConnectionAgeMax}));
+                                                  .name = "internal",
+                                                  .limits = rpc::kInternalLimits,
+                                                  .reflection = false,
+                                                  .own_credentials = parts.credentials->own_internal_port()}));
   STOCKALERT_ASSIGN_OR_RETURN(parts.public_server, rpc::Server::Start({.address = parts.config.public_address,
                                                                        .credentials = parts.credentials->public_server(),
                                                                        .services = {&parts.service},
                                                                        .service_names = {"stockalert.user.v1.UserService"},
-                                                                       .receive_bytes_max = 256 * 1024}));
+                                                                       .receive_bytes_max = 256 * 1024,
+                                                                       .limits = parts.config.public_limits,
+                                                                       .own_credentials = parts.credentials->own_public_port()}));
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);
+  parts.write_probe = std::make_unique<postgres::WriteProbe>(*parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_user"}, [&parts](bool writable) {
+    parts.internal_server->SetWritable(writable);
+    parts.public_server->SetWritable(writable);
+  });
   parts.serving = true;
   log::Info("serving", {{"public_port", parts.public_server->port()},
                         {"internal_port", parts.internal_server->port()},
@@ -167,6 +179,7 @@ absl::Status UserApp::Start() {
 void UserApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
   parts.serving = false;
+  parts.write_probe.reset();
   parts.public_runner.EndStreams();
   if (parts.public_server) parts.public_server->Shutdown(deadline);
   parts.public_runner.Stop(deadline);

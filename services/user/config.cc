@@ -15,6 +15,7 @@ void Declare(config::Parser& parser, Config& config) {
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   rpc::DeclareMesh(parser, "user", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
+  rpc::DeclareLimits(parser, config.public_limits);
   parser.Secret("admin_key", &config.admin_key, config::kOptional, "the administrator's API key; without it there is no administrator");
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");

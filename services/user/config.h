@@ -8,6 +8,7 @@
 #include "services/common/config/parser.h"
 #include "services/common/grpc/call_settings.h"
 #include "services/common/grpc/mesh_callers.h"
+#include "services/common/grpc/server_limits.h"
 #include "services/common/kafka/security.h"
 #include "services/common/tls/settings.h"
 
@@ -24,6 +25,7 @@ struct Config {
   std::string mesh_token;
   rpc::MeshSettings mesh;
   tls::Settings tls;
+  rpc::ServerLimits public_limits;
   std::string admin_key;
   int threads = 8;
   int queue_max = 512;

@@ -9,6 +9,12 @@
 #include "absl/time/clock.h"
 
 namespace stockalert::base {
+namespace {
+
+// Of a deadline that is never: what the standard library can count with.
+constexpr absl::Duration kStopMax = absl::Hours(24);
+
+}  // namespace
 
 BoundedExecutor::BoundedExecutor(std::string name, size_t threads, size_t queue_max)
     : BoundedExecutor(std::move(name), threads, queue_max, Shares()) {}
@@ -58,8 +64,8 @@ bool BoundedExecutor::Stop(absl::Time deadline) {
     closed_ = true;
     work_.notify_all();
     const auto ended = [this] { return queued_ == 0 && in_flight_ == 0; };
-    if (deadline > absl::Now()) {
-      idle_.wait_until(lock, absl::ToChronoTime(deadline), ended);
+    if (const absl::Duration left = deadline - absl::Now(); left > absl::ZeroDuration()) {
+      idle_.wait_for(lock, absl::ToChronoNanoseconds(std::min(left, kStopMax)), ended);
     }
     all_ran = ended();
     for (auto& [key, line] : lines_) {

@@ -7,6 +7,9 @@
 #include <cstdint>
 #include <ctime>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
 namespace stockalert::base {
 
 class MonotonicClock {
@@ -14,6 +17,8 @@ class MonotonicClock {
   virtual ~MonotonicClock() = default;
   // Microseconds since some moment before the process began. Never goes back.
   virtual int64_t NowUs() const = 0;
+  // The same as a duration, which no time of the calendar can be taken for by mistake.
+  absl::Duration Now() const { return absl::Microseconds(NowUs()); }
 };
 
 class SystemMonotonicClock final : public MonotonicClock {
@@ -25,5 +30,12 @@ class SystemMonotonicClock final : public MonotonicClock {
     return static_cast<int64_t>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1'000;
   }
 };
+
+// For waits and pauses that no test has to own. "Long ago" is -absl::InfiniteDuration().
+inline absl::Duration MonotonicNow() { return SystemMonotonicClock().Now(); }
+
+// When, by this clock, a deadline of the calendar is: to be asked for once, where a wait begins, so that a date that is set meanwhile neither
+// ends the wait nor makes it longer.
+inline absl::Duration ToMonotonic(absl::Time deadline) { return MonotonicNow() + (deadline - absl::Now()); }
 
 }  // namespace stockalert::base

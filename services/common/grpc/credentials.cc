@@ -55,6 +55,19 @@ std::shared_ptr<::grpc::ChannelCredentials> InternalClient(const std::shared_ptr
   return experimental::TlsCredentials(options);
 }
 
+// `files`: the certificate to show, where the port wants one.
+std::shared_ptr<::grpc::ChannelCredentials> OwnPort(const std::shared_ptr<experimental::CertificateProviderInterface>& files) {
+  experimental::TlsChannelCredentialsOptions options;
+  if (files != nullptr) {
+    options.set_certificate_provider(files);
+    options.watch_identity_key_cert_pairs();
+  }
+  options.set_verify_server_certs(false);
+  options.set_certificate_verifier(std::make_shared<experimental::NoOpCertificateVerifier>());
+  options.set_check_call_host(false);
+  return experimental::TlsCredentials(options);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Credentials>> Credentials::Create(const tls::Settings& settings, absl::Duration refresh) {
@@ -66,6 +79,8 @@ absl::StatusOr<std::unique_ptr<Credentials>> Credentials::Create(const tls::Sett
     if (settings.has_public_port) made->public_server_ = ::grpc::InsecureServerCredentials();
     made->internal_server_ = ::grpc::InsecureServerCredentials();
     made->internal_client_ = ::grpc::InsecureChannelCredentials();
+    made->own_public_port_ = ::grpc::InsecureChannelCredentials();
+    made->own_internal_port_ = ::grpc::InsecureChannelCredentials();
     return made;
   }
   const auto refresh_s = static_cast<unsigned>(std::max<int64_t>(1, absl::ToInt64Seconds(refresh)));
@@ -73,6 +88,7 @@ absl::StatusOr<std::unique_ptr<Credentials>> Credentials::Create(const tls::Sett
   if (settings.has_public_port) {
     made->public_server_ = PublicServer(std::make_shared<experimental::FileWatcherCertificateProvider>(
         settings.public_key_file, settings.public_cert_file, refresh_s));
+    made->own_public_port_ = OwnPort(nullptr);
     watched.push_back({.role = "public_cert",
                        .paths = {settings.public_cert_file, settings.public_key_file},
                        .check =
@@ -86,6 +102,7 @@ absl::StatusOr<std::unique_ptr<Credentials>> Credentials::Create(const tls::Sett
       settings.internal_key_file, settings.internal_cert_file, settings.internal_ca_file, refresh_s);
   made->internal_server_ = InternalServer(internal);
   made->internal_client_ = InternalClient(internal);
+  made->own_internal_port_ = OwnPort(internal);
   const tls::File certificate{"--internal_tls_cert_file", settings.internal_cert_file};
   const tls::File authorities{"--internal_tls_ca_file", settings.internal_ca_file};
   watched.push_back({.role = "internal_cert",

@@ -34,6 +34,9 @@ class Credentials {
   const std::shared_ptr<::grpc::ServerCredentials>& public_server() const { return public_server_; }
   const std::shared_ptr<::grpc::ServerCredentials>& internal_server() const { return internal_server_; }
   const std::shared_ptr<::grpc::ChannelCredentials>& internal_client() const { return internal_client_; }
+  // For a service's calls to its own ports, whose certificate needs no check: it may have expired, or name another host than loopback.
+  const std::shared_ptr<::grpc::ChannelCredentials>& own_public_port() const { return own_public_port_; }
+  const std::shared_ptr<::grpc::ChannelCredentials>& own_internal_port() const { return own_internal_port_; }
 
  private:
   Credentials() = default;
@@ -41,6 +44,8 @@ class Credentials {
   std::shared_ptr<::grpc::ServerCredentials> public_server_;
   std::shared_ptr<::grpc::ServerCredentials> internal_server_;
   std::shared_ptr<::grpc::ChannelCredentials> internal_client_;
+  std::shared_ptr<::grpc::ChannelCredentials> own_public_port_;
+  std::shared_ptr<::grpc::ChannelCredentials> own_internal_port_;
   std::unique_ptr<tls::Watch> watch_;
 };
 

@@ -1,13 +1,18 @@
 #include "services/common/grpc/server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 
+#include <algorithm>
+#include <limits>
 #include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/config/address.h"
+#include "services/common/grpc/reflection.h"
 #include "services/common/log/log.h"
 
 namespace stockalert::rpc {
@@ -15,76 +20,125 @@ namespace {
 
 constexpr int kListenTries = 5;
 constexpr absl::Duration kListenPause = absl::Milliseconds(300);
-// How long the calls of a connection that grew old may take to end: longer than any may last.
-constexpr absl::Duration kCallGrace = absl::Minutes(2);
+// A client that has connected has so long for TLS and its first frame.
+constexpr absl::Duration kHandshakeMax = absl::Seconds(10);
 
-std::unique_ptr<::grpc::Server> TryListen(const ServerOptions& options, int* port) {
-  ::grpc::ServerBuilder builder;
-  builder.AddListeningPort(options.address, options.credentials, port);
-  // Otherwise two processes could serve the same port without knowing.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
-  if (options.connection_age_max != absl::InfiniteDuration()) {
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(absl::ToInt64Milliseconds(options.connection_age_max)));
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, static_cast<int>(absl::ToInt64Milliseconds(kCallGrace)));
+// What gRPC takes for "never".
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(duration), std::numeric_limits<int>::max()));
+}
+
+absl::StatusOr<std::unique_ptr<Listener>> Listen(const ServerOptions& options) {
+  STOCKALERT_RETURN_IF_ERROR(config::ParseAddress(options.address).status());
+  for (int attempt = 1;; ++attempt) {
+    absl::StatusOr<std::unique_ptr<Listener>> listener =
+        Listener::Listen({.address = options.address,
+                          .name = options.name,
+                          .connections_max = static_cast<size_t>(options.limits.connections_max),
+                          .connections_per_address_max = static_cast<size_t>(options.limits.connections_per_address_max)});
+    if (listener.ok()) return listener;
+    if (attempt == kListenTries) {
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, " for gRPC (", listener.status().message(),
+                                                 "): is another process there? Choose another address by its flag"));
+    }
+    log::Warning("cannot listen for gRPC; trying again", {{"address", options.address}, {"attempt", attempt}, {"why", listener.status()}});
+    absl::SleepFor(kListenPause);
   }
-  builder.SetMaxReceiveMessageSize(options.receive_bytes_max);
-  builder.SetMaxSendMessageSize(options.send_bytes_max);
-  for (::grpc::Service* service : options.services) builder.RegisterService(service);
-  return builder.BuildAndStart();
+}
+
+std::vector<std::string> Listed(const ServerOptions& options) {
+  std::vector<std::string> names = options.service_names;
+  names.insert(names.end(), {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"});
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
   static std::once_flag once;
-  std::call_once(once, [] {
-    ::grpc::EnableDefaultHealthCheckService(true);
-    ::grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  });
+  std::call_once(once, [] { ::grpc::EnableDefaultHealthCheckService(true); });
   if (options.credentials == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("a server on ", options.address, " needs credentials; plaintext has to be asked for"));
   }
-  for (int attempt = 1; attempt <= kListenTries; ++attempt) {
-    int port = 0;
-    std::unique_ptr<::grpc::Server> server = TryListen(options, &port);
-    if (server != nullptr && port > 0) {
-      std::unique_ptr<Server> started(new Server(std::move(server), options.service_names, port));
-      started->SetServing(false);
-      return started;
-    }
-    if (attempt < kListenTries) {
-      log::Warning("cannot listen for gRPC; trying again", {{"address", options.address}, {"attempt", attempt}});
-      absl::SleepFor(kListenPause);
-    }
-  }
-  return absl::UnavailableError(
-      absl::StrCat("cannot listen on ", options.address, " for gRPC: is another process there? Choose another address by its flag"));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<Listener> listener, Listen(options));
+  std::unique_ptr<Server> server(
+      new Server(options, std::move(listener), options.reflection ? std::make_unique<Reflection>(Listed(options)) : nullptr));
+  STOCKALERT_RETURN_IF_ERROR(server->Begin(options));
+  return server;
 }
 
-Server::Server(std::unique_ptr<::grpc::Server> server, std::vector<std::string> service_names, int port)
-    : server_(std::move(server)), service_names_(std::move(service_names)), port_(port) {}
+Server::Server(const ServerOptions& options, std::unique_ptr<Listener> listener, std::unique_ptr<Reflection> reflection)
+    : service_names_(options.service_names), reflection_(std::move(reflection)), listener_(std::move(listener)) {}
+
+absl::Status Server::Begin(const ServerOptions& options) {
+  const ServerLimits& limits = options.limits;
+  ::grpc::ServerBuilder builder;
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Who pings more often, twice, is closed.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 2);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(kHandshakeMax));
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, limits.metadata_bytes_max);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.streams_per_connection_max);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Milliseconds(limits.connection_idle_max));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(limits.connection_age_max));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, Milliseconds(limits.connection_age_grace));
+  builder.SetMaxReceiveMessageSize(options.receive_bytes_max);
+  builder.SetMaxSendMessageSize(options.send_bytes_max);
+  builder.SetResourceQuota(::grpc::ResourceQuota(options.name).Resize(static_cast<size_t>(limits.memory_mib_max) * 1024 * 1024));
+  for (::grpc::Service* service : options.services) builder.RegisterService(service);
+  if (reflection_ != nullptr) builder.RegisterService(reflection_.get());
+  auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      ::grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, options.credentials);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) return absl::UnavailableError(absl::StrCat("gRPC does not start a server for ", options.address));
+  SetServing(false);
+  listener_->Serve(std::move(acceptor));
+  if (options.own_credentials != nullptr) {
+    const absl::StatusOr<config::Address> address = config::ParseAddress(options.address);
+    const bool v6 = address->host.find(':') != std::string::npos;
+    probe_ = std::make_unique<PortProbe>(PortProbeOptions{.name = options.name,
+                                                          .address = absl::StrCat(v6 ? "[" : "", address->host, v6 ? "]:" : ":", port()),
+                                                          .credentials = options.own_credentials,
+                                                          .refused = [listener = listener_.get()] { return listener->refused(); }});
+  }
+  return absl::OkStatus();
+}
 
 Server::~Server() { Shutdown(absl::Now()); }
 
 std::shared_ptr<::grpc::Channel> Server::InProcessChannel() { return server_->InProcessChannel(::grpc::ChannelArguments()); }
 
 void Server::SetServing(bool serving) {
+  const std::lock_guard lock(health_mutex_);
+  serving_ = serving;
+  ShowHealth();
+}
+
+void Server::SetWritable(bool writable) {
+  const std::lock_guard lock(health_mutex_);
+  writable_ = writable;
+  ShowHealth();
+}
+
+void Server::ShowHealth() {
   ::grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
   if (health == nullptr) return;
-  // For all at once; a name that has not been set yet would be unknown.
-  for (const std::string& name : service_names_) health->SetServingStatus(name, serving);
-  health->SetServingStatus(serving);
+  // Not for all at once: a name that has not been set yet would be unknown.
+  for (const std::string& name : service_names_) health->SetServingStatus(name, serving_ && writable_);
+  health->SetServingStatus("", serving_);
 }
 
 void Server::Shutdown(absl::Time deadline) {
   if (down_) return;
   down_ = true;
+  if (server_ == nullptr) return;
   SetServing(false);
+  probe_.reset();
+  listener_->Stop();
   server_->Shutdown(absl::ToChronoTime(deadline));
   server_->Wait();
 }

@@ -1,18 +1,27 @@
-// A gRPC server of a service: its services, health (per service name too) and reflection on one address.
+// A gRPC server of a service: its services, health (per service name too) and, on public ports, reflection, on one address.
 //
-// Thread-safe. Begins NOT_SERVING. A public server takes any client; an internal one is guarded by its handlers (Access::kMesh).
+// Thread-safe. Begins NOT_SERVING. A public server takes any client; an internal one is guarded by its handlers (Access::kMesh). What a
+// client may take is bounded before anybody knows who it is: connections, streams, threads, memory, metadata, messages, idle time, pings.
+// What gRPC 1.51 cannot bound is in docs/security.md, and is the edge's. The process calls its own port and tells process/liveness.h.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/grpc/listener.h"
+#include "services/common/grpc/port_probe.h"
+#include "services/common/grpc/server_limits.h"
 
 namespace stockalert::rpc {
+
+class Reflection;
 
 struct ServerOptions {
   std::string address = {};  // "127.0.0.1:50051"; port 0 takes any free one.
@@ -20,15 +29,15 @@ struct ServerOptions {
   std::shared_ptr<::grpc::ServerCredentials> credentials = {};
   std::vector<::grpc::Service*> services = {};  // Must outlive the server.
   std::vector<std::string> service_names = {};  // "stockalert.user.v1.UserService": health answers for each, and for "".
-  int receive_bytes_max = 4 * 1024 * 1024;
+  // A request's message; gRPC holds all of it before a handler hears of it. The largest that are sound, batches of 100, have far less.
+  int receive_bytes_max = 1024 * 1024;
   int send_bytes_max = 16 * 1024 * 1024;
-  // An older connection is ended in order, and its client connects anew: so that certificates which were renewed or have expired count for
-  // clients that stay. No call is lost by it.
-  absl::Duration connection_age_max = absl::InfiniteDuration();
+  std::string name = "public";  // The label `port` in metrics: "public", "internal".
+  ServerLimits limits = {};
+  bool reflection = true;
+  // With them the process calls the port regularly (Credentials::own_public_port); null: it does not.
+  std::shared_ptr<::grpc::ChannelCredentials> own_credentials = {};
 };
-
-// For internal ports, whose clients stay for ever.
-inline constexpr absl::Duration kInternalConnectionAgeMax = absl::Hours(1);
 
 class Server {
  public:
@@ -37,22 +46,35 @@ class Server {
   // Shuts down at once where Shutdown was not called.
   ~Server();
 
-  int port() const { return port_; }
+  int port() const { return listener_->port(); }
+  // Connections that were closed for a bound.
+  uint64_t refused_connections() const { return listener_->refused(); }
   // For tests.
   std::shared_ptr<::grpc::Channel> InProcessChannel();
 
   // What health answers, to watchers too.
   void SetServing(bool serving);
+  // The services' store takes writes, or none: where none, health answers NOT_SERVING for each of their names, and SERVING for "", for what
+  // reads goes on. Thread-safe, also beside SetServing.
+  void SetWritable(bool writable);
   // NOT_SERVING, no new calls, waits for the running ones until `deadline` and cancels what is left. Only the first call counts.
   void Shutdown(absl::Time deadline);
 
  private:
-  Server(std::unique_ptr<::grpc::Server> server, std::vector<std::string> service_names, int port);
+  Server(const ServerOptions& options, std::unique_ptr<Listener> listener, std::unique_ptr<Reflection> reflection);
+  absl::Status Begin(const ServerOptions& options);
 
-  std::unique_ptr<::grpc::Server> server_;
   const std::vector<std::string> service_names_;
-  const int port_;
+  const std::unique_ptr<Reflection> reflection_;  // Null where there is none. Outlives the server.
+  const std::unique_ptr<Listener> listener_;
+  std::unique_ptr<::grpc::Server> server_;
+  std::unique_ptr<PortProbe> probe_;
+  void ShowHealth();
+
   bool down_ = false;
+  std::mutex health_mutex_;
+  bool serving_ = false;   // Guarded by health_mutex_.
+  bool writable_ = true;  // Guarded by health_mutex_.
 };
 
 }  // namespace stockalert::rpc

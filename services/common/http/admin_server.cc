@@ -1,15 +1,25 @@
 #include "services/common/http/admin_server.h"
 
-#include <httplib.h>
+#include <pthread.h>
 
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <list>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/abseil.h"
+#include "services/common/base/bounded_executor.h"
 #include "services/common/config/address.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
@@ -18,6 +28,26 @@
 
 namespace stockalert::http {
 namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace bhttp = boost::beast::http;
+using Tcp = asio::ip::tcp;
+
+constexpr uint32_t kHeaderBytesMax = 8 * 1024;
+constexpr uint64_t kBodyBytesMax = 1024;
+constexpr int kRequestsPerConnectionMax = 100;
+// Above it, the connection that has brought no whole request for longest makes room for the next.
+constexpr size_t kConnectionsMax = 512;
+constexpr int kListenTries = 5;
+constexpr absl::Duration kListenPause = absl::Milliseconds(300);
+constexpr std::chrono::milliseconds kAcceptPause{50};
+
+struct Answer {
+  int status = 200;
+  std::string text;
+  const char* content_type = "text/plain";
+};
 
 // The gauges of each loop that is there; those of loops that have gone go.
 class LoopGauges {
@@ -58,101 +88,243 @@ class LoopGauges {
 
 }  // namespace
 
+// All but the answers that take time happens on one thread, the loop's.
 struct AdminServer::Impl {
-  httplib::Server server;
-  std::function<std::vector<std::string>()> not_ready_reasons;
-  std::function<void()> before_scrape;
-  process::Liveness* liveness = nullptr;
-  std::optional<process::LivenessWatch> watch;
-  LoopGauges loops;
+  class Session;
+  using Sessions = std::list<std::weak_ptr<Session>>;
 
-  std::vector<std::string> NotReadyReasons() const { return not_ready_reasons ? not_ready_reasons() : std::vector<std::string>{}; }
+  // An answer that may wait for something (the database, a large text): made on a thread of its own, once for all who ask meanwhile. Who
+  // asks while it is being made gets the next one, which is not older than the question.
+  struct Slow {
+    std::function<Answer()> make;
+    bool running = false;
+    std::vector<std::shared_ptr<Session>> waiting;
+  };
+
+  explicit Impl(const AdminServerOptions& given)
+      : options(given), acceptor(loop), pause(loop), makers("http-answers", 2, 16), watch(*given.liveness) {
+    slow["/metrics"].make = [this] { return Metrics(); };
+    slow["/readyz"].make = [this] { return Readiness(); };
+  }
+
+  std::vector<std::string> NotReadyReasons() const {
+    return options.not_ready_reasons ? options.not_ready_reasons() : std::vector<std::string>{};
+  }
+  Answer Metrics();
+  Answer Readiness();
+  Answer Health();
+
+  bool Bind(const config::Address& address, std::string& why);
+  void Accept();
+  // The answer comes at once, or later by Session::Write.
+  void Ask(const std::shared_ptr<Session>& session, const std::string& path);
+  void Make(Slow& answer);
+
+  const AdminServerOptions options;
+  LoopGauges loops;
+  Sessions reading;  // Those that have no whole request yet, the oldest first.
+  size_t sessions = 0;
+  asio::io_context loop{1};  // What waits in it uses what is above.
+  Tcp::acceptor acceptor;
+  asio::steady_timer pause;
+  std::map<std::string, Slow> slow;
+  base::BoundedExecutor makers;
+  process::Heartbeat heartbeat{"http"};
+  process::LivenessWatch watch;
   std::thread thread;
 };
+
+// One connection. Keeps itself alive by what it waits for.
+class AdminServer::Impl::Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(Impl& server, Tcp::socket socket) : server_(server), stream_(std::move(socket)) {
+    ++server_.sessions;
+    beast::error_code ignored;
+    stream_.socket().set_option(Tcp::no_delay(true), ignored);
+  }
+  ~Session() { --server_.sessions; }
+
+  void Read() {
+    parser_.emplace();
+    parser_->header_limit(kHeaderBytesMax);
+    parser_->body_limit(kBodyBytesMax);
+    place_ = server_.reading.insert(server_.reading.end(), weak_from_this());
+    // For all of the request, not from byte to byte.
+    stream_.expires_after(absl::ToChronoMilliseconds(server_.options.request_time_max));
+    bhttp::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code error, size_t) { self->OnRead(error); });
+  }
+
+  void Write(Answer answer) {
+    const bhttp::request<bhttp::string_body>& request = parser_->get();
+    response_.emplace(static_cast<bhttp::status>(answer.status), request.version());
+    response_->set(bhttp::field::content_type, answer.content_type);
+    response_->keep_alive(request.keep_alive() && ++answered_ < kRequestsPerConnectionMax);
+    response_->body() = std::move(answer.text);
+    response_->prepare_payload();
+    if (request.method() == bhttp::verb::head) response_->body().clear();
+    stream_.expires_after(absl::ToChronoMilliseconds(server_.options.answer_time_max));
+    bhttp::async_write(stream_, *response_, [self = shared_from_this()](beast::error_code error, size_t) {
+      if (!error && self->response_->keep_alive()) return self->Read();
+      self->Close();
+    });
+  }
+
+  void Close() {
+    beast::error_code ignored;
+    stream_.socket().shutdown(Tcp::socket::shutdown_both, ignored);
+    stream_.socket().close(ignored);
+  }
+
+ private:
+  void OnRead(beast::error_code error) {
+    server_.reading.erase(place_);
+    if (error) return Close();
+    const bhttp::request<bhttp::string_body>& request = parser_->get();
+    stream_.expires_never();
+    if (request.method() != bhttp::verb::get && request.method() != bhttp::verb::head) return Write({405, "only GET\n"});
+    const std::string target(request.target());
+    server_.Ask(shared_from_this(), target.substr(0, target.find('?')));
+  }
+
+  Impl& server_;
+  beast::tcp_stream stream_;
+  beast::flat_buffer buffer_{kHeaderBytesMax + kBodyBytesMax};
+  std::optional<bhttp::request_parser<bhttp::string_body>> parser_;
+  std::optional<bhttp::response<bhttp::string_body>> response_;
+  Sessions::iterator place_;
+  int answered_ = 0;
+};
+
+Answer AdminServer::Impl::Metrics() {
+  static auto& ready = metrics::GetGauge("stockalert_ready", "1 where /readyz says that the service can answer");
+  ready.Set(NotReadyReasons().empty() ? 1 : 0);
+  metrics::UpdateProcessMetrics();
+  loops.Set(options.liveness->Ages());
+  if (options.before_scrape) options.before_scrape();
+  return {200, metrics::ExpositionText(), "text/plain; version=0.0.4; charset=utf-8"};
+}
+
+Answer AdminServer::Impl::Readiness() {
+  std::string text;
+  for (const std::string& reason : NotReadyReasons()) text += "not ready: " + reason + "\n";
+  if (text.empty()) return {200, "ready\n"};
+  return {503, text};
+}
+
+Answer AdminServer::Impl::Health() {
+  std::string text;
+  for (const auto& [name, age] : options.liveness->FindStuck()) {
+    absl::StrAppend(&text, "not alive: ", name, " has not turned for ", absl::ToInt64Seconds(age.age), " s (bound ",
+                    absl::ToInt64Seconds(age.bound), " s)\n");
+  }
+  if (text.empty()) return {200, "alive\n"};
+  return {503, text};
+}
+
+bool AdminServer::Impl::Bind(const config::Address& address, std::string& why) {
+  beast::error_code error;
+  Tcp::resolver resolver(loop);
+  const auto found = resolver.resolve(address.host, std::to_string(address.port), Tcp::resolver::passive | Tcp::resolver::numeric_service, error);
+  if (!error && !found.empty()) {
+    const Tcp::endpoint endpoint = found.begin()->endpoint();
+    acceptor.open(endpoint.protocol(), error);
+    // No other process may have the same port at the same time.
+    if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
+    if (!error) acceptor.bind(endpoint, error);
+    if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
+    if (!error) return true;
+    beast::error_code ignored;
+    acceptor.close(ignored);
+  }
+  why = error.message();
+  return false;
+}
+
+void AdminServer::Impl::Accept() {
+  acceptor.async_accept([this](beast::error_code error, Tcp::socket socket) {
+    if (error == asio::error::operation_aborted) return;
+    if (error) {
+      // No file is left, perhaps: one of those who take their time goes, and it is tried again.
+      if (const auto oldest = reading.empty() ? nullptr : reading.front().lock()) oldest->Close();
+      pause.expires_after(kAcceptPause);
+      return pause.async_wait([this](beast::error_code aborted) {
+        if (!aborted) Accept();
+      });
+    }
+    if (sessions >= kConnectionsMax) {
+      const auto oldest = reading.empty() ? nullptr : reading.front().lock();
+      if (oldest != nullptr) oldest->Close();
+    }
+    if (sessions < 2 * kConnectionsMax) std::make_shared<Session>(*this, std::move(socket))->Read();
+    Accept();
+  });
+}
+
+void AdminServer::Impl::Ask(const std::shared_ptr<Session>& session, const std::string& path) {
+  if (path == "/healthz") return session->Write(Health());
+  const auto found = slow.find(path);
+  if (found == slow.end()) return session->Write({404, "there are /healthz, /readyz and /metrics\n"});
+  found->second.waiting.push_back(session);
+  if (!found->second.running) Make(found->second);
+}
+
+void AdminServer::Impl::Make(Slow& answer) {
+  answer.running = true;
+  auto asked = std::make_shared<std::vector<std::shared_ptr<Session>>>(std::exchange(answer.waiting, {}));
+  const bool accepted = makers.TrySubmit([this, &answer, asked] {
+    Answer made;
+    try {
+      made = answer.make();
+    } catch (const std::exception&) {
+      log::Error("an HTTP handler failed; the answer is 500");
+      made = {500, "failed: see the log\n"};
+    }
+    asio::post(loop, [this, &answer, asked, made = std::move(made)] {
+      for (const std::shared_ptr<Session>& session : *asked) session->Write(made);
+      asked->clear();
+      answer.running = false;
+      if (!answer.waiting.empty()) Make(answer);
+    });
+  });
+  // Only while the server ends.
+  if (!accepted) asked->clear();
+}
 
 absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const AdminServerOptions& options) {
   const absl::StatusOr<config::Address> address = config::ParseAddress(options.address);
   if (!address.ok()) return address.status();
-
-  auto impl = std::make_unique<Impl>();
-  impl->not_ready_reasons = options.not_ready_reasons;
-  impl->before_scrape = options.before_scrape;
-  impl->liveness = options.liveness;
-  impl->watch.emplace(*options.liveness);
-  httplib::Server& server = impl->server;
-  server.new_task_queue = [] { return new httplib::ThreadPool(2); };
-  server.set_keep_alive_max_count(100);
-  server.set_keep_alive_timeout(1);
-  server.set_read_timeout(2, 0);
-  server.set_write_timeout(2, 0);
-  server.set_payload_max_length(1024);
-  server.set_tcp_nodelay(true);
-  server.set_exception_handler([](const httplib::Request&, httplib::Response& response, const std::exception_ptr&) {
-    log::Error("an HTTP handler failed; the answer is 500");
-    response.status = 500;
-  });
-  // httplib's default allows other processes the same port at the same time.
-  server.set_socket_options([](socket_t socket) {
-    const int yes = 1;
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-  });
-  server.Get("/metrics", [self = impl.get()](const httplib::Request&, httplib::Response& response) {
-    static auto& ready = metrics::GetGauge("stockalert_ready", "1 where /readyz says that the service can answer");
-    ready.Set(self->NotReadyReasons().empty() ? 1 : 0);
-    metrics::UpdateProcessMetrics();
-    self->loops.Set(self->liveness->Ages());
-    if (self->before_scrape) self->before_scrape();
-    response.set_content(metrics::ExpositionText(), "text/plain; version=0.0.4; charset=utf-8");
-  });
-  server.Get("/healthz", [self = impl.get()](const httplib::Request&, httplib::Response& response) {
-    std::string text;
-    for (const auto& [name, age] : self->liveness->FindStuck()) {
-      absl::StrAppend(&text, "not alive: ", name, " has not turned for ", absl::ToInt64Seconds(age.age), " s (bound ",
-                      absl::ToInt64Seconds(age.bound), " s)\n");
+  auto impl = std::make_unique<Impl>(options);
+  std::string why;
+  for (int attempt = 1; !impl->Bind(*address, why); ++attempt) {
+    if (attempt == kListenTries) {
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, " for HTTP (", why,
+                                                 "): is another process there? Choose another --http_address"));
     }
-    if (!text.empty()) response.status = 503;
-    response.set_content(text.empty() ? "alive\n" : text, "text/plain");
-  });
-  server.Get("/readyz", [self = impl.get()](const httplib::Request&, httplib::Response& response) {
-    const std::vector<std::string> reasons = self->NotReadyReasons();
-    if (reasons.empty()) {
-      response.set_content("ready\n", "text/plain");
-      return;
-    }
-    std::string text;
-    for (const std::string& reason : reasons) text += "not ready: " + reason + "\n";
-    response.status = 503;
-    response.set_content(text, "text/plain");
-  });
-
-  int port = -1;
-  constexpr int kTries = 5;
-  for (int attempt = 1; attempt <= kTries; ++attempt) {
-    if (address->port == 0) {
-      port = server.bind_to_any_port(address->host);
-    } else if (server.bind_to_port(address->host, address->port)) {
-      port = address->port;
-    }
-    if (port > 0) break;
-    if (attempt < kTries) {
-      log::Warning("cannot listen for HTTP; trying again", {{"address", options.address}, {"attempt", attempt}});
-      absl::SleepFor(absl::Milliseconds(300));
-    }
+    log::Warning("cannot listen for HTTP; trying again", {{"address", options.address}, {"attempt", attempt}, {"why", why}});
+    absl::SleepFor(kListenPause);
   }
-  if (port <= 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", options.address, " for HTTP: is another process there? Choose another --http_address"));
-  }
-  impl->thread = std::thread([self = impl.get()] { self->server.listen_after_bind(); });
-  while (!server.is_running()) absl::SleepFor(absl::Milliseconds(1));
+  const int port = impl->acceptor.local_endpoint().port();
+  impl->Accept();
+  impl->heartbeat.Beat();
+  impl->thread = std::thread([self = impl.get()] {
+    // In turns, so that a loop which is stuck in one is seen.
+    while (!self->loop.stopped()) {
+      self->heartbeat.Beat();
+      self->loop.run_one_for(std::chrono::seconds(1));
+    }
+  });
+  pthread_setname_np(impl->thread.native_handle(), "http");
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(impl), port));
 }
 
 AdminServer::AdminServer(std::unique_ptr<Impl> impl, int port) : impl_(std::move(impl)), port_(port) {}
 
 AdminServer::~AdminServer() {
-  impl_->server.stop();
+  impl_->loop.stop();
   impl_->thread.join();
+  // What is being made still posts to the loop, which is there until the makers have ended.
+  impl_->makers.Stop(absl::Now() + absl::Seconds(10));
+  for (auto& [path, answer] : impl_->slow) answer.waiting.clear();
 }
 
 }  // namespace stockalert::http

@@ -19,6 +19,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/kafka/client.h"
 #include "services/common/log/log.h"
@@ -95,7 +96,7 @@ class Core {
     std::thread closer([closing, client = client_, queue = queue_.get()] { Close(client, queue, *closing); });
     {
       std::unique_lock lock(closing->mutex);
-      while (!closing->done && absl::Now() < closing->give_up) closing->changed.wait_for(lock, std::chrono::milliseconds(20));
+      while (!closing->done && base::MonotonicNow() < closing->give_up) closing->changed.wait_for(lock, std::chrono::milliseconds(20));
       if (!closing->done) {
         lock.unlock();
         // What librdkafka still holds cannot be destroyed; it does nothing any more, and a process that ends takes it along.
@@ -214,12 +215,12 @@ class Core {
     std::mutex mutex;
     std::condition_variable changed;
     bool done = false;  // Guarded by mutex, as all here.
-    absl::Time give_up = absl::Now() + kCloseTimeout + kAnswerTimeout;
+    absl::Duration give_up = base::MonotonicNow() + kCloseTimeout + kAnswerTimeout;
   };
 
   // By what the broker told with its last answers: nothing is asked for it.
   void MeasureLag() {
-    const absl::Time now = absl::Now();
+    const absl::Duration now = base::MonotonicNow();
     if (now < next_lag_) return;
     next_lag_ = now + kLagInterval;
     rd_kafka_topic_partition_list_t* assigned = nullptr;
@@ -254,21 +255,21 @@ class Core {
   // rd_kafka_assign, which never returns where librdkafka (2.0.2 and later ones) takes its last step meanwhile: a consumer that is closed
   // while it is just given its partitions.
   static void Close(rd_kafka_t* client, rd_kafka_queue_t* queue, Closing& closing) {
-    const absl::Time deadline = absl::Now() + kCloseTimeout;
+    const absl::Duration deadline = base::MonotonicNow() + kCloseTimeout;
     rd_kafka_error_t* error = rd_kafka_consumer_close_queue(client, queue);
     if (error == nullptr) {
-      while (!rd_kafka_consumer_closed(client) && absl::Now() < deadline) {
+      while (!rd_kafka_consumer_closed(client) && base::MonotonicNow() < deadline) {
         rd_kafka_event_t* event = rd_kafka_queue_poll(queue, 50);
         if (event == nullptr) continue;
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE) {
           {
             std::lock_guard lock(closing.mutex);
-            closing.give_up = absl::Now() + kAnswerTimeout;
+            closing.give_up = base::MonotonicNow() + kAnswerTimeout;
           }
           rd_kafka_assign(client, nullptr);
           std::lock_guard lock(closing.mutex);
           // Given up: the consumer's owner may be gone.
-          if (absl::Now() >= closing.give_up) return;
+          if (base::MonotonicNow() >= closing.give_up) return;
           closing.give_up = deadline + kAnswerTimeout;
         }
         rd_kafka_event_destroy(event);
@@ -353,7 +354,7 @@ class Core {
   prometheus::Family<prometheus::Counter>& errors_;
   prometheus::Family<prometheus::Gauge>& lag_;
   std::set<std::string> lag_topics_;
-  absl::Time next_lag_ = absl::InfinitePast();
+  absl::Duration next_lag_ = -absl::InfiniteDuration();
   rd_kafka_t* client_ = nullptr;
   rd_kafka_t* questions_ = nullptr;
   Queue queue_;
@@ -408,8 +409,8 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
 
   PollResult Poll(absl::Duration timeout, size_t messages_max) override {
     PollResult result = core_.Poll(timeout, messages_max);
-    if (core_.TakeCommitAnswered()) commit_answer_by_ = absl::InfinitePast();
-    if (absl::Now() >= commit_answer_by_) SendCommit();
+    if (core_.TakeCommitAnswered()) commit_answer_by_ = -absl::InfiniteDuration();
+    if (base::MonotonicNow() >= commit_answer_by_) SendCommit();
     if (options_.start != GroupConsumerOptions::Start::kByOwner) {
       for (const Message& message : result.messages) {
         const TopicPartition place{std::string(message.topic()), message.partition()};
@@ -437,7 +438,7 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
       }
     }
     // One at a time: a broker that is slow to commit would have a row of them, behind which its heartbeats would wait.
-    if (absl::Now() >= commit_answer_by_) SendCommit();
+    if (base::MonotonicNow() >= commit_answer_by_) SendCommit();
   }
 
   absl::Status StartAt(const std::map<TopicPartition, int64_t>& next_offsets) override {
@@ -502,7 +503,7 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
     PartitionList list = ToList(std::exchange(to_commit_, {}));
     const rd_kafka_resp_err_t error = rd_kafka_commit(core_.client(), list.get(), 1);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      commit_answer_by_ = absl::Now() + kCommitPatience;
+      commit_answer_by_ = base::MonotonicNow() + kCommitPatience;
     } else if (error != RD_KAFKA_RESP_ERR__NO_OFFSET) {
       core_.CountError(error);
     }
@@ -594,7 +595,7 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
   std::set<TopicPartition> paused_;
   std::map<TopicPartition, int64_t> handed_out_;        // Without an owner: behind the last message of each that Poll has brought.
   std::map<TopicPartition, int64_t> to_commit_;         // Not sent yet.
-  absl::Time commit_answer_by_ = absl::InfinitePast();  // Of the commit that is under way; past: none is.
+  absl::Duration commit_answer_by_ = -absl::InfiniteDuration();  // Of the commit that is under way; past: none is.
   Core core_;  // Last: its end may still call Rebalance.
 };
 
@@ -629,7 +630,7 @@ class RdKafkaAssignedConsumer final : public AssignedConsumer {
   }
 
   absl::StatusOr<std::string> ReadValueAt(const TopicPartition& partition, int64_t offset, absl::Duration timeout) override {
-    const absl::Time deadline = absl::Now() + timeout;
+    const absl::Duration deadline = base::MonotonicNow() + timeout;
     absl::StatusOr<Watermarks> marks = QueryWatermarks(partition, timeout);
     if (!marks.ok()) return marks.status();
     if (offset < marks->low || offset >= marks->high) {
@@ -641,8 +642,8 @@ class RdKafkaAssignedConsumer final : public AssignedConsumer {
     absl::StatusOr<std::unique_ptr<AssignedConsumer>> reader = AssignedConsumer::Create(options);
     if (!reader.ok()) return reader.status();
     if (absl::Status status = (*reader)->Assign({{partition, offset}}); !status.ok()) return status;
-    while (absl::Now() < deadline) {
-      const PollResult polled = (*reader)->Poll(deadline - absl::Now(), 1);
+    while (base::MonotonicNow() < deadline) {
+      const PollResult polled = (*reader)->Poll(deadline - base::MonotonicNow(), 1);
       if (!polled.errors.empty()) return polled.errors.front().status;
       for (const Message& message : polled.messages) {
         if (message.offset() == offset) return std::string(message.value());

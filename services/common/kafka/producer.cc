@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/kafka/client.h"
 #include "services/common/log/log.h"
 #include "services/common/process/liveness.h"
@@ -114,8 +115,9 @@ class RdKafkaProducer final : public Producer {
       std::shared_lock lock(mutex_);
       return static_cast<size_t>(rd_kafka_outq_len(client_)) + held_.size();
     };
+    const absl::Duration give_up = base::ToMonotonic(deadline);
     for (size_t records = left(); records > 0; records = left()) {
-      if (absl::Now() >= deadline) return absl::DeadlineExceededError(absl::StrCat(records, " records are not acknowledged yet"));
+      if (base::MonotonicNow() >= give_up) return absl::DeadlineExceededError(absl::StrCat(records, " records are not acknowledged yet"));
       absl::SleepFor(absl::Milliseconds(1));
     }
     return absl::OkStatus();
@@ -143,8 +145,8 @@ class RdKafkaProducer final : public Producer {
       const std::unique_lock lock(mutex_);
       holding_ = true;
     }
-    const absl::Time give_up = absl::Now() + kRenewalPatience;
-    while (rd_kafka_outq_len(client_) > 0 && absl::Now() < give_up && !stopping_) rd_kafka_poll(client_, 10);
+    const absl::Duration give_up = base::MonotonicNow() + kRenewalPatience;
+    while (rd_kafka_outq_len(client_) > 0 && base::MonotonicNow() < give_up && !stopping_) rd_kafka_poll(client_, 10);
     std::vector<std::pair<Held, rd_kafka_resp_err_t>> refused;
     bool renewed = false;
     {

@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "services/common/base/abseil.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/tls/files.h"
 #include "services/common/tls/watch.h"
@@ -110,11 +111,11 @@ Renewal::Renewal(const Security& security)
     : security_(security),
       paths_(PathsOf(security)),
       fingerprint_(tls::Fingerprint(paths_)),
-      next_look_(absl::Now() + kLookInterval) {}
+      next_look_(base::MonotonicNow() + kLookInterval) {}
 
 bool Renewal::Due() {
-  if (paths_.empty() || absl::Now() < next_look_) return false;
-  next_look_ = absl::Now() + kLookInterval;
+  if (paths_.empty() || base::MonotonicNow() < next_look_) return false;
+  next_look_ = base::MonotonicNow() + kLookInterval;
   // Unfit ones may be in the middle of being swapped; tls::Watch tells where they stay so.
   return tls::Fingerprint(paths_) != fingerprint_ && CheckFiles(security_).ok();
 }

@@ -47,7 +47,7 @@ class Renewal {
   const Security security_;
   const std::vector<std::string> paths_;
   const std::string fingerprint_;
-  absl::Time next_look_;
+  absl::Duration next_look_;  // By the monotonic clock.
 };
 
 // Null where there are no files to watch.

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/kafka/client.h"
 
 namespace stockalert::kafka {
@@ -192,11 +193,13 @@ absl::StatusOr<std::unique_ptr<TopicAdmin>> TopicAdmin::Create(const TopicAdminO
 
 absl::Status TopicAdmin::AwaitTopics(const std::vector<std::string>& topics, absl::Time deadline) {
   absl::Status last = absl::UnavailableError("no Kafka broker answered in time");
+  const absl::Duration give_up = base::ToMonotonic(deadline);
+  const auto left = [give_up] { return give_up - base::MonotonicNow(); };
   do {
     std::vector<std::string> missing;
     bool answered = true;
     for (const std::string& topic : topics) {
-      const absl::Duration patience = std::clamp(deadline - absl::Now(), absl::Milliseconds(100), absl::Seconds(3));
+      const absl::Duration patience = std::clamp(left(), absl::Milliseconds(100), absl::Seconds(3));
       absl::StatusOr<TopicDescription> found = DescribeTopic(topic, patience);
       if (absl::IsNotFound(found.status())) {
         missing.push_back(topic);
@@ -210,8 +213,8 @@ absl::Status TopicAdmin::AwaitTopics(const std::vector<std::string>& topics, abs
       if (missing.empty()) return absl::OkStatus();
       last = absl::NotFoundError(absl::StrCat("Kafka has no topic ", absl::StrJoin(missing, ", "), ": run stockalert-migrate"));
     }
-    absl::SleepFor(std::min(absl::Milliseconds(200), std::max(deadline - absl::Now(), absl::ZeroDuration())));
-  } while (absl::Now() < deadline);
+    absl::SleepFor(std::min(absl::Milliseconds(200), std::max(left(), absl::ZeroDuration())));
+  } while (left() > absl::ZeroDuration());
   return last;
 }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/time/clock.h"
+#include "services/common/base/monotonic_clock.h"
 
 namespace stockalert::log {
 namespace {
@@ -77,7 +78,7 @@ void Write(Level level, std::string_view message, Fields fields) {
 }
 
 std::optional<int64_t> Limiter::Allow() {
-  const int64_t now_us = absl::GetCurrentTimeNanos() / 1000;
+  const int64_t now_us = base::SystemMonotonicClock().NowUs();
   int64_t next_us = next_us_.load();
   if (now_us < next_us || !next_us_.compare_exchange_strong(next_us, now_us + interval_us_)) {
     ++suppressed_;

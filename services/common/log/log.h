@@ -76,7 +76,7 @@ class Limiter {
 
  private:
   const int64_t interval_us_;
-  std::atomic<int64_t> next_us_{0};
+  std::atomic<int64_t> next_us_{0};  // By the monotonic clock.
   std::atomic<int64_t> suppressed_{0};
 };
 

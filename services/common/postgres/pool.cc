@@ -1,18 +1,26 @@
 #include "services/common/postgres/pool.h"
 
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
+#include <pthread.h>
 #include <soci/postgresql/soci-postgresql.h>
 #include <soci/soci.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/log/log.h"
 #include "services/common/postgres/conninfo.h"
 
@@ -90,8 +98,16 @@ struct Pool::Metrics {
   prometheus::Family<prometheus::Histogram>& seconds;
 };
 
-Connection::Connection(const std::string& conninfo) : session_(std::make_unique<soci::session>(soci::postgresql, conninfo)) {}
-Connection::~Connection() = default;
+Connection::Connection(const std::string& conninfo) : session_(std::make_unique<soci::session>(soci::postgresql, conninfo)) {
+  auto* backend = static_cast<soci::postgresql_session_backend*>(session_->get_backend());
+  if (const int socket = PQsocket(backend->conn_); socket >= 0) socket_ = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+}
+
+Connection::~Connection() {
+  kept_.clear();
+  session_.reset();
+  if (socket_ >= 0) close(socket_);
+}
 
 Lease::~Lease() {
   if (pool_ != nullptr) pool_->GiveBack(std::move(connection_), discard_);
@@ -107,9 +123,41 @@ absl::StatusOr<std::unique_ptr<Pool>> Pool::Create(const PoolOptions& options) {
 Pool::Pool(const PoolOptions& options, std::string conninfo)
     : options_(options), conninfo_(std::move(conninfo)), metrics_(std::make_unique<Metrics>(options.registry)) {
   metrics_->connections_max.Set(options.connections_max);
+  watch_ = std::thread([this] { Watch(); });
+  pthread_setname_np(watch_.native_handle(), "postgres");
 }
 
-Pool::~Pool() = default;
+Pool::~Pool() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  ends_.notify_all();
+  watch_.join();
+}
+
+void Pool::Watch() {
+  const absl::Duration interval = std::clamp(options_.answer_grace / 5, absl::Milliseconds(10), absl::Seconds(1));
+  std::unique_lock lock(mutex_);
+  while (!ends_.wait_for(lock, absl::ToChronoMilliseconds(interval), [this] { return ending_; })) EndUnanswered();
+}
+
+// Under mutex_: a connection that is in use is not closed meanwhile.
+void Pool::EndUnanswered() {
+  const int64_t patience_ms = absl::ToInt64Milliseconds(options_.statement_timeout + options_.answer_grace);
+  for (const Connection* connection : in_use_) {
+    tcp_info info{};
+    socklen_t length = sizeof(info);
+    // A socket of the file system has no such times, and its server no such troubles.
+    if (connection->socket() < 0 || getsockopt(connection->socket(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) continue;
+    const bool waits = info.tcpi_last_data_sent < info.tcpi_last_data_recv;
+    if (!waits || info.tcpi_last_data_sent < patience_ms || info.tcpi_state != TCP_ESTABLISHED) continue;
+    metrics_->errors.Add({{"operation", "answer"}, {"class", "08"}}).Increment();
+    log::Error("Postgres: no answer, for longer than the server lets a statement take: the connection is ended",
+               {{"waited_ms", static_cast<int64_t>(info.tcpi_last_data_sent)}});
+    shutdown(connection->socket(), SHUT_RDWR);
+  }
+}
 
 absl::StatusOr<Lease> Pool::Acquire() {
   std::unique_ptr<Connection> connection;
@@ -130,9 +178,8 @@ absl::StatusOr<Lease> Pool::Acquire() {
   }
   // From here the slot goes back by the lease.
   Lease lease(this, std::move(connection));
-  if (lease.connection_) return lease;
   try {
-    lease.connection_ = std::make_unique<Connection>(conninfo_);
+    if (!lease.connection_) lease.connection_ = std::make_unique<Connection>(conninfo_);
   } catch (const std::exception& error) {
     CountError("connect", "08001");
     static log::Limiter limiter(absl::Seconds(5));
@@ -142,10 +189,16 @@ absl::StatusOr<Lease> Pool::Acquire() {
     }
     return absl::UnavailableError("the database cannot be reached");
   }
+  const std::lock_guard lock(mutex_);
+  in_use_.insert(lease.connection_.get());
   return lease;
 }
 
 void Pool::GiveBack(std::unique_ptr<Connection> connection, bool discard) {
+  {
+    const std::lock_guard lock(mutex_);
+    in_use_.erase(connection.get());
+  }
   if (discard) connection.reset();
   {
     const std::lock_guard lock(mutex_);
@@ -178,6 +231,10 @@ absl::Status Pool::Ready() {
 }
 
 void Pool::CountError(const std::string& operation, const std::string& sqlstate) {
+  // disk_full, io_error, read_only_sql_transaction.
+  if (sqlstate == "53100" || sqlstate == "58030" || sqlstate == "25006") {
+    write_refused_us_.store(absl::ToInt64Microseconds(base::MonotonicNow()), std::memory_order_relaxed);
+  }
   metrics_->errors.Add({{"operation", operation}, {"class", sqlstate == "lease" ? sqlstate : sqlstate.substr(0, 2)}}).Increment();
 }
 

@@ -1,16 +1,22 @@
 // A bounded pool of PostgreSQL connections on SOCI, which opens them when they are first needed and heals dead ones.
 //
 // Pool is thread-safe; a Lease and its session belong to one thread. The pool starts even while the database is down: leases then
-// fail with UNAVAILABLE, and succeed once it is back. A wait for a free connection is bounded by the lease timeout. Failures are
+// fail with UNAVAILABLE, and succeed once it is back. A wait for a free connection is bounded by the lease timeout, and so is a wait for
+// an answer, though libpq knows no bound for it: a server that is frozen acknowledges what is sent and keeps its own timeouts no more, so
+// a thread of the pool ends connections that wait for longer than the statement timeout and answer_grace. Failures are
 // counted (stockalert_postgres_errors_total by SQLSTATE class) and logged without SQL text or values.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <typeindex>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -38,6 +44,8 @@ struct PoolOptions {
   absl::Duration lock_timeout = absl::Seconds(5);
   // How long sent bytes may stay unacknowledged before the connection counts as dead.
   absl::Duration tcp_user_timeout = absl::Seconds(5);
+  // How much longer than statement_timeout an answer may take before the connection counts as dead.
+  absl::Duration answer_grace = absl::Seconds(10);
   std::shared_ptr<prometheus::Registry> registry;  // None: counted, but not exposed.
 };
 
@@ -50,6 +58,9 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   soci::session& sql() { return *session_; }
+
+  // Another descriptor of its socket, which stays the same whatever libpq does with its own; -1 where there is none.
+  int socket() const { return socket_; }
 
   // The one T of this connection, made by T(soci::session&) at its first use and dropped when the connection is replaced: a struct
   // of a prepared soci::statement and the variables bound to it.
@@ -64,6 +75,7 @@ class Connection {
 
  private:
   std::unique_ptr<soci::session> session_;
+  int socket_ = -1;
   std::unordered_map<std::type_index, std::shared_ptr<void>> kept_;
 };
 
@@ -106,6 +118,9 @@ class Pool {
   // For Transact, which knows the outcome: counts an error by its SQLSTATE class.
   void CountError(const std::string& operation, const std::string& sqlstate);
   void CountRetry(const std::string& operation);
+  // When the database last refused a write because it takes none now (its disk is full or failing, or it is read-only), by the monotonic
+  // clock; long ago where it never did.
+  absl::Duration write_refused_at() const { return absl::Microseconds(write_refused_us_.load(std::memory_order_relaxed)); }
   void ObserveTransaction(const std::string& operation, absl::Duration took);
   // Closes what lies idle: after one connection died, the others of its time are dead too.
   void DropIdle();
@@ -113,8 +128,12 @@ class Pool {
  private:
   friend class Lease;
   struct Metrics;
+  // Far before any reading of the clock, and not so far that a difference would not fit.
+  static constexpr int64_t kNeverUs = -(int64_t{1} << 60);
   Pool(const PoolOptions& options, std::string conninfo);
   void GiveBack(std::unique_ptr<Connection> connection, bool discard);
+  void EndUnanswered();
+  void Watch();
 
   const PoolOptions options_;
   const std::string conninfo_;
@@ -123,6 +142,11 @@ class Pool {
   std::condition_variable freed_;
   std::vector<std::unique_ptr<Connection>> idle_;  // Guarded by mutex_.
   int lent_ = 0;                                   // Guarded by mutex_.
+  std::unordered_set<const Connection*> in_use_;    // Guarded by mutex_: those that are lent.
+  std::atomic<int64_t> write_refused_us_{kNeverUs};
+  bool ending_ = false;                            // Guarded by mutex_.
+  std::condition_variable ends_;
+  std::thread watch_;
 };
 
 }  // namespace stockalert::postgres

@@ -69,7 +69,7 @@ Failure Classify(const char* operation, const std::string& sqlstate, const char*
   } else if (absl::StartsWith(sqlstate, "53")) {
     failure.status = DatabaseUnavailable(operation, "the database is out of a resource", sqlstate);
   } else if (sqlstate == "25006" || absl::StartsWith(sqlstate, "58")) {
-    failure.status = DatabaseUnavailable(operation, "the database takes no writes", sqlstate);
+    failure.status = DatabaseUnavailable(operation, "the database takes no writes, or cannot read what it has", sqlstate);
   } else if (absl::StartsWith(sqlstate, "22")) {
     failure.status = absl::InvalidArgumentError(absl::StrCat(prefix, "data that the database cannot hold", suffix));
   } else {

@@ -2,18 +2,23 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/abseil.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/log/log.h"
 #include "services/common/process/health_check.h"
+#include "services/common/process/liveness.h"
 #include "services/common/version/version.h"
 
 namespace stockalert::process {
@@ -47,6 +52,22 @@ void RequestStop(bool failed) {
   _exit(1);
 }
 
+// Each connection is a file, and the limit that a shell or a container begins with is for programs that have few.
+void RaiseFileLimit() {
+  constexpr rlim_t kFilesMax = rlim_t{1} << 20;  // More would be nobody's connections.
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::min(limit.rlim_max, kFilesMax);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) log::Warning("the limit of open files cannot be raised", {{"files", wanted}});
+}
+
+// Where nobody asks for /healthz, and ends what is not alive, the process does it: after so many times the bound, when anybody who asks has
+// long since acted.
+constexpr int kStuckBounds = 3;
+constexpr absl::Duration kLookInterval = absl::Milliseconds(500);
+
 sigset_t StopSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -59,7 +80,9 @@ sigset_t StopSignals() {
 void WatchSignals(absl::Duration grace) {
   const sigset_t signals = StopSignals();
   bool signalled = false;
-  absl::Time give_up = absl::InfiniteFuture();
+  bool stuck = false;
+  absl::Duration next_look = base::MonotonicNow() + kLookInterval;
+  absl::Duration give_up = absl::InfiniteDuration();
   for (;;) {
     const timespec tick = {0, 100'000'000};
     const int signal = sigtimedwait(&signals, nullptr, &tick);
@@ -69,11 +92,20 @@ void WatchSignals(absl::Duration grace) {
       log::Info("asked to stop", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
       RequestStop(false);
     }
+    if (!stuck && base::MonotonicNow() >= next_look) {
+      next_look = base::MonotonicNow() + kLookInterval;
+      for (const auto& [name, age] : Liveness::OfProcess().FindStuck()) {
+        if (age.age < kStuckBounds * age.bound) continue;
+        stuck = true;
+        RequestFailureStop(absl::StrCat(name, " is stuck for good: whoever started the service starts it anew"));
+        break;
+      }
+    }
     StopState& state = TheStop();
     std::lock_guard lock(state.mutex);
     if (state.ended) return;
-    if (state.requested && give_up == absl::InfiniteFuture()) give_up = absl::Now() + grace + absl::Seconds(5);
-    if (absl::Now() > give_up) ExitNow("the service did not stop in time: ending at once");
+    if (state.requested && give_up == absl::InfiniteDuration()) give_up = base::MonotonicNow() + grace + absl::Seconds(5);
+    if (base::MonotonicNow() > give_up) ExitNow("the service did not stop in time: ending at once");
   }
 }
 
@@ -151,6 +183,7 @@ int RunMain(int argc, char** argv, const Program& program) {
   }
 
   log::Configure(program.name, *log::ParseLevel(log_level));
+  RaiseFileLimit();
   log::Info("starting", {{"version", version::Text()}, {"pid", getpid()}});
   for (const auto& [name, value] : parser.Describe()) log::Info("setting", {{"name", name}, {"value", value}});
 

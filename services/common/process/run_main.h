@@ -43,7 +43,8 @@ struct Program {
   std::function<absl::StatusOr<std::unique_ptr<App>>()> create = {};
 };
 
-// The first SIGINT or SIGTERM asks to stop, a second one ends the process at once, as does a Stop that outlasts its grace by 5 s.
+// A process of which something is stuck for three times its bound (liveness.h) stops, too, as by RequestFailureStop, for where nobody asks
+// /healthz. The first SIGINT or SIGTERM asks to stop, a second one ends the process at once, as does a Stop that outlasts its grace by 5 s.
 int RunMain(int argc, char** argv, const Program& program);
 
 // Whether the process has been asked to stop. Thread-safe.

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 
@@ -44,8 +45,8 @@ class Look {
     }
     if (++failures_ < kFailuresToTell) return;
     unusable_.Set(1);
-    if (absl::Now() < next_complaint_) return;
-    next_complaint_ = absl::Now() + kComplaintInterval;
+    if (base::MonotonicNow() < next_complaint_) return;
+    next_complaint_ = base::MonotonicNow() + kComplaintInterval;
     log::Error("TLS files cannot be used; mend them before new connections need them",
                {{"file_role", watched_.role}, {"error", expiry.status()}});
   }
@@ -56,7 +57,7 @@ class Look {
   prometheus::Gauge& expiry_;
   prometheus::Gauge& unusable_;
   int failures_ = 0;
-  absl::Time next_complaint_ = absl::InfinitePast();
+  absl::Duration next_complaint_ = -absl::InfiniteDuration();
 };
 
 }  // namespace

@@ -3,17 +3,22 @@
 #include <soci/soci.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <latch>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/postgres/arrays.h"
 #include "services/common/postgres/migration.h"
 #include "services/common/postgres/pool.h"
 #include "services/common/postgres/transaction.h"
+#include "services/common/postgres/write_probe.h"
 #include "tests/support/flaky_proxy/flaky_proxy.h"
 #include "tests/support/test_environment/test_environment.h"
 
@@ -162,6 +167,35 @@ TEST_CASE("a statement that takes too long is ended") {
   CHECK(IsDatabaseUnavailable(status));
 }
 
+TEST_CASE("a server that is frozen holds nobody for longer than it may take, and is used again when it goes on") {
+  testing::FlakyProxy proxy(Database().port());
+  PoolOptions options;
+  options.url = Database().UrlAtPort(proxy.port());
+  options.statement_timeout = absl::Milliseconds(200);
+  options.answer_grace = absl::Milliseconds(300);
+  auto pool = *Pool::Create(options);
+  const auto read = [&] {
+    return Read(*pool, "test.read", [](Connection& connection) -> absl::StatusOr<int> {
+      int one = 0;
+      connection.sql() << "SELECT 1", soci::into(one);
+      return one;
+    });
+  };
+  REQUIRE(read().ok());
+  proxy.Freeze();
+  const absl::StatusOr<int> frozen = read();
+  CHECK(IsDatabaseUnavailable(frozen.status()));
+  proxy.Thaw();
+  CHECK(read().ok());
+  // One that only takes its time between its statements is left alone.
+  CHECK(Transact(*pool, "test.idle", Idempotency::kIdempotent, [&](Connection& connection) {
+          connection.sql() << "SELECT 1";
+          absl::SleepFor(absl::Milliseconds(550));
+          connection.sql() << "SELECT 1";
+          return absl::OkStatus();
+        }).ok());
+}
+
 TEST_CASE("kept statements serve again and again, also after a failure") {
   struct Sum {
     explicit Sum(soci::session& sql)
@@ -274,6 +308,90 @@ TEST_CASE("migrations are applied once, in order, and watched") {
     CHECK(first->size() + second->size() == 1);
     CHECK(Database().Count("SELECT count(*) FROM " + schema + ".a") == 2);
   }
+}
+
+// A schema whose tables refuse, while disk.is_full says so, as a full disk does: reads go on, and rows that need no more room are written.
+struct FullDisk {
+  FullDisk() {
+    database.Execute("CREATE SCHEMA s");
+    database.Execute("CREATE TABLE s.write_probe (id smallint PRIMARY KEY, payload text NOT NULL)");
+    database.Execute("CREATE TABLE s.disk (is_full boolean NOT NULL, room bigint NOT NULL)");
+    database.Execute("INSERT INTO s.disk VALUES (false, 0)");
+    database.Execute("CREATE TABLE s.rows (id bigint)");
+    database.Execute(
+        "CREATE FUNCTION s.extend() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN"
+        " IF (SELECT is_full AND (TG_TABLE_NAME <> 'write_probe' OR length(to_jsonb(NEW)->>'payload') > room) FROM s.disk) THEN"
+        "  RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END IF; RETURN NEW; END $f$");
+    for (const char* table : {"write_probe", "rows"}) {
+      database.Execute(absl::StrCat("CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON s.", table, " FOR EACH ROW EXECUTE FUNCTION s.extend()"));
+    }
+  }
+  void Set(bool full, int64_t room) const { database.Execute(absl::StrCat("UPDATE s.disk SET is_full = ", full ? "true" : "false", ", room = ", room)); }
+  absl::Status InsertRow(Pool& pool) const {
+    return Transact(pool, "test.insert", Idempotency::kNotIdempotent, [&](Connection& connection) {
+      connection.sql() << "INSERT INTO s.rows VALUES (1)";
+      return absl::OkStatus();
+    });
+  }
+  testing::TestDatabase database;
+};
+
+void AwaitTrue(const std::function<bool()>& condition) {
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!condition()) {
+    REQUIRE(std::chrono::steady_clock::now() < give_up);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+TEST_CASE("a full disk is seen though reads go on, and that there is room again") {
+  const FullDisk disk;
+  auto pool = disk.database.NewPool();
+  std::atomic<int> writable{-1};
+  WriteProbe probe(*pool, {.schema = "s", .interval = absl::Milliseconds(5), .refused_for = absl::Milliseconds(300)},
+                   [&writable](bool now) { writable = now ? 1 : 0; });
+  AwaitTrue([&] { return disk.database.Count("SELECT count(*) FROM s.write_probe") == 1; });
+  CHECK(writable == -1);
+  disk.Set(true, 0);
+  AwaitTrue([&] { return writable == 0; });
+  CHECK(pool->Ready().ok());
+  CHECK(IsDatabaseUnavailable(disk.InsertRow(*pool)));
+  disk.Set(false, 0);
+  AwaitTrue([&] { return writable == 1; });
+  CHECK(disk.InsertRow(*pool).ok());
+}
+
+TEST_CASE("where the probe's own row still fits, the service's refused writes tell; and little room is not enough to take it back") {
+  const FullDisk disk;
+  auto pool = disk.database.NewPool();
+  std::atomic<int> writable{-1};
+  WriteProbe probe(*pool, {.schema = "s", .interval = absl::Milliseconds(5), .refused_for = absl::Milliseconds(300)},
+                   [&writable](bool now) { writable = now ? 1 : 0; });
+  disk.Set(true, 100'000);
+  CHECK(!disk.InsertRow(*pool).ok());
+  AwaitTrue([&] { return writable == 0; });
+  // For several times as long as a refusal counts.
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  CHECK(writable == 0);
+  disk.Set(false, 0);
+  AwaitTrue([&] { return writable == 1; });
+}
+
+TEST_CASE("a database that is read-only takes no writes; one that is away is neither") {
+  const FullDisk disk;
+  std::atomic<int> writable{-1};
+  {
+    auto pool = testing::TestDatabase::NewPoolAt(disk.database.url() + (disk.database.url().find('?') == std::string::npos ? "?" : "&") +
+                                                 "options=-c%20default_transaction_read_only%3Don");
+    WriteProbe probe(*pool, {.schema = "s", .interval = absl::Milliseconds(5)}, [&writable](bool now) { writable = now ? 1 : 0; });
+    AwaitTrue([&] { return writable == 0; });
+    CHECK(pool->Ready().ok());
+  }
+  writable = -1;
+  auto away = testing::TestDatabase::NewPoolAt(disk.database.UrlAtPort(1));
+  WriteProbe probe(*away, {.schema = "s", .interval = absl::Milliseconds(5)}, [&writable](bool now) { writable = now ? 1 : 0; });
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  CHECK(writable == -1);
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ struct Service {
                                   .credentials = with,
                                   .services = {&users},
                                   .service_names = {},
-                                  .connection_age_max = connection_age_max});
+                                  .limits = {.connection_age_max = connection_age_max}});
     INFO(started.status());
     REQUIRE(started.ok());
     return *std::move(started);
@@ -122,6 +122,23 @@ std::shared_ptr<::grpc::Channel> Connect(const Server& server, const std::shared
 
 std::shared_ptr<::grpc::ChannelCredentials> Showing(const std::string& trusted, const Identity& identity) {
   return ::grpc::SslCredentials({.pem_root_certs = trusted, .pem_private_key = identity.key, .pem_cert_chain = identity.certificate});
+}
+
+TEST_CASE("a service calls its own ports, with TLS and with mutual TLS, whatever their certificates say") {
+  const Authority mesh("mesh");
+  Wanted wanted;
+  wanted.dns_names = {"some.other.host"};
+  wanted.ip_addresses = {};
+  const SwappedFolder folder(Files(mesh.Issue(wanted), mesh.certificate()));
+  const Service service(folder);
+  const auto answers = [](const Server& server, const std::shared_ptr<::grpc::ChannelCredentials>& credentials) {
+    PortProbe probe({.name = "test", .address = "127.0.0.1:" + std::to_string(server.port()), .credentials = credentials});
+    return probe.AskOnce();
+  };
+  CHECK(answers(*service.open, service.credentials->own_public_port()));
+  CHECK(answers(*service.internal, service.credentials->own_internal_port()));
+  // Without a certificate the internal port does not answer: the probe shows one.
+  CHECK(!answers(*service.internal, service.credentials->own_public_port()));
 }
 
 TEST_CASE("an internal port takes the mesh's certificates, and refuses every other client before a handler runs") {

@@ -64,6 +64,10 @@ void FlakyProxy::EndAll() {
 void FlakyProxy::Work() {
   while (!stopping_) {
     if (cut_) EndAll();
+    if (frozen_ && !cut_) {
+      poll(nullptr, 0, 10);
+      continue;
+    }
     std::vector<pollfd> watched = {{listener_, POLLIN, 0}};
     for (const Pair& pair : pairs_) {
       watched.push_back({pair.client, POLLIN, 0});

@@ -21,6 +21,9 @@ class FlakyProxy {
   // Ends all connections, and new ones at once.
   void Cut() { cut_ = true; }
   void Mend() { cut_ = false; }
+  // Takes what comes, as the kernel of a machine whose processes are frozen does, and forwards nothing until Thaw.
+  void Freeze() { frozen_ = true; }
+  void Thaw() { frozen_ = false; }
 
  private:
   struct Pair {
@@ -34,6 +37,7 @@ class FlakyProxy {
   int listener_ = -1;
   int port_ = 0;
   std::atomic<bool> cut_{false};
+  std::atomic<bool> frozen_{false};
   std::atomic<bool> stopping_{false};
   std::vector<Pair> pairs_;  // The thread's own.
   std::thread thread_;

@@ -145,7 +145,7 @@ struct Bench {
   GrpcUpstream upstream{user_peer, ticker_peer, absl::Seconds(2)};
   FakeAuthenticator authenticator;
   rpc::CallRunner runner{PublicCalls(&authenticator)};
-  ChangePublisher publisher{producer, clock, QuickPublishing()};
+  ChangePublisher publisher{producer, clock.monotonic(), QuickPublishing()};
   OutboxSweeper sweeper{store, publisher, clock, OutboxSweeper::Options()};
   AlertService service{runner, store, upstream, publisher, sweeper, ids, clock, SmallQuota()};
   AlertInternalService internal_service{runner, store};

@@ -47,7 +47,7 @@ struct Bench {
   testing::FakeClock clock;
   InMemoryAlertStore store;
   testing::MemoryProducer producer;
-  ChangePublisher publisher{producer, clock, ChangePublisher::Options()};
+  ChangePublisher publisher{producer, clock.monotonic(), ChangePublisher::Options()};
   TriggerRelay::Options options = Quick();
   int64_t triggers_per_minute = 1'000'000;
   std::unique_ptr<TriggerRelay> relay;

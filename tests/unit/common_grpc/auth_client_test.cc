@@ -8,7 +8,6 @@
 #include "services/common/grpc/time_convert.h"
 #include "stockalert/internal/v1/user_internal.grpc.pb.h"
 #include "tests/support/fake_clock/fake_clock.h"
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
 
 namespace stockalert::rpc {
 namespace {

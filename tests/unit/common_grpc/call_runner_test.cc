@@ -16,7 +16,7 @@
 #include "services/common/metrics/metrics.h"
 #include "stockalert/notification/v1/notification.grpc.pb.h"
 #include "stockalert/user/v1/user.grpc.pb.h"
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
+#include "tests/support/fake_clock/fake_clock.h"
 
 namespace stockalert::rpc {
 namespace {

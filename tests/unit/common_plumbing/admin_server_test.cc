@@ -1,13 +1,21 @@
 #include "services/common/http/admin_server.h"
 
+#include <arpa/inet.h>
 #include <httplib.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <latch>
+#include <list>
+#include <thread>
 
 #include "services/common/metrics/metrics.h"
 #include "services/common/process/liveness.h"
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
+#include "tests/support/fake_clock/fake_clock.h"
 
 namespace stockalert::http {
 namespace {
@@ -69,6 +77,114 @@ TEST_CASE("/healthz fails while a loop does not turn, says which, and the gauge 
   CHECK(get("/metrics").second.find("stockalert_loop_stuck{loop=\"test_loop\"} 0") != std::string::npos);
   heartbeat.End();
   CHECK(get("/metrics").second.find("test_loop") == std::string::npos);
+}
+
+// A connection that does as it is told, byte by byte.
+class RawConnection {
+ public:
+  explicit RawConnection(int port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  }
+  ~RawConnection() { ::close(socket_); }
+  RawConnection(const RawConnection&) = delete;
+  RawConnection& operator=(const RawConnection&) = delete;
+  // False: the other side has closed.
+  bool Send(const std::string& text) const {
+    return ::send(socket_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+  }
+
+ private:
+  const int socket_;
+};
+
+TEST_CASE("health is answered while 200 connections are slow and the database does not answer") {
+  std::latch database(1);
+  std::atomic<int> asked{0};
+  testing::FakeMonotonicClock clock;
+  process::Liveness liveness(clock);
+  auto server = AdminServer::Start({.address = "127.0.0.1:0",
+                                    .not_ready_reasons =
+                                        [&] {
+                                          ++asked;
+                                          database.wait();
+                                          return std::vector<std::string>{};
+                                        },
+                                    .request_time_max = absl::Minutes(10),
+                                    .liveness = &liveness});
+  REQUIRE(server.ok());
+  std::list<RawConnection> slow;
+  for (int i = 0; i < 200; ++i) REQUIRE(slow.emplace_back((*server)->port()).Send("GET /healthz HTTP/1.1\r\nHost: "));
+  for (const char* path : {"/readyz", "/metrics"}) {
+    for (int i = 0; i < 20; ++i) REQUIRE(slow.emplace_back((*server)->port()).Send(std::string("GET ") + path + " HTTP/1.1\r\nHost: x\r\n\r\n"));
+  }
+  while (asked < 2) std::this_thread::yield();
+  httplib::Client client("127.0.0.1", (*server)->port());
+  for (int i = 0; i < 20; ++i) {
+    const auto health = client.Get("/healthz");
+    REQUIRE(health);
+    CHECK(health->status == 200);
+  }
+  // The many questions are one answer each, and one more for those that came meanwhile.
+  database.count_down();
+  const auto ready = client.Get("/readyz");
+  REQUIRE(ready);
+  CHECK(ready->status == 200);
+  CHECK(asked <= 5);
+}
+
+TEST_CASE("more slow connections than are held give way to new ones, the oldest first") {
+  testing::FakeMonotonicClock clock;
+  process::Liveness liveness(clock);
+  auto server = AdminServer::Start({.address = "127.0.0.1:0", .request_time_max = absl::Minutes(10), .liveness = &liveness});
+  REQUIRE(server.ok());
+  std::list<RawConnection> slow;
+  for (int i = 0; i < 600; ++i) REQUIRE(slow.emplace_back((*server)->port()).Send("GET /healthz"));
+  httplib::Client client("127.0.0.1", (*server)->port());
+  const auto health = client.Get("/healthz");
+  REQUIRE(health);
+  CHECK(health->status == 200);
+  CHECK(slow.back().Send(" HTTP/1.1\r\n"));
+}
+
+TEST_CASE("a request has its time as a whole, however regularly its bytes come") {
+  testing::FakeMonotonicClock clock;
+  process::Liveness liveness(clock);
+  auto server = AdminServer::Start({.address = "127.0.0.1:0", .request_time_max = absl::Milliseconds(200), .liveness = &liveness});
+  REQUIRE(server.ok());
+  const RawConnection slow((*server)->port());
+  REQUIRE(slow.Send("GET /healthz HTTP/1.1\r\nX-Slow: "));
+  const auto begun = std::chrono::steady_clock::now();
+  while (slow.Send("x")) {
+    REQUIRE(std::chrono::steady_clock::now() - begun < std::chrono::seconds(30));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+TEST_CASE("what is no sound request ends its connection alone") {
+  testing::FakeMonotonicClock clock;
+  process::Liveness liveness(clock);
+  auto server = AdminServer::Start({.address = "127.0.0.1:0", .liveness = &liveness});
+  REQUIRE(server.ok());
+  httplib::Client client("127.0.0.1", (*server)->port());
+  for (const std::string& nonsense : {std::string(100'000, 'x'), std::string("\0\1\2\r\n\r\n", 7), std::string("GET / HTTP/9.9\r\n\r\n"),
+                                      "GET /healthz HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n" + std::string(20'000, 'y')}) {
+    const RawConnection hostile((*server)->port());
+    hostile.Send(nonsense);
+    const auto health = client.Get("/healthz");
+    REQUIRE(health);
+    CHECK(health->status == 200);
+  }
+  const auto posted = client.Post("/healthz", "x", "text/plain");
+  REQUIRE(posted);
+  CHECK(posted->status == 405);
+  const auto head = client.Head("/healthz");
+  REQUIRE(head);
+  CHECK(head->status == 200);
+  CHECK(client.Get("/healthz?x=1")->status == 200);
 }
 
 TEST_CASE("an address that cannot be listened on is an error, not a second listener") {

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
+#include "tests/support/fake_clock/fake_clock.h"
 
 namespace stockalert::process {
 namespace {

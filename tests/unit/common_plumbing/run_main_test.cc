@@ -4,14 +4,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "services/common/process/liveness.h"
 
 namespace stockalert::process {
 namespace {
@@ -107,6 +110,36 @@ TEST_CASE("an app that cannot go on stops in order and exits with 1") {
   CHECK(child.Next() == 'S');
   CHECK(child.Next() == 'E');
   CHECK(child.Wait() == 1);
+}
+
+TEST_CASE("an app of which a loop does not turn any more stops and exits with 1, where nobody ends it before") {
+  Child child = Launch({}, [] {
+    static Heartbeat heartbeat("test_loop", absl::Milliseconds(50));
+    heartbeat.Beat();
+    return absl::OkStatus();
+  });
+  CHECK(child.Next() == 'S');
+  CHECK(child.Next() == 'E');
+  CHECK(child.Wait() == 1);
+}
+
+TEST_CASE("the limit of open files is raised to the hard one") {
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit low = before;
+  low.rlim_cur = 256;
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &low) == 0);
+  Child child = Launch({}, [] {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur != std::min(limit.rlim_max, rlim_t{1} << 20)) return absl::InternalError("it is not raised");
+    kill(getpid(), SIGTERM);
+    return absl::OkStatus();
+  });
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(child.Next() == 'S');
+  CHECK(child.Next() == 'E');
+  CHECK(child.Wait() == 0);
 }
 
 TEST_CASE("a Start that waits is woken by a signal") {

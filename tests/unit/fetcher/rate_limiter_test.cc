@@ -6,7 +6,7 @@
 #include <string>
 
 #include "services/fetcher/finnhub_rest.h"
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
+#include "tests/support/fake_clock/fake_clock.h"
 
 namespace stockalert::fetcher {
 namespace {

@@ -28,7 +28,7 @@ struct Fixture {
     return entry;
   }
   testing::FakeClock clock;
-  PriceBoard board{clock};
+  PriceBoard board{clock, clock.monotonic()};
   int64_t next = 0;
 };
 
@@ -105,6 +105,19 @@ TEST_CASE("a partition that is being read is as old as its last record") {
   f.board.Apply({ahead});
   f.clock.Advance(absl::Seconds(3));
   CHECK(!f.board.CheckFresh(bound).ok());
+}
+
+TEST_CASE("a date that is set makes prices neither fresh nor stale") {
+  Fixture f;
+  constexpr absl::Duration kBound = absl::Seconds(2);
+  f.board.BeginReading({{0, 0}});
+  f.board.Apply({f.Quote("AAPL", 1)});
+  CHECK(f.board.CheckFresh(kBound).ok());
+  f.clock.Set(f.clock.NowUs() + 3'600'000'000);
+  CHECK(f.board.CheckFresh(kBound).ok());
+  f.clock.Set(f.clock.NowUs() - 7'200'000'000);
+  f.clock.Advance(absl::Seconds(3));
+  CHECK(!f.board.CheckFresh(kBound).ok());
 }
 
 TEST_CASE("what is unsaved is taken with the places, once, and again after a failure") {

@@ -5,7 +5,6 @@
 
 #include "absl/time/clock.h"
 #include "tests/support/fake_clock/fake_clock.h"
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
 #include "tests/support/ticker_store/in_memory_ticker_store.h"
 #include "tests/unit/ticker/fakes.h"
 

@@ -14,7 +14,6 @@
 #include "services/common/grpc/time_convert.h"
 #include "services/ticker/ticker_internal_service.h"
 #include "tests/support/fake_clock/fake_clock.h"
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
 #include "tests/support/ticker_store/in_memory_ticker_store.h"
 #include "tests/unit/ticker/fakes.h"
 

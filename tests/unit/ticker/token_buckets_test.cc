@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
+#include "tests/support/fake_clock/fake_clock.h"
 
 namespace stockalert::ticker {
 namespace {

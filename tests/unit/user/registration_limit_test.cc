@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "services/common/base/error.h"
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
+#include "tests/support/fake_clock/fake_clock.h"
 
 namespace stockalert::user {
 namespace {

@@ -4,7 +4,6 @@
 
 #include "services/common/base/error.h"
 #include "tests/support/fake_clock/fake_clock.h"
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
 #include "tests/support/fake_ids/fake_ids.h"
 #include "tests/support/fake_tickers/fake_tickers.h"
 #include "tests/support/user_store/in_memory_user_store.h"

@@ -11,7 +11,6 @@
 #include "services/user/key_authenticator.h"
 #include "services/user/user_internal_service.h"
 #include "tests/support/fake_clock/fake_clock.h"
-#include "tests/support/fake_clock/fake_monotonic_clock.h"
 #include "tests/support/fake_tickers/fake_tickers.h"
 #include "tests/support/user_store/in_memory_user_store.h"
 

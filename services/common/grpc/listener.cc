@@ -1,0 +1,289 @@
+#include "services/common/grpc/listener.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "services/common/base/monotonic_clock.h"
+#include "services/common/base/status_macros.h"
+#include "services/common/config/address.h"
+#include "services/common/log/log.h"
+#include "services/common/metrics/metrics.h"
+
+namespace stockalert::rpc {
+namespace {
+
+constexpr int kBacklog = 1024;
+// How long the loop sleeps at most, and how long after a failure.
+constexpr int kTurnMs = 1000;
+constexpr int kPauseMs = 50;
+// Looking for closed connections costs a call of the system each.
+constexpr absl::Duration kLookInterval = absl::Seconds(1);
+constexpr absl::Duration kLookIntervalMin = absl::Milliseconds(20);
+// Accepted before the other sockets have their turn.
+constexpr int kAcceptsMax = 64;
+
+// A socket's identity; 0 where the descriptor is closed.
+ino_t SocketOf(int fd) {
+  struct stat info {};
+  return fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode) ? info.st_ino : 0;
+}
+
+prometheus::Counter& RefusedOf(const std::string& port, const char* bound) {
+  return metrics::GetCounter("stockalert_rpc_refused_connections_total", "Connections that were closed at once, by the bound they were above",
+                             {{"port", port}, {"bound", bound}});
+}
+
+void SetOption(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof(value)); }
+
+// What the limit of open files bears: the process has other files, too. No address gets more than half.
+ListenerOptions Fit(ListenerOptions options) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    options.connections_max = std::min<size_t>(options.connections_max, std::max<rlim_t>(limit.rlim_cur / 4 * 3, 1));
+  }
+  options.connections_per_address_max = std::min(options.connections_per_address_max, std::max<size_t>(options.connections_max / 2, 1));
+  return options;
+}
+
+// -1 where it cannot be had; errno says why.
+int ListenOn(const sockaddr* address, socklen_t length, bool both_families) {
+  const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  // An address whose last connections are still dying may be taken; one that is listened on may not.
+  SetOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (address->sa_family == AF_INET6) SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, both_families ? 0 : 1);
+  if (bind(fd, address, length) == 0 && listen(fd, kBacklog) == 0) return fd;
+  const int why = errno;
+  close(fd);
+  errno = why;
+  return -1;
+}
+
+int PortOf(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof(address);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
+  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                                             : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+absl::StatusOr<std::vector<int>> ListenOnAll(const config::Address& address) {
+  if (address.host == "0.0.0.0" || address.host == "::") {
+    sockaddr_in6 any{};
+    any.sin6_family = AF_INET6;
+    any.sin6_addr = in6addr_any;
+    any.sin6_port = htons(static_cast<uint16_t>(address.port));
+    const int fd = ListenOn(reinterpret_cast<const sockaddr*>(&any), sizeof(any), true);
+    if (fd >= 0) return std::vector<int>{fd};
+    if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL) return absl::UnavailableError(strerror(errno));
+  }
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(address.host.c_str(), absl::StrCat(address.port).c_str(), &hints, &found); error != 0) {
+    return absl::UnavailableError(absl::StrCat("the host is not known: ", gai_strerror(error)));
+  }
+  std::vector<int> sockets;
+  int why = EADDRNOTAVAIL;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    sockaddr_storage at{};
+    memcpy(&at, one->ai_addr, one->ai_addrlen);
+    // Of a name that has several addresses, all get the one port.
+    if (address.port == 0 && !sockets.empty()) {
+      const uint16_t port = htons(static_cast<uint16_t>(PortOf(sockets.front())));
+      (at.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(at).sin6_port : reinterpret_cast<sockaddr_in&>(at).sin_port) = port;
+    }
+    const int fd = ListenOn(reinterpret_cast<const sockaddr*>(&at), one->ai_addrlen, false);
+    if (fd >= 0) {
+      sockets.push_back(fd);
+    } else if (errno == EADDRINUSE) {
+      // Half an address would serve half of the clients.
+      for (const int taken : sockets) close(taken);
+      sockets.clear();
+      why = EADDRINUSE;
+      break;
+    } else {
+      why = errno;
+    }
+  }
+  freeaddrinfo(found);
+  if (sockets.empty()) return absl::UnavailableError(strerror(why));
+  return sockets;
+}
+
+}  // namespace
+
+std::string NetworkOf(const sockaddr_storage& address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (address.ss_family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, text.data(), text.size());
+    return text.data();
+  }
+  if (address.ss_family != AF_INET6) return "";
+  in6_addr network = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&network)) {
+    inet_ntop(AF_INET, &network.s6_addr[12], text.data(), text.size());
+    return text.data();
+  }
+  memset(&network.s6_addr[8], 0, 8);
+  inet_ntop(AF_INET6, &network, text.data(), text.size());
+  return absl::StrCat(text.data(), "/64");
+}
+
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Listen(const ListenerOptions& options) {
+  STOCKALERT_ASSIGN_OR_RETURN(const config::Address address, config::ParseAddress(options.address));
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<int> sockets, ListenOnAll(address));
+  const int wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (wake < 0) {
+    for (const int socket : sockets) close(socket);
+    return absl::UnavailableError("no file is left for it");
+  }
+  const int port = PortOf(sockets.front());
+  return std::unique_ptr<Listener>(new Listener(options, std::move(sockets), port, wake));
+}
+
+Listener::Listener(const ListenerOptions& options, std::vector<int> sockets, int port, int wake)
+    : options_(Fit(options)),
+      sockets_(std::move(sockets)),
+      port_(port),
+      wake_(wake),
+      open_(metrics::GetGauge("stockalert_rpc_open_connections", "Connections that are open, as last looked", {{"port", options.name}})),
+      heartbeat_("accept_" + options.name) {
+  for (const char* bound : {"all", "address", "files"}) RefusedOf(options.name, bound);
+}
+
+Listener::~Listener() {
+  Stop();
+  close(wake_);
+}
+
+void Listener::Serve(std::unique_ptr<::grpc::experimental::ExternalConnectionAcceptor> acceptor) {
+  acceptor_ = std::move(acceptor);
+  heartbeat_.Beat();
+  thread_ = std::thread([this] { Run(); });
+  pthread_setname_np(thread_.native_handle(), "grpc-accept");
+}
+
+void Listener::Stop() {
+  const uint64_t one = 1;
+  static_cast<void>(!write(wake_, &one, sizeof(one)));
+  if (thread_.joinable()) thread_.join();
+  if (std::exchange(stopped_, true)) return;
+  heartbeat_.End();
+  open_.Set(0);
+  for (const int socket : sockets_) close(socket);
+}
+
+void Listener::Run() {
+  std::vector<pollfd> polled;
+  for (const int socket : sockets_) polled.push_back({socket, POLLIN, 0});
+  polled.push_back({wake_, POLLIN, 0});
+  for (;;) {
+    heartbeat_.Beat();
+    poll(polled.data(), polled.size(), kTurnMs);
+    if ((polled.back().revents & POLLIN) != 0) return;
+    for (size_t i = 0; i + 1 < polled.size(); ++i) {
+      if (polled[i].revents != 0) AcceptFrom(polled[i].fd);
+    }
+    if (base::MonotonicNow() >= next_look_) ForgetClosed();
+  }
+}
+
+void Listener::AcceptFrom(int socket) {
+  for (int i = 0; i < kAcceptsMax; ++i) {
+    sockaddr_storage address{};
+    socklen_t length = sizeof(address);
+    const int fd = accept4(socket, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+      // No file or memory for it now. Clients wait, and are accepted once there is.
+      static log::Limiter limiter(absl::Seconds(5));
+      if (const auto suppressed = limiter.Allow()) {
+        log::Error("no connection can be accepted now; trying again", {{"port", options_.name}, {"why", strerror(errno)}, {"suppressed", *suppressed}});
+      }
+      ++refused_;
+      RefusedOf(options_.name, "files").Increment();
+      pollfd stop{wake_, POLLIN, 0};
+      poll(&stop, 1, kPauseMs);
+      return;
+    }
+    Forget(fd);  // What had this descriptor has been closed.
+    std::string peer = NetworkOf(address);
+    if (const char* bound = FindBound(peer)) {
+      Refuse(fd, bound);
+      continue;
+    }
+    SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    connections_[fd] = Connection{SocketOf(fd), peer};
+    ++of_peer_[peer];
+    open_.Set(static_cast<double>(connections_.size()));
+    ::grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+    parameters.listener_fd = socket;
+    parameters.fd = fd;
+    acceptor_->HandleNewConnection(&parameters);
+  }
+}
+
+const char* Listener::FindBound(const std::string& peer) {
+  const auto find = [&]() -> const char* {
+    if (connections_.size() >= options_.connections_max) return "all";
+    const auto found = of_peer_.find(peer);
+    return found != of_peer_.end() && found->second >= options_.connections_per_address_max ? "address" : nullptr;
+  };
+  const char* bound = find();
+  // Perhaps some were closed since the last look; but whoever connects without end must not make us look each time.
+  if (bound == nullptr || base::MonotonicNow() < next_look_ - kLookInterval + kLookIntervalMin) return bound;
+  ForgetClosed();
+  return find();
+}
+
+void Listener::ForgetClosed() {
+  next_look_ = base::MonotonicNow() + kLookInterval;
+  std::vector<int> closed;
+  for (const auto& [fd, connection] : connections_) {
+    if (SocketOf(fd) != connection.socket) closed.push_back(fd);
+  }
+  for (const int fd : closed) Forget(fd);
+  open_.Set(static_cast<double>(connections_.size()));
+}
+
+void Listener::Forget(int fd) {
+  const auto found = connections_.find(fd);
+  if (found == connections_.end()) return;
+  const auto count = of_peer_.find(found->second.peer);
+  if (--count->second == 0) of_peer_.erase(count);
+  connections_.erase(found);
+}
+
+void Listener::Refuse(int fd, const char* bound) {
+  ++refused_;
+  RefusedOf(options_.name, bound).Increment();
+  static log::Limiter limiter(absl::Seconds(5));
+  if (const auto suppressed = limiter.Allow()) {
+    log::Warning("a connection above the bound was closed", {{"port", options_.name}, {"bound", bound}, {"suppressed", *suppressed}});
+  }
+  // By a reset: nothing of it stays behind here.
+  const linger reset{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+  close(fd);
+}
+
+}  // namespace stockalert::rpc

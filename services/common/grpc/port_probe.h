@@ -1,0 +1,60 @@
+// Calls a gRPC port of its own process, as a client would: by a new connection each time, over its TLS, with a call of the health service.
+//
+// Any answer will do, NOT_SERVING too. A port that has not answered for a minute while it refused nobody is dead, whatever else works: the
+// heartbeat "port_NAME" tells it (process/liveness.h). Where connections are refused for their number the port is busy, not dead: to start
+// the service anew would only do what an attacker wants. One thread of its own.
+#pragma once
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/security/credentials.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "absl/time/time.h"
+#include "services/common/process/liveness.h"
+
+namespace stockalert::rpc {
+
+struct PortProbeOptions {
+  std::string name = {};     // "public", "internal".
+  std::string address = {};  // As the server listens on it, with its real port; a wildcard is asked on loopback.
+  // That take the server's certificate as it is: what counts is that it answers.
+  std::shared_ptr<::grpc::ChannelCredentials> credentials = {};
+  absl::Duration interval = absl::Seconds(5);
+  absl::Duration timeout = absl::Seconds(10);
+  absl::Duration bound = process::Liveness::kBound;
+  // How many connections the port has refused so far; may be empty.
+  std::function<uint64_t()> refused = {};
+  process::Liveness* liveness = &process::Liveness::OfProcess();
+};
+
+class PortProbe {
+ public:
+  // Begins at once.
+  explicit PortProbe(const PortProbeOptions& options);
+  ~PortProbe();
+  PortProbe(const PortProbe&) = delete;
+  PortProbe& operator=(const PortProbe&) = delete;
+
+  // One call; whether it was answered. For the thread and for tests.
+  bool AskOnce();
+
+ private:
+  void Run();
+
+  const PortProbeOptions options_;
+  process::Heartbeat heartbeat_;
+  std::mutex mutex_;
+  std::condition_variable stopped_;
+  bool stopping_ = false;                    // Guarded by mutex_.
+  ::grpc::ClientContext* asking_ = nullptr;  // Guarded by mutex_.
+  std::thread thread_;
+};
+
+}  // namespace stockalert::rpc
