@@ -186,7 +186,7 @@ absl::Status Intake::Settle(kafka::GroupConsumer& consumer, kafka::RecordQueue& 
     return absl::OkStatus();
   };
   actions.is_kept = [&](size_t index) { return dead_letters_.Has(dead_letter::MakeDeadLetter(records[index], "")); };
-  const absl::Time give_up = absl::Now() + options_.give_up_after;
+  const absl::Duration give_up = base::MonotonicNow() + options_.give_up_after;
   base::Backoff backoff({.initial = absl::Milliseconds(50), .maximum = absl::Seconds(2)});
   for (;;) {
     heartbeat_.Beat();
@@ -204,7 +204,7 @@ absl::Status Intake::Settle(kafka::GroupConsumer& consumer, kafka::RecordQueue& 
       log::Warning("notifications cannot be stored now; trying again",
                    {{"status", settled.status()}, {"records", records.size()}, {"suppressed", *suppressed}});
     }
-    if (absl::Now() >= give_up || !Wait(backoff.Next())) return settled.status();
+    if (base::MonotonicNow() >= give_up || !Wait(backoff.Next())) return settled.status();
   }
 }
 
