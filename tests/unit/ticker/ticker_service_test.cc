@@ -85,7 +85,7 @@ struct Fixture {
   testing::FakeMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
   testing::InMemoryTickerStore store;
-  PriceBoard board{clock};
+  PriceBoard board{clock, monotonic_clock};
   MemoryFetcher fetcher;
   MemoryTickerUse use;
   TickerLogic logic{TickerLogicOptions{}, store, board, fetcher, use, clock, monotonic_clock, ids};
