@@ -213,7 +213,7 @@ absl::Status TakeDeadLetter(postgres::Pool& pool, kafka::AssignedConsumer& consu
     const kafka::Message& message = polled.messages.front();
     if (message.offset() != offset) return absl::OutOfRangeError(absl::StrCat("the log has no record ", offset, " there any more"));
     dead_letter::PostgresDeadLetterStore store(pool, absl::StrCat("stockalert_", service), version::Text());
-    return store.Add({dead_letter::MakeDeadLetter(message, "put aside by an operator")}, now_us);
+    return store.Add({dead_letter::MakeDeadLetter(kafka::Copy(message), "put aside by an operator")}, now_us);
   }
   return absl::UnavailableError("the broker did not give the record in time");
 }
