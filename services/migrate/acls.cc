@@ -111,10 +111,13 @@ std::vector<kafka::Acl> MeshAcls(const std::map<std::string, std::string>& princ
   }
   const std::string& migrate = principals.at(kMigrate);
   for (const char* topic : {kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic}) {
-    for (const Acl::Operation operation : {Acl::Operation::kCreate, Acl::Operation::kDescribe, Acl::Operation::kDescribeConfigs}) {
-      allow(migrate, Acl::Resource::kTopic, topic, operation);
+    // Reading and writing are for dead letters, which it takes from there and replays.
+    for (const Acl::Operation operation : {Acl::Operation::kCreate, Acl::Operation::kDescribe, Acl::Operation::kDescribeConfigs,
+                                           Acl::Operation::kRead, Acl::Operation::kWrite}) {
+      if (operation != Acl::Operation::kWrite || std::string(topic) != kafka::kPricesTopic) allow(migrate, Acl::Resource::kTopic, topic, operation);
     }
   }
+  allow(migrate, Acl::Resource::kGroup, "stockalert-migrate-no-group", Acl::Operation::kDescribe);
   return acls;
 }
 

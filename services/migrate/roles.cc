@@ -71,7 +71,8 @@ constexpr Right kRights[] = {
 };
 // What could not be handled lies in a table of this name in its service's schema, where the service has one.
 constexpr char kDeadLetters[] = "dead_letters";
-constexpr char kDeadLetterRights[] = "SELECT, UPDATE, DELETE";
+// `stockalert-migrate deadletters` lists, replays, drops and takes them.
+constexpr char kDeadLetterRights[] = "SELECT, INSERT, UPDATE, DELETE";
 
 std::string Quoted(const std::string& role) { return absl::StrCat("\"", role, "\""); }
 
@@ -299,8 +300,7 @@ absl::StatusOr<std::vector<std::string>> CheckRoles(postgres::Pool& pool, const 
           soci::into(tables);
       std::set<std::string> needed;
       for (const std::string& table : tables) {
-        for (const char* privilege : {"SELECT", "UPDATE", "DELETE"}) needed.insert(absl::StrCat(table, " ", privilege));
-        if (is_service != 0) needed.insert(absl::StrCat(table, " INSERT"));
+        for (const char* privilege : {"SELECT", "INSERT", "UPDATE", "DELETE"}) needed.insert(absl::StrCat(table, " ", privilege));
       }
       for (const Right& right : kRights) {
         if (key == right.key) needed.insert(absl::StrCat(right.table, " ", right.privilege));
