@@ -13,6 +13,7 @@ std::span<const Flow> FlowTable() {
       {"stockalert.internal.v1.TickerInternalService/RegisterTicker", {"user", "alert"}},
       {"stockalert.internal.v1.TickerInternalService/GetLastPrices", {"alert"}},
       {"stockalert.internal.v1.TickerInternalService/AcquirePublisherEpoch", {"fetcher"}},
+      {"stockalert.internal.v1.TickerInternalService/RenewPublisherLease", {"fetcher"}},
       {"stockalert.internal.v1.TickerInternalService/ListSymbols", {"fetcher"}},
       {"stockalert.internal.v1.AlertInternalService/CountAlerts", {"ticker"}},
       {"stockalert.internal.v1.FetcherService/LookupSymbol", {"ticker"}},

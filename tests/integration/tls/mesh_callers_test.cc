@@ -49,6 +49,7 @@ struct Tickers final : pb::TickerInternalService::CallbackService {
   ANSWERS("TickerInternalService", RegisterTicker)
   ANSWERS("TickerInternalService", GetLastPrices)
   ANSWERS("TickerInternalService", AcquirePublisherEpoch)
+  ANSWERS("TickerInternalService", RenewPublisherLease)
   ANSWERS("TickerInternalService", ListSymbols)
 };
 struct Alerts final : pb::AlertInternalService::CallbackService {
