@@ -313,7 +313,12 @@ TEST_CASE("two instances read the same log and save into the same rows") {
   second->Stop(absl::Now() + absl::Seconds(10));
 }
 
-std::string KeyOf(const std::string& user) { return "sak_of_user_" + user + "_0123456789"; }
+std::string KeyOf(int user) { return "sak_of_user_" + std::to_string(user) + "_0123456789"; }
+
+void SetCaller(Mesh& mesh, int user) {
+  const std::string number = std::to_string(user);
+  mesh.fakes.SetCaller(KeyOf(user), {.user_id = "00000000-0000-4000-8000-" + std::string(12 - number.size(), '0') + number, .key_id = number});
+}
 
 double PercentileMs(std::vector<double> latencies_ms, double percentile) {
   std::sort(latencies_ms.begin(), latencies_ms.end());
@@ -342,11 +347,12 @@ TEST_CASE("registrations that wait for the source hold up nobody who only reads"
   mesh.config.lookup_timeout = absl::Seconds(20);
   std::latch release(1);
   std::atomic<int> waiting{0};
-  for (const char* user : {"a", "b", "c", "quiet"}) mesh.fakes.SetCaller(KeyOf(user), {.user_id = user, .key_id = user});
+  constexpr int kQuiet = 3;
+  for (int user = 0; user <= kQuiet; ++user) SetCaller(mesh, user);
   mesh.fakes.SetKnowledge("AAPL", ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
   mesh.Start();
   REQUIRE(mesh.Register("AAPL").ok());
-  const std::vector<double> before_ms = ReadMany(mesh, "AAPL", KeyOf("quiet"), 100);
+  const std::vector<double> before_ms = ReadMany(mesh, "AAPL", KeyOf(kQuiet), 100);
   mesh.fakes.OnLookup([&](const std::string&) {
     ++waiting;
     release.wait();
@@ -357,26 +363,28 @@ TEST_CASE("registrations that wait for the source hold up nobody who only reads"
       v1::RegisterTickerRequest request;
       request.set_symbol("SLOW" + std::to_string(i));
       v1::Ticker answer;
-      const auto context = Mesh::Context(KeyOf(std::string(1, static_cast<char>('a' + i % 3))), 2 * kPatience);
+      const auto context = Mesh::Context(KeyOf(i % kQuiet), 2 * kPatience);
       (void)mesh.stub->RegisterTicker(context.get(), request, &answer);
     });
   }
   CHECK(Eventually([&] { return waiting >= mesh.config.calls.waiting_threads; }));
-  const std::vector<double> during_ms = ReadMany(mesh, "AAPL", KeyOf("quiet"), 100);
+  const std::vector<double> during_ms = ReadMany(mesh, "AAPL", KeyOf(kQuiet), 100);
   CHECK(waiting == mesh.config.calls.waiting_threads);
   release.count_down();
   for (std::thread& thread : slow) thread.join();
-  std::printf("GetTicker, p99: %.1f ms alone, %.1f ms beside 30 registrations that wait\n", PercentileMs(before_ms, 0.99),
-              PercentileMs(during_ms, 0.99));
+  std::printf("GetTicker, p99 and worst: %.1f and %.1f ms alone, %.1f and %.1f ms beside 30 registrations that wait\n",
+              PercentileMs(before_ms, 0.99), PercentileMs(before_ms, 1), PercentileMs(during_ms, 0.99), PercentileMs(during_ms, 1));
 }
 
 TEST_CASE("a key at full speed is told to slow down, and another one goes on as before") {
   Mesh mesh(/*with_kafka=*/false);
-  for (const char* user : {"noisy", "quiet"}) mesh.fakes.SetCaller(KeyOf(user), {.user_id = user, .key_id = user});
+  constexpr int kNoisy = 0;
+  constexpr int kQuiet = 1;
+  for (const int user : {kNoisy, kQuiet}) SetCaller(mesh, user);
   mesh.fakes.SetKnowledge("AAPL", ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
   mesh.Start();
   REQUIRE(mesh.Register("AAPL").ok());
-  const std::vector<double> before_ms = ReadMany(mesh, "AAPL", KeyOf("quiet"), 200);
+  const std::vector<double> before_ms = ReadMany(mesh, "AAPL", KeyOf(kQuiet), 200);
   std::atomic<bool> stop{false};
   std::atomic<int> answered{0};
   std::atomic<int> refused{0};
@@ -387,7 +395,7 @@ TEST_CASE("a key at full speed is told to slow down, and another one goes on as 
         v1::GetTickerRequest request;
         request.set_name("tickers/AAPL");
         v1::Ticker answer;
-        const auto context = Mesh::Context(KeyOf("noisy"), kPatience);
+        const auto context = Mesh::Context(KeyOf(kNoisy), kPatience);
         const absl::Status status = rpc::FromGrpc(mesh.stub->GetTicker(context.get(), request, &answer));
         if (status.ok()) ++answered;
         if (base::ReasonOf(status) == "RATE_LIMITED") ++refused;
@@ -395,7 +403,7 @@ TEST_CASE("a key at full speed is told to slow down, and another one goes on as 
     });
   }
   CHECK(Eventually([&] { return refused > 0; }));
-  const std::vector<double> during_ms = ReadMany(mesh, "AAPL", KeyOf("quiet"), 200);
+  const std::vector<double> during_ms = ReadMany(mesh, "AAPL", KeyOf(kQuiet), 200);
   stop = true;
   for (std::thread& thread : noise) thread.join();
   std::printf("GetTicker of a quiet key, p99: %.1f ms alone, %.1f ms beside a noisy one (%d answered, %d refused)\n",
@@ -406,10 +414,7 @@ TEST_CASE("fifty accounts with all streams they may have shut nobody out") {
   Mesh mesh;
   constexpr int kAccounts = 50;
   constexpr int kStreamsEach = 20;
-  for (int i = 0; i <= kAccounts; ++i) {
-    const std::string user = std::to_string(i);
-    mesh.fakes.SetCaller(KeyOf(user), {.user_id = user, .key_id = user});
-  }
+  for (int user = 0; user <= kAccounts; ++user) SetCaller(mesh, user);
   mesh.fakes.SetKnowledge("AAPL", ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
   mesh.Start();
   REQUIRE(mesh.Register("AAPL").ok());
@@ -432,7 +437,7 @@ TEST_CASE("fifty accounts with all streams they may have shut nobody out") {
                                                                            ::grpc::InsecureChannelCredentials(), arguments)));
     for (int i = 0; i < (account == kAccounts ? 1 : kStreamsEach); ++i) {
       Watcher& watcher = watchers.emplace_back();
-      watcher.context = Mesh::Context(KeyOf(std::to_string(account)), absl::Minutes(2));
+      watcher.context = Mesh::Context(KeyOf(account), absl::Minutes(2));
       watcher.reader = stubs.back()->WatchQuotes(watcher.context.get(), request);
       opened += watcher.reader->Read(&watcher.response) ? 1 : 0;
     }
