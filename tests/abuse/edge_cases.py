@@ -2,6 +2,7 @@
 
 import base64
 import concurrent.futures
+import contextlib
 import importlib
 import ssl
 import threading
@@ -21,6 +22,8 @@ BATCH = "/stockalert.alert.v1.AlertService/BatchCreateAlerts"
 WATCH = "/stockalert.notification.v1.NotificationService/WatchNotifications"
 REGISTER = "/stockalert.user.v1.UserService/RegisterUser"
 KEY = "sak_" + "k" * 43
+# A stream that is asked for by this says much.
+LARGE = b"large"
 
 
 class Service(grpc.GenericRpcHandler):
@@ -31,7 +34,7 @@ class Service(grpc.GenericRpcHandler):
         # How many are open.
         self.streams = 0
         self.ending = threading.Event()
-        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(64), handlers=[self], options=[("grpc.so_reuseport", 0)])
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(128), handlers=[self], options=[("grpc.so_reuseport", 0)])
         self.port = self.server.add_secure_port("127.0.0.1:0", credentials) if credentials else self.server.add_insecure_port("127.0.0.1:0")
         self.server.start()
 
@@ -53,7 +56,7 @@ class Service(grpc.GenericRpcHandler):
                 while context.is_active() and not self.ending.is_set():
                     time.sleep(0.05)
                     number += 1
-                    yield str(number).encode()
+                    yield b"x" * 50_000 if request == LARGE else str(number).encode()
             finally:
                 self.streams -= 1
         if "/Watch" in method:
@@ -285,19 +288,23 @@ def ipv6(folder):
 
 
 def slow_reader(folder):
-    """A client that does not read holds up itself alone."""
+    """A client that does not read holds up itself alone, also where another's stream was there before it."""
     with Behind(folder) as behind, behind.channel("notifier") as channel:
+        stream = channel.unary_stream(WATCH)(b"", metadata=(("authorization", f"Bearer {KEY}"),), timeout=30)
+        next(stream)
         deaf = attacks.Connection(behind.edge.address("notifier"), "127.0.0.3", receive_window=4096).open()
         for _ in range(50):
-            stream = deaf.stream()
-            deaf.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, stream, attacks.headers(WATCH, KEY))
-                      + attacks.frame(attacks.DATA, attacks.END_STREAM, stream, attacks.message()))
-        await_true("its streams", lambda: len(behind.service.calls) >= 50, 10)
-        stream = channel.unary_stream(WATCH)(b"", metadata=(("authorization", f"Bearer {KEY}"),), timeout=10)
-        began = time.monotonic()
-        for _ in range(20):
-            next(stream)
-        expect(time.monotonic() - began < 6, "another client's stream was held up")
+            begun = deaf.stream()
+            deaf.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, begun, attacks.headers(WATCH, KEY))
+                      + attacks.frame(attacks.DATA, attacks.END_STREAM, begun, attacks.message(LARGE)))
+        # Until all that can hold something on their way is full.
+        await_true("its streams", lambda: behind.service.streams >= 40, 10)
+        last = int(next(stream))
+        time.sleep(2)
+        deadline = time.monotonic() + 6
+        while time.monotonic() < deadline and last < 100:
+            last = int(next(stream))
+        expect(last >= 40, f"another client's stream was held up at its {last}th message")
         stream.cancel()
         deaf.close()
 
@@ -313,8 +320,11 @@ def shown(behind):
 
 
 def certificate_exchange(folder):
-    with Behind(folder, tls=True) as behind, behind.channel("notifier") as channel:
+    with Behind(folder, tls=True) as behind, behind.channel("notifier") as channel, contextlib.ExitStack() as held:
         edge = behind.edge
+        # On each of the edge's threads.
+        many = [held.enter_context(behind.channel("notifier")).unary_stream(WATCH)(b"", metadata=(("authorization", f"Bearer {KEY}"),))
+                for _ in range(12)]
         stream = channel.unary_stream(WATCH)(b"", metadata=(("authorization", f"Bearer {KEY}"),))
         first = int(next(stream))
         before = shown(behind)
@@ -331,6 +341,11 @@ def certificate_exchange(folder):
                                             "ca.crt": behind.authority.certificate})
         await_true("the unfit pair is told", lambda: edge.metrics("/metrics/certificates")[unusable] == 1, 20)
         expect_equal(shown(behind), good.strip(), "what is shown meanwhile")
+        # That was no fault of anybody's stream.
+        for one in many:
+            seen = [int(next(one)) for _ in range(5)]
+            expect_equal(seen, list(range(seen[0], seen[0] + 5)), "a stream while an unfit pair was refused")
+            one.cancel()
         # Another authority for the services: trusted first, then alone.
         second = certificates.Authority("the next")
         behind.authority.issue(edge.tls_folder, trusted=behind.authority.certificate + second.certificate)

@@ -219,6 +219,7 @@ HEAD = "attack        port   MB max threads  CPU s edge MB edge CPU  quiet ms  p
 
 def check(result, p99):
     name = f"{result['attack']} on the {result['column']} port"
+    expect(any(result["did"].values()), f"{name}: it did nothing")
     if result["column"] == "edge" or result["attack"] in BARE_HOLDS:
         expect(result["answers"], f"{name}: the port does not answer within 15 s afterwards")
         expect(result["mb"] < POD_LIMIT_MB, f"{name}: {result['most']} took {result['mb']:.0f} MiB, a pod has {POD_LIMIT_MB}")
