@@ -217,6 +217,31 @@ def limits_of_a_peer(folder):
         other = attacks.Connection(behind.edge.address("alert"), "127.0.0.5").open()
         expect_equal(other.call(GET, b"", KEY), 0, "a neighbour's call")
         other.close()
+    with Behind(folder, {"EDGE_CALLS_PER_PEER_10S": 10}) as behind:
+        # Four times as many: its connection is dropped, and it gets no other.
+        flood = attacks.Attack(behind.edge.address("alert"), "127.0.0.6", 10, [])
+        try:
+            connection = flood.opened(1)[0]
+            for _ in range(60):
+                connection.call(GET, b"", KEY, timeout_s=1)
+            raise AssertionError("60 calls of 10 in ten seconds, and none dropped")
+        except attacks.Gone:
+            pass
+
+        def shut_out():
+            """Before it says a word of a call."""
+            try:
+                for one in flood.opened(1):
+                    for _ in range(10):
+                        one.drain(0.1)
+                    return False
+            except attacks.Gone:
+                pass
+            return True
+        expect(shut_out(), "it got another connection")
+        other = attacks.Connection(behind.edge.address("alert"), "127.0.0.5").open()
+        expect_equal(other.call(GET, b"", KEY), 0, "a neighbour's call")
+        other.close()
     with Behind(folder, {"EDGE_CONNECTIONS_PER_PEER": 5}) as behind:
         # Those that are one too many may be gone before they said a word.
         held = attacks.Attack(behind.edge.address("alert"), "127.0.0.4", 5, []).opened(12)
