@@ -119,8 +119,10 @@ class World:
     """A mesh whose services may open few files, an edge before it, accounts, and how long calls take when nobody attacks."""
 
     def __init__(self, folder):
-        self.mesh = meshes.Mesh(folder / "mesh", meshes.free_first_port(), prices_partitions=8, env={
-            "user": {"REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"}})
+        # The edge's address, so that each attack is its own source's.
+        behind = {service: {"TRUSTED_PROXIES": "127.0.0.1"} for service in client.SERVICES}
+        behind["user"] |= {"REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"}
+        self.mesh = meshes.Mesh(folder / "mesh", meshes.free_first_port(), prices_partitions=8, env=behind)
         self.edge = edges.Edge(self.mesh, folder / "edge", edges.free_first_port())
         self.key_file = folder / "keys"
         self.keys = []
