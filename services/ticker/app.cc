@@ -32,11 +32,13 @@
 #include "services/ticker/ticker_internal_service.h"
 #include "services/ticker/ticker_logic.h"
 #include "services/ticker/ticker_service.h"
+#include "services/ticker/unused_sweeper.h"
 
 namespace stockalert::ticker {
 namespace {
 
 constexpr absl::Duration kTopicsTimeout = absl::Seconds(5);
+constexpr absl::Duration kSweepInterval = absl::Minutes(5);
 
 }  // namespace
 
@@ -79,7 +81,10 @@ struct TickerApp::Parts {
                                        .lookup_timeout = config.lookup_timeout,
                                        .last_price_staleness_max = config.last_price_staleness_max,
                                        .lookups_max = std::max<size_t>(1, static_cast<size_t>(config.threads) / 2),
-                                       .quote_calls_per_user_max = std::max<size_t>(1, static_cast<size_t>(config.threads) / 2)},
+                                       .quote_calls_per_user_max = std::max<size_t>(1, static_cast<size_t>(config.threads) / 2),
+                                       .unused_per_user_max = config.unused_tickers_per_user_max,
+                                       .new_per_user_per_day = config.new_tickers_per_user_per_day,
+                                       .forget_unused_after = config.forget_unused_after},
                     store, board, fetcher, use, clock, monotonic_clock, ids};
   rpc::UserServiceAuthenticator user_service{user_peer};
   rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
@@ -107,6 +112,7 @@ struct TickerApp::Parts {
   TickerServiceImpl service{public_runner, source_runner, logic, board, clock};
   TickerInternalServiceImpl internal_service{internal_runner, logic};
   std::unique_ptr<LogReader> reader;
+  std::unique_ptr<UnusedSweeper> sweeper;
   // Its ports answer. Read by the HTTP server's threads.
   std::atomic<bool> serving{false};
   std::unique_ptr<http::AdminServer> http;
@@ -189,6 +195,7 @@ absl::Status TickerApp::Start() {
     parts.internal_server->SetWritable(writable);
     parts.public_server->SetWritable(writable);
   });
+  parts.sweeper = std::make_unique<UnusedSweeper>(parts.logic, std::min(kSweepInterval, parts.config.forget_unused_after / 2));
   parts.serving = true;
   log::Info("serving", {{"public_port", parts.public_server->port()},
                         {"internal_port", parts.internal_server->port()},
@@ -200,6 +207,7 @@ void TickerApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
   parts.serving = false;
   parts.write_probe.reset();
+  parts.sweeper.reset();
   parts.public_runner.EndStreams();
   if (parts.public_server) parts.public_server->Shutdown(deadline);
   parts.public_runner.Stop(deadline);

@@ -23,6 +23,12 @@ void Declare(config::Parser& parser, Config& config) {
   parser.Integer("postgres_connections_max", &config.postgres_connections_max, 2, 100, "connections to the database");
   parser.Integer("quotes_per_user_per_minute", &config.quotes_per_user_per_minute, 1, 1'000'000,
                  "prices that GetQuote and BatchGetQuotes fetch for a user in a minute");
+  parser.Integer("unused_tickers_per_user_max", &config.unused_tickers_per_user_max, 1, 100'000,
+                 "tickers that a user registered and that nobody follows or has an alert on");
+  parser.Integer("new_tickers_per_user_per_day", &config.new_tickers_per_user_per_day, 1, 1'000'000,
+                 "tickers not registered before that a user may register in 24 hours");
+  parser.Seconds("forget_unused_after_s", &config.forget_unused_after, absl::Minutes(5), absl::Hours(24 * 365),
+                 "how long a ticker is kept that nobody follows or has an alert on");
   parser.Milliseconds("fetch_timeout_ms", &config.fetch_timeout, absl::Milliseconds(100), absl::Seconds(30),
                       "how long the source may take for current prices");
   parser.Milliseconds("lookup_timeout_ms", &config.lookup_timeout, absl::Milliseconds(100), absl::Seconds(30),

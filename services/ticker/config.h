@@ -35,6 +35,9 @@ struct Config {
   rpc::CallSettings calls;
   int postgres_connections_max = 8;
   int quotes_per_user_per_minute = 300;
+  int unused_tickers_per_user_max = 200;
+  int new_tickers_per_user_per_day = 2000;
+  absl::Duration forget_unused_after = absl::Hours(24);
   absl::Duration fetch_timeout = absl::Seconds(5);
   absl::Duration lookup_timeout = absl::Seconds(3);
   absl::Duration last_price_staleness_max = absl::Seconds(2);

@@ -40,6 +40,13 @@ std::vector<TickerRow> ReadRows(soci::statement& statement, const std::string& s
   return rows;
 }
 
+std::vector<std::string> ReadSymbols(soci::statement& statement, const std::string& symbol) {
+  std::vector<std::string> symbols;
+  statement.execute(false);
+  while (statement.fetch()) symbols.push_back(symbol);
+  return symbols;
+}
+
 std::vector<TickerRow> FindRows(soci::session& sql, const std::string& symbols) {
   std::string symbol;
   long long create_time_us = 0;
@@ -59,7 +66,7 @@ absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Find(const std::vect
 }
 
 absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Register(const std::vector<std::string>& symbols, int64_t now_us,
-                                                                     int64_t hold_until_us) {
+                                                                     int64_t hold_until_us, const std::string& user) {
   const std::string array = postgres::TextArray(symbols);
   const long long now = now_us;
   const long long hold = hold_until_us;
@@ -68,11 +75,11 @@ absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Register(const std::
       [&](Connection& connection) -> absl::StatusOr<std::vector<TickerRow>> {
         soci::session& sql = connection.sql();
         // In the order of the symbols, so that two calls wait for each other rather than both for ever.
-        soci::statement insert = (sql.prepare << "INSERT INTO stockalert_ticker.tickers (symbol, create_time_us, hold_until_us) "
-                                                 "SELECT x.symbol, CAST(:now AS bigint), CAST(:hold AS bigint) "
+        soci::statement insert = (sql.prepare << "INSERT INTO stockalert_ticker.tickers (symbol, create_time_us, hold_until_us, registered_by) "
+                                                 "SELECT x.symbol, CAST(:now AS bigint), CAST(:hold AS bigint), CAST(NULLIF(:user, '') AS uuid) "
                                                  "FROM unnest(CAST(:symbols AS text[])) AS x(symbol) ORDER BY x.symbol "
                                                  "ON CONFLICT (symbol) DO NOTHING",
-                                  use(now, "now"), use(hold, "hold"), use(array, "symbols"));
+                                  use(now, "now"), use(hold, "hold"), use(user, "user"), use(array, "symbols"));
         insert.execute(true);
         if (insert.get_affected_rows() > 0) RaiseVersion(sql);
         if (hold_until_us > 0) {
@@ -93,6 +100,53 @@ absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Register(const std::
         if (rows.size() != symbols.size()) return TickerBeingDeleted(symbols.front());
         return rows;
       }));
+}
+
+absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindUnused(const std::string& user, int limit) {
+  return Answer(postgres::Read(pool_, "ticker.find_unused", [&](Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
+    std::string symbol;
+    soci::statement statement = (connection.sql().prepare << "SELECT symbol FROM stockalert_ticker.tickers WHERE registered_by = CAST(:user AS uuid) "
+                                                             "AND used_time_us = 0 ORDER BY create_time_us, symbol LIMIT :count",
+                                 use(user, "user"), use(limit, "count"), into(symbol));
+    return ReadSymbols(statement, symbol);
+  }));
+}
+
+absl::StatusOr<int64_t> PostgresTickerStore::CountRegistered(const std::string& user, int64_t after_us) {
+  const long long after = after_us;
+  return Answer(postgres::Read(pool_, "ticker.count_registered", [&](Connection& connection) -> absl::StatusOr<int64_t> {
+    long long count = 0;
+    connection.sql() << "SELECT count(*) FROM stockalert_ticker.tickers WHERE registered_by = CAST(:user AS uuid) AND create_time_us > :after",
+        use(user, "user"), use(after, "after"), into(count);
+    return count;
+  }));
+}
+
+absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindToLookAt(int64_t before_us, int64_t now_us, int limit) {
+  const long long before = before_us;
+  const long long now = now_us;
+  return Answer(postgres::Read(pool_, "ticker.find_to_look_at", [&](Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
+    std::string symbol;
+    soci::statement statement = (connection.sql().prepare << "SELECT symbol FROM stockalert_ticker.tickers WHERE looked_time_us <= :looked_before "
+                                                             "AND create_time_us <= :made_before AND hold_until_us <= :now "
+                                                             "ORDER BY looked_time_us, symbol LIMIT :count",
+                                 use(before, "looked_before"), use(before, "made_before"), use(now, "now"), use(limit, "count"), into(symbol));
+    return ReadSymbols(statement, symbol);
+  }));
+}
+
+absl::Status PostgresTickerStore::MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) {
+  const std::string array = postgres::TextArray(symbols);
+  const long long looked = now_us;
+  const long long in_use = used ? now_us : 0;
+  return StoreFailure(Transact(pool_, "ticker.mark_looked_at", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
+    connection.sql() << "UPDATE stockalert_ticker.tickers AS t SET looked_time_us = CAST(:looked AS bigint), "
+                        "used_time_us = GREATEST(t.used_time_us, CAST(:used AS bigint)) FROM ("
+                        "  SELECT symbol FROM stockalert_ticker.tickers WHERE symbol = ANY(CAST(:symbols AS text[])) ORDER BY symbol FOR UPDATE"
+                        ") AS locked WHERE t.symbol = locked.symbol",
+        use(looked, "looked"), use(in_use, "used"), use(array, "symbols");
+    return absl::OkStatus();
+  }));
 }
 
 absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::List(const std::string& after, int limit) {

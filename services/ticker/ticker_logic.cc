@@ -22,6 +22,9 @@ namespace {
 constexpr int64_t kHoldSlackUs = 2'000'000;
 constexpr size_t kHoldsMax = 100'000;
 constexpr int64_t kCountIntervalUs = 5'000'000;
+// Each look asks two services about every unused ticker of a user.
+constexpr int kLooksPerUserPerMinute = 6;
+constexpr int kForgottenAtOnce = 100;
 
 std::vector<std::string> Unique(std::vector<std::string> symbols) {
   std::sort(symbols.begin(), symbols.end());
@@ -66,6 +69,7 @@ TickerLogic::TickerLogic(const TickerLogicOptions& options, TickerStore& store, 
       clock_(clock),
       ids_(ids),
       quotes_of_users_(monotonic_clock, options.quotes_per_user_per_minute),
+      looks_of_users_(monotonic_clock, kLooksPerUserPerMinute),
       lookups_(options.lookups_max, options.lookups_per_user_max),
       quote_calls_(std::numeric_limits<size_t>::max(), options.quote_calls_per_user_max),
       quote_fetcher_(fetcher, options.fetch_timeout),
@@ -115,6 +119,8 @@ absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<
   }
   if (!violations.ok()) return violations.ToStatus();
 
+  // An administrator is nobody in particular.
+  const std::string owner = base::IsUuid(user) ? user : "";
   const int64_t now_us = clock_.NowUs();
   const int64_t wanted_us = hold_ms > 0 ? now_us + int64_t{hold_ms} * 1000 : 0;
   const std::vector<std::string> unique = Unique(order);
@@ -125,6 +131,7 @@ absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<
 
   STOCKALERT_ASSIGN_OR_RETURN(std::vector<TickerRow> rows, store_.Find(unique));
   if (rows.size() < unique.size()) {
+    STOCKALERT_RETURN_IF_ERROR(CheckUnusedQuota(owner, unique.size() - rows.size(), trace, deadline));
     std::set<std::string> known;
     for (const TickerRow& row : rows) known.insert(row.symbol);
     STOCKALERT_RETURN_IF_ERROR(Verify(order, fields, std::move(known), user, trace, deadline));
@@ -132,7 +139,7 @@ absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<
     return WithPrices(std::move(rows), order);
   }
   const int64_t hold_until_us = hold_ms > 0 ? wanted_us + kHoldSlackUs : 0;
-  STOCKALERT_ASSIGN_OR_RETURN(rows, store_.Register(unique, now_us, hold_until_us));
+  STOCKALERT_ASSIGN_OR_RETURN(rows, store_.Register(unique, now_us, hold_until_us, owner));
   if (hold_ms > 0) RememberHolds(rows, hold_until_us);
   return WithPrices(std::move(rows), order);
 }
@@ -242,6 +249,71 @@ absl::Status TickerLogic::Delete(const std::string& symbol, const trace::Context
   std::lock_guard lock(mutex_);
   holds_.erase(symbol);
   return absl::OkStatus();
+}
+
+absl::Status TickerLogic::CheckUnusedQuota(const std::string& user, size_t more, const trace::Context& trace, absl::Time deadline) {
+  if (user.empty()) return absl::OkStatus();
+  static auto& refusals = metrics::GetCounter("stockalert_ticker_quota_refusals_total",
+                                              "Registrations refused for the user's unused tickers, or for those of a day");
+  STOCKALERT_ASSIGN_OR_RETURN(const int64_t of_day, store_.CountRegistered(user, clock_.NowUs() - absl::ToInt64Microseconds(absl::Hours(24))));
+  if (of_day + static_cast<int64_t>(more) > options_.new_per_user_per_day) {
+    refusals.Increment();
+    return base::ResourceExhausted(kReasonTickerQuota,
+                                   absl::StrCat("you may register ", options_.new_per_user_per_day,
+                                                " tickers in 24 hours that were not registered before: try again later"),
+                                   absl::Hours(1), {{"limit", absl::StrCat(options_.new_per_user_per_day)}});
+  }
+  const auto limit = static_cast<size_t>(options_.unused_per_user_max);
+  for (const bool looked : {false, true}) {
+    STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> unused, store_.FindUnused(user, options_.unused_per_user_max));
+    if (unused.size() + more <= limit) return absl::OkStatus();
+    // They may be in use since; but for a user who keeps asking others are not asked again and again.
+    if (looked || looks_of_users_.Take(user, 1)) break;
+    STOCKALERT_RETURN_IF_ERROR(LookAt(unused, trace, deadline));
+  }
+  refusals.Increment();
+  return base::ResourceExhausted(kReasonTickerQuota,
+                                 absl::StrCat("you may have ", limit, " tickers registered that nobody follows or has an alert on: follow them, set "
+                                              "alerts, or wait until they are forgotten"),
+                                 absl::Minutes(1), {{"limit", absl::StrCat(limit)}});
+}
+
+absl::Status TickerLogic::LookAt(const std::vector<std::string>& symbols, const trace::Context& trace, absl::Time deadline) {
+  std::vector<std::string> used;
+  std::vector<std::string> unused;
+  absl::Status status;
+  for (const std::string& symbol : symbols) {
+    absl::StatusOr<int64_t> users = use_.CountFollowers(symbol, trace, Sooner(deadline, options_.count_timeout));
+    if (users.ok() && *users == 0) users = use_.CountAlerts(symbol, trace, Sooner(deadline, options_.count_timeout));
+    status = users.status();
+    if (!status.ok()) break;
+    (*users > 0 ? used : unused).push_back(symbol);
+  }
+  // What was found out counts, also where the rest could not be.
+  if (!used.empty()) STOCKALERT_RETURN_IF_ERROR(store_.MarkLookedAt(used, true, clock_.NowUs()));
+  if (!unused.empty()) STOCKALERT_RETURN_IF_ERROR(store_.MarkLookedAt(unused, false, clock_.NowUs()));
+  return status;
+}
+
+absl::StatusOr<int> TickerLogic::ForgetUnused(const trace::Context& trace, absl::Time deadline) {
+  static auto& forgotten = metrics::GetCounter("stockalert_ticker_forgotten_total", "Tickers forgotten since nobody used them for long");
+  const int64_t now_us = clock_.NowUs();
+  STOCKALERT_ASSIGN_OR_RETURN(
+      const std::vector<std::string> symbols,
+      store_.FindToLookAt(now_us - absl::ToInt64Microseconds(options_.forget_unused_after), now_us, kForgottenAtOnce));
+  int looked_at = 0;
+  for (const std::string& symbol : symbols) {
+    const absl::Status status = Delete(symbol, trace, deadline);
+    if (status.ok()) {
+      forgotten.Increment();
+    } else if (base::ReasonOf(status) == kReasonTickerInUse) {
+      STOCKALERT_RETURN_IF_ERROR(store_.MarkLookedAt({symbol}, true, clock_.NowUs()));
+    } else if (!absl::IsNotFound(status) && !absl::IsAborted(status)) {
+      return status;
+    }
+    ++looked_at;
+  }
+  return looked_at;
 }
 
 absl::Status TickerLogic::CheckRegistered(const std::vector<std::string>& symbols) {

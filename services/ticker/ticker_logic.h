@@ -48,6 +48,12 @@ struct TickerLogicOptions {
   size_t lookups_per_user_max = 2;
   // One user's calls for current prices at once.
   size_t quote_calls_per_user_max = 8;
+  // Tickers that a user registered and that nobody was seen to use.
+  int unused_per_user_max = 200;
+  // New tickers that a user may register in 24 hours, used or not: who follows and unfollows makes no more of them than this.
+  int new_per_user_per_day = 2000;
+  // One that nobody uses is forgotten after so long.
+  absl::Duration forget_unused_after = absl::Hours(24);
 };
 
 // Current prices, and why others are missing.
@@ -73,7 +79,7 @@ class TickerLogic {
   // `fields` names each symbol in errors: "symbol", "symbols[3]". In the order asked.
   // INVALID_ARGUMENT: no symbols, or the source knows none such (UNKNOWN_SYMBOL), or does not give its prices (SYMBOL_NOT_IN_PLAN). UNAVAILABLE
   // (FETCHER_UNAVAILABLE; SYMBOL_UNVERIFIED: the source cannot tell now): a new one cannot be checked. RESOURCE_EXHAUSTED (SOURCE_BUSY): too many
-  // wait for the source. In each case nothing is registered. `user` is whose share of the source's calls it takes; empty: nobody's in particular.
+  // wait for the source; (TICKER_QUOTA): the user has registered too many that nobody uses, or too many in a day. In each case nothing is registered. `user` is whose share of the source's calls it takes; empty: nobody's in particular.
   absl::StatusOr<std::vector<TickerView>> Register(const std::vector<std::string>& symbols, const std::vector<std::string>& fields,
                                                    int32_t hold_ms, const std::string& user, const trace::Context& trace,
                                                    absl::Time deadline);
@@ -82,6 +88,10 @@ class TickerLogic {
   absl::StatusOr<std::vector<TickerView>> List(const std::string& after, int limit);
   // FAILED_PRECONDITION (TICKER_IN_USE).
   absl::Status Delete(const std::string& symbol, const trace::Context& trace, absl::Time deadline);
+
+  // Forgets of some tickers those that nobody has followed, had an alert on or held for long; answers how many it looked at. An error ends the
+  // round: what is left is looked at in the next one.
+  absl::StatusOr<int> ForgetUnused(const trace::Context& trace, absl::Time deadline);
 
   // NOT_FOUND where one is not registered.
   absl::Status CheckRegistered(const std::vector<std::string>& symbols);
@@ -110,6 +120,10 @@ class TickerLogic {
   // OK where the source knows, and gives the prices of, what is not in `known` of `order`.
   absl::Status Verify(const std::vector<std::string>& order, const std::vector<std::string>& fields, std::set<std::string> known,
                       const std::string& user, const trace::Context& trace, absl::Time deadline);
+  // OK where the user may register so many more.
+  absl::Status CheckUnusedQuota(const std::string& user, size_t more, const trace::Context& trace, absl::Time deadline);
+  // Looks which of them are in use, and notes it.
+  absl::Status LookAt(const std::vector<std::string>& symbols, const trace::Context& trace, absl::Time deadline);
   std::vector<TickerView> WithPrices(std::vector<TickerRow> tickers, const std::vector<std::string>& order) const;
   // The rows, where each is known to be held until `until_us`; else nothing.
   std::vector<TickerRow> FindHeld(const std::vector<std::string>& symbols, int64_t until_us);
@@ -123,6 +137,7 @@ class TickerLogic {
   const base::Clock& clock_;
   base::IdSource& ids_;
   TokenBuckets quotes_of_users_;
+  TokenBuckets looks_of_users_;
   Bulkhead lookups_;
   Bulkhead quote_calls_;
   QuoteFetcher quote_fetcher_;

@@ -16,6 +16,7 @@ namespace stockalert::ticker {
 inline constexpr char kReasonTickerNotFound[] = "TICKER_NOT_FOUND";
 inline constexpr char kReasonTickerInUse[] = "TICKER_IN_USE";
 inline constexpr char kReasonTickerBeingDeleted[] = "TICKER_BEING_DELETED";
+inline constexpr char kReasonTickerQuota[] = "TICKER_QUOTA";
 inline constexpr char kReasonPublisherChanged[] = "PUBLISHER_CHANGED";
 inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
 
@@ -48,9 +49,20 @@ class TickerStore {
 
   // Registers what is not registered yet, and holds all of them until `hold_until_us` where that is later than the hold that they
   // have (0: no hold). All or none. Answers all, by symbol. `symbols` are in their normal form, without repeats.
+  // Those that are new are `user`'s, a UUID, or nobody's where it is empty.
   // UNAVAILABLE (TICKER_BEING_DELETED): one of them is marked by MarkDeleting, and the mark has not run out by `now_us`.
-  virtual absl::StatusOr<std::vector<TickerRow>> Register(const std::vector<std::string>& symbols, int64_t now_us,
-                                                          int64_t hold_until_us) = 0;
+  virtual absl::StatusOr<std::vector<TickerRow>> Register(const std::vector<std::string>& symbols, int64_t now_us, int64_t hold_until_us,
+                                                          const std::string& user) = 0;
+
+  // At most `limit` that the user registered and that were never seen in use, the oldest first.
+  virtual absl::StatusOr<std::vector<std::string>> FindUnused(const std::string& user, int limit) = 0;
+  // Those of the user's registered after `after_us`.
+  virtual absl::StatusOr<int64_t> CountRegistered(const std::string& user, int64_t after_us) = 0;
+  // At most `limit` that were registered by `before_us`, are not held at `now_us`, and have not been looked at since `before_us`, those longest
+  // not looked at first.
+  virtual absl::StatusOr<std::vector<std::string>> FindToLookAt(int64_t before_us, int64_t now_us, int limit) = 0;
+  // They were looked at; `used`: and are in use.
+  virtual absl::Status MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) = 0;
 
   // At most `limit` with a symbol after `after`, by symbol.
   virtual absl::StatusOr<std::vector<TickerRow>> List(const std::string& after, int limit) = 0;

@@ -48,12 +48,40 @@ std::vector<std::string> Symbols(const std::vector<TickerRow>& rows) {
   return symbols;
 }
 
+TEST_CASE("tickers are their first user's, and unused until they are seen in use") {
+  ForEachStore([](TickerStore& store) {
+    const std::string ann = NewToken();
+    const std::string bob = NewToken();
+    REQUIRE(store.Register({"A", "B"}, kNow, 0, ann).ok());
+    REQUIRE(store.Register({"C"}, kNow + kSecond, 0, ann).ok());
+    REQUIRE(store.Register({"B", "D"}, kNow, 0, bob).ok());
+    REQUIRE(store.Register({"E"}, kNow, kNow + kSecond, "").ok());
+    CHECK(*store.FindUnused(ann, 10) == std::vector<std::string>{"A", "B", "C"});
+    CHECK(*store.FindUnused(ann, 2) == std::vector<std::string>{"A", "B"});
+    CHECK(*store.FindUnused(bob, 10) == std::vector<std::string>{"D"});
+    CHECK(*store.CountRegistered(ann, kNow - 1) == 3);
+    CHECK(*store.CountRegistered(ann, kNow) == 1);
+    REQUIRE(store.MarkLookedAt({"A", "D"}, true, kNow + 2 * kSecond).ok());
+    REQUIRE(store.MarkLookedAt({"B", "nothing"}, false, kNow + 2 * kSecond).ok());
+    CHECK(*store.FindUnused(ann, 10) == std::vector<std::string>{"B", "C"});
+    CHECK(store.FindUnused(bob, 10)->empty());
+    // Looked at again later, those longest ago first; held ones and new ones are let be.
+    CHECK(*store.FindToLookAt(kNow, kNow, 10) == std::vector<std::string>{});
+    CHECK(*store.FindToLookAt(kNow, kNow + kSecond, 10) == std::vector<std::string>{"E"});
+    CHECK(*store.FindToLookAt(kNow + kSecond, kNow + kSecond, 10) == std::vector<std::string>{"C", "E"});
+    CHECK(*store.FindToLookAt(kNow + 2 * kSecond, kNow + 2 * kSecond, 3) == std::vector<std::string>{"C", "E", "A"});
+    // In use once is in use once: not seen in use later changes nothing of that.
+    REQUIRE(store.MarkLookedAt({"A"}, false, kNow + 3 * kSecond).ok());
+    CHECK(*store.FindUnused(ann, 10) == std::vector<std::string>{"B", "C"});
+  });
+}
+
 TEST_CASE("registering is idempotent and keeps the first time") {
   ForEachStore([](TickerStore& store) {
-    const auto first = store.Register({"BRK.B", "AAPL"}, kNow, 0);
+    const auto first = store.Register({"BRK.B", "AAPL"}, kNow, 0, "");
     REQUIRE(first.ok());
     CHECK(*first == std::vector<TickerRow>{{"AAPL", kNow}, {"BRK.B", kNow}});
-    const auto again = store.Register({"AAPL", "MSFT"}, kNow + kSecond, 0);
+    const auto again = store.Register({"AAPL", "MSFT"}, kNow + kSecond, 0, "");
     REQUIRE(again.ok());
     CHECK(*again == std::vector<TickerRow>{{"AAPL", kNow}, {"MSFT", kNow + kSecond}});
     const auto found = store.Find({"MSFT", "TSLA", "AAPL"});
@@ -65,7 +93,7 @@ TEST_CASE("registering is idempotent and keeps the first time") {
 
 TEST_CASE("tickers are listed by symbol, from a place on, bytewise") {
   ForEachStore([](TickerStore& store) {
-    REQUIRE(store.Register({"B", "A", "A.B", "A-B", "AB", "1"}, kNow, 0).ok());
+    REQUIRE(store.Register({"B", "A", "A.B", "A-B", "AB", "1"}, kNow, 0, "").ok());
     CHECK(Symbols(*store.List("", 100)) == std::vector<std::string>{"1", "A", "A-B", "A.B", "AB", "B"});
     CHECK(Symbols(*store.List("A", 2)) == std::vector<std::string>{"A-B", "A.B"});
     CHECK(store.List("B", 2)->empty());
@@ -79,11 +107,11 @@ TEST_CASE("the version of the symbols rises with each change of the set, and onl
     CHECK(!empty->unchanged);
     CHECK(empty->symbols.empty());
     CHECK(empty->version > 0);
-    REQUIRE(store.Register({"AAPL", "MSFT"}, kNow, 0).ok());
+    REQUIRE(store.Register({"AAPL", "MSFT"}, kNow, 0, "").ok());
     const auto two = store.ListSymbols(empty->version, "", 1000);
     CHECK(two->version > empty->version);
     CHECK(two->symbols == std::vector<std::string>{"AAPL", "MSFT"});
-    REQUIRE(store.Register({"AAPL"}, kNow, kNow + kSecond).ok());
+    REQUIRE(store.Register({"AAPL"}, kNow, kNow + kSecond, "").ok());
     const auto same = store.ListSymbols(two->version, "", 1000);
     CHECK(same->unchanged);
     CHECK(same->symbols.empty());
@@ -99,7 +127,7 @@ TEST_CASE("the version of the symbols rises with each change of the set, and onl
 
 TEST_CASE("symbols are listed in pages, and counted") {
   ForEachStore([](TickerStore& store) {
-    REQUIRE(store.Register({"B", "A", "A.B", "A-B", "AB", "1"}, kNow, 0).ok());
+    REQUIRE(store.Register({"B", "A", "A.B", "A-B", "AB", "1"}, kNow, 0, "").ok());
     const auto first = store.ListSymbols(0, "", 4);
     REQUIRE(first.ok());
     CHECK(first->symbols == std::vector<std::string>{"1", "A", "A-B", "A.B"});
@@ -143,9 +171,9 @@ TEST_CASE("who publishes: renewals of the highest epoch count, its release is se
 
 TEST_CASE("a held ticker is not marked") {
   ForEachStore([](TickerStore& store) {
-    REQUIRE(store.Register({"AAPL"}, kNow, kNow + 10 * kSecond).ok());
+    REQUIRE(store.Register({"AAPL"}, kNow, kNow + 10 * kSecond, "").ok());
     // A shorter hold does not end a longer one.
-    REQUIRE(store.Register({"AAPL"}, kNow, kNow + kSecond).ok());
+    REQUIRE(store.Register({"AAPL"}, kNow, kNow + kSecond, "").ok());
     const absl::Status held = store.MarkDeleting("AAPL", NewToken(), kNow + 9 * kSecond, kNow + 20 * kSecond);
     CHECK(held.code() == absl::StatusCode::kFailedPrecondition);
     CHECK(base::ReasonOf(held) == kReasonTickerInUse);
@@ -156,39 +184,39 @@ TEST_CASE("a held ticker is not marked") {
 
 TEST_CASE("a marked ticker takes no registrations until it is unmarked") {
   ForEachStore([](TickerStore& store) {
-    REQUIRE(store.Register({"AAPL"}, kNow, 0).ok());
+    REQUIRE(store.Register({"AAPL"}, kNow, 0, "").ok());
     const std::string token = NewToken();
     REQUIRE(store.MarkDeleting("AAPL", token, kNow, kNow + 10 * kSecond).ok());
-    const auto refused = store.Register({"AAPL", "MSFT"}, kNow + kSecond, kNow + 5 * kSecond);
+    const auto refused = store.Register({"AAPL", "MSFT"}, kNow + kSecond, kNow + 5 * kSecond, "");
     CHECK(refused.status().code() == absl::StatusCode::kUnavailable);
     CHECK(base::ReasonOf(refused.status()) == kReasonTickerBeingDeleted);
     CHECK(store.Find({"MSFT"})->empty());
-    CHECK(store.Register({"AAPL"}, kNow + kSecond, 0).status().code() == absl::StatusCode::kUnavailable);
+    CHECK(store.Register({"AAPL"}, kNow + kSecond, 0, "").status().code() == absl::StatusCode::kUnavailable);
     const absl::Status another = store.MarkDeleting("AAPL", NewToken(), kNow + kSecond, kNow + 10 * kSecond);
     CHECK(another.code() == absl::StatusCode::kAborted);
 
     REQUIRE(store.Unmark("AAPL", NewToken()).ok());
-    CHECK(!store.Register({"AAPL"}, kNow + kSecond, 0).ok());
+    CHECK(!store.Register({"AAPL"}, kNow + kSecond, 0, "").ok());
     REQUIRE(store.Unmark("AAPL", token).ok());
-    CHECK(store.Register({"AAPL"}, kNow + kSecond, 0).ok());
+    CHECK(store.Register({"AAPL"}, kNow + kSecond, 0, "").ok());
     CHECK(*store.DeleteMarked("AAPL", token) == false);
   });
 }
 
 TEST_CASE("a mark that has run out counts for nothing, and its deletion comes too late once somebody registered") {
   ForEachStore([](TickerStore& store) {
-    REQUIRE(store.Register({"AAPL", "MSFT"}, kNow, 0).ok());
+    REQUIRE(store.Register({"AAPL", "MSFT"}, kNow, 0, "").ok());
     const std::string token = NewToken();
     REQUIRE(store.MarkDeleting("AAPL", token, kNow, kNow + 10 * kSecond).ok());
     REQUIRE(store.MarkDeleting("MSFT", token, kNow, kNow + 10 * kSecond).ok());
-    REQUIRE(store.Register({"AAPL"}, kNow + 10 * kSecond, kNow + 20 * kSecond).ok());
+    REQUIRE(store.Register({"AAPL"}, kNow + 10 * kSecond, kNow + 20 * kSecond, "").ok());
     CHECK(*store.DeleteMarked("AAPL", token) == false);
     CHECK(store.Find({"AAPL"})->size() == 1);
     // Nobody came: the deletion holds, however late.
     CHECK(*store.DeleteMarked("MSFT", token) == true);
     CHECK(store.Find({"MSFT"})->empty());
     CHECK(*store.DeleteMarked("MSFT", token) == false);
-    REQUIRE(store.Register({"MSFT"}, kNow, 0).ok());
+    REQUIRE(store.Register({"MSFT"}, kNow, 0, "").ok());
     // Another deletion may take over a mark that has run out.
     REQUIRE(store.MarkDeleting("MSFT", NewToken(), kNow, kNow + kSecond).ok());
     CHECK(store.MarkDeleting("MSFT", NewToken(), kNow + kSecond, kNow + 2 * kSecond).ok());
@@ -222,10 +250,10 @@ TEST_CASE("a deletion and registrations at the same time leave no hold without a
   ForEachStore([](TickerStore& store) {
     for (int64_t round = 0; round < 20; ++round) {
       const int64_t now = kNow + round * 100 * kSecond;
-      REQUIRE(store.Register({"AAPL"}, now, 0).ok());
+      REQUIRE(store.Register({"AAPL"}, now, 0, "").ok());
       bool held = false;
       bool deleted = false;
-      std::thread holder([&] { held = store.Register({"AAPL"}, now, now + 10 * kSecond).ok(); });
+      std::thread holder([&] { held = store.Register({"AAPL"}, now, now + 10 * kSecond, "").ok(); });
       std::thread deleter([&] {
         const std::string token = NewToken();
         if (!store.MarkDeleting("AAPL", token, now, now + 10 * kSecond).ok()) return;

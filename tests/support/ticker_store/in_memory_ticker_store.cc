@@ -1,6 +1,7 @@
 #include "tests/support/ticker_store/in_memory_ticker_store.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "services/ticker/store_errors.h"
 
@@ -10,6 +11,20 @@ using ticker::KeptPrices;
 using ticker::SymbolList;
 using ticker::SymbolPrices;
 using ticker::TickerRow;
+
+namespace {
+
+// The symbols of the first, by what stands before them.
+std::vector<std::string> Firsts(std::vector<std::pair<int64_t, std::string>> found, int limit) {
+  std::sort(found.begin(), found.end());
+  if (found.size() > static_cast<size_t>(limit)) found.resize(static_cast<size_t>(limit));
+  std::vector<std::string> symbols;
+  symbols.reserve(found.size());
+  for (auto& [order, symbol] : found) symbols.push_back(std::move(symbol));
+  return symbols;
+}
+
+}  // namespace
 
 absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Find(const std::vector<std::string>& symbols) {
   std::lock_guard lock(mutex_);
@@ -22,7 +37,7 @@ absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Find(const std::vect
 }
 
 absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Register(const std::vector<std::string>& symbols, int64_t now_us,
-                                                                     int64_t hold_until_us) {
+                                                                     int64_t hold_until_us, const std::string& user) {
   std::lock_guard lock(mutex_);
   ++registrations_;
   if (!failure_.ok()) return failure_;
@@ -35,7 +50,7 @@ absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Register(const std::
   std::map<std::string, TickerRow> answer;
   bool changed = false;
   for (const std::string& symbol : symbols) {
-    auto [row, is_new] = rows_.try_emplace(symbol, Row{now_us, 0, "", 0});
+    auto [row, is_new] = rows_.try_emplace(symbol, Row{now_us, 0, "", 0, user});
     changed = changed || is_new;
     if (hold_until_us > 0) {
       row->second.hold_until_us = std::max(row->second.hold_until_us, hold_until_us);
@@ -48,6 +63,47 @@ absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Register(const std::
   rows.reserve(answer.size());
   for (auto& [symbol, row] : answer) rows.push_back(row);
   return rows;
+}
+
+absl::StatusOr<std::vector<std::string>> InMemoryTickerStore::FindUnused(const std::string& user, int limit) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  std::vector<std::pair<int64_t, std::string>> found;
+  for (const auto& [symbol, row] : rows_) {
+    if (!user.empty() && row.user == user && row.used_time_us == 0) found.emplace_back(row.create_time_us, symbol);
+  }
+  return Firsts(std::move(found), limit);
+}
+
+absl::StatusOr<int64_t> InMemoryTickerStore::CountRegistered(const std::string& user, int64_t after_us) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  return std::count_if(rows_.begin(), rows_.end(),
+                       [&](const auto& row) { return row.second.user == user && row.second.create_time_us > after_us; });
+}
+
+absl::StatusOr<std::vector<std::string>> InMemoryTickerStore::FindToLookAt(int64_t before_us, int64_t now_us, int limit) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  std::vector<std::pair<int64_t, std::string>> found;
+  for (const auto& [symbol, row] : rows_) {
+    if (row.looked_time_us <= before_us && row.create_time_us <= before_us && row.hold_until_us <= now_us) {
+      found.emplace_back(row.looked_time_us, symbol);
+    }
+  }
+  return Firsts(std::move(found), limit);
+}
+
+absl::Status InMemoryTickerStore::MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  for (const std::string& symbol : symbols) {
+    const auto row = rows_.find(symbol);
+    if (row == rows_.end()) continue;
+    row->second.looked_time_us = now_us;
+    if (used) row->second.used_time_us = std::max(row->second.used_time_us, now_us);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::List(const std::string& after, int limit) {

@@ -14,7 +14,12 @@ class InMemoryTickerStore final : public ticker::TickerStore {
  public:
   absl::StatusOr<std::vector<ticker::TickerRow>> Find(const std::vector<std::string>& symbols) override;
   absl::StatusOr<std::vector<ticker::TickerRow>> Register(const std::vector<std::string>& symbols, int64_t now_us,
-                                                          int64_t hold_until_us) override;
+                                                          int64_t hold_until_us,
+                                                          const std::string& user) override;
+  absl::StatusOr<std::vector<std::string>> FindUnused(const std::string& user, int limit) override;
+  absl::StatusOr<int64_t> CountRegistered(const std::string& user, int64_t after_us) override;
+  absl::StatusOr<std::vector<std::string>> FindToLookAt(int64_t before_us, int64_t now_us, int limit) override;
+  absl::Status MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) override;
   absl::StatusOr<std::vector<ticker::TickerRow>> List(const std::string& after, int limit) override;
   absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) override;
   absl::Status Unmark(const std::string& symbol, const std::string& token) override;
@@ -35,6 +40,9 @@ class InMemoryTickerStore final : public ticker::TickerStore {
     int64_t hold_until_us = 0;
     std::string token;
     int64_t deleting_until_us = 0;
+    std::string user = {};
+    int64_t looked_time_us = 0;
+    int64_t used_time_us = 0;
   };
   mutable std::mutex mutex_;
   absl::Status failure_;               // Guarded by mutex_, as what follows.

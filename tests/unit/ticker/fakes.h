@@ -125,11 +125,14 @@ class MemoryFetcher final : public Fetcher {
 
 class MemoryTickerUse final : public TickerUse {
  public:
-  absl::StatusOr<int64_t> CountFollowers(const std::string&, const trace::Context&, absl::Time) override {
+  absl::StatusOr<int64_t> CountFollowers(const std::string& symbol, const trace::Context&, absl::Time) override {
     if (while_asked) while_asked();
-    return followers;
+    ++asked;
+    return followed.contains(symbol) ? 1 : followers;
   }
   absl::StatusOr<int64_t> CountAlerts(const std::string&, const trace::Context&, absl::Time) override { return alerts; }
+  std::set<std::string> followed;
+  int asked = 0;
   absl::StatusOr<int64_t> followers = 0;
   absl::StatusOr<int64_t> alerts = 0;
   std::function<void()> while_asked;

@@ -247,5 +247,83 @@ TEST_CASE("the store's failures pass") {
   CHECK(f.Quote({"AAPL"}).status().code() == absl::StatusCode::kUnavailable);
 }
 
+constexpr char kAnn[] = "00000000-0000-4000-8000-00000000000a";
+
+struct QuotaFixture : Fixture {
+  absl::Status RegisterAs(const std::string& user, const std::vector<std::string>& symbols) {
+    return quota.Register(symbols, std::vector<std::string>(symbols.size(), "symbol"), 0, user, trace::NewRoot(), Soon()).status();
+  }
+  TickerLogic quota{TickerLogicOptions{.unused_per_user_max = 3, .new_per_user_per_day = 5}, store, board, fetcher, use, clock, monotonic_clock,
+                    ids};
+};
+
+TEST_CASE("a user has few tickers that nobody uses; known ones, used ones and others' count for nothing") {
+  QuotaFixture f;
+  REQUIRE(f.RegisterAs(kAnn, {"A", "B", "C"}).ok());
+  const absl::Status refused = f.RegisterAs(kAnn, {"D"});
+  CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
+  CHECK(base::ReasonOf(refused) == kReasonTickerQuota);
+  CHECK(base::FindErrorDetails(refused)->metadata.at("limit") == "3");
+  CHECK(f.store.Find({"D"})->empty());
+  // The source is not asked in vain.
+  CHECK(f.fetcher.lookups.size() == 3);
+  CHECK(f.RegisterAs(kAnn, {"A", "B", "C"}).ok());
+  CHECK(f.RegisterAs("00000000-0000-4000-8000-00000000000b", {"D"}).ok());
+  CHECK(f.RegisterAs("", {"E", "F", "G", "H"}).ok());
+  CHECK(f.RegisterAs(kAnn, {"D", "E"}).ok());
+  f.use.followed = {"B"};
+  CHECK(f.RegisterAs(kAnn, {"I"}).ok());
+  CHECK_FALSE(f.RegisterAs(kAnn, {"J"}).ok());
+}
+
+TEST_CASE("who keeps asking beyond the quota does not have the other services asked each time") {
+  QuotaFixture f;
+  REQUIRE(f.RegisterAs(kAnn, {"A", "B", "C"}).ok());
+  for (int i = 0; i < 50; ++i) CHECK_FALSE(f.RegisterAs(kAnn, {"D"}).ok());
+  CHECK(f.use.asked == 6 * 3);
+  f.monotonic_clock.Advance(absl::Minutes(1));
+  f.use.followed = {"A"};
+  CHECK(f.RegisterAs(kAnn, {"D"}).ok());
+  // Where they do not answer, nothing is registered, and the user hears why.
+  f.use.followers = base::Unavailable("USER_SERVICE_UNAVAILABLE", "down");
+  CHECK(base::ReasonOf(f.RegisterAs(kAnn, {"X"})) == "USER_SERVICE_UNAVAILABLE");
+}
+
+TEST_CASE("used or not, a user registers so many new ones a day") {
+  QuotaFixture f;
+  f.use.followers = 1;
+  REQUIRE(f.RegisterAs(kAnn, {"A", "B", "C"}).ok());
+  REQUIRE(f.RegisterAs(kAnn, {"D", "E"}).ok());
+  CHECK(base::ReasonOf(f.RegisterAs(kAnn, {"F"})) == kReasonTickerQuota);
+  f.clock.Advance(absl::Hours(24));
+  CHECK(f.RegisterAs(kAnn, {"F"}).ok());
+}
+
+TEST_CASE("what nobody uses is forgotten after its time, what is used or held stays") {
+  QuotaFixture f;
+  REQUIRE(f.RegisterAs(kAnn, {"A", "B"}).ok());
+  const auto forget = [&] { return f.quota.ForgetUnused(trace::NewRoot(), Fixture::Soon()); };
+  f.clock.Advance(absl::Hours(24) - absl::Microseconds(1));
+  CHECK(*forget() == 0);
+  f.clock.Advance(absl::Microseconds(1));
+  f.use.followed = {"B"};
+  f.use.alerts = base::Unavailable("ALERT_SERVICE_UNAVAILABLE", "down");
+  CHECK_FALSE(forget().ok());
+  CHECK(f.store.Find({"A", "B"})->size() == 2);
+  f.use.alerts = 0;
+  CHECK(*forget() == 2);
+  CHECK(f.store.Find({"A"})->empty());
+  CHECK(f.store.Find({"B"})->size() == 1);
+  // Looked at again a day later, not before.
+  CHECK(*forget() == 0);
+  f.use.followed.clear();
+  f.clock.Advance(absl::Hours(24));
+  REQUIRE(f.Register({"B"}, 5000).ok());
+  CHECK(*forget() == 0);
+  f.clock.Advance(absl::Seconds(10));
+  CHECK(*forget() == 1);
+  CHECK(f.store.Find({"B"})->empty());
+}
+
 }  // namespace
 }  // namespace stockalert::ticker
