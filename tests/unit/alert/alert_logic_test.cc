@@ -266,7 +266,7 @@ TEST_CASE("events that cannot be so are refused") {
   trigger.set_event_time_us(1);
   // A trace that cannot be stored is left out, not the trigger.
   for (const std::string& poison : {std::string("\xff\xfe"), std::string("a\0b", 3), std::string(100'000, 'x'),
-                                    "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-\xff"}) {
+                                    std::string("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-\xff")}) {
     EventBatch batch;
     REQUIRE(AddEvent(triggered, poison, batch).ok());
     CHECK(batch.triggers[0].traceparent.find_first_not_of("0123456789abcdef-") == std::string::npos);

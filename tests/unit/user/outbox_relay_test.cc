@@ -96,7 +96,8 @@ TEST_CASE("what the broker or the database refuses stays, and is told later") {
 TEST_CASE("a row that Kafka can never take does not hold up those behind it") {
   testing::InMemoryUserStore store;
   testing::MemoryProducer producer;
-  OutboxRelay relay(store, producer, absl::Hours(1));
+  testing::FakeClock clock;
+  OutboxRelay relay(store, producer, clock, absl::Hours(1));
   AddDeleted(store, "u1");
   AddDeleted(store, "u2");
   producer.RefuseKey("u1");
