@@ -10,6 +10,8 @@ namespace stockalert::user {
 namespace {
 
 constexpr char kAll[] = "";
+// How much of what a network registered counts against it, and for how long: a minute's allowance alone is full again before a flood is over.
+constexpr base::TokenBuckets::Rate kRecent = {10.0 / 3600.0, 10.0};
 
 base::TokenBuckets::Rate PerMinute(int64_t count) { return {static_cast<double>(count) / 60.0, static_cast<double>(count)}; }
 
@@ -18,7 +20,8 @@ base::TokenBuckets::Rate PerMinute(int64_t count) { return {static_cast<double>(
 RegistrationLimit::RegistrationLimit(int64_t per_minute, int64_t per_peer_per_minute, const base::MonotonicClock& clock, size_t networks_max)
     : all_(clock, PerMinute(per_minute), 1),
       wide_(clock, PerMinute(kWidePerNarrow * per_peer_per_minute), networks_max),
-      narrow_(clock, PerMinute(per_peer_per_minute), networks_max) {}
+      narrow_(clock, PerMinute(per_peer_per_minute), networks_max),
+      recent_(clock, kRecent, networks_max) {}
 
 absl::Status RegistrationLimit::Take(std::string_view peer) {
   const rpc::ClientNetworks networks = rpc::NetworksOf(peer);
@@ -28,11 +31,11 @@ absl::Status RegistrationLimit::Take(std::string_view peer) {
   if (!wait) wait = narrow_.Wait(networks.narrow);
   if (!wait) wait = all_.Wait(kAll);
   if (!wait) {
-    // Nothing of its own with half of the whole, all of it with none.
-    const double needed = 1.0 - 2.0 * all_.Level(kAll);
-    const double own = std::min(wide_.Level(networks.wide), narrow_.Level(networks.narrow));
-    // Both sides move towards each other, and all buckets are full after a minute.
-    if (own + 1e-9 < needed) wait = absl::Minutes(1) * ((needed - own) / 3.0);
+    // Who has registered much in the last hour leaves the lower half of the whole to others, who has registered little a part of it.
+    const double needed = (1.0 - recent_.Level(networks.wide)) / 2.0;
+    const double left = all_.Level(kAll);
+    // The whole is full after a minute.
+    if (left + 1e-9 < needed) wait = absl::Minutes(1) * (needed - left);
   }
   if (wait) {
     return base::ResourceExhausted("REGISTRATION_RATE", "too many registrations at once: try again a little later",
@@ -40,6 +43,7 @@ absl::Status RegistrationLimit::Take(std::string_view peer) {
   }
   wide_.Take(networks.wide);
   narrow_.Take(networks.narrow);
+  recent_.Take(networks.wide);
   all_.Take(kAll);
   return absl::OkStatus();
 }

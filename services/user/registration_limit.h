@@ -1,7 +1,8 @@
 // How many users may be registered, by network and in all: RegisterUser needs no key, so it is the one call that anybody can flood.
 //
 // Token buckets that refill steadily. An address (IPv6: a /64) has its limit, and four times as much the network around it (IPv4: /24, IPv6:
-// /48), so that one who has many addresses has not as many limits. Of the limit over all, the lower half is for those who took little: the
+// /48), so that one who has many addresses has not as many limits. Of the limit over all, the lower half is for those who took little in the
+// last hour: the
 // less of it is left, the more a network must have left of its own. So neither one network nor many can use it up, and whoever comes from
 // elsewhere is let in. Who shares an address with a flood shares its limit, too; nothing tells them apart before they have a key.
 //
@@ -33,6 +34,7 @@ class RegistrationLimit {
   base::TokenBuckets all_;
   base::TokenBuckets wide_;
   base::TokenBuckets narrow_;
+  base::TokenBuckets recent_;  // By the wide network.
 };
 
 }  // namespace stockalert::user
