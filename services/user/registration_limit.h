@@ -2,9 +2,7 @@
 //
 // Token buckets that refill steadily. An address (IPv6: a /64) has its limit, and four times as much the network around it (IPv4: /24, IPv6:
 // /48), so that one who has many addresses has not as many limits. Of the limit over all, the lower half is for those who took little in the
-// last hour: the
-// less of it is left, the more a network must have left of its own. So neither one network nor many can use it up, and whoever comes from
-// elsewhere is let in. Who shares an address with a flood shares its limit, too; nothing tells them apart before they have a key.
+// last hour: the less they took, the more of it. So neither one network nor many can use it up, and whoever comes from elsewhere is let in. Who shares an address with a flood shares its limit, too; nothing tells them apart before they have a key.
 //
 // Thread-safe; remembers a bounded number of networks. A limit is this process's own: with n instances of the service it is n times as high.
 #pragma once
