@@ -3,8 +3,8 @@
 // Pool is thread-safe; a Lease and its session belong to one thread. The pool starts even while the database is down: leases then
 // fail with UNAVAILABLE, and succeed once it is back. A wait for a free connection is bounded by the lease timeout, and so is a wait for
 // an answer, though libpq knows no bound for it: a server that is frozen acknowledges what is sent and keeps its own timeouts no more, so
-// a thread of the pool ends connections that wait for longer than the statement timeout and answer_grace. Failures are
-// counted (stockalert_postgres_errors_total by SQLSTATE class) and logged without SQL text or values.
+// a thread of the pool ends a connection that is lent and on which nothing was said for longer than the statement timeout and answer_grace.
+// Failures are counted (stockalert_postgres_errors_total by SQLSTATE class) and logged without SQL text or values.
 #pragma once
 
 #include <atomic>
@@ -44,7 +44,7 @@ struct PoolOptions {
   absl::Duration lock_timeout = absl::Seconds(5);
   // How long sent bytes may stay unacknowledged before the connection counts as dead.
   absl::Duration tcp_user_timeout = absl::Seconds(5);
-  // How much longer than statement_timeout an answer may take before the connection counts as dead.
+  // How much longer than statement_timeout a connection that is lent may be silent before it counts as dead.
   absl::Duration answer_grace = absl::Seconds(10);
   std::shared_ptr<prometheus::Registry> registry;  // None: counted, but not exposed.
 };
