@@ -80,7 +80,7 @@ struct TickerApp::Parts {
                                        .fetch_timeout = config.fetch_timeout,
                                        .lookup_timeout = config.lookup_timeout,
                                        .last_price_staleness_max = config.last_price_staleness_max,
-                                       .lookups_max = std::max<size_t>(1, static_cast<size_t>(config.threads) / 2),
+                                       .lookups_max = std::max<size_t>(1, static_cast<size_t>(config.calls.waiting_threads) / 2),  // Registrations run on those.
                                        .quote_calls_per_user_max = std::max<size_t>(1, static_cast<size_t>(config.threads) / 2),
                                        .unused_per_user_max = config.unused_tickers_per_user_max,
                                        .new_per_user_per_day = config.new_tickers_per_user_per_day,
