@@ -32,7 +32,7 @@ POD_LIMIT_MB = 512
 # Small, so that a machine with two cores reaches it.
 OPEN_FILES = 1024
 # What the services withstand without an edge.
-BARE_HOLDS = ()
+BARE_HOLDS = ("connections", "reflection", "slow-headers", "idle")
 NEIGHBOUR = {
     "user": ("GetUser", {"name": "users/me"}),
     "ticker": ("ListTickers", {"page_size": 1}),
