@@ -19,6 +19,7 @@
 #include "services/common/grpc/time_convert.h"
 #include "services/common/kafka/producer.h"
 #include "services/ticker/app.h"
+#include "services/ticker/ticker_logic.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
 #include "stockalert/ticker/v1/ticker.grpc.pb.h"
 #include "tests/support/fake_mesh/fake_mesh.h"
@@ -367,9 +368,11 @@ TEST_CASE("registrations that wait for the source hold up nobody who only reads"
       (void)mesh.stub->RegisterTicker(context.get(), request, &answer);
     });
   }
-  CHECK(Eventually([&] { return waiting >= mesh.config.calls.waiting_threads; }));
+  // A user's beyond their share are refused at once.
+  const int shares = kQuiet * static_cast<int>(TickerLogicOptions().lookups_per_user_max);
+  CHECK(Eventually([&] { return waiting >= shares; }));
   const std::vector<double> during_ms = ReadMany(mesh, "AAPL", KeyOf(kQuiet), 100);
-  CHECK(waiting == mesh.config.calls.waiting_threads);
+  CHECK(waiting == shares);
   release.count_down();
   for (std::thread& thread : slow) thread.join();
   std::printf("GetTicker, p99 and worst: %.1f and %.1f ms alone, %.1f and %.1f ms beside 30 registrations that wait\n",
