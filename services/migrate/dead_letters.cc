@@ -144,6 +144,20 @@ std::string FormatDeadLetters(const std::vector<DeadLetterRow>& rows, int64_t no
   return text;
 }
 
+namespace {
+
+// The newest one's id; 0: there is none.
+absl::StatusOr<int64_t> LastLetter(postgres::Pool& pool, const std::string& service) {
+  return postgres::Read(pool, "dead_letters.last", [&](Connection& connection) -> absl::StatusOr<int64_t> {
+    if (!HasTable(connection, service)) return 0;
+    long long last = 0;
+    connection.sql() << absl::StrCat("SELECT COALESCE(max(id), 0) FROM ", Table(service)), into(last);
+    return last;
+  });
+}
+
+}  // namespace
+
 absl::StatusOr<int> ReplayDeadLetters(postgres::Pool& pool, kafka::Producer& producer, const std::string& service, std::optional<int64_t> id,
                                       int64_t now_us) {
   if (service == "ticker") {
@@ -152,13 +166,15 @@ absl::StatusOr<int> ReplayDeadLetters(postgres::Pool& pool, kafka::Producer& pro
   }
   if (id) STOCKALERT_RETURN_IF_ERROR(RequireLetter(pool, service, *id));
   int64_t after = id ? *id - 1 : 0;
+  // What comes back while this runs, for its cause is still there, is a letter of its own and waits for the next run.
+  STOCKALERT_ASSIGN_OR_RETURN(const int64_t last, LastLetter(pool, service));
   for (int count = 0;; ++count) {
     // Running it again would only produce the record once more, which consumers bear.
     const absl::StatusOr<int64_t> replayed =
         postgres::Transact(pool, "dead_letters.replay", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<int64_t> {
           if (!HasTable(connection, service)) return 0;
           STOCKALERT_ASSIGN_OR_RETURN(const std::optional<Letter> letter, LockNext(connection, service, after, id));
-          if (!letter) return 0;
+          if (!letter || letter->id > last) return 0;
           const absl::StatusOr<kafka::Delivery> delivered =
               producer.ProduceAndWait(letter->topic, letter->key, letter->value, letter->headers, absl::Now() + kProduceTimeout);
           if (!delivered.ok()) {

@@ -13,7 +13,7 @@ import urllib.request
 import grpc
 from google.protobuf import json_format
 
-from harness import ROOT, await_true, expect, expect_equal, meshes, timestamp
+from harness import ROOT, SYMBOL, await_true, expect, expect_equal, meshes, timestamp
 
 # How long a sound record behind the poison may take to get through.
 SOUND_S = float(os.environ.get("STOCKALERT_POISON_SOUND_S", "20"))
@@ -96,7 +96,7 @@ def held_places(mesh, service):
     found = set()
     for line in (mesh.folder / "log" / f"{service}.log").read_text(errors="replace").splitlines():
         if "a partition stands still at a record" in line:
-            fields = json.loads(line)
+            fields = json.loads(line)["fields"]
             found.add((fields["topic"], int(fields["partition"]), int(fields["offset"])))
     return found
 
@@ -246,15 +246,15 @@ def restart_and_clean_up(mesh, table):
 # Requests that are sound but for the one field that is poisoned, so that it is looked at. Others begin with what every call has.
 REQUESTS = {
     "RegisterUser": {"user": {"email": "sound@example.com", "display_name": "S"}, "request_id": "r"},
-    "UpdateUser": {"user": {"name": "users/me", "display_name": "S"}, "update_mask": "display_name"},
+    "UpdateUser": {"user": {"name": "users/me", "display_name": "S"}, "update_mask": "displayName"},
     "CreateApiKey": {"parent": "users/me", "api_key": {"display_name": "k"}, "request_id": "r"},
-    "FollowTicker": {"parent": "users/me", "symbol": "GOODA"},
-    "RegisterTicker": {"symbol": "GOODA"},
-    "GetQuote": {"symbol": "GOODA"},
+    "FollowTicker": {"parent": "users/me", "symbol": SYMBOL},
+    "RegisterTicker": {"symbol": SYMBOL},
+    "GetQuote": {"symbol": SYMBOL},
     "CreateAlert": {"parent": "users/me", "request_id": "r", "alert": {
-        "symbol": "GOODA", "note": "n", "condition": {"price_target": {"comparison": "COMPARISON_AT_OR_ABOVE", "price": "100"}}}},
+        "symbol": SYMBOL, "note": "n", "condition": {"price_target": {"comparison": "COMPARISON_AT_OR_ABOVE", "price": "100"}}}},
     "ListAlerts": {"parent": "users/me"},
-    "PublishQuotes": {"quotes": [{"symbol": "GOODA", "price": "5", "event_time": "2026-01-05T15:00:00Z", "session": "SESSION_REGULAR"}]},
+    "PublishQuotes": {"quotes": [{"symbol": SYMBOL, "price": "5", "event_time": "2026-01-05T15:00:00Z", "session": "SESSION_REGULAR"}]},
 }
 PLACE = "zqzqzq"
 # Of the same size. NUL, and what is no UTF-8.
@@ -289,7 +289,7 @@ def requests(world):
     """Every text field of every public call, with bytes that Postgres cannot hold: refused, and never taken or an error of the service's own."""
     mesh = world.start()
     _, key = world.user()
-    world.call("user", "FollowTicker", {"parent": "users/me", "symbol": "GOODA"}, key, timeout_s=20)
+    world.call("user", "FollowTicker", {"parent": "users/me", "symbol": SYMBOL}, key, timeout_s=20)
     tried, wrong = 0, []
     for service, (package, name, proto) in meshes.client.SERVICES.items():
         module = importlib.import_module(proto.replace("/", ".").removesuffix(".proto") + "_pb2")
