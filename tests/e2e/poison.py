@@ -250,7 +250,7 @@ REQUESTS = {
     "CreateApiKey": {"parent": "users/me", "api_key": {"display_name": "k"}, "request_id": "r"},
     "FollowTicker": {"parent": "users/me", "symbol": SYMBOL},
     "RegisterTicker": {"symbol": SYMBOL},
-    "GetQuote": {"symbol": SYMBOL},
+    "GetQuote": {"name": f"tickers/{SYMBOL}"},
     "CreateAlert": {"parent": "users/me", "request_id": "r", "alert": {
         "symbol": SYMBOL, "note": "n", "condition": {"price_target": {"comparison": "COMPARISON_AT_OR_ABOVE", "price": "100"}}}},
     "ListAlerts": {"parent": "users/me"},
@@ -260,7 +260,8 @@ PLACE = "zqzqzq"
 # Of the same size. NUL, and what is no UTF-8.
 BYTES = {"NUL": b"a\0b\0c\0", "no UTF-8": b"a\xff\xfe\xc0\xafz", "another NUL": b"\0\0\0\0\0\0"}
 # What a service may answer to bytes that it must not take. INTERNAL is gRPC's own word for a message that cannot be parsed.
-REFUSALS = {"NUL": {"INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED"}}
+# ABORTED: an etag that is none is not the present one.
+REFUSALS = {"NUL": {"INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED", "ABORTED"}}
 REFUSALS["another NUL"] = REFUSALS["NUL"]
 REFUSALS["no UTF-8"] = REFUSALS["NUL"] | {"INTERNAL"}
 
