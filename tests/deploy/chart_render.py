@@ -48,16 +48,36 @@ def wrong_values_are_refused():
     print(f"    {len(files)} files, each refused by name")
 
 
+# Where the flags are declared that several services have.
+SHARED_FLAGS = {"rpc::DeclareCalls": "call_settings.cc", "rpc::DeclareWaitingCalls": "call_settings.cc", "rpc::DeclareLimits": "server_limits.cc",
+                "rpc::DeclareMesh": "mesh_callers.cc"}
+
+
+def flags_in(text):
+    return set(re.findall(r"parser\.\w+\(\s*\"(\w+)\"", text))
+
+
+def flags_of(folder):
+    """Those that a service declares itself, or by a function that it shares with others."""
+    source = (ROOT / "services" / folder / "config.cc").read_text(encoding="utf-8")
+    flags = flags_in(source)
+    for function, file in SHARED_FLAGS.items():
+        if f"{function}(" in source:
+            shared = (ROOT / "services" / "common" / "grpc" / file).read_text(encoding="utf-8")
+            body = shared.split(f"void {function.removeprefix('rpc::')}(", 1)[1].split("\n}\n", 1)[0]
+            flags |= flags_in(body)
+    return flags
+
+
 def settings_are_the_programs_own():
     """What the schema takes as settings are flags that the services have, but for those that the chart gives them itself."""
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    own = re.compile(r".*_address|mesh_token|admin_key|postgres_url|kafka_(bootstrap|tls|sasl).*|kafka_group_instance|instance_id|source|file|"
+    own = re.compile(r".*_address|mesh_.*|admin_key|postgres_url|kafka_(bootstrap|tls|sasl).*|kafka_group_instance|instance_id|source|file|"
                      r"finnhub_api_key|schema_dir|postgres_(roles|role_names|role_passwords_dir|own_cluster)|replay_start_file|plaintext|"
-                     r"(public|internal)_tls_.*|trusted_proxies")
+                     r"(public|internal)_tls_.*")
     for part in ("user", "ticker", "alert", "notifier", "evaluator", "fetcher", "migrations"):
         folder = "migrate" if part == "migrations" else part
-        source = (ROOT / "services" / folder / "config.cc").read_text(encoding="utf-8")
-        flags = set(re.findall(r"parser\.\w+\(\s*\"(\w+)\"", source))
+        flags = flags_of(folder)
         known = set(schema["properties"][part]["properties"]["settings"]["properties"])
         wanted = {flag for flag in flags if not own.fullmatch(flag)}
         assert known == wanted, f"{part}: only in the schema {sorted(known - wanted)}, only in the program {sorted(wanted - known)}"
