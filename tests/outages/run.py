@@ -38,7 +38,7 @@ LIVE_WITHIN_S = 30
 SYMBOLS = [f"OUT{letter}" for letter in "ABCDEFGHIJKLMNOP"]
 DISK_MB = 320
 # More than the users' own limits allow: this is no test of those.
-LIMITS = {"user": {"REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"}}
+LIMITS = {"user": {"REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"}, "alert": {"TRIGGERS_PER_MINUTE": "100000"}}
 
 
 def pairs():
@@ -203,7 +203,7 @@ class Trial:
             reply = self.mesh.client.call("notifier", "ListNotifications", {"parent": "users/me", "page_size": 200}, self.key, timeout_s=3)
         except client.CallError:
             return set()
-        return {n["symbol"] for n in reply.get("notifications", []) if n.get("event_time", "") >= moment}
+        return {n.get("symbol") for n in reply.get("notifications", []) if n.get("event_time", "") >= moment}
 
     def await_live(self):
         """Answers the seconds from the last's return to all being live."""
