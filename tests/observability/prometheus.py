@@ -59,12 +59,15 @@ def promtool(*arguments, cwd=None):
 class Prometheus:
     """Scrapes a mesh by the configuration that is delivered, its targets and its interval changed alone."""
 
-    def __init__(self, folder, mesh):
+    def __init__(self, folder, mesh, edge):
         self.folder = folder
-        # The mesh has no edge before it.
-        config, edge, _ = (DEPLOY / "prometheus.yml").read_text().partition("  # The edge:")
-        if not edge:
-            raise AssertionError("prometheus.yml says nothing of the edge")
+        # The edge of a mesh without TLS has no certificates.
+        config, certificates, _ = (DEPLOY / "prometheus.yml").read_text().partition("  - job_name: stockalert-edge-certificates")
+        if not certificates:
+            raise AssertionError("prometheus.yml says nothing of the edge's certificates")
+        config, targets = re.subn(r"edge:\d+", edge.http_address, config)
+        if targets != 1:
+            raise AssertionError(f"prometheus.yml has {targets} targets for the edge")
         config = re.sub(r"(scrape_interval|evaluation_interval): \S+", r"\1: 1s", config)
         config, targets = re.subn(r"\[(\w+):\d+\]", lambda found: f"['{mesh.address(found.group(1), 'http')}']", config)
         if targets != len(mesh.services):

@@ -8,6 +8,8 @@ import time
 from harness import DATA, ROOT, SYMBOL, await_true, client, expect, expect_equal, timestamp
 from prometheus import DEPLOY, Prometheus, promtool
 
+import edge as edges
+
 OPERATIONS = ROOT / "docs" / "operations.md"
 RULES = DEPLOY / "rules" / "stockalert.yml"
 # A metric's name where it stands for one in an expression.
@@ -108,7 +110,9 @@ def everything_has_data(world):
     mesh = world.start()
     folder = world.folder / "prometheus"
     folder.mkdir()
-    prometheus = Prometheus(folder, mesh)
+    edge = edges.Edge(mesh, world.folder / "edge", edges.free_first_port())
+    edge.start()
+    prometheus = Prometheus(folder, mesh, edge)
     prometheus.start()
     try:
         start = time.time()
@@ -134,7 +138,7 @@ def everything_has_data(world):
 
         targets = prometheus.get("targets")["activeTargets"]
         expect_equal([t["lastError"] for t in targets if t["health"] != "up"], [], "targets that are not up")
-        expect_equal(len(targets), 6, "targets")
+        expect_equal(len(targets), 7, "targets")
         check_rules(prometheus, start, end)
         check_dashboards(prometheus, start, end)
         check_series(prometheus, watcher)
@@ -147,6 +151,7 @@ def everything_has_data(world):
         watcher.stream.cancel()
     finally:
         prometheus.process.stop()
+        edge.stop()
 
 
 def check_rules(prometheus, start, end):

@@ -132,6 +132,16 @@ size_t RunningMax(size_t threads) { return threads - std::min(threads - 1, std::
 
 absl::Status ShuttingDown() { return base::Unavailable("SHUTTING_DOWN", "the service is stopping; nothing was done: try again"); }
 
+prometheus::Counter& Refusals(const std::string& port, const std::string& reason) {
+  return metrics::GetCounter("stockalert_rpc_refusals_total", "Calls refused for what the caller is or does too much of, by reason",
+                             {{"port", port}, {"reason", reason}});
+}
+
+prometheus::Counter& StreamsGivenUp(const std::string& port) {
+  return metrics::GetCounter("stockalert_rpc_streams_given_up_total", "Streams ended for others that had fewer, where no more fit",
+                             {{"port", port}});
+}
+
 // Counts and logs the end of a call.
 void Record(const std::string& port, const Method& method, const CallContext& call, const absl::Status& status,
             const ::grpc::Status& sent, absl::Time begun) {
@@ -144,9 +154,7 @@ void Record(const std::string& port, const Method& method, const CallContext& ca
       .Observe(absl::ToDoubleSeconds(took));
   if (sent.error_code() == ::grpc::StatusCode::RESOURCE_EXHAUSTED || sent.error_code() == ::grpc::StatusCode::UNAUTHENTICATED) {
     const std::string reason = base::ReasonOf(status);
-    metrics::GetCounter("stockalert_rpc_refusals_total", "Calls refused for what the caller is or does too much of, by reason",
-                        {{"port", port}, {"reason", reason.empty() ? "OTHER" : reason}})
-        .Increment();
+    Refusals(port, reason.empty() ? "OTHER" : reason).Increment();
   }
   const bool ours = sent.error_code() == ::grpc::StatusCode::INTERNAL || sent.error_code() == ::grpc::StatusCode::DATA_LOSS;
   const log::Level level = ours ? log::Level::kError : sent.error_code() == ::grpc::StatusCode::UNAVAILABLE ? log::Level::kWarning : log::Level::kDebug;
@@ -207,6 +215,9 @@ CallRunner::CallRunner(const CallRunnerOptions& options)
       executor_("rpc-" + options.name, options.threads, options.queue_max,
                 {.tasks_max = static_cast<size_t>(options.calls.calls_per_user_max), .running_max = RunningMax(options.threads)}),
       checks_streams_("stream_keys_" + options.name) {
+  // A series that begins at its first event hides that event from rate().
+  for (const char* reason : {"OVERLOADED", "RATE_LIMITED", "TOO_MANY_CALLS", "TOO_MANY_STREAMS"}) Refusals(options_.name, reason);
+  StreamsGivenUp(options_.name);
   // A call may take all of its time.
   const auto watch = [&](const char* what, const base::BoundedExecutor& executor) {
     moves_.push_back(std::make_unique<process::Movement>(
@@ -418,9 +429,7 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
     }
     if (slot.answer == StreamSlots::Answer::kFull) return entry->stream->Finish(NoStreamLeft());
     if (ended) {
-      metrics::GetCounter("stockalert_rpc_streams_given_up_total", "Streams ended for others that had fewer, where no more fit",
-                          {{"port", options_.name}})
-          .Increment();
+      StreamsGivenUp(options_.name).Increment();
       ended->stream->Finish(StreamGivenUp());
     }
     const absl::Status status = open(entry->call);
