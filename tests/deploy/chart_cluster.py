@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import ssl
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import threading
 import time
 
 import kubernetes
+import rights
 from cases import Skip, await_true, timestamp
 from kubernetes import CHART, ROOT, VALUES, get, kubectl, run
 
@@ -125,56 +127,73 @@ class Release:
             addresses[service] = f"{host}:{found['spec']['ports'][0]['nodePort']}"
         return clients.Client(addresses, ca=self.secret(f"{NAME}-public-tls", "ca.crt"), name=f"{NAME}-user")
 
-    def tools_pod(self, name, labels, command, namespace=None):
-        """A pod of the tools' image."""
+    def tools_pod(self, name, labels, command, namespace=None, kafka_secret=None):
+        """A pod of the tools' image; `kafka_secret`: with that certificate for Kafka."""
         image = get("pods", "-n", self.namespace, "-l", "app.kubernetes.io/component=user")[0]["spec"]["containers"][0]["image"]
+        files = [{"name": "kafka", "secret": {"secretName": kafka_secret, "defaultMode": 0o440}}] if kafka_secret else []
         pod = {
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels},
             "spec": {
-                "automountServiceAccountToken": False, "restartPolicy": "Never", "enableServiceLinks": False,
-                "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+                "automountServiceAccountToken": False, "restartPolicy": "Never", "enableServiceLinks": False, "volumes": files,
+                "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
                 "containers": [{
                     "name": "tools", "image": image.replace("/user:", "/tools:"), "imagePullPolicy": "IfNotPresent", "command": command,
                     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                    "volumeMounts": [{"name": file["name"], "mountPath": "/etc/stockalert/kafka", "readOnly": True} for file in files],
                 }],
             },
         }
         kubectl("apply", "-n", namespace or self.namespace, "-f", "-", text=json.dumps(pod))
 
-    def start_operator(self):
-        """A pod in which the log is read for the audit, with the migrations' rights in the network."""
-        if not get("pods", "-n", self.namespace, "-l", "operator=true"):
+    def has(self, kind, name):
+        return bool(kubectl("get", kind, name, "-n", self.namespace, "--ignore-not-found", "-o", "name").strip())
+
+    def in_operator(self, key):
+        """How a command is run in a pod that reads the log, with the migrations' rights in the network: with the certificate of `key` for the
+        chart's own Kafka, or without one in a release that knows none. By the environment: the version before does not know the flags."""
+        secret = f"{NAME}-kafka-{key}-tls"
+        secured = self.has("secret", secret)
+        pod = f"operator-{key}" if secured else "operator"
+        if not self.has("pod", pod):
             labels = {"app.kubernetes.io/name": "stockalert", "app.kubernetes.io/instance": RELEASE, "app.kubernetes.io/component": "migrate",
                       "operator": "true"}
-            self.tools_pod("operator", labels, ["sleep", "infinity"])
-            kubectl("wait", "-n", self.namespace, "--for=condition=Ready", "pod/operator", "--timeout=60s")
+            self.tools_pod(pod, labels, ["sleep", "infinity"], kafka_secret=secret if secured else None)
+            kubectl("wait", "-n", self.namespace, "--for=condition=Ready", f"pod/{pod}", "--timeout=60s")
+        files = {name: f"/etc/stockalert/kafka/{file}" for name, file in (("CA", "ca.crt"), ("CERT", "tls.crt"), ("KEY", "tls.key"))}
+        way = {"TLS": "true", **{f"TLS_{name}_FILE": path for name, path in files.items()}} if secured else {"PLAINTEXT": "true"}
+        way["BOOTSTRAP"] = f"{NAME}-kafka:{9094 if secured else 9092}"
+        return ["kubectl", "exec", "-i", "-n", self.namespace, pod, "--", "env", *(f"STOCKALERT_KAFKA_{name}={value}" for name, value in way.items())]
 
     @contextlib.contextmanager
-    def database(self):
-        """A way to the present pod of the database; answers its URL."""
+    def forward(self, target, to):
+        """A way past the network policies to one of the release's ports; answers the port on loopback that leads there."""
         port = stack.free_port()
-        with subprocess.Popen(["kubectl", "port-forward", "-n", self.namespace, f"pod/{NAME}-postgres-0", f"{port}:5432"],
+        with subprocess.Popen(["kubectl", "port-forward", "-n", self.namespace, target, f"{port}:{to}"],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as forward:
             try:
-                await_true("the way to the database", lambda: stack.port_open(port), 30)
-                password = self.secret(f"{NAME}-postgres", "password").decode()
-                yield f"postgresql://stockalert:{password}@127.0.0.1:{port}/stockalert"
+                await_true(f"the way to {target}", lambda: stack.port_open(port), 30)
+                yield port
             finally:
                 forward.terminate()
 
+    @contextlib.contextmanager
+    def database(self, role=None):
+        """The URL of the present pod of the database, as its owner, or as the role of `role` (a service's, maintenance, audit)."""
+        secret, key = (f"{NAME}-postgres-roles", role) if role else (f"{NAME}-postgres", "password")
+        with self.forward(f"pod/{NAME}-postgres-0", 5432) as port:
+            yield f"postgresql://{f'stockalert_{role}' if role else 'stockalert'}:{self.secret(secret, key).decode()}@127.0.0.1:{port}/stockalert"
+
     def audit(self):
-        """scripts/audit on the release: the log by the operator's pod."""
-        self.start_operator()
-        # By the environment: the version before knows no such flag.
-        execute = f"kubectl exec -i -n {self.namespace} operator -- env STOCKALERT_KAFKA_PLAINTEXT=true "
-        with tempfile.TemporaryDirectory() as folder, self.database() as url:
-            for program, command in (("log", f"stockalert-log --kafka_bootstrap={NAME}-kafka:9092"), ("semantics", "stockalert-semantics")):
+        """scripts/audit on the release, as docs/operations.md has it: as the role of the audit and with its certificate, where there are these."""
+        execute = shlex.join(self.in_operator("audit"))
+        role = "audit" if self.has("secret", f"{NAME}-postgres-roles") else None
+        with tempfile.TemporaryDirectory() as folder, self.database(role) as url:
+            for program in ("log", "semantics"):
                 path = os.path.join(folder, program)
                 with open(path, "w", encoding="ascii") as file:
-                    file.write(f"#!/bin/sh\nexec {execute}{command}\n")
+                    file.write(f"#!/bin/sh\nexec {execute} stockalert-{program}\n")
                 os.chmod(path, 0o755)
-            env = dict(os.environ, STOCKALERT_POSTGRES_URL=url, STOCKALERT_KAFKA_BOOTSTRAP="in-the-cluster:9092",
-                       STOCKALERT_KAFKA_PLAINTEXT="true")
+            env = dict(os.environ, STOCKALERT_POSTGRES_URL=url, STOCKALERT_KAFKA_BOOTSTRAP="in-the-cluster")
             done = subprocess.run([ROOT / "scripts" / "audit", f"--state={folder}", f"--log={folder}/log", f"--semantics={folder}/semantics",
                                    "--wait-s=60"], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"the audit: {done.stdout[-3000:]}{done.stderr[-2000:]}"
@@ -510,6 +529,7 @@ CASES = [
     ("chart install", install),
     ("chart helm test", helm_test),
     ("chart flows", flows),
+    ("chart rights of each service", lambda: rights.expect_all(RELEASE_STATE.need(), NAME, PUBLIC)),
     ("chart new public certificate", exchange_certificate),
     ("chart new configuration under load", reconfigure),
     ("chart old configuration under load", lambda: under_load(roll_back)),

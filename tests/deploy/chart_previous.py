@@ -1,33 +1,51 @@
-"""The chart of the version before, as its tag has it, upgraded under load to this one and rolled back: meanwhile both run side by side.
+"""The chart of the version before, as its commit has it, upgraded under load to this one and rolled back: meanwhile both run side by side.
 
-The version before is the newest tag vX.Y.Z that HEAD descends from. Its images are to be on the cluster as stockalert/SERVICE:X.Y.Z.
+deploy/previous-version says which one that is: VERSION and COMMIT. Its images are to be on the cluster as stockalert/SERVICE:VERSION, made by
+`scripts/images VERSION` in a checkout of COMMIT; the chart comes from the commit itself.
 """
 
 import functools
 import io
 import os
 import pathlib
+import re
 import subprocess
 import tarfile
 import tempfile
 
 import chart_cluster
 import kubernetes
-from chart_cluster import NAME, RELEASE, RELEASE_STATE, Release, need_image, under_load
+import rights
+from chart_cluster import NAME, PUBLIC, RELEASE, RELEASE_STATE, Release, need_image, under_load
 from kubernetes import CHART, ROOT, get, run
 from cases import Skip
 
 # Two of each, so that while one version's go and the other's come, evaluators too are in one group.
 SETTINGS = ["evaluator.replicas=2"]
+VERSION_FILE = ROOT / "deploy" / "previous-version"
 FOLDER = tempfile.TemporaryDirectory(prefix="stockalert-previous-")
 KEPT = []
 
 
-def previous_tag():
-    done = run(["git", "-C", ROOT, "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*.[0-9]*.[0-9]*", "HEAD~1"], check=False)
-    if done.returncode != 0:
-        raise Skip("no tag vX.Y.Z is before HEAD: there is no version before this one")
-    return done.stdout.strip()
+def read_previous_version():
+    """The version before, and its commit."""
+    lines = [line.split() for line in VERSION_FILE.read_text(encoding="utf-8").splitlines() if line.strip() and not line.startswith("#")]
+    assert len(lines) == 1 and len(lines[0]) == 2, f"{VERSION_FILE} has to be one line, VERSION and COMMIT, beside comments"
+    version, commit = lines[0]
+    assert re.fullmatch(r"\d+\.\d+\.\d+(-[0-9A-Za-z.]+)?", version), f"{VERSION_FILE}: {version} is no version"
+    assert re.fullmatch(r"[0-9a-f]{40}", commit), f"{VERSION_FILE}: {commit} is no commit in full"
+    return version, commit
+
+
+def previous_version():
+    return read_previous_version()[0]
+
+
+def need_commit():
+    version, commit = read_previous_version()
+    if run(["git", "-C", ROOT, "cat-file", "-e", f"{commit}^{{commit}}"], check=False).returncode != 0:
+        raise Skip(f"this clone has not the commit {commit} of the version before, {version}: it has no history (git fetch --unshallow), or not that one")
+    return commit
 
 
 @functools.cache
@@ -36,12 +54,12 @@ def previous():
     kubernetes.need_cluster()
     if os.environ.get("STOCKALERT_CHART_VALUES"):
         raise Skip("STOCKALERT_CHART_VALUES: the version before has its own values file, and no values for other images")
-    tag = previous_tag()
-    version = tag.removeprefix("v")
-    need_image(version, f"load what scripts/images {version} builds in a checkout of {tag}", ("tools",))
+    commit = need_commit()
+    version = previous_version()
+    need_image(version, f"load what scripts/images {version} builds in a checkout of {commit}", ("tools",))
     # Both would be more than a small node bears.
     RELEASE_STATE.stop()
-    archive = subprocess.run(["git", "-C", ROOT, "archive", tag, "deploy/helm/stockalert", "deploy/observability",
+    archive = subprocess.run(["git", "-C", ROOT, "archive", commit, "deploy/helm/stockalert", "deploy/observability",
                               "tests/deploy/values"], capture_output=True, check=True)
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(FOLDER.name)
@@ -66,14 +84,14 @@ def expect_versions(release, *, before):
     """All are of the version before, or none."""
     found = versions(release)
     assert set(chart_cluster.HTTP) <= set(found), f"only {sorted(found)}"
-    wrong = {name: tag for name, tag in found.items() if (tag == previous_tag().removeprefix("v")) != before}
+    wrong = {name: tag for name, tag in found.items() if (tag == previous_version()) != before}
     assert not wrong, f"not of the wanted version: {wrong}"
 
 
 def edge_that_cannot_be_had():
     """An upgrade to an edge whose image is nowhere fails before it changes anything."""
     release = previous().need()
-    version = previous_tag().removeprefix("v")
+    version = previous_version()
     before = get("services", "-n", release.namespace)
     settings = [part for setting in (*SETTINGS, f"image.tag={version}", "migrations.deadlineSeconds=30") for part in ("--set", setting)]
     try:
@@ -87,22 +105,45 @@ def edge_that_cannot_be_had():
     expect_versions(release, before=True)
 
 
+def named():
+    """The file is well formed, and what it names is a release of the chart, under a name that this one's images do not have."""
+    version, commit = read_previous_version()
+    assert f"tag: {version}}}" not in pathlib.Path(RELEASE_STATE.values).read_text(encoding="utf-8"), f"{version} is the tag of this version's images, too"
+    need_commit()
+    chart = run(["git", "-C", ROOT, "show", f"{commit}:deploy/helm/stockalert/Chart.yaml"]).stdout
+    wanted = re.search(r"^version: (\S+)$", chart, re.MULTILINE).group(1)
+    assert version.split("-")[0] == wanted, f"the chart of {commit} is of version {wanted}, not of {version}"
+    print(f"    {version}, commit {commit[:7]}")
+
+
+def change_to_this(release, *settings):
+    arguments = [part for setting in (*SETTINGS, *settings) for part in ("--set", setting)]
+    release.helm("upgrade", RELEASE, CHART, "-f", RELEASE_STATE.values, *arguments, "--wait", "--timeout", "300s", timeout_s=360)
+
+
 def upgrade():
+    """The edge, a role a service, certificates and ACLs of Kafka are all new."""
     release = previous().need()
     expect_versions(release, before=True)
-
-    def change(release):
-        settings = [part for setting in SETTINGS for part in ("--set", setting)]
-        release.helm("upgrade", RELEASE, CHART, "-f", RELEASE_STATE.values, *settings, "--wait", "--timeout", "300s", timeout_s=360)
-
-    under_load(change, release)
+    under_load(change_to_this, release)
     expect_versions(release, before=False)
+    rights.expect_all(release, NAME, PUBLIC)
+
+
+def close_plaintext():
+    """What is left to do after the upgrade: Kafka's listener of before goes, and nobody misses it."""
+    release = previous()
+    assert release.namespace, "there is no upgraded release"
+    under_load(lambda release: change_to_this(release, "kafka.internal.plaintext=false"), release)
+    ports = [port["port"] for port in get("service", f"{NAME}-kafka", "-n", release.namespace)["spec"]["ports"]]
+    assert ports == [9094], f"Kafka's ports are {ports}"
+    rights.expect_all(release, NAME, PUBLIC)
 
 
 def rollback():
     release = previous()
     assert release.namespace, "there is nothing to roll back"
-    under_load(chart_cluster.roll_back, release)
+    under_load(lambda release: release.helm("rollback", RELEASE, "1", "--wait", "--timeout", "300s", timeout_s=360), release)
     expect_versions(release, before=True)
 
 
@@ -113,7 +154,9 @@ def stop():
 
 
 CASES = [
+    ("chart version before is named", named),
     ("chart upgrade from the version before under load", upgrade),
+    ("chart upgrade's last step under load", close_plaintext),
     ("chart rollback to the version before under load", rollback),
     # Last: what it leaves in Helm's history is no revision to go back to.
     ("chart upgrade to an edge that cannot be had", edge_that_cannot_be_had),
