@@ -62,7 +62,7 @@ def allowed(source):
 
 def need_image(tag, remedy, others=("tools", "edge")):
     """Skip where no node has the services' images, and the others, with that tag."""
-    there = {name for node in get("nodes") for image in node["status"].get("images", []) for name in image.get("names", [])}
+    there = {name for node in get("nodes") for image in node["status"].get("images", []) for name in image.get("names") or []}
     missing = [image for image in (*HTTP, *others) if not any(name.endswith(f"stockalert/{image}:{tag}") for name in there)]
     if missing:
         raise Skip(f"no node has the images {missing} with the tag {tag}: {remedy}")
