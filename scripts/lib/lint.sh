@@ -41,6 +41,23 @@ for service in user ticker alert fetcher evaluator notifier; do
     complain "services/$service includes another service"
   fi
 done
+# The tree tells the roles, as CONTRIBUTING.md has them.
+for service in user ticker alert fetcher evaluator notifier; do
+  for file in README.md main.cc config.h config.cc app.h app.cc '*_service.h' '*_service.cc'; do
+    [ -n "$(git ls-files "services/$service/$file")" ] || complain "services/$service has no $file"
+  done
+  case $service in
+    fetcher | notifier) ;;
+    *) [ -f "services/$service/${service}_logic.cc" ] || complain "services/$service has no ${service}_logic.cc" ;;
+  esac
+  for store in services/"$service"/postgres_*_store.cc; do
+    interface=${store/postgres_/}
+    [ "$service" = fetcher ] || [ -f "${interface%.cc}.h" ] || complain "$store has no interface ${interface%.cc}.h"
+  done
+done
+if git grep -nE '#include [<"](soci|grpcpp|librdkafka|libpq|services/common/(kafka|postgres))' -- 'services/*/*_logic.h' 'services/*/*_logic.cc'; then
+  complain "rules have no I/O: that is the edge's and the stores'"
+fi
 while read -r size name; do
   [ "$size" -le 1024 ] || complain "$name is larger than 1 MiB"
 done < <(git ls-files -z | xargs -0 -r du -k --apparent-size 2>/dev/null)
