@@ -6,11 +6,20 @@
 -- Kafka keeps its records (stockalert-migrate --retention_h). Outboxes, checkpoints and tombstones need nothing: the services see to them.
 \set ON_ERROR_STOP on
 \set QUIET on
-SELECT CASE WHEN :kept_days >= 14 THEN 'true' ELSE 'false' END AS long_enough \gset
-\if :long_enough
+\if :{?kept_days}
 \else
-\warn 'retention: kept_days must be at least 14, and longer than Kafka keeps its records'
-SELECT 1 / 0 AS kept_days_too_short;
+\set kept_days nothing
+\endif
+SELECT :'kept_days' ~ '^[0-9]{1,5}$' AS fit \gset
+\if :fit
+SELECT :kept_days >= 14 AS fit \gset
+\endif
+\if :fit
+\else
+\set VERBOSITY terse
+DO $$ BEGIN
+  RAISE 'retention: kept_days must be a whole number of days, at least 14 and longer than Kafka keeps its records, as in -v kept_days=90';
+END $$;
 \endif
 SELECT CAST(extract(epoch FROM now() - make_interval(days => :kept_days)) * 1000000 AS bigint) AS before_us \gset
 

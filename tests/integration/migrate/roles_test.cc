@@ -2,8 +2,11 @@
 #include "services/migrate/roles.h"
 
 #include <libpq-fe.h>
+#include <sys/wait.h>
 
+#include <array>
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -115,6 +118,17 @@ class World {
   const std::string tag_;
   const std::filesystem::path passwords_;
 };
+
+// The exit code of a shell's command, and what it said.
+std::pair<int, std::string> RunShell(const std::string& command) {
+  FILE* pipe = popen(command.c_str(), "r");  // NOLINT(cert-env33-c): the test's own words.
+  REQUIRE(pipe != nullptr);
+  std::string said;
+  std::array<char, 4096> buffer;
+  while (const size_t size = fread(buffer.data(), 1, buffer.size(), pipe)) said.append(buffer.data(), size);
+  const int status = pclose(pipe);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, said};
+}
 
 std::string SchemaOf(const std::string& table) { return table.substr(0, table.find('.')); }
 
@@ -235,6 +249,17 @@ TEST_CASE("the maintenance's role runs deploy/retention.sql, and does nothing el
         "CREATE TABLE stockalert_alert.mine (a integer)", "CREATE TABLE public.mine (a integer)"}) {
     INFO(sql);
     CHECK(session.Try(sql) == kRefused);
+  }
+}
+
+TEST_CASE("deploy/retention.sql says in a sentence what it wants to be told, and touches nothing before") {
+  const testing::TestDatabase database;  // It has none of the tables.
+  for (const std::string given : {"", "-v kept_day=90", "-v kept_days", "-v kept_days=", "-v kept_days=13", "-v kept_days=-90", "-v kept_days=90.5",
+                                  "-v kept_days=90d", "-v kept_days=1000000", "-v \"kept_days='90'\"", "-v 'kept_days=90; SELECT 1'"}) {
+    INFO(given);
+    const auto [code, said] = RunShell(absl::StrCat("psql -X '", database.url(), "' ", given, " -f ", STOCKALERT_SOURCE_DIR, "/deploy/retention.sql 2>&1"));
+    CHECK(code == 3);  // psql's, of a script that was stopped.
+    CHECK_THAT(said, Catch::Matches("psql:[^\n]*: ERROR:  retention: kept_days must be a whole number of days, at least 14 [^\n]*\n"));
   }
 }
 
