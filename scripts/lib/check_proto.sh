@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# buf's lint and format over proto/, and a check that nothing breaks clients: against the last release's tag, or, before the first
-# release, against the parent commit's protos.
+# buf's lint and format over proto/, the stubs of one language alone, and a check that nothing breaks clients: against the last release's
+# tag, or, before the first release, against the parent commit's protos.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 buf=scripts/lib/buf.sh
@@ -11,6 +11,18 @@ buf=scripts/lib/buf.sh
 }
 "$buf" lint
 "$buf" format --diff --exit-code
+# The stubs of one language want no other's tools.
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+"$buf" generate python --output "$out"
+if [ ! -s "$out/build/clients/python/gen/stockalert/alert/v1/alert_pb2_grpc.py" ] || [ "$(ls "$out/build/clients")" != python ]; then
+  echo "proto: buf.sh generate python does not make Python's stubs, and these alone" >&2
+  exit 1
+fi
+if "$buf" generate rust --output "$out" 2>/dev/null; then
+  echo "proto: buf.sh makes stubs for a language that it does not know" >&2
+  exit 1
+fi
 base=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git rev-parse --verify --quiet HEAD~1 || true)
 if [ -z "$base" ] || ! git cat-file -e "$base:buf.yaml" 2>/dev/null; then
   echo "proto: nothing earlier to compare with" >&2
