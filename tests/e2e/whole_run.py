@@ -10,14 +10,16 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.parse
 
 from harness import ROOT, await_true, expect, expect_equal, grpcurl_path, meshes
 
 
-def start(folder, port, *options, env=None):
+def start(folder, port, *options, env=None, cwd=None):
     command = [str(ROOT / "scripts" / "run"), "--no-build", f"--state={folder}", f"--first-port={port}", *options]
     env = {**{name: value for name, value in os.environ.items() if not name.startswith("FINNHUB_")}, **(env or {})}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, start_new_session=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, cwd=cwd,
+                            start_new_session=True)
 
 
 def left_behind(folder):
@@ -45,13 +47,25 @@ def read_until(process, text, timeout_s):
     raise AssertionError(f"ended ({process.wait()}) without «{text}»:\n" + "\n".join(lines[-30:]))
 
 
+def finish(process):
+    """The lines of a run that ends by itself, and well."""
+    lines = process.stdout.read().splitlines()
+    expect_equal(process.wait(), 0, "\n".join(lines[-30:]))
+    return lines
+
+
+def notified(lines):
+    """The symbols that notifications were shown of, sorted."""
+    return sorted(match.group(1) for line in lines if (match := re.match(r"  notification  (\w+) ", line, re.I)))
+
+
 def tour(world):
     folder = world.folder / "run"
     port = meshes.free_first_port()
     process = start(folder, port)
     try:
         lines = read_until(process, "Running until Ctrl-C", 180)
-        expect_equal(sum("NOTIFICATION" in line for line in lines), 3, "notifications shown")
+        expect_equal(notified(lines), ["AAPL", "FB", "GOOG", "IBM", "MSFT"], "notifications shown")
         env = dict(os.environ, PATH=f"{grpcurl_path().parent}:{os.environ['PATH']}")
         commands = [line.strip() for line in lines if line.strip().startswith("grpcurl ")]
         expect_equal(len(commands), 5, "grpcurl lines printed")
@@ -65,16 +79,18 @@ def tour(world):
         expect("sak_" in run(commands[1]), "register")
         expect("STATE_" in run(commands[2]), "create")
         watching = subprocess.Popen(["bash", "-c", f"timeout 20 {commands[3]}"], env=env, stdout=subprocess.PIPE, text=True)
+        # An alert that only prices of the past would fire.
+        run(commands[2].replace('"500"', '"600"'))
         # The stream answers at once, with a cursor: from then on nothing is missed.
         seen = [watching.stdout.readline()]
         run(commands[4])
         for line in watching.stdout:
             seen.append(line)
-            if '"price": "200.5"' in line:
+            if '"price": "500.5"' in line:
                 watching.terminate()
         watching.wait()
-        expect(any('"price": "200.5"' in line for line in seen), f"watch saw {seen}")
-        read_until(process, "200.5", 20)
+        expect(any('"price": "500.5"' in line for line in seen), f"watch saw {seen}")
+        read_until(process, "500.5", 20)
     finally:
         # Ctrl-C: to the whole group, as a terminal does it.
         os.killpg(process.pid, signal.SIGINT)
@@ -84,14 +100,42 @@ def tour(world):
     key_before = (folder / "demo.json").read_text()
 
     began = time.monotonic()
-    process = start(folder, port, "--exit")
-    lines = process.stdout.read().splitlines()
-    took = time.monotonic() - began
-    expect_equal(process.wait(), 0, "\n".join(lines[-30:]))
-    expect_equal(sum("fired once" in line for line in lines), 3, "alerts that fired once")
+    lines = finish(start(folder, port, "--exit"))
+    print(f"    a second start took {time.monotonic() - began:.1f} s", flush=True)
     expect_equal((folder / "demo.json").read_text(), key_before, "the demo user")
+    expect(any("nothing is replayed" in line for line in lines), "\n".join(lines))
+    expect_equal(notified(lines), [], "notifications of a start that nobody asked for prices")
     expect_equal(left_behind(folder), [], "processes left behind by --exit")
-    print(f"    a second start took {took:.1f} s", flush=True)
+
+    lines = finish(start(folder, port, "--source=replay", "--exit"))
+    expect(any("as you asked" in line for line in lines), "\n".join(lines))
+    expect_equal(sum("fired once" in line for line in lines), 5, "alerts that fired once")
+    # Those of this run, and the one that had waited.
+    expect_equal(notified(lines), ["AAPL", "AAPL", "FB", "GOOG", "IBM", "MSFT"], "notifications of a replay that was asked for")
+
+
+def sources(world):
+    """Prices from where they are said to come from."""
+    folder = world.folder / "sources"
+    port = meshes.free_first_port()
+    for options, said in ((["--source=live"], "unknown option"), (["--source=finnhub"], "needs a key"), (["--source=publish", "--file=x"], "--file is what"),
+                          (["--file=/nowhere.csv"], "cannot be read")):
+        process = start(folder, port, "--exit", *options)
+        text = process.stdout.read()
+        expect(process.wait() != 0 and said in text and "Traceback" not in text, text)
+    lines = finish(start(folder, port, "--source=publish", "--exit"))
+    expect(any("by PublishQuotes alone" in line for line in lines) and not any("quote " in line for line in lines), "\n".join(lines))
+    # A file of one's own, named as seen from where one is.
+    (world.folder / "abc-2020.csv").write_text("time,price,symbol\n1600092000,10,ABC\n1600092060,10.5,ABC\n1600092120,9,XYZ\n")
+    process = start(folder, port, "--file=abc-2020.csv", cwd=world.folder)
+    try:
+        lines = read_until(process, "NOTIFICATION", 120)
+        expect_equal(notified(lines), ["ABC"], "notifications of a file of one's own")
+        expect_equal(sum("  alert  " in line for line in lines), 2, "alerts on a file of two symbols")
+        read_until(process, "Running until Ctrl-C", 60)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(40)
 
 
 def killed(world):
@@ -121,7 +165,8 @@ class FakeFinnhub(http.server.BaseHTTPRequestHandler):
         if "/quote" in self.path:
             reply = {"c": 190.25, "d": 1.25, "dp": 0.66, "h": 191, "l": 188.5, "o": 189, "pc": 189, "t": int(time.time())}
         else:
-            reply = {"count": 1, "result": [{"description": "APPLE INC", "displaySymbol": "AAPL", "symbol": "AAPL", "type": "Common Stock"}]}
+            symbol = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query).get("q", [""])[0]
+            reply = {"count": 1, "result": [{"description": "INC", "displaySymbol": symbol, "symbol": symbol, "type": "Common Stock"}]}
         text = json.dumps(reply).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -153,4 +198,4 @@ def live(world):
         expect(key not in path.read_text(errors="replace"), f"{path.name} holds the Finnhub key")
 
 
-CASES = [("run/tour", tour), ("run/killed", killed), ("run/live", live)]
+CASES = [("run/tour", tour), ("run/sources", sources), ("run/killed", killed), ("run/live", live)]
