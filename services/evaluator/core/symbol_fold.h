@@ -1,8 +1,8 @@
 // Everything that the fold knows of one symbol: its date, its last prices, its alerts, and the index that finds the few
 // alerts that a price changes.
 //
-// How a quote is evaluated: the structures below name the alerts for which the price is no matter of course; each of
-// those is taken out, looked at as docs/semantics.md says (Look, Step), and put back by its new state. Nothing else is
+// How a quote is evaluated: the structures below find the alerts that its price may change. Each of these is taken out,
+// looked at as docs/semantics.md says (Look, Step), and put back where its new state belongs. The others are not
 // touched. So the rules are written once, for one alert at a time, and the index only has to leave nobody out:
 //  - wake_up, wake_down: "look at me at a price at or above (at or below) this": targets, percent from a fixed
 //    reference, CROSSES (the border that the last price has not passed), activations, channels that are left, and all
