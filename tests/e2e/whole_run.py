@@ -134,7 +134,8 @@ def sources(world):
         expect_equal(sum("  alert  " in line for line in lines), 2, "alerts on a file of two symbols")
         read_until(process, "Running until Ctrl-C", 60)
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
         process.wait(40)
 
 
