@@ -71,6 +71,11 @@ std::optional<std::string> RefuseOwnName(std::string_view own, const MeshSetting
                       "): issue a certificate a service, for the others tell by it who calls; ", kPlainNames);
 }
 
+prometheus::Counter& Refused(const std::string& caller) {
+  return metrics::GetCounter("stockalert_mesh_calls_refused_total", "Calls on internal ports that were refused, by caller as far as it is known",
+                             {{"caller", caller}});
+}
+
 }  // namespace
 
 void DeclareMesh(config::Parser& parser, std::string_view own, bool has_internal_port, MeshSettings& settings, std::string& mesh_token,
@@ -190,6 +195,8 @@ MeshCallers::Shown MeshCallers::Read(const ::grpc::ServerContextBase& context) {
 MeshCallers::MeshCallers(const MeshSettings& settings, std::string mesh_token)
     : mesh_token_(std::move(mesh_token)), callers_file_(settings.callers_file) {
   if (auto names = ParseMeshNames(settings.names); names.ok()) names_ = *std::move(names);
+  // Seen before the first one, so that a rule finds its rise.
+  Refused("unknown");
 }
 
 absl::StatusOr<std::string> MeshCallers::Admit(const Shown& shown, std::string_view method) {
@@ -197,9 +204,7 @@ absl::StatusOr<std::string> MeshCallers::Admit(const Shown& shown, std::string_v
   const Flow* flow = FindFlow(method);
   const bool allowed = caller.ok() && flow != nullptr && (caller->empty() || MayCall(*caller, method));
   if (!allowed) {
-    metrics::GetCounter("stockalert_mesh_calls_refused_total", "Calls on internal ports that were refused, by caller as far as it is known",
-                        {{"caller", caller.ok() && !caller->empty() ? *caller : "unknown"}})
-        .Increment();
+    Refused(caller.ok() && !caller->empty() ? *caller : "unknown").Increment();
     static log::Limiter limiter(absl::Seconds(1));
     if (const auto suppressed = limiter.Allow()) {
       log::Warning("refused a call on an internal port", {{"caller", caller.ok() ? *caller : ""},
