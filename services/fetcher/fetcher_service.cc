@@ -26,23 +26,28 @@ constexpr size_t kUserIdMax = 100;
 // Hears the answers to many records; shared with the callbacks, which may come after the call has given up.
 class Answers {
  public:
-  explicit Answers(size_t expected) : left_(expected) {}
+  explicit Answers(size_t expected) : left_(expected), places_(expected) {}
 
-  void Take(const absl::Status& status) {
+  void Take(size_t which, const absl::StatusOr<kafka::Delivery>& delivery) {
     std::lock_guard lock(mutex_);
-    if (!status.ok() && first_error_.ok()) first_error_ = status;
+    if (delivery.ok()) {
+      places_[which] = *delivery;
+    } else if (first_error_.ok()) {
+      first_error_ = delivery.status();
+    }
     --left_;
     changed_.notify_all();
   }
 
-  absl::Status Await(absl::Time deadline) {
+  // Where the log has each.
+  absl::StatusOr<std::vector<kafka::Delivery>> Await(absl::Time deadline) {
     std::unique_lock lock(mutex_);
     const auto patience = absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
     if (!changed_.wait_for(lock, patience, [&] { return left_ == 0; })) {
       return base::Unavailable(
           "LOG_UNAVAILABLE", "the log has not acknowledged all quotes in time; some may be in it, publish them again");
     }
-    if (first_error_.ok()) return absl::OkStatus();
+    if (first_error_.ok()) return places_;
     return base::Unavailable("LOG_UNAVAILABLE",
                              "the log did not take all quotes; some may be in it, publish them again");
   }
@@ -50,8 +55,9 @@ class Answers {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  size_t left_;               // Guarded by mutex_.
-  absl::Status first_error_;  // Guarded by mutex_.
+  size_t left_;                          // Guarded by mutex_.
+  std::vector<kafka::Delivery> places_;  // Guarded by mutex_.
+  absl::Status first_error_;             // Guarded by mutex_.
 };
 
 pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
@@ -159,8 +165,8 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
   const std::string traceparent = call.trace.Child().Traceparent();
   for (size_t i = 0; i < quotes.size(); ++i) {
     for (;;) {
-      absl::Status sent = publisher_.Publish(quotes[i], traceparent, {},
-                                                   [answers](const absl::Status& status) { answers->Take(status); });
+      absl::Status sent = publisher_.Publish(
+          quotes[i], traceparent, {}, [answers, i](const absl::StatusOr<kafka::Delivery>& delivery) { answers->Take(i, delivery); });
       if (sent.ok()) break;
       if (!absl::IsResourceExhausted(sent)) return sent;
       if (!publisher_.AwaitRoom(call.deadline)) {
@@ -170,9 +176,14 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
       }
     }
   }
-  STOCKALERT_RETURN_IF_ERROR(answers->Await(call.deadline - absl::Milliseconds(50)));
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::Delivery> places, answers->Await(call.deadline - absl::Milliseconds(50)));
   pb::PublishQuotesResponse response;
   response.set_published_count(request.quotes_size());
+  for (const kafka::Delivery& place : places) {
+    pb::LogPlace& answered = *response.add_places();
+    answered.set_partition(place.partition);
+    answered.set_offset(place.offset);
+  }
   return response;
 }
 

@@ -440,9 +440,9 @@ absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string
         ++acknowledgements->left;
       }
       const absl::Status sent =
-          publisher_.Publish(*quote, trace.Child().Traceparent(), {}, [acknowledgements](const absl::Status& status) {
+          publisher_.Publish(*quote, trace.Child().Traceparent(), {}, [acknowledgements](const absl::StatusOr<kafka::Delivery>& delivery) {
             std::lock_guard lock(acknowledgements->mutex);
-            if (!status.ok()) acknowledgements->failure = status;
+            if (!delivery.ok()) acknowledgements->failure = delivery.status();
             --acknowledgements->left;
             acknowledgements->changed.notify_all();
           });
@@ -468,6 +468,10 @@ absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string
       return base::Unavailable("LOG_UNAVAILABLE",
                                "the price was fetched, but the log has not acknowledged it; try again in a moment");
     }
+  }
+  // As the log has them: their epoch and sequence tell a reader of the log when it has come to them.
+  for (pb::QuoteRecord& quote : fetched.quotes) {
+    if (auto last = publisher_.LastPublished(quote.symbol())) quote = *std::move(last);
   }
   const bool any_denied = std::any_of(fetched.problems.begin(), fetched.problems.end(), [](const auto& problem) { return problem.not_in_plan; });
   if (!any_answer && !any_denied && !failure.ok()) return failure;

@@ -146,7 +146,7 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
                 {{"symbol", symbol}, {"status", delivery.status()}, {"suppressed", *suppressed}});
           }
         }
-        if (done) done(delivery.status());
+        if (done) done(delivery);
         // Last, for whoever waits for answers may destroy what `done` uses. Notified under the lock: the Publisher
         // itself may go then.
         std::lock_guard lock(mutex_);

@@ -49,7 +49,8 @@ struct PublisherOptions {
 
 class Publisher {
  public:
-  using Done = std::function<void(const absl::Status&)>;
+  // Hears where the log has the record, or why it has not.
+  using Done = kafka::DeliveryCallback;
 
   // `producer` and `clock` must outlive it; destroy the producer (which answers what is left) only after Close.
   Publisher(kafka::Producer& producer, const base::Clock& clock, const PublisherOptions& options = {});

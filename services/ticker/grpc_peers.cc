@@ -97,14 +97,19 @@ void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const std:
   });
 }
 
-absl::StatusOr<int> GrpcFetcher::Publish(const std::vector<ipb::QuoteRecord>& quotes, const trace::Context& trace, absl::Time deadline) {
+absl::StatusOr<std::vector<LogPlace>> GrpcFetcher::Publish(const std::vector<ipb::QuoteRecord>& quotes, const trace::Context& trace, absl::Time deadline) {
   ipb::PublishQuotesRequest request;
   request.mutable_quotes()->Assign(quotes.begin(), quotes.end());
   ipb::PublishQuotesResponse response;
   ::grpc::ClientContext context;
   impl_->peer.Prepare(context, trace, deadline);
   const absl::Status status = rpc::FromGrpc(impl_->stub->PublishQuotes(&context, request, &response));
-  if (status.ok()) return response.published_count();
+  if (status.ok()) {
+    std::vector<LogPlace> places;
+    places.reserve(static_cast<size_t>(response.places_size()));
+    for (const ipb::LogPlace& place : response.places()) places.push_back({place.partition(), place.offset()});
+    return places;
+  }
   absl::Status failure = rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher);
   if (!absl::IsUnavailable(failure)) return failure;
   return base::Unavailable(kReasonFetcherUnavailable, "the fetcher did not confirm the quotes, and some may be in the log: publish them again");

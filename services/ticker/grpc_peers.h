@@ -21,7 +21,7 @@ class GrpcFetcher final : public Fetcher {
                                   absl::Time deadline) override;
   void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace, absl::Time deadline,
                   Fetched done) override;
-  absl::StatusOr<int> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
+  absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
                               absl::Time deadline) override;
 
  private:

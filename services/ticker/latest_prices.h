@@ -43,6 +43,12 @@ enum class Verdict {
   kLate,      // Its event time is before that of the last accepted one.
 };
 
+// What became of a quote.
+struct Outcome {
+  Verdict verdict = Verdict::kAccepted;
+  internal::v1::TradingSession session = internal::v1::TRADING_SESSION_UNSPECIFIED;
+};
+
 // A place of the log.
 struct LogPlace {
   int32_t partition = 0;

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/trace/trace.h"
+#include "services/ticker/latest_prices.h"
 #include "stockalert/internal/v1/log.pb.h"
 
 namespace stockalert::ticker {
@@ -50,12 +51,12 @@ class Fetcher {
   // `user`: whose share of the source's calls it takes; empty: nobody's in particular.
   virtual absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user, const trace::Context& trace,
                                           absl::Time deadline) = 0;
-  // Those that have a price, in any order. `done` is called once, on another thread or this one; it must be quick.
+  // Those that have a price, in any order; each with the epoch and sequence under which the log has it. `done` is called once, on another thread or this one; it must be quick.
   using Fetched = std::function<void(absl::StatusOr<FetchedQuotes>)>;
   virtual void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace, absl::Time deadline,
                           Fetched done) = 0;
-  // Answers how many. On an error some may be in the log.
-  virtual absl::StatusOr<int> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
+  // Answers where the log has each; nothing where the fetcher, of a version before, does not say. On an error some may be in the log.
+  virtual absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
                                       absl::Time deadline) = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/time/clock.h"
 #include "services/common/base/error.h"
 
 namespace stockalert::ticker {
@@ -42,7 +43,9 @@ ApplyCounts PriceBoard::Apply(const std::vector<LogEntry>& entries) {
         continue;
       }
       if (entry.kind != LogEntry::Kind::kQuote) continue;
-      switch (prices_.ApplyQuote(entry.quote, entry.place)) {
+      const Verdict verdict = prices_.ApplyQuote(entry.quote, entry.place);
+      if (outcome_memories_ > 0) Remember(entry, verdict);
+      switch (verdict) {
         case Verdict::kRefused: ++counts.refused; continue;
         case Verdict::kRepeated: ++counts.repeated; continue;
         case Verdict::kLate: ++counts.late; continue;
@@ -56,8 +59,62 @@ ApplyCounts PriceBoard::Apply(const std::vector<LogEntry>& entries) {
       }
     }
   }
+  read_.notify_all();
   for (const std::shared_ptr<QuoteWatcher>& watcher : touched) watcher->Deliver();
   return counts;
+}
+
+void PriceBoard::Remember(const LogEntry& entry, Verdict verdict) {
+  const std::pair place(entry.place.partition, entry.place.offset);
+  if (!outcomes_.try_emplace(place, Outcome{verdict, entry.quote.session()}).second) return;
+  outcomes_order_.push_back(place);
+  if (outcomes_order_.size() <= kOutcomesMax) return;
+  outcomes_.erase(outcomes_order_.front());
+  outcomes_order_.pop_front();
+}
+
+PriceBoard::OutcomeMemory::OutcomeMemory(PriceBoard& board) : board_(board) {
+  std::lock_guard lock(board_.mutex_);
+  ++board_.outcome_memories_;
+}
+
+PriceBoard::OutcomeMemory::~OutcomeMemory() {
+  std::lock_guard lock(board_.mutex_);
+  if (--board_.outcome_memories_ > 0) return;
+  board_.outcomes_.clear();
+  board_.outcomes_order_.clear();
+}
+
+std::vector<std::optional<Outcome>> PriceBoard::OutcomeMemory::Await(const std::vector<LogPlace>& places, absl::Time deadline) const {
+  std::unique_lock lock(board_.mutex_);
+  const auto is_read = [&](const LogPlace& place) {
+    const auto progress = board_.partitions_.find(place.partition);
+    return progress != board_.partitions_.end() && progress->second.next_offset > place.offset;
+  };
+  board_.read_.wait_until(lock, absl::ToChronoTime(deadline), [&] { return std::all_of(places.begin(), places.end(), is_read); });
+  std::vector<std::optional<Outcome>> found;
+  found.reserve(places.size());
+  for (const LogPlace& place : places) {
+    const auto outcome = board_.outcomes_.find({place.partition, place.offset});
+    found.push_back(outcome == board_.outcomes_.end() ? std::nullopt : std::optional(outcome->second));
+  }
+  return found;
+}
+
+bool PriceBoard::HasRead(const internal::v1::QuoteRecord& quote) const {
+  const SymbolPrices* prices = prices_.Find(quote.symbol());
+  if (prices == nullptr) return false;
+  if (quote.publisher_epoch() == 0 && quote.sequence() == 0) {
+    return prices->latest.has_value() && prices->latest->event_time_us() >= quote.event_time_us();
+  }
+  return std::pair(prices->publisher_epoch, prices->sequence) >= std::pair(quote.publisher_epoch(), quote.sequence());
+}
+
+bool PriceBoard::AwaitRead(const std::vector<internal::v1::QuoteRecord>& quotes, absl::Time deadline) const {
+  std::unique_lock lock(mutex_);
+  return read_.wait_until(lock, absl::ToChronoTime(deadline), [&] {
+    return std::all_of(quotes.begin(), quotes.end(), [&](const internal::v1::QuoteRecord& quote) { return HasRead(quote); });
+  });
 }
 
 void PriceBoard::ReachedEnd(int32_t partition) {

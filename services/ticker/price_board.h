@@ -4,13 +4,17 @@
 // whose end was reached is up to date; one that is being read is as old as its last record.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -51,6 +55,8 @@ struct ApplyCounts {
 
 class PriceBoard {
  public:
+  static constexpr size_t kOutcomesMax = 20'000;
+
   // The clocks must outlive it.
   PriceBoard(const base::Clock& clock, const base::MonotonicClock& monotonic) : clock_(clock), monotonic_(monotonic) {}
 
@@ -73,6 +79,25 @@ class PriceBoard {
   // OK where every record that was in the log `staleness_max` ago counts in what Get answers; else UNAVAILABLE (PRICES_NOT_READY).
   absl::Status CheckFresh(absl::Duration staleness_max) const;
 
+  // While one lives, the board remembers what becomes of each quote that it reads, of the last kOutcomesMax. For who publishes: begun before
+  // it publishes. The board must outlive it.
+  class OutcomeMemory {
+   public:
+    explicit OutcomeMemory(PriceBoard& board);
+    ~OutcomeMemory();
+    OutcomeMemory(const OutcomeMemory&) = delete;
+    OutcomeMemory& operator=(const OutcomeMemory&) = delete;
+    // Waits until the board has read beyond all these places, at most until `deadline`. In their order; none where it was not seen.
+    std::vector<std::optional<Outcome>> Await(const std::vector<LogPlace>& places, absl::Time deadline) const;
+
+   private:
+    PriceBoard& board_;
+  };
+
+  // Waits until each of these, or what came after it, counts in what Get answers; false where the deadline comes first. One without epoch and
+  // sequence (of a fetcher of version 0.2) is compared by its time.
+  bool AwaitRead(const std::vector<internal::v1::QuoteRecord>& quotes, absl::Time deadline) const;
+
   // From here on `watcher` hears of these symbols; the latest quote of each comes first. Without repeats.
   void Watch(const std::vector<std::string>& symbols, const std::shared_ptr<QuoteWatcher>& watcher);
   void Unwatch(const std::shared_ptr<QuoteWatcher>& watcher);
@@ -89,9 +114,16 @@ class PriceBoard {
     int64_t fresh_as_of_us = std::numeric_limits<int64_t>::min();
   };
 
+  void Remember(const LogEntry& entry, Verdict verdict);
+  bool HasRead(const internal::v1::QuoteRecord& quote) const;
+
   const base::Clock& clock_;
   const base::MonotonicClock& monotonic_;
   mutable std::mutex mutex_;
+  mutable std::condition_variable read_;
+  int outcome_memories_ = 0;                               // Guarded by mutex_, as what follows.
+  std::map<std::pair<int32_t, int64_t>, Outcome> outcomes_;  // By partition and offset.
+  std::deque<std::pair<int32_t, int64_t>> outcomes_order_;
   LatestPrices prices_;                                                            // Guarded by mutex_.
   bool reading_ = false;                                                           // Guarded by mutex_.
   std::map<int32_t, Progress> partitions_;                                         // Guarded by mutex_.

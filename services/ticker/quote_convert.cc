@@ -43,6 +43,21 @@ Quote ToQuote(const QuoteRecord& record) {
   return quote;
 }
 
+v1::QuoteOutcome ToQuoteOutcome(const std::optional<Outcome>& outcome) {
+  v1::QuoteOutcome shown;
+  shown.set_verdict(v1::QuoteOutcome::VERDICT_UNKNOWN);
+  if (!outcome.has_value()) return shown;
+  switch (outcome->verdict) {
+    case Verdict::kAccepted: shown.set_verdict(v1::QuoteOutcome::VERDICT_ACCEPTED); break;
+    case Verdict::kLate: shown.set_verdict(v1::QuoteOutcome::VERDICT_LATE); break;
+    case Verdict::kRepeated: shown.set_verdict(v1::QuoteOutcome::VERDICT_REPEATED); break;
+    case Verdict::kRefused: shown.set_verdict(v1::QuoteOutcome::VERDICT_REFUSED); break;
+  }
+  shown.set_session(static_cast<quote::v1::Session>(outcome->session));
+  shown.set_counts_for_no_alert(outcome->session == internal::v1::TRADING_SESSION_CLOSED);
+  return shown;
+}
+
 absl::StatusOr<std::vector<QuoteRecord>> FromQuotes(const google::protobuf::RepeatedPtrField<Quote>& quotes, int64_t now_us) {
   if (quotes.empty() || quotes.size() > kPublishedQuotesMax) {
     return base::InvalidField("quotes", absl::StrCat("must be 1 to ", kPublishedQuotesMax, " quotes"));

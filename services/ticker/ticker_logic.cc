@@ -22,6 +22,8 @@ namespace {
 constexpr int64_t kHoldSlackUs = 2'000'000;
 constexpr size_t kHoldsMax = 100'000;
 constexpr int64_t kCountIntervalUs = 5'000'000;
+// What is left of a call's time for its answer to arrive.
+constexpr absl::Duration kAnswerTime = absl::Milliseconds(50);
 // Each look asks two services about every unused ticker of a user.
 constexpr int kLooksPerUserPerMinute = 6;
 constexpr int kForgottenAtOnce = 100;
@@ -342,14 +344,19 @@ absl::StatusOr<Quotes> TickerLogic::Quote(const std::vector<std::string>& symbol
   const Bulkhead::Place place = quote_calls_.Enter(caller.user_id);
   if (!place) return SourceBusy();
   STOCKALERT_ASSIGN_OR_RETURN(auto fetched, quote_fetcher_.Fetch(unique, caller.user_id, trace, deadline));
-  // What the fetcher does not have now, it may have published before it was started again.
+  std::vector<internal::v1::QuoteRecord> published;
+  for (QuoteFetcher::Answer& answer : fetched) {
+    if (answer.quote.has_value()) published.push_back(*std::move(answer.quote));
+  }
+  // The truth is the log: what was fetched may be late there, and what came after it is newer.
+  if (!board_.AwaitRead(published, Sooner(deadline - kAnswerTime, options_.read_timeout))) {
+    STOCKALERT_RETURN_IF_ERROR(board_.CheckFresh(options_.last_price_staleness_max));
+  }
   const std::vector<SymbolPrices> latest = board_.Get(unique);
   std::map<std::string, internal::v1::QuoteRecord> by_symbol;
   Quotes answer;
   for (size_t i = 0; i < unique.size(); ++i) {
-    if (fetched[i].quote.has_value()) {
-      by_symbol[unique[i]] = *std::move(fetched[i].quote);
-    } else if (latest[i].latest.has_value()) {
+    if (latest[i].latest.has_value()) {
       by_symbol[unique[i]] = *latest[i].latest;
     } else if (fetched[i].problem.has_value()) {
       answer.problems.push_back(*std::move(fetched[i].problem));
@@ -361,7 +368,7 @@ absl::StatusOr<Quotes> TickerLogic::Quote(const std::vector<std::string>& symbol
   return answer;
 }
 
-absl::StatusOr<int> TickerLogic::Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
+absl::StatusOr<std::vector<std::optional<Outcome>>> TickerLogic::Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
                                          absl::Time deadline) {
   std::vector<std::string> symbols;
   symbols.reserve(quotes.size());
@@ -377,7 +384,10 @@ absl::StatusOr<int> TickerLogic::Publish(const std::vector<internal::v1::QuoteRe
     known.insert(symbols[i]);  // Said once a symbol.
   }
   if (!violations.ok()) return violations.ToStatus();
-  return fetcher_.Publish(quotes, trace, Sooner(deadline, options_.publish_timeout));
+  const PriceBoard::OutcomeMemory memory(board_);
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<LogPlace> places, fetcher_.Publish(quotes, trace, Sooner(deadline, options_.publish_timeout)));
+  if (places.size() != quotes.size()) return std::vector<std::optional<Outcome>>(quotes.size());
+  return memory.Await(places, Sooner(deadline - kAnswerTime, options_.outcome_timeout));
 }
 
 absl::StatusOr<std::vector<SymbolPrices>> TickerLogic::LastPrices(const std::vector<std::string>& symbols) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -38,6 +39,9 @@ struct TickerLogicOptions {
   absl::Duration fetch_timeout = absl::Seconds(5);
   absl::Duration lookup_timeout = absl::Seconds(3);
   absl::Duration publish_timeout = absl::Seconds(15);
+  // How long a call waits for the board to read what it published, or what was fetched for it.
+  absl::Duration outcome_timeout = absl::Seconds(5);
+  absl::Duration read_timeout = absl::Seconds(2);
   absl::Duration count_timeout = absl::Seconds(2);
   // How long a deletion that crashed keeps new registrations off. Above twice count_timeout.
   absl::Duration mark_life = absl::Seconds(10);
@@ -96,10 +100,12 @@ class TickerLogic {
   // NOT_FOUND where one is not registered.
   absl::Status CheckRegistered(const std::vector<std::string>& symbols);
   // The current prices, in the order asked; those without any price are left out. RESOURCE_EXHAUSTED: the user's limit, or the source's.
+  // UNAVAILABLE (PRICES_NOT_READY): the board does not come to what was fetched.
   absl::StatusOr<Quotes> Quote(const std::vector<std::string>& symbols, const rpc::Caller& caller, const trace::Context& trace,
                                absl::Time deadline);
   // INVALID_ARGUMENT names the quotes whose tickers are not registered.
-  absl::StatusOr<int> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace, absl::Time deadline);
+  // What became of each, in the order given; none where that was not seen before the deadline.
+  absl::StatusOr<std::vector<std::optional<Outcome>>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace, absl::Time deadline);
 
   // UNAVAILABLE (PRICES_NOT_READY).
   absl::StatusOr<std::vector<SymbolPrices>> LastPrices(const std::vector<std::string>& symbols);

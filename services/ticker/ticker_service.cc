@@ -170,9 +170,10 @@ grpc::ServerUnaryReactor* TickerServiceImpl::PublishQuotes(grpc::CallbackServerC
   return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/PublishQuotes", Access::kAdministrator, Work::kOthers}, request, response,
                     [this](const CallContext& call, const v1::PublishQuotesRequest& asked) -> absl::StatusOr<v1::PublishQuotesResponse> {
                       STOCKALERT_ASSIGN_OR_RETURN(const auto records, FromQuotes(asked.quotes(), clock_.NowUs()));
-                      STOCKALERT_ASSIGN_OR_RETURN(const int published, logic_.Publish(records, call.trace, call.deadline));
+                      STOCKALERT_ASSIGN_OR_RETURN(const auto outcomes, logic_.Publish(records, call.trace, call.deadline));
                       v1::PublishQuotesResponse answer;
-                      answer.set_published_count(published);
+                      answer.set_published_count(static_cast<int32_t>(outcomes.size()));
+                      for (const std::optional<Outcome>& outcome : outcomes) *answer.add_outcomes() = ToQuoteOutcome(outcome);
                       return answer;
                     });
 }

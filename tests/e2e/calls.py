@@ -160,6 +160,27 @@ def published_quotes(world):
     world.call("alert", "DeleteAlert", {"name": made["name"]}, key)
 
 
+def late_quotes(world):
+    """Who publishes hears what became of each quote; the current price is the one that alerts go by, whoever shows it."""
+    world.start()
+    _, key = world.user()
+    world.call("ticker", "RegisterTicker", {"symbol": SYMBOL}, key, timeout_s=20)
+
+    def publish(*quotes):
+        made = [{"symbol": SYMBOL, "session": "SESSION_REGULAR", **quote} for quote in quotes]
+        outcomes = world.call("ticker", "PublishQuotes", {"quotes": made}, world.mesh.admin_key)["outcomes"]
+        return [(outcome["verdict"].removeprefix("VERDICT_"), outcome.get("counts_for_no_alert", False)) for outcome in outcomes]
+
+    moment = timestamp()
+    expect_equal(publish({"price": "901", "event_time": moment}, {"price": "902", "event_time": timestamp(-30)},
+                         {"price": "903", "event_time": moment, "session": "SESSION_CLOSED"}),
+                 [("ACCEPTED", False), ("LATE", False), ("ACCEPTED", True)], "what became of them")
+    expect_equal(publish({"price": "904", "event_time": timestamp(-60)}), [("LATE", False)], "what became of a late one")
+    shown = {world.call("ticker", "GetQuote", {"name": f"tickers/{SYMBOL}"}, key)["price"],
+             world.call("ticker", "GetTicker", {"name": f"tickers/{SYMBOL}"}, key)["latest_quote"]["price"]}
+    expect_equal(shown, {"903"}, "the current price")
+
+
 def deleted_user(world):
     """What a user leaves is deleted: alerts in the log too, notifications, keys."""
     world.start()
@@ -280,6 +301,7 @@ CASES = [
     ("calls/life of an alert", life_of_an_alert),
     ("calls/pages", pages),
     ("calls/published quotes", published_quotes),
+    ("calls/late quotes", late_quotes),
     ("calls/deleted user", deleted_user),
     ("calls/by hand", by_hand),
     ("calls/reflection and health", reflection_and_health),

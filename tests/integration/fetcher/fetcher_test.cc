@@ -17,7 +17,10 @@ TEST_CASE("published quotes are in the log when the call answers, stamped and tr
   Config config = mesh.BaseConfig();
   Running fetcher(config);
   REQUIRE(fetcher.Publish(OneQuote(150'000'000)).ok());
-  REQUIRE(fetcher.Publish(OneQuote(151'000'000)).ok());
+  pb::PublishQuotesResponse second;
+  REQUIRE(fetcher.Publish(OneQuote(151'000'000), absl::Seconds(10), &second).ok());
+  REQUIRE(second.places_size() == 1);
+  CHECK(second.places(0).offset() == 1);
   const std::vector<Read> log = ReadLog(mesh.kafka);
   REQUIRE(log.size() == 2);
   CHECK(log[0].key == "AAPL");
@@ -27,7 +30,11 @@ TEST_CASE("published quotes are in the log when the call answers, stamped and tr
   CHECK(log[0].record.quote().session() != pb::TRADING_SESSION_UNSPECIFIED);
   CHECK(log[0].traceparent.size() == 55);
   REQUIRE(fetcher.Fetch({"AAPL", "MSFT"}).size() == 1);
-  CHECK(fetcher.Fetch({"AAPL"}).at(0).price_micros() == 151'000'000);
+  const pb::QuoteRecord fetched = fetcher.Fetch({"AAPL"}).at(0);
+  CHECK(fetched.price_micros() == 151'000'000);
+  // By these a reader of the log knows that it has come to it.
+  CHECK(fetched.publisher_epoch() == 1);
+  CHECK(fetched.sequence() == 2);
   CHECK(fetcher.Lookup("AAPL") == pb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL);
 }
 
@@ -177,6 +184,8 @@ TEST_CASE("fetching asks the source, publishes, and says when the budget is used
   REQUIRE(status.ok());
   REQUIRE(quotes.size() == 1);
   CHECK(quotes[0].price_micros() == 261'740'000);
+  CHECK(quotes[0].publisher_epoch() == 1);
+  CHECK(quotes[0].sequence() == 1);
   CHECK(ReadLog(mesh.kafka).size() == 1);
   CHECK(fetcher.Lookup("AAPL") == pb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
   CHECK(fetcher.Lookup("NOPE") == pb::LookupSymbolResponse::KNOWLEDGE_UNKNOWN);

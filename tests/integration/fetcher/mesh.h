@@ -107,9 +107,12 @@ struct Running {
     peer->Prepare(context, trace::NewRoot(), absl::Now() + timeout);
     return rpc::FromGrpc((stub.get()->*method)(&context, request, response));
   }
-  absl::Status Publish(const pb::PublishQuotesRequest& request, absl::Duration timeout = absl::Seconds(10)) {
+  absl::Status Publish(const pb::PublishQuotesRequest& request, absl::Duration timeout = absl::Seconds(10),
+                       pb::PublishQuotesResponse* whole = nullptr) {
     pb::PublishQuotesResponse response;
-    return Call(&pb::FetcherService::StubInterface::PublishQuotes, request, &response, timeout);
+    absl::Status called = Call(&pb::FetcherService::StubInterface::PublishQuotes, request, &response, timeout);
+    if (whole != nullptr) *whole = response;
+    return called;
   }
   std::vector<pb::QuoteRecord> Fetch(const std::vector<std::string>& symbols, absl::Status* status = nullptr, const std::string& user = "",
                                      pb::FetchQuotesResponse* whole = nullptr) {

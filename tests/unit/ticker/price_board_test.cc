@@ -1,7 +1,9 @@
 #include "services/ticker/price_board.h"
 
 #include <catch2/catch.hpp>
+#include <thread>
 
+#include "absl/time/clock.h"
 #include "services/common/base/error.h"
 #include "tests/support/fake_clock/fake_clock.h"
 
@@ -63,6 +65,70 @@ TEST_CASE("watchers hear of their symbols from the latest known on") {
   f.board.Apply({f.Quote("AAPL", 4)});
   CHECK(watcher->collected.size() == 3);
   CHECK(f.board.watchers() == 0);
+}
+
+TEST_CASE("what becomes of quotes is remembered while somebody wants to know, up to a bound") {
+  Fixture f;
+  f.board.Apply({f.Quote("AAPL", 1)});
+  const auto soon = [] { return absl::Now() + absl::Seconds(30); };
+  {
+    const PriceBoard::OutcomeMemory memory(f.board);
+    f.board.Apply({f.Quote("AAPL", 2), f.Quote("AAPL", 0)});
+    const auto outcomes = memory.Await({{0, 2}, {0, 1}, {0, 0}}, soon());
+    REQUIRE(outcomes.size() == 3);
+    CHECK(outcomes[0]->verdict == Verdict::kRefused);
+    CHECK(outcomes[1]->verdict == Verdict::kAccepted);
+    CHECK(outcomes[1]->session == internal::v1::TRADING_SESSION_REGULAR);
+    // Read before anybody wanted to know.
+    CHECK(!outcomes[2]);
+    // Nobody knows yet: the time ends the wait.
+    CHECK(!memory.Await({{0, 3}}, absl::Now()).front());
+    std::vector<LogEntry> many;
+    for (size_t i = 0; i < PriceBoard::kOutcomesMax; ++i) many.push_back(f.Quote("MSFT", 1));
+    f.board.Apply(many);
+    CHECK(!memory.Await({{0, 2}}, soon()).front());
+    CHECK(memory.Await({{0, 3}}, soon()).front());
+  }
+  const PriceBoard::OutcomeMemory anew(f.board);
+  CHECK(!anew.Await({{0, 3}}, soon()).front());
+}
+
+TEST_CASE("who waits for a place hears of it when it is read") {
+  Fixture f;
+  const PriceBoard::OutcomeMemory memory(f.board);
+  const LogEntry first = f.Quote("AAPL", 1);
+  const LogEntry second = f.Quote("AAPL", 2, 1);
+  std::thread reader([&] {
+    f.board.Apply({first});
+    f.board.Apply({second});
+  });
+  const auto outcomes = memory.Await({{1, 1}, {0, 0}}, absl::Now() + absl::Seconds(30));
+  reader.join();
+  CHECK(outcomes[0]);
+  CHECK(outcomes[1]);
+}
+
+TEST_CASE("a quote is read when its epoch and sequence are, or, where it has none, its time is") {
+  Fixture f;
+  internal::v1::QuoteRecord quote = f.Quote("AAPL", 1).quote;
+  CHECK(!f.board.AwaitRead({quote}, absl::Now()));
+  CHECK(f.board.AwaitRead({}, absl::Now()));
+  LogEntry entry = f.Quote("AAPL", 1);
+  entry.quote.set_publisher_epoch(2);
+  entry.quote.set_sequence(7);
+  f.board.Apply({entry});
+  CHECK(f.board.AwaitRead({quote}, absl::Now()));
+  quote.set_event_time_us(quote.event_time_us() + 1);
+  CHECK(!f.board.AwaitRead({quote}, absl::Now()));
+  quote.set_publisher_epoch(2);
+  quote.set_sequence(7);
+  CHECK(f.board.AwaitRead({quote}, absl::Now()));
+  internal::v1::QuoteRecord later = quote;
+  later.set_sequence(8);
+  CHECK(!f.board.AwaitRead({quote, later}, absl::Now()));
+  // An epoch that is over brings nothing more.
+  later.set_publisher_epoch(1);
+  CHECK(f.board.AwaitRead({quote, later}, absl::Now()));
 }
 
 TEST_CASE("prices are fresh once every partition was read to its end") {

@@ -12,6 +12,7 @@ namespace stockalert::ticker {
 namespace {
 
 struct Fixture {
+  Fixture() { fetcher.board = &board; }
   absl::StatusOr<std::vector<TickerView>> Register(const std::vector<std::string>& symbols, int32_t hold_ms = 0) {
     std::vector<std::string> fields;
     fields.reserve(symbols.size());
@@ -31,7 +32,7 @@ struct Fixture {
   PriceBoard board{clock, monotonic_clock};
   MemoryFetcher fetcher;
   MemoryTickerUse use;
-  TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = 10}, store, board, fetcher, use, clock, monotonic_clock, ids};
+  TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = 10, .read_timeout = absl::Milliseconds(50)}, store, board, fetcher, use, clock, monotonic_clock, ids};
 };
 
 TEST_CASE("registering brings symbols into their normal form and asks the source for new ones alone") {
@@ -233,8 +234,71 @@ TEST_CASE("quotes are published for registered tickers only") {
   CHECK(base::FindErrorDetails(refused.status())->violations.front().field == "quotes[1].symbol");
   CHECK(f.fetcher.published.empty());
   quotes.resize(1);
-  CHECK(*f.logic.Publish(quotes, trace::NewRoot(), Fixture::Soon()) == 1);
+  CHECK(f.logic.Publish(quotes, trace::NewRoot(), Fixture::Soon())->size() == 1);
   CHECK(f.fetcher.published.size() == 1);
+}
+
+internal::v1::QuoteRecord QuoteAt(int64_t time_us, int64_t price_micros, int64_t sequence,
+                                  internal::v1::TradingSession session = internal::v1::TRADING_SESSION_REGULAR) {
+  internal::v1::QuoteRecord quote;
+  quote.set_symbol("AAPL");
+  quote.set_event_time_us(time_us);
+  quote.set_price_micros(price_micros);
+  quote.set_publisher_epoch(1);
+  quote.set_sequence(sequence);
+  quote.set_session(session);
+  return quote;
+}
+
+TEST_CASE("who publishes hears what became of each quote, and a late one is nobody's current price") {
+  Fixture f;
+  REQUIRE(f.Register({"AAPL"}).ok());
+  const auto outcomes = f.logic.Publish({QuoteAt(100, 5, 1), QuoteAt(99, 6, 2), QuoteAt(101, 7, 2), QuoteAt(102, 0, 3),
+                                         QuoteAt(103, 8, 4, internal::v1::TRADING_SESSION_CLOSED)},
+                                        trace::NewRoot(), Fixture::Soon());
+  REQUIRE(outcomes.ok());
+  REQUIRE(outcomes->size() == 5);
+  CHECK((*outcomes)[0]->verdict == Verdict::kAccepted);
+  CHECK((*outcomes)[1]->verdict == Verdict::kLate);
+  CHECK((*outcomes)[2]->verdict == Verdict::kRepeated);
+  CHECK((*outcomes)[3]->verdict == Verdict::kRefused);
+  CHECK((*outcomes)[4]->verdict == Verdict::kAccepted);
+  CHECK((*outcomes)[4]->session == internal::v1::TRADING_SESSION_CLOSED);
+  // The fetcher answers what it published last, whatever became of it.
+  f.fetcher.quotes["AAPL"] = QuoteAt(50, 9, 5);
+  const auto now = f.Quote({"AAPL"});
+  REQUIRE(now.ok());
+  REQUIRE(now->quotes.size() == 1);
+  CHECK(now->quotes[0].price_micros() == 8);
+}
+
+TEST_CASE("what a fetcher of the version before does not say, or a slow reader does not see, is unknown") {
+  Fixture f;
+  REQUIRE(f.Register({"AAPL"}).ok());
+  f.fetcher.says_places = false;
+  const auto unsaid = f.logic.Publish({QuoteAt(100, 5, 1)}, trace::NewRoot(), Fixture::Soon());
+  REQUIRE(unsaid.ok());
+  REQUIRE(unsaid->size() == 1);
+  CHECK(!unsaid->front().has_value());
+  f.fetcher.says_places = true;
+  f.fetcher.board = nullptr;
+  const auto unseen = f.logic.Publish({QuoteAt(100, 5, 1)}, trace::NewRoot(), absl::Now() + absl::Milliseconds(60));
+  REQUIRE(unseen.ok());
+  CHECK(!unseen->front().has_value());
+}
+
+TEST_CASE("a price that the board does not come to is no current price, unless the board is known to be up to date") {
+  Fixture f;
+  REQUIRE(f.Register({"AAPL"}).ok());
+  f.fetcher.Append(QuoteAt(100, 5, 1));
+  f.fetcher.board = nullptr;
+  f.fetcher.quotes["AAPL"] = QuoteAt(101, 6, 2);
+  CHECK(base::ReasonOf(f.Quote({"AAPL"}, true).status()) == "PRICES_NOT_READY");
+  f.board.BeginReading({{1, 1}});
+  f.board.ReachedEnd(1);
+  const auto latest = f.Quote({"AAPL"}, true);
+  REQUIRE(latest.ok());
+  CHECK(latest->quotes.front().price_micros() == 5);
 }
 
 TEST_CASE("the store's failures pass") {

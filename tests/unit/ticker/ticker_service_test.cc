@@ -34,6 +34,7 @@ class Keys final : public rpc::Authenticator {
 
 struct Fixture {
   Fixture() {
+    fetcher.board = &board;
     auto started = rpc::Server::Start({.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {&service, &internal_service}, .service_names = {}});
     REQUIRE(started.ok());
     server = *std::move(started);
@@ -231,6 +232,22 @@ TEST_CASE("quotes are published by administrators") {
   REQUIRE(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published, "admin").ok());
   CHECK(published.published_count() == 1);
   CHECK(f.fetcher.published.at(0).price_micros() == 150'500'000);
+  REQUIRE(published.outcomes_size() == 1);
+  CHECK(published.outcomes(0).verdict() == v1::QuoteOutcome::VERDICT_ACCEPTED);
+  CHECK(!published.outcomes(0).counts_for_no_alert());
+  publish.mutable_quotes(0)->set_session(quote::v1::SESSION_CLOSED);
+  *publish.add_quotes() = publish.quotes(0);
+  *publish.mutable_quotes(1)->mutable_event_time() = rpc::TimestampFromUs(f.clock.NowUs() - 1);
+  REQUIRE(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published, "admin").ok());
+  REQUIRE(published.outcomes_size() == 2);
+  CHECK(published.outcomes(0).verdict() == v1::QuoteOutcome::VERDICT_ACCEPTED);
+  CHECK(published.outcomes(0).session() == quote::v1::SESSION_CLOSED);
+  CHECK(published.outcomes(0).counts_for_no_alert());
+  CHECK(published.outcomes(1).verdict() == v1::QuoteOutcome::VERDICT_LATE);
+  f.fetcher.says_places = false;
+  REQUIRE(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published, "admin").ok());
+  CHECK(published.outcomes(0).verdict() == v1::QuoteOutcome::VERDICT_UNKNOWN);
+  CHECK(published.outcomes(0).session() == quote::v1::SESSION_UNSPECIFIED);
 }
 
 TEST_CASE("a watch shows the latest known, then what comes, and ends with its client") {
