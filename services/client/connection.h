@@ -8,8 +8,11 @@
 
 #include <memory>
 #include <string>
+#include <type_traits>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "services/client/settings.h"
 #include "services/client/terminal.h"
@@ -49,15 +52,14 @@ class Connection {
   alert::v1::AlertService::StubInterface& alerts();
   notification::v1::NotificationService::StubInterface& notifications();
 
-  // `stub`.`method`(request), with key and deadline.
+  // The service's `method`(request), with key and deadline.
   template <typename Stub, typename Request, typename Response>
-  absl::StatusOr<Response> Call(Stub& stub,
-                                ::grpc::Status (Stub::*method)(::grpc::ClientContext*, const Request&, Response*),
+  absl::StatusOr<Response> Call(::grpc::Status (Stub::*method)(::grpc::ClientContext*, const Request&, Response*),
                                 const Request& request) {
     ::grpc::ClientContext context;
     Prepare(context, absl::Now() + timeout_);
     Response response;
-    absl::Status status = rpc::FromGrpc((stub.*method)(&context, request, &response));
+    absl::Status status = rpc::FromGrpc((StubOf<Stub>().*method)(&context, request, &response));
     if (!status.ok()) return status;
     return response;
   }
@@ -65,6 +67,18 @@ class Connection {
   void Prepare(::grpc::ClientContext& context, absl::Time deadline) const;
 
  private:
+  template <typename Stub>
+  Stub& StubOf() {
+    if constexpr (std::is_same_v<Stub, user::v1::UserService::StubInterface>) {
+      return users();
+    } else if constexpr (std::is_same_v<Stub, ticker::v1::TickerService::StubInterface>) {
+      return tickers();
+    } else if constexpr (std::is_same_v<Stub, alert::v1::AlertService::StubInterface>) {
+      return alerts();
+    } else {
+      return notifications();
+    }
+  }
   std::unique_ptr<rpc::Peer> Dial(const std::string& address, const std::string& service,
                                   const std::vector<std::string>& methods) const;
 

@@ -138,4 +138,8 @@ std::string NameOf(const std::string& id, const std::string& collection) {
   return id.find('/') == std::string::npos ? absl::StrCat("users/me/", collection, "/", id) : id;
 }
 
+std::string TickerNameOf(const std::string& symbol) {
+  return symbol.find('/') == std::string::npos ? absl::StrCat("tickers/", absl::AsciiStrToUpper(symbol)) : symbol;
+}
+
 }  // namespace stockalert::client

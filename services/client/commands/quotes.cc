@@ -1,0 +1,176 @@
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <sstream>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "services/client/commands/commands.h"
+#include "services/client/stream.h"
+#include "services/client/values.h"
+
+namespace stockalert::client {
+namespace {
+
+namespace ticker_v1 = ::stockalert::ticker::v1;
+
+using Symbols = std::vector<std::string>;
+
+absl::Status Get(Context& context, const Symbols& symbols) {
+  ticker_v1::BatchGetQuotesRequest request;
+  for (const std::string& symbol : symbols) request.add_names(TickerNameOf(symbol));
+  STOCKALERT_ASSIGN_OR_RETURN(const auto response, context.Call(&Tickers::BatchGetQuotes, request));
+  const std::vector<quote::v1::Quote> quotes(response.quotes().begin(), response.quotes().end());
+  Table table({"SYMBOL", ">PRICE", "EVENT TIME", "SESSION", ">OPEN", ">HIGH", ">LOW", ">CLOSE BEFORE", "SOURCE"});
+  for (const auto& quote : quotes) {
+    table.Add({Cell(quote.symbol(), Colour::kBold), Cell(quote.price(), Colour::kCyan), FormatTime(quote.event_time()),
+               FormatSession(quote.session()), quote.day_open(), quote.day_high(), quote.day_low(),
+               quote.previous_close(), quote.source()});
+  }
+  context.PrintList(quotes, table, "no prices yet");
+  return absl::OkStatus();
+}
+
+struct WatchFlags {
+  Symbols symbols;
+  int64_t count = 0;
+};
+
+void PrintLine(const Terminal& terminal, const quote::v1::Quote& quote) {
+  if (terminal.json) {
+    terminal.PrintJson(quote);
+    return;
+  }
+  terminal.out << terminal.Paint(FormatTime(quote.event_time()), Colour::kDim) << "  "
+               << terminal.Paint(Clean(quote.symbol()), Colour::kBold) << ' '
+               << terminal.Paint(Clean(quote.price()), Colour::kCyan) << "  " << FormatSession(quote.session()) << '\n'
+               << std::flush;
+}
+
+absl::Status WatchThem(Context& context, const WatchFlags& flags) {
+  ticker_v1::WatchQuotesRequest request;
+  for (const std::string& symbol : flags.symbols) request.add_names(TickerNameOf(symbol));
+  std::map<std::string, std::string> last_shown;
+  int64_t printed = 0;
+  return Watch<ticker_v1::WatchQuotesResponse>(
+      context,
+      [&](::grpc::ClientContext& call) { return context.connection->tickers().WatchQuotes(&call, request); },
+      [&](const ticker_v1::WatchQuotesResponse& response) {
+        for (const auto& quote : response.quotes()) {
+          // A stream begins with the latest known: after an interruption that may have been shown.
+          std::string bytes = quote.SerializeAsString();
+          if (last_shown[quote.symbol()] == bytes) continue;
+          last_shown[quote.symbol()] = std::move(bytes);
+          PrintLine(context.terminal, quote);
+          if (++printed == flags.count) return true;
+        }
+        return false;
+      });
+}
+
+void DeclareWatch(CLI::App& quotes, Context& context) {
+  const auto flags = std::make_shared<WatchFlags>();
+  CLI::App& command = context.Command(quotes, "watch", "print prices as they come, until interrupted",
+                                      [&context, flags] { return WatchThem(context, *flags); });
+  command.add_option("symbols", flags->symbols, "as in AAPL")->required();
+  DeclareCount(command, flags->count);
+}
+
+struct PublishFlags {
+  std::string symbol, price, time, session;
+  bool from_stdin = false;
+};
+
+// Publishes what is added, a thousand at a time.
+class Publisher {
+ public:
+  Publisher(Context& context, const std::string& session) : context_(context) {
+    quote::v1::Session_Parse("SESSION_" + absl::AsciiStrToUpper(session), &session_);
+  }
+
+  absl::Status Add(const std::string& symbol, const std::string& price, const std::string& time) {
+    constexpr int kBatchMax = 1000;
+    auto& quote = *request_.add_quotes();
+    quote.set_symbol(symbol);
+    quote.set_price(price);
+    quote.set_session(session_);
+    STOCKALERT_ASSIGN_OR_RETURN(*quote.mutable_event_time(), ParseTime(time.empty() ? "+0s" : time, absl::Now()));
+    return request_.quotes_size() == kBatchMax ? Send() : absl::OkStatus();
+  }
+  absl::Status Send() {
+    if (request_.quotes_size() == 0) return absl::OkStatus();
+    STOCKALERT_ASSIGN_OR_RETURN(const auto response, context_.Call(&Tickers::PublishQuotes, request_));
+    published_ += response.published_count();
+    request_.clear_quotes();
+    return absl::OkStatus();
+  }
+  int64_t published() const { return published_; }
+
+ private:
+  Context& context_;
+  quote::v1::Session session_ = quote::v1::SESSION_UNSPECIFIED;
+  ticker_v1::PublishQuotesRequest request_;
+  int64_t published_ = 0;
+};
+
+absl::Status PublishLines(std::istream& in, Publisher& publisher) {
+  std::string line;
+  for (int64_t number = 1; std::getline(in, line); ++number) {
+    std::istringstream words(line);
+    std::string symbol, price, time;
+    words >> symbol >> price >> time;
+    if (symbol.empty()) continue;
+    if (price.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("line ", number, ": write SYMBOL PRICE [TIME]"));
+    }
+    STOCKALERT_RETURN_IF_ERROR(publisher.Add(symbol, price, time));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Publish(Context& context, const PublishFlags& flags) {
+  Publisher publisher(context, flags.session);
+  if (flags.from_stdin) {
+    STOCKALERT_RETURN_IF_ERROR(PublishLines(context.surroundings.in, publisher));
+  } else {
+    if (flags.symbol.empty() || flags.price.empty()) {
+      return absl::InvalidArgumentError("give SYMBOL and PRICE, or --stdin");
+    }
+    STOCKALERT_RETURN_IF_ERROR(publisher.Add(flags.symbol, flags.price, flags.time));
+  }
+  STOCKALERT_RETURN_IF_ERROR(publisher.Send());
+  if (context.terminal.json) {
+    ticker_v1::PublishQuotesResponse total;
+    total.set_published_count(static_cast<int32_t>(std::min<int64_t>(publisher.published(), INT32_MAX)));
+    context.terminal.PrintJson(total);
+  }
+  context.Notice(absl::StrCat("published ", publisher.published()));
+  return absl::OkStatus();
+}
+
+void DeclarePublish(CLI::App& quotes, Context& context) {
+  const auto flags = std::make_shared<PublishFlags>();
+  CLI::App& command = context.Command(quotes, "publish", "publish prices (an administrator's)",
+                                      [&context, flags] { return Publish(context, *flags); });
+  command.add_option("symbol", flags->symbol, "as in AAPL");
+  command.add_option("price", flags->price, "as in 150.25");
+  command.add_option("--time", flags->time, "the exchange's time of the price, as in 2026-11-23T15:00:00Z; else now");
+  command.add_option("--session", flags->session, "else by the time")
+      ->check(CLI::IsMember({"pre", "regular", "post", "closed"}));
+  command.add_flag("--stdin", flags->from_stdin, "read lines of SYMBOL PRICE [TIME] from standard input instead");
+}
+
+}  // namespace
+
+void DeclareQuotes(CLI::App& app, Context& context) {
+  CLI::App& quotes = context.Group(app, "quotes", "see and publish prices");
+  const auto symbols = std::make_shared<Symbols>();
+  context.Command(quotes, "get", "current prices, fetched now", [&context, symbols] { return Get(context, *symbols); })
+      .add_option("symbols", *symbols, "as in AAPL")
+      ->required();
+  DeclareWatch(quotes, context);
+  DeclarePublish(quotes, context);
+}
+
+}  // namespace stockalert::client

@@ -1,0 +1,135 @@
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "services/client/commands/commands.h"
+#include "services/client/values.h"
+
+namespace stockalert::client {
+namespace {
+
+namespace user_v1 = ::stockalert::user::v1;
+
+struct Registration {
+  std::string email, display_name, invitation_code;
+  bool no_save = false, save = false;
+};
+
+void PrintRegistered(const Context& context, const user_v1::RegisterUserResponse& response) {
+  const Terminal& terminal = context.terminal;
+  if (terminal.json) {
+    terminal.PrintJson(response);
+    return;
+  }
+  terminal.out << "registered " << Clean(response.user().email()) << " as " << response.user().name() << '\n';
+  if (response.secret().empty()) {
+    terminal.out << "the answer with the key was lost on the way; an administrator can issue another\n";
+  } else {
+    terminal.out << "your API key, shown this once: " << terminal.Paint(response.secret(), Colour::kBold) << '\n';
+  }
+}
+
+// The user exists by now, and the key was printed: not being able to keep it is worth a word, no failure.
+void KeepKey(const Context& context, const std::string& secret, bool replace) {
+  const std::string path = SettingsPath(context.surroundings.environment);
+  const auto file = ReadSettingsFile(path);
+  if (!replace && file.ok() && file->count("api_key") > 0) {
+    context.terminal.err << "stockalert: " << path
+                         << " has another key already, which stays; --save would replace it\n";
+    return;
+  }
+  if (const absl::Status saved = SaveKey(path, secret); !saved.ok()) {
+    context.terminal.err << "stockalert: the key was not kept: " << std::string(saved.message()) << '\n';
+  } else {
+    context.Notice("kept in " + path);
+  }
+}
+
+absl::Status Register(Context& context, const Registration& flags) {
+  user_v1::RegisterUserRequest request;
+  request.set_invitation_code(flags.invitation_code);
+  request.mutable_user()->set_email(flags.email);
+  request.mutable_user()->set_display_name(flags.display_name);
+  request.set_request_id(context.ids.NewUuid());
+  STOCKALERT_ASSIGN_OR_RETURN(const auto response, context.Call(&Users::RegisterUser, request));
+  PrintRegistered(context, response);
+  if (!flags.no_save && !response.secret().empty()) KeepKey(context, response.secret(), flags.save);
+  return absl::OkStatus();
+}
+
+void DeclareRegister(CLI::App& app, Context& context) {
+  const auto flags = std::make_shared<Registration>();
+  CLI::App& command =
+      context.Command(app, "register", "become a user; prints your key, once, and keeps it in the settings file",
+                      [&context, flags] { return Register(context, *flags); });
+  command.add_option("--email", flags->email, "your e-mail address")->required();
+  command.add_option("--name", flags->display_name, "what you are shown as")->required();
+  command.add_option("--invitation", flags->invitation_code,
+                     "the code of an invitation, where registration is by invitation");
+  command.add_flag("--no_save", flags->no_save, "do not keep the key in the settings file");
+  command.add_flag("--save", flags->save, "keep it there even where there is another key");
+}
+
+absl::Status WhoAmI(Context& context) {
+  user_v1::GetUserRequest request;
+  request.set_name(kOwn);
+  STOCKALERT_ASSIGN_OR_RETURN(const auto user, context.Call(&Users::GetUser, request));
+  if (context.terminal.json) context.terminal.PrintJson(user);
+  context.Notice(absl::StrCat(user.name(), "  ", Clean(user.email()), "  ", Clean(user.display_name())));
+  return absl::OkStatus();
+}
+
+absl::Status Follow(Context& context, const std::vector<std::string>& symbols) {
+  for (const std::string& symbol : symbols) {
+    user_v1::FollowTickerRequest request;
+    request.set_parent(kOwn);
+    request.set_symbol(symbol);
+    STOCKALERT_ASSIGN_OR_RETURN(const auto followed, context.Call(&Users::FollowTicker, request));
+    if (context.terminal.json) context.terminal.PrintJson(followed);
+    context.Notice("following " + Clean(followed.symbol()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Unfollow(Context& context, const std::vector<std::string>& symbols) {
+  for (const std::string& symbol : symbols) {
+    user_v1::UnfollowTickerRequest request;
+    request.set_name(NameOf(symbol, "followedTickers"));
+    STOCKALERT_RETURN_IF_ERROR(context.Call(&Users::UnfollowTicker, request).status());
+    context.Notice("no longer following " + Clean(symbol));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Followed(Context& context) {
+  user_v1::ListFollowedTickersRequest request;
+  request.set_parent(kOwn);
+  STOCKALERT_ASSIGN_OR_RETURN(const auto all,
+                              context.List(&Users::ListFollowedTickers, request, 0,
+                                           &user_v1::ListFollowedTickersResponse::mutable_followed_tickers));
+  Table table({"SYMBOL", "SINCE"});
+  for (const auto& followed : all) table.Add({followed.symbol(), FormatTime(followed.create_time())});
+  context.PrintList(all, table, "you follow no tickers");
+  return absl::OkStatus();
+}
+
+void DeclareFollowing(CLI::App& app, Context& context) {
+  const auto symbols = std::make_shared<std::vector<std::string>>();
+  context.Command(app, "follow", "follow tickers", [&context, symbols] { return Follow(context, *symbols); })
+      .add_option("symbols", *symbols, "as in AAPL")
+      ->required();
+  context
+      .Command(app, "unfollow", "follow tickers no longer", [&context, symbols] { return Unfollow(context, *symbols); })
+      .add_option("symbols", *symbols, "as in AAPL")
+      ->required();
+  context.Command(app, "followed", "list the tickers that you follow", [&context] { return Followed(context); });
+}
+
+}  // namespace
+
+void DeclareUsers(CLI::App& app, Context& context) {
+  DeclareRegister(app, context);
+  context.Command(app, "whoami", "show whom the key belongs to", [&context] { return WhoAmI(context); });
+  DeclareFollowing(app, context);
+}
+
+}  // namespace stockalert::client
