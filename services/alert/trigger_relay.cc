@@ -287,11 +287,11 @@ void TriggerRelay::Dispatch() {
     const bool throttled = runnable_.empty();
     if (throttled && (runnable_throttled_.empty() || throttled_in_flight_ >= options_.throttled_in_flight_max)) return;
     const std::string alert_id = (throttled ? runnable_throttled_ : runnable_).Pop().second;
-    const auto found = queues_.find(alert_id);
-    if (found == queues_.end() || found->second.in_flight || found->second.triggers.empty()) continue;
-    found->second.in_flight = true;
+    // MakeRunnable's, once: neither under way nor empty.
+    Queue& queue = queues_.at(alert_id);
+    queue.in_flight = true;
     ++in_flight_;
-    const PassedTrigger& trigger = found->second.triggers.front();
+    const PassedTrigger& trigger = queue.triggers.front();
     if (trigger.throttled) ++throttled_in_flight_;
     producer_.ProduceAsync(kafka::kTriggersTopic, trigger.user_id, trigger.message, kafka::TraceHeaders(trigger.traceparent),
                            [shared = shared_, alert_id](const absl::StatusOr<kafka::Delivery>& result) {
