@@ -47,7 +47,8 @@ Verdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) {
   const int64_t time_us = quote.event_time_us();
   if (prices.latest.has_value() && time_us < prices.latest->event_time_us()) return Verdict::kLate;
 
-  if (!prices.latest.has_value() || time_us < entry.day.begin_us || time_us >= entry.day.end_us) {
+  // Not before the day begins: time goes on, for late ones are gone.
+  if (!prices.latest.has_value() || time_us >= entry.day.end_us) {
     entry.day = market::ExchangeDayOf(time_us);
     prices.previous_close_micros.reset();
     prices.day_open_micros.reset();
