@@ -25,8 +25,7 @@ using soci::use;
 // What callers are told of a failed transaction: no SQL, no values. Errors of our own pass.
 absl::Status StoreFailure(const absl::Status& status) {
   if (status.ok() || base::FindErrorDetails(status)) return status;
-  if (postgres::IsDatabaseUnavailable(status) || absl::IsAborted(status) || absl::IsResourceExhausted(status) ||
-      absl::IsDeadlineExceeded(status)) {
+  if (postgres::IsDatabaseUnavailable(status) || absl::IsAborted(status)) {
     return base::WithFailureKindOf(base::Unavailable(kReasonDatabaseUnavailable, "the database does not answer; try again"), status);
   }
   return base::WithFailureKindOf(base::Internal(base::ToStd(status.message())), status);
