@@ -100,11 +100,12 @@ absl::Status Intake::ReadUntilError(kafka::GroupConsumer& consumer) {
       for (const kafka::PartitionError& error : polled.errors) STOCKALERT_RETURN_IF_ERROR(GoOnAtOldest(consumer, error));
       STOCKALERT_RETURN_IF_ERROR(polled.fatal);
     }
+    // A rebalance may have emptied it.
+    waiting.Set(static_cast<double>(queue.size()));
     if (queue.empty()) continue;
     const std::vector<kafka::QueuedRecord> records = queue.Take(options_.records_max);
     STOCKALERT_RETURN_IF_ERROR(Settle(consumer, queue, records));
     queue.Done(records);
-    waiting.Set(static_cast<double>(queue.size()));
     // The next batch does not wait for it. A commit that fails is made up for by the next one; what is read twice changes nothing.
     if (const std::map<kafka::TopicPartition, int64_t> next_offsets = queue.TakeNextOffsets(); !next_offsets.empty()) {
       consumer.CommitAsync(next_offsets);
