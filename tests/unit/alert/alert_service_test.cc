@@ -72,6 +72,7 @@ class FakeTickerService final : public ipb::TickerInternalService::Service {
   grpc::Status RegisterTicker(grpc::ServerContext* context, const ipb::RegisterTickerRequest* request,
                               ipb::RegisterTickerResponse* response) override {
     if (down) return {grpc::StatusCode::UNAVAILABLE, "down"};
+    if (!failure.ok()) return rpc::ToGrpc(failure);
     if (request->symbol() == "NONE") return rpc::ToGrpc(base::InvalidField("symbol", "is known to no source", "UNKNOWN_SYMBOL"));
     hold_ms = request->hold_ms();
     const auto trace = context->client_metadata().find("traceparent");
@@ -87,6 +88,8 @@ class FakeTickerService final : public ipb::TickerInternalService::Service {
       price.set_symbol(symbol);
       if (regular_price_micros > 0) price.set_regular_price_micros(regular_price_micros);
       if (extended_price_micros > 0) price.set_extended_price_micros(extended_price_micros);
+      if (previous_close_micros > 0) price.set_previous_close_micros(previous_close_micros);
+      if (day_open_micros > 0) price.set_day_open_micros(day_open_micros);
     }
     return grpc::Status::OK;
   }
@@ -95,6 +98,9 @@ class FakeTickerService final : public ipb::TickerInternalService::Service {
   std::atomic<int> hold_ms{0};
   std::atomic<int64_t> regular_price_micros{0};
   std::atomic<int64_t> extended_price_micros{0};
+  std::atomic<int64_t> previous_close_micros{0};
+  std::atomic<int64_t> day_open_micros{0};
+  absl::Status failure;  // Of RegisterTicker.
   std::string traceparent;
 };
 
@@ -413,6 +419,14 @@ TEST_CASE("a service of the mesh that is down leaves nothing half done") {
   CHECK(status.code() == absl::StatusCode::kUnavailable);
   CHECK(base::ReasonOf(status) == kReasonTickerServiceUnavailable);
   bench.tickers.down = false;
+  // What the ticker service says that it lacks is passed on; what is between the services is nobody else's matter.
+  bench.tickers.failure = base::Unavailable("SOURCE_BUSY", "too many calls wait for the source");
+  CHECK(base::ReasonOf(bench.Create(Target()).status()) == "SOURCE_BUSY");
+  bench.tickers.failure = base::Unauthenticated("MESH_TOKEN_INVALID", "no such token");
+  status = bench.Create(Target()).status();
+  CHECK(status.code() == absl::StatusCode::kUnavailable);
+  CHECK(base::ReasonOf(status) == kReasonTickerServiceUnavailable);
+  bench.tickers.failure = absl::OkStatus();
   bench.store.FailWith(base::Unavailable(kReasonDatabaseUnavailable, "down"));
   CHECK(base::ReasonOf(bench.Create(Target()).status()) == kReasonDatabaseUnavailable);
   CHECK(bench.List(v1::ListAlertsRequest()).status().code() == absl::StatusCode::kInvalidArgument);
@@ -486,6 +500,25 @@ TEST_CASE("REJECT_IF_MET is decided by the last price of the sessions that count
   alert.set_sessions(v1::Alert::SESSIONS_REGULAR);
   CHECK(base::ReasonOf(bench.Create(alert).status()) == kReasonConditionMet);
   CHECK(bench.Stored() == 2);
+}
+
+TEST_CASE("REJECT_IF_MET looks at the date's own reference") {
+  Bench bench;
+  bench.tickers.regular_price_micros = 110'000'000;
+  v1::Alert alert = Target();
+  v1::PercentChange& change = *alert.mutable_condition()->mutable_percent_change();
+  change.set_direction(v1::PercentChange::DIRECTION_UP);
+  change.set_percent("10");
+  alert.set_creation_policy(v1::Alert::CREATION_POLICY_REJECT_IF_MET);
+  for (const auto& [reference, known] : {std::pair(v1::PercentChange::REFERENCE_DAY_OPEN, &bench.tickers.day_open_micros),
+                                         std::pair(v1::PercentChange::REFERENCE_PREVIOUS_CLOSE, &bench.tickers.previous_close_micros)}) {
+    change.set_reference(reference);
+    CHECK(bench.Create(alert).ok());
+    *known = 100'000'001;
+    CHECK(bench.Create(alert).ok());
+    *known = 100'000'000;
+    CHECK(base::ReasonOf(bench.Create(alert).status()) == kReasonConditionMet);
+  }
 }
 
 TEST_CASE("BatchCreateAlerts creates all or none") {

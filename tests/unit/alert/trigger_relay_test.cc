@@ -10,6 +10,7 @@
 #include "services/alert/alert_logic.h"
 #include "services/alert/event_applier.h"
 #include "services/common/base/error.h"
+#include "services/common/metrics/metrics.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "stockalert/internal/v1/log.pb.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
@@ -154,8 +155,77 @@ TEST_CASE("triggers are passed on at once, in order, with their trace, and leave
   CHECK(record.headers[0].value == kTrace);
   // Told again: known.
   REQUIRE(bench.Apply({Bench::Event(a, 3)}).ok());
-  bench.relay->Stop(absl::Now() + absl::Seconds(5));
+  bench.relay->Stop(absl::Now() + absl::Hours(1));
   CHECK(bench.Published(a).size() == 3);
+}
+
+TEST_CASE("a trigger wakes the relay") {
+  Bench bench;
+  bench.options.sweep_interval = absl::Hours(1);
+  const std::string a = bench.Create(1);
+  bench.Begin();
+  // One after the other, so that each finds it asleep. If it slept on until it looks again by itself, all of them took far longer than is waited.
+  const absl::Time give_up = absl::Now() + absl::Seconds(20);
+  int64_t passed = 0;
+  while (passed < 100 && absl::Now() < give_up) {
+    ++passed;
+    REQUIRE(bench.Apply({Bench::Event(a, passed)}).ok());
+    REQUIRE(Eventually([&] { return bench.Waiting() == 0; }));
+  }
+  CHECK(passed == 100);
+}
+
+TEST_CASE("what Kafka took, and what it cannot take, is counted") {
+  auto& taken = metrics::GetCounter("stockalert_alert_triggers_passed_total", "Triggers that the notifier's topic has");
+  auto& refused = metrics::GetCounter("stockalert_alert_triggers_refused_total", "Tries of triggers that Kafka cannot take as they are");
+  auto& failures = metrics::GetCounter("stockalert_alert_relay_failures_total", "Failed tries of the trigger relay");
+  const double taken_before = taken.Value(), refused_before = refused.Value(), failures_before = failures.Value();
+  Bench bench;
+  const std::string a = bench.Create(1);
+  const std::string large = bench.Create(2, kUser, std::string(1000, 'n'));
+  bench.producer.RefuseAbove(500);
+  bench.Begin();
+  REQUIRE(bench.Apply({Bench::Event(a, 1), Bench::Event(a, 2), Bench::Event(large, 1)}).ok());
+  REQUIRE(Eventually([&] { return taken.Value() == taken_before + 2 && refused.Value() == refused_before + 1; }));
+  CHECK(failures.Value() == failures_before);
+  bench.producer.Fail(absl::UnavailableError("down"));
+  REQUIRE(bench.Apply({Bench::Event(a, 3)}).ok());
+  REQUIRE(Eventually([&] { return failures.Value() > failures_before; }));
+  CHECK(taken.Value() == taken_before + 2);
+}
+
+TEST_CASE("a store that does not answer is not asked again and again without a pause") {
+  auto& failures = metrics::GetCounter("stockalert_alert_relay_failures_total", "Failed tries of the trigger relay");
+  Bench bench;
+  bench.options.sweep_interval = bench.options.retry_after = absl::Hours(1);
+  bench.options.held_of_user_max = 1;
+  const std::string a = bench.Create(1);
+  bench.producer.Hold();
+  bench.Begin();
+  REQUIRE(bench.Apply({Bench::Event(a, 1), Bench::Event(a, 2)}).ok());
+  const double before = failures.Value();
+  bench.store.FailWith(base::Unavailable("DATABASE_UNAVAILABLE", "down"));
+  bench.producer.Release();
+  // What was acknowledged cannot be removed, and the rest not be read: once each, perhaps beside a sweep, and the former once more at the end.
+  REQUIRE(Eventually([&] { return failures.Value() >= before + 2; }));
+  bench.relay->Stop(absl::Now() + absl::Hours(1));
+  CHECK(failures.Value() <= before + 4);
+}
+
+TEST_CASE("what Kafka has is not read from the outbox and published again") {
+  Bench bench;
+  bench.options.remove_after = absl::Hours(1);
+  bench.options.held_of_user_max = 1;
+  const std::string a = bench.Create(1);
+  bench.producer.Hold();
+  bench.Begin();
+  // The first is held by the relay, the others are read from the outbox after it.
+  REQUIRE(bench.Apply({Bench::Event(a, 1), Bench::Event(a, 2), Bench::Event(a, 3)}).ok());
+  bench.producer.Release();
+  REQUIRE(Eventually([&] { return bench.Published(a).size() >= 3; }));
+  bench.relay->Stop(absl::Now() + absl::Hours(1));
+  CHECK(bench.Published(a) == std::vector<int64_t>{1, 2, 3});
+  CHECK(bench.Waiting() == 0);
 }
 
 TEST_CASE("what a broker that is away did not take stays and goes out in order when it is back") {
@@ -362,7 +432,7 @@ TEST_CASE("two instances side by side pass on every trigger, each alert's in ord
     return bench.Waiting() == 0;
   }));
   other.Stop(absl::Now() + absl::Seconds(5));
-  bench.relay->Stop(absl::Now() + absl::Seconds(5));
+  bench.relay->Stop(absl::Now() + absl::Hours(1));
   for (const std::string& id : ids) CHECK(InOrder(bench.Published(id), 30));
 }
 
