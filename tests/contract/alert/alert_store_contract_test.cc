@@ -1,6 +1,7 @@
 // What an AlertStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server, against Postgres.
 // Each case has users, alerts and symbols of its own, so that the cases share one database.
 #include <catch2/catch.hpp>
+#include <soci/soci.h>
 
 #include <algorithm>
 #include <atomic>
@@ -16,6 +17,7 @@
 #include "services/alert/postgres_alert_store.h"
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
+#include "services/common/postgres/transaction.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
 #include "tests/support/test_environment/test_environment.h"
@@ -156,6 +158,23 @@ TEST_CASE("every kind of condition comes back exactly") {
       CHECK((*store.Find(user, alert.id))->alert == alert);
     }
   });
+}
+
+TEST_CASE("a definition with fields of a version to come is read as far as it is known") {
+  postgres::Pool* pool = TestPool();
+  if (pool == nullptr) return;
+  PostgresAlertStore store(*pool);
+  const std::string user = NewId();
+  const StoredAlert alert = NewAlert(user, NewSymbol());
+  REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+  REQUIRE(postgres::Transact(*pool, "test.update", postgres::Idempotency::kNotIdempotent, [&](postgres::Connection& connection) -> absl::Status {
+            connection.sql() << "UPDATE stockalert_alert.alerts SET definition = definition || '{\"ofAVersionToCome\": 1}' WHERE id = CAST(:id AS uuid)",
+                soci::use(alert.id);
+            return absl::OkStatus();
+          }).ok());
+  const auto view = store.Find(user, alert.id);
+  REQUIRE(view.ok());
+  CHECK((*view)->alert == alert);
 }
 
 TEST_CASE("the quota holds for one, for many at once, and is freed by a deletion") {
@@ -323,7 +342,9 @@ TEST_CASE("a trigger is recorded once, ends its alert and goes into the outbox")
     const std::string user = NewId();
     const StoredAlert alert = NewAlert(user, NewSymbol());
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
-    const TriggerEvent event = TriggerOf(alert, 1, 1);
+    TriggerEvent event = TriggerOf(alert, 1, 1);
+    event.trigger.late = true;
+    event.log_time_us = kNow - 5;
     auto applied = store.ApplyEvents({{}, {event, event}, {}}, kNow);
     REQUIRE(applied.ok());
     CHECK(applied->triggers_recorded == 1);
@@ -340,14 +361,17 @@ TEST_CASE("a trigger is recorded once, ends its alert and goes into the outbox")
     CHECK(message.summary() == alert.symbol + " at or above 150");
     CHECK(message.trigger().trigger_number() == 1);
     CHECK(message.trigger().price_micros() == 151'000'000);
+    CHECK(message.trigger().log_time_us() == kNow - 5);
 
     const auto view = store.Find(user, alert.id);
     CHECK((*view)->alert.record.triggered);
     CHECK((*view)->alert.trigger_count == 1);
-    REQUIRE((*view)->last_trigger.has_value());
-    CHECK((*view)->last_trigger->price_before_micros == std::optional<int64_t>(149'000'000));
-    CHECK((*view)->last_trigger->user_id == user);
-    CHECK((*view)->last_trigger->offset == 1234);
+    // As it was told, with what the store finds of it.
+    StoredTrigger recorded = event.trigger;
+    recorded.user_id = user;
+    recorded.create_time_us = kNow;
+    CHECK((*view)->last_trigger == recorded);
+    CHECK(*store.ListTriggers({user, alert.id}, std::nullopt, 10) == std::vector<StoredTrigger>{recorded});
 
     applied = store.ApplyEvents({{}, {event}, {}}, kNow);
     REQUIRE(applied.ok());
