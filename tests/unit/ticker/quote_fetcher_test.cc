@@ -1,6 +1,9 @@
 #include "services/ticker/quote_fetcher.h"
 
 #include <catch2/catch.hpp>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <thread>
 
 #include "absl/time/clock.h"
@@ -102,6 +105,72 @@ TEST_CASE("a user's share that is used up is no matter of the others who joined 
   CHECK(first == absl::StatusCode::kResourceExhausted);
   CHECK(price == 1);
   CHECK(source.users == std::vector<std::string>{"greedy", "other"});
+}
+
+// Answers each fetch when the test says so, by its number; those beyond what the test expects at once.
+class FetcherByHand final : public Fetcher {
+ public:
+  explicit FetcherByHand(size_t expected) : expected_(expected) {}
+  absl::StatusOr<LookedUp> Lookup(const std::string&, const std::string&, const trace::Context&, absl::Time) override { return LookedUp(); }
+  absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>&, const trace::Context&, absl::Time) override {
+    return std::vector<LogPlace>();
+  }
+  void FetchAsync(const std::vector<std::string>& symbols, const std::string&, const trace::Context&, absl::Time, Fetched done) override {
+    std::unique_lock lock(mutex_);
+    fetches_.push_back({symbols, done});
+    begun_.notify_all();
+    const bool more = fetches_.size() > expected_;
+    lock.unlock();
+    if (more) done(FetchedQuotes());
+  }
+  std::vector<std::string> AwaitFetch(size_t number) {
+    std::unique_lock lock(mutex_);
+    begun_.wait(lock, [&] { return fetches_.size() > number; });
+    return fetches_[number].first;
+  }
+  void End(size_t number, const absl::StatusOr<FetchedQuotes>& answer) {
+    (void)AwaitFetch(number);
+    std::unique_lock lock(mutex_);
+    const Fetched done = fetches_[number].second;
+    lock.unlock();
+    done(answer);
+  }
+  size_t count() {
+    std::lock_guard lock(mutex_);
+    return fetches_.size();
+  }
+
+ private:
+  const size_t expected_;
+  std::mutex mutex_;
+  std::condition_variable begun_;
+  std::deque<std::pair<std::vector<std::string>, Fetched>> fetches_;  // Guarded by mutex_.
+};
+
+TEST_CASE("who joins fetches that come to nothing, one after the other, is told so in the end") {
+  FetcherByHand source(5);
+  QuoteFetcher fetcher(source, absl::Seconds(5));
+  const absl::Status used_up = base::ResourceExhausted("USER_SHARE_USED", "used up", absl::Seconds(9));
+  std::vector<std::thread> greedy;
+  for (size_t i = 0; i < 3; ++i) {
+    greedy.emplace_back([&, i] { (void)fetcher.Fetch({std::string(1, static_cast<char>('A' + i))}, "greedy", trace::NewRoot(), kSoon); });
+    (void)source.AwaitFetch(i);
+  }
+  absl::Status told;
+  std::thread other([&] { told = fetcher.Fetch({"A", "B", "C"}, "other", trace::NewRoot(), kSoon).status(); });
+  while (fetcher.waiting() < 4) std::this_thread::yield();
+  // Each try joins one fetch less, and the last one's failure is its own.
+  source.End(0, used_up);
+  CHECK(source.AwaitFetch(3) == std::vector<std::string>{"A"});
+  source.End(3, FetchedQuotes());
+  source.End(1, used_up);
+  CHECK(source.AwaitFetch(4) == std::vector<std::string>{"A", "B"});
+  source.End(4, FetchedQuotes());
+  source.End(2, used_up);
+  other.join();
+  for (std::thread& thread : greedy) thread.join();
+  CHECK(told.code() == absl::StatusCode::kResourceExhausted);
+  CHECK(source.count() == 5);
 }
 
 }  // namespace

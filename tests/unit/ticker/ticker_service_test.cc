@@ -303,6 +303,14 @@ TEST_CASE("the internal port takes the mesh token only") {
   CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) == "hold_ms");
   request.set_hold_ms(-1);
   CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) == "hold_ms");
+  request.set_hold_ms(0);
+  CHECK(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response).ok());
+  // Whose share it takes; a peer of another version may say what it likes, within bounds.
+  request.set_hold_ms(1000);
+  request.set_user_id(std::string(100, 'u'));
+  CHECK(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response).ok());
+  request.set_user_id(std::string(101, 'u'));
+  CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) == "user_id");
 }
 
 TEST_CASE("last prices, symbols and epochs are answered to the mesh") {

@@ -45,6 +45,12 @@ TEST_CASE("the callers remembered are bounded") {
   clock.Advance(absl::Seconds(30));
   CHECK(!buckets.Take("d", 1));
   CHECK(buckets.Take("a", 10));
+  // At the bound those that are known are remembered; one more, and nobody is.
+  TokenBuckets one(clock, 10, 1);
+  CHECK(!one.Take("a", 10));
+  CHECK(one.Take("a", 1));
+  CHECK(!one.Take("b", 1));
+  CHECK(!one.Take("a", 10));
 }
 
 }  // namespace

@@ -1,0 +1,65 @@
+#include "services/ticker/unused_sweeper.h"
+
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "services/common/metrics/metrics.h"
+#include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/ticker_store/in_memory_ticker_store.h"
+#include "tests/unit/ticker/fakes.h"
+
+namespace stockalert::ticker {
+namespace {
+
+// Waits for what the sweeper's thread does, bounded.
+template <typename Ask>
+bool Eventually(Ask ask) {
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  while (!ask()) {
+    if (absl::Now() > deadline) return false;
+    absl::SleepFor(absl::Milliseconds(2));
+  }
+  return true;
+}
+
+struct Fixture {
+  testing::FakeClock clock;
+  testing::FakeMonotonicClock monotonic_clock;
+  base::SystemIdSource ids;
+  testing::InMemoryTickerStore store;
+  PriceBoard board{clock, monotonic_clock};
+  MemoryFetcher fetcher;
+  MemoryTickerUse use;
+  TickerLogic logic{TickerLogicOptions{}, store, board, fetcher, use, clock, monotonic_clock, ids};
+};
+
+TEST_CASE("what nobody uses is forgotten by itself, and the sweeper may rest as long as its interval is") {
+  Fixture f;
+  REQUIRE(f.store.Register({"AAPL"}, f.clock.NowUs(), 0, "").ok());
+  f.clock.Advance(absl::Hours(24));
+  const absl::Duration interval = absl::Hours(3);
+  UnusedSweeper sweeper(f.logic, interval);
+  REQUIRE(Eventually([&] { return f.store.Find({"AAPL"})->empty(); }));
+  CHECK(process::Liveness::OfProcess().Ages().at("ticker_unused_sweeper").bound > interval);
+  // Its end does not wait for the interval.
+}
+
+TEST_CASE("a round that fails is counted, and tried again before the interval is over") {
+  auto& failures = metrics::GetCounter("stockalert_ticker_sweep_failures_total", "Rounds of looking for unused tickers that failed");
+  const double before = failures.Value();
+  Fixture f;
+  REQUIRE(f.store.Register({"AAPL"}, f.clock.NowUs(), 0, "").ok());
+  f.clock.Advance(absl::Hours(24));
+  f.store.Fail(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  UnusedSweeper sweeper(f.logic, absl::Hours(3));
+  REQUIRE(Eventually([&] { return failures.Value() > before; }));
+  // And rests in between: without that it would be hundreds by now.
+  absl::SleepFor(absl::Milliseconds(20));
+  CHECK(failures.Value() < before + 20);
+  f.store.Fail(absl::OkStatus());
+  CHECK(Eventually([&] { return f.store.Find({"AAPL"})->empty(); }));
+}
+
+}  // namespace
+}  // namespace stockalert::ticker
