@@ -217,6 +217,11 @@ TEST_CASE("a mark that has run out counts for nothing, and its deletion comes to
     CHECK(store.Find({"MSFT"})->empty());
     CHECK(*store.DeleteMarked("MSFT", token) == false);
     REQUIRE(store.Register({"MSFT"}, kNow, 0, "").ok());
+    // Without a hold nobody counts on it: the deletion goes on.
+    REQUIRE(store.MarkDeleting("MSFT", token, kNow, kNow + 10 * kSecond).ok());
+    REQUIRE(store.Register({"MSFT"}, kNow + 10 * kSecond, 0, "").ok());
+    CHECK(*store.DeleteMarked("MSFT", token) == true);
+    REQUIRE(store.Register({"MSFT"}, kNow, 0, "").ok());
     // Another deletion may take over a mark that has run out.
     REQUIRE(store.MarkDeleting("MSFT", NewToken(), kNow, kNow + kSecond).ok());
     CHECK(store.MarkDeleting("MSFT", NewToken(), kNow + kSecond, kNow + 2 * kSecond).ok());

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <deque>
 #include <latch>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "services/common/grpc/status_convert.h"
 #include "services/common/grpc/time_convert.h"
 #include "services/common/kafka/producer.h"
+#include "services/common/metrics/metrics.h"
 #include "services/ticker/app.h"
 #include "services/ticker/ticker_logic.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
@@ -166,8 +168,14 @@ struct Mesh {
 
 constexpr int64_t kTime = 1'767'366'000'000'000;
 
+double Records(const std::string& kind) {
+  return metrics::GetCounter("stockalert_ticker_log_records_total", "Records of the log of prices, by what they were", {{"kind", kind}}).Value();
+}
+
 TEST_CASE("prices from the log are shown, streamed, and known after a restart") {
   Mesh mesh;
+  std::map<std::string, double> before;
+  for (const char* kind : {"quote_accepted", "quote_late", "quote_repeated", "quote_refused", "restart", "malformed"}) before[kind] = Records(kind);
   mesh.Start();
   v1::Ticker ticker;
   REQUIRE(mesh.Register(" aapl ", &ticker).ok());
@@ -211,6 +219,19 @@ TEST_CASE("prices from the log are shown, streamed, and known after a restart") 
   mesh.Quote("AAPL", 999'000'000, kTime + 3);
   mesh.Quote("AAPL", 153'000'000, kTime + 3);
   CHECK(Eventually([&] { return mesh.Get("AAPL").latest_quote().price() == "153"; }));
+  // What no quote can have, a restart, and what is no record, change no price but that of the restart; all are counted.
+  mesh.Quote("AAPL", 0, kTime + 4);
+  ipb::LogRecord restart;
+  restart.mutable_restart()->set_symbol("AAPL");
+  mesh.Produce(restart, "AAPL");
+  CHECK(Eventually([&] { return !mesh.Get("AAPL").has_latest_quote(); }));
+  mesh.Produce(ipb::LogRecord(), "AAPL");
+  CHECK(Eventually([&] { return Records("malformed") == before["malformed"] + 1; }));
+  CHECK(Records("quote_accepted") == before["quote_accepted"] + 4);
+  CHECK(Records("quote_late") == before["quote_late"] + 1);
+  CHECK(Records("quote_repeated") == before["quote_repeated"] + 1);
+  CHECK(Records("quote_refused") == before["quote_refused"] + 1);
+  CHECK(Records("restart") == before["restart"] + 1);
 }
 
 TEST_CASE("a place that the log does not have begins the partition anew") {
