@@ -72,6 +72,20 @@ TEST_CASE("what may be absent is; what no text can hold is mended; a broken trac
   CHECK(notification->note.size() % 3 == 0);
 }
 
+TEST_CASE("the first moment of 1970 is a time; a price before, or a reference, that is none is left out") {
+  ipb::TriggerMessage message = Good();
+  message.mutable_trigger()->set_event_time_us(0);
+  for (const int64_t none : {0, -1}) {
+    message.mutable_trigger()->set_price_before_micros(none);
+    message.mutable_trigger()->set_reference_micros(none);
+    const auto notification = DecodeTrigger(message.SerializeAsString(), "");
+    REQUIRE(notification.ok());
+    CHECK(notification->event_time_us == 0);
+    CHECK(!notification->price_before_micros);
+    CHECK(!notification->reference_micros);
+  }
+}
+
 TEST_CASE("triggers that nobody could be notified by are refused") {
   const std::function<void(ipb::TriggerMessage&)> breaks[] = {
       [](auto& m) { m.clear_user_id(); },

@@ -29,6 +29,7 @@ TEST_CASE("a notification is shown with its names, decimals and times") {
   CHECK(shown.trigger() == shown.alert() + "/triggers/12");
   CHECK(shown.price() == "150.25");
   CHECK(shown.event_time().nanos() == 1000);
+  CHECK(rpc::TimestampToUs(shown.create_time(), "t").value() == 7);
   CHECK(shown.price_before().empty());
   CHECK(shown.reference().empty());
   CHECK(!shown.has_acknowledge_time());

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <utility>
 
 #include "absl/time/clock.h"
 #include "services/common/base/bounded_executor.h"
@@ -23,7 +24,10 @@ class Client final : public WatchClient {
     std::lock_guard lock(mutex_);
     return room_ > 0;
   }
+  // What happens while a page is on its way.
+  std::function<void()> meanwhile;
   bool Send(const std::vector<StoredNotification>& notifications) override {
+    if (meanwhile) meanwhile();
     std::lock_guard lock(mutex_);
     if (ended_) return false;
     --room_;
@@ -71,12 +75,13 @@ struct Queue {
       return true;
     };
   }
+  void RunOne() {
+    const auto next = std::move(work.front());
+    work.pop_front();
+    next.first();
+  }
   void RunAll() {
-    while (!work.empty()) {
-      auto next = std::move(work.front());
-      work.pop_front();
-      next.first();
-    }
+    while (!work.empty()) RunOne();
   }
   bool refuse = false;
   std::deque<std::pair<std::function<void()>, std::function<void()>>> work;
@@ -118,6 +123,37 @@ TEST_CASE("a woken stream sends everything after its place, page by page") {
   watch->Wake();
   queue.RunAll();
   CHECK(client->seen().size() == 240);
+}
+
+TEST_CASE("what is stored while a page is being sent goes out without another waking") {
+  testing::InMemoryNotificationStore store;
+  Store(store, kUser, 1);
+  Queue queue;
+  const auto client = std::make_shared<Client>();
+  const auto watch = std::make_shared<Watch>(kUser, 0, client, store, queue.submit());
+  bool first = true;
+  client->meanwhile = [&] {
+    if (!std::exchange(first, false)) return;
+    Store(store, kUser, 1);
+    watch->Wake();
+  };
+  watch->Wake();
+  queue.RunAll();
+  CHECK(client->seen() == From(1, 2));
+}
+
+TEST_CASE("a stream that always has more lets others run in between") {
+  testing::InMemoryNotificationStore store;
+  Store(store, kUser, 2000);
+  Queue queue;
+  const auto client = std::make_shared<Client>();
+  const auto watch = std::make_shared<Watch>(kUser, 0, client, store, queue.submit());
+  watch->Wake();
+  queue.RunOne();
+  CHECK(client->pages().size() == 8);
+  CHECK(queue.work.size() == 1);
+  queue.RunAll();
+  CHECK(client->seen() == From(1, 2000));
 }
 
 TEST_CASE("without room nothing is read; with room it goes on where it was") {
@@ -173,6 +209,26 @@ TEST_CASE("a stream that has ended keeps its place") {
   queue.RunAll();
   CHECK(watch->position() == 0);
   CHECK(queue.work.empty());
+}
+
+TEST_CASE("a hub without streams shows that it is alive") {
+  testing::InMemoryNotificationStore store;
+  const WatchHub hub(store, absl::Milliseconds(1));
+  // Time that passed since its last turn; it shrinks with each turn only.
+  const auto age = [] {
+    const auto ages = process::Liveness::OfProcess().Ages();
+    const auto found = ages.find("notifier_watch_poll");
+    return found == ages.end() ? absl::ZeroDuration() : found->second.age;
+  };
+  const absl::Time give_up = absl::Now() + absl::Seconds(20);
+  bool turned = false;
+  for (absl::Duration last = age(); !turned && absl::Now() < give_up;) {
+    const absl::Duration now = age();
+    turned = now < last;
+    last = now;
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  CHECK(turned);
 }
 
 TEST_CASE("the hub wakes streams of the users it is told of, and finds by its poll what others stored") {
