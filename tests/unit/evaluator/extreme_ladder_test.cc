@@ -186,6 +186,8 @@ TEST_CASE("merging moves the smaller group: a steady rise over many alerts moves
   CHECK(ladder.rung_count() == 1);
   CHECK(members.moves < int64_t{2} * kCount);
   CHECK(steps < int64_t{8} * kCount);
+  // Nothing is left out of the account: a look and a merge a price at least, besides the moves.
+  CHECK(steps >= members.moves + int64_t{2} * kCount);
 }
 
 }  // namespace
