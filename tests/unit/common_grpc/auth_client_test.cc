@@ -135,7 +135,7 @@ class UserInternal final : public stockalert::internal::v1::UserInternalService:
                    answer.set_user_id("u");
                    answer.set_key_id("k");
                    answer.set_read_only(true);
-                   *answer.mutable_expire_time() = TimestampFromUs(1'000'000);
+                   *answer.mutable_expire_time() = TimestampFromUs(1'250'000);
                    return answer;
                  });
   }
@@ -159,7 +159,7 @@ TEST_CASE("the user service is asked with the mesh token; without it, or without
   CHECK(caller->user_id == "u");
   CHECK(caller->read_only);
   CHECK_FALSE(caller->is_administrator);
-  CHECK(caller->expire_time == absl::FromUnixSeconds(1));
+  CHECK(caller->expire_time == absl::FromUnixMicros(1'250'000));
   CHECK(authenticator.Authenticate("bad", trace::NewRoot(), deadline).status().code() == absl::StatusCode::kUnauthenticated);
 
   for (const char* token : {"", "wrong"}) {
