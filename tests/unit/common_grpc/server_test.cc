@@ -186,23 +186,32 @@ TEST_CASE("a port is asked by a real call; any answer is one") {
   CHECK(!probe.AskOnce());
 }
 
-TEST_CASE("a port that accepts and does not answer is not alive, one that refuses for its bound is") {
-  const int deaf = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  REQUIRE(::bind(deaf, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
-  REQUIRE(::listen(deaf, 100) == 0);
-  REQUIRE(::getsockname(deaf, reinterpret_cast<sockaddr*>(&address), &length) == 0);
+// A port that takes connections and never says anything.
+struct DeafPort {
+  DeafPort() {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof(at);
+    REQUIRE(::bind(socket, reinterpret_cast<const sockaddr*>(&at), sizeof(at)) == 0);
+    REQUIRE(::listen(socket, 100) == 0);
+    REQUIRE(::getsockname(socket, reinterpret_cast<sockaddr*>(&at), &length) == 0);
+    address = "127.0.0.1:" + std::to_string(ntohs(at.sin_port));
+  }
+  ~DeafPort() { ::close(socket); }
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  std::string address;
+};
 
+TEST_CASE("a port that accepts and does not answer is not alive, one that refuses for its bound is") {
+  const DeafPort deaf;
   for (const bool refuses : {false, true}) {
     testing::FakeMonotonicClock clock;
     process::Liveness liveness(clock);
     std::atomic<uint64_t> refused{0};
     std::atomic<int> asked{0};
     PortProbe probe({.name = refuses ? "busy" : "deaf",
-                     .address = "127.0.0.1:" + std::to_string(ntohs(address.sin_port)),
+                     .address = deaf.address,
                      .credentials = ::grpc::InsecureChannelCredentials(),
                      .interval = absl::Milliseconds(1),
                      .timeout = absl::Milliseconds(50),
@@ -222,7 +231,20 @@ TEST_CASE("a port that accepts and does not answer is not alive, one that refuse
     while (asked < now + 4) std::this_thread::yield();
     CHECK(liveness.FindStuck().contains(refuses ? "port_busy" : "port_deaf") == !refuses);
   }
-  ::close(deaf);
+}
+
+TEST_CASE("a probe that waits for an answer ends when it is told to") {
+  const DeafPort deaf;
+  int connection = -1;
+  {
+    PortProbe probe({.name = "test",
+                     .address = deaf.address,
+                     .credentials = ::grpc::InsecureChannelCredentials(),
+                     .timeout = absl::Hours(1)});
+    connection = ::accept(deaf.socket, nullptr, nullptr);  // It is asking.
+    CHECK(connection >= 0);
+  }
+  ::close(connection);
 }
 
 TEST_CASE("a message above the bound is refused, one below it is not") {
