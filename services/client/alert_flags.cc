@@ -1,10 +1,12 @@
 #include "services/client/alert_flags.h"
 
-#include <utility>
-#include <vector>
+#include <map>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "services/client/usage.h"
 #include "services/client/values.h"
 #include "services/common/base/status_macros.h"
 
@@ -14,6 +16,8 @@ namespace pb = ::stockalert::alert::v1;
 
 namespace {
 
+constexpr char kConditionGroup[] = "Condition (one of)";
+
 // The number of "5%", or empty.
 std::string PercentOf(const std::string& text) {
   return !text.empty() && text.back() == '%' ? text.substr(0, text.size() - 1) : std::string();
@@ -21,131 +25,200 @@ std::string PercentOf(const std::string& text) {
 
 std::string WithoutPercent(const std::string& text) { return PercentOf(text).empty() ? text : PercentOf(text); }
 
-absl::StatusOr<std::pair<std::string, std::string>> BoundsOf(const char* flag, const std::string& text) {
-  const size_t colon = text.find(':');
-  if (colon == std::string::npos)
-    return absl::InvalidArgumentError(absl::StrCat(flag, " takes LOW:HIGH, as in 140:160"));
-  return std::pair(text.substr(0, colon), text.substr(colon + 1));
+void SetTarget(pb::Condition& condition, const std::string& price, pb::PriceTarget::Comparison comparison) {
+  if (price.empty()) return;
+  condition.mutable_price_target()->set_comparison(comparison);
+  condition.mutable_price_target()->set_price(price);
 }
+
+void SetPercent(pb::Condition& condition, const std::string& percent, pb::PercentChange::Direction direction) {
+  if (percent.empty()) return;
+  condition.mutable_percent_change()->set_direction(direction);
+  condition.mutable_percent_change()->set_percent(WithoutPercent(percent));
+}
+
+void SetTrailing(pb::Condition& condition, const std::string& distance, pb::TrailingChange::Direction direction) {
+  if (distance.empty()) return;
+  condition.mutable_trailing_change()->set_direction(direction);
+  if (const std::string share = PercentOf(distance); !share.empty()) {
+    condition.mutable_trailing_change()->set_percent(share);
+  } else {
+    condition.mutable_trailing_change()->set_amount(distance);
+  }
+}
+
+absl::Status SetChannel(pb::Condition& condition, const char* flag, const std::string& bounds,
+                        pb::Channel::Transition transition) {
+  if (bounds.empty()) return absl::OkStatus();
+  const size_t colon = bounds.find(':');
+  if (colon == std::string::npos) return WrongUsage(absl::StrCat(flag, " takes LOW:HIGH, as in 140:160"));
+  condition.mutable_channel()->set_transition(transition);
+  condition.mutable_channel()->set_low(bounds.substr(0, colon));
+  condition.mutable_channel()->set_high(bounds.substr(colon + 1));
+  return absl::OkStatus();
+}
+
+// "repeat", "TRIGGER_POLICY_" → TRIGGER_POLICY_REPEAT. A file is not held to the choices of the flags.
+template <typename Enum>
+absl::StatusOr<Enum> ChoiceOf(const char* flag, const std::string& value, const char* prefix,
+                              bool (*parse)(const std::string&, Enum*)) {
+  Enum parsed{};
+  if (parse(prefix + absl::AsciiStrToUpper(value), &parsed) && static_cast<int>(parsed) != 0) return parsed;
+  return WrongUsage(absl::StrCat(flag, " cannot be ", value));
+}
+
+absl::StatusOr<pb::Alert::TriggerPolicy> TriggerPolicyOf(const std::string& policy) {
+  return ChoiceOf<pb::Alert::TriggerPolicy>("--policy", policy, "TRIGGER_POLICY_", &pb::Alert::TriggerPolicy_Parse);
+}
+
+absl::StatusOr<pb::Alert::CreationPolicy> CreationPolicyOf(const std::string& policy) {
+  return ChoiceOf<pb::Alert::CreationPolicy>("--creation", policy, "CREATION_POLICY_",
+                                             &pb::Alert::CreationPolicy_Parse);
+}
+
+absl::StatusOr<pb::Alert::Sessions> SessionsOf(const std::string& sessions) {
+  return ChoiceOf<pb::Alert::Sessions>("--sessions", sessions, "SESSIONS_", &pb::Alert::Sessions_Parse);
+}
+
+absl::StatusOr<google::protobuf::Duration> CooldownOf(const std::string& cooldown) {
+  return OfFlag("--cooldown", ParseDuration(cooldown));
+}
+
+const std::string& Or(const std::string& text, const std::string& otherwise) { return text.empty() ? otherwise : text; }
 
 }  // namespace
 
 void AlertFlags::Declare(CLI::App& command) {
+  const auto condition = [&](const char* flag, std::string& value, const char* description) {
+    command.add_option(flag, value, description)->group(kConditionGroup);
+  };
+  const auto choice = [&](const char* flag, std::string& value, const char* description,
+                          const std::vector<std::string>& choices) {
+    command.add_option(flag, value, description)->check(CLI::IsMember(std::vector<std::string>(choices)));
+  };
   command.add_option("symbol", symbol, "what to watch, as in AAPL")->required();
-  command.add_option("--at_or_above", at_or_above, "price >= this")->group("Condition (one of)");
-  command.add_option("--at_or_below", at_or_below, "price <= this")->group("Condition (one of)");
-  command.add_option("--crosses", crosses, "the price comes to this, or passes it")->group("Condition (one of)");
-  command.add_option("--up", up, "percent up")->group("Condition (one of)");
-  command.add_option("--down", down, "percent down")->group("Condition (one of)");
-  command.add_option("--either", either, "percent up or down")->group("Condition (one of)");
-  command.add_option("--falls_from_high", falls_from_high, "an amount, or a percent (5%), below the highest price")
-      ->group("Condition (one of)");
-  command.add_option("--rises_from_low", rises_from_low, "an amount, or a percent (5%), above the lowest price")
-      ->group("Condition (one of)");
-  command.add_option("--enters", enters, "comes between LOW:HIGH")->group("Condition (one of)");
-  command.add_option("--leaves", leaves, "leaves LOW:HIGH")->group("Condition (one of)");
-  command.add_option("--from", from, "what percent is measured from")
-      ->check(CLI::IsMember({"arming", "previous_close", "day_open", "given", "window"}))
-      ->capture_default_str();
-  command.add_option("--given", given, "the price for --from given");
-  command.add_option("--window", window, "the length for --from window, as in 5m");
+  condition("--at_or_above", at_or_above, "price >= this");
+  condition("--at_or_below", at_or_below, "price <= this");
+  condition("--crosses", crosses, "the price comes to this, or passes it");
+  condition("--up", up, "percent up");
+  condition("--down", down, "percent down");
+  condition("--either", either, "percent up or down");
+  condition("--falls_from_high", falls_from_high, "an amount, or a percent (5%), below the highest price");
+  condition("--rises_from_low", rises_from_low, "an amount, or a percent (5%), above the lowest price");
+  condition("--enters", enters, "comes between LOW:HIGH");
+  condition("--leaves", leaves, "leaves LOW:HIGH");
+  choice("--from", from, "what percent is measured from; else arming",
+         {"arming", "previous_close", "day_open", "given", "window"});
+  command.add_option("--given", given, "the price that percent is measured from");
+  command.add_option("--window", window, "the time within which percent is measured, as in 5m");
   command.add_option("--activation", activation, "the high (low) counts from this price on");
-  command.add_option("--policy", policy, "how often it triggers")
-      ->check(CLI::IsMember({"once", "repeat", "once_a_day"}))
-      ->capture_default_str();
+  choice("--policy", policy, "how often it triggers; else once", {"once", "repeat", "once_a_day"});
   command.add_option("--cooldown", cooldown, "with repeat: at least so long between triggers, as in 1h");
   command.add_option("--hysteresis", hysteresis, "how far the price must come back before it triggers again");
-  command.add_option("--creation", creation, "what happens where the condition is met already")
-      ->check(CLI::IsMember({"fire_if_met", "wait_for_cross", "reject_if_met"}))
-      ->capture_default_str();
-  command.add_option("--sessions", sessions, "which prices count")
-      ->check(CLI::IsMember({"regular", "extended"}))
-      ->capture_default_str();
+  choice("--creation", creation, "what happens where the condition is met already; else fire_if_met",
+         {"fire_if_met", "wait_for_cross", "reject_if_met"});
+  choice("--sessions", sessions, "which prices count; else regular", {"regular", "extended"});
   command.add_option("--expires", expires, "a time (2026-12-31T21:00:00Z) or +7d");
   command.add_option("--note", note, "your own words, sent with each notification");
 }
 
+std::vector<AlertFlags::Named> AlertFlags::Conditions() const {
+  return {{"--at_or_above", at_or_above},         {"--at_or_below", at_or_below},
+          {"--crosses", crosses},                 {"--up", up},
+          {"--down", down},                       {"--either", either},
+          {"--falls_from_high", falls_from_high}, {"--rises_from_low", rises_from_low},
+          {"--enters", enters},                   {"--leaves", leaves}};
+}
+
+std::vector<std::string> AlertFlags::GivenConditions() const {
+  std::vector<std::string> flags;
+  for (const Named& condition : Conditions()) {
+    if (!condition.value.empty()) flags.emplace_back(condition.flag);
+  }
+  return flags;
+}
+
+absl::Status AlertFlags::CheckCondition() const {
+  if (GivenConditions().size() != 1) {
+    return WrongUsage("give exactly one condition, as in --at_or_above 200 or --up 5 --from previous_close");
+  }
+  if (!IsPercent() && (!given.empty() || !window.empty() || !from.empty())) {
+    return WrongUsage("--from, --given and --window go with --up, --down and --either");
+  }
+  if (!activation.empty() && !IsTrailing()) {
+    return WrongUsage("--activation goes with --falls_from_high and --rises_from_low");
+  }
+  if (!given.empty() && !window.empty()) return WrongUsage("--given and --window exclude each other");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<pb::Condition> AlertFlags::MakeCondition() const {
+  pb::Condition condition;
+  SetTarget(condition, at_or_above, pb::PriceTarget::COMPARISON_AT_OR_ABOVE);
+  SetTarget(condition, at_or_below, pb::PriceTarget::COMPARISON_AT_OR_BELOW);
+  SetTarget(condition, crosses, pb::PriceTarget::COMPARISON_CROSSES);
+  SetPercent(condition, up, pb::PercentChange::DIRECTION_UP);
+  SetPercent(condition, down, pb::PercentChange::DIRECTION_DOWN);
+  SetPercent(condition, either, pb::PercentChange::DIRECTION_EITHER);
+  SetTrailing(condition, falls_from_high, pb::TrailingChange::DIRECTION_FALLS_FROM_HIGH);
+  SetTrailing(condition, rises_from_low, pb::TrailingChange::DIRECTION_RISES_FROM_LOW);
+  STOCKALERT_RETURN_IF_ERROR(SetChannel(condition, "--enters", enters, pb::Channel::TRANSITION_ENTERS));
+  STOCKALERT_RETURN_IF_ERROR(SetChannel(condition, "--leaves", leaves, pb::Channel::TRANSITION_LEAVES));
+  if (IsTrailing()) condition.mutable_trailing_change()->set_activation_price(activation);
+  if (!IsPercent()) return condition;
+  pb::PercentChange& change = *condition.mutable_percent_change();
+  const std::string reference = !window.empty() ? "window" : !given.empty() ? "given" : Or(from, "arming");
+  STOCKALERT_ASSIGN_OR_RETURN(const auto parsed,
+                              ChoiceOf<pb::PercentChange::Reference>("--from", reference, "REFERENCE_",
+                                                                     &pb::PercentChange::Reference_Parse));
+  change.set_reference(parsed);
+  change.set_given_price(given);
+  if (!window.empty()) {
+    STOCKALERT_ASSIGN_OR_RETURN(*change.mutable_window(), OfFlag("--window", ParseDuration(window)));
+  }
+  return condition;
+}
+
 absl::StatusOr<pb::Alert> AlertFlags::Make(absl::Time now) const {
+  STOCKALERT_RETURN_IF_ERROR(CheckCondition());
   pb::Alert alert;
   alert.set_symbol(symbol);
-  int conditions = 0;
-  const auto given_one = [&](const std::string& value) { return !value.empty() && ++conditions > 0; };
-  const auto target = [&](const std::string& value, pb::PriceTarget::Comparison comparison) {
-    if (!given_one(value)) return;
-    alert.mutable_condition()->mutable_price_target()->set_comparison(comparison);
-    alert.mutable_condition()->mutable_price_target()->set_price(value);
-  };
-  target(at_or_above, pb::PriceTarget::COMPARISON_AT_OR_ABOVE);
-  target(at_or_below, pb::PriceTarget::COMPARISON_AT_OR_BELOW);
-  target(crosses, pb::PriceTarget::COMPARISON_CROSSES);
-  const auto percent = [&](const std::string& value, pb::PercentChange::Direction direction) {
-    if (!given_one(value)) return;
-    pb::PercentChange& change = *alert.mutable_condition()->mutable_percent_change();
-    change.set_direction(direction);
-    change.set_percent(WithoutPercent(value));
-    const std::string reference = window.empty() ? (given.empty() ? from : "given") : "window";
-    pb::PercentChange::Reference parsed = pb::PercentChange::REFERENCE_UNSPECIFIED;
-    pb::PercentChange::Reference_Parse("REFERENCE_" + absl::AsciiStrToUpper(reference), &parsed);
-    change.set_reference(parsed);
-    change.set_given_price(given);
-  };
-  percent(up, pb::PercentChange::DIRECTION_UP);
-  percent(down, pb::PercentChange::DIRECTION_DOWN);
-  percent(either, pb::PercentChange::DIRECTION_EITHER);
-  const auto trailing = [&](const std::string& value, pb::TrailingChange::Direction direction) {
-    if (!given_one(value)) return;
-    pb::TrailingChange& change = *alert.mutable_condition()->mutable_trailing_change();
-    change.set_direction(direction);
-    if (const std::string share = PercentOf(value); !share.empty()) {
-      change.set_percent(share);
-    } else {
-      change.set_amount(value);
-    }
-    change.set_activation_price(activation);
-  };
-  trailing(falls_from_high, pb::TrailingChange::DIRECTION_FALLS_FROM_HIGH);
-  trailing(rises_from_low, pb::TrailingChange::DIRECTION_RISES_FROM_LOW);
-  for (const auto& [flag, value, transition] : {std::tuple("--enters", &enters, pb::Channel::TRANSITION_ENTERS),
-                                                std::tuple("--leaves", &leaves, pb::Channel::TRANSITION_LEAVES)}) {
-    if (!given_one(*value)) continue;
-    STOCKALERT_ASSIGN_OR_RETURN(const auto bounds, BoundsOf(flag, *value));
-    pb::Channel& channel = *alert.mutable_condition()->mutable_channel();
-    channel.set_transition(transition);
-    channel.set_low(bounds.first);
-    channel.set_high(bounds.second);
-  }
-  if (conditions != 1) {
-    return absl::InvalidArgumentError(
-        "give exactly one condition, as in --at_or_above 200 or --up 5 --from previous_close; see --help");
-  }
-  const bool is_percent = alert.condition().has_percent_change();
-  if (!is_percent && (!given.empty() || !window.empty() || from != "arming")) {
-    return absl::InvalidArgumentError("--from, --given and --window go with --up, --down and --either");
-  }
-  if (!activation.empty() && !alert.condition().has_trailing_change()) {
-    return absl::InvalidArgumentError("--activation goes with --falls_from_high and --rises_from_low");
-  }
-  if (!given.empty() && !window.empty()) return absl::InvalidArgumentError("--given and --window exclude each other");
-  if (!window.empty()) {
-    STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_condition()->mutable_percent_change()->mutable_window(),
-                                ParseDuration(window));
-  }
-  pb::Alert::TriggerPolicy trigger_policy = pb::Alert::TRIGGER_POLICY_UNSPECIFIED;
-  pb::Alert::TriggerPolicy_Parse("TRIGGER_POLICY_" + absl::AsciiStrToUpper(policy), &trigger_policy);
+  STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_condition(), MakeCondition());
+  STOCKALERT_ASSIGN_OR_RETURN(const auto trigger_policy, TriggerPolicyOf(Or(policy, "once")));
+  STOCKALERT_ASSIGN_OR_RETURN(const auto creation_policy, CreationPolicyOf(Or(creation, "fire_if_met")));
+  STOCKALERT_ASSIGN_OR_RETURN(const auto counted_sessions, SessionsOf(Or(sessions, "regular")));
   alert.set_trigger_policy(trigger_policy);
-  pb::Alert::CreationPolicy creation_policy = pb::Alert::CREATION_POLICY_UNSPECIFIED;
-  pb::Alert::CreationPolicy_Parse("CREATION_POLICY_" + absl::AsciiStrToUpper(creation), &creation_policy);
   alert.set_creation_policy(creation_policy);
-  alert.set_sessions(sessions == "extended" ? pb::Alert::SESSIONS_EXTENDED : pb::Alert::SESSIONS_REGULAR);
+  alert.set_sessions(counted_sessions);
   if (!cooldown.empty()) {
-    STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_cooldown(), ParseDuration(cooldown));
+    STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_cooldown(), CooldownOf(cooldown));
   }
   if (!expires.empty()) {
-    STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_expire_time(), ParseTime(expires, now));
+    STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_expire_time(), OfFlag("--expires", ParseTime(expires, now)));
   }
   alert.set_hysteresis(hysteresis);
   alert.set_note(note);
   return alert;
+}
+
+std::string AlertFlags::FlagOf(const std::string& field) const {
+  static const std::map<std::string, std::string> kFlags = {
+      {"symbol", "symbol"},
+      {"condition.percent_change.reference", "--from"},
+      {"condition.percent_change.given_price", "--given"},
+      {"condition.percent_change.window", "--window"},
+      {"condition.trailing_change.activation_price", "--activation"},
+      {"trigger_policy", "--policy"},
+      {"cooldown", "--cooldown"},
+      {"hysteresis", "--hysteresis"},
+      {"creation_policy", "--creation"},
+      {"sessions", "--sessions"},
+      {"expire_time", "--expires"},
+      {"note", "--note"}};
+  const std::string below(absl::StripPrefix(field, "alert."));
+  if (const auto found = kFlags.find(below); found != kFlags.end()) return found->second;
+  const std::vector<std::string> conditions = GivenConditions();
+  return absl::StartsWith(below, "condition") && conditions.size() == 1 ? conditions.front() : "";
 }
 
 }  // namespace stockalert::client

@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -10,18 +12,36 @@
 
 namespace stockalert::client {
 
+// Empty: not given.
 struct AlertFlags {
   std::string symbol;
   std::string at_or_above, at_or_below, crosses;
-  std::string up, down, either, from = "arming", given, window;
+  std::string up, down, either, from, given, window;
   std::string falls_from_high, rises_from_low, activation;
   std::string enters, leaves;
-  std::string policy = "once", cooldown, hysteresis, creation = "fire_if_met", sessions = "regular", expires, note;
+  std::string policy, cooldown, hysteresis, creation, sessions, expires, note;
 
   void Declare(CLI::App& command);
-  // INVALID_ARGUMENT: not exactly one condition, or a value that cannot be read. What the values mean is the service's
-  // to judge.
+
+  // INVALID_ARGUMENT (WRONG_USAGE): not exactly one condition, or a value that cannot be read.
+  // What the values mean is the service's to judge.
   absl::StatusOr<alert::v1::Alert> Make(absl::Time now) const;
+
+  // Which of them makes a field of a request: "alert.condition.price_target.price" → "--at_or_above".
+  std::string FlagOf(const std::string& field) const;
+
+ private:
+  struct Named {
+    const char* flag;
+    const std::string& value;
+  };
+  std::vector<Named> Conditions() const;
+  // The condition's flags that are given.
+  std::vector<std::string> GivenConditions() const;
+  bool IsPercent() const { return !up.empty() || !down.empty() || !either.empty(); }
+  bool IsTrailing() const { return !falls_from_high.empty() || !rises_from_low.empty(); }
+  absl::Status CheckCondition() const;
+  absl::StatusOr<alert::v1::Condition> MakeCondition() const;
 };
 
 }  // namespace stockalert::client

@@ -1,6 +1,7 @@
 #include "services/client/client.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -8,6 +9,7 @@
 #include "services/client/commands/commands.h"
 #include "services/client/connection.h"
 #include "services/client/context.h"
+#include "services/client/usage.h"
 #include "services/common/version/version.h"
 
 namespace stockalert::client {
@@ -75,6 +77,24 @@ void SetUp(Terminal& terminal, const Surroundings& surroundings, bool json) {
   terminal.colours = surroundings.is_terminal && !json && (!no_colour || no_colour->empty());
 }
 
+// Of a line that cannot be parsed.
+bool WantsJson(const std::vector<std::string>& args) {
+  return std::find(args.begin(), std::find(args.begin(), args.end(), "--"), "--json") !=
+         std::find(args.begin(), args.end(), "--");
+}
+
+// A line without a command asks what there is; yet it does nothing, and a script that forgot the command must not take
+// that for success.
+int Refuse(const CLI::App& app, const std::vector<std::string>& args, const CLI::ParseError& error,
+           const Terminal& terminal) {
+  if (!terminal.json && NamesNoCommand(app, args, error)) {
+    terminal.err << app.help() << std::flush;
+  } else {
+    PrintFailure(terminal, DiagnoseUsage(app, args, error));
+  }
+  return kWrongUsage;
+}
+
 }  // namespace
 
 int RunClient(const std::vector<std::string>& args, const Surroundings& surroundings) {
@@ -88,8 +108,11 @@ int RunClient(const std::vector<std::string>& args, const Surroundings& surround
   std::vector<std::string> reversed(args.rbegin(), args.rend());
   try {
     app.parse(reversed);
+  } catch (const CLI::Success& wish) {
+    return app.exit(wish, surroundings.out, surroundings.err);  // --help, --version.
   } catch (const CLI::ParseError& error) {
-    return app.exit(error, surroundings.out, surroundings.err) == 0 ? kDone : kWrongUsage;
+    SetUp(context.terminal, surroundings, WantsJson(args));
+    return Refuse(app, args, error, context.terminal);
   }
   SetUp(context.terminal, surroundings, flags.json);
   if (const absl::Status status = Connect(context, flags); !status.ok()) {
@@ -97,7 +120,7 @@ int RunClient(const std::vector<std::string>& args, const Surroundings& surround
     return kWrongUsage;
   }
   const absl::Status status = context.action();
-  if (!status.ok()) PrintFailure(context.terminal, status);
+  if (!status.ok()) PrintFailure(context.terminal, status, context.flag_of);
   return ExitCodeOf(status);
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "services/client/usage.h"
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/tls/files.h"
@@ -16,9 +17,40 @@ namespace {
 
 std::string CodeName(absl::StatusCode code) { return absl::StatusCodeToString(code); }
 
+std::string JsonOf(const absl::Status& status, const base::ErrorDetails& details, const FlagOfField& flag_of) {
+  nlohmann::ordered_json error = {{"code", CodeName(status.code())}, {"message", std::string(status.message())}};
+  if (!details.reason.empty()) error["reason"] = details.reason;
+  if (const auto found = details.metadata.find("suggestion"); IsWrongUsage(status) && found != details.metadata.end()) {
+    error["suggestion"] = found->second;
+  }
+  for (const auto& violation : details.violations) {
+    nlohmann::ordered_json one = {{"field", violation.field}};
+    if (const std::string flag = flag_of ? flag_of(violation.field) : ""; !flag.empty()) one["flag"] = flag;
+    one["description"] = violation.description;
+    error["violations"].push_back(std::move(one));
+  }
+  return nlohmann::ordered_json{{"error", error}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// What people can do about it.
+void PrintHint(const Terminal& terminal, const absl::Status& status, const base::ErrorDetails& details) {
+  if (IsWrongUsage(status)) {
+    if (const auto help = details.metadata.find("help"); help != details.metadata.end()) {
+      terminal.err << "  `" << help->second << "` tells more\n";
+    }
+  } else if (absl::IsUnavailable(status) && details.reason.empty()) {
+    terminal.err << "  is the mesh running there? --server and the --..._address flags say where it is, --ca_file and "
+                    "--plaintext whether it speaks TLS\n";
+  } else if (absl::IsUnauthenticated(status)) {
+    terminal.err << "  the key comes from --api_key, STOCKALERT_API_KEY or ~/.config/stockalert/config; `stockalert "
+                    "register` makes one\n";
+  }
+}
+
 }  // namespace
 
 int ExitCodeOf(const absl::Status& status) {
+  if (IsWrongUsage(status)) return kWrongUsage;
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return kDone;
@@ -42,46 +74,44 @@ int ExitCodeOf(const absl::Status& status) {
   }
 }
 
-void PrintFailure(const Terminal& terminal, const absl::Status& status) {
-  const auto details = base::FindErrorDetails(status);
-  const std::string message(status.message());
-  if (terminal.json) {
-    nlohmann::ordered_json error = {{"code", CodeName(status.code())}, {"message", message}};
-    if (details) {
-      error["reason"] = details->reason;
-      for (const auto& violation : details->violations) {
-        error["violations"].push_back({{"field", violation.field}, {"description", violation.description}});
-      }
+FlagOfField FlagsOfFields(std::map<std::string, std::string> flags) {
+  return [flags = std::move(flags)](const std::string& field) {
+    std::string plain;
+    bool in_index = false;
+    for (const char c : field) {
+      if (c == '[') in_index = true;
+      if (!in_index) plain += c;
+      if (c == ']') in_index = false;
     }
-    terminal.err << nlohmann::ordered_json{{"error", error}}.dump(-1, ' ', false,
-                                                                  nlohmann::json::error_handler_t::replace)
-                 << '\n';
+    const auto found = flags.find(plain);
+    return found == flags.end() ? std::string() : found->second;
+  };
+}
+
+void PrintFailure(const Terminal& terminal, const absl::Status& status, const FlagOfField& flag_of) {
+  const base::ErrorDetails details = base::FindErrorDetails(status).value_or(base::ErrorDetails());
+  if (terminal.json) {
+    terminal.err << JsonOf(status, details, flag_of) << '\n';
     return;
   }
+  const std::string message(status.message());
   // The message of a request with violations is a list of them; they follow a line each.
-  const bool listed = details && !details->violations.empty() &&
-                      message.find(details->violations.front().description) != std::string::npos;
+  const bool listed =
+      !details.violations.empty() && message.find(details.violations.front().description) != std::string::npos;
   terminal.err << terminal.Paint("stockalert:", Colour::kRed) << ' '
                << (listed ? "the request breaks a rule" : Clean(message));
-  terminal.err << terminal.Paint(" (" + CodeName(status.code()) +
-                                     (details && !details->reason.empty() ? ", " + Clean(details->reason) : "") + ")",
-                                 Colour::kDim)
-               << '\n';
-  if (details) {
-    for (const auto& violation : details->violations) {
-      terminal.err << "  " << terminal.Paint(Clean(violation.field), Colour::kYellow) << ": "
-                   << Clean(violation.description) << '\n';
-    }
-    if (details->retry_delay) terminal.err << "  try again in " << absl::FormatDuration(*details->retry_delay) << '\n';
+  if (!IsWrongUsage(status)) {
+    const std::string reason = details.reason.empty() ? "" : ", " + Clean(details.reason);
+    terminal.err << terminal.Paint(" (" + CodeName(status.code()) + reason + ")", Colour::kDim);
   }
-  if (status.code() == absl::StatusCode::kUnavailable && !details) {
-    terminal.err << "  is the mesh running there? --server and the --..._address flags say where it is, --ca_file and "
-                    "--plaintext whether it speaks TLS\n";
+  terminal.err << '\n';
+  for (const auto& violation : details.violations) {
+    const std::string flag = flag_of ? flag_of(violation.field) : "";
+    terminal.err << "  " << terminal.Paint(flag.empty() ? Clean(violation.field) : flag, Colour::kYellow) << ": "
+                 << Clean(violation.description) << '\n';
   }
-  if (status.code() == absl::StatusCode::kUnauthenticated) {
-    terminal.err << "  the key comes from --api_key, STOCKALERT_API_KEY or ~/.config/stockalert/config; `stockalert "
-                    "register` makes one\n";
-  }
+  if (details.retry_delay) terminal.err << "  try again in " << absl::FormatDuration(*details.retry_delay) << '\n';
+  PrintHint(terminal, status, details);
 }
 
 absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> TlsOf(const Settings& settings) {

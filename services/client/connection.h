@@ -6,6 +6,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -29,7 +31,7 @@ namespace stockalert::client {
 enum ExitCode {
   kDone = 0,
   kFailed = 1,        // Something else went wrong.
-  kWrongUsage = 2,    // The command line or the settings are wrong; nothing was called.
+  kWrongUsage = 2,    // The command line, the settings or the input are wrong: the client itself refuses.
   kNotAllowed = 3,    // No key, a wrong one, or one that may not do this.
   kNotThere = 4,      // No such thing, or not the caller's.
   kRefused = 5,       // The request breaks a rule, or the thing is in no state for it.
@@ -37,8 +39,13 @@ enum ExitCode {
 };
 int ExitCodeOf(const absl::Status& status);
 
-// Says what went wrong and, field by field, what to mend; with --json as a line of JSON on stderr.
-void PrintFailure(const Terminal& terminal, const absl::Status& status);
+// Which flag or argument made a field of a request; empty: none that is known.
+using FlagOfField = std::function<std::string(const std::string& field)>;
+// From "alert.note" to "--note"; the indices of lists count for nothing ("symbols[3]" is "symbols").
+FlagOfField FlagsOfFields(std::map<std::string, std::string> flags);
+
+// Says what went wrong and, flag by flag, what to mend; with --json as a line of JSON on stderr.
+void PrintFailure(const Terminal& terminal, const absl::Status& status, const FlagOfField& flag_of = {});
 
 // How TLS is spoken where it is. INVALID_ARGUMENT: ca_file holds no authorities.
 absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> TlsOf(const Settings& settings);

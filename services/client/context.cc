@@ -9,10 +9,14 @@ CLI::App& Context::Group(CLI::App& parent, const std::string& name, const std::s
   return *group;
 }
 
-CLI::App& Context::Command(CLI::App& parent, const std::string& name, const std::string& description, Action act) {
+CLI::App& Context::Command(CLI::App& parent, const std::string& name, const std::string& description, Action act,
+                           const std::map<std::string, std::string>& flags) {
   CLI::App* command = parent.add_subcommand(name, description);
   command->fallthrough();
-  command->callback([this, act = std::move(act)] { action = act; });
+  command->callback([this, act = std::move(act), flag_of_field = FlagsOfFields(flags)] {
+    action = act;
+    flag_of = flag_of_field;
+  });
   return *command;
 }
 

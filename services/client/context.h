@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -37,7 +38,9 @@ struct Context {
 
   // A command that only holds others.
   CLI::App& Group(CLI::App& parent, const std::string& name, const std::string& description);
-  CLI::App& Command(CLI::App& parent, const std::string& name, const std::string& description, Action act);
+  // `flags`: from the fields of its requests to its flags and arguments.
+  CLI::App& Command(CLI::App& parent, const std::string& name, const std::string& description, Action act,
+                    const std::map<std::string, std::string>& flags = {});
 
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(::grpc::Status (Stub::*method)(::grpc::ClientContext*, const Request&, Response*),
@@ -62,6 +65,8 @@ struct Context {
   base::SystemIdSource ids;
   // That of the command that was chosen.
   Action action;
+  // What the fields of its requests are called on the command line.
+  FlagOfField flag_of;
 };
 
 // --limit of a list.
@@ -81,7 +86,7 @@ absl::StatusOr<std::vector<Item>> Context::List(Method method, Request request, 
     for (Item& item : *(page.*items)()) all.push_back(std::move(item));
     if (page.next_page_token().empty()) return all;
     if (limit > 0 && static_cast<int64_t>(all.size()) >= limit) {
-      terminal.err << "there are more: --limit 0 shows all\n";
+      terminal.Warn("there are more: --limit 0 shows all");
       return all;
     }
     request.set_page_token(page.next_page_token());

@@ -17,14 +17,14 @@ inline constexpr absl::Duration kStreamTime = absl::Hours(12);
 bool TakeUpAgain(const Context& context, const absl::Status& status, base::Backoff& backoff);
 
 // Reads streams that `open` opens, one after another. `take` handles a response, and says whether that is enough. What
-// ends the first stream before its first response is an error at once: there may be nobody at all.
+// ends the first stream before its first response is an error at once, for there may be nobody at all; unless one had
+// `answered` before, in an earlier run.
 template <typename Response>
 absl::Status Watch(
     Context& context,
     const std::function<std::unique_ptr<::grpc::ClientReaderInterface<Response>>(::grpc::ClientContext&)>& open,
-    const std::function<bool(const Response&)>& take) {
+    const std::function<bool(const Response&)>& take, bool answered = false) {
   base::Backoff backoff({.initial = absl::Milliseconds(200), .maximum = absl::Seconds(5)});
-  bool answered = false;
   for (;;) {
     ::grpc::ClientContext call;
     context.connection->Prepare(call, absl::Now() + kStreamTime);

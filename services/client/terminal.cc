@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace stockalert::client {
 namespace {
@@ -39,6 +40,16 @@ void Terminal::PrintJson(const google::protobuf::Message& message) const {
   google::protobuf::util::JsonPrintOptions options;
   // Messages of our own protos always have a JSON form.
   if (google::protobuf::util::MessageToJsonString(message, &text, options).ok()) out << text << '\n' << std::flush;
+}
+
+void Terminal::Warn(const std::string& text) const {
+  if (json) {
+    err << nlohmann::json{{"warning", {{"message", text}}}}.dump(-1, ' ', false,
+                                                                 nlohmann::json::error_handler_t::replace)
+        << '\n';
+  } else {
+    err << "stockalert: " << Clean(text) << '\n';
+  }
 }
 
 std::string Clean(std::string_view text) {

@@ -33,6 +33,8 @@ struct Terminal {
   std::string Paint(std::string_view text, Colour colour) const;
   // A message as a line of JSON, in protobuf's own mapping.
   void PrintJson(const google::protobuf::Message& message) const;
+  // What is worth a word and no failure: on stderr; for scripts {"warning":{"message":...}}.
+  void Warn(const std::string& text) const;
 };
 
 // Rows under a heading, each column as wide as its widest cell. Columns whose name begins with '>' are aligned to the

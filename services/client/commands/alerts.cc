@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <cctype>
 #include <memory>
 
 #include "absl/strings/ascii.h"
@@ -7,6 +5,7 @@
 #include "absl/time/clock.h"
 #include "services/client/alert_flags.h"
 #include "services/client/commands/commands.h"
+#include "services/client/usage.h"
 #include "services/client/values.h"
 
 namespace stockalert::client {
@@ -53,6 +52,7 @@ absl::Status Create(Context& context, const AlertFlags& flags) {
   alert_v1::CreateAlertRequest request;
   request.set_parent(kOwn);
   STOCKALERT_ASSIGN_OR_RETURN(*request.mutable_alert(), flags.Make(absl::Now()));
+  context.flag_of = [&flags](const std::string& field) { return flags.FlagOf(field); };
   request.set_request_id(context.ids.NewUuid());
   STOCKALERT_ASSIGN_OR_RETURN(const auto alert, context.Call(&Alerts::CreateAlert, request));
   PrintAlerts(context, {alert});
@@ -73,7 +73,7 @@ absl::Status List(Context& context, const ListFlags& flags) {
     alert_v1::Alert::State parsed = alert_v1::Alert::STATE_UNSPECIFIED;
     if (!alert_v1::Alert::State_Parse("STATE_" + absl::AsciiStrToUpper(state), &parsed) ||
         parsed == alert_v1::Alert::STATE_UNSPECIFIED) {
-      return absl::InvalidArgumentError("--state must be pending, active, waiting, paused, triggered or expired");
+      return WrongUsage("--state must be pending, active, waiting, paused, triggered or expired");
     }
     request.add_states(parsed);
   }
@@ -87,7 +87,8 @@ absl::Status List(Context& context, const ListFlags& flags) {
 void DeclareList(CLI::App& alert, Context& context) {
   const auto flags = std::make_shared<ListFlags>();
   CLI::App& command = context.Command(alert, "list", "list your alerts, newest first",
-                                      [&context, flags] { return List(context, *flags); });
+                                      [&context, flags] { return List(context, *flags); },
+                                      {{"symbol", "--symbol"}, {"states", "--state"}});
   command.add_option("--symbol", flags->symbol, "only on this symbol");
   command.add_option("--state", flags->states,
                      "only in this state (pending, active, waiting, paused, triggered, expired); may be repeated");
@@ -138,7 +139,7 @@ absl::Status Delete(Context& context, const Names& names) {
 void DeclareOnNames(CLI::App& alert, Context& context) {
   const auto names = std::make_shared<Names>();
   const auto declare = [&](const char* name, const char* description, Context::Action act) {
-    context.Command(alert, name, description, std::move(act))
+    context.Command(alert, name, description, std::move(act), {{"name", "alerts"}})
         .add_option("alerts", *names, "ids or full names")
         ->required();
   };
@@ -182,7 +183,8 @@ absl::Status ListTriggers(Context& context, const TriggerFlags& flags) {
 void DeclareTriggers(CLI::App& app, Context& context) {
   const auto flags = std::make_shared<TriggerFlags>();
   CLI::App& command = context.Command(app, "triggers", "list what your alerts triggered, newest first",
-                                      [&context, flags] { return ListTriggers(context, *flags); });
+                                      [&context, flags] { return ListTriggers(context, *flags); },
+                                      {{"parent", "alert"}});
   command.add_option("alert", flags->alert, "only of this alert");
   DeclareLimit(command, flags->limit);
 }

@@ -42,7 +42,8 @@ absl::Status List(Context& context, const ListFlags& flags) {
 void DeclareList(CLI::App& notifications, Context& context) {
   const auto flags = std::make_shared<ListFlags>();
   CLI::App& command = context.Command(notifications, "list", "list your notifications, newest first",
-                                      [&context, flags] { return List(context, *flags); });
+                                      [&context, flags] { return List(context, *flags); },
+                                      {{"symbol", "--symbol"}, {"alert", "--alert"}});
   command.add_flag("--unacknowledged", flags->unacknowledged, "only those that you have not acknowledged");
   command.add_option("--symbol", flags->symbol, "only on this symbol");
   command.add_option("--alert", flags->alert, "only of this alert");
@@ -92,13 +93,15 @@ absl::Status WatchThem(Context& context, const WatchFlags& flags) {
           request.set_from_start(false);
         }
         return false;
-      });
+      },
+      /*answered=*/!flags.cursor.empty());
 }
 
 void DeclareWatch(CLI::App& notifications, Context& context) {
   const auto flags = std::make_shared<WatchFlags>();
   CLI::App& command = context.Command(notifications, "watch", "print notifications as they come, until interrupted",
-                                      [&context, flags] { return WatchThem(context, *flags); });
+                                      [&context, flags] { return WatchThem(context, *flags); },
+                                      {{"cursor", "--cursor"}, {"from_start", "--from_start"}});
   command.add_flag("--from_start", flags->from_start, "begin with your oldest one");
   command.add_option("--cursor", flags->cursor, "go on behind this one");
   DeclareCount(command, flags->count);
@@ -125,7 +128,7 @@ void DeclareNotifications(CLI::App& app, Context& context) {
   const auto names = std::make_shared<Names>();
   context
       .Command(notifications, "ack", "acknowledge notifications",
-               [&context, names] { return Acknowledge(context, *names); })
+               [&context, names] { return Acknowledge(context, *names); }, {{"name", "notifications"}})
       .add_option("notifications", *names, "ids or full names")
       ->required();
 }

@@ -4,10 +4,13 @@
 #include <sstream>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/client/commands/commands.h"
 #include "services/client/stream.h"
+#include "services/client/usage.h"
 #include "services/client/values.h"
 
 namespace stockalert::client {
@@ -16,6 +19,8 @@ namespace {
 namespace ticker_v1 = ::stockalert::ticker::v1;
 
 using Symbols = std::vector<std::string>;
+
+const std::map<std::string, std::string> kSymbols = {{"names", "symbols"}};
 
 absl::Status Get(Context& context, const Symbols& symbols) {
   ticker_v1::BatchGetQuotesRequest request;
@@ -72,7 +77,7 @@ absl::Status WatchThem(Context& context, const WatchFlags& flags) {
 void DeclareWatch(CLI::App& quotes, Context& context) {
   const auto flags = std::make_shared<WatchFlags>();
   CLI::App& command = context.Command(quotes, "watch", "print prices as they come, until interrupted",
-                                      [&context, flags] { return WatchThem(context, *flags); });
+                                      [&context, flags] { return WatchThem(context, *flags); }, kSymbols);
   command.add_option("symbols", flags->symbols, "as in AAPL")->required();
   DeclareCount(command, flags->count);
 }
@@ -89,13 +94,17 @@ class Publisher {
     quote::v1::Session_Parse("SESSION_" + absl::AsciiStrToUpper(session), &session_);
   }
 
-  absl::Status Add(const std::string& symbol, const std::string& price, const std::string& time) {
+  // `line` of the input; 0: from the command line.
+  absl::Status Add(const std::string& symbol, const std::string& price, const std::string& time, int64_t line) {
     constexpr int kBatchMax = 1000;
     auto& quote = *request_.add_quotes();
     quote.set_symbol(symbol);
     quote.set_price(price);
     quote.set_session(session_);
-    STOCKALERT_ASSIGN_OR_RETURN(*quote.mutable_event_time(), ParseTime(time.empty() ? "+0s" : time, absl::Now()));
+    const std::string where = line == 0 ? "--time" : absl::StrCat("line ", line);
+    STOCKALERT_ASSIGN_OR_RETURN(*quote.mutable_event_time(),
+                                OfFlag(where, ParseTime(time.empty() ? "+0s" : time, absl::Now())));
+    lines_.push_back(line);
     return request_.quotes_size() == kBatchMax ? Send() : absl::OkStatus();
   }
   absl::Status Send() {
@@ -103,14 +112,28 @@ class Publisher {
     STOCKALERT_ASSIGN_OR_RETURN(const auto response, context_.Call(&Tickers::PublishQuotes, request_));
     published_ += response.published_count();
     request_.clear_quotes();
+    lines_.clear();
     return absl::OkStatus();
   }
   int64_t published() const { return published_; }
+  // "quotes[2].price" → "price", or "line 3, price".
+  std::string FlagOf(const std::string& field) const {
+    size_t index = 0;
+    const size_t dot = field.find("].");
+    if (!absl::StartsWith(field, "quotes[") || dot == std::string::npos ||
+        !absl::SimpleAtoi(field.substr(7, dot - 7), &index) || index >= lines_.size()) {
+      return "";
+    }
+    const std::string part = field.substr(dot + 2);
+    if (lines_[index] != 0) return absl::StrCat("line ", lines_[index], ", ", part == "event_time" ? "time" : part);
+    return part == "event_time" ? "--time" : part == "session" ? "--session" : part;
+  }
 
  private:
   Context& context_;
   quote::v1::Session session_ = quote::v1::SESSION_UNSPECIFIED;
   ticker_v1::PublishQuotesRequest request_;
+  std::vector<int64_t> lines_;  // Of the request's quotes.
   int64_t published_ = 0;
 };
 
@@ -122,22 +145,24 @@ absl::Status PublishLines(std::istream& in, Publisher& publisher) {
     words >> symbol >> price >> time;
     if (symbol.empty()) continue;
     if (price.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("line ", number, ": write SYMBOL PRICE [TIME]"));
+      return WrongUsage(absl::StrCat("line ", number, ": write SYMBOL PRICE [TIME]"));
     }
-    STOCKALERT_RETURN_IF_ERROR(publisher.Add(symbol, price, time));
+    STOCKALERT_RETURN_IF_ERROR(publisher.Add(symbol, price, time, number));
   }
   return absl::OkStatus();
 }
 
 absl::Status Publish(Context& context, const PublishFlags& flags) {
-  Publisher publisher(context, flags.session);
+  const auto publisher_made = std::make_shared<Publisher>(context, flags.session);
+  Publisher& publisher = *publisher_made;
+  context.flag_of = [publisher_made](const std::string& field) { return publisher_made->FlagOf(field); };
   if (flags.from_stdin) {
     STOCKALERT_RETURN_IF_ERROR(PublishLines(context.surroundings.in, publisher));
   } else {
     if (flags.symbol.empty() || flags.price.empty()) {
-      return absl::InvalidArgumentError("give SYMBOL and PRICE, or --stdin");
+      return WrongUsage("give SYMBOL and PRICE, or --stdin");
     }
-    STOCKALERT_RETURN_IF_ERROR(publisher.Add(flags.symbol, flags.price, flags.time));
+    STOCKALERT_RETURN_IF_ERROR(publisher.Add(flags.symbol, flags.price, flags.time, 0));
   }
   STOCKALERT_RETURN_IF_ERROR(publisher.Send());
   if (context.terminal.json) {
@@ -166,7 +191,9 @@ void DeclarePublish(CLI::App& quotes, Context& context) {
 void DeclareQuotes(CLI::App& app, Context& context) {
   CLI::App& quotes = context.Group(app, "quotes", "see and publish prices");
   const auto symbols = std::make_shared<Symbols>();
-  context.Command(quotes, "get", "current prices, fetched now", [&context, symbols] { return Get(context, *symbols); })
+  context
+      .Command(quotes, "get", "current prices, fetched now", [&context, symbols] { return Get(context, *symbols); },
+               kSymbols)
       .add_option("symbols", *symbols, "as in AAPL")
       ->required();
   DeclareWatch(quotes, context);

@@ -33,12 +33,11 @@ void KeepKey(const Context& context, const std::string& secret, bool replace) {
   const std::string path = SettingsPath(context.surroundings.environment);
   const auto file = ReadSettingsFile(path);
   if (!replace && file.ok() && file->count("api_key") > 0) {
-    context.terminal.err << "stockalert: " << path
-                         << " has another key already, which stays; --save would replace it\n";
+    context.terminal.Warn(path + " has another key already, which stays; --save would replace it");
     return;
   }
   if (const absl::Status saved = SaveKey(path, secret); !saved.ok()) {
-    context.terminal.err << "stockalert: the key was not kept: " << std::string(saved.message()) << '\n';
+    context.terminal.Warn("the key was not kept: " + std::string(saved.message()));
   } else {
     context.Notice("kept in " + path);
   }
@@ -60,7 +59,8 @@ void DeclareRegister(CLI::App& app, Context& context) {
   const auto flags = std::make_shared<Registration>();
   CLI::App& command =
       context.Command(app, "register", "become a user; prints your key, once, and keeps it in the settings file",
-                      [&context, flags] { return Register(context, *flags); });
+                      [&context, flags] { return Register(context, *flags); },
+                      {{"user.email", "--email"}, {"user.display_name", "--name"}, {"invitation_code", "--invitation"}});
   command.add_option("--email", flags->email, "your e-mail address")->required();
   command.add_option("--name", flags->display_name, "what you are shown as")->required();
   command.add_option("--invitation", flags->invitation_code,
@@ -114,11 +114,14 @@ absl::Status Followed(Context& context) {
 
 void DeclareFollowing(CLI::App& app, Context& context) {
   const auto symbols = std::make_shared<std::vector<std::string>>();
-  context.Command(app, "follow", "follow tickers", [&context, symbols] { return Follow(context, *symbols); })
+  context
+      .Command(app, "follow", "follow tickers", [&context, symbols] { return Follow(context, *symbols); },
+               {{"symbol", "symbols"}})
       .add_option("symbols", *symbols, "as in AAPL")
       ->required();
   context
-      .Command(app, "unfollow", "follow tickers no longer", [&context, symbols] { return Unfollow(context, *symbols); })
+      .Command(app, "unfollow", "follow tickers no longer", [&context, symbols] { return Unfollow(context, *symbols); },
+               {{"name", "symbols"}})
       .add_option("symbols", *symbols, "as in AAPL")
       ->required();
   context.Command(app, "followed", "list the tickers that you follow", [&context] { return Followed(context); });
