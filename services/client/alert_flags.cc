@@ -1,10 +1,12 @@
 #include "services/client/alert_flags.h"
 
 #include <map>
+#include <tuple>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "services/client/usage.h"
 #include "services/client/values.h"
@@ -139,17 +141,41 @@ std::vector<std::string> AlertFlags::GivenConditions() const {
 }
 
 absl::Status AlertFlags::CheckCondition() const {
-  if (GivenConditions().size() != 1) {
-    return WrongUsage("give exactly one condition, as in --at_or_above 200 or --up 5 --from previous_close");
-  }
-  if (!IsPercent() && (!given.empty() || !window.empty() || !from.empty())) {
-    return WrongUsage("--from, --given and --window go with --up, --down and --either");
+  const std::vector<std::string> conditions = GivenConditions();
+  if (conditions.size() > 1) {
+    return WrongUsage(absl::StrJoin(conditions, " and ") + " exclude each other: an alert has one condition");
   }
   if (!activation.empty() && !IsTrailing()) {
-    return WrongUsage("--activation goes with --falls_from_high and --rises_from_low");
+    return WrongUsage("--activation goes with --falls_from_high and --rises_from_low alone");
+  }
+  if (!hysteresis.empty() && (IsPercent() || IsTrailing())) {
+    return WrongUsage(absl::StrCat("--hysteresis does not go with ", conditions.front(), ": only prices have one"));
+  }
+  return CheckReference();
+}
+
+absl::Status AlertFlags::CheckReference() const {
+  for (const Named& one : {Named{"--from", from}, Named{"--given", given}, Named{"--window", window}}) {
+    if (!one.value.empty() && !IsPercent()) {
+      return WrongUsage(absl::StrCat(one.flag, " goes with --up, --down and --either alone"));
+    }
   }
   if (!given.empty() && !window.empty()) return WrongUsage("--given and --window exclude each other");
+  for (const auto& [flag, value, reference] :
+       {std::tuple("--given", &given, "given"), std::tuple("--window", &window, "window")}) {
+    if (!value->empty() && !from.empty() && from != reference) {
+      return WrongUsage(absl::StrCat(flag, " and --from ", from, " exclude each other"));
+    }
+    if (value->empty() && from == reference) return WrongUsage(absl::StrCat("--from ", from, " needs ", flag));
+  }
   return absl::OkStatus();
+}
+
+absl::Status AlertFlags::CheckPolicy(const std::string& policy_otherwise) const {
+  const std::string& in_force = Or(policy, policy_otherwise);
+  if (cooldown.empty() || in_force == "repeat") return absl::OkStatus();
+  if (policy.empty()) return WrongUsage("--cooldown needs --policy repeat");
+  return WrongUsage(absl::StrCat("--cooldown and --policy ", policy, " exclude each other"));
 }
 
 absl::StatusOr<pb::Condition> AlertFlags::MakeCondition() const {
@@ -180,7 +206,11 @@ absl::StatusOr<pb::Condition> AlertFlags::MakeCondition() const {
 }
 
 absl::StatusOr<pb::Alert> AlertFlags::Make(absl::Time now) const {
+  if (GivenConditions().empty()) {
+    return WrongUsage("give a condition, as in --at_or_above 200 or --up 5 --from previous_close");
+  }
   STOCKALERT_RETURN_IF_ERROR(CheckCondition());
+  STOCKALERT_RETURN_IF_ERROR(CheckPolicy("once"));
   pb::Alert alert;
   alert.set_symbol(symbol);
   STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_condition(), MakeCondition());

@@ -23,7 +23,7 @@ struct AlertFlags {
 
   void Declare(CLI::App& command);
 
-  // INVALID_ARGUMENT (WRONG_USAGE): not exactly one condition, or a value that cannot be read.
+  // INVALID_ARGUMENT (WRONG_USAGE): no condition, flags that contradict each other, or a value that cannot be read.
   // What the values mean is the service's to judge.
   absl::StatusOr<alert::v1::Alert> Make(absl::Time now) const;
 
@@ -41,6 +41,8 @@ struct AlertFlags {
   bool IsPercent() const { return !up.empty() || !down.empty() || !either.empty(); }
   bool IsTrailing() const { return !falls_from_high.empty() || !rises_from_low.empty(); }
   absl::Status CheckCondition() const;
+  absl::Status CheckReference() const;
+  absl::Status CheckPolicy(const std::string& policy_otherwise) const;
   absl::StatusOr<alert::v1::Condition> MakeCondition() const;
 };
 

@@ -102,8 +102,8 @@ void DeclareWatch(CLI::App& notifications, Context& context) {
   CLI::App& command = context.Command(notifications, "watch", "print notifications as they come, until interrupted",
                                       [&context, flags] { return WatchThem(context, *flags); },
                                       {{"cursor", "--cursor"}, {"from_start", "--from_start"}});
-  command.add_flag("--from_start", flags->from_start, "begin with your oldest one");
-  command.add_option("--cursor", flags->cursor, "go on behind this one");
+  CLI::Option* from_start = command.add_flag("--from_start", flags->from_start, "begin with your oldest one");
+  command.add_option("--cursor", flags->cursor, "go on behind this one")->excludes(from_start);
   DeclareCount(command, flags->count);
 }
 

@@ -178,12 +178,15 @@ void DeclarePublish(CLI::App& quotes, Context& context) {
   const auto flags = std::make_shared<PublishFlags>();
   CLI::App& command = context.Command(quotes, "publish", "publish prices (an administrator's)",
                                       [&context, flags] { return Publish(context, *flags); });
-  command.add_option("symbol", flags->symbol, "as in AAPL");
-  command.add_option("price", flags->price, "as in 150.25");
-  command.add_option("--time", flags->time, "the exchange's time of the price, as in 2026-11-23T15:00:00Z; else now");
+  CLI::Option* symbol = command.add_option("symbol", flags->symbol, "as in AAPL");
+  CLI::Option* price = command.add_option("price", flags->price, "as in 150.25");
+  CLI::Option* time = command.add_option(
+      "--time", flags->time, "the exchange's time of the price, as in 2026-11-23T15:00:00Z; else now");
   command.add_option("--session", flags->session, "else by the time")
       ->check(CLI::IsMember({"pre", "regular", "post", "closed"}));
-  command.add_flag("--stdin", flags->from_stdin, "read lines of SYMBOL PRICE [TIME] from standard input instead");
+  command
+      .add_flag("--stdin", flags->from_stdin, "read lines of SYMBOL PRICE [TIME] from standard input instead")
+      ->excludes(symbol, price, time);
 }
 
 }  // namespace

@@ -65,8 +65,8 @@ void DeclareRegister(CLI::App& app, Context& context) {
   command.add_option("--name", flags->display_name, "what you are shown as")->required();
   command.add_option("--invitation", flags->invitation_code,
                      "the code of an invitation, where registration is by invitation");
-  command.add_flag("--no_save", flags->no_save, "do not keep the key in the settings file");
-  command.add_flag("--save", flags->save, "keep it there even where there is another key");
+  CLI::Option* no_save = command.add_flag("--no_save", flags->no_save, "do not keep the key in the settings file");
+  command.add_flag("--save", flags->save, "keep it there even where there is another key")->excludes(no_save);
 }
 
 absl::Status WhoAmI(Context& context) {

@@ -111,5 +111,46 @@ TEST_CASE("what is refused is told by the name of its flag") {
   }
 }
 
+// --- Flags that contradict each other
+
+TEST_CASE("flags that contradict each other are refused by their names") {
+  Mesh mesh;
+  const std::vector<std::pair<Args, std::vector<std::string>>> table = {
+      {{"--up", "5", "--from", "previous_close", "--window", "5m"}, {"--from previous_close", "--window"}},
+      {{"--up", "5", "--from", "arming", "--given", "100"}, {"--from arming", "--given"}},
+      {{"--up", "5", "--from", "window", "--given", "100"}, {"--from window", "--given"}},
+      {{"--up", "5", "--from", "given"}, {"--from given", "--given"}},
+      {{"--up", "5", "--from", "window"}, {"--from window", "--window"}},
+      {{"--up", "5", "--given", "100", "--window", "5m"}, {"--given", "--window"}},
+      {{"--at_or_above", "5", "--from", "day_open"}, {"--from", "--up"}},
+      {{"--at_or_above", "5", "--cooldown", "1h"}, {"--cooldown", "--policy repeat"}},
+      {{"--at_or_above", "5", "--cooldown", "1h", "--policy", "once_a_day"}, {"--cooldown", "--policy once_a_day"}},
+      {{"--up", "5", "--hysteresis", "1"}, {"--hysteresis", "--up"}},
+      {{"--falls_from_high", "5", "--hysteresis", "1"}, {"--hysteresis", "--falls_from_high"}},
+      {{"--at_or_above", "5", "--at_or_below", "3"}, {"--at_or_above", "--at_or_below"}},
+      {{"--at_or_above", "5", "--activation", "3"}, {"--activation", "--falls_from_high"}},
+  };
+  for (const auto& [flags, named] : table) {
+    CAPTURE(flags);
+    Args args = {"alert", "create", "AAPL"};
+    args.insert(args.end(), flags.begin(), flags.end());
+    const Ran ran = mesh.Run(args);
+    CHECK(ran.code == 2);
+    for (const std::string& name : named) {
+      CAPTURE(name, ran.err);
+      CHECK(Says(ran.err, name));
+    }
+  }
+  for (const Args& args : {Args{"register", "--email", "a", "--name", "b", "--save", "--no_save"},
+                           Args{"notifications", "watch", "--from_start", "--cursor", "x"},
+                           Args{"quotes", "publish", "AAPL", "1", "--stdin"}}) {
+    CAPTURE(args);
+    const Ran ran = mesh.Run(args);
+    CHECK(ran.code == 2);
+    CHECK(Says(ran.err, "excludes"));
+  }
+  CHECK_FALSE(mesh.mesh.WasCalled("stockalert.alert.v1.AlertService.CreateAlert"));
+}
+
 }  // namespace
 }  // namespace stockalert::client
