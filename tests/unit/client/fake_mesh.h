@@ -179,7 +179,7 @@ class FakeMesh final : public user_v1::UserService::Service,
     }
     return rpc::ToGrpc(base::NotFound("ALERT_NOT_FOUND", "no alert " + request->name()));
   }
-  // One notification a stream, then the connection breaks.
+  // One notification a stream, then the connection breaks or the server shuts down.
   ::grpc::Status WatchNotifications(
       ::grpc::ServerContext*, const notification_v1::WatchNotificationsRequest* request,
       ::grpc::ServerWriter<notification_v1::WatchNotificationsResponse>* writer) override {
@@ -192,6 +192,7 @@ class FakeMesh final : public user_v1::UserService::Service,
     notification.set_summary("AAPL at or above 100");
     response.set_cursor(std::to_string(next + 1));
     writer->Write(response);
+    if (next % 2 == 1) return {::grpc::StatusCode::CANCELLED, "the server shuts down"};
     return {::grpc::StatusCode::UNAVAILABLE, "the service is restarting"};
   }
   ::grpc::Status PublishQuotes(::grpc::ServerContext*, const ticker_v1::PublishQuotesRequest* request,
