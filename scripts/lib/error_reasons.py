@@ -29,11 +29,13 @@ MAKERS = {
 # Of one file alone.
 OWN_MAKERS = {
     "services/fetcher/finnhub_source.cc": {"WithRetry": (0, 1)},
+    "services/client/short_names.cc": {"ShortNames": ("NOT_FOUND", 2)},
     "services/common/base/error.cc": {"Make": (0, 1), "Aborted": ("ABORTED", 0)},
 }
 # These make an error of what their callers, which are among the makers above, hand to them.
 PASSED_ON = {("services/common/grpc/channel.cc", "reason"), ("services/common/grpc/resource_name.cc", "missing_reason"),
              ("services/fetcher/finnhub_source.cc", "reason"), ("services/common/base/error.cc", "reason"),
+             ("services/client/short_names.cc", "missing_reason_"), ("services/client/usage.cc", "details"),
              ("services/common/grpc/status_convert.cc", "details")}
 LITERAL = re.compile(r'"([A-Z][A-Z0-9_]*)"')
 

@@ -91,6 +91,11 @@ const std::string& Or(const std::string& text, const std::string& otherwise) { r
 }  // namespace
 
 void AlertFlags::Declare(CLI::App& command) {
+  command.add_option("symbol", symbol, "what to watch, as in AAPL")->required();
+  DeclareChange(command);
+}
+
+void AlertFlags::DeclareChange(CLI::App& command) {
   const auto condition = [&](const char* flag, std::string& value, const char* description) {
     command.add_option(flag, value, description)->group(kConditionGroup);
   };
@@ -98,7 +103,6 @@ void AlertFlags::Declare(CLI::App& command) {
                           const std::vector<std::string>& choices) {
     command.add_option(flag, value, description)->check(CLI::IsMember(std::vector<std::string>(choices)));
   };
-  command.add_option("symbol", symbol, "what to watch, as in AAPL")->required();
   condition("--at_or_above", at_or_above, "price >= this");
   condition("--at_or_below", at_or_below, "price <= this");
   condition("--crosses", crosses, "the price comes to this, or passes it");
@@ -120,8 +124,10 @@ void AlertFlags::Declare(CLI::App& command) {
   choice("--creation", creation, "what happens where the condition is met already; else fire_if_met",
          {"fire_if_met", "wait_for_cross", "reject_if_met"});
   choice("--sessions", sessions, "which prices count; else regular", {"regular", "extended"});
-  command.add_option("--expires", expires, "a time (2026-12-31T21:00:00Z) or +7d");
-  command.add_option("--note", note, "your own words, sent with each notification");
+  command.add_option("--expires", expires, "a time (2026-12-31T21:00:00Z), +7d, or never");
+  command.add_option("--note", note, "your own words, sent with each notification")->each([this](const std::string&) {
+    changes_note_ = true;
+  });
 }
 
 std::vector<AlertFlags::Named> AlertFlags::Conditions() const {
@@ -223,7 +229,7 @@ absl::StatusOr<pb::Alert> AlertFlags::Make(absl::Time now) const {
   if (!cooldown.empty()) {
     STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_cooldown(), CooldownOf(cooldown));
   }
-  if (!expires.empty()) {
+  if (!expires.empty() && expires != "never") {
     STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_expire_time(), OfFlag("--expires", ParseTime(expires, now)));
   }
   alert.set_hysteresis(hysteresis);
@@ -231,8 +237,47 @@ absl::StatusOr<pb::Alert> AlertFlags::Make(absl::Time now) const {
   return alert;
 }
 
+absl::StatusOr<pb::UpdateAlertRequest> AlertFlags::MakeChange(absl::Time now) const {
+  STOCKALERT_RETURN_IF_ERROR(CheckCondition());
+  // Without --policy, the alert's own is the service's to know.
+  STOCKALERT_RETURN_IF_ERROR(CheckPolicy("repeat"));
+  pb::UpdateAlertRequest request;
+  pb::Alert& alert = *request.mutable_alert();
+  const auto changes = [&](bool given_one, const char* path) {
+    if (given_one) request.mutable_update_mask()->add_paths(path);
+    return given_one;
+  };
+  if (changes(!GivenConditions().empty(), "condition")) {
+    STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_condition(), MakeCondition());
+  }
+  if (changes(!policy.empty(), "trigger_policy")) {
+    STOCKALERT_ASSIGN_OR_RETURN(const auto trigger_policy, TriggerPolicyOf(policy));
+    alert.set_trigger_policy(trigger_policy);
+  }
+  // No other policy than repeat has a cooldown: an old one goes with it.
+  if (changes(!cooldown.empty() || (!policy.empty() && policy != "repeat"), "cooldown") && !cooldown.empty()) {
+    STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_cooldown(), CooldownOf(cooldown));
+  }
+  if (changes(!hysteresis.empty(), "hysteresis")) alert.set_hysteresis(hysteresis);
+  if (changes(!creation.empty(), "creation_policy")) {
+    STOCKALERT_ASSIGN_OR_RETURN(const auto creation_policy, CreationPolicyOf(creation));
+    alert.set_creation_policy(creation_policy);
+  }
+  if (changes(!sessions.empty(), "sessions")) {
+    STOCKALERT_ASSIGN_OR_RETURN(const auto counted_sessions, SessionsOf(sessions));
+    alert.set_sessions(counted_sessions);
+  }
+  if (changes(!expires.empty(), "expire_time") && expires != "never") {
+    STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_expire_time(), OfFlag("--expires", ParseTime(expires, now)));
+  }
+  if (changes(changes_note_, "note")) alert.set_note(note);
+  if (request.update_mask().paths().empty()) return WrongUsage("give what is to change, as in --at_or_above 210");
+  return request;
+}
+
 std::string AlertFlags::FlagOf(const std::string& field) const {
   static const std::map<std::string, std::string> kFlags = {
+      {"name", "alert"},
       {"symbol", "symbol"},
       {"condition.percent_change.reference", "--from"},
       {"condition.percent_change.given_price", "--given"},

@@ -1,4 +1,4 @@
-// The flags of `alert create`, and the alert that they make. Not thread-safe.
+// The flags of `alert create` and `alert update`, and the alert or the change that they make. Not thread-safe.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -21,11 +21,16 @@ struct AlertFlags {
   std::string enters, leaves;
   std::string policy, cooldown, hysteresis, creation, sessions, expires, note;
 
+  // Those of a new alert, its symbol included.
   void Declare(CLI::App& command);
+  // Those that can change.
+  void DeclareChange(CLI::App& command);
 
   // INVALID_ARGUMENT (WRONG_USAGE): no condition, flags that contradict each other, or a value that cannot be read.
   // What the values mean is the service's to judge.
   absl::StatusOr<alert::v1::Alert> Make(absl::Time now) const;
+  // Likewise; of the alert only what is to change is set, and named in the mask.
+  absl::StatusOr<alert::v1::UpdateAlertRequest> MakeChange(absl::Time now) const;
 
   // Which of them makes a field of a request: "alert.condition.price_target.price" → "--at_or_above".
   std::string FlagOf(const std::string& field) const;
@@ -44,6 +49,8 @@ struct AlertFlags {
   absl::Status CheckReference() const;
   absl::Status CheckPolicy(const std::string& policy_otherwise) const;
   absl::StatusOr<alert::v1::Condition> MakeCondition() const;
+
+  bool changes_note_ = false;  // An empty one may be wanted.
 };
 
 }  // namespace stockalert::client

@@ -19,7 +19,7 @@ constexpr const char* kAddresses[] = {"user_address", "ticker_address", "alert_a
 
 // The flags of every command.
 struct Everywhere {
-  std::map<std::string, std::string> given;
+  std::map<std::string, std::string> given;  // By the names of settings; empty: not given.
   std::string server;
   bool json = false;
   int64_t timeout_s = 15;
@@ -33,6 +33,9 @@ void DeclareEverywhere(CLI::App& app, Everywhere& flags) {
     app.add_option(absl::StrCat("--", name), flags.given[name], "host:port; also STOCKALERT_... and the settings file")
         ->group(kGroup);
   }
+  app.add_option("--profile", flags.given["profile"],
+                 "the part [PROFILE] of the settings file, which `login` and `register` write")
+      ->group(kGroup);
   app.add_option("--api_key", flags.given["api_key"],
                  "your key; better in STOCKALERT_API_KEY or ~/.config/stockalert/config")
       ->group(kGroup);
@@ -50,13 +53,17 @@ void DeclareEverywhere(CLI::App& app, Everywhere& flags) {
 
 void DeclareCommands(CLI::App& app, Context& context) {
   DeclareUsers(app, context);
+  DeclareAccount(app, context);
   DeclareAlerts(app, context);
   DeclareNotifications(app, context);
   DeclareQuotes(app, context);
+  DeclareTickers(app, context);
+  DeclareAdministration(app, context);
+  DeclareCompletion(app, context);
 }
 
 // Makes the connection that the flags, the environment and the settings file ask for.
-absl::Status Connect(Context& context, Everywhere& flags) {
+absl::Status Connect(Context& context, Everywhere& flags, bool may_make_profile) {
   if (!flags.server.empty()) {
     int port = 50051;
     for (const char* name : kAddresses) {
@@ -65,8 +72,9 @@ absl::Status Connect(Context& context, Everywhere& flags) {
     }
   }
   STOCKALERT_ASSIGN_OR_RETURN(const Settings settings,
-                              ResolveSettings(flags.given, context.surroundings.environment));
+                              ResolveSettings(flags.given, context.surroundings.environment, may_make_profile));
   STOCKALERT_ASSIGN_OR_RETURN(auto tls, TlsOf(settings));
+  context.given = flags.given;
   context.connection = std::make_unique<Connection>(settings, std::move(tls), absl::Seconds(flags.timeout_s));
   return absl::OkStatus();
 }
@@ -74,6 +82,7 @@ absl::Status Connect(Context& context, Everywhere& flags) {
 void SetUp(Terminal& terminal, const Surroundings& surroundings, bool json) {
   const auto no_colour = surroundings.environment("NO_COLOR");
   terminal.json = json;
+  terminal.columns = surroundings.columns;
   terminal.colours = surroundings.is_terminal && !json && (!no_colour || no_colour->empty());
 }
 
@@ -115,7 +124,8 @@ int RunClient(const std::vector<std::string>& args, const Surroundings& surround
     return Refuse(app, args, error, context.terminal);
   }
   SetUp(context.terminal, surroundings, flags.json);
-  if (const absl::Status status = Connect(context, flags); !status.ok()) {
+  const bool may_make_profile = app.got_subcommand("login") || app.got_subcommand("register");
+  if (const absl::Status status = Connect(context, flags, may_make_profile); !status.ok()) {
     PrintFailure(context.terminal, status);
     return kWrongUsage;
   }

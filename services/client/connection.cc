@@ -43,7 +43,7 @@ void PrintHint(const Terminal& terminal, const absl::Status& status, const base:
                     "--plaintext whether it speaks TLS\n";
   } else if (absl::IsUnauthenticated(status)) {
     terminal.err << "  the key comes from --api_key, STOCKALERT_API_KEY or ~/.config/stockalert/config; `stockalert "
-                    "register` makes one\n";
+                    "register` makes one, `stockalert login` keeps one\n";
   }
 }
 
@@ -145,7 +145,8 @@ void Connection::Prepare(::grpc::ClientContext& context, absl::Time deadline) co
 user::v1::UserService::StubInterface& Connection::users() {
   if (!users_) {
     user_peer_ = Dial(settings_.user_address, "stockalert.user.v1.UserService",
-                      {"RegisterUser", "GetUser", "FollowTicker", "ListFollowedTickers"});
+                      {"RegisterUser", "GetUser", "ListUsers", "CreateApiKey", "ListApiKeys", "RevokeApiKey", "FollowTicker",
+                       "ListFollowedTickers"});
     users_ = user::v1::UserService::NewStub(user_peer_->channel());
   }
   return *users_;
@@ -155,7 +156,8 @@ ticker::v1::TickerService::StubInterface& Connection::tickers() {
   if (!tickers_) {
     // Not PublishQuotes: what is published twice is two prices.
     ticker_peer_ = Dial(settings_.ticker_address, "stockalert.ticker.v1.TickerService",
-                        {"BatchGetQuotes", "ListTickers", "WatchQuotes"});
+                        {"RegisterTicker", "BatchRegisterTickers", "GetTicker", "ListTickers", "GetQuote", "BatchGetQuotes",
+                         "WatchQuotes"});
     tickers_ = ticker::v1::TickerService::NewStub(ticker_peer_->channel());
   }
   return *tickers_;
@@ -164,7 +166,8 @@ ticker::v1::TickerService::StubInterface& Connection::tickers() {
 alert::v1::AlertService::StubInterface& Connection::alerts() {
   if (!alerts_) {
     alert_peer_ = Dial(settings_.alert_address, "stockalert.alert.v1.AlertService",
-                       {"CreateAlert", "GetAlert", "ListAlerts", "PauseAlert", "ResumeAlert", "ListTriggers"});
+                       {"CreateAlert", "BatchCreateAlerts", "GetAlert", "ListAlerts", "PauseAlert", "ResumeAlert",
+                        "ListTriggers", "ResyncAlerts"});
     alerts_ = alert::v1::AlertService::NewStub(alert_peer_->channel());
   }
   return *alerts_;

@@ -70,6 +70,8 @@ class Connection {
     if (!status.ok()) return status;
     return response;
   }
+  // From here on.
+  void UseKey(const std::string& api_key) { settings_.api_key = api_key; }
   // Of streams the deadline is far away.
   void Prepare(::grpc::ClientContext& context, absl::Time deadline) const;
 
@@ -89,7 +91,7 @@ class Connection {
   std::unique_ptr<rpc::Peer> Dial(const std::string& address, const std::string& service,
                                   const std::vector<std::string>& methods) const;
 
-  const Settings settings_;
+  Settings settings_;
   const std::shared_ptr<::grpc::ChannelCredentials> tls_;
   const absl::Duration timeout_;
   // Made when first used.

@@ -50,7 +50,8 @@ struct Context {
   // The items of the list that `request` asks for, page by page, until there are `limit` (0: all).
   template <typename Item, typename Method, typename Request, typename Response>
   absl::StatusOr<std::vector<Item>> List(Method method, Request request, int64_t limit,
-                                         google::protobuf::RepeatedPtrField<Item>* (Response::*items)());
+                                         google::protobuf::RepeatedPtrField<Item>* (Response::*items)(),
+                                         bool tells_of_more = true);
 
   // A line for people: scripts that read JSON do not want it.
   void Notice(const std::string& text) const;
@@ -60,6 +61,8 @@ struct Context {
 
   const Surroundings& surroundings;
   Terminal terminal;
+  // The settings that flags gave, by their names in the settings file.
+  std::map<std::string, std::string> given;
   // There when an action runs.
   std::unique_ptr<Connection> connection;
   base::SystemIdSource ids;
@@ -76,7 +79,8 @@ void DeclareCount(CLI::App& command, int64_t& count);
 
 template <typename Item, typename Method, typename Request, typename Response>
 absl::StatusOr<std::vector<Item>> Context::List(Method method, Request request, int64_t limit,
-                                                google::protobuf::RepeatedPtrField<Item>* (Response::*items)()) {
+                                                google::protobuf::RepeatedPtrField<Item>* (Response::*items)(),
+                                                bool tells_of_more) {
   constexpr int64_t kPageMax = 1000;
   std::vector<Item> all;
   // A page must be asked for as the first was.
@@ -86,7 +90,7 @@ absl::StatusOr<std::vector<Item>> Context::List(Method method, Request request, 
     for (Item& item : *(page.*items)()) all.push_back(std::move(item));
     if (page.next_page_token().empty()) return all;
     if (limit > 0 && static_cast<int64_t>(all.size()) >= limit) {
-      terminal.Warn("there are more: --limit 0 shows all");
+      if (tells_of_more) terminal.Warn("there are more: --limit 0 shows all");
       return all;
     }
     request.set_page_token(page.next_page_token());

@@ -1,7 +1,9 @@
 // Where the mesh is and who calls: from flags, the environment, or the file ~/.config/stockalert/config, in this order.
 //
 // The file has lines `name = value` (user_address, ticker_address, alert_address, notifier_address, api_key, ca_file,
-// plaintext); '#' begins a comment. It holds a key, so a file that others may read is refused. Not thread-safe.
+// plaintext); '#' begins a comment. What follows a line `[work]` belongs to the profile `work`, what comes before any to
+// none. A profile that a flag names wins over the environment, too: its key goes to its own servers. The file holds
+// keys, so one that others may read is refused. Not thread-safe.
 #pragma once
 
 #include <functional>
@@ -35,15 +37,23 @@ bool SpeaksTls(const Settings& settings, const std::string& address);
 // $STOCKALERT_CONFIG, else below $XDG_CONFIG_HOME or $HOME; empty where there is none of them.
 std::string SettingsPath(const Environment& environment);
 
-// The file's lines; none where there is no file. PERMISSION_DENIED: others may read it. INVALID_ARGUMENT names the
-// line.
-absl::StatusOr<std::map<std::string, std::string>> ReadSettingsFile(const std::string& path);
+// From a profile's name (empty: none) to its lines; none where there is no file. PERMISSION_DENIED: others may read it.
+// INVALID_ARGUMENT names the line.
+using Profiles = std::map<std::string, std::map<std::string, std::string>>;
+absl::StatusOr<Profiles> ReadSettingsFile(const std::string& path);
 
-// Fills in what `given` (the flags) leaves out. INVALID_ARGUMENT: something is no address, say.
+// That of the flag --profile, else of STOCKALERT_PROFILE; empty: none.
+std::string ProfileOf(const std::map<std::string, std::string>& given, const Environment& environment);
+
+// Fills in what `given` (the flags) leaves out. INVALID_ARGUMENT: something is no address, say. NOT_FOUND: there is no
+// such profile, unless `may_be_new`.
 absl::StatusOr<Settings> ResolveSettings(const std::map<std::string, std::string>& given,
-                                         const Environment& environment);
+                                         const Environment& environment, bool may_be_new = false);
+// INVALID_ARGUMENT: no key looks so.
+absl::Status CheckKey(const std::string& api_key);
 
-// Puts the key into the file, which is made readable by its owner alone; the other lines stay.
-absl::Status SaveKey(const std::string& path, const std::string& api_key);
+// Puts lines into a profile of the file, which is made readable by its owner alone; the other lines stay.
+absl::Status SaveSettings(const std::string& path, const std::string& profile,
+                          const std::map<std::string, std::string>& values);
 
 }  // namespace stockalert::client

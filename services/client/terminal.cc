@@ -86,37 +86,72 @@ size_t WidthOf(std::string_view text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
+std::string Cut(std::string_view text, size_t width) {
+  if (WidthOf(text) <= width) return std::string(text);
+  if (width == 0) return "";
+  size_t end = 0;
+  for (size_t shown = 0; end < text.size(); ++end) {
+    const bool begins = (static_cast<unsigned char>(text[end]) & 0xc0) != 0x80;
+    if (begins && ++shown == width) break;
+  }
+  return std::string(text.substr(0, end)) + "…";
+}
+
+Table::Table(const std::vector<std::string>& columns) {
+  for (const std::string& name : columns) {
+    const bool right = !name.empty() && name.front() == '>';
+    const bool elastic = !name.empty() && name.front() == '~';
+    columns_.push_back({right || elastic ? name.substr(1) : name, right, elastic});
+  }
+}
+
 void Table::Add(std::vector<Cell> row) {
   row.resize(columns_.size(), Cell(""));
   for (Cell& cell : row) cell.text = Clean(cell.text);
   rows_.push_back(std::move(row));
 }
 
-void Table::Print(const Terminal& terminal) const {
+std::vector<size_t> Table::WidthsFor(const Terminal& terminal) const {
+  // Less tells nothing any more: better let the terminal break the line.
+  constexpr size_t kWidthMin = 8;
   std::vector<size_t> widths;
-  std::vector<bool> right;
-  std::vector<Cell> heading;
-  for (const std::string& column : columns_) {
-    right.push_back(!column.empty() && column.front() == '>');
-    heading.emplace_back(right.back() ? column.substr(1) : column, Colour::kBold);
-    widths.push_back(WidthOf(heading.back().text));
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    widths.push_back(WidthOf(columns_[i].name));
+    for (const auto& row : rows_) widths[i] = std::max(widths[i], WidthOf(row[i].text));
   }
-  for (const auto& row : rows_) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], WidthOf(row[i].text));
-  }
-  const auto print = [&](const std::vector<Cell>& row) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i) {
-      const std::string pad(widths[i] - WidthOf(row[i].text), ' ');
-      const std::string text = terminal.Paint(row[i].text, row[i].colour);
-      if (i > 0) line += "  ";
-      line += right[i] ? pad + text : text + (i + 1 < row.size() ? pad : "");
+  size_t total = 2 * (widths.size() - 1);
+  for (const size_t width : widths) total += width;
+  for (; terminal.columns > 0 && total > terminal.columns; --total) {
+    size_t* widest = nullptr;
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      const bool gives_way = columns_[i].elastic && widths[i] > std::max(kWidthMin, WidthOf(columns_[i].name));
+      if (gives_way && (widest == nullptr || widths[i] > *widest)) widest = &widths[i];
     }
-    while (!line.empty() && line.back() == ' ') line.pop_back();
-    terminal.out << line << '\n';
-  };
-  print(heading);
-  for (const auto& row : rows_) print(row);
+    if (widest == nullptr) break;
+    --*widest;
+  }
+  return widths;
+}
+
+void Table::PrintRow(const Terminal& terminal, const std::vector<Cell>& row, const std::vector<size_t>& widths) const {
+  std::string line;
+  for (size_t i = 0; i < row.size(); ++i) {
+    const std::string shown = Cut(row[i].text, widths[i]);
+    const std::string pad(widths[i] - WidthOf(shown), ' ');
+    const std::string text = terminal.Paint(shown, row[i].colour);
+    if (i > 0) line += "  ";
+    line += columns_[i].right ? pad + text : text + (i + 1 < row.size() ? pad : "");
+  }
+  while (!line.empty() && line.back() == ' ') line.pop_back();
+  terminal.out << line << '\n';
+}
+
+void Table::Print(const Terminal& terminal) const {
+  const std::vector<size_t> widths = WidthsFor(terminal);
+  std::vector<Cell> heading;
+  for (const Column& column : columns_) heading.emplace_back(column.name, Colour::kBold);
+  PrintRow(terminal, heading, widths);
+  for (const auto& row : rows_) PrintRow(terminal, row, widths);
   terminal.out << std::flush;
 }
 

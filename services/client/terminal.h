@@ -29,6 +29,7 @@ struct Terminal {
   std::ostream& err;
   bool colours = false;
   bool json = false;
+  size_t columns = 0;  // 0: as many as a table wants.
 
   std::string Paint(std::string_view text, Colour colour) const;
   // A message as a line of JSON, in protobuf's own mapping.
@@ -38,16 +39,25 @@ struct Terminal {
 };
 
 // Rows under a heading, each column as wide as its widest cell. Columns whose name begins with '>' are aligned to the
-// right.
+// right. Where the terminal has not the columns for that, those whose name begins with '~' give way, the widest first,
+// and end in "…" what they cut.
 class Table {
  public:
-  explicit Table(std::vector<std::string> columns) : columns_(std::move(columns)) {}
+  explicit Table(const std::vector<std::string>& columns);
   void Add(std::vector<Cell> row);
   void Print(const Terminal& terminal) const;
   bool empty() const { return rows_.empty(); }
 
  private:
-  std::vector<std::string> columns_;
+  struct Column {
+    std::string name;
+    bool right = false, elastic = false;
+  };
+  // As wide as the columns may be on the terminal.
+  std::vector<size_t> WidthsFor(const Terminal& terminal) const;
+  void PrintRow(const Terminal& terminal, const std::vector<Cell>& row, const std::vector<size_t>& widths) const;
+
+  std::vector<Column> columns_;
   std::vector<std::vector<Cell>> rows_;
 };
 
@@ -55,5 +65,7 @@ class Table {
 std::string Clean(std::string_view text);
 // The columns that a terminal gives the text: its code points, which is right for most scripts.
 size_t WidthOf(std::string_view text);
+// No wider than that.
+std::string Cut(std::string_view text, size_t width);
 
 }  // namespace stockalert::client

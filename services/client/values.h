@@ -33,6 +33,8 @@ std::string FormatSession(quote::v1::Session session);
 std::string IdOf(const std::string& name);
 // A name as given, or that of the caller's own: ("abc", "alerts") → "users/me/alerts/abc".
 std::string NameOf(const std::string& id, const std::string& collection);
+// A name as given, or that of a user's id: "abc" → "users/abc".
+std::string UserNameOf(const std::string& user);
 // A name as given, or that of a symbol: "aapl" → "tickers/AAPL".
 std::string TickerNameOf(const std::string& symbol);
 

@@ -1,10 +1,13 @@
 #include <memory>
+#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/client/alert_flags.h"
+#include "services/client/alert_page.h"
 #include "services/client/commands/commands.h"
+#include "services/client/short_names.h"
 #include "services/client/usage.h"
 #include "services/client/values.h"
 
@@ -15,30 +18,13 @@ namespace alert_v1 = ::stockalert::alert::v1;
 
 using Names = std::vector<std::string>;
 
-Colour ColourOf(alert_v1::Alert::State state) {
-  switch (state) {
-    case alert_v1::Alert::STATE_ACTIVE:
-      return Colour::kGreen;
-    case alert_v1::Alert::STATE_TRIGGERED:
-      return Colour::kCyan;
-    case alert_v1::Alert::STATE_PENDING:
-    case alert_v1::Alert::STATE_WAITING:
-    case alert_v1::Alert::STATE_PAUSED:
-      return Colour::kYellow;
-    case alert_v1::Alert::STATE_EXPIRED:
-      return Colour::kDim;
-    default:
-      return Colour::kNone;
-  }
-}
-
 std::string LastTriggerOf(const alert_v1::Alert& alert) {
   if (!alert.has_last_trigger()) return "";
   return absl::StrCat(alert.last_trigger().price(), " at ", FormatTime(alert.last_trigger().event_time()));
 }
 
 void PrintAlerts(const Context& context, const std::vector<alert_v1::Alert>& alerts) {
-  Table table({"ALERT", "SYMBOL", "CONDITION", "STATE", "POLICY", ">TRIGGERS", "LAST TRIGGER", "NOTE"});
+  Table table({"~ALERT", "SYMBOL", "~CONDITION", "STATE", "~POLICY", ">TRIGGERS", "~LAST TRIGGER", "~NOTE"});
   for (const auto& alert : alerts) {
     const std::string state = FormatState(alert.state()) + (alert.has_throttle_end_time() ? ", throttled" : "");
     table.Add({IdOf(alert.name()), Cell(alert.symbol(), Colour::kBold), FormatCondition(alert.condition()),
@@ -48,26 +34,69 @@ void PrintAlerts(const Context& context, const std::vector<alert_v1::Alert>& ale
   context.PrintList(alerts, table, "no alerts");
 }
 
+// A moment after it is made, or changed, an alert has its place among the prices: shown before, it would be PENDING.
+alert_v1::Alert Settled(Context& context, alert_v1::Alert alert) {
+  constexpr absl::Duration kPatience = absl::Seconds(1);
+  constexpr absl::Duration kPause = absl::Milliseconds(50);
+  alert_v1::GetAlertRequest request;
+  request.set_name(alert.name());
+  for (absl::Duration waited; alert.state() == alert_v1::Alert::STATE_PENDING && waited < kPatience; waited += kPause) {
+    absl::SleepFor(kPause);
+    auto now = context.Call(&Alerts::GetAlert, request);
+    if (!now.ok()) break;
+    alert = *std::move(now);
+  }
+  return alert;
+}
+
 absl::Status Create(Context& context, const AlertFlags& flags) {
   alert_v1::CreateAlertRequest request;
   request.set_parent(kOwn);
   STOCKALERT_ASSIGN_OR_RETURN(*request.mutable_alert(), flags.Make(absl::Now()));
   context.flag_of = [&flags](const std::string& field) { return flags.FlagOf(field); };
   request.set_request_id(context.ids.NewUuid());
-  STOCKALERT_ASSIGN_OR_RETURN(const auto alert, context.Call(&Alerts::CreateAlert, request));
-  PrintAlerts(context, {alert});
+  STOCKALERT_ASSIGN_OR_RETURN(auto alert, context.Call(&Alerts::CreateAlert, request));
+  PrintAlerts(context, {Settled(context, std::move(alert))});
   return absl::OkStatus();
 }
 
+struct ChangeFlags {
+  std::string alert, etag;
+  AlertFlags flags;
+};
+
+absl::Status Update(Context& context, const ChangeFlags& change) {
+  STOCKALERT_ASSIGN_OR_RETURN(alert_v1::UpdateAlertRequest request, change.flags.MakeChange(absl::Now()));
+  STOCKALERT_ASSIGN_OR_RETURN(const std::string name, ShortNames::OfAlerts(context).Resolve(change.alert));
+  request.mutable_alert()->set_name(name);
+  request.mutable_alert()->set_etag(change.etag);
+  context.flag_of = [&change](const std::string& field) {
+    return field == "alert.etag" ? "--etag" : change.flags.FlagOf(field);
+  };
+  STOCKALERT_ASSIGN_OR_RETURN(auto alert, context.Call(&Alerts::UpdateAlert, request));
+  PrintAlerts(context, {Settled(context, std::move(alert))});
+  return absl::OkStatus();
+}
+
+void DeclareUpdate(CLI::App& alert, Context& context) {
+  const auto change = std::make_shared<ChangeFlags>();
+  CLI::App& command =
+      context.Command(alert, "update", "change an alert; but for note and expiry that begins it anew",
+                      [&context, change] { return Update(context, *change); });
+  command.add_option("alert", change->alert, "id or full name")->required();
+  change->flags.DeclareChange(command);
+  command.add_option("--etag", change->etag, "only if it has not changed since it had this etag");
+}
+
 struct ListFlags {
-  std::string symbol;
+  std::string symbol, user;
   Names states;
   int64_t limit = 100;
 };
 
 absl::Status List(Context& context, const ListFlags& flags) {
   alert_v1::ListAlertsRequest request;
-  request.set_parent(kOwn);
+  request.set_parent(flags.user.empty() ? kOwn : UserNameOf(flags.user));
   request.set_symbol(flags.symbol);
   for (const std::string& state : flags.states) {
     alert_v1::Alert::State parsed = alert_v1::Alert::STATE_UNSPECIFIED;
@@ -88,33 +117,50 @@ void DeclareList(CLI::App& alert, Context& context) {
   const auto flags = std::make_shared<ListFlags>();
   CLI::App& command = context.Command(alert, "list", "list your alerts, newest first",
                                       [&context, flags] { return List(context, *flags); },
-                                      {{"symbol", "--symbol"}, {"states", "--state"}});
+                                      {{"symbol", "--symbol"}, {"states", "--state"}, {"parent", "--user"}});
   command.add_option("--symbol", flags->symbol, "only on this symbol");
   command.add_option("--state", flags->states,
                      "only in this state (pending, active, waiting, paused, triggered, expired); may be repeated");
+  command.add_option("--user", flags->user, "those of this user, or of all (-); an administrator's");
   DeclareLimit(command, flags->limit);
 }
 
-absl::Status Get(Context& context, const Names& names) {
-  std::vector<alert_v1::Alert> alerts;
+// The last price of its symbol; that it is not known keeps nobody from seeing the alert.
+std::optional<quote::v1::Quote> LastPriceOf(Context& context, const std::string& symbol) {
+  ticker::v1::GetTickerRequest request;
+  request.set_name(TickerNameOf(symbol));
+  const auto ticker = context.Call(&Tickers::GetTicker, request);
+  if (!ticker.ok() || !ticker->has_latest_quote()) return std::nullopt;
+  return ticker->latest_quote();
+}
+
+absl::Status Get(Context& context, const Names& given) {
+  STOCKALERT_ASSIGN_OR_RETURN(const Names names, ShortNames::OfAlerts(context).ResolveAll(given));
+  bool first = true;
   for (const std::string& name : names) {
     alert_v1::GetAlertRequest request;
-    request.set_name(NameOf(name, "alerts"));
-    STOCKALERT_ASSIGN_OR_RETURN(auto alert, context.Call(&Alerts::GetAlert, request));
-    alerts.push_back(std::move(alert));
+    request.set_name(name);
+    STOCKALERT_ASSIGN_OR_RETURN(const auto alert, context.Call(&Alerts::GetAlert, request));
+    if (context.terminal.json) {
+      context.terminal.PrintJson(alert);
+      continue;
+    }
+    if (!first) context.terminal.out << '\n';
+    first = false;
+    PrintPage(context.terminal, PageOf(alert, LastPriceOf(context, alert.symbol())));
   }
-  PrintAlerts(context, alerts);
   return absl::OkStatus();
 }
 
 template <typename Request>
-absl::Status Change(Context& context, const Names& names,
+absl::Status Change(Context& context, const Names& given,
                     ::grpc::Status (Alerts::*method)(::grpc::ClientContext*, const Request&, alert_v1::Alert*)) {
+  STOCKALERT_ASSIGN_OR_RETURN(const Names names, ShortNames::OfAlerts(context).ResolveAll(given));
   std::vector<alert_v1::Alert> alerts;
   absl::Status status;
   for (const std::string& name : names) {
     Request request;
-    request.set_name(NameOf(name, "alerts"));
+    request.set_name(name);
     auto alert = context.Call(method, request);
     status = alert.status();
     if (!status.ok()) break;
@@ -125,10 +171,11 @@ absl::Status Change(Context& context, const Names& names,
   return status;
 }
 
-absl::Status Delete(Context& context, const Names& names) {
+absl::Status Delete(Context& context, const Names& given) {
+  STOCKALERT_ASSIGN_OR_RETURN(const Names names, ShortNames::OfAlerts(context).ResolveAll(given));
   for (const std::string& name : names) {
     alert_v1::DeleteAlertRequest request;
-    request.set_name(NameOf(name, "alerts"));
+    request.set_name(name);
     STOCKALERT_RETURN_IF_ERROR(context.Call(&Alerts::DeleteAlert, request).status());
     context.Notice("deleted " + Clean(IdOf(name)));
   }
@@ -140,10 +187,10 @@ void DeclareOnNames(CLI::App& alert, Context& context) {
   const auto names = std::make_shared<Names>();
   const auto declare = [&](const char* name, const char* description, Context::Action act) {
     context.Command(alert, name, description, std::move(act), {{"name", "alerts"}})
-        .add_option("alerts", *names, "ids or full names")
+        .add_option("alerts", *names, "ids, as much of each as tells it apart, or full names")
         ->required();
   };
-  declare("get", "show alerts", [&context, names] { return Get(context, *names); });
+  declare("get", "show all that there is to say of alerts", [&context, names] { return Get(context, *names); });
   declare("pause", "let alerts rest", [&context, names] { return Change(context, *names, &Alerts::PauseAlert); });
   declare("resume", "let paused alerts go on",
           [&context, names] { return Change(context, *names, &Alerts::ResumeAlert); });
@@ -164,11 +211,15 @@ std::string MarksOf(const alert_v1::Trigger& trigger) {
 
 absl::Status ListTriggers(Context& context, const TriggerFlags& flags) {
   alert_v1::ListTriggersRequest request;
-  request.set_parent(NameOf(flags.alert.empty() ? "-" : flags.alert, "alerts"));
+  request.set_parent(NameOf("-", "alerts"));
+  if (!flags.alert.empty()) {
+    STOCKALERT_ASSIGN_OR_RETURN(const std::string name, ShortNames::OfAlerts(context).Resolve(flags.alert));
+    request.set_parent(name);
+  }
   STOCKALERT_ASSIGN_OR_RETURN(
       const auto triggers,
       context.List(&Alerts::ListTriggers, request, flags.limit, &alert_v1::ListTriggersResponse::mutable_triggers));
-  Table table({"EVENT TIME", "SYMBOL", ">PRICE", ">BEFORE", ">AGAINST", "ALERT", ">NO", ""});
+  Table table({"EVENT TIME", "SYMBOL", ">PRICE", ">BEFORE", ">AGAINST", "~ALERT", ">NO", ""});
   for (const auto& trigger : triggers) {
     // users/{user}/alerts/{alert}/triggers/{number}
     const std::string alert = trigger.name().substr(0, trigger.name().rfind("/triggers/"));
@@ -196,8 +247,10 @@ void DeclareAlerts(CLI::App& app, Context& context) {
   const auto flags = std::make_shared<AlertFlags>();
   flags->Declare(
       context.Command(alert, "create", "set an alert", [&context, flags] { return Create(context, *flags); }));
+  DeclareUpdate(alert, context);
   DeclareList(alert, context);
   DeclareOnNames(alert, context);
+  DeclareTransfer(alert, context);
   DeclareTriggers(app, context);
 }
 

@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "services/client/commands/commands.h"
+#include "services/client/short_names.h"
 #include "services/client/stream.h"
 #include "services/client/values.h"
 
@@ -22,11 +23,14 @@ absl::Status List(Context& context, const ListFlags& flags) {
   request.set_parent(kOwn);
   request.set_unacknowledged_only(flags.unacknowledged);
   request.set_symbol(flags.symbol);
-  if (!flags.alert.empty()) request.set_alert(NameOf(flags.alert, "alerts"));
+  if (!flags.alert.empty()) {
+    STOCKALERT_ASSIGN_OR_RETURN(const std::string name, ShortNames::OfAlerts(context).Resolve(flags.alert));
+    request.set_alert(name);
+  }
   STOCKALERT_ASSIGN_OR_RETURN(const auto notifications,
                               context.List(&Notifications::ListNotifications, request, flags.limit,
                                            &notification_v1::ListNotificationsResponse::mutable_notifications));
-  Table table({"EVENT TIME", "SYMBOL", ">PRICE", "WHAT", "NOTE", "SEEN", "NOTIFICATION"});
+  Table table({"EVENT TIME", "SYMBOL", ">PRICE", "~WHAT", "~NOTE", "SEEN", "~NOTIFICATION"});
   for (const auto& notification : notifications) {
     const std::string marks =
         std::string(notification.late() ? " (late)" : "") + (notification.throttled() ? " (throttled)" : "");
@@ -107,10 +111,11 @@ void DeclareWatch(CLI::App& notifications, Context& context) {
   DeclareCount(command, flags->count);
 }
 
-absl::Status Acknowledge(Context& context, const Names& names) {
+absl::Status Acknowledge(Context& context, const Names& given) {
+  STOCKALERT_ASSIGN_OR_RETURN(const Names names, ShortNames::OfNotifications(context).ResolveAll(given));
   for (const std::string& name : names) {
     notification_v1::AcknowledgeNotificationRequest request;
-    request.set_name(NameOf(name, "notifications"));
+    request.set_name(name);
     STOCKALERT_ASSIGN_OR_RETURN(const auto notification,
                                 context.Call(&Notifications::AcknowledgeNotification, request));
     if (context.terminal.json) context.terminal.PrintJson(notification);
@@ -129,7 +134,7 @@ void DeclareNotifications(CLI::App& app, Context& context) {
   context
       .Command(notifications, "ack", "acknowledge notifications",
                [&context, names] { return Acknowledge(context, *names); }, {{"name", "notifications"}})
-      .add_option("notifications", *names, "ids or full names")
+      .add_option("notifications", *names, "ids, as much of each as tells it apart, or full names")
       ->required();
 }
 

@@ -20,13 +20,24 @@ namespace ticker_v1 = ::stockalert::ticker::v1;
 
 using Symbols = std::vector<std::string>;
 
-const std::map<std::string, std::string> kSymbols = {{"names", "symbols"}};
+const std::map<std::string, std::string> kSymbols = {{"name", "symbols"}, {"names", "symbols"}};
 
-absl::Status Get(Context& context, const Symbols& symbols) {
+// Of many, those without a price are left out; of one, it is an error.
+absl::StatusOr<std::vector<quote::v1::Quote>> Fetch(Context& context, const Symbols& symbols) {
+  if (symbols.size() == 1) {
+    ticker_v1::GetQuoteRequest request;
+    request.set_name(TickerNameOf(symbols.front()));
+    STOCKALERT_ASSIGN_OR_RETURN(auto quote, context.Call(&Tickers::GetQuote, request));
+    return std::vector<quote::v1::Quote>{std::move(quote)};
+  }
   ticker_v1::BatchGetQuotesRequest request;
   for (const std::string& symbol : symbols) request.add_names(TickerNameOf(symbol));
   STOCKALERT_ASSIGN_OR_RETURN(const auto response, context.Call(&Tickers::BatchGetQuotes, request));
-  const std::vector<quote::v1::Quote> quotes(response.quotes().begin(), response.quotes().end());
+  return std::vector<quote::v1::Quote>(response.quotes().begin(), response.quotes().end());
+}
+
+absl::Status Get(Context& context, const Symbols& symbols) {
+  STOCKALERT_ASSIGN_OR_RETURN(const auto quotes, Fetch(context, symbols));
   Table table({"SYMBOL", ">PRICE", "EVENT TIME", "SESSION", ">OPEN", ">HIGH", ">LOW", ">CLOSE BEFORE", "SOURCE"});
   for (const auto& quote : quotes) {
     table.Add({Cell(quote.symbol(), Colour::kBold), Cell(quote.price(), Colour::kCyan), FormatTime(quote.event_time()),

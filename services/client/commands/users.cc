@@ -1,7 +1,13 @@
+#include <termios.h>
+#include <unistd.h>
+
+#include <filesystem>
 #include <memory>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "services/client/commands/commands.h"
+#include "services/client/usage.h"
 #include "services/client/values.h"
 
 namespace stockalert::client {
@@ -28,18 +34,39 @@ void PrintRegistered(const Context& context, const user_v1::RegisterUserResponse
   }
 }
 
+// What belongs to a profile: the key, and what flags said of the mesh.
+absl::Status Keep(const Context& context, const std::string& api_key) {
+  std::map<std::string, std::string> values = {{"api_key", api_key}};
+  for (const auto& [name, value] : context.given) {
+    if (name == "profile" || name == "api_key" || value.empty()) continue;
+    // The next command may be given in another folder.
+    values[name] = name == "ca_file" ? std::filesystem::absolute(value).string() : value;
+  }
+  const Environment& environment = context.surroundings.environment;
+  const std::string path = SettingsPath(environment);
+  const std::string profile = ProfileOf(context.given, environment);
+  STOCKALERT_RETURN_IF_ERROR(SaveSettings(path, profile, values));
+  context.Notice("kept in " + path + (profile.empty() ? "" : ", profile " + profile));
+  return absl::OkStatus();
+}
+
+bool HasKey(const Context& context) {
+  const Environment& environment = context.surroundings.environment;
+  const auto profiles = ReadSettingsFile(SettingsPath(environment));
+  if (!profiles.ok()) return false;
+  const auto profile = profiles->find(ProfileOf(context.given, environment));
+  return profile != profiles->end() && profile->second.count("api_key") > 0;
+}
+
 // The user exists by now, and the key was printed: not being able to keep it is worth a word, no failure.
-void KeepKey(const Context& context, const std::string& secret, bool replace) {
-  const std::string path = SettingsPath(context.surroundings.environment);
-  const auto file = ReadSettingsFile(path);
-  if (!replace && file.ok() && file->count("api_key") > 0) {
-    context.terminal.Warn(path + " has another key already, which stays; --save would replace it");
+void KeepNewKey(const Context& context, const std::string& api_key, bool replace) {
+  if (!replace && HasKey(context)) {
+    context.terminal.Warn(SettingsPath(context.surroundings.environment) +
+                          " has another key already, which stays; --save would replace it");
     return;
   }
-  if (const absl::Status saved = SaveKey(path, secret); !saved.ok()) {
-    context.terminal.Warn("the key was not kept: " + std::string(saved.message()));
-  } else {
-    context.Notice("kept in " + path);
+  if (const absl::Status kept = Keep(context, api_key); !kept.ok()) {
+    context.terminal.Warn("the key was not kept: " + std::string(kept.message()));
   }
 }
 
@@ -51,7 +78,7 @@ absl::Status Register(Context& context, const Registration& flags) {
   request.set_request_id(context.ids.NewUuid());
   STOCKALERT_ASSIGN_OR_RETURN(const auto response, context.Call(&Users::RegisterUser, request));
   PrintRegistered(context, response);
-  if (!flags.no_save && !response.secret().empty()) KeepKey(context, response.secret(), flags.save);
+  if (!flags.no_save && !response.secret().empty()) KeepNewKey(context, response.secret(), flags.save);
   return absl::OkStatus();
 }
 
@@ -69,13 +96,52 @@ void DeclareRegister(CLI::App& app, Context& context) {
   command.add_flag("--save", flags->save, "keep it there even where there is another key")->excludes(no_save);
 }
 
-absl::Status WhoAmI(Context& context) {
+// What is typed while it lives is not shown, and is no signal: one would leave the terminal so.
+class Unseen {
+ public:
+  explicit Unseen(bool is_terminal) : was_(is_terminal && tcgetattr(STDIN_FILENO, &before_) == 0) {
+    termios hidden = before_;
+    hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG);
+    if (was_) tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+  }
+  ~Unseen() {
+    if (was_) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
+  }
+  Unseen(const Unseen&) = delete;
+  Unseen& operator=(const Unseen&) = delete;
+
+ private:
+  termios before_{};
+  const bool was_;
+};
+
+std::string ReadKey(const Context& context) {
+  const Surroundings& surroundings = context.surroundings;
+  if (surroundings.in_is_terminal) surroundings.err << "your API key: " << std::flush;
+  std::string key;
+  {
+    const Unseen unseen(surroundings.in_is_terminal);
+    std::getline(surroundings.in, key);
+  }
+  if (surroundings.in_is_terminal) surroundings.err << '\n';
+  return std::string(absl::StripAsciiWhitespace(key));
+}
+
+absl::Status Login(Context& context) {
+  const auto flag = context.given.find("api_key");
+  const std::string key = flag == context.given.end() || flag->second.empty() ? ReadKey(context) : flag->second;
+  if (key.empty()) return WrongUsage("give your API key, on standard input or by --api_key");
+  if (const absl::Status sound = CheckKey(key); !sound.ok()) return WrongUsage(std::string(sound.message()));
+  context.connection->UseKey(key);
   user_v1::GetUserRequest request;
   request.set_name(kOwn);
-  STOCKALERT_ASSIGN_OR_RETURN(const auto user, context.Call(&Users::GetUser, request));
-  if (context.terminal.json) context.terminal.PrintJson(user);
-  context.Notice(absl::StrCat(user.name(), "  ", Clean(user.email()), "  ", Clean(user.display_name())));
-  return absl::OkStatus();
+  const auto user = context.Call(&Users::GetUser, request);
+  // An administrator's key is known, and belongs to no user.
+  if (!user.ok() && !absl::IsInvalidArgument(user.status())) return user.status();
+  if (user.ok() && context.terminal.json) context.terminal.PrintJson(*user);
+  context.Notice(user.ok() ? absl::StrCat("you are ", Clean(user->email()), ", ", user->name())
+                           : std::string("you are an administrator"));
+  return Keep(context, key);
 }
 
 absl::Status Follow(Context& context, const std::vector<std::string>& symbols) {
@@ -131,7 +197,8 @@ void DeclareFollowing(CLI::App& app, Context& context) {
 
 void DeclareUsers(CLI::App& app, Context& context) {
   DeclareRegister(app, context);
-  context.Command(app, "whoami", "show whom the key belongs to", [&context] { return WhoAmI(context); });
+  context.Command(app, "login", "keep a key that you have, and with --profile the mesh that it is for",
+                  [&context] { return Login(context); });
   DeclareFollowing(app, context);
 }
 

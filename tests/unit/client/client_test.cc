@@ -55,7 +55,7 @@ TEST_CASE("flags win over the environment, which wins over the file") {
   CHECK(settings->ticker_address == "127.0.0.1:50052");
   CHECK_FALSE(ResolveSettings({{"user_address", "nowhere"}}, environment).ok());
   CHECK_FALSE(ResolveSettings({{"api_key", "a\nb"}}, environment).ok());
-  REQUIRE(SaveKey(home.file(), "new").ok());
+  REQUIRE(SaveSettings(home.file(), "", {{"api_key", "new"}}).ok());
   CHECK(ResolveSettings({}, environment)->api_key == "new");
   CHECK(ResolveSettings({}, environment)->user_address == "a:1");
   std::ofstream(home.file()) << "passwort = x\n";

@@ -85,7 +85,7 @@ class FakeMesh final : public user_v1::UserService::Service,
     }
     *response = request->alert();
     response->set_name("users/1/alerts/" + request->request_id());
-    response->set_state(alert_v1::Alert::STATE_ACTIVE);
+    response->set_state(alert_v1::Alert::STATE_PENDING);
     std::lock_guard lock(mutex_);
     created_[response->name()] = *response;
     return ::grpc::Status::OK;
@@ -274,7 +274,8 @@ struct Home {
   ~Home() { std::filesystem::remove_all(path); }
   std::string file() const { return path + "/.config/stockalert/config"; }
 
-  Ran Run(const std::vector<std::string>& args, const std::string& in_text = "", bool is_terminal = false) {
+  Ran Run(const std::vector<std::string>& args, const std::string& in_text = "", bool is_terminal = false,
+          size_t columns = 0) {
     std::istringstream in(in_text);
     std::ostringstream out, err;
     Ran ran;
@@ -282,7 +283,8 @@ struct Home {
         RunClient(args, {in, out, err, is_terminal, [this](const std::string& name) -> std::optional<std::string> {
                            const auto found = variables.find(name);
                            return found == variables.end() ? std::nullopt : std::optional<std::string>(found->second);
-                         }});
+                         },
+                         columns});
     ran.out = out.str();
     ran.err = err.str();
     return ran;
