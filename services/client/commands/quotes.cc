@@ -98,6 +98,22 @@ struct PublishFlags {
   bool from_stdin = false;
 };
 
+// What there is to say of a published quote; empty: it was accepted, and alerts go by it.
+std::string RemarkOn(const ticker_v1::QuoteOutcome& outcome) {
+  switch (outcome.verdict()) {
+    case ticker_v1::QuoteOutcome::VERDICT_LATE:
+      return "late: dropped, for the symbol has an accepted price of a later time";
+    case ticker_v1::QuoteOutcome::VERDICT_REPEATED:
+      return "repeated: skipped, for the log had it already";
+    case ticker_v1::QuoteOutcome::VERDICT_REFUSED:
+      return "refused: dropped, for no price could be so";
+    case ticker_v1::QuoteOutcome::VERDICT_UNKNOWN:
+      return "in the log, but what became of it was not seen in time";
+    default:
+      return outcome.counts_for_no_alert() ? "shown, but it counts for no alert: its session is CLOSED" : "";
+  }
+}
+
 // Publishes what is added, a thousand at a time.
 class Publisher {
  public:
@@ -121,12 +137,25 @@ class Publisher {
   absl::Status Send() {
     if (request_.quotes_size() == 0) return absl::OkStatus();
     STOCKALERT_ASSIGN_OR_RETURN(const auto response, context_.Call(&Tickers::PublishQuotes, request_));
-    published_ += response.published_count();
+    total_.set_published_count(total_.published_count() + response.published_count());
+    if (context_.terminal.json) total_.mutable_outcomes()->MergeFrom(response.outcomes());
+    for (int i = 0; i < std::min(response.outcomes_size(), request_.quotes_size()); ++i) {
+      const std::string remark = RemarkOn(response.outcomes(i));
+      if (remark.empty() || ++remarks_ > kRemarksMax) continue;
+      const int64_t line = lines_[static_cast<size_t>(i)];
+      context_.Notice(absl::StrCat(line == 0 ? "" : absl::StrCat("line ", line, ", "), request_.quotes(i).symbol(), " ",
+                                   request_.quotes(i).price(), ": ", remark));
+    }
     request_.clear_quotes();
     lines_.clear();
     return absl::OkStatus();
   }
-  int64_t published() const { return published_; }
+  // Of all that was sent.
+  void PrintTotal() const {
+    if (context_.terminal.json) context_.terminal.PrintJson(total_);
+    if (remarks_ > kRemarksMax) context_.Notice(absl::StrCat("and ", remarks_ - kRemarksMax, " more that alerts do not go by"));
+    context_.Notice(absl::StrCat("published ", total_.published_count()));
+  }
   // "quotes[2].price" → "price", or "line 3, price".
   std::string FlagOf(const std::string& field) const {
     size_t index = 0;
@@ -145,7 +174,9 @@ class Publisher {
   quote::v1::Session session_ = quote::v1::SESSION_UNSPECIFIED;
   ticker_v1::PublishQuotesRequest request_;
   std::vector<int64_t> lines_;  // Of the request's quotes.
-  int64_t published_ = 0;
+  static constexpr int kRemarksMax = 20;
+  ticker_v1::PublishQuotesResponse total_;
+  int remarks_ = 0;
 };
 
 absl::Status PublishLines(std::istream& in, Publisher& publisher) {
@@ -176,12 +207,7 @@ absl::Status Publish(Context& context, const PublishFlags& flags) {
     STOCKALERT_RETURN_IF_ERROR(publisher.Add(flags.symbol, flags.price, flags.time, 0));
   }
   STOCKALERT_RETURN_IF_ERROR(publisher.Send());
-  if (context.terminal.json) {
-    ticker_v1::PublishQuotesResponse total;
-    total.set_published_count(static_cast<int32_t>(std::min<int64_t>(publisher.published(), INT32_MAX)));
-    context.terminal.PrintJson(total);
-  }
-  context.Notice(absl::StrCat("published ", publisher.published()));
+  publisher.PrintTotal();
   return absl::OkStatus();
 }
 

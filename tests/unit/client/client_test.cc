@@ -129,7 +129,8 @@ TEST_CASE("quotes are published from flags and from standard input") {
       "published 1\n");
   std::string many;
   for (int i = 1; i <= 1'500; ++i) many += "MSFT " + std::to_string(i) + "\n";
-  CHECK(home.Run({"quotes", "publish", "--stdin"}, many).out == "published 1500\n");
+  CHECK(home.Run({"quotes", "publish", "--stdin"}, many).out ==
+        "line 13, MSFT 13: late: dropped, for the symbol has an accepted price of a later time\npublished 1500\n");
   const auto published = mesh.published();
   REQUIRE(published.size() == 1'501);
   CHECK(published[0].price() == "150.25");
@@ -138,6 +139,16 @@ TEST_CASE("quotes are published from flags and from standard input") {
   CHECK(published.back().price() == "1500");
   CHECK(home.Run({"quotes", "publish", "AAPL"}).code == 2);
   CHECK(home.Run({"quotes", "publish", "--stdin"}, "AAPL\n").code == 2);
+  CHECK(home.Run({"quotes", "publish", "AAPL", "1", "--session", "closed"}).out ==
+        "AAPL 1: shown, but it counts for no alert: its session is CLOSED\npublished 1\n");
+  std::string unlucky;
+  for (int i = 0; i < 25; ++i) unlucky += "MSFT 13\n";
+  const std::string remarks = home.Run({"quotes", "publish", "--stdin"}, unlucky).out;
+  CHECK(remarks.find("line 20, MSFT 13: late") != std::string::npos);
+  CHECK(remarks.find("line 21,") == std::string::npos);
+  CHECK(remarks.find("and 5 more that alerts do not go by\npublished 25\n") != std::string::npos);
+  const std::string json = home.Run({"--json", "quotes", "publish", "MSFT", "13"}).out;
+  CHECK(json.find(R"("publishedCount":1,"outcomes":[{"verdict":"VERDICT_LATE"}])") != std::string::npos);
 }
 
 TEST_CASE("which addresses are called by TLS") {

@@ -198,7 +198,13 @@ class FakeMesh final : public user_v1::UserService::Service,
   ::grpc::Status PublishQuotes(::grpc::ServerContext*, const ticker_v1::PublishQuotesRequest* request,
                                ticker_v1::PublishQuotesResponse* response) override {
     std::lock_guard lock(mutex_);
-    for (const auto& quote : request->quotes()) published_.push_back(quote);
+    for (const auto& quote : request->quotes()) {
+      published_.push_back(quote);
+      auto& outcome = *response->add_outcomes();
+      // 13 is bad luck.
+      outcome.set_verdict(quote.price() == "13" ? ticker_v1::QuoteOutcome::VERDICT_LATE : ticker_v1::QuoteOutcome::VERDICT_ACCEPTED);
+      outcome.set_counts_for_no_alert(quote.session() == quote::v1::SESSION_CLOSED);
+    }
     response->set_published_count(request->quotes_size());
     return ::grpc::Status::OK;
   }
