@@ -105,13 +105,13 @@ class Client:
     def _metadata(key):
         return [("authorization", f"Bearer {key}")] if key else []
 
-    def call(self, service, method, request=None, key=None, timeout_s=None):
-        """Answers the reply as a dictionary; raises CallError."""
+    def call(self, service, method, request=None, key=None, timeout_s=None, wait=False):
+        """Answers the reply as a dictionary; raises CallError. `wait`: for a connection, where there is none, instead of failing at once."""
         path, request_class, reply_class = self._method(service, method)
         message = json_format.ParseDict(request or {}, request_class())
         stub = self.channels[service].unary_unary(path, request_class.SerializeToString, reply_class.FromString)
         try:
-            reply = stub(message, timeout=timeout_s or self.timeout_s, metadata=self._metadata(key))
+            reply = stub(message, timeout=timeout_s or self.timeout_s, metadata=self._metadata(key), wait_for_ready=wait)
         except grpc.RpcError as error:
             raise CallError(error) from None
         return json_format.MessageToDict(reply, preserving_proto_field_name=True)

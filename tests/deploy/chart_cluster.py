@@ -7,6 +7,7 @@ values file, of other images.
 import base64
 import calendar
 import contextlib
+import functools
 import json
 import os
 import re
@@ -31,6 +32,7 @@ import stack  # noqa: E402
 RELEASE = "try"
 NAME = "try-stockalert"
 INSTALL_S_MAX = 120
+IMAGES_TOLD_S = 40
 
 # docs/architecture.md, "Who may talk to whom": of each kind of pod, what it may reach. Stores are the chart's own here.
 PUBLIC = {"user": 50051, "ticker": 50052, "alert": 50053, "notifier": 50054}
@@ -60,10 +62,21 @@ def allowed(source):
     return {(other, INTERNAL[other]) for other in CALLS[source]} | stores
 
 
+@functools.cache
+def missing_images(wanted, tag):
+    """Those that no node has; not at once, since a node tells of what was just loaded only after a while."""
+    deadline = time.monotonic() + IMAGES_TOLD_S
+    while True:
+        there = {name for node in get("nodes") for image in node["status"].get("images", []) for name in image.get("names") or []}
+        missing = [image for image in wanted if not any(name.endswith(f"stockalert/{image}:{tag}") for name in there)]
+        if not missing or time.monotonic() > deadline:
+            return missing
+        time.sleep(2)
+
+
 def need_image(tag, remedy, others=("tools", "edge")):
     """Skip where no node has the services' images, and the others, with that tag."""
-    there = {name for node in get("nodes") for image in node["status"].get("images", []) for name in image.get("names") or []}
-    missing = [image for image in (*HTTP, *others) if not any(name.endswith(f"stockalert/{image}:{tag}") for name in there)]
+    missing = missing_images((*HTTP, *others), tag)
     if missing:
         raise Skip(f"no node has the images {missing} with the tag {tag}: {remedy}")
 
@@ -372,7 +385,9 @@ class Load:
             self.calls += 1
         while True:
             try:
-                return self.client.call(service, method, request, key, timeout_s=5)
+                # Waits for a connection: while calls that fail at once are all there is, no thread of gRPC 1.51 drives the handshake of the next
+                # connection but every ten seconds, and one is there half a minute after the service is.
+                return self.client.call(service, method, request, key, timeout_s=5, wait=True)
             except clients.CallError as error:
                 if error.code not in self.RETRIED or time.monotonic() > deadline:
                     self.failed.append(f"{method}: {error}")
