@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "services/common/base/error.h"
+#include "services/common/base/ids.h"
 
 namespace stockalert::rpc {
 namespace {
@@ -41,6 +42,20 @@ TEST_CASE("tokens that no list gave are refused") {
   for (const std::string& text : {std::string("x"), std::string("AAAA"), std::string("AAAAAAAAAAAAAAAA"), std::string("????"), token + "A",
                                   std::string(100'000, 'A'), std::string("\0\0\0\0", 4)}) {
     CHECK(base::ReasonOf(DecodePageToken(scope, text, 1).status()) == "PAGE_TOKEN_INVALID");
+  }
+}
+
+// The checksum keeps no secret: anybody can make one for a place of their own.
+TEST_CASE("a place that is no place is refused under a right checksum, too") {
+  const std::string scope = PageScope("ListAlerts", "users/1");
+  const auto forge = [&](const std::string& place) {
+    const auto sized = [](const std::string& text) { return std::to_string(text.size()) + ":" + text; };
+    return base::Base64UrlEncode(base::Sha256(sized(scope) + sized(place)).substr(0, 8) + place);
+  };
+  REQUIRE(*DecodePageToken(scope, forge("2:ab"), 1) == std::vector<std::string>{"ab"});
+  for (const char* place : {"x", "2", "2:", "2:a", "2;ab", ":ab", "-1:a", "2:ab3", "2:ab9:", "18446744073709551615:a", "99999999999999999999:a"}) {
+    INFO(place);
+    CHECK(base::ReasonOf(DecodePageToken(scope, forge(place), 1).status()) == "PAGE_TOKEN_INVALID");
   }
 }
 
