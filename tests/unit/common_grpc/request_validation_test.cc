@@ -137,6 +137,13 @@ TEST_CASE("text and its lengths") {
     CHECK(CheckText(violations, "note", row.text, row.min, row.max) == row.ok);
     CHECK(violations.ok() == row.ok);
   }
+  const auto said_of = [](const std::string& text) {
+    base::FieldViolations violations;
+    CheckText(violations, "note", text, 2, 3);
+    return base::FindErrorDetails(violations.ToStatus())->violations.at(0).description;
+  };
+  CHECK(said_of("") == "is required");
+  CHECK(said_of("a") == "must have 2 to 3 characters");
 }
 
 TEST_CASE("request ids") {
