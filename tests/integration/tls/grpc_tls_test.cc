@@ -8,10 +8,12 @@
 #include <set>
 #include <thread>
 
+#include "services/common/base/error.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/credentials.h"
 #include "services/common/grpc/server.h"
+#include "services/common/grpc/status_convert.h"
 #include "services/common/metrics/metrics.h"
 #include "stockalert/internal/v1/user_internal.grpc.pb.h"
 #include "tests/support/certificates/certificates.h"
@@ -137,6 +139,11 @@ TEST_CASE("a service calls its own ports, with TLS and with mutual TLS, whatever
   };
   CHECK(answers(*service.open, service.credentials->own_public_port()));
   CHECK(answers(*service.internal, service.credentials->own_internal_port()));
+  // It is the port that answers: that gRPC itself refuses to send the call, for the name in it, would pass for an answer.
+  for (const auto& status : {Call(Connect(*service.open, service.credentials->own_public_port())).status,
+                             Call(Connect(*service.internal, service.credentials->own_internal_port())).status}) {
+    CHECK(base::ReasonOf(FromGrpc(status)) == "CERTIFICATE_NAMELESS");
+  }
   // Without a certificate the internal port does not answer: the probe shows one.
   CHECK(!answers(*service.internal, service.credentials->own_public_port()));
 }
