@@ -14,6 +14,7 @@
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/server.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/process/liveness.h"
 #include "stockalert/notification/v1/notification.grpc.pb.h"
 #include "stockalert/user/v1/user.grpc.pb.h"
 #include "tests/support/fake_clock/fake_clock.h"
@@ -566,6 +567,20 @@ TEST_CASE("calls that wait for others hold up none that do not, and no user has 
   CHECK(fixture.Get("Bearer user:third").ok());
   release.count_down();
   for (const ::grpc::Status& status : callers.Join()) CHECK(status.ok());
+}
+
+TEST_CASE("all queues and loops of a runner are watched, for as long as it is there") {
+  const std::vector<std::string> names = {"calls_watched", "waiting_calls_watched", "key_look_ups_watched", "stream_keys_watched"};
+  {
+    CallRunnerOptions options;
+    options.name = "watched";
+    options.waiting_threads = 1;
+    const Fixture fixture(options);
+    const auto ages = process::Liveness::OfProcess().Ages();
+    for (const std::string& name : names) CHECK(ages.contains(name));
+  }
+  const auto ages = process::Liveness::OfProcess().Ages();
+  for (const std::string& name : names) CHECK_FALSE(ages.contains(name));
 }
 
 TEST_CASE("a user with too many calls at once is refused, others are not") {
