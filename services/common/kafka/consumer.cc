@@ -388,7 +388,7 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
 
   absl::Status Start() {
     Settings settings(options_.bootstrap, options_.security, options_.client_id);
-    SetReading(settings, options_.fetch_bytes_max, options_.fetch_wait_max, options_.report_ends);
+    SetReading(settings, options_.fetch_bytes_max, options_.fetch_wait_max, false);
     settings.Set("group.id", options_.group_id)
         .SetMs("session.timeout.ms", options_.session_timeout)
         .SetMs("heartbeat.interval.ms", std::min(options_.session_timeout / 3, absl::Seconds(3)))
@@ -558,7 +558,6 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
       rd_kafka_assign(core_.client(), nullptr);
       // Taken from the queue in this poll but not handed out: whoever has the partition now reads them again.
       core_.result().messages.clear();
-      core_.result().ends.clear();
     }
     log::Info("Kafka consumer: its partitions changed",
               {{"client", core_.client_id()},

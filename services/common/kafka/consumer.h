@@ -56,7 +56,7 @@ struct RebalanceEvent {
 struct PollResult {
   std::vector<RebalanceEvent> rebalances;
   std::vector<Message> messages;           // In order within a partition.
-  std::vector<TopicPartition> ends;        // Partitions read to their present end (only with report_ends).
+  std::vector<TopicPartition> ends;        // Partitions read to their present end (an assigned consumer tells, with report_ends).
   std::vector<PartitionError> errors;
   // Not OK: this consumer can go on no more (another member has its instance id, say). Destroy it; make another or end the process.
   // ABORTED: nothing is wrong, but the TLS files were swapped, and another consumer has to be made to use them. Brings no messages.
@@ -87,7 +87,6 @@ struct GroupConsumerOptions {
   absl::Duration poll_interval_max = absl::Minutes(5);
   int64_t fetch_bytes_max = int64_t{8} * 1024 * 1024;
   absl::Duration fetch_wait_max = absl::Milliseconds(100);
-  bool report_ends = false;
   ExtraSettings extra;
   std::shared_ptr<prometheus::Registry> registry;
 };
