@@ -1,12 +1,14 @@
 // What the consumer of events makes of what its group brings and does.
 #include "services/alert/event_consumer.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
 
 #include "absl/time/clock.h"
 #include "services/alert/alert_logic.h"
 #include "services/common/base/error.h"
+#include "services/common/base/failure_kind.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/metrics/metrics.h"
 #include "stockalert/internal/v1/events.pb.h"
@@ -137,6 +139,45 @@ TEST_CASE("while the store is away the time counts, and a stop waits neither for
   REQUIRE(Eventually([&] { return blocked.Value() > 0; }));
   bench.consumer->Stop();
   CHECK(bench.group.members() == 1);
+}
+
+// Calls back whenever it is asked.
+class WatchingClock final : public base::Clock {
+ public:
+  explicit WatchingClock(std::function<void()> asked) : asked_(std::move(asked)) {}
+  int64_t NowUs() const override {
+    asked_();
+    return 1;
+  }
+
+ private:
+  const std::function<void()> asked_;
+};
+
+TEST_CASE("a batch that is tried record by record shows before each try that it goes on") {
+  constexpr size_t kRecords = 16;
+  constexpr absl::Duration kPause = absl::Milliseconds(5);
+  process::Liveness& liveness = process::Liveness::OfProcess();
+  Bench bench;
+  bench.Create(1);
+  for (size_t number = 1; number <= kRecords; ++number) bench.Trigger(1, static_cast<int64_t>(number));
+  // How long ago it had shown it last, at each try. Time goes on while it looks, and stands still until it looks again.
+  std::vector<absl::Duration> ages;
+  const WatchingClock clock([&] {
+    ages.push_back(liveness.Ages().at("alert_events").age);
+    bench.store.FailWith(base::WithFailureKind(absl::InternalError("a value that cannot be"), base::FailureKind::kOfRecord));
+    absl::SleepFor(kPause);
+    liveness.Look();
+  });
+  EventApplier applier(bench.store, bench.relay, bench.publisher, clock);
+  auto created = EventConsumer::Create(bench.group.maker(), applier, bench.letters, bench.clock, bench.options);
+  REQUIRE(created.ok());
+  (*created)->Start();
+  REQUIRE(Eventually([&] { return bench.letters.letters().size() == kRecords; }));
+  (*created)->Stop();
+  // Before each of the last tries there were far more others than records: without a sign since they began, each would be long ago.
+  REQUIRE(ages.size() > kRecords);
+  CHECK(*std::min_element(ages.end() - kRecords / 2, ages.end()) < kPause * kRecords);
 }
 
 TEST_CASE("a store that is away for too long has the group left and joined anew, and nothing is lost") {
