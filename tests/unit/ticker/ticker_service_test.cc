@@ -135,6 +135,12 @@ TEST_CASE("tickers are registered, read, listed in pages and deleted") {
   REQUIRE(page.tickers_size() == 1);
   CHECK(page.tickers(0).symbol() == "MSFT");
   CHECK(page.next_page_token().empty());
+  // A page that has just room for all is the last.
+  list.clear_page_token();
+  list.set_page_size(3);
+  REQUIRE(f.Call(&v1::TickerService::Stub::ListTickers, list, page, "reader").ok());
+  CHECK(page.tickers_size() == 3);
+  CHECK(page.next_page_token().empty());
 
   v1::DeleteTickerRequest remove;
   remove.set_name("tickers/MSFT");
