@@ -217,6 +217,11 @@ TEST_CASE("quotes are got, one or many") {
   CHECK(FieldOf(f.Call(&v1::TickerService::Stub::BatchGetQuotes, batch, quotes)) == "names[2]");
   batch.clear_names();
   CHECK(FieldOf(f.Call(&v1::TickerService::Stub::BatchGetQuotes, batch, quotes)) == "names");
+  for (size_t i = 0; i < kBatchSymbolsMax; ++i) batch.add_names("tickers/AAPL");
+  REQUIRE(f.Call(&v1::TickerService::Stub::BatchGetQuotes, batch, quotes).ok());
+  CHECK(quotes.quotes_size() == static_cast<int>(kBatchSymbolsMax));
+  batch.add_names("tickers/AAPL");
+  CHECK(FieldOf(f.Call(&v1::TickerService::Stub::BatchGetQuotes, batch, quotes)) == "names");
   f.fetcher.failure = base::ResourceExhausted("SOURCE_RATE_LIMIT", "slow down", absl::Seconds(3));
   const absl::Status limited = f.Call(&v1::TickerService::Stub::GetQuote, get, quote);
   CHECK(limited.code() == absl::StatusCode::kResourceExhausted);
