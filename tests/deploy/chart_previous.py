@@ -1,20 +1,17 @@
 """The chart of the version before, as its commit has it, upgraded under load to this one and rolled back: meanwhile both run side by side.
 
-deploy/previous-version says which one that is: VERSION and COMMIT. Its images are to be on the cluster as stockalert/SERVICE:VERSION, made by
-`scripts/images VERSION` in a checkout of COMMIT; the chart comes from the commit itself.
+Its images (previous.py) are to be on the cluster as stockalert/SERVICE:VERSION.
 """
 
 import functools
-import io
 import os
 import pathlib
 import re
-import subprocess
-import tarfile
 import tempfile
 
 import chart_cluster
 import kubernetes
+import previous
 import rights
 from chart_cluster import NAME, PUBLIC, RELEASE, RELEASE_STATE, Release, need_image, under_load
 from kubernetes import CHART, ROOT, get, run
@@ -22,50 +19,24 @@ from cases import Skip
 
 # Two of each, so that while one version's go and the other's come, evaluators too are in one group.
 SETTINGS = ["evaluator.replicas=2"]
-VERSION_FILE = ROOT / "deploy" / "previous-version"
 FOLDER = tempfile.TemporaryDirectory(prefix="stockalert-previous-")
 KEPT = []
 
 
-def read_previous_version():
-    """The version before, and its commit."""
-    lines = [line.split() for line in VERSION_FILE.read_text(encoding="utf-8").splitlines() if line.strip() and not line.startswith("#")]
-    assert len(lines) == 1 and len(lines[0]) == 2, f"{VERSION_FILE} has to be one line, VERSION and COMMIT, beside comments"
-    version, commit = lines[0]
-    assert re.fullmatch(r"\d+\.\d+\.\d+(-[0-9A-Za-z.]+)?", version), f"{VERSION_FILE}: {version} is no version"
-    assert re.fullmatch(r"[0-9a-f]{40}", commit), f"{VERSION_FILE}: {commit} is no commit in full"
-    return version, commit
-
-
-def previous_version():
-    return read_previous_version()[0]
-
-
-def need_commit():
-    version, commit = read_previous_version()
-    if run(["git", "-C", ROOT, "cat-file", "-e", f"{commit}^{{commit}}"], check=False).returncode != 0:
-        raise Skip(f"this clone has not the commit {commit} of the version before, {version}: it has no history (git fetch --unshallow), or not that one")
-    return commit
-
-
 @functools.cache
-def previous():
+def need_previous():
     """The release of the version before."""
     kubernetes.need_cluster()
     if os.environ.get("STOCKALERT_CHART_VALUES"):
         raise Skip("STOCKALERT_CHART_VALUES: the version before has its own values file, and no values for other images")
-    commit = need_commit()
-    version = previous_version()
-    need_image(version, f"load what scripts/images {version} builds in a checkout of {commit}", ("tools",))
+    previous.need_commit()
+    need_image(previous.version(), previous.remedy(), ("tools",))
     # Both would be more than a small node bears.
     RELEASE_STATE.stop()
-    archive = subprocess.run(["git", "-C", ROOT, "archive", commit, "deploy/helm/stockalert", "deploy/observability",
-                              "tests/deploy/values"], capture_output=True, check=True)
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
-        files.extractall(FOLDER.name)
+    previous.extract(FOLDER.name, "deploy/helm/stockalert", "deploy/observability", "tests/deploy/values")
     folder = pathlib.Path(FOLDER.name)
     KEPT.append(Release(folder / "deploy" / "helm" / "stockalert", folder / "tests" / "deploy" / "values" / "cluster.yaml",
-                        [*SETTINGS, f"image.tag={version}"]))
+                        [*SETTINGS, f"image.tag={previous.version()}"]))
     return KEPT[0]
 
 
@@ -84,14 +55,14 @@ def expect_versions(release, *, before):
     """All are of the version before, or none."""
     found = versions(release)
     assert set(chart_cluster.HTTP) <= set(found), f"only {sorted(found)}"
-    wrong = {name: tag for name, tag in found.items() if (tag == previous_version()) != before}
+    wrong = {name: tag for name, tag in found.items() if (tag == previous.version()) != before}
     assert not wrong, f"not of the wanted version: {wrong}"
 
 
 def edge_that_cannot_be_had():
     """An upgrade to an edge whose image is nowhere fails before it changes anything."""
-    release = previous().need()
-    version = previous_version()
+    release = need_previous().need()
+    version = previous.version()
     before = get("services", "-n", release.namespace)
     settings = [part for setting in (*SETTINGS, f"image.tag={version}", "migrations.deadlineSeconds=30") for part in ("--set", setting)]
     try:
@@ -107,9 +78,9 @@ def edge_that_cannot_be_had():
 
 def named():
     """The file is well formed, and what it names is a release of the chart, under a name that this one's images do not have."""
-    version, commit = read_previous_version()
+    version, commit = previous.read()
     assert f"tag: {version}}}" not in pathlib.Path(RELEASE_STATE.values).read_text(encoding="utf-8"), f"{version} is the tag of this version's images, too"
-    need_commit()
+    previous.need_commit()
     chart = run(["git", "-C", ROOT, "show", f"{commit}:deploy/helm/stockalert/Chart.yaml"]).stdout
     wanted = re.search(r"^version: (\S+)$", chart, re.MULTILINE).group(1)
     assert version.split("-")[0] == wanted, f"the chart of {commit} is of version {wanted}, not of {version}"
@@ -123,7 +94,7 @@ def change_to_this(release, *settings):
 
 def upgrade():
     """The edge, a role a service, certificates and ACLs of Kafka are all new."""
-    release = previous().need()
+    release = need_previous().need()
     expect_versions(release, before=True)
     under_load(change_to_this, release)
     expect_versions(release, before=False)
@@ -132,7 +103,7 @@ def upgrade():
 
 def close_plaintext():
     """What is left to do after the upgrade: Kafka's listener of before goes, and nobody misses it."""
-    release = previous()
+    release = need_previous()
     assert release.namespace, "there is no upgraded release"
     under_load(lambda release: change_to_this(release, "kafka.internal.plaintext=false"), release)
     ports = [port["port"] for port in get("service", f"{NAME}-kafka", "-n", release.namespace)["spec"]["ports"]]
@@ -141,7 +112,7 @@ def close_plaintext():
 
 
 def rollback():
-    release = previous()
+    release = need_previous()
     assert release.namespace, "there is nothing to roll back"
     under_load(lambda release: release.helm("rollback", RELEASE, "1", "--wait", "--timeout", "300s", timeout_s=360), release)
     expect_versions(release, before=True)

@@ -23,18 +23,19 @@ PUBLIC = {"user": "UserService", "ticker": "TickerService", "alert": "AlertServi
 class Project:
     """docker compose with its environment; what the caller's environment says of images wins over the local stand-ins."""
 
-    def __init__(self):
+    def __init__(self, file=ROOT / "docker" / "compose.yaml", tag=images.TAG):
+        self.file = file
         self.name = f"stockalert-test-{secrets.token_hex(4)}"
         self.ports = {service: stack.free_port() for service in PUBLIC}
         self.prometheus_port = stack.free_port()
         self.env = {**images.STORES, **{name: value for name, value in os.environ.items() if name.startswith("STOCKALERT_")},
-                    "STOCKALERT_TAG": images.TAG, "COMPOSE_PROFILES": "", "FINNHUB_API_KEY": "",
+                    "STOCKALERT_TAG": tag, "COMPOSE_PROFILES": "", "FINNHUB_API_KEY": "",
                     "STOCKALERT_PROMETHEUS_PORT": str(self.prometheus_port),
                     **{f"STOCKALERT_{service.upper()}_PORT": str(port) for service, port in self.ports.items()}}
         self.started = False
 
     def compose(self, *arguments, env=None, **options):
-        return docker("compose", "-f", ROOT / "docker" / "compose.yaml", "-p", self.name, *arguments, env={**self.env, **(env or {})}, **options)
+        return docker("compose", "-f", self.file, "-p", self.name, *arguments, env={**self.env, **(env or {})}, **options)
 
     def up(self):
         """Answers how many seconds it took until all were healthy."""
