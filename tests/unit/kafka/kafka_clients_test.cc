@@ -112,6 +112,35 @@ std::set<std::string> ClientThreads() {
   return ids;
 }
 
+// Tells of partitions, and keeps what it is assigned.
+class CountingConsumer final : public AssignedConsumer {
+ public:
+  explicit CountingConsumer(absl::StatusOr<int> partitions) : partitions_(std::move(partitions)) {}
+  absl::Status Assign(const std::map<TopicPartition, int64_t>& next_offsets) override {
+    assigned = next_offsets;
+    return absl::OkStatus();
+  }
+  PollResult Poll(absl::Duration, size_t) override { return {}; }
+  absl::StatusOr<int> CountPartitions(const std::string&, absl::Duration) override { return partitions_; }
+  absl::StatusOr<Watermarks> QueryWatermarks(const TopicPartition&, absl::Duration) override { return Watermarks{}; }
+  absl::StatusOr<std::string> ReadValueAt(const TopicPartition&, int64_t, absl::Duration) override { return std::string(); }
+  void Wake() override {}
+
+  std::map<TopicPartition, int64_t> assigned;
+
+ private:
+  const absl::StatusOr<int> partitions_;
+};
+
+TEST_CASE("all partitions of a topic are those that it has, each from the place") {
+  CountingConsumer two(2);
+  REQUIRE(two.AssignAll("t", 7, absl::Seconds(1)).ok());
+  CHECK(two.assigned == std::map<TopicPartition, int64_t>{{{"t", 0}, 7}, {{"t", 1}, 7}});
+  CountingConsumer none(absl::NotFoundError("no such topic"));
+  CHECK(absl::IsNotFound(none.AssignAll("t", 7, absl::Seconds(1))));
+  CHECK(none.assigned.empty());
+}
+
 TEST_CASE("a poll brings no more than was asked for, and what it brought is counted") {
   testing::MockKafka kafka;
   kafka.CreateTopic("t", 2);
