@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# buf's lint and format over proto/, the stubs of one language alone, and a check that nothing breaks clients: against the last release's
-# tag, or, before the first release, against the parent commit's protos.
+# buf's lint and format over proto/, the stubs of one language alone, and a check that nothing breaks clients: against the protos of the version
+# that is deployed (deploy/previous-version), or, in a clone without its commit, against the parent commit's.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 buf=scripts/lib/buf.sh
@@ -23,7 +23,11 @@ if "$buf" generate rust --output "$out" 2>/dev/null; then
   echo "proto: buf.sh makes stubs for a language that it does not know" >&2
   exit 1
 fi
-base=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || git rev-parse --verify --quiet HEAD~1 || true)
+base=$(awk '!/^#/ && NF == 2 { print $2 }' deploy/previous-version)
+if ! git cat-file -e "$base^{commit}" 2>/dev/null; then
+  echo "proto: this clone lacks $base, the version before: compared with the parent commit alone" >&2
+  base=$(git rev-parse --verify --quiet HEAD~1 || true)
+fi
 if [ -z "$base" ] || ! git cat-file -e "$base:buf.yaml" 2>/dev/null; then
   echo "proto: nothing earlier to compare with" >&2
   exit 0
