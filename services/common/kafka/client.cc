@@ -136,7 +136,7 @@ absl::StatusOr<TopicDescription> QueryTopic(rd_kafka_t* client, const std::strin
   const rd_kafka_resp_err_t error = rd_kafka_metadata(client, 1, nullptr, &metadata, ToTimeoutMs(timeout));
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return ToStatus(error, "asking for the topics");
   absl::StatusOr<TopicDescription> result =
-      absl::NotFoundError(absl::StrCat("Kafka has no topic ", topic, ": run stockalert-migrate"));
+      absl::NotFoundError(absl::StrCat("Kafka has no topic ", topic, kNoTopic));
   for (int i = 0; i < metadata->topic_cnt; ++i) {
     const rd_kafka_metadata_topic_t& found = metadata->topics[i];
     if (topic != found.topic) continue;

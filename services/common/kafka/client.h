@@ -59,6 +59,8 @@ absl::Status ToStatus(rd_kafka_resp_err_t error, std::string_view what);
 // At least 1 ms where positive: librdkafka's 0 means "do not wait".
 int ToTimeoutMs(absl::Duration timeout);
 
+// What an error says after "Kafka has no topic NAME": a broker does not tell the two apart.
+inline constexpr char kNoTopic[] = ", or does not show it to this client: run stockalert-migrate, or see its rights (stockalert-migrate acls)";
 // NOT_FOUND: the cluster has no such topic. Asking does not create it.
 absl::StatusOr<TopicDescription> QueryTopic(rd_kafka_t* client, const std::string& topic, absl::Duration timeout);
 

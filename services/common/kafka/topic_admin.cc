@@ -211,7 +211,7 @@ absl::Status TopicAdmin::AwaitTopics(const std::vector<std::string>& topics, abs
     }
     if (answered) {
       if (missing.empty()) return absl::OkStatus();
-      last = absl::NotFoundError(absl::StrCat("Kafka has no topic ", absl::StrJoin(missing, ", "), ": run stockalert-migrate"));
+      last = absl::NotFoundError(absl::StrCat("Kafka has no topic ", absl::StrJoin(missing, ", "), kNoTopic));
     }
     absl::SleepFor(std::min(absl::Milliseconds(200), std::max(left(), absl::ZeroDuration())));
   } while (left() > absl::ZeroDuration());
