@@ -376,9 +376,18 @@ TEST_CASE("settings that librdkafka refuses are an error without their value") {
   ProducerOptions options;
   options.bootstrap = "127.0.0.1:1";
   options.extra = {{"sasl.no.such", "secret"}};
-  const auto producer = CreateProducer(options);
-  REQUIRE(absl::IsInvalidArgument(producer.status()));
-  CHECK(std::string(producer.status().message()).find("secret") == std::string::npos);
+  GroupConsumerOptions member;
+  member.bootstrap = options.bootstrap;
+  member.extra = options.extra;
+  AssignedConsumerOptions reader;
+  reader.bootstrap = options.bootstrap;
+  reader.extra = options.extra;
+  const absl::Status refusals[] = {CreateProducer(options).status(), GroupConsumer::Create(member).status(), AssignedConsumer::Create(reader).status(),
+                                   TopicAdmin::Create({.bootstrap = options.bootstrap, .client_id = "test", .extra = options.extra}).status()};
+  for (const absl::Status& refused : refusals) {
+    REQUIRE(absl::IsInvalidArgument(refused));
+    CHECK(std::string(refused.message()).find("secret") == std::string::npos);
+  }
 }
 
 }  // namespace
