@@ -273,6 +273,13 @@ TEST_CASE("a producer whose TLS files are swapped under load is made anew, and n
   CHECK(now.size() == first.size());
   kafka.SetRoundTripTime(0);
   REQUIRE(producer->Flush(absl::Now() + absl::Seconds(30)).ok());
+  // Once a swap: the next look, after two seconds, finds nothing new.
+  bool stays = true;
+  for (const absl::Time look = absl::Now() + absl::Milliseconds(2'500); stays && absl::Now() < look;) {
+    stays = ClientThreads() == now;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  CHECK(stays);
   producer.reset();
   CHECK(failed == 0);
   size_t delivered = 0;
