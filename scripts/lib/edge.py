@@ -88,8 +88,4 @@ class Edge:
 
 def free_first_port():
     """A first port from which the edge's ports are free."""
-    for _ in range(100):
-        first = stack.free_port()
-        if all(stack.port_free(first + place) for place in range(len(SERVICES) + 1)):
-            return first
-    raise stack.StackError("found no free ports for an edge")
+    return stack.free_port(range(len(SERVICES) + 1))

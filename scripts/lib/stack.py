@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -28,17 +29,43 @@ class StackError(Exception):
     """Something could not be started or did not answer in time; the message says what to look at."""
 
 
-def free_port():
-    """A port that nobody listens on now. Below the ephemeral range, so that no outgoing connection takes it meanwhile."""
+# Ports of this process by number: the lock of a file each, which the kernel lets go when the process ends.
+PORT_LOCKS = {}
+
+
+def take_port(port):
+    """Whether it is this process's from now on: not yet its own, nobody's on this machine who asks here, too, and nobody listens on it."""
+    folder = pathlib.Path(tempfile.gettempdir()) / f"stockalert-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if port in PORT_LOCKS:
+        return False
+    lock = (folder / str(port)).open("wb")
+    with socket.socket() as probe:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+            return False
+    PORT_LOCKS[port] = lock
+    return True
+
+
+def free_port(offsets=(0,)):
+    """A port from which each of `offsets` is free, and stays this process's, also while what listens there is down. Below the ephemeral range,
+    so that no outgoing connection takes it meanwhile."""
     for _ in range(200):
-        port = 20000 + secrets.randbelow(12000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise StackError("found no free port between 20000 and 32000")
+        first = 20000 + secrets.randbelow(12000 - max(offsets))
+        taken = []
+        for offset in offsets:
+            if not take_port(first + offset):
+                break
+            taken.append(first + offset)
+        if len(taken) == len(offsets):
+            return first
+        for port in taken:
+            PORT_LOCKS.pop(port).close()
+    raise StackError("found no free ports between 20000 and 32000")
 
 
 def wait_for(what, condition, timeout_s, process=None, interval_s=0.05):
