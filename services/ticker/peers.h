@@ -51,7 +51,8 @@ class Fetcher {
   // `user`: whose share of the source's calls it takes; empty: nobody's in particular.
   virtual absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user, const trace::Context& trace,
                                           absl::Time deadline) = 0;
-  // Those that have a price, in any order; each with the epoch and sequence under which the log has it. `done` is called once, on another thread or this one; it must be quick.
+  // Those that have a price, in any order; each with the epoch and sequence under which the log has it. `done` is called once, on another
+  // thread or this one; it must be quick.
   using Fetched = std::function<void(absl::StatusOr<FetchedQuotes>)>;
   virtual void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace, absl::Time deadline,
                           Fetched done) = 0;

@@ -95,7 +95,7 @@ class PriceBoard {
   };
 
   // Waits until each of these, or what came after it, counts in what Get answers; false where the deadline comes first. One without epoch and
-  // sequence (of a fetcher of version 0.2) is compared by its time.
+  // sequence (of a fetcher of the version before) is compared by its time.
   bool AwaitRead(const std::vector<internal::v1::QuoteRecord>& quotes, absl::Time deadline) const;
 
   // From here on `watcher` hears of these symbols; the latest quote of each comes first. Without repeats.

@@ -54,7 +54,7 @@ v1::QuoteOutcome ToQuoteOutcome(const std::optional<Outcome>& outcome) {
     case Verdict::kRefused: shown.set_verdict(v1::QuoteOutcome::VERDICT_REFUSED); break;
   }
   shown.set_session(static_cast<quote::v1::Session>(outcome->session));
-  shown.set_counts_for_no_alert(outcome->session == internal::v1::TRADING_SESSION_CLOSED);
+  shown.set_counts_for_no_alert(outcome->verdict == Verdict::kAccepted && outcome->session == internal::v1::TRADING_SESSION_CLOSED);
   return shown;
 }
 

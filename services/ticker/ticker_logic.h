@@ -105,7 +105,8 @@ class TickerLogic {
                                absl::Time deadline);
   // INVALID_ARGUMENT names the quotes whose tickers are not registered.
   // What became of each, in the order given; none where that was not seen before the deadline.
-  absl::StatusOr<std::vector<std::optional<Outcome>>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace, absl::Time deadline);
+  absl::StatusOr<std::vector<std::optional<Outcome>>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes,
+                                                              const trace::Context& trace, absl::Time deadline);
 
   // UNAVAILABLE (PRICES_NOT_READY).
   absl::StatusOr<std::vector<SymbolPrices>> LastPrices(const std::vector<std::string>& symbols);

@@ -17,6 +17,7 @@
 #include "services/common/record/log_record.h"
 #include "services/fetcher/app.h"
 #include "stockalert/internal/v1/fetcher.grpc.pb.h"
+#include "tests/support/eventually/eventually.h"
 #include "tests/support/fake_ticker/fake_ticker.h"
 #include "tests/support/finnhub/finnhub_double.h"
 #include "tests/support/mock_kafka/mock_kafka.h"
@@ -25,14 +26,7 @@ namespace stockalert::fetcher {
 
 namespace pb = ::stockalert::internal::v1;
 
-inline bool Eventually(const std::function<bool()>& holds, absl::Duration patience = absl::Seconds(20)) {
-  const absl::Time deadline = absl::Now() + patience;
-  while (absl::Now() < deadline) {
-    if (holds()) return true;
-    absl::SleepFor(absl::Milliseconds(20));
-  }
-  return false;
-}
+using testing::Eventually;
 
 struct Read {
   pb::LogRecord record;

@@ -13,6 +13,7 @@
 #include "services/common/metrics/metrics.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
+#include "tests/support/eventually/eventually.h"
 #include "tests/support/fake_clock/fake_clock.h"
 #include "tests/support/fake_ids/fake_ids.h"
 #include "tests/support/memory_dead_letters/memory_dead_letters.h"
@@ -22,19 +23,10 @@
 namespace stockalert::alert {
 namespace {
 
+using testing::Eventually;
 using testing::FakeIds;
 
 const kafka::TopicPartition kEvents{kafka::kAlertEventsTopic, 0};
-
-// Waits for what the consumer's thread does, bounded.
-bool Eventually(const std::function<bool()>& condition) {
-  const absl::Time give_up = absl::Now() + absl::Seconds(20);
-  while (!condition()) {
-    if (absl::Now() > give_up) return false;
-    absl::SleepFor(absl::Milliseconds(2));
-  }
-  return true;
-}
 
 struct Bench {
   void Begin() {

@@ -9,6 +9,7 @@
 #include "services/common/base/ids.h"
 #include "services/common/metrics/metrics.h"
 #include "stockalert/internal/v1/events.pb.h"
+#include "tests/support/eventually/eventually.h"
 #include "tests/support/fake_clock/fake_clock.h"
 #include "tests/support/memory_dead_letters/memory_dead_letters.h"
 #include "tests/support/notification_store/in_memory_notification_store.h"
@@ -17,19 +18,11 @@
 namespace stockalert::notifier {
 namespace {
 
+using testing::Eventually;
+
 constexpr char kUser[] = "11111111-1111-4111-8111-111111111111";
 constexpr char kTriggers[] = "triggers";
 constexpr char kUserEvents[] = "user-events";
-
-// Waits for what the intake's thread does, bounded.
-bool Eventually(const std::function<bool()>& condition) {
-  const absl::Time give_up = absl::Now() + absl::Seconds(20);
-  while (!condition()) {
-    if (absl::Now() > give_up) return false;
-    absl::SleepFor(absl::Milliseconds(2));
-  }
-  return true;
-}
 
 struct Bench {
   Bench() {

@@ -102,7 +102,7 @@ class MemoryFetcher final : public Fetcher {
   // The log's reader.
   PriceBoard* board = nullptr;
   int64_t next_offset = 0;
-  // False: as a fetcher of version 0.2.
+  // False: as a fetcher of the version before.
   bool says_places = true;
   std::mutex mutex;
   std::condition_variable begun;

@@ -255,6 +255,7 @@ TEST_CASE("quotes are published by administrators") {
   CHECK(published.outcomes(0).session() == quote::v1::SESSION_CLOSED);
   CHECK(published.outcomes(0).counts_for_no_alert());
   CHECK(published.outcomes(1).verdict() == v1::QuoteOutcome::VERDICT_LATE);
+  CHECK(!published.outcomes(1).counts_for_no_alert());
   f.fetcher.says_places = false;
   REQUIRE(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published, "admin").ok());
   CHECK(published.outcomes(0).verdict() == v1::QuoteOutcome::VERDICT_UNKNOWN);

@@ -5,6 +5,7 @@
 
 #include "absl/time/clock.h"
 #include "services/common/metrics/metrics.h"
+#include "tests/support/eventually/eventually.h"
 #include "tests/support/fake_clock/fake_clock.h"
 #include "tests/support/ticker_store/in_memory_ticker_store.h"
 #include "tests/unit/ticker/fakes.h"
@@ -12,16 +13,7 @@
 namespace stockalert::ticker {
 namespace {
 
-// Waits for what the sweeper's thread does, bounded.
-template <typename Ask>
-bool Eventually(Ask ask) {
-  const absl::Time deadline = absl::Now() + absl::Seconds(20);
-  while (!ask()) {
-    if (absl::Now() > deadline) return false;
-    absl::SleepFor(absl::Milliseconds(2));
-  }
-  return true;
-}
+using testing::Eventually;
 
 struct Fixture {
   testing::FakeClock clock;
