@@ -19,7 +19,8 @@ using condition::Definition;
 
 constexpr int kPriceDigits = 6;
 constexpr int kPercentDigits = 4;
-constexpr char kNotAPrice[] = "must be a decimal above 0 and at most 1000000000000, with at most six decimals, as in \"150.25\"";
+constexpr char kNotAPrice[] =
+    "must be a decimal above 0 and at most 1000000000000, with at most six decimals, as in \"150.25\"";
 constexpr char kNotAPercent[] = "must be a decimal above 0 with at most four decimals, as in \"2.5\"";
 constexpr char kRequired[] = "is required";
 constexpr char kUnknownValue[] = "is not a value that this version knows";
@@ -94,18 +95,20 @@ class Reader {
 
   void Target(const v1::PriceTarget& message, Definition& definition) {
     condition::PriceTarget target;
-    target.op = Enum<condition::TargetOp>("condition.price_target.comparison", message.comparison(), std::nullopt, condition::TargetOp::kCrosses);
+    target.op = Enum<condition::TargetOp>("condition.price_target.comparison", message.comparison(), std::nullopt,
+                                          condition::TargetOp::kCrosses);
     target.price_micros = Price("condition.price_target.price", message.price());
     definition.condition = target;
   }
 
   void Change(const v1::PercentChange& message, Definition& definition) {
     condition::PercentChange change;
-    change.op =
-        Enum<condition::PercentOp>("condition.percent_change.direction", message.direction(), std::nullopt, condition::PercentOp::kEither);
+    change.op = Enum<condition::PercentOp>("condition.percent_change.direction", message.direction(), std::nullopt,
+                                           condition::PercentOp::kEither);
     change.percent_e4 = Percent("condition.percent_change.percent", message.percent());
-    change.reference = Enum<condition::PercentReference>("condition.percent_change.reference", message.reference(),
-                                                         condition::PercentReference::kArming, condition::PercentReference::kWindow);
+    change.reference =
+        Enum<condition::PercentReference>("condition.percent_change.reference", message.reference(),
+                                          condition::PercentReference::kArming, condition::PercentReference::kWindow);
     if (change.reference == condition::PercentReference::kGiven) {
       change.given_price_micros = Price("condition.percent_change.given_price", message.given_price());
     } else if (!message.given_price().empty()) {
@@ -139,15 +142,16 @@ class Reader {
         break;
     }
     if (!message.activation_price().empty()) {
-      trailing.activation_price_micros = Price("condition.trailing_change.activation_price", message.activation_price());
+      trailing.activation_price_micros =
+          Price("condition.trailing_change.activation_price", message.activation_price());
     }
     definition.condition = trailing;
   }
 
   void ChannelOf(const v1::Channel& message, Definition& definition) {
     condition::Channel channel;
-    channel.op =
-        Enum<condition::ChannelOp>("condition.channel.transition", message.transition(), std::nullopt, condition::ChannelOp::kLeaves);
+    channel.op = Enum<condition::ChannelOp>("condition.channel.transition", message.transition(), std::nullopt,
+                                            condition::ChannelOp::kLeaves);
     channel.low_micros = Price("condition.channel.low", message.low());
     channel.high_micros = Price("condition.channel.high", message.high());
     definition.condition = channel;
@@ -165,7 +169,8 @@ class Reader {
       case v1::Condition::kChannel:
         return ChannelOf(condition.channel(), definition);
       case v1::Condition::KIND_NOT_SET:
-        return Refuse("condition", "is required: exactly one of price_target, percent_change, trailing_change and channel");
+        return Refuse("condition",
+                      "is required: exactly one of price_target, percent_change, trailing_change and channel");
     }
   }
 
@@ -174,7 +179,8 @@ class Reader {
     if (message.hysteresis().empty()) return;
     const absl::StatusOr<int64_t> micros = price::ParseDecimal(message.hysteresis(), kPriceDigits);
     if (!micros.ok() || *micros < 0) {
-      return Refuse("hysteresis", "must be a decimal of 0 or more and at most 1000000000000, with at most six decimals");
+      return Refuse("hysteresis",
+                    "must be a decimal of 0 or more and at most 1000000000000, with at most six decimals");
     }
     definition.hysteresis_micros = *micros;
   }
@@ -193,24 +199,26 @@ class Reader {
   }
 
   // The named fields of the message into the definition and the note; what is not named stays.
-  void Fields(const v1::Alert& message, const std::set<std::string>& fields, Definition& definition, std::string& note) {
+  void Fields(const v1::Alert& message, const std::set<std::string>& fields, Definition& definition,
+              std::string& note) {
     if (fields.count("condition") > 0) Condition(message, definition);
     if (fields.count("trigger_policy") > 0) {
-      definition.trigger_policy = Enum<condition::TriggerPolicy>("trigger_policy", message.trigger_policy(), condition::TriggerPolicy::kOnce,
-                                                                 condition::TriggerPolicy::kOnceADay);
+      definition.trigger_policy =
+          Enum<condition::TriggerPolicy>("trigger_policy", message.trigger_policy(), condition::TriggerPolicy::kOnce,
+                                         condition::TriggerPolicy::kOnceADay);
     }
     if (fields.count("cooldown") > 0) {
       definition.cooldown_us = message.has_cooldown() ? Duration("cooldown", message.cooldown(), true) : 0;
     }
     if (fields.count("hysteresis") > 0) Hysteresis(message, definition);
     if (fields.count("creation_policy") > 0) {
-      definition.creation_policy =
-          Enum<condition::CreationPolicy>("creation_policy", message.creation_policy(), condition::CreationPolicy::kFireIfMet,
-                                          condition::CreationPolicy::kRejectIfMet);
+      definition.creation_policy = Enum<condition::CreationPolicy>("creation_policy", message.creation_policy(),
+                                                                   condition::CreationPolicy::kFireIfMet,
+                                                                   condition::CreationPolicy::kRejectIfMet);
     }
     if (fields.count("sessions") > 0) {
-      definition.sessions =
-          Enum<condition::Sessions>("sessions", message.sessions(), condition::Sessions::kRegular, condition::Sessions::kExtended);
+      definition.sessions = Enum<condition::Sessions>("sessions", message.sessions(), condition::Sessions::kRegular,
+                                                      condition::Sessions::kExtended);
     }
     if (fields.count("expire_time") > 0) Expiry(message, definition);
     if (fields.count("note") > 0) {
@@ -243,14 +251,17 @@ Wire ToWire(Plain value) {
 
 static_assert(static_cast<int>(condition::TargetOp::kCrosses) + 1 == v1::PriceTarget::COMPARISON_CROSSES);
 static_assert(static_cast<int>(condition::PercentOp::kEither) + 1 == v1::PercentChange::DIRECTION_EITHER);
-static_assert(static_cast<int>(condition::PercentReference::kPreviousClose) + 1 == v1::PercentChange::REFERENCE_PREVIOUS_CLOSE);
+static_assert(static_cast<int>(condition::PercentReference::kPreviousClose) + 1 ==
+              v1::PercentChange::REFERENCE_PREVIOUS_CLOSE);
 static_assert(static_cast<int>(condition::PercentReference::kDayOpen) + 1 == v1::PercentChange::REFERENCE_DAY_OPEN);
 static_assert(static_cast<int>(condition::PercentReference::kGiven) + 1 == v1::PercentChange::REFERENCE_GIVEN);
 static_assert(static_cast<int>(condition::PercentReference::kWindow) + 1 == v1::PercentChange::REFERENCE_WINDOW);
-static_assert(static_cast<int>(condition::TrailingOp::kRisesFromLow) + 1 == v1::TrailingChange::DIRECTION_RISES_FROM_LOW);
+static_assert(static_cast<int>(condition::TrailingOp::kRisesFromLow) + 1 ==
+              v1::TrailingChange::DIRECTION_RISES_FROM_LOW);
 static_assert(static_cast<int>(condition::ChannelOp::kLeaves) + 1 == v1::Channel::TRANSITION_LEAVES);
 static_assert(static_cast<int>(condition::TriggerPolicy::kOnceADay) + 1 == v1::Alert::TRIGGER_POLICY_ONCE_A_DAY);
-static_assert(static_cast<int>(condition::CreationPolicy::kRejectIfMet) + 1 == v1::Alert::CREATION_POLICY_REJECT_IF_MET);
+static_assert(static_cast<int>(condition::CreationPolicy::kRejectIfMet) + 1 ==
+              v1::Alert::CREATION_POLICY_REJECT_IF_MET);
 static_assert(static_cast<int>(condition::Sessions::kExtended) + 1 == v1::Alert::SESSIONS_EXTENDED);
 static_assert(static_cast<int>(ShownState::kPending) == v1::Alert::STATE_PENDING);
 static_assert(static_cast<int>(ShownState::kWaiting) == v1::Alert::STATE_WAITING);
@@ -270,8 +281,10 @@ struct ConditionWriter {
     message.set_direction(ToWire<v1::PercentChange::Direction>(change.op));
     message.set_percent(price::FormatPercentE4(change.percent_e4));
     message.set_reference(ToWire<v1::PercentChange::Reference>(change.reference));
-    if (change.reference == condition::PercentReference::kGiven) message.set_given_price(price::FormatMicros(change.given_price_micros));
-    if (change.reference == condition::PercentReference::kWindow) *message.mutable_window() = rpc::DurationFromUs(change.window_us);
+    if (change.reference == condition::PercentReference::kGiven)
+      message.set_given_price(price::FormatMicros(change.given_price_micros));
+    if (change.reference == condition::PercentReference::kWindow)
+      *message.mutable_window() = rpc::DurationFromUs(change.window_us);
   }
 
   void operator()(const condition::TrailingChange& trailing) const {
@@ -282,7 +295,8 @@ struct ConditionWriter {
     } else {
       message.set_amount(price::FormatMicros(trailing.amount_micros));
     }
-    if (trailing.activation_price_micros) message.set_activation_price(price::FormatMicros(*trailing.activation_price_micros));
+    if (trailing.activation_price_micros)
+      message.set_activation_price(price::FormatMicros(*trailing.activation_price_micros));
   }
 
   void operator()(const condition::Channel& channel) const {
@@ -295,7 +309,8 @@ struct ConditionWriter {
 
 }  // namespace
 
-std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, std::string_view prefix, FieldViolations& violations) {
+std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, std::string_view prefix,
+                                        FieldViolations& violations) {
   Reader reader(prefix, violations);
   WantedAlert wanted;
   reader.Symbol(message.symbol(), wanted.symbol);
@@ -323,7 +338,8 @@ std::set<std::string> SetFields(const v1::Alert& message) {
   return fields;
 }
 
-absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<std::string>& fields, const StoredAlert& present) {
+absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<std::string>& fields,
+                                      const StoredAlert& present) {
   FieldViolations violations;
   Reader reader("alert", violations);
   WantedAlert wanted{present.symbol, present.record.definition, present.note};
@@ -377,7 +393,8 @@ v1::Alert ToMessage(const AlertView& view, int64_t now_us) {
   *message.mutable_update_time() = rpc::TimestampFromUs(alert.update_time_us);
   message.set_etag(rpc::MakeEtag(alert.id, alert.record.revision));
   message.set_throttled_count(alert.throttled_count);
-  if (alert.throttle_end_us > now_us) *message.mutable_throttle_end_time() = rpc::TimestampFromUs(alert.throttle_end_us);
+  if (alert.throttle_end_us > now_us)
+    *message.mutable_throttle_end_time() = rpc::TimestampFromUs(alert.throttle_end_us);
   return message;
 }
 

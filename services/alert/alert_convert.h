@@ -1,6 +1,7 @@
 // Alerts and triggers as the public API spells them, and back: the only place that knows both.
 //
-// Pure and thread-safe. Reading collects every violation and names it by its field ("alert.condition.price_target.price").
+// Pure and thread-safe. Reading collects every violation and names it by its field
+// ("alert.condition.price_target.price").
 #pragma once
 
 #include <cstdint>
@@ -28,15 +29,19 @@ struct WantedAlert {
   std::string note;
 };
 
-// A new alert, the defaults filled in. Violations stand below `prefix` ("alert", "requests[3].alert"). None: there were violations.
-std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, std::string_view prefix, base::FieldViolations& violations);
+// A new alert, the defaults filled in. Violations stand below `prefix` ("alert", "requests[3].alert"). None: there were
+// violations.
+std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, std::string_view prefix,
+                                        base::FieldViolations& violations);
 
 // The fields that UpdateAlert may change, and those of them that a message has set.
 const std::set<std::string>& UpdatableFields();
 std::set<std::string> SetFields(const v1::Alert& message);
 
-// The present alert with the named fields of the message. INVALID_ARGUMENT with every violation, a symbol other than the present one included.
-absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<std::string>& fields, const StoredAlert& present);
+// The present alert with the named fields of the message. INVALID_ARGUMENT with every violation, a symbol other than
+// the present one included.
+absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<std::string>& fields,
+                                      const StoredAlert& present);
 
 v1::Alert ToMessage(const AlertView& view, int64_t now_us);
 v1::Trigger ToMessage(const StoredTrigger& trigger);

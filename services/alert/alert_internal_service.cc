@@ -8,10 +8,13 @@ namespace stockalert::alert {
 
 namespace ipb = ::stockalert::internal::v1;
 
-grpc::ServerUnaryReactor* AlertInternalService::CountAlerts(grpc::CallbackServerContext* context, const ipb::CountAlertsRequest* request,
+grpc::ServerUnaryReactor* AlertInternalService::CountAlerts(grpc::CallbackServerContext* context,
+                                                            const ipb::CountAlertsRequest* request,
                                                             ipb::CountAlertsResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.internal.v1.AlertInternalService/CountAlerts", rpc::Access::kMesh}, request, response,
-                    [this](const rpc::CallContext&, const ipb::CountAlertsRequest& asked) -> absl::StatusOr<ipb::CountAlertsResponse> {
+  return rpc::Unary(runner_, context, {"stockalert.internal.v1.AlertInternalService/CountAlerts", rpc::Access::kMesh},
+                    request, response,
+                    [this](const rpc::CallContext&,
+                           const ipb::CountAlertsRequest& asked) -> absl::StatusOr<ipb::CountAlertsResponse> {
                       base::FieldViolations violations;
                       rpc::CheckText(violations, "symbol", asked.symbol(), 1, 64);
                       STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());

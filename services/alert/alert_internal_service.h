@@ -11,7 +11,8 @@ class AlertInternalService final : public ::stockalert::internal::v1::AlertInter
  public:
   AlertInternalService(rpc::CallRunner& runner, AlertStore& store) : runner_(runner), store_(store) {}
 
-  grpc::ServerUnaryReactor* CountAlerts(grpc::CallbackServerContext* context, const ::stockalert::internal::v1::CountAlertsRequest* request,
+  grpc::ServerUnaryReactor* CountAlerts(grpc::CallbackServerContext* context,
+                                        const ::stockalert::internal::v1::CountAlertsRequest* request,
                                         ::stockalert::internal::v1::CountAlertsResponse* response) override;
 
  private:

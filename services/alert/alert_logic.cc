@@ -21,7 +21,8 @@ namespace ipb = ::stockalert::internal::v1;
 
 constexpr int64_t kMinuteUs = 60'000'000;
 
-absl::StatusOr<StoredAlert> Changed(const StoredAlert& present, absl::StatusOr<condition::AlertRecord> record, Call call, int64_t now_us) {
+absl::StatusOr<StoredAlert> Changed(const StoredAlert& present, absl::StatusOr<condition::AlertRecord> record,
+                                    Call call, int64_t now_us) {
   if (!record.ok()) return FromRefusal(record.status(), call, "alert.");
   StoredAlert alert = present;
   if (record->revision != present.record.revision) alert.update_time_us = now_us;
@@ -40,7 +41,9 @@ struct Summary {
   }
 
   std::string operator()(const condition::PercentChange& change) const {
-    const char* way = change.op == condition::PercentOp::kUp ? "up " : change.op == condition::PercentOp::kDown ? "down " : "up or down ";
+    const char* way = change.op == condition::PercentOp::kUp     ? "up "
+                      : change.op == condition::PercentOp::kDown ? "down "
+                                                                 : "up or down ";
     std::string from;
     switch (change.reference) {
       case condition::PercentReference::kArming:
@@ -64,18 +67,20 @@ struct Summary {
 
   std::string operator()(const condition::TrailingChange& trailing) const {
     const bool falls = trailing.op == condition::TrailingOp::kFallsFromHigh;
-    std::string text = absl::StrCat(falls ? "falls " : "rises ",
-                                    trailing.percent_e4 > 0 ? Percent(trailing.percent_e4) : price::FormatMicros(trailing.amount_micros),
-                                    falls ? " from its high" : " from its low");
+    std::string text = absl::StrCat(
+        falls ? "falls " : "rises ",
+        trailing.percent_e4 > 0 ? Percent(trailing.percent_e4) : price::FormatMicros(trailing.amount_micros),
+        falls ? " from its high" : " from its low");
     if (trailing.activation_price_micros) {
-      absl::StrAppend(&text, ", once ", falls ? "at or above " : "at or below ", price::FormatMicros(*trailing.activation_price_micros));
+      absl::StrAppend(&text, ", once ", falls ? "at or above " : "at or below ",
+                      price::FormatMicros(*trailing.activation_price_micros));
     }
     return text;
   }
 
   std::string operator()(const condition::Channel& channel) const {
-    return absl::StrCat(channel.op == condition::ChannelOp::kEnters ? "enters " : "leaves ", price::FormatMicros(channel.low_micros), " to ",
-                        price::FormatMicros(channel.high_micros));
+    return absl::StrCat(channel.op == condition::ChannelOp::kEnters ? "enters " : "leaves ",
+                        price::FormatMicros(channel.low_micros), " to ", price::FormatMicros(channel.high_micros));
   }
 };
 
@@ -93,8 +98,8 @@ condition::Moment MomentOf(const SymbolStatus& status, int64_t now_us) {
 }
 
 ShownState StateOf(const AlertView& view, int64_t now_us) {
-  const condition::AlertState state = condition::ShownState(view.alert.record, MomentOf(view.status, now_us),
-                                                            view.status.previous_close_known, view.status.day_open_known);
+  const condition::AlertState state = condition::ShownState(
+      view.alert.record, MomentOf(view.status, now_us), view.status.previous_close_known, view.status.day_open_known);
   switch (state) {
     case condition::AlertState::kTriggered:
       return ShownState::kTriggered;
@@ -127,26 +132,29 @@ absl::Status FromRefusal(const absl::Status& refusal, Call call, std::string_vie
   return base::FailedPrecondition(kReasonAlertEnded, message);
 }
 
-absl::StatusOr<StoredAlert> ApplyUpdate(const AlertView& present, const condition::Definition& wanted, std::string_view note,
-                                        int64_t now_us) {
+absl::StatusOr<StoredAlert> ApplyUpdate(const AlertView& present, const condition::Definition& wanted,
+                                        std::string_view note, int64_t now_us) {
   const bool note_changes = present.alert.note != note;
-  absl::StatusOr<StoredAlert> changed =
-      Changed(present.alert, condition::Update(present.alert.record, wanted, note_changes, MomentOf(present.status, now_us)), Call::kUpdate,
-              now_us);
+  absl::StatusOr<StoredAlert> changed = Changed(
+      present.alert, condition::Update(present.alert.record, wanted, note_changes, MomentOf(present.status, now_us)),
+      Call::kUpdate, now_us);
   if (changed.ok()) changed->note = std::string(note);
   return changed;
 }
 
 absl::StatusOr<StoredAlert> ApplyPause(const AlertView& present, int64_t now_us) {
-  return Changed(present.alert, condition::Pause(present.alert.record, MomentOf(present.status, now_us)), Call::kStateChange, now_us);
+  return Changed(present.alert, condition::Pause(present.alert.record, MomentOf(present.status, now_us)),
+                 Call::kStateChange, now_us);
 }
 
 absl::StatusOr<StoredAlert> ApplyResume(const AlertView& present, int64_t now_us) {
-  return Changed(present.alert, condition::Resume(present.alert.record, MomentOf(present.status, now_us)), Call::kStateChange, now_us);
+  return Changed(present.alert, condition::Resume(present.alert.record, MomentOf(present.status, now_us)),
+                 Call::kStateChange, now_us);
 }
 
 absl::StatusOr<StoredAlert> ApplyRearm(const AlertView& present, int64_t now_us) {
-  return Changed(present.alert, condition::Rearm(present.alert.record, MomentOf(present.status, now_us)), Call::kStateChange, now_us);
+  return Changed(present.alert, condition::Rearm(present.alert.record, MomentOf(present.status, now_us)),
+                 Call::kStateChange, now_us);
 }
 
 absl::StatusOr<StoredAlert> ApplyDelete(const StoredAlert& present, int64_t now_us) {
@@ -175,7 +183,8 @@ TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigg
 
 int64_t MinuteOf(int64_t event_time_us) { return event_time_us / kMinuteUs; }
 
-void Throttle(std::vector<StoredTrigger>& triggers, int64_t triggers_per_minute, std::map<UserMinute, int64_t>& counts) {
+void Throttle(std::vector<StoredTrigger>& triggers, int64_t triggers_per_minute,
+              std::map<UserMinute, int64_t>& counts) {
   for (StoredTrigger& trigger : triggers) {
     if (trigger.withheld != Withheld::kNo) continue;
     trigger.throttled = ++counts[{trigger.user_id, MinuteOf(trigger.event_time_us)}] > triggers_per_minute;
@@ -200,11 +209,11 @@ absl::Status CheckWindowLengths(const std::map<std::string, std::set<int64_t>>& 
     const size_t before = all.size();
     all.insert(lengths.begin(), lengths.end());
     if (all.size() == before || all.size() <= kWindowLengthsMax) continue;
-    return base::ResourceExhausted(
-        kReasonWindowQuota,
-        absl::StrCat("a user's alerts have windows of at most ", kWindowLengthsMax, " different lengths on one symbol: use a length that others "
-                     "have, or delete alerts that are not needed any more"),
-        std::nullopt, {{"quota", absl::StrCat(kWindowLengthsMax)}, {"symbol", symbol}});
+    return base::ResourceExhausted(kReasonWindowQuota,
+                                   absl::StrCat("a user's alerts have windows of at most ", kWindowLengthsMax,
+                                                " different lengths on one symbol: use a length that others "
+                                                "have, or delete alerts that are not needed any more"),
+                                   std::nullopt, {{"quota", absl::StrCat(kWindowLengthsMax)}, {"symbol", symbol}});
   }
   return absl::OkStatus();
 }
@@ -252,8 +261,8 @@ ipb::LogRecord MakeLogRecord(const StoredAlert& alert) {
 std::string Fingerprint(std::string_view symbol, const condition::Definition& definition, std::string_view note) {
   // The parts are told apart by their lengths.
   const std::string encoded = record::EncodeDefinition(definition).SerializeAsString();
-  return base::HexEncode(
-      base::Sha256(absl::StrCat(symbol.size(), ":", base::ToAbsl(symbol), encoded.size(), ":", encoded, base::ToAbsl(note))));
+  return base::HexEncode(base::Sha256(
+      absl::StrCat(symbol.size(), ":", base::ToAbsl(symbol), encoded.size(), ":", encoded, base::ToAbsl(note))));
 }
 
 absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent, EventBatch& batch) {
@@ -269,7 +278,8 @@ absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent
       const ipb::AlertTriggered& triggered = event.triggered();
       if (!base::IsUuid(triggered.alert_id())) return BadEvent("an alert id that is no UUID");
       if (!market::IsNormalSymbol(triggered.symbol())) return BadEvent("a symbol that is none");
-      if (triggered.revision() < 1 || triggered.trigger_number() < 1) return BadEvent("a revision or trigger number below 1");
+      if (triggered.revision() < 1 || triggered.trigger_number() < 1)
+        return BadEvent("a revision or trigger number below 1");
       if (!price::IsValidPriceMicros(triggered.price_micros())) return BadEvent("a price that is none");
       if (!IsTime(triggered.event_time_us())) return BadEvent("an event time that is none");
       TriggerEvent added;

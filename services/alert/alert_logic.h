@@ -1,7 +1,8 @@
-// The rules of the alert service that need no network and no database: new alerts, changes, shown states, what becomes of a trigger,
-// what the log is told.
+// The rules of the alert service that need no network and no database: new alerts, changes, shown states, what becomes
+// of a trigger, what the log is told.
 //
-// Pure and thread-safe. What may happen to an alert is condition/lifecycle's to say; here it meets owners, notes and errors.
+// Pure and thread-safe. What may happen to an alert is condition/lifecycle's to say; here it meets owners, notes and
+// errors.
 #pragma once
 
 #include <cstdint>
@@ -32,14 +33,15 @@ inline constexpr char kReasonAlertEnded[] = "ALERT_ENDED";
 inline constexpr char kReasonAlertExpired[] = "ALERT_EXPIRED";
 inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
 
-// Windows of so many different lengths a user may have on one symbol: each length has its own index of prices in the evaluator.
+// Windows of so many different lengths a user may have on one symbol: each length has its own index of prices in the
+// evaluator.
 inline constexpr size_t kWindowLengthsMax = 32;
 
 // The moment of a call, for condition/lifecycle.
 condition::Moment MomentOf(const SymbolStatus& status, int64_t now_us);
 
-// The state that an alert is shown in: as condition::ShownState, and PENDING in place of ACTIVE and WAITING while the evaluator has not
-// confirmed any revision of it.
+// The state that an alert is shown in: as condition::ShownState, and PENDING in place of ACTIVE and WAITING while the
+// evaluator has not confirmed any revision of it.
 ShownState StateOf(const AlertView& view, int64_t now_us);
 
 // A refusal of condition/lifecycle as an error of the API. `field_prefix` is what stands before its field ("alert.").
@@ -47,8 +49,8 @@ enum class Call { kCreate, kUpdate, kStateChange };
 absl::Status FromRefusal(const absl::Status& refusal, Call call, std::string_view field_prefix);
 
 // What an alert becomes by a call of its user. Errors are the API's.
-absl::StatusOr<StoredAlert> ApplyUpdate(const AlertView& present, const condition::Definition& wanted, std::string_view note,
-                                        int64_t now_us);
+absl::StatusOr<StoredAlert> ApplyUpdate(const AlertView& present, const condition::Definition& wanted,
+                                        std::string_view note, int64_t now_us);
 absl::StatusOr<StoredAlert> ApplyPause(const AlertView& present, int64_t now_us);
 absl::StatusOr<StoredAlert> ApplyResume(const AlertView& present, int64_t now_us);
 absl::StatusOr<StoredAlert> ApplyRearm(const AlertView& present, int64_t now_us);
@@ -66,19 +68,21 @@ TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigg
 // A user and a minute of event time.
 using UserMinute = std::pair<std::string, int64_t>;
 int64_t MinuteOf(int64_t event_time_us);
-// Marks those of the triggers, new ones in the order of their recording, that are throttled. `counts`: how many of a user's were recorded in
-// a minute before; counted on here. What is withheld does not count. So the outcome depends on what is recorded alone, not on when.
+// Marks those of the triggers, new ones in the order of their recording, that are throttled. `counts`: how many of a
+// user's were recorded in a minute before; counted on here. What is withheld does not count. So the outcome depends on
+// what is recorded alone, not on when.
 void Throttle(std::vector<StoredTrigger>& triggers, int64_t triggers_per_minute, std::map<UserMinute, int64_t>& counts);
 
 // The lengths of the alerts' windows by symbol; nothing of those without one.
 std::map<std::string, std::set<int64_t>> WindowLengths(const std::vector<StoredAlert>& alerts);
-// RESOURCE_EXHAUSTED (WINDOW_QUOTA): `added` brings a symbol a length that `present` (of the user's other alerts) has not, and it would
-// have more than kWindowLengthsMax then.
+// RESOURCE_EXHAUSTED (WINDOW_QUOTA): `added` brings a symbol a length that `present` (of the user's other alerts) has
+// not, and it would have more than kWindowLengthsMax then.
 absl::Status CheckWindowLengths(const std::map<std::string, std::set<int64_t>>& present,
                                 const std::map<std::string, std::set<int64_t>>& added);
 
 // What the notifier is told of it; serialized, it is the record of the topic `triggers`.
-internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger, int64_t log_time_us);
+internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger,
+                                                int64_t log_time_us);
 
 // One line for people: "AAPL at or above 150".
 std::string Summarize(std::string_view symbol, const condition::Definition& definition);

@@ -34,7 +34,9 @@ absl::StatusOr<std::string> ReadParent(const CallContext& call, const std::strin
   return segments[0];
 }
 
-std::string Below(const std::string& prefix, const char* field) { return prefix.empty() ? field : absl::StrCat(prefix, ".", field); }
+std::string Below(const std::string& prefix, const char* field) {
+  return prefix.empty() ? field : absl::StrCat(prefix, ".", field);
+}
 
 absl::Status AlertNotFound(const std::string& name) { return rpc::ResourceNotFound(kReasonAlertNotFound, name); }
 
@@ -58,13 +60,15 @@ std::string ReadSymbolFilter(const std::string& text, FieldViolations& violation
 bool ReadNumber(const std::string& text, int64_t& number) { return absl::SimpleAtoi(text, &number); }
 
 absl::Status BadPageToken() {
-  return base::InvalidField("page_token", "is not a token of this list: take next_page_token of the page before, and change no other field");
+  return base::InvalidField(
+      "page_token", "is not a token of this list: take next_page_token of the page before, and change no other field");
 }
 
 }  // namespace
 
-AlertService::AlertService(rpc::CallRunner& runner, AlertStore& store, Upstream& upstream, ChangePublisher& publisher, OutboxSweeper& sweeper,
-                           base::IdSource& ids, const base::Clock& clock, const Options& options)
+AlertService::AlertService(rpc::CallRunner& runner, AlertStore& store, Upstream& upstream, ChangePublisher& publisher,
+                           OutboxSweeper& sweeper, base::IdSource& ids, const base::Clock& clock,
+                           const Options& options)
     : runner_(runner),
       store_(store),
       upstream_(upstream),
@@ -74,27 +78,31 @@ AlertService::AlertService(rpc::CallRunner& runner, AlertStore& store, Upstream&
       clock_(clock),
       options_(options) {}
 
-grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext* context, const v1::CreateAlertRequest* request,
-                                                    v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/CreateAlert", Access::kWrite, Work::kOthers, true}, request, response,
-                    [this](const CallContext& call, const v1::CreateAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, ReadParent(call, asked.parent()));
-                      FieldViolations violations;
-                      rpc::CheckRequestId(violations, "request_id", asked.request_id());
-                      std::optional<WantedAlert> wanted = ReadNewAlert(asked.alert(), "alert", violations);
-                      STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-                      std::vector<Wanted> all;
-                      all.push_back({*std::move(wanted), asked.request_id(), ""});
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> created, CreateAll(call, user_id, all));
-                      return ToMessage(created.front(), clock_.NowUs());
-                    });
+grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext* context,
+                                                    const v1::CreateAlertRequest* request, v1::Alert* response) {
+  return rpc::Unary(
+      runner_, context, {"stockalert.alert.v1.AlertService/CreateAlert", Access::kWrite, Work::kOthers, true}, request,
+      response, [this](const CallContext& call, const v1::CreateAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
+        STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, ReadParent(call, asked.parent()));
+        FieldViolations violations;
+        rpc::CheckRequestId(violations, "request_id", asked.request_id());
+        std::optional<WantedAlert> wanted = ReadNewAlert(asked.alert(), "alert", violations);
+        STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+        std::vector<Wanted> all;
+        all.push_back({*std::move(wanted), asked.request_id(), ""});
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> created, CreateAll(call, user_id, all));
+        return ToMessage(created.front(), clock_.NowUs());
+      });
 }
 
-grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerContext* context, const v1::BatchCreateAlertsRequest* request,
+grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerContext* context,
+                                                          const v1::BatchCreateAlertsRequest* request,
                                                           v1::BatchCreateAlertsResponse* response) {
   return rpc::Unary(
-      runner_, context, {"stockalert.alert.v1.AlertService/BatchCreateAlerts", Access::kWrite, Work::kOthers, true}, request, response,
-      [this](const CallContext& call, const v1::BatchCreateAlertsRequest& asked) -> absl::StatusOr<v1::BatchCreateAlertsResponse> {
+      runner_, context, {"stockalert.alert.v1.AlertService/BatchCreateAlerts", Access::kWrite, Work::kOthers, true},
+      request, response,
+      [this](const CallContext& call,
+             const v1::BatchCreateAlertsRequest& asked) -> absl::StatusOr<v1::BatchCreateAlertsResponse> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, ReadParent(call, asked.parent()));
         if (asked.requests_size() < 1 || asked.requests_size() > static_cast<int>(kBatchMax)) {
           return base::InvalidField("requests", absl::StrCat("must be 1 to ", kBatchMax));
@@ -125,7 +133,8 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
       static_cast<size_t>(std::min(request->requests_size(), static_cast<int>(kBatchMax))));
 }
 
-absl::StatusOr<AlertService::Created> AlertService::FindCreated(const std::string& user_id, const std::vector<Wanted>& wanted) {
+absl::StatusOr<AlertService::Created> AlertService::FindCreated(const std::string& user_id,
+                                                                const std::vector<Wanted>& wanted) {
   Created created;
   std::vector<std::string> request_ids;
   for (const Wanted& one : wanted) {
@@ -147,14 +156,15 @@ absl::StatusOr<AlertService::Created> AlertService::FindCreated(const std::strin
     const StoredAlert& alert = *known->second;
     const WantedAlert& asked = wanted[i].alert;
     if (alert.request_fingerprint != Fingerprint(asked.symbol, asked.definition, asked.note)) {
-      return base::InvalidField(Below(wanted[i].prefix, "request_id"), "was used for another alert: take a new one for each alert",
-                                kReasonRequestIdReused);
+      return base::InvalidField(Below(wanted[i].prefix, "request_id"),
+                                "was used for another alert: take a new one for each alert", kReasonRequestIdReused);
     }
     for (const AlertView& view : views) {
       if (view.alert.id == alert.id) created.emplace(i, view);
     }
     if (created.count(i) == 0) {
-      return base::NotFound(kReasonAlertNotFound, "the alert that was created with this request id has been deleted since",
+      return base::NotFound(kReasonAlertNotFound,
+                            "the alert that was created with this request id has been deleted since",
                             {{"name", rpc::FormatName(kAlertPattern, {user_id, alert.id})}});
     }
   }
@@ -193,12 +203,13 @@ absl::StatusOr<std::vector<StoredAlert>> AlertService::Prepare(const CallContext
     alert.symbol = normal.at(asked.symbol);
     const LastPrices& last = prices[alert.symbol];
     condition::ArmingMarket market;
-    market.price_micros =
-        asked.definition.sessions == condition::Sessions::kExtended ? last.extended_price_micros : last.regular_price_micros;
+    market.price_micros = asked.definition.sessions == condition::Sessions::kExtended ? last.extended_price_micros
+                                                                                      : last.regular_price_micros;
     market.previous_close_micros = last.previous_close_micros;
     market.day_open_micros = last.day_open_micros;
     absl::StatusOr<condition::AlertRecord> record = condition::Create(asked.definition, moment, market);
-    if (!record.ok()) return FromRefusal(record.status(), Call::kCreate, absl::StrCat(Below(wanted[i].prefix, "alert"), "."));
+    if (!record.ok())
+      return FromRefusal(record.status(), Call::kCreate, absl::StrCat(Below(wanted[i].prefix, "alert"), "."));
     alert.id = ids_.NewUuid();
     alert.user_id = user_id;
     alert.record = *std::move(record);
@@ -249,19 +260,23 @@ void AlertService::Publish(const CallContext& call, const std::vector<StoredAler
   publisher_.Publish(alerts, call.trace.Child().Traceparent(), call.deadline - options_.answer_margin);
 }
 
-grpc::ServerUnaryReactor* AlertService::GetAlert(grpc::CallbackServerContext* context, const v1::GetAlertRequest* request, v1::Alert* response) {
+grpc::ServerUnaryReactor* AlertService::GetAlert(grpc::CallbackServerContext* context,
+                                                 const v1::GetAlertRequest* request, v1::Alert* response) {
   return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/GetAlert", Access::kRead}, request, response,
                     [this](const CallContext& call, const v1::GetAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
-                                                  rpc::ParseOwnName(call.caller, kAlertPattern, asked.name(), "name", kReasonAlertNotFound));
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::optional<AlertView> view, store_.Find(segments[0], segments[1]));
+                      STOCKALERT_ASSIGN_OR_RETURN(
+                          const std::vector<std::string> segments,
+                          rpc::ParseOwnName(call.caller, kAlertPattern, asked.name(), "name", kReasonAlertNotFound));
+                      STOCKALERT_ASSIGN_OR_RETURN(const std::optional<AlertView> view,
+                                                  store_.Find(segments[0], segments[1]));
                       if (!view) return AlertNotFound(asked.name());
                       return ToMessage(*view, clock_.NowUs());
                     });
 }
 
-absl::StatusOr<AlertView> AlertService::Change(const CallContext& call, const std::string& name, const std::string& field,
-                                               const std::string& etag, const Mutation& mutation) {
+absl::StatusOr<AlertView> AlertService::Change(const CallContext& call, const std::string& name,
+                                               const std::string& field, const std::string& etag,
+                                               const Mutation& mutation) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
                               rpc::ParseOwnName(call.caller, kAlertPattern, name, field, kReasonAlertNotFound));
   int64_t revision = 0;
@@ -276,76 +291,83 @@ absl::StatusOr<AlertView> AlertService::Change(const CallContext& call, const st
   return changed;
 }
 
-grpc::ServerUnaryReactor* AlertService::UpdateAlert(grpc::CallbackServerContext* context, const v1::UpdateAlertRequest* request,
-                                                    v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/UpdateAlert", Access::kWrite, Work::kOthers}, request, response,
-                    [this](const CallContext& call, const v1::UpdateAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
-                      FieldViolations violations;
-                      const std::set<std::string> fields = rpc::ResolveFieldMask(violations, "update_mask", asked.update_mask(),
-                                                                                 UpdatableFields(), SetFields(asked.alert()));
-                      STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-                      const int64_t now_us = clock_.NowUs();
-                      STOCKALERT_ASSIGN_OR_RETURN(
-                          const AlertView view,
-                          Change(call, asked.alert().name(), "alert.name", asked.alert().etag(),
-                                 [&](const AlertView& present) -> absl::StatusOr<StoredAlert> {
-                                   STOCKALERT_ASSIGN_OR_RETURN(const WantedAlert wanted, ReadPatch(asked.alert(), fields, present.alert));
-                                   return ApplyUpdate(present, wanted.definition, wanted.note, now_us);
-                                 }));
-                      return ToMessage(view, clock_.NowUs());
-                    });
+grpc::ServerUnaryReactor* AlertService::UpdateAlert(grpc::CallbackServerContext* context,
+                                                    const v1::UpdateAlertRequest* request, v1::Alert* response) {
+  return rpc::Unary(
+      runner_, context, {"stockalert.alert.v1.AlertService/UpdateAlert", Access::kWrite, Work::kOthers}, request,
+      response, [this](const CallContext& call, const v1::UpdateAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
+        FieldViolations violations;
+        const std::set<std::string> fields = rpc::ResolveFieldMask(violations, "update_mask", asked.update_mask(),
+                                                                   UpdatableFields(), SetFields(asked.alert()));
+        STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+        const int64_t now_us = clock_.NowUs();
+        STOCKALERT_ASSIGN_OR_RETURN(
+            const AlertView view, Change(call, asked.alert().name(), "alert.name", asked.alert().etag(),
+                                         [&](const AlertView& present) -> absl::StatusOr<StoredAlert> {
+                                           STOCKALERT_ASSIGN_OR_RETURN(const WantedAlert wanted,
+                                                                       ReadPatch(asked.alert(), fields, present.alert));
+                                           return ApplyUpdate(present, wanted.definition, wanted.note, now_us);
+                                         }));
+        return ToMessage(view, clock_.NowUs());
+      });
 }
 
-grpc::ServerUnaryReactor* AlertService::DeleteAlert(grpc::CallbackServerContext* context, const v1::DeleteAlertRequest* request,
+grpc::ServerUnaryReactor* AlertService::DeleteAlert(grpc::CallbackServerContext* context,
+                                                    const v1::DeleteAlertRequest* request,
                                                     google::protobuf::Empty* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/DeleteAlert", Access::kWrite, Work::kOthers}, request, response,
-                    [this](const CallContext& call, const v1::DeleteAlertRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
-                      const int64_t now_us = clock_.NowUs();
-                      STOCKALERT_RETURN_IF_ERROR(
-                          Change(call, asked.name(), "name", asked.etag(), [&](const AlertView& present) {
-                            return ApplyDelete(present.alert, now_us);
-                          }).status());
-                      return google::protobuf::Empty();
-                    });
+  return rpc::Unary(
+      runner_, context, {"stockalert.alert.v1.AlertService/DeleteAlert", Access::kWrite, Work::kOthers}, request,
+      response,
+      [this](const CallContext& call, const v1::DeleteAlertRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
+        const int64_t now_us = clock_.NowUs();
+        STOCKALERT_RETURN_IF_ERROR(Change(call, asked.name(), "name", asked.etag(), [&](const AlertView& present) {
+                                     return ApplyDelete(present.alert, now_us);
+                                   }).status());
+        return google::protobuf::Empty();
+      });
 }
 
-grpc::ServerUnaryReactor* AlertService::PauseAlert(grpc::CallbackServerContext* context, const v1::PauseAlertRequest* request,
-                                                   v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/PauseAlert", Access::kWrite, Work::kOthers}, request, response,
-                    [this](const CallContext& call, const v1::PauseAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
-                      const int64_t now_us = clock_.NowUs();
-                      STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
-                                                  Change(call, asked.name(), "name", asked.etag(),
-                                                         [&](const AlertView& present) { return ApplyPause(present, now_us); }));
-                      return ToMessage(view, clock_.NowUs());
-                    });
+grpc::ServerUnaryReactor* AlertService::PauseAlert(grpc::CallbackServerContext* context,
+                                                   const v1::PauseAlertRequest* request, v1::Alert* response) {
+  return rpc::Unary(
+      runner_, context, {"stockalert.alert.v1.AlertService/PauseAlert", Access::kWrite, Work::kOthers}, request,
+      response, [this](const CallContext& call, const v1::PauseAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
+        const int64_t now_us = clock_.NowUs();
+        STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
+                                    Change(call, asked.name(), "name", asked.etag(),
+                                           [&](const AlertView& present) { return ApplyPause(present, now_us); }));
+        return ToMessage(view, clock_.NowUs());
+      });
 }
 
-grpc::ServerUnaryReactor* AlertService::ResumeAlert(grpc::CallbackServerContext* context, const v1::ResumeAlertRequest* request,
-                                                    v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/ResumeAlert", Access::kWrite, Work::kOthers}, request, response,
-                    [this](const CallContext& call, const v1::ResumeAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
-                      const int64_t now_us = clock_.NowUs();
-                      STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
-                                                  Change(call, asked.name(), "name", asked.etag(),
-                                                         [&](const AlertView& present) { return ApplyResume(present, now_us); }));
-                      return ToMessage(view, clock_.NowUs());
-                    });
+grpc::ServerUnaryReactor* AlertService::ResumeAlert(grpc::CallbackServerContext* context,
+                                                    const v1::ResumeAlertRequest* request, v1::Alert* response) {
+  return rpc::Unary(
+      runner_, context, {"stockalert.alert.v1.AlertService/ResumeAlert", Access::kWrite, Work::kOthers}, request,
+      response, [this](const CallContext& call, const v1::ResumeAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
+        const int64_t now_us = clock_.NowUs();
+        STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
+                                    Change(call, asked.name(), "name", asked.etag(),
+                                           [&](const AlertView& present) { return ApplyResume(present, now_us); }));
+        return ToMessage(view, clock_.NowUs());
+      });
 }
 
-grpc::ServerUnaryReactor* AlertService::RearmAlert(grpc::CallbackServerContext* context, const v1::RearmAlertRequest* request,
-                                                   v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/RearmAlert", Access::kWrite, Work::kOthers}, request, response,
-                    [this](const CallContext& call, const v1::RearmAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
-                      const int64_t now_us = clock_.NowUs();
-                      STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
-                                                  Change(call, asked.name(), "name", asked.etag(),
-                                                         [&](const AlertView& present) { return ApplyRearm(present, now_us); }));
-                      return ToMessage(view, clock_.NowUs());
-                    });
+grpc::ServerUnaryReactor* AlertService::RearmAlert(grpc::CallbackServerContext* context,
+                                                   const v1::RearmAlertRequest* request, v1::Alert* response) {
+  return rpc::Unary(
+      runner_, context, {"stockalert.alert.v1.AlertService/RearmAlert", Access::kWrite, Work::kOthers}, request,
+      response, [this](const CallContext& call, const v1::RearmAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
+        const int64_t now_us = clock_.NowUs();
+        STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
+                                    Change(call, asked.name(), "name", asked.etag(),
+                                           [&](const AlertView& present) { return ApplyRearm(present, now_us); }));
+        return ToMessage(view, clock_.NowUs());
+      });
 }
 
-absl::StatusOr<v1::ListAlertsResponse> AlertService::List(const CallContext& call, const v1::ListAlertsRequest& request) {
+absl::StatusOr<v1::ListAlertsResponse> AlertService::List(const CallContext& call,
+                                                          const v1::ListAlertsRequest& request) {
   ListFilter filter;
   if (request.parent() == kEverybody) {
     if (!call.caller.is_administrator) {
@@ -361,7 +383,8 @@ absl::StatusOr<v1::ListAlertsResponse> AlertService::List(const CallContext& cal
   violations.Merge(page_size.status(), "page_size");
   std::string states;
   for (const ShownState state : filter.states) absl::StrAppend(&states, static_cast<int>(state), ",");
-  const std::string scope = rpc::PageScope("ListAlerts", filter.user_id.value_or("-"), absl::StrCat(filter.symbol, "|", states));
+  const std::string scope =
+      rpc::PageScope("ListAlerts", filter.user_id.value_or("-"), absl::StrCat(filter.symbol, "|", states));
   const absl::StatusOr<std::vector<std::string>> place = rpc::DecodePageToken(scope, request.page_token(), 2);
   violations.Merge(place.status(), "page_token");
   STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
@@ -385,27 +408,32 @@ absl::StatusOr<v1::ListAlertsResponse> AlertService::List(const CallContext& cal
   return response;
 }
 
-grpc::ServerUnaryReactor* AlertService::ListAlerts(grpc::CallbackServerContext* context, const v1::ListAlertsRequest* request,
+grpc::ServerUnaryReactor* AlertService::ListAlerts(grpc::CallbackServerContext* context,
+                                                   const v1::ListAlertsRequest* request,
                                                    v1::ListAlertsResponse* response) {
   return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/ListAlerts", Access::kRead}, request, response,
                     [this](const CallContext& call, const v1::ListAlertsRequest& asked) { return List(call, asked); });
 }
 
-absl::StatusOr<v1::ListTriggersResponse> AlertService::ListTriggersOf(const CallContext& call, const v1::ListTriggersRequest& request) {
+absl::StatusOr<v1::ListTriggersResponse> AlertService::ListTriggersOf(const CallContext& call,
+                                                                      const v1::ListTriggersRequest& request) {
   constexpr absl::string_view kAllAlerts = "/alerts/-";
   TriggerFilter filter;
   if (absl::EndsWith(request.parent(), kAllAlerts)) {
-    STOCKALERT_ASSIGN_OR_RETURN(filter.user_id, ReadParent(call, request.parent().substr(0, request.parent().size() - kAllAlerts.size())));
+    STOCKALERT_ASSIGN_OR_RETURN(
+        filter.user_id, ReadParent(call, request.parent().substr(0, request.parent().size() - kAllAlerts.size())));
   } else {
-    STOCKALERT_ASSIGN_OR_RETURN(std::vector<std::string> segments,
-                                rpc::ParseOwnName(call.caller, kAlertPattern, request.parent(), "parent", kReasonAlertNotFound));
+    STOCKALERT_ASSIGN_OR_RETURN(
+        std::vector<std::string> segments,
+        rpc::ParseOwnName(call.caller, kAlertPattern, request.parent(), "parent", kReasonAlertNotFound));
     filter.user_id = segments[0];
     filter.alert_id = segments[1];
   }
   FieldViolations violations;
   const absl::StatusOr<int> page_size = rpc::PageSize(request.page_size());
   violations.Merge(page_size.status(), "page_size");
-  const std::string scope = rpc::PageScope("ListTriggers", absl::StrCat(filter.user_id, "/", filter.alert_id.value_or("-")));
+  const std::string scope =
+      rpc::PageScope("ListTriggers", absl::StrCat(filter.user_id, "/", filter.alert_id.value_or("-")));
   const absl::StatusOr<std::vector<std::string>> place = rpc::DecodePageToken(scope, request.page_token(), 3);
   violations.Merge(place.status(), "page_token");
   STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
@@ -413,7 +441,8 @@ absl::StatusOr<v1::ListTriggersResponse> AlertService::ListTriggersOf(const Call
   if (!place->empty()) {
     after.emplace();
     after->alert_id = place->at(1);
-    if (!ReadNumber(place->at(0), after->create_time_us) || !base::IsUuid(after->alert_id) || !ReadNumber(place->at(2), after->number)) {
+    if (!ReadNumber(place->at(0), after->create_time_us) || !base::IsUuid(after->alert_id) ||
+        !ReadNumber(place->at(2), after->number)) {
       return BadPageToken();
     }
   }
@@ -434,25 +463,29 @@ absl::StatusOr<v1::ListTriggersResponse> AlertService::ListTriggersOf(const Call
   return response;
 }
 
-grpc::ServerUnaryReactor* AlertService::ListTriggers(grpc::CallbackServerContext* context, const v1::ListTriggersRequest* request,
+grpc::ServerUnaryReactor* AlertService::ListTriggers(grpc::CallbackServerContext* context,
+                                                     const v1::ListTriggersRequest* request,
                                                      v1::ListTriggersResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/ListTriggers", Access::kRead}, request, response,
-                    [this](const CallContext& call, const v1::ListTriggersRequest& asked) { return ListTriggersOf(call, asked); });
+  return rpc::Unary(
+      runner_, context, {"stockalert.alert.v1.AlertService/ListTriggers", Access::kRead}, request, response,
+      [this](const CallContext& call, const v1::ListTriggersRequest& asked) { return ListTriggersOf(call, asked); });
 }
 
-grpc::ServerUnaryReactor* AlertService::ResyncAlerts(grpc::CallbackServerContext* context, const v1::ResyncAlertsRequest* request,
+grpc::ServerUnaryReactor* AlertService::ResyncAlerts(grpc::CallbackServerContext* context,
+                                                     const v1::ResyncAlertsRequest* request,
                                                      v1::ResyncAlertsResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/ResyncAlerts", Access::kAdministrator}, request, response,
-                    [this](const CallContext&, const v1::ResyncAlertsRequest& asked) -> absl::StatusOr<v1::ResyncAlertsResponse> {
-                      FieldViolations violations;
-                      const std::string symbol = ReadSymbolFilter(asked.symbol(), violations);
-                      STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-                      STOCKALERT_ASSIGN_OR_RETURN(const int64_t count, store_.Count(symbol));
-                      STOCKALERT_RETURN_IF_ERROR(sweeper_.RequestResync(symbol));
-                      v1::ResyncAlertsResponse answer;
-                      answer.set_alert_count(count);
-                      return answer;
-                    });
+  return rpc::Unary(
+      runner_, context, {"stockalert.alert.v1.AlertService/ResyncAlerts", Access::kAdministrator}, request, response,
+      [this](const CallContext&, const v1::ResyncAlertsRequest& asked) -> absl::StatusOr<v1::ResyncAlertsResponse> {
+        FieldViolations violations;
+        const std::string symbol = ReadSymbolFilter(asked.symbol(), violations);
+        STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+        STOCKALERT_ASSIGN_OR_RETURN(const int64_t count, store_.Count(symbol));
+        STOCKALERT_RETURN_IF_ERROR(sweeper_.RequestResync(symbol));
+        v1::ResyncAlertsResponse answer;
+        answer.set_alert_count(count);
+        return answer;
+      });
 }
 
 }  // namespace stockalert::alert

@@ -1,8 +1,9 @@
 // The public calls on alerts: reads requests, asks the other services, has the store do it, tells the log.
 //
-// Thread-safe; handlers run on the runner's executor and block there until the call's deadline at the latest. A call that changes an alert
-// answers when it is durable and the log has it; where the log does not answer in time, the change is open and is published later, which
-// `applied_revision` below `revision` shows. All that it holds must outlive it.
+// Thread-safe; handlers run on the runner's executor and block there until the call's deadline at the latest. A call
+// that changes an alert answers when it is durable and the log has it; where the log does not answer in time, the
+// change is open and is published later, which `applied_revision` below `revision` shows. All that it holds must
+// outlive it.
 #pragma once
 
 #include <cstdint>
@@ -33,21 +34,28 @@ class AlertService final : public v1::AlertService::CallbackService {
     absl::Duration answer_margin = absl::Milliseconds(50);
   };
 
-  AlertService(rpc::CallRunner& runner, AlertStore& store, Upstream& upstream, ChangePublisher& publisher, OutboxSweeper& sweeper,
-               base::IdSource& ids, const base::Clock& clock, const Options& options);
+  AlertService(rpc::CallRunner& runner, AlertStore& store, Upstream& upstream, ChangePublisher& publisher,
+               OutboxSweeper& sweeper, base::IdSource& ids, const base::Clock& clock, const Options& options);
 
-  grpc::ServerUnaryReactor* CreateAlert(grpc::CallbackServerContext* context, const v1::CreateAlertRequest* request, v1::Alert* response) override;
-  grpc::ServerUnaryReactor* BatchCreateAlerts(grpc::CallbackServerContext* context, const v1::BatchCreateAlertsRequest* request,
+  grpc::ServerUnaryReactor* CreateAlert(grpc::CallbackServerContext* context, const v1::CreateAlertRequest* request,
+                                        v1::Alert* response) override;
+  grpc::ServerUnaryReactor* BatchCreateAlerts(grpc::CallbackServerContext* context,
+                                              const v1::BatchCreateAlertsRequest* request,
                                               v1::BatchCreateAlertsResponse* response) override;
-  grpc::ServerUnaryReactor* GetAlert(grpc::CallbackServerContext* context, const v1::GetAlertRequest* request, v1::Alert* response) override;
-  grpc::ServerUnaryReactor* UpdateAlert(grpc::CallbackServerContext* context, const v1::UpdateAlertRequest* request, v1::Alert* response) override;
+  grpc::ServerUnaryReactor* GetAlert(grpc::CallbackServerContext* context, const v1::GetAlertRequest* request,
+                                     v1::Alert* response) override;
+  grpc::ServerUnaryReactor* UpdateAlert(grpc::CallbackServerContext* context, const v1::UpdateAlertRequest* request,
+                                        v1::Alert* response) override;
   grpc::ServerUnaryReactor* DeleteAlert(grpc::CallbackServerContext* context, const v1::DeleteAlertRequest* request,
                                         google::protobuf::Empty* response) override;
   grpc::ServerUnaryReactor* ListAlerts(grpc::CallbackServerContext* context, const v1::ListAlertsRequest* request,
                                        v1::ListAlertsResponse* response) override;
-  grpc::ServerUnaryReactor* PauseAlert(grpc::CallbackServerContext* context, const v1::PauseAlertRequest* request, v1::Alert* response) override;
-  grpc::ServerUnaryReactor* ResumeAlert(grpc::CallbackServerContext* context, const v1::ResumeAlertRequest* request, v1::Alert* response) override;
-  grpc::ServerUnaryReactor* RearmAlert(grpc::CallbackServerContext* context, const v1::RearmAlertRequest* request, v1::Alert* response) override;
+  grpc::ServerUnaryReactor* PauseAlert(grpc::CallbackServerContext* context, const v1::PauseAlertRequest* request,
+                                       v1::Alert* response) override;
+  grpc::ServerUnaryReactor* ResumeAlert(grpc::CallbackServerContext* context, const v1::ResumeAlertRequest* request,
+                                        v1::Alert* response) override;
+  grpc::ServerUnaryReactor* RearmAlert(grpc::CallbackServerContext* context, const v1::RearmAlertRequest* request,
+                                       v1::Alert* response) override;
   grpc::ServerUnaryReactor* ListTriggers(grpc::CallbackServerContext* context, const v1::ListTriggersRequest* request,
                                          v1::ListTriggersResponse* response) override;
   grpc::ServerUnaryReactor* ResyncAlerts(grpc::CallbackServerContext* context, const v1::ResyncAlertsRequest* request,
@@ -63,16 +71,18 @@ class AlertService final : public v1::AlertService::CallbackService {
   using Created = std::map<size_t, AlertView>;  // By the index of what was asked.
 
   // All or none, in the order asked; those whose request ids are known are the ones created then.
-  absl::StatusOr<std::vector<AlertView>> CreateAll(const rpc::CallContext& call, const std::string& user_id, const std::vector<Wanted>& wanted);
+  absl::StatusOr<std::vector<AlertView>> CreateAll(const rpc::CallContext& call, const std::string& user_id,
+                                                   const std::vector<Wanted>& wanted);
   // Of `wanted` those that exist by their request ids, by their index.
   absl::StatusOr<Created> FindCreated(const std::string& user_id, const std::vector<Wanted>& wanted);
-  absl::StatusOr<std::vector<StoredAlert>> Prepare(const rpc::CallContext& call, const std::string& user_id, const std::vector<Wanted>& wanted,
-                                                   const Created& created);
+  absl::StatusOr<std::vector<StoredAlert>> Prepare(const rpc::CallContext& call, const std::string& user_id,
+                                                   const std::vector<Wanted>& wanted, const Created& created);
   // Changes the named alert by `mutation`, where `etag` is its present one, and publishes the change.
-  absl::StatusOr<AlertView> Change(const rpc::CallContext& call, const std::string& name, const std::string& field, const std::string& etag,
-                                   const Mutation& mutation);
+  absl::StatusOr<AlertView> Change(const rpc::CallContext& call, const std::string& name, const std::string& field,
+                                   const std::string& etag, const Mutation& mutation);
   absl::StatusOr<v1::ListAlertsResponse> List(const rpc::CallContext& call, const v1::ListAlertsRequest& request);
-  absl::StatusOr<v1::ListTriggersResponse> ListTriggersOf(const rpc::CallContext& call, const v1::ListTriggersRequest& request);
+  absl::StatusOr<v1::ListTriggersResponse> ListTriggersOf(const rpc::CallContext& call,
+                                                          const v1::ListTriggersRequest& request);
   void Publish(const rpc::CallContext& call, const std::vector<StoredAlert>& alerts);
 
   rpc::CallRunner& runner_;

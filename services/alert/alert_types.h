@@ -83,7 +83,7 @@ struct Confirmation {
 };
 
 struct TriggerEvent {
-  StoredTrigger trigger;  // Without user_id, withheld, throttled and create_time_us, which the store finds.
+  StoredTrigger trigger;    // Without user_id, withheld, throttled and create_time_us, which the store finds.
   int64_t log_time_us = 0;  // When the quote came into the log; 0: not told. Not stored, only passed on.
   std::string traceparent;
 };

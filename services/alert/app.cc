@@ -96,16 +96,17 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   pool.registry = metrics::Registry();
   STOCKALERT_ASSIGN_OR_RETURN(parts->pool, postgres::Pool::Create(pool));
   parts->store = std::make_unique<PostgresAlertStore>(*parts->pool);
-  parts->dead_letters = std::make_unique<dead_letter::PostgresDeadLetterStore>(*parts->pool, "stockalert_alert", version::Text());
+  parts->dead_letters =
+      std::make_unique<dead_letter::PostgresDeadLetterStore>(*parts->pool, "stockalert_alert", version::Text());
 
   kafka::ProducerOptions producer;
   producer.bootstrap = config.kafka_bootstrap;
   producer.security = config.kafka_security;
   producer.client_id = kClientId;
   producer.linger = absl::ZeroDuration();
-  // librdkafka sends a request for each partition, so that one at a time would make callers of different symbols wait for each other. What is
-  // published here may overtake: changes are whole states ordered by their revisions, and a trigger goes out after the one before it was
-  // acknowledged.
+  // librdkafka sends a request for each partition, so that one at a time would make callers of different symbols wait
+  // for each other. What is published here may overtake: changes are whole states ordered by their revisions, and a
+  // trigger goes out after the one before it was acknowledged.
   producer.extra = {{"max.in.flight.requests.per.connection", "128"}};
   producer.topics = {kafka::kPricesTopic, kafka::kTriggersTopic};
   producer.registry = metrics::Registry();
@@ -130,9 +131,11 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   ticker.caller_token = config.mesh.caller_token;
   ticker.retried = {"stockalert.internal.v1.TickerInternalService"};
   parts->ticker_service = std::make_unique<rpc::Peer>(ticker);
-  parts->upstream = std::make_unique<GrpcUpstream>(*parts->user_service, *parts->ticker_service, config.upstream_timeout);
+  parts->upstream =
+      std::make_unique<GrpcUpstream>(*parts->user_service, *parts->ticker_service, config.upstream_timeout);
   parts->user_authenticator = std::make_unique<rpc::UserServiceAuthenticator>(*parts->user_service);
-  parts->authenticator = std::make_unique<rpc::CachingAuthenticator>(*parts->user_authenticator, parts->clock, parts->monotonic_clock);
+  parts->authenticator =
+      std::make_unique<rpc::CachingAuthenticator>(*parts->user_authenticator, parts->clock, parts->monotonic_clock);
 
   ChangePublisher::Options publisher;
   publisher.wait_max = config.publish_wait;
@@ -162,8 +165,9 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   parts->internal_calls = std::make_unique<rpc::CallRunner>(internal);
   AlertService::Options service;
   service.alerts_per_user_max = config.alerts_per_user_max;
-  parts->service = std::make_unique<AlertService>(*parts->public_calls, *parts->store, *parts->upstream, *parts->publisher, *parts->sweeper,
-                                                  parts->ids, parts->clock, service);
+  parts->service =
+      std::make_unique<AlertService>(*parts->public_calls, *parts->store, *parts->upstream, *parts->publisher,
+                                     *parts->sweeper, parts->ids, parts->clock, service);
   parts->internal_service = std::make_unique<AlertInternalService>(*parts->internal_calls, *parts->store);
   return std::unique_ptr<AlertApp>(new AlertApp(config, std::move(parts)));
 }
@@ -176,17 +180,20 @@ int AlertApp::public_port() const { return parts_->public_server->port(); }
 int AlertApp::http_port() const { return parts_->admin->port(); }
 int AlertApp::internal_port() const { return parts_->internal_server->port(); }
 
-// Topics that are missing are a mistake of the installation; a broker that does not answer is an outage, which this service lives through.
+// Topics that are missing are a mistake of the installation; a broker that does not answer is an outage, which this
+// service lives through.
 absl::Status AlertApp::CheckTopics() {
   absl::Status topics;
   const absl::Time give_up = absl::Now() + kMigrationsWait;
   // A broker without the topics: the migrations are still under way.
   do {
-    topics = parts_->topics->AwaitTopics({kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic},
-                                         absl::Now() + kTopicsWait);
+    topics = parts_->topics->AwaitTopics(
+        {kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic},
+        absl::Now() + kTopicsWait);
   } while (absl::IsNotFound(topics) && absl::Now() < give_up && !process::StopRequested());
   if (topics.ok() || absl::IsNotFound(topics)) return topics;
-  log::Warning("Kafka does not answer; going on without it: changes of alerts stay open until it is back", {{"error", topics}});
+  log::Warning("Kafka does not answer; going on without it: changes of alerts stay open until it is back",
+               {{"error", topics}});
   return absl::OkStatus();
 }
 
@@ -196,7 +203,8 @@ absl::Status AlertApp::Start() {
   admin.not_ready_reasons = [this] {
     std::vector<std::string> reasons;
     if (!parts_->serving) reasons.push_back("its ports do not serve yet, or no more");
-    if (const absl::Status ready = parts_->store->Ready(); !ready.ok()) reasons.push_back(absl::StrCat("Postgres: ", ready.message()));
+    if (const absl::Status ready = parts_->store->Ready(); !ready.ok())
+      reasons.push_back(absl::StrCat("Postgres: ", ready.message()));
     return reasons;
   };
   STOCKALERT_ASSIGN_OR_RETURN(parts_->admin, http::AdminServer::Start(admin));
@@ -211,9 +219,11 @@ absl::Status AlertApp::Start() {
     if (ready.ok()) break;
     if (absl::Now() >= began + (answers ? kMigrationsWait : kReadyWait)) {
       if (answers) {
-        return base::Unavailable("DATABASE_UNAVAILABLE", "the database's tables are missing: run stockalert-migrate, start again");
+        return base::Unavailable("DATABASE_UNAVAILABLE",
+                                 "the database's tables are missing: run stockalert-migrate, start again");
       }
-      log::Warning("Postgres does not answer; serving all the same: calls get UNAVAILABLE until it is back", {{"error", ready}});
+      log::Warning("Postgres does not answer; serving all the same: calls get UNAVAILABLE until it is back",
+                   {{"error", ready}});
       break;
     }
     log::Info("waiting for the database and its tables", {{"error", ready}});
@@ -229,9 +239,10 @@ absl::Status AlertApp::Start() {
   consumer.topics = {kafka::kAlertEventsTopic, kafka::kUserEventsTopic};
   consumer.fetch_wait_max = absl::Milliseconds(50);
   consumer.registry = metrics::Registry();
-  STOCKALERT_ASSIGN_OR_RETURN(parts_->consumer, EventConsumer::Create([consumer] { return kafka::GroupConsumer::Create(consumer); },
-                                                                      *parts_->applier, *parts_->dead_letters, parts_->clock,
-                                                                      EventConsumer::Options()));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      parts_->consumer,
+      EventConsumer::Create([consumer] { return kafka::GroupConsumer::Create(consumer); }, *parts_->applier,
+                            *parts_->dead_letters, parts_->clock, EventConsumer::Options()));
   parts_->relay->Start();
   parts_->sweeper->Start();
   parts_->consumer->Start();
@@ -256,10 +267,11 @@ absl::Status AlertApp::Start() {
   STOCKALERT_ASSIGN_OR_RETURN(parts_->public_server, rpc::Server::Start(server));
   parts_->internal_server->SetServing(true);
   parts_->public_server->SetServing(true);
-  parts_->write_probe = std::make_unique<postgres::WriteProbe>(*parts_->pool, postgres::WriteProbeOptions{.schema = "stockalert_alert"}, [this](bool writable) {
-    parts_->internal_server->SetWritable(writable);
-    parts_->public_server->SetWritable(writable);
-  });
+  parts_->write_probe = std::make_unique<postgres::WriteProbe>(
+      *parts_->pool, postgres::WriteProbeOptions{.schema = "stockalert_alert"}, [this](bool writable) {
+        parts_->internal_server->SetWritable(writable);
+        parts_->public_server->SetWritable(writable);
+      });
   parts_->serving = true;
   log::Info("the alert service is up", {{"public_port", parts_->public_server->port()},
                                         {"internal_port", parts_->internal_server->port()},

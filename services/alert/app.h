@@ -1,4 +1,5 @@
-// Puts the alert service together: built by Create, brought up by Start, taken down in the reverse order by Stop. Belongs to main's thread.
+// Puts the alert service together: built by Create, brought up by Start, taken down in the reverse order by Stop.
+// Belongs to main's thread.
 #pragma once
 
 #include <memory>

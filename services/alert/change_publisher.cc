@@ -23,8 +23,8 @@ struct Pending {
 };
 
 prometheus::Counter& Published(const char* result) {
-  return metrics::GetCounter("stockalert_alert_changes_published_total", "Changes of alerts handed to the log, by what came of it",
-                             {{"result", result}});
+  return metrics::GetCounter("stockalert_alert_changes_published_total",
+                             "Changes of alerts handed to the log, by what came of it", {{"result", result}});
 }
 
 }  // namespace
@@ -34,7 +34,8 @@ ChangePublisher::ChangePublisher(kafka::Producer& producer, const base::Monotoni
 
 bool ChangePublisher::degraded() const { return clock_.NowUs() < degraded_until_us_.load(std::memory_order_relaxed); }
 
-std::vector<std::string> ChangePublisher::Publish(const std::vector<StoredAlert>& alerts, std::string_view traceparent, absl::Time deadline) {
+std::vector<std::string> ChangePublisher::Publish(const std::vector<StoredAlert>& alerts, std::string_view traceparent,
+                                                  absl::Time deadline) {
   static prometheus::Counter& acknowledged = Published("acknowledged");
   static prometheus::Counter& unanswered = Published("unanswered");
   if (alerts.empty()) return {};
@@ -44,14 +45,15 @@ std::vector<std::string> ChangePublisher::Publish(const std::vector<StoredAlert>
   const kafka::Headers headers = kafka::TraceHeaders(traceparent);
   for (size_t i = 0; i < alerts.size(); ++i) {
     const std::string value = MakeLogRecord(alerts[i]).SerializeAsString();
-    producer_.ProduceAsync(kafka::kPricesTopic, alerts[i].symbol, value, headers, [pending, i](const absl::StatusOr<kafka::Delivery>& result) {
-      {
-        std::lock_guard lock(pending->mutex);
-        pending->acknowledged[i] = result.ok();
-        --pending->open;
-      }
-      pending->answered.notify_one();
-    });
+    producer_.ProduceAsync(kafka::kPricesTopic, alerts[i].symbol, value, headers,
+                           [pending, i](const absl::StatusOr<kafka::Delivery>& result) {
+                             {
+                               std::lock_guard lock(pending->mutex);
+                               pending->acknowledged[i] = result.ok();
+                               --pending->open;
+                             }
+                             pending->answered.notify_one();
+                           });
   }
   const absl::Duration longest = degraded() ? options_.wait_max_degraded : options_.wait_max;
   const absl::Duration wait = std::max(absl::ZeroDuration(), std::min(longest, deadline - absl::Now()));
@@ -70,12 +72,15 @@ std::vector<std::string> ChangePublisher::Publish(const std::vector<StoredAlert>
   } else {
     // A deadline shorter than the usual wait says nothing about the broker.
     if (wait >= longest) {
-      degraded_until_us_.store(clock_.NowUs() + absl::ToInt64Microseconds(options_.degraded_for), std::memory_order_relaxed);
+      degraded_until_us_.store(clock_.NowUs() + absl::ToInt64Microseconds(options_.degraded_for),
+                               std::memory_order_relaxed);
     }
     static log::Limiter limiter(absl::Seconds(5));
     if (const auto suppressed = limiter.Allow()) {
-      log::Warning("the log did not acknowledge changes of alerts in time: they stay open and are published again; look at the broker",
-                   {{"changes", failed.size()}, {"suppressed", *suppressed}});
+      log::Warning(
+          "the log did not acknowledge changes of alerts in time: they stay open and are published again; look at the "
+          "broker",
+          {{"changes", failed.size()}, {"suppressed", *suppressed}});
     }
   }
   return failed;

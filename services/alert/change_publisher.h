@@ -1,7 +1,8 @@
 // Publishes the state of alerts to the log (topic `prices`, key: the symbol), and waits for the broker's word, bounded.
 //
-// Thread-safe. An alert that is not acknowledged in time is not lost: its change stays open in the store, and the sweeper publishes it.
-// While the log does not answer, waits are short, so that callers do not hold every thread; the first acknowledgement ends that.
+// Thread-safe. An alert that is not acknowledged in time is not lost: its change stays open in the store, and the
+// sweeper publishes it. While the log does not answer, waits are short, so that callers do not hold every thread; the
+// first acknowledgement ends that.
 #pragma once
 
 #include <atomic>
@@ -30,8 +31,10 @@ class ChangePublisher {
   // `producer` and `clock` must outlive it.
   ChangePublisher(kafka::Producer& producer, const base::MonotonicClock& clock, const Options& options);
 
-  // Publishes all of them and waits, at most until `deadline`. Answers the ids of those that the broker has not acknowledged by then.
-  std::vector<std::string> Publish(const std::vector<StoredAlert>& alerts, std::string_view traceparent, absl::Time deadline);
+  // Publishes all of them and waits, at most until `deadline`. Answers the ids of those that the broker has not
+  // acknowledged by then.
+  std::vector<std::string> Publish(const std::vector<StoredAlert>& alerts, std::string_view traceparent,
+                                   absl::Time deadline);
 
   bool degraded() const;
 

@@ -18,7 +18,8 @@ void Declare(config::Parser& parser, Config& config) {
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");
   parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,
-                "this instance's name in the group, the same after a restart (default: host name and HTTP port); none: a member without a "
+                "this instance's name in the group, the same after a restart (default: host name and HTTP port); none: "
+                "a member without a "
                 "lasting name, for instances that come and go");
   parser.Integer("threads", &config.threads, 1, 256, "calls that are worked on at once");
   parser.Integer("queue", &config.queue, 1, 100'000, "calls that may wait for a thread");
@@ -26,9 +27,11 @@ void Declare(config::Parser& parser, Config& config) {
   rpc::DeclareWaitingCalls(parser, config.calls);
   parser.Integer("alerts_per_user_max", &config.alerts_per_user_max, 1, 1'000'000'000, "a user's quota of alerts");
   parser.Integer("triggers_per_minute", &config.triggers_per_minute, 1, 1'000'000'000,
-                 "how many triggers a user is told of one by one in a minute of event time; those beyond are throttled: recorded, and folded "
+                 "how many triggers a user is told of one by one in a minute of event time; those beyond are "
+                 "throttled: recorded, and folded "
                  "by streams into one notification that says how many");
-  parser.Seconds("call_time_max_s", &config.call_time_max, absl::Seconds(1), absl::Seconds(60), "the deadline of calls that bring none");
+  parser.Seconds("call_time_max_s", &config.call_time_max, absl::Seconds(1), absl::Seconds(60),
+                 "the deadline of calls that bring none");
   parser.Milliseconds("upstream_timeout_ms", &config.upstream_timeout, absl::Milliseconds(50), absl::Seconds(60),
                       "the longest wait for another service");
   parser.Milliseconds("publish_wait_ms", &config.publish_wait, absl::Milliseconds(10), absl::Seconds(60),

@@ -29,7 +29,8 @@ struct Config {
   std::string kafka_bootstrap = "127.0.0.1:9092";
   kafka::Security kafka_security;
   std::string kafka_group = "stockalert-alert";
-  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and the HTTP port. "none": dynamic membership.
+  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and
+  // the HTTP port. "none": dynamic membership.
   std::string kafka_group_instance;
   int threads = 32;
   int queue = 1024;

@@ -25,7 +25,8 @@ constexpr size_t kOwnersMax = 100'000;
 using dead_letter::Item;
 
 EventChange Unreadable(Item::Verdict verdict, std::string cause) {
-  static auto& refused = metrics::GetCounter("stockalert_alert_records_refused_total", "Records of Kafka that could not be understood");
+  static auto& refused =
+      metrics::GetCounter("stockalert_alert_records_refused_total", "Records of Kafka that could not be understood");
   refused.Increment();
   EventChange change;
   change.verdict = verdict;
@@ -36,13 +37,14 @@ EventChange Unreadable(Item::Verdict verdict, std::string cause) {
 // A kind that is not set: of a newer version, or nothing at all.
 template <typename Message>
 EventChange UnknownKind(const Message& message) {
-  if (message.GetReflection()->GetUnknownFields(message).empty()) return Unreadable(Item::Verdict::kDeadLetter, "an event of no kind");
+  if (message.GetReflection()->GetUnknownFields(message).empty())
+    return Unreadable(Item::Verdict::kDeadLetter, "an event of no kind");
   return Unreadable(Item::Verdict::kHold, "an event of a kind that this version does not know");
 }
 
 prometheus::Counter& Triggers(const char* outcome) {
-  return metrics::GetCounter("stockalert_alert_triggers_total", "Triggers that the evaluator told of, by what became of them",
-                             {{"outcome", outcome}});
+  return metrics::GetCounter("stockalert_alert_triggers_total",
+                             "Triggers that the evaluator told of, by what became of them", {{"outcome", outcome}});
 }
 
 void Count(const AppliedEvents& applied) {
@@ -51,14 +53,16 @@ void Count(const AppliedEvents& applied) {
   static auto& withheld = Triggers("withheld");
   static auto& unknown = Triggers("unknown");
   static auto& throttled = Triggers("throttled");
-  recorded.Increment(static_cast<double>(applied.triggers_recorded - applied.triggers_withheld - applied.triggers_throttled));
+  recorded.Increment(
+      static_cast<double>(applied.triggers_recorded - applied.triggers_withheld - applied.triggers_throttled));
   throttled.Increment(static_cast<double>(applied.triggers_throttled));
   repeated.Increment(static_cast<double>(applied.triggers_repeated));
   withheld.Increment(static_cast<double>(applied.triggers_withheld));
   unknown.Increment(static_cast<double>(applied.triggers_unknown));
   if (applied.triggers_unknown > 0) {
-    log::Error("triggers of alerts that this service does not know were passed over: was its database restored from a backup?",
-               {{"triggers", applied.triggers_unknown}});
+    log::Error(
+        "triggers of alerts that this service does not know were passed over: was its database restored from a backup?",
+        {{"triggers", applied.triggers_unknown}});
   }
 }
 
@@ -122,7 +126,8 @@ EventChange ReadEvent(const IncomingRecord& record) {
     change.verdict = Item::Verdict::kPassOver;
     return change;
   }
-  if (!base::IsUuid(event.user_deleted().user_id())) return Unreadable(Item::Verdict::kDeadLetter, "an event with a user id that is no UUID");
+  if (!base::IsUuid(event.user_deleted().user_id()))
+    return Unreadable(Item::Verdict::kDeadLetter, "an event with a user id that is no UUID");
   change.deleted_user = event.user_deleted().user_id();
   change.traceparent = std::string(trace::Sound(record.traceparent));
   return change;
@@ -143,7 +148,8 @@ absl::Status EventApplier::Apply(const std::vector<const EventChange*>& changes)
     relay_.Add(applied);
   }
   for (const EventChange* change : changes) {
-    if (!change->deleted_user.empty()) STOCKALERT_RETURN_IF_ERROR(DeleteUser(change->deleted_user, change->traceparent));
+    if (!change->deleted_user.empty())
+      STOCKALERT_RETURN_IF_ERROR(DeleteUser(change->deleted_user, change->traceparent));
   }
   return absl::OkStatus();
 }
@@ -151,7 +157,8 @@ absl::Status EventApplier::Apply(const std::vector<const EventChange*>& changes)
 absl::Status EventApplier::DeleteUser(const std::string& user_id, std::string_view traceparent) {
   size_t count = 0;
   for (;;) {
-    STOCKALERT_ASSIGN_OR_RETURN(const std::vector<StoredAlert> gone, store_.DeleteUser(user_id, clock_.NowUs(), kDeleteBatch));
+    STOCKALERT_ASSIGN_OR_RETURN(const std::vector<StoredAlert> gone,
+                                store_.DeleteUser(user_id, clock_.NowUs(), kDeleteBatch));
     count += gone.size();
     // What is not acknowledged now is swept.
     publisher_.Publish(gone, traceparent, absl::Now() + absl::Milliseconds(500));

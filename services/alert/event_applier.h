@@ -1,11 +1,12 @@
 // What the topics `alert-events` and `user-events` do to the store: the part of the consumer that knows no Kafka.
 //
-// FindLanes and Apply are called by one thread. Apply answers OK once everything in the changes is durable; until then the same are to be brought
-// again, which does no harm.
+// FindLanes and Apply are called by one thread. Apply answers OK once everything in the changes is durable; until then
+// the same are to be brought again, which does no harm.
 //
-// What ReadEvent finds: bytes that are no message, an empty one, and ids, symbols, prices and times that are none will never be understood (dead
-// letter). A message of a kind that this version does not know may be a newer evaluator's trigger, which must not be lost: its partition is held
-// until this service is upgraded. A kind of user event that is no concern of this service is passed over.
+// What ReadEvent finds: bytes that are no message, an empty one, and ids, symbols, prices and times that are none will
+// never be understood (dead letter). A message of a kind that this version does not know may be a newer evaluator's
+// trigger, which must not be lost: its partition is held until this service is upgraded. A kind of user event that is
+// no concern of this service is passed over.
 #pragma once
 
 #include <cstdint>
@@ -50,8 +51,8 @@ class EventApplier {
   EventApplier(AlertStore& store, TriggerRelay& relay, ChangePublisher& publisher, const base::Clock& clock,
                int64_t triggers_per_minute = std::numeric_limits<int64_t>::max());
 
-  // Whose turn each record takes: its alert's user, or, where it is of no alert that is known, something of its own. Always the same for one
-  // alert. An error of the store: to be tried again.
+  // Whose turn each record takes: its alert's user, or, where it is of no alert that is known, something of its own.
+  // Always the same for one alert. An error of the store: to be tried again.
   absl::StatusOr<std::vector<std::string>> FindLanes(const std::vector<IncomingRecord>& records);
 
   absl::Status Apply(const std::vector<const EventChange*>& changes);

@@ -1,13 +1,14 @@
-// Reads the topics `alert-events` and `user-events` and has them applied: offsets are committed only after what they stand for is durable.
+// Reads the topics `alert-events` and `user-events` and has them applied: offsets are committed only after what they
+// stand for is durable.
 //
-// Fairness: what was read waits in a bounded queue in which users take turns (kafka::RecordQueue); each batch that is applied has a share of
-// every user who waits, so that one whose alerts trigger all the time delays nobody else. An offset is committed once it and all before it
-// are done.
+// Fairness: what was read waits in a bounded queue in which users take turns (kafka::RecordQueue); each batch that is
+// applied has a share of every user who waits, so that one whose alerts trigger all the time delays nobody else. An
+// offset is committed once it and all before it are done.
 //
-// One thread of its own. While the store does not answer, the batch is tried again with growing pauses; after a while the consumer leaves
-// its group, so that another instance may have better luck, and joins again. A place that the log has no more is an error in the log, and
-// reading goes on at the oldest record. A record that can never be applied goes to the dead letters; one that must not be passed holds its own
-// partition (dead_letter::Settle).
+// One thread of its own. While the store does not answer, the batch is tried again with growing pauses; after a while
+// the consumer leaves its group, so that another instance may have better luck, and joins again. A place that the log
+// has no more is an error in the log, and reading goes on at the oldest record. A record that can never be applied goes
+// to the dead letters; one that must not be passed holds its own partition (dead_letter::Settle).
 #pragma once
 
 #include <atomic>
@@ -34,7 +35,7 @@ class EventConsumer {
   struct Options {
     size_t poll_max = 5'000;    // Records read at once.
     size_t held_max = 100'000;  // Records that wait in memory; beyond it reading waits.
-    size_t batch_max = 300;      // Records applied at once: what comes meanwhile waits for them.
+    size_t batch_max = 300;     // Records applied at once: what comes meanwhile waits for them.
     absl::Duration poll_timeout = absl::Milliseconds(200);
     // Below the group's poll interval.
     absl::Duration give_up_after = absl::Minutes(2);
@@ -46,8 +47,8 @@ class EventConsumer {
 
   // Answers the error of `make`. `applier`, `dead_letters` and `clock` must outlive it.
   static absl::StatusOr<std::unique_ptr<EventConsumer>> Create(MakeConsumer make, EventApplier& applier,
-                                                               dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock,
-                                                               const Options& options);
+                                                               dead_letter::DeadLetterStore& dead_letters,
+                                                               const base::Clock& clock, const Options& options);
   ~EventConsumer();
 
   void Start();

@@ -13,17 +13,20 @@ constexpr int kResyncBatch = 2000;
 constexpr int kPurgeBatch = 500;
 
 void LogStoreFailure(const char* what, const absl::Status& status) {
-  static auto& failures = metrics::GetCounter("stockalert_alert_sweeper_failures_total", "Turns of the outbox sweeper that failed");
+  static auto& failures =
+      metrics::GetCounter("stockalert_alert_sweeper_failures_total", "Turns of the outbox sweeper that failed");
   failures.Increment();
   static log::Limiter limiter(absl::Seconds(5));
   if (const auto suppressed = limiter.Allow()) {
-    log::Warning("the outbox sweeper could not do its turn; it tries again", {{"what", what}, {"error", status}, {"suppressed", *suppressed}});
+    log::Warning("the outbox sweeper could not do its turn; it tries again",
+                 {{"what", what}, {"error", status}, {"suppressed", *suppressed}});
   }
 }
 
 }  // namespace
 
-OutboxSweeper::OutboxSweeper(AlertStore& store, ChangePublisher& publisher, const base::Clock& clock, const Options& options)
+OutboxSweeper::OutboxSweeper(AlertStore& store, ChangePublisher& publisher, const base::Clock& clock,
+                             const Options& options)
     : store_(store), publisher_(publisher), clock_(clock), options_(options) {}
 
 OutboxSweeper::~OutboxSweeper() { Stop(); }
@@ -47,7 +50,8 @@ absl::Status OutboxSweeper::RequestResync(const std::string& symbol) {
   {
     std::lock_guard lock(mutex_);
     if (resyncs_.size() >= options_.resyncs_max) {
-      return base::ResourceExhausted("RESYNC_BUSY", "several resyncs are under way: wait until they are done", absl::Seconds(10));
+      return base::ResourceExhausted("RESYNC_BUSY", "several resyncs are under way: wait until they are done",
+                                     absl::Seconds(10));
     }
     resyncs_.push_back({symbol, "", 0, false});
   }
@@ -82,13 +86,15 @@ bool OutboxSweeper::SweepBatch() {
     return false;
   }
   if (due->empty()) return false;
-  static auto& swept = metrics::GetCounter("stockalert_alert_changes_swept_total", "Open changes that the sweeper published again");
+  static auto& swept =
+      metrics::GetCounter("stockalert_alert_changes_swept_total", "Open changes that the sweeper published again");
   swept.Increment(static_cast<double>(due->size()));
   const std::vector<std::string> failed = publisher_.Publish(*due, "", absl::Now() + options_.publish_timeout);
   log_answers_ = failed.empty();
   if (!failed.empty()) {
     const int64_t when_us = clock_.NowUs() + absl::ToInt64Microseconds(options_.retry_after);
-    if (const absl::Status status = store_.PostponeOpenChanges(failed, when_us); !status.ok()) LogStoreFailure("postpone open changes", status);
+    if (const absl::Status status = store_.PostponeOpenChanges(failed, when_us); !status.ok())
+      LogStoreFailure("postpone open changes", status);
     return false;
   }
   return static_cast<int>(due->size()) == limit || limit == 1;
@@ -108,7 +114,8 @@ bool OutboxSweeper::ResyncBatch() {
     }
     resync.begun = true;
   }
-  absl::StatusOr<ReopenedChanges> reopened = store_.ReopenChanges(resync.symbol, resync.after_alert_id, kResyncBatch, clock_.NowUs());
+  absl::StatusOr<ReopenedChanges> reopened =
+      store_.ReopenChanges(resync.symbol, resync.after_alert_id, kResyncBatch, clock_.NowUs());
   if (!reopened.ok()) {
     LogStoreFailure("open changes anew", reopened.status());
     return false;
@@ -116,7 +123,8 @@ bool OutboxSweeper::ResyncBatch() {
   resync.count += reopened->count;
   resync.after_alert_id = reopened->last_alert_id;
   const bool done = resync.after_alert_id.empty();
-  if (done) log::Info("resync: every alert is being published again", {{"symbol", resync.symbol}, {"alerts", resync.count}});
+  if (done)
+    log::Info("resync: every alert is being published again", {{"symbol", resync.symbol}, {"alerts", resync.count}});
   std::lock_guard lock(mutex_);
   if (done) {
     resyncs_.pop_front();
@@ -131,20 +139,24 @@ void OutboxSweeper::MeasureAndPurge() {
   const absl::Duration now = base::MonotonicNow();
   if (now >= next_measure_) {
     next_measure_ = now + options_.measure_interval;
-    static auto& changes = metrics::GetGauge("stockalert_alert_open_changes", "Changes of alerts that the evaluator has not confirmed");
-    static auto& age = metrics::GetGauge("stockalert_alert_oldest_open_change_seconds", "Age of the oldest unconfirmed change");
+    static auto& changes =
+        metrics::GetGauge("stockalert_alert_open_changes", "Changes of alerts that the evaluator has not confirmed");
+    static auto& age =
+        metrics::GetGauge("stockalert_alert_oldest_open_change_seconds", "Age of the oldest unconfirmed change");
     static auto& triggers = metrics::GetGauge("stockalert_alert_open_triggers", "Triggers that wait to be passed on");
     const absl::StatusOr<Backlog> backlog = store_.MeasureBacklog();
     if (!backlog.ok()) {
       LogStoreFailure("measure the backlog", backlog.status());
     } else {
       changes.Set(static_cast<double>(backlog->open_changes));
-      age.Set(backlog->oldest_open_change_us == 0 ? 0 : static_cast<double>(now_us - backlog->oldest_open_change_us) / 1e6);
+      age.Set(backlog->oldest_open_change_us == 0 ? 0
+                                                  : static_cast<double>(now_us - backlog->oldest_open_change_us) / 1e6);
       triggers.Set(static_cast<double>(backlog->open_triggers));
     }
   }
   if (now >= next_purge_) {
-    const absl::StatusOr<int64_t> purged = store_.Purge(now_us - absl::ToInt64Microseconds(options_.tombstones_kept), kPurgeBatch);
+    const absl::StatusOr<int64_t> purged =
+        store_.Purge(now_us - absl::ToInt64Microseconds(options_.tombstones_kept), kPurgeBatch);
     if (!purged.ok()) {
       LogStoreFailure("purge tombstones", purged.status());
       next_purge_ = now + options_.measure_interval;
@@ -153,7 +165,8 @@ void OutboxSweeper::MeasureAndPurge() {
     // A full batch: the rest follows at the next turn.
     next_purge_ = *purged == kPurgeBatch ? now : now + options_.purge_interval;
     if (*purged > 0) log::Info("forgot old tombstones", {{"alerts", *purged}});
-    if (const absl::Status forgotten = store_.ForgetMinutes(now_us); !forgotten.ok()) LogStoreFailure("forget counts of minutes", forgotten);
+    if (const absl::Status forgotten = store_.ForgetMinutes(now_us); !forgotten.ok())
+      LogStoreFailure("forget counts of minutes", forgotten);
   }
 }
 

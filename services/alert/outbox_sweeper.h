@@ -1,8 +1,9 @@
-// Keeps the log up to date with the store: publishes again what the evaluator has not confirmed, opens changes for ResyncAlerts, and
-// forgets old tombstones.
+// Keeps the log up to date with the store: publishes again what the evaluator has not confirmed, opens changes for
+// ResyncAlerts, and forgets old tombstones.
 //
-// One thread of its own; any number of instances may run (rows are claimed, and publishing twice is harmless). RequestResync is
-// thread-safe. While the log does not answer it tries with single changes, and goes on in batches at the first acknowledgement.
+// One thread of its own; any number of instances may run (rows are claimed, and publishing twice is harmless).
+// RequestResync is thread-safe. While the log does not answer it tries with single changes, and goes on in batches at
+// the first acknowledgement.
 #pragma once
 
 #include <condition_variable>
@@ -45,7 +46,8 @@ class OutboxSweeper {
   // Has every alert (on `symbol`, where not empty) published again. RESOURCE_EXHAUSTED: enough of these are waiting.
   absl::Status RequestResync(const std::string& symbol);
 
-  // One turn: what is due now, one piece of a resync, measures. True: there is more to do at once. For the thread and for tests.
+  // One turn: what is due now, one piece of a resync, measures. True: there is more to do at once. For the thread and
+  // for tests.
   bool Turn();
 
  private:

@@ -1,7 +1,8 @@
 // AlertStore on PostgreSQL through SOCI; its tables are in schema/.
 //
-// Thread-safe; owns no thread. Alerts are locked in the order of their ids, and before their outbox rows. A deletion and DeleteUser may
-// meet all the same (the one locks the alert first, the other the owner): Postgres finds it, and postgres::Transact runs one again, bounded.
+// Thread-safe; owns no thread. Alerts are locked in the order of their ids, and before their outbox rows. A deletion
+// and DeleteUser may meet all the same (the one locks the alert first, the other the owner): Postgres finds it, and
+// postgres::Transact runs one again, bounded.
 #pragma once
 
 #include <memory>
@@ -19,17 +20,19 @@ class PostgresAlertStore final : public AlertStore {
   // `pool` must outlive it.
   explicit PostgresAlertStore(postgres::Pool& pool) : pool_(pool) {}
 
-  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota, int64_t now_us) override;
+  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota,
+                      int64_t now_us) override;
   absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
                                                             const std::vector<std::string>& request_ids) override;
   absl::StatusOr<std::optional<AlertView>> Find(const std::string& user_id, const std::string& alert_id) override;
-  absl::StatusOr<std::vector<AlertView>> FindAll(const std::string& user_id, const std::vector<std::string>& alert_ids) override;
+  absl::StatusOr<std::vector<AlertView>> FindAll(const std::string& user_id,
+                                                 const std::vector<std::string>& alert_ids) override;
   absl::StatusOr<AlertView> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
                                    const Mutation& mutation) override;
-  absl::StatusOr<std::vector<AlertView>> List(const ListFilter& filter, const std::optional<ListPlace>& after, int64_t now_us,
-                                              int limit) override;
-  absl::StatusOr<std::vector<StoredTrigger>> ListTriggers(const TriggerFilter& filter, const std::optional<TriggerPlace>& after,
-                                                          int limit) override;
+  absl::StatusOr<std::vector<AlertView>> List(const ListFilter& filter, const std::optional<ListPlace>& after,
+                                              int64_t now_us, int limit) override;
+  absl::StatusOr<std::vector<StoredTrigger>> ListTriggers(const TriggerFilter& filter,
+                                                          const std::optional<TriggerPlace>& after, int limit) override;
   absl::StatusOr<int64_t> Count(const std::string& symbol) override;
   absl::StatusOr<std::vector<StoredAlert>> ClaimOpenChanges(int64_t now_us, int limit) override;
   absl::Status PostponeOpenChanges(const std::vector<std::string>& alert_ids, int64_t when_us) override;
@@ -39,7 +42,8 @@ class PostgresAlertStore final : public AlertStore {
   absl::StatusOr<AppliedEvents> ApplyEvents(const EventBatch& batch, int64_t now_us) override;
   absl::StatusOr<std::vector<AlertOwner>> FindOwners(const std::vector<std::string>& alert_ids) override;
   absl::StatusOr<std::vector<AlertOwner>> ClaimTriggers(int64_t now_us, int limit) override;
-  absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids, int limit) override;
+  absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids,
+                                                          int limit) override;
   absl::Status RemoveTriggers(const std::vector<TriggerId>& triggers) override;
   absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit) override;
   absl::StatusOr<int64_t> Purge(int64_t before_us, int limit) override;

@@ -15,12 +15,14 @@ namespace {
 constexpr size_t kLoadAlertsMax = 200;
 
 prometheus::Counter& RefusedTriggers() {
-  static auto& refused = metrics::GetCounter("stockalert_alert_triggers_refused_total", "Tries of triggers that Kafka cannot take as they are");
+  static auto& refused = metrics::GetCounter("stockalert_alert_triggers_refused_total",
+                                             "Tries of triggers that Kafka cannot take as they are");
   return refused;
 }
 
 void LogFailure(const char* what, const absl::Status& status) {
-  static auto& failures = metrics::GetCounter("stockalert_alert_relay_failures_total", "Failed tries of the trigger relay");
+  static auto& failures =
+      metrics::GetCounter("stockalert_alert_relay_failures_total", "Failed tries of the trigger relay");
   failures.Increment();
   static log::Limiter limiter(absl::Seconds(5));
   if (const auto suppressed = limiter.Allow()) {
@@ -31,7 +33,8 @@ void LogFailure(const char* what, const absl::Status& status) {
 
 }  // namespace
 
-TriggerRelay::TriggerRelay(AlertStore& store, kafka::Producer& producer, const base::Clock& clock, const Options& options)
+TriggerRelay::TriggerRelay(AlertStore& store, kafka::Producer& producer, const base::Clock& clock,
+                           const Options& options)
     : store_(store), producer_(producer), clock_(clock), options_(options) {}
 
 TriggerRelay::~TriggerRelay() { Stop(absl::Now()); }
@@ -89,7 +92,8 @@ void TriggerRelay::Loop() {
       if (shared_->stopping) until = std::min({until, stop_by_, now + absl::Milliseconds(10)});
       const absl::Duration wait = std::clamp(until - now, absl::ZeroDuration(), absl::Seconds(1));
       shared_->wake.wait_for(lock, absl::ToChronoMicroseconds(wait), [&] {
-        return !shared_->answers.empty() || !shared_->added.empty() || !shared_->overflowed.empty() || shared_->stopping;
+        return !shared_->answers.empty() || !shared_->added.empty() || !shared_->overflowed.empty() ||
+               shared_->stopping;
       });
       answers.swap(shared_->answers);
       added.swap(shared_->added);
@@ -114,7 +118,8 @@ void TriggerRelay::Loop() {
       Reload();
       Dispatch();
     }
-    if (!to_remove_.empty() && (now >= next_remove_ || to_remove_.size() >= static_cast<size_t>(options_.rows_max))) RemoveAcknowledged();
+    if (!to_remove_.empty() && (now >= next_remove_ || to_remove_.size() >= static_cast<size_t>(options_.rows_max)))
+      RemoveAcknowledged();
   }
 }
 
@@ -125,7 +130,8 @@ bool TriggerRelay::HasRoom(const std::string& user_id) const {
 
 bool TriggerRelay::CanGoOn() const {
   if (in_flight_ < options_.in_flight_max &&
-      (!runnable_.empty() || (!runnable_throttled_.empty() && throttled_in_flight_ < options_.throttled_in_flight_max))) {
+      (!runnable_.empty() ||
+       (!runnable_throttled_.empty() && throttled_in_flight_ < options_.throttled_in_flight_max))) {
     return true;
   }
   return std::any_of(to_load_.begin(), to_load_.end(), [this](const auto& entry) { return HasRoom(entry.first); });
@@ -153,7 +159,8 @@ void TriggerRelay::MakeRunnable(const std::string& alert_id, const Queue& queue)
 }
 
 void TriggerRelay::TakeAnswers(const std::vector<Answer>& answers) {
-  static auto& passed = metrics::GetCounter("stockalert_alert_triggers_passed_total", "Triggers that the notifier's topic has");
+  static auto& passed =
+      metrics::GetCounter("stockalert_alert_triggers_passed_total", "Triggers that the notifier's topic has");
   for (const Answer& answer : answers) {
     Queue& queue = queues_.at(answer.alert_id);
     --in_flight_;
@@ -249,7 +256,9 @@ void TriggerRelay::Reload() {
     if (!HasRoom(user->first)) continue;
     const size_t share = std::max<size_t>(kLoadAlertsMax / to_load_.size(), 1);
     size_t taken = 0;
-    for (auto id = user->second.begin(); id != user->second.end() && taken < share && ids.size() < kLoadAlertsMax; ++id, ++taken) ids.push_back(*id);
+    for (auto id = user->second.begin(); id != user->second.end() && taken < share && ids.size() < kLoadAlertsMax;
+         ++id, ++taken)
+      ids.push_back(*id);
     served.insert(user->first);
     last_loaded_user_ = user->first;
   }
@@ -293,22 +302,24 @@ void TriggerRelay::Dispatch() {
     ++in_flight_;
     const PassedTrigger& trigger = queue.triggers.front();
     if (trigger.throttled) ++throttled_in_flight_;
-    producer_.ProduceAsync(kafka::kTriggersTopic, trigger.user_id, trigger.message, kafka::TraceHeaders(trigger.traceparent),
-                           [shared = shared_, alert_id](const absl::StatusOr<kafka::Delivery>& result) {
-                             const bool refused = absl::IsInvalidArgument(result.status());
-                             if (refused) {
-                               log::Error("Kafka cannot take a trigger as it is: it stays in the outbox with its alert's later ones, and is "
-                                          "tried again; others pass (is max.message.bytes of the topic triggers below 64 KiB?)",
-                                          {{"alert", alert_id}, {"error", result.status()}});
-                             } else if (!result.ok()) {
-                               LogFailure("publish a trigger", result.status());
-                             }
-                             {
-                               std::lock_guard lock(shared->mutex);
-                               shared->answers.push_back({alert_id, result.ok(), refused});
-                             }
-                             shared->wake.notify_all();
-                           });
+    producer_.ProduceAsync(
+        kafka::kTriggersTopic, trigger.user_id, trigger.message, kafka::TraceHeaders(trigger.traceparent),
+        [shared = shared_, alert_id](const absl::StatusOr<kafka::Delivery>& result) {
+          const bool refused = absl::IsInvalidArgument(result.status());
+          if (refused) {
+            log::Error(
+                "Kafka cannot take a trigger as it is: it stays in the outbox with its alert's later ones, and is "
+                "tried again; others pass (is max.message.bytes of the topic triggers below 64 KiB?)",
+                {{"alert", alert_id}, {"error", result.status()}});
+          } else if (!result.ok()) {
+            LogFailure("publish a trigger", result.status());
+          }
+          {
+            std::lock_guard lock(shared->mutex);
+            shared->answers.push_back({alert_id, result.ok(), refused});
+          }
+          shared->wake.notify_all();
+        });
   }
 }
 

@@ -1,15 +1,19 @@
-// Passes recorded triggers on to the topic `triggers`: from memory at once after the commit, from the trigger outbox whatever was left.
+// Passes recorded triggers on to the topic `triggers`: from memory at once after the commit, from the trigger outbox
+// whatever was left.
 //
-// Order: the triggers of one alert go out one after another, each only after the broker has the one before, and always from the lowest that
-// the outbox still has. So their first occurrences in the topic are in their order, even where two instances publish the same ones (after
-// a rebalance or a crash); repetitions are the notifier's to drop. Triggers of different alerts go out side by side.
+// Order: the triggers of one alert go out one after another, each only after the broker has the one before, and always
+// from the lowest that the outbox still has. So their first occurrences in the topic are in their order, even where two
+// instances publish the same ones (after a rebalance or a crash); repetitions are the notifier's to drop. Triggers of
+// different alerts go out side by side.
 //
-// Fairness: users take turns, so that nobody waits for another's backlog. What is throttled goes after all that is not, a bounded share of
-// it at a time, and each user has a bounded share of the memory: the rest of a backlog is read from the outbox when there is room again.
+// Fairness: users take turns, so that nobody waits for another's backlog. What is throttled goes after all that is not,
+// a bounded share of it at a time, and each user has a bounded share of the memory: the rest of a backlog is read from
+// the outbox when there is room again.
 //
-// One thread of its own; Add is thread-safe and does not block. What does not fit into memory stays in the outbox, which is swept for
-// what nobody has claimed. A row leaves the outbox only after the broker's acknowledgement. One that Kafka refuses for what it is (too large)
-// stays there with its alert's later ones, is tried again by the sweep, counted and logged; other alerts do not wait for it.
+// One thread of its own; Add is thread-safe and does not block. What does not fit into memory stays in the outbox,
+// which is swept for what nobody has claimed. A row leaves the outbox only after the broker's acknowledgement. One that
+// Kafka refuses for what it is (too large) stays there with its alert's later ones, is tried again by the sweep,
+// counted and logged; other alerts do not wait for it.
 #pragma once
 
 #include <condition_variable>
@@ -40,11 +44,11 @@ class TriggerRelay {
     absl::Duration retry_after = absl::Milliseconds(500);
     // Acknowledged rows are removed together, at the latest after this.
     absl::Duration remove_after = absl::Milliseconds(20);
-    int rows_max = 1000;              // Claimed or removed at once.
-    int rows_of_alert_max = 20;       // Of one alert, read at once.
-    size_t held_max = 100'000;        // Triggers in memory,
-    size_t held_of_user_max = 5'000;  // and of these one user's.
-    size_t in_flight_max = 10'000;    // Triggers that the broker has not acknowledged,
+    int rows_max = 1000;                   // Claimed or removed at once.
+    int rows_of_alert_max = 20;            // Of one alert, read at once.
+    size_t held_max = 100'000;             // Triggers in memory,
+    size_t held_of_user_max = 5'000;       // and of these one user's.
+    size_t in_flight_max = 10'000;         // Triggers that the broker has not acknowledged,
     size_t throttled_in_flight_max = 500;  // and of these throttled ones.
   };
 
@@ -79,8 +83,8 @@ class TriggerRelay {
     std::mutex mutex;
     std::condition_variable wake;
     std::vector<Answer> answers;                    // Guarded by mutex.
-    std::vector<Added> added;               // Guarded by mutex, as what follows.
-    std::map<std::string, size_t> added_of;  // By user.
+    std::vector<Added> added;                       // Guarded by mutex, as what follows.
+    std::map<std::string, size_t> added_of;         // By user.
     std::map<std::string, std::string> overflowed;  // Alerts whose triggers found no room, with their users.
     bool stopping = false;
   };
@@ -105,17 +109,19 @@ class TriggerRelay {
   const base::Clock& clock_;
   const Options options_;
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
-  absl::Duration stop_by_ = absl::InfiniteDuration();  // By the monotonic clock, as all times here. Written before stopping is set.
+  absl::Duration stop_by_ =
+      absl::InfiniteDuration();  // By the monotonic clock, as all times here. Written before stopping is set.
 
   // The thread's own.
   std::map<std::string, Queue> queues_;
   // Alerts whose queue waits for its turn, by their users.
   base::FairQueue<std::string, std::string> runnable_;
   base::FairQueue<std::string, std::string> runnable_throttled_;  // Those whose first is throttled.
-  std::map<std::string, std::set<std::string>> to_load_;  // Alerts whose rows are to be read from the outbox, by their users.
-  std::set<std::string> to_load_ids_;                     // The same.
-  std::string last_loaded_user_;                          // Whose turn to be read it was last.
-  std::map<std::string, size_t> held_of_;                 // By user.
+  std::map<std::string, std::set<std::string>>
+      to_load_;                            // Alerts whose rows are to be read from the outbox, by their users.
+  std::set<std::string> to_load_ids_;      // The same.
+  std::string last_loaded_user_;           // Whose turn to be read it was last.
+  std::map<std::string, size_t> held_of_;  // By user.
   std::vector<TriggerId> to_remove_;
   size_t held_ = 0;
   size_t in_flight_ = 0;

@@ -32,7 +32,9 @@ GrpcUpstream::GrpcUpstream(const rpc::Peer& user_service, const rpc::Peer& ticke
 
 GrpcUpstream::~GrpcUpstream() = default;
 
-absl::Time GrpcUpstream::DeadlineOf(const rpc::CallContext& call) const { return std::min(call.deadline, absl::Now() + timeout_); }
+absl::Time GrpcUpstream::DeadlineOf(const rpc::CallContext& call) const {
+  return std::min(call.deadline, absl::Now() + timeout_);
+}
 
 absl::Status GrpcUpstream::CheckUser(const std::string& user_id, const rpc::CallContext& call) {
   ipb::GetUserRequest request;
@@ -40,7 +42,8 @@ absl::Status GrpcUpstream::CheckUser(const std::string& user_id, const rpc::Call
   ipb::GetUserResponse response;
   ::grpc::ClientContext context;
   user_service_.Prepare(context, call.trace, DeadlineOf(call));
-  return rpc::PeerFailure(rpc::FromGrpc(stubs_->user->GetUser(&context, request, &response)), kReasonUserServiceUnavailable, "user service");
+  return rpc::PeerFailure(rpc::FromGrpc(stubs_->user->GetUser(&context, request, &response)),
+                          kReasonUserServiceUnavailable, "user service");
 }
 
 absl::StatusOr<std::string> GrpcUpstream::RegisterTicker(const std::string& symbol, const rpc::CallContext& call) {
@@ -53,7 +56,8 @@ absl::StatusOr<std::string> GrpcUpstream::RegisterTicker(const std::string& symb
   ::grpc::ClientContext context;
   ticker_service_.Prepare(context, call.trace, DeadlineOf(call));
   absl::Status status = rpc::FromGrpc(stubs_->ticker->RegisterTicker(&context, request, &response));
-  // The ticker service answers, but not what it has to ask in its turn (its database, the source): that is what to look at.
+  // The ticker service answers, but not what it has to ask in its turn (its database, the source): that is what to look
+  // at.
   if (absl::IsUnavailable(status) && !base::ReasonOf(status).empty()) return status;
   STOCKALERT_RETURN_IF_ERROR(rpc::PeerFailure(status, kReasonTickerServiceUnavailable, "ticker service"));
   return response.symbol();
@@ -66,8 +70,9 @@ absl::StatusOr<std::map<std::string, LastPrices>> GrpcUpstream::GetLastPrices(co
   ipb::GetLastPricesResponse response;
   ::grpc::ClientContext context;
   ticker_service_.Prepare(context, call.trace, DeadlineOf(call));
-  STOCKALERT_RETURN_IF_ERROR(rpc::PeerFailure(rpc::FromGrpc(stubs_->ticker->GetLastPrices(&context, request, &response)),
-                                              kReasonTickerServiceUnavailable, "ticker service"));
+  STOCKALERT_RETURN_IF_ERROR(
+      rpc::PeerFailure(rpc::FromGrpc(stubs_->ticker->GetLastPrices(&context, request, &response)),
+                       kReasonTickerServiceUnavailable, "ticker service"));
   std::map<std::string, LastPrices> prices;
   for (const ipb::LastPrice& price : response.prices()) {
     LastPrices& out = prices[price.symbol()];

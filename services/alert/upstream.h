@@ -1,8 +1,8 @@
 // What the alert service asks of the user and the ticker service, over their internal ports.
 //
-// Upstream is the interface that the handlers hold (tests bring their own); GrpcUpstream asks over gRPC. Thread-safe. Calls block until
-// the answer, or until the call's deadline or the timeout of its own. A service that does not answer is UNAVAILABLE
-// (USER_SERVICE_UNAVAILABLE, TICKER_SERVICE_UNAVAILABLE); other refusals are the peer's own.
+// Upstream is the interface that the handlers hold (tests bring their own); GrpcUpstream asks over gRPC. Thread-safe.
+// Calls block until the answer, or until the call's deadline or the timeout of its own. A service that does not answer
+// is UNAVAILABLE (USER_SERVICE_UNAVAILABLE, TICKER_SERVICE_UNAVAILABLE); other refusals are the peer's own.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,8 @@ class Upstream {
   virtual ~Upstream() = default;
   // NOT_FOUND (USER_NOT_FOUND): no such user.
   virtual absl::Status CheckUser(const std::string& user_id, const rpc::CallContext& call) = 0;
-  // Registers the ticker and keeps it from being deleted until the call's deadline; answers the symbol in its normal form.
-  // INVALID_ARGUMENT (UNKNOWN_SYMBOL): the source knows no such symbol.
+  // Registers the ticker and keeps it from being deleted until the call's deadline; answers the symbol in its normal
+  // form. INVALID_ARGUMENT (UNKNOWN_SYMBOL): the source knows no such symbol.
   virtual absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, const rpc::CallContext& call) = 0;
   virtual absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                           const rpc::CallContext& call) = 0;

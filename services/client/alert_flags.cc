@@ -131,11 +131,16 @@ void AlertFlags::DeclareChange(CLI::App& command) {
 }
 
 std::vector<AlertFlags::Named> AlertFlags::Conditions() const {
-  return {{"--at_or_above", at_or_above},         {"--at_or_below", at_or_below},
-          {"--crosses", crosses},                 {"--up", up},
-          {"--down", down},                       {"--either", either},
-          {"--falls_from_high", falls_from_high}, {"--rises_from_low", rises_from_low},
-          {"--enters", enters},                   {"--leaves", leaves}};
+  return {{"--at_or_above", at_or_above},
+          {"--at_or_below", at_or_below},
+          {"--crosses", crosses},
+          {"--up", up},
+          {"--down", down},
+          {"--either", either},
+          {"--falls_from_high", falls_from_high},
+          {"--rises_from_low", rises_from_low},
+          {"--enters", enters},
+          {"--leaves", leaves}};
 }
 
 std::vector<std::string> AlertFlags::GivenConditions() const {
@@ -200,9 +205,9 @@ absl::StatusOr<pb::Condition> AlertFlags::MakeCondition() const {
   if (!IsPercent()) return condition;
   pb::PercentChange& change = *condition.mutable_percent_change();
   const std::string reference = !window.empty() ? "window" : !given.empty() ? "given" : Or(from, "arming");
-  STOCKALERT_ASSIGN_OR_RETURN(const auto parsed,
-                              ChoiceOf<pb::PercentChange::Reference>("--from", reference, "REFERENCE_",
-                                                                     &pb::PercentChange::Reference_Parse));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      const auto parsed,
+      ChoiceOf<pb::PercentChange::Reference>("--from", reference, "REFERENCE_", &pb::PercentChange::Reference_Parse));
   change.set_reference(parsed);
   change.set_given_price(given);
   if (!window.empty()) {

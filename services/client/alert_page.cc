@@ -90,8 +90,7 @@ std::string WhyNotWatching(const pb::Alert& alert) {
   }
 }
 
-std::vector<std::pair<std::string, Cell>> PageOf(const pb::Alert& alert,
-                                                 const std::optional<quote::v1::Quote>& price) {
+std::vector<std::pair<std::string, Cell>> PageOf(const pb::Alert& alert, const std::optional<quote::v1::Quote>& price) {
   std::vector<std::pair<std::string, Cell>> page;
   const auto say = [&](const char* what, Cell cell) {
     if (!cell.text.empty()) page.emplace_back(what, std::move(cell));
@@ -105,8 +104,7 @@ std::vector<std::pair<std::string, Cell>> PageOf(const pb::Alert& alert,
   say("last price", PriceOf(price));
   say("triggers", FormatPolicy(alert));
   say("hysteresis", alert.hysteresis());
-  say("where met already",
-      Words(pb::Alert::CreationPolicy_Name(alert.creation_policy()), "CREATION_POLICY_"));
+  say("where met already", Words(pb::Alert::CreationPolicy_Name(alert.creation_policy()), "CREATION_POLICY_"));
   say("sessions", Words(pb::Alert::Sessions_Name(alert.sessions()), "SESSIONS_"));
   say("expires", alert.has_expire_time() ? FormatTime(alert.expire_time()) : "never");
   say("armed", ArmedOf(alert));

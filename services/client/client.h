@@ -17,9 +17,9 @@ struct Surroundings {
   std::ostream& err;
   bool is_terminal = false;  // Colours are for people.
   Environment environment;
-  size_t columns = 0;             // Of the terminal; 0: as many as are wanted.
-  bool in_is_terminal = false;    // Whoever types a key does not want to see it.
-  bool err_is_terminal = false;   // Progress is for people, too.
+  size_t columns = 0;            // Of the terminal; 0: as many as are wanted.
+  bool in_is_terminal = false;   // Whoever types a key does not want to see it.
+  bool err_is_terminal = false;  // Progress is for people, too.
 };
 
 // `args` without the program's name. Answers the exit code (connection.h).

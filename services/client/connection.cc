@@ -124,7 +124,8 @@ absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> TlsOf(const Settings
   return ::grpc::SslCredentials(options);
 }
 
-Connection::Connection(const Settings& settings, std::shared_ptr<::grpc::ChannelCredentials> tls, absl::Duration timeout)
+Connection::Connection(const Settings& settings, std::shared_ptr<::grpc::ChannelCredentials> tls,
+                       absl::Duration timeout)
     : settings_(settings), tls_(std::move(tls)), timeout_(timeout) {}
 
 std::unique_ptr<rpc::Peer> Connection::Dial(const std::string& address, const std::string& service,
@@ -145,8 +146,8 @@ void Connection::Prepare(::grpc::ClientContext& context, absl::Time deadline) co
 user::v1::UserService::StubInterface& Connection::users() {
   if (!users_) {
     user_peer_ = Dial(settings_.user_address, "stockalert.user.v1.UserService",
-                      {"RegisterUser", "GetUser", "ListUsers", "CreateApiKey", "ListApiKeys", "RevokeApiKey", "FollowTicker",
-                       "ListFollowedTickers"});
+                      {"RegisterUser", "GetUser", "ListUsers", "CreateApiKey", "ListApiKeys", "RevokeApiKey",
+                       "FollowTicker", "ListFollowedTickers"});
     users_ = user::v1::UserService::NewStub(user_peer_->channel());
   }
   return *users_;
@@ -156,8 +157,8 @@ ticker::v1::TickerService::StubInterface& Connection::tickers() {
   if (!tickers_) {
     // Not PublishQuotes: what is published twice is two prices.
     ticker_peer_ = Dial(settings_.ticker_address, "stockalert.ticker.v1.TickerService",
-                        {"RegisterTicker", "BatchRegisterTickers", "GetTicker", "ListTickers", "GetQuote", "BatchGetQuotes",
-                         "WatchQuotes"});
+                        {"RegisterTicker", "BatchRegisterTickers", "GetTicker", "ListTickers", "GetQuote",
+                         "BatchGetQuotes", "WatchQuotes"});
     tickers_ = ticker::v1::TickerService::NewStub(ticker_peer_->channel());
   }
   return *tickers_;

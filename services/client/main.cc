@@ -16,11 +16,16 @@ int main(int argc, char** argv) {
   winsize window{};
   const bool is_terminal = isatty(STDOUT_FILENO) == 1;
   if (!is_terminal || ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0) window.ws_col = 0;
-  const client::Surroundings surroundings{std::cin, std::cout, std::cerr, is_terminal,
+  const client::Surroundings surroundings{std::cin,
+                                          std::cout,
+                                          std::cerr,
+                                          is_terminal,
                                           [](const std::string& name) -> std::optional<std::string> {
                                             const char* value = std::getenv(name.c_str());
                                             return value == nullptr ? std::nullopt : std::optional<std::string>(value);
                                           },
-                                          window.ws_col, isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1};
+                                          window.ws_col,
+                                          isatty(STDIN_FILENO) == 1,
+                                          isatty(STDERR_FILENO) == 1};
   return client::RunClient({argv + 1, argv + argc}, surroundings);
 }

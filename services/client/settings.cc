@@ -19,8 +19,8 @@
 namespace stockalert::client {
 namespace {
 
-constexpr const char* kNames[] = {"user_address", "ticker_address", "alert_address", "notifier_address", "api_key",
-                                  "ca_file",      "plaintext"};
+constexpr const char* kNames[] = {"user_address", "ticker_address", "alert_address", "notifier_address",
+                                  "api_key",      "ca_file",        "plaintext"};
 
 std::string* FieldOf(Settings& settings, const std::string& name) {
   if (name == "user_address") return &settings.user_address;

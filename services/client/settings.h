@@ -1,8 +1,8 @@
 // Where the mesh is and who calls: from flags, the environment, or the file ~/.config/stockalert/config, in this order.
 //
 // The file has lines `name = value` (user_address, ticker_address, alert_address, notifier_address, api_key, ca_file,
-// plaintext); '#' begins a comment. What follows a line `[work]` belongs to the profile `work`, what comes before any to
-// none. A profile that a flag names wins over the environment, too: its key goes to its own servers. The file holds
+// plaintext); '#' begins a comment. What follows a line `[work]` belongs to the profile `work`, what comes before any
+// to none. A profile that a flag names wins over the environment, too: its key goes to its own servers. The file holds
 // keys, so one that others may read is refused. Not thread-safe.
 #pragma once
 

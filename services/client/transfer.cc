@@ -24,7 +24,7 @@ namespace {
 
 struct Column {
   const char* name;
-  std::string AlertFlags::*value;
+  std::string AlertFlags::* value;
 };
 
 constexpr Column kColumns[] = {{"symbol", &AlertFlags::symbol},
@@ -51,8 +51,8 @@ constexpr Column kColumns[] = {{"symbol", &AlertFlags::symbol},
                                {"note", &AlertFlags::note}};
 
 const Column* FindColumn(const std::string& name) {
-  const auto* found = std::find_if(std::begin(kColumns), std::end(kColumns),
-                                   [&](const Column& column) { return name == column.name; });
+  const auto* found =
+      std::find_if(std::begin(kColumns), std::end(kColumns), [&](const Column& column) { return name == column.name; });
   return found == std::end(kColumns) ? nullptr : found;
 }
 
@@ -277,11 +277,11 @@ void AlertWriter::Write(const pb::Alert& alert) {
 
 pb::Alert WishOf(const pb::Alert& alert) {
   pb::Alert wish = alert;
-  for (const int field : {pb::Alert::kNameFieldNumber, pb::Alert::kStateFieldNumber, pb::Alert::kRevisionFieldNumber,
-                          pb::Alert::kAppliedRevisionFieldNumber, pb::Alert::kTriggerCountFieldNumber,
-                          pb::Alert::kLastTriggerFieldNumber, pb::Alert::kCreateTimeFieldNumber,
-                          pb::Alert::kUpdateTimeFieldNumber, pb::Alert::kEtagFieldNumber,
-                          pb::Alert::kThrottledCountFieldNumber, pb::Alert::kThrottleEndTimeFieldNumber}) {
+  for (const int field :
+       {pb::Alert::kNameFieldNumber, pb::Alert::kStateFieldNumber, pb::Alert::kRevisionFieldNumber,
+        pb::Alert::kAppliedRevisionFieldNumber, pb::Alert::kTriggerCountFieldNumber, pb::Alert::kLastTriggerFieldNumber,
+        pb::Alert::kCreateTimeFieldNumber, pb::Alert::kUpdateTimeFieldNumber, pb::Alert::kEtagFieldNumber,
+        pb::Alert::kThrottledCountFieldNumber, pb::Alert::kThrottleEndTimeFieldNumber}) {
     wish.GetReflection()->ClearField(&wish, pb::Alert::GetDescriptor()->FindFieldByNumber(field));
   }
   return wish;

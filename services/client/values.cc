@@ -138,9 +138,7 @@ std::string NameOf(const std::string& id, const std::string& collection) {
   return id.find('/') == std::string::npos ? absl::StrCat("users/me/", collection, "/", id) : id;
 }
 
-std::string UserNameOf(const std::string& user) {
-  return user.find('/') == std::string::npos ? "users/" + user : user;
-}
+std::string UserNameOf(const std::string& user) { return user.find('/') == std::string::npos ? "users/" + user : user; }
 
 std::string TickerNameOf(const std::string& symbol) {
   return symbol.find('/') == std::string::npos ? absl::StrCat("tickers/", absl::AsciiStrToUpper(symbol)) : symbol;

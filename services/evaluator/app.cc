@@ -71,7 +71,8 @@ absl::Status EvaluatorApp::CheckPartitionCount() {
       postgres::Read(*pool_, "evaluator.partition_count", [](postgres::Connection& connection) -> absl::StatusOr<int> {
         int partitions = 0;
         const std::string topic = kafka::kPricesTopic;
-        connection.sql() << "SELECT partitions FROM mesh.topics WHERE name = :name", soci::use(topic), soci::into(partitions);
+        connection.sql() << "SELECT partitions FROM mesh.topics WHERE name = :name", soci::use(topic),
+            soci::into(partitions);
         return partitions;
       }));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
@@ -82,14 +83,16 @@ absl::Status EvaluatorApp::CheckPartitionCount() {
   STOCKALERT_ASSIGN_OR_RETURN(const kafka::TopicDescription topic,
                               admin->DescribeTopic(kafka::kPricesTopic, absl::Seconds(10)));
   if (topic.partitions == recorded) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("the topic ", kafka::kPricesTopic, " has ", topic.partitions, " partitions, and ",
-                                                    recorded, " are recorded: a symbol would have two logs. Run "
+  return absl::FailedPreconditionError(absl::StrCat("the topic ", kafka::kPricesTopic, " has ", topic.partitions,
+                                                    " partitions, and ", recorded,
+                                                    " are recorded: a symbol would have two logs. Run "
                                                     "stockalert-migrate; restore the topic where it refuses"));
 }
 
 absl::Status EvaluatorApp::Start() {
-  STOCKALERT_ASSIGN_OR_RETURN(admin_, http::AdminServer::Start({.address = config_.http_address,
-                                                                .not_ready_reasons = [this] { return NotReadyReasons(); }}));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      admin_, http::AdminServer::Start(
+                  {.address = config_.http_address, .not_ready_reasons = [this] { return NotReadyReasons(); }}));
   STOCKALERT_RETURN_IF_ERROR(AwaitDependencies());
   EvaluatorServiceOptions options;
   options.kafka_bootstrap = config_.kafka_bootstrap;
@@ -125,8 +128,10 @@ std::vector<std::string> EvaluatorApp::NotReadyReasons() {
   std::vector<std::string> reasons;
   const EvaluatorService::Health health = service->health();
   if (!health.joined) reasons.push_back("the consumer group has not given this member its partitions yet");
-  if (health.loading > 0) reasons.push_back(absl::StrCat(health.loading, " of ", health.assigned, " partitions are being loaded"));
-  for (const auto& [partition, why] : health.stopped) reasons.push_back(absl::StrCat("partition ", partition, " is stopped: ", why));
+  if (health.loading > 0)
+    reasons.push_back(absl::StrCat(health.loading, " of ", health.assigned, " partitions are being loaded"));
+  for (const auto& [partition, why] : health.stopped)
+    reasons.push_back(absl::StrCat("partition ", partition, " is stopped: ", why));
   if (const absl::Status status = store_.Ready(); !status.ok()) reasons.push_back(std::string(status.message()));
   return reasons;
 }

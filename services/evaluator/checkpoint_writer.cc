@@ -35,7 +35,8 @@ std::vector<CheckpointWriter::Result> CheckpointWriter::TakeResults() {
 
 CheckpointWriter::Result CheckpointWriter::WriteNow(EvaluatorStore& store, const EvaluatorLogic::Draft& draft) {
   const StoredCheckpoint checkpoint = EvaluatorLogic::Encode(draft);
-  return {draft.partition, draft.epoch, draft.next_offset, checkpoint.state.size(), store.WriteCheckpoint(checkpoint, draft.epoch)};
+  return {draft.partition, draft.epoch, draft.next_offset, checkpoint.state.size(),
+          store.WriteCheckpoint(checkpoint, draft.epoch)};
 }
 
 void CheckpointWriter::Work() {

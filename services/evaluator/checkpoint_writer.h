@@ -1,6 +1,7 @@
 // Encodes and writes checkpoints on a thread of its own, one at a time, beside the evaluator's.
 //
-// Thread-safe. A checkpoint that cannot be written is no loss: a later one replaces it, and a replay takes longer until then.
+// Thread-safe. A checkpoint that cannot be written is no loss: a later one replaces it, and a replay takes longer until
+// then.
 #pragma once
 
 #include <condition_variable>
@@ -37,10 +38,10 @@ class CheckpointWriter final : public CheckpointSink {
   EvaluatorStore& store_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::optional<EvaluatorLogic::Draft> waiting_;  // Guarded by mutex_.
-  bool writing_ = false;                          // Guarded by mutex_.
-  bool stopping_ = false;                         // Guarded by mutex_.
-  std::vector<Result> results_;                   // Guarded by mutex_.
+  std::optional<EvaluatorLogic::Draft> waiting_;           // Guarded by mutex_.
+  bool writing_ = false;                                   // Guarded by mutex_.
+  bool stopping_ = false;                                  // Guarded by mutex_.
+  std::vector<Result> results_;                            // Guarded by mutex_.
   process::Heartbeat heartbeat_{"evaluator_checkpoints"};  // Watched while one is being written.
   std::thread thread_;
 };

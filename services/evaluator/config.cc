@@ -14,8 +14,8 @@ absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> ParseRecords(const std::st
     const std::vector<absl::string_view> parts = absl::StrSplit(item, ':');
     int32_t partition = 0;
     int64_t offset = 0;
-    if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &partition) || !absl::SimpleAtoi(parts[1], &offset) || partition < 0 ||
-        offset < 0) {
+    if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &partition) || !absl::SimpleAtoi(parts[1], &offset) ||
+        partition < 0 || offset < 0) {
       return absl::InvalidArgumentError("--skip_records: write PARTITION:OFFSET,PARTITION:OFFSET");
     }
     records.emplace(partition, offset);
@@ -28,8 +28,9 @@ void Declare(config::Parser& parser, Config& config) {
   postgres::DeclareDatabase(parser, config.postgres_url);
   parser.ListenAddress("http_address", &config.http_address, "where metrics and health are served");
   parser.String("group_id", &config.group_id, config::kRequired, "the consumer group of the evaluators");
-  parser.String("instance_id", &config.instance_id, config::kOptional,
-                "this evaluator's name in the group, unique and the same after a restart; empty: host name and HTTP port");
+  parser.String(
+      "instance_id", &config.instance_id, config::kOptional,
+      "this evaluator's name in the group, unique and the same after a restart; empty: host name and HTTP port");
   parser.Integer("postgres_connections", &config.postgres_connections, 2, 64, "the most connections to the database");
   parser.Integer("poll_records", &config.poll_records, 1, 100'000, "the most records folded between two commits");
   parser.Milliseconds("commit_interval_ms", &config.commit_interval, absl::Milliseconds(10), absl::Seconds(60),
@@ -38,8 +39,9 @@ void Declare(config::Parser& parser, Config& config) {
                  "how often the state of a partition is written");
   parser.Milliseconds("session_timeout_ms", &config.session_timeout, absl::Seconds(6), absl::Minutes(5),
                       "after how long a silent evaluator loses its partitions");
-  parser.String("skip_records", &config.skip_records, config::kOptional,
-                "PARTITION:OFFSET,... of records that cannot be understood and are given up; see the evaluator's README");
+  parser.String(
+      "skip_records", &config.skip_records, config::kOptional,
+      "PARTITION:OFFSET,... of records that cannot be understood and are given up; see the evaluator's README");
   parser.Rule([&config]() -> std::optional<std::string> {
     const auto records = ParseRecords(config.skip_records);
     if (records.ok()) return std::nullopt;

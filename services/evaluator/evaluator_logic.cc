@@ -16,10 +16,11 @@ namespace stockalert::evaluator {
 namespace {
 
 bool SameTrigger(const Trigger& a, const Trigger& b) {
-  return a.alert_id == b.alert_id && a.symbol == b.symbol && a.revision == b.revision && a.trigger_number == b.trigger_number &&
-         a.price_micros == b.price_micros && a.event_time_us == b.event_time_us &&
-         a.price_before_micros == b.price_before_micros && a.reference_micros == b.reference_micros && a.offset == b.offset &&
-         a.late == b.late && a.ends_alert == b.ends_alert;
+  return a.alert_id == b.alert_id && a.symbol == b.symbol && a.revision == b.revision &&
+         a.trigger_number == b.trigger_number && a.price_micros == b.price_micros &&
+         a.event_time_us == b.event_time_us && a.price_before_micros == b.price_before_micros &&
+         a.reference_micros == b.reference_micros && a.offset == b.offset && a.late == b.late &&
+         a.ends_alert == b.ends_alert;
 }
 
 // Failures that pass by themselves; anything else would come again each time.
@@ -68,21 +69,21 @@ int64_t ChecksumOf(const LogEntry& entry) {
 }
 
 struct EvaluatorLogic::Partition {
-  PartitionRow row;                        // As committed.
+  PartitionRow row;  // As committed.
   evaluator::Fold fold;
-  Counters counted_before;                 // By the fold, when it was taken.
-  int64_t next_offset = 0;                 // Of the record to fold next.
-  Progress live_from;                      // What is below has been committed before: it is compared, not emitted.
-  std::optional<int64_t> last_checksum;    // Of the record at next_offset - 1.
-  std::map<int64_t, int64_t> expected;     // Offset → the checksum that the record there must have.
+  Counters counted_before;               // By the fold, when it was taken.
+  int64_t next_offset = 0;               // Of the record to fold next.
+  Progress live_from;                    // What is below has been committed before: it is compared, not emitted.
+  std::optional<int64_t> last_checksum;  // Of the record at next_offset - 1.
+  std::map<int64_t, int64_t> expected;   // Offset → the checksum that the record there must have.
   std::optional<std::string> stopped;
-  bool passes = false;                     // The cause of the stop may pass by itself.
-  std::deque<PendingRecord> pending;       // What of it waits for its commit.
-  int64_t checkpointed_offset = -1;        // Of the last checkpoint.
+  bool passes = false;                // The cause of the stop may pass by itself.
+  std::deque<PendingRecord> pending;  // What of it waits for its commit.
+  int64_t checkpointed_offset = -1;   // Of the last checkpoint.
 
   // The recorded triggers that the replay has still to bring about: a window of the store's rows.
   std::deque<StoredTrigger> recorded;
-  Progress recorded_next;                  // Rows from here on have not been read back.
+  Progress recorded_next;  // Rows from here on have not been read back.
   bool recorded_all = true;
 
   bool is_live() const { return next_offset >= live_from.next_offset; }
@@ -147,9 +148,10 @@ absl::StatusOr<int64_t> EvaluatorLogic::Load(Partition& partition, const LogFact
   PartitionRow& row = partition.row;
   const bool untouched = row.progress == Progress() && !row.last_record_checksum;
   const bool other_log =
-      untouched ? facts.low_offset > 0  // The log is older than this database: what it has lost already cannot be asked for.
-                : (!row.log.cluster_id.empty() && row.log.cluster_id != facts.cluster_id) ||
-                      facts.high_offset < row.progress.next_offset + (row.progress.next_ordinal > 0 ? 1 : 0);
+      untouched
+          ? facts.low_offset > 0  // The log is older than this database: what it has lost already cannot be asked for.
+          : (!row.log.cluster_id.empty() && row.log.cluster_id != facts.cluster_id) ||
+                facts.high_offset < row.progress.next_offset + (row.progress.next_ordinal > 0 ? 1 : 0);
   if (other_log) return Adopt(partition, facts);
   row.log.cluster_id = facts.cluster_id;
 
@@ -162,14 +164,16 @@ absl::StatusOr<int64_t> EvaluatorLogic::Load(Partition& partition, const LogFact
     partition.fold = std::move(base->fold);
     partition.checkpointed_offset = begin;
   } else if (row.log.log_generation > 1) {
-    Halt(partition, "no checkpoint of it can be used, and this log began without the state of the one before: restore the "
-                    "database from a backup");
+    Halt(partition,
+         "no checkpoint of it can be used, and this log began without the state of the one before: restore the "
+         "database from a backup");
     return absl::FailedPreconditionError(*partition.stopped);
   }
   if (facts.low_offset > begin) {
-    Halt(partition, absl::StrCat("the log begins at ", facts.low_offset, ", and the state needs its records from ", begin,
-                                 " on: records were deleted before they were evaluated. Lengthen the topic's retention; to go on "
-                                 "without them, see services/evaluator/README.md, 'A gap'"));
+    Halt(partition,
+         absl::StrCat("the log begins at ", facts.low_offset, ", and the state needs its records from ", begin,
+                      " on: records were deleted before they were evaluated. Lengthen the topic's retention; to go on "
+                      "without them, see services/evaluator/README.md, 'A gap'"));
     return absl::FailedPreconditionError(*partition.stopped);
   }
   partition.counted_before = partition.fold.counters();
@@ -200,8 +204,9 @@ absl::StatusOr<int64_t> EvaluatorLogic::Adopt(Partition& partition, const LogFac
   }
   std::vector<StoredTrigger> since;
   for (;;) {
-    STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredTrigger> rows,
-                                store_.ReadTriggers(row.partition, row.log.log_generation, from, options_.compare_rows_max));
+    STOCKALERT_ASSIGN_OR_RETURN(
+        std::vector<StoredTrigger> rows,
+        store_.ReadTriggers(row.partition, row.log.log_generation, from, options_.compare_rows_max));
     const bool last = rows.size() < options_.compare_rows_max;
     if (!rows.empty()) from = {rows.back().trigger.offset, rows.back().ordinal + 1};
     since.insert(since.end(), std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
@@ -224,12 +229,14 @@ absl::StatusOr<int64_t> EvaluatorLogic::Adopt(Partition& partition, const LogFac
   checkpoint.state = EncodeCheckpoint(state);
   STOCKALERT_RETURN_IF_ERROR(store_.AdoptLog(row, checkpoint));
   ++counters_.logs_adopted;
-  log::Warning("the partition's log is another one than before: state and trigger numbers are kept, and the oldest record is next. "
-               "Alerts that were set in the log that is gone are armed again by ResyncAlerts of the alert service",
-               {{"partition", row.partition},
-                {"cluster_before", before},
-                {"cluster", facts.cluster_id},
-                {"next_offset", facts.low_offset}});
+  log::Warning(
+      "the partition's log is another one than before: state and trigger numbers are kept, and the oldest record is "
+      "next. "
+      "Alerts that were set in the log that is gone are armed again by ResyncAlerts of the alert service",
+      {{"partition", row.partition},
+       {"cluster_before", before},
+       {"cluster", facts.cluster_id},
+       {"next_offset", facts.low_offset}});
   Add(partition.fold.counters() - partition.counted_before, folded_before_);
   partition.row = row;
   partition.fold = *std::move(fold);
@@ -250,9 +257,11 @@ void EvaluatorLogic::ForgetPending(int32_t number, Partition& partition) {
   partition.pending.clear();
   apart_.erase(number);
   if (!in_flight_) return;
-  // A transaction whose outcome is unknown was built with this partition. Built again without it, it finds out by the fence.
+  // A transaction whose outcome is unknown was built with this partition. Built again without it, it finds out by the
+  // fence.
   const auto& moves = in_flight_->batch.moves;
-  if (std::any_of(moves.begin(), moves.end(), [&](const PartitionMove& move) { return move.partition == number; })) in_flight_.reset();
+  if (std::any_of(moves.begin(), moves.end(), [&](const PartitionMove& move) { return move.partition == number; }))
+    in_flight_.reset();
 }
 
 void EvaluatorLogic::Drop(int32_t partition) {
@@ -278,9 +287,10 @@ void EvaluatorLogic::UpdateHasProgress() {
 Verdict EvaluatorLogic::Halt(Partition& partition, const std::string& why, Stop stop) {
   if (!partition.stopped) {
     ++counters_.partitions_stopped;
-    log::Error(stop == Stop::kForNow
-                   ? "the partition is stopped: its alerts are not evaluated; it is taken anew and tried again until the cause is gone"
-                   : "the partition is stopped: its alerts are not evaluated until the cause is mended and the evaluator restarted",
+    log::Error(stop == Stop::kForNow ? "the partition is stopped: its alerts are not evaluated; it is taken anew and "
+                                       "tried again until the cause is gone"
+                                     : "the partition is stopped: its alerts are not evaluated until the cause is "
+                                       "mended and the evaluator restarted",
                {{"partition", partition.row.partition}, {"next_offset", partition.next_offset}, {"why", why}});
     partition.stopped = why;
     partition.passes = stop == Stop::kForNow;
@@ -298,7 +308,8 @@ void EvaluatorLogic::StopForNow(int32_t partition, const std::string& why) {
 }
 
 absl::Status EvaluatorLogic::FillRecorded(Partition& partition, int64_t offset) {
-  while (!partition.recorded_all && (partition.recorded.empty() || partition.recorded.back().trigger.offset <= offset)) {
+  while (!partition.recorded_all &&
+         (partition.recorded.empty() || partition.recorded.back().trigger.offset <= offset)) {
     STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredTrigger> rows,
                                 store_.ReadTriggers(partition.row.partition, partition.row.log.log_generation,
                                                     partition.recorded_next, options_.compare_rows_max));
@@ -317,7 +328,8 @@ absl::Status EvaluatorLogic::FillRecorded(Partition& partition, int64_t offset) 
   return absl::OkStatus();
 }
 
-// The first `compared` effects of the record at `offset` against the rows that are recorded for it; a text where they differ.
+// The first `compared` effects of the record at `offset` against the rows that are recorded for it; a text where they
+// differ.
 std::optional<std::string> EvaluatorLogic::FindDifference(Partition& partition, const Outcome& outcome, int64_t offset,
                                                           size_t compared) {
   const size_t triggers = std::min(compared, outcome.triggers.size());
@@ -368,10 +380,11 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   if (committed > 0 && !FillRecorded(partition, entry.offset).ok()) return Verdict::kAgain;
 
   const DecodedRecord decoded = DecodeRecord(entry.key, entry.value);
-  const bool given_up = decoded.soundness == record::Soundness::kUndecodable &&
-                        options_.skipped_records.contains({number, entry.offset});
+  const bool given_up =
+      decoded.soundness == record::Soundness::kUndecodable && options_.skipped_records.contains({number, entry.offset});
   if (decoded.soundness == record::Soundness::kUndecodable && !given_up) {
-    return Halt(partition, absl::StrCat("the record at offset ", entry.offset, " cannot be understood: ", decoded.problem));
+    return Halt(partition,
+                absl::StrCat("the record at offset ", entry.offset, " cannot be understood: ", decoded.problem));
   }
   PendingRecord made;
   made.offset = entry.offset;
@@ -414,8 +427,8 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   return Verdict::kGoOn;
 }
 
-// What of one partition goes into the transaction: of its effects as many as there is room for, and where that is all of them, its whole
-// progress.
+// What of one partition goes into the transaction: of its effects as many as there is room for, and where that is all
+// of them, its whole progress.
 void EvaluatorLogic::AddPart(int32_t number, const Partition& partition, InFlight& built) const {
   const PartitionRow& row = partition.row;
   if (Progress{partition.next_offset, 0} <= row.progress) return;
@@ -485,7 +498,8 @@ EvaluatorLogic::InFlight EvaluatorLogic::BuildBatch() const {
   built.batch.acknowledged = relay_.TakeAcknowledged();
   // By itself means by itself: of the others not even what the broker has is forgotten.
   if (!apart_.empty()) {
-    std::erase_if(built.batch.acknowledged, [&](const OutboxAcknowledgement& row) { return row.partition != *apart_.begin(); });
+    std::erase_if(built.batch.acknowledged,
+                  [&](const OutboxAcknowledgement& row) { return row.partition != *apart_.begin(); });
   }
   return built;
 }
@@ -503,8 +517,10 @@ void EvaluatorLogic::TakeApart(const absl::Status& refusal) {
   ForgetPending(number, partition);
   partition.next_offset = partition.row.progress.next_offset;
   Halt(partition,
-       absl::StrCat("its effects cannot be stored: ", refusal.message(), ". Look at what in stockalert_evaluator refuses them (a ",
-                    "constraint, a right, a full sequence, a read-only database) and take it away; nothing of them is skipped"),
+       absl::StrCat(
+           "its effects cannot be stored: ", refusal.message(),
+           ". Look at what in stockalert_evaluator refuses them (a ",
+           "constraint, a right, a full sequence, a read-only database) and take it away; nothing of them is skipped"),
        Stop::kForNow);
   UpdateHasProgress();
 }
@@ -523,7 +539,8 @@ void EvaluatorLogic::TakeCommitted() {
     partition.row.progress = move.to;
     partition.row.last_record_checksum = move.last_record_checksum;
     partition.row.next_outbox_sequence = move.next_outbox_sequence;
-    partition.pending.erase(partition.pending.begin(), partition.pending.begin() + static_cast<std::ptrdiff_t>(part.records_done));
+    partition.pending.erase(partition.pending.begin(),
+                            partition.pending.begin() + static_cast<std::ptrdiff_t>(part.records_done));
     if (part.effects_of_next > 0) partition.pending.front().committed = part.effects_of_next;
     pending_effects_ -= part.effects;
   }
@@ -557,8 +574,8 @@ absl::Status EvaluatorLogic::Commit() {
       return status;
     }
     if (absl::IsDeadlineExceeded(status) && in_flight_->effects > 1) {
-      // It may be too much for the time that the database gives it: half of it next time. Should the whole have been carried out after all,
-      // the fence tells.
+      // It may be too much for the time that the database gives it: half of it next time. Should the whole have been
+      // carried out after all, the fence tells.
       rows_max_ = std::max<size_t>(in_flight_->effects / 2, 1);
       in_flight_ = BuildBatch();
     }
@@ -647,7 +664,8 @@ const Fold* EvaluatorLogic::fold(int32_t number) const {
 
 Counters EvaluatorLogic::fold_counters() const {
   Counters total = folded_before_;
-  for (const auto& [number, partition] : partitions_) Add(partition->fold.counters() - partition->counted_before, total);
+  for (const auto& [number, partition] : partitions_)
+    Add(partition->fold.counters() - partition->counted_before, total);
   return total;
 }
 

@@ -1,19 +1,20 @@
 // The evaluator without Kafka and Postgres: records of its partitions in, commits and events out, by the rules of
 // docs/architecture.md: fence, replay, comparison, other logs, poison.
 //
-// Belongs to one thread. Deterministic but for what store and publisher answer: the service drives it with a consumer's polls, the
-// simulation with crashes and zombies. The order of calls for a partition:
+// Belongs to one thread. Deterministic but for what store and publisher answer: the service drives it with a consumer's
+// polls, the simulation with crashes and zombies. The order of calls for a partition:
 //
 //   Take → (Apply… → Commit)… → Drop
 //
-// A partition that cannot go on (a gap, an undecodable change, a replay that differs from what is recorded, effects that the database
-// refuses) is *stopped*: Apply answers kStop, its state stays as it is, stopped() says why; the other partitions go on. It goes on by
-// being taken anew: where the cause can pass by itself (passes(), below) its owner does that with growing pauses, else a restart after
-// mending the cause does.
+// A partition that cannot go on (a gap, an undecodable change, a replay that differs from what is recorded, effects
+// that the database refuses) is *stopped*: Apply answers kStop, its state stays as it is, stopped() says why; the other
+// partitions go on. It goes on by being taken anew: where the cause can pass by itself (passes(), below) its owner does
+// that with growing pauses, else a restart after mending the cause does.
 //
-// What waits for its commit is kept by partition, and a transaction spans partitions. One that failed for a while is kept as it was
-// built and tried again (blocked()): it is the only thing that ever blocks, so that whatever takes its partitions away ends the
-// blocking, too. One that fails for ever is taken apart, a partition each, and only those whose own part fails are stopped.
+// What waits for its commit is kept by partition, and a transaction spans partitions. One that failed for a while is
+// kept as it was built and tried again (blocked()): it is the only thing that ever blocks, so that whatever takes its
+// partitions away ends the blocking, too. One that fails for ever is taken apart, a partition each, and only those
+// whose own part fails are stopped.
 #pragma once
 
 #include <cstddef>
@@ -81,8 +82,8 @@ struct LogicCounters {
 class EvaluatorLogic {
  public:
   struct Options {
-    std::string owner;             // Names this process in the partitions' rows.
-    size_t commit_rows_max = 10'000;  // A transaction's; a record with more effects spans several.
+    std::string owner;                 // Names this process in the partitions' rows.
+    size_t commit_rows_max = 10'000;   // A transaction's; a record with more effects spans several.
     size_t compare_rows_max = 10'000;  // Read back at once while a replay is compared.
     // Partition and offset of records that cannot be understood and that an operator has given up.
     std::set<std::pair<int32_t, int64_t>> skipped_records = {};
@@ -90,9 +91,9 @@ class EvaluatorLogic {
   EvaluatorLogic(EvaluatorStore& store, OutboxRelay& relay, const Options& options);
   ~EvaluatorLogic();
 
-  // Takes the partition with a new epoch, loads its newest sound checkpoint, and answers the offset to read from. Where the facts
-  // show another log, it is adopted. UNAVAILABLE: try again. FAILED_PRECONDITION: stopped; or fenced (IsFenced), where another
-  // took it meanwhile.
+  // Takes the partition with a new epoch, loads its newest sound checkpoint, and answers the offset to read from. Where
+  // the facts show another log, it is adopted. UNAVAILABLE: try again. FAILED_PRECONDITION: stopped; or fenced
+  // (IsFenced), where another took it meanwhile.
   absl::StatusOr<int64_t> Take(int32_t partition, const LogFacts& facts);
 
   // Keeps state and trigger numbers, and goes on with the log's oldest record. After kOtherLog; otherwise as Take.
@@ -113,14 +114,14 @@ class EvaluatorLogic {
   bool has_progress(int32_t partition) const;
   bool has_effects() const { return pending_effects_ > 0; }
   size_t pending_effects() const { return pending_effects_; }
-  // A transaction has failed and waits to be tried again as it was: until then nothing more should be read. Ends by a Commit that is
-  // answered, and by dropping one of its partitions.
+  // A transaction has failed and waits to be tried again as it was: until then nothing more should be read. Ends by a
+  // Commit that is answered, and by dropping one of its partitions.
   bool blocked() const { return in_flight_.has_value(); }
 
-  // Commits all that waits, in one transaction or, where it is much, in several, and hands the events to the relay. OK: nothing
-  // waits any more; a partition whose effects cannot be stored is stopped by now, and forgotten is only what will be computed again when
-  // it is taken anew. Fenced (IsFenced): everything was dropped, all partitions; leave the group and join again. Otherwise nothing is
-  // lost, and blocked() is true: call it again later.
+  // Commits all that waits, in one transaction or, where it is much, in several, and hands the events to the relay. OK:
+  // nothing waits any more; a partition whose effects cannot be stored is stopped by now, and forgotten is only what
+  // will be computed again when it is taken anew. Fenced (IsFenced): everything was dropped, all partitions; leave the
+  // group and join again. Otherwise nothing is lost, and blocked() is true: call it again later.
   absl::Status Commit();
 
   // A checkpoint's content, taken between batches, to be encoded and written elsewhere.
@@ -132,7 +133,8 @@ class EvaluatorLogic {
     std::optional<int64_t> last_record_checksum;
     FoldState state;
   };
-  // None: nothing has changed since the last checkpoint, something waits for Commit, or the partition is being replayed or stopped.
+  // None: nothing has changed since the last checkpoint, something waits for Commit, or the partition is being replayed
+  // or stopped.
   std::optional<Draft> TakeDraft(int32_t partition);
   // The draft was written. Says nothing of a partition that was taken anew meanwhile.
   void MarkCheckpointed(int32_t partition, int64_t epoch, int64_t next_offset);
@@ -159,7 +161,7 @@ class EvaluatorLogic {
   // What one record made happen.
   struct PendingRecord {
     int64_t offset = 0;
-    size_t committed = 0;  // Effects that an earlier transaction has.
+    size_t committed = 0;                    // Effects that an earlier transaction has.
     std::optional<int64_t> checksum_before;  // Of the record before it.
     int64_t checksum = 0;
     int64_t log_time_us = 0;
@@ -187,7 +189,8 @@ class EvaluatorLogic {
   absl::StatusOr<std::optional<Base>> FindBase(const PartitionRow& row);
   Verdict Halt(Partition& partition, const std::string& why, Stop stop = Stop::kUntilMended);
   absl::Status FillRecorded(Partition& partition, int64_t offset);
-  std::optional<std::string> FindDifference(Partition& partition, const Outcome& outcome, int64_t offset, size_t compared);
+  std::optional<std::string> FindDifference(Partition& partition, const Outcome& outcome, int64_t offset,
+                                            size_t compared);
   InFlight BuildBatch() const;
   void AddPart(int32_t number, const Partition& partition, InFlight& built) const;
   // The store refuses the transaction for ever: what follows.
@@ -206,7 +209,7 @@ class EvaluatorLogic {
   std::optional<InFlight> in_flight_;
   std::set<int32_t> apart_;  // Partitions whose parts are committed each by itself, for together they were refused.
   LogicCounters counters_;
-  Counters folded_before_;   // By folds that are gone.
+  Counters folded_before_;  // By folds that are gone.
 };
 
 }  // namespace stockalert::evaluator

@@ -22,8 +22,8 @@ bool DoesNotAnswer(const absl::Status& status) {
 
 }  // namespace
 
-EvaluatorLoop::EvaluatorLoop(EvaluatorStore& store, EvaluatorLogic& logic, OutboxRelay& relay, CheckpointSink& checkpoints,
-                             const EvaluatorLoopOptions& options)
+EvaluatorLoop::EvaluatorLoop(EvaluatorStore& store, EvaluatorLogic& logic, OutboxRelay& relay,
+                             CheckpointSink& checkpoints, const EvaluatorLoopOptions& options)
     : store_(store),
       logic_(logic),
       relay_(relay),
@@ -85,7 +85,8 @@ absl::Duration EvaluatorLoop::Patience() const {
 }
 
 bool EvaluatorLoop::AnyIn(State state) const {
-  return std::any_of(partitions_.begin(), partitions_.end(), [&](const auto& entry) { return entry.second.state == state; });
+  return std::any_of(partitions_.begin(), partitions_.end(),
+                     [&](const auto& entry) { return entry.second.state == state; });
 }
 
 absl::Status EvaluatorLoop::Join() {
@@ -122,7 +123,8 @@ void EvaluatorLoop::TakeFatal(const absl::Status& why) {
   if (absl::IsAborted(why)) {
     log::Info("joining the group with a new consumer", {{"reason", why}});
   } else if (now - last_fatal_ > kFatalInterval) {
-    // A broker that died may have forgotten who bears the member's name. If it happens again at once, another process bears it.
+    // A broker that died may have forgotten who bears the member's name. If it happens again at once, another process
+    // bears it.
     log::Warning("the consumer cannot go on; joining the group with a new one", {{"reason", why}});
     last_fatal_ = now;
   } else {
@@ -169,17 +171,20 @@ void EvaluatorLoop::TakeLater(int32_t partition, Assigned& assigned) {
   logic_.Drop(partition);
   assigned.state = State::kToTake;
   // Each try may last until the broker or the database has not answered, and those that are read wait meanwhile.
-  assigned.not_before = options_.now() + std::min(kTakeAgainAfter * (1 << std::min(assigned.tries++, 10)), kTakeAgainAfterMax);
+  assigned.not_before =
+      options_.now() + std::min(kTakeAgainAfter * (1 << std::min(assigned.tries++, 10)), kTakeAgainAfterMax);
 }
 
 void EvaluatorLoop::TakeErrors(const std::vector<LogPoll::Error>& errors) {
   for (const LogPoll::Error& error : errors) {
     auto found = partitions_.find(error.partition);
-    if (membership_ != Membership::kMember || found == partitions_.end() || found->second.state != State::kReading) continue;
+    if (membership_ != Membership::kMember || found == partitions_.end() || found->second.state != State::kReading)
+      continue;
     if (absl::IsPermissionDenied(error.status)) {
       logic_.StopForNow(error.partition, error.status.ToString());
     } else {
-      // The log has changed under us: taking the partition anew finds out what it is now. What waits for its commit is committed first.
+      // The log has changed under us: taking the partition anew finds out what it is now. What waits for its commit is
+      // committed first.
       found->second.state = State::kSettling;
     }
   }
@@ -276,7 +281,11 @@ void EvaluatorLoop::TakeStopped() {
       continue;
     }
     auto [rest, added] = rests_.try_emplace(
-        partition, Rest{base::Backoff({.initial = absl::Seconds(1), .maximum = options_.rest_max}, options_.random_fraction), {}, {}, {}});
+        partition,
+        Rest{base::Backoff({.initial = absl::Seconds(1), .maximum = options_.rest_max}, options_.random_fraction),
+             {},
+             {},
+             {}});
     rest->second.why = why;
     rest->second.stopped_at = logic_.progress(partition).value_or(Progress());
     rest->second.pause = rest->second.pauses.Next();
@@ -306,7 +315,8 @@ void EvaluatorLoop::MoveOn() {
     const auto& [partition, rest] = entry;
     auto found = partitions_.find(partition);
     if (found == partitions_.end()) return true;
-    if (found->second.state != State::kReading || !logic_.is_live(partition) || logic_.has_progress(partition)) return false;
+    if (found->second.state != State::kReading || !logic_.is_live(partition) || logic_.has_progress(partition))
+      return false;
     // Past it; or nothing has come since that could show it, and it has been read for a while.
     const bool past = logic_.progress(partition).value_or(Progress()) > rest.stopped_at ||
                       now - found->second.reading_since > std::min(rest.pause, kReadWithoutStop);
@@ -324,7 +334,8 @@ void EvaluatorLoop::LoadSome() {
     ++taken;
     Beat();
     const absl::StatusOr<LogFacts> facts = consumer_->Facts(partition);
-    const absl::StatusOr<int64_t> next = facts.ok() ? logic_.Take(partition, *facts) : absl::StatusOr<int64_t>(facts.status());
+    const absl::StatusOr<int64_t> next =
+        facts.ok() ? logic_.Take(partition, *facts) : absl::StatusOr<int64_t>(facts.status());
     if (next.ok()) {
       assigned.state = State::kReading;
       assigned.place = *next;
@@ -341,7 +352,8 @@ void EvaluatorLoop::LoadSome() {
     } else {
       static log::Limiter limiter(absl::Seconds(5));
       if (limiter.Allow()) {
-        log::Warning("a partition cannot be loaded; trying again", {{"partition", partition}, {"status", next.status()}});
+        log::Warning("a partition cannot be loaded; trying again",
+                     {{"partition", partition}, {"status", next.status()}});
       }
       TakeLater(partition, assigned);
       // The next one would fare no better, and each question may last.
@@ -350,7 +362,8 @@ void EvaluatorLoop::LoadSome() {
   }
 }
 
-// Tells the consumer what to read, where that is another thing than it reads. What fails is told again in the next turn.
+// Tells the consumer what to read, where that is another thing than it reads. What fails is told again in the next
+// turn.
 void EvaluatorLoop::ReadWhatIsDue() {
   if (consumer_ == nullptr || membership_ != Membership::kMember) return;
   std::vector<int32_t> stop;
@@ -376,13 +389,16 @@ void EvaluatorLoop::ReadWhatIsDue() {
   }
   if (!status.ok()) {
     static log::Limiter limiter(absl::Seconds(5));
-    if (limiter.Allow()) log::Warning("the consumer does not take what it shall read; telling it again", {{"status", status}});
+    if (limiter.Allow())
+      log::Warning("the consumer does not take what it shall read; telling it again", {{"status", status}});
   }
 }
 
 void EvaluatorLoop::DeleteAcknowledgedIfIdle() {
   const absl::Time now = options_.now();
-  if (logic_.blocked() || logic_.has_progress() || now - std::max(last_commit_, last_delete_) < options_.commit_interval) return;
+  if (logic_.blocked() || logic_.has_progress() ||
+      now - std::max(last_commit_, last_delete_) < options_.commit_interval)
+    return;
   const std::vector<OutboxAcknowledgement> acknowledged = relay_.TakeAcknowledged();
   if (acknowledged.empty()) return;
   if (const absl::Status status = store_.DeleteOutbox(acknowledged); status.ok()) {
@@ -402,7 +418,8 @@ void EvaluatorLoop::CheckpointIfDue() {
       counters_.checkpoint_bytes = result.bytes;
     } else {
       ++counters_.checkpoint_failures;
-      log::Warning("a checkpoint was not written; the next one will be", {{"partition", result.partition}, {"status", result.status}});
+      log::Warning("a checkpoint was not written; the next one will be",
+                   {{"partition", result.partition}, {"status", result.status}});
     }
   }
   if (!checkpoints_.is_free()) return;
@@ -412,7 +429,8 @@ void EvaluatorLoop::CheckpointIfDue() {
     std::optional<EvaluatorLogic::Draft> draft = logic_.TakeDraft(partition);
     if (!draft) {
       // Busy right now, or nothing new: looked at again soon, or after the interval.
-      assigned.checkpoint_due = now + (logic_.has_progress(partition) ? absl::Milliseconds(50) : options_.checkpoint_interval);
+      assigned.checkpoint_due =
+          now + (logic_.has_progress(partition) ? absl::Milliseconds(50) : options_.checkpoint_interval);
       continue;
     }
     assigned.checkpoint_due = now + options_.checkpoint_interval;
@@ -440,7 +458,8 @@ void EvaluatorLoop::ShutDown(absl::Time deadline,
     options_.sleep(absl::Milliseconds(100));
     status = logic_.Commit();
   }
-  if (!status.ok()) log::Warning("the last commit failed: the next owner folds those records again", {{"status", status}});
+  if (!status.ok())
+    log::Warning("the last commit failed: the next owner folds those records again", {{"status", status}});
   relay_.Pump().IgnoreError();
   while (relay_.backlog() > 0 && now() < deadline) {
     options_.sleep(absl::Milliseconds(5));

@@ -1,36 +1,43 @@
-// The evaluator's loop without Kafka: what is read, committed, held back, taken anew, and when. EvaluatorService runs it on its thread
-// against librdkafka; the simulation drives it through outages in every order, on a clock of its own.
+// The evaluator's loop without Kafka: what is read, committed, held back, taken anew, and when. EvaluatorService runs
+// it on its thread against librdkafka; the simulation drives it through outages in every order, on a clock of its own.
 //
-// Belongs to one thread. Turn() is called again and again; it waits at most about a tenth of a second by itself, and besides only for
-// answers of the store and the broker, which are bounded by those. Time is monotonic: a wall clock that is set back delays nothing.
+// Belongs to one thread. Turn() is called again and again; it waits at most about a tenth of a second by itself, and
+// besides only for answers of the store and the broker, which are bounded by those. Time is monotonic: a wall clock
+// that is set back delays nothing.
 //
-// There is no flag that something waits for and that somebody else would have to lower: each state holds what it waits for, and each has a
-// way on whatever happens. All three tables hold at once.
+// There is no flag that something waits for and that somebody else would have to lower: each state holds what it waits
+// for, and each has a way on whatever happens. All three tables hold at once.
 //
 //   Membership       waits for                            ways on
-//   kApart           its time to join                     joined: kJoining · the consumer cannot be made: again, later and later
-//   kJoining         the group's assignment               assigned: kMember · fatal, or nothing for join_patience: kApart
-//   kMember          –                                    revoked, lost: kJoining · fenced, fatal: kApart
-//   kGivenUp         the end of the process               none: twice in a row another process bore this one's name, and on_fatal was told
+//   kApart           its time to join                     joined: kJoining · the consumer cannot be made: again, later
+//   and later kJoining         the group's assignment               assigned: kMember · fatal, or nothing for
+//   join_patience: kApart kMember          –                                    revoked, lost: kJoining · fenced,
+//   fatal: kApart kGivenUp         the end of the process               none: twice in a row another process bore this
+//   one's name, and on_fatal was told
 //
 //   Partition        waits for                            ways on
-//   kToTake          its time; no blocked commit; broker  taken: kReading · cannot be gone on with: kHalted or kResting · no answer: again
+//   kToTake          its time; no blocked commit; broker  taken: kReading · cannot be gone on with: kHalted or kResting
+//   · no answer: again
 //                    and database                         after a moment · fenced: all leave, kApart
-//   kReading         records                              stopped: kHalted or kResting · the broker has its place no more: kSettling ·
+//   kReading         records                              stopped: kHalted or kResting · the broker has its place no
+//   more: kSettling ·
 //                                                         another log, or a replay that cannot be compared now: kToTake
 //   kSettling        the commit of what it has done       committed: kToTake · refused for ever: kResting
-//   kResting         its time, and the commit of what it  kToTake; the pause grows up to Options::rest_max, and begins anew once it has
+//   kResting         its time, and the commit of what it  kToTake; the pause grows up to Options::rest_max, and begins
+//   anew once it has
 //                    has done                             got past where it stopped
 //   kHalted          an operator                          taken by whoever is given it next: another member, a restart
 //   (any)                                                 not assigned any more, lost, fenced: forgotten
 //
 //   Commits          waits for                            ways on
 //   nothing waits    –                                    a record is folded
-//   due              its time                             committed · fails for a while: blocked · refused for ever: its partition kResting
-//   blocked          the next try                         committed, refused, fenced · its partitions are taken away: EvaluatorLogic drops
+//   due              its time                             committed · fails for a while: blocked · refused for ever:
+//   its partition kResting blocked          the next try                         committed, refused, fenced · its
+//   partitions are taken away: EvaluatorLogic drops
 //                                                         it with them, for that is where the blocking is kept
 //
-// While a commit is blocked nothing is read; what the consumer brings all the same is read again later, so that what waits stays bounded.
+// While a commit is blocked nothing is read; what the consumer brings all the same is read again later, so that what
+// waits stays bounded.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +57,8 @@
 
 namespace stockalert::evaluator {
 
-// What one look at the log brought. Rebalances came before the records: no record is of a partition that they took away.
+// What one look at the log brought. Rebalances came before the records: no record is of a partition that they took
+// away.
 struct LogPoll {
   enum class Change {
     kAssigned,  // These partitions, and no others, are this member's now.
@@ -65,7 +73,8 @@ struct LogPoll {
     int32_t partition = 0;
     LogEntry entry;
   };
-  // The partition is read no further. PERMISSION_DENIED: reading is forbidden; else its place is not in the log, or the log is gone.
+  // The partition is read no further. PERMISSION_DENIED: reading is forbidden; else its place is not in the log, or the
+  // log is gone.
   struct Error {
     int32_t partition = 0;
     absl::Status status;
@@ -84,7 +93,8 @@ class LogConsumer {
   virtual ~LogConsumer() = default;
   // Waits at most `patience` for the first that comes.
   virtual LogPoll Poll(absl::Duration patience, size_t records_max) = 0;
-  // Begins to read these partitions at these places (again, where they are being read). An error: nothing can be said of what is read now.
+  // Begins to read these partitions at these places (again, where they are being read). An error: nothing can be said
+  // of what is read now.
   virtual absl::Status StartAt(const std::map<int32_t, int64_t>& next_offsets) = 0;
   virtual absl::Status StopReading(const std::vector<int32_t>& partitions) = 0;
   // What the broker says of the partition; UNAVAILABLE where it does not in time.
@@ -121,16 +131,18 @@ struct EvaluatorLoopOptions {
   absl::Duration join_patience = absl::Minutes(6);
   // Makes the next consumer. The broker need not be there.
   std::function<absl::StatusOr<std::unique_ptr<LogConsumer>>()> join;
-  // The consumer could not go on twice in a row (another process has this member's name): the process should end. Called once.
+  // The consumer could not go on twice in a row (another process has this member's name): the process should end.
+  // Called once.
   std::function<void(const std::string& why)> on_fatal;
   // Monotonic; only differences count.
   std::function<absl::Time()> now;
   std::function<void(absl::Duration)> sleep;
   std::function<double()> random_fraction = base::RandomFraction;
-  // The loop goes on: called several times a turn, for each question to a store or broker that is away may last; not any more when the
-  // process should end.
+  // The loop goes on: called several times a turn, for each question to a store or broker that is away may last; not
+  // any more when the process should end.
   std::function<void()> beat;
-  // How long the records of one poll took to evaluate; what was committed just now was appended to the log at this time (µs).
+  // How long the records of one poll took to evaluate; what was committed just now was appended to the log at this time
+  // (µs).
   std::function<void(absl::Duration)> on_evaluated;
   std::function<void(int64_t oldest_log_time_us)> on_committed;
 };
@@ -148,8 +160,8 @@ class EvaluatorLoop {
 
   void Turn();
 
-  // Reads no more, commits, waits for the broker to have the events, writes checkpoints by `write_checkpoint` and leaves the group; at the
-  // latest at `deadline` (of `now`) or a little after. No Turn afterwards.
+  // Reads no more, commits, waits for the broker to have the events, writes checkpoints by `write_checkpoint` and
+  // leaves the group; at the latest at `deadline` (of `now`) or a little after. No Turn afterwards.
   void ShutDown(absl::Time deadline, const std::function<absl::Status(const EvaluatorLogic::Draft&)>& write_checkpoint);
 
   enum class Membership { kApart, kJoining, kMember, kGivenUp };
@@ -158,8 +170,9 @@ class EvaluatorLoop {
   struct Health {
     Membership membership = Membership::kApart;
     int assigned = 0;
-    int loading = 0;                          // Of these: not read up to what was done before, or not taken yet.
-    std::map<int32_t, std::string> stopped;   // And why; those that are being tried again included, until they are past it.
+    int loading = 0;  // Of these: not read up to what was done before, or not taken yet.
+    std::map<int32_t, std::string>
+        stopped;  // And why; those that are being tried again included, until they are past it.
     bool commits_blocked = false;
     int64_t outbox_backlog = 0;
     int64_t alerts = 0;
@@ -167,20 +180,20 @@ class EvaluatorLoop {
   };
   Health health() const;
   struct LoopCounters {
-    int64_t joins = 0;              // Consumers made.
-    int64_t tried_again = 0;        // Partitions taken anew after a stop.
+    int64_t joins = 0;        // Consumers made.
+    int64_t tried_again = 0;  // Partitions taken anew after a stop.
     int64_t checkpoints = 0;
     int64_t checkpoint_failures = 0;
-    size_t checkpoint_bytes = 0;    // Of the last one.
+    size_t checkpoint_bytes = 0;  // Of the last one.
   };
   const LoopCounters& counters() const { return counters_; }
 
  private:
   struct Assigned {
     State state = State::kToTake;
-    absl::Time not_before = absl::InfinitePast();      // kToTake, kResting.
-    int64_t place = 0;                                 // kReading: of the next record.
-    int tries = 0;                                     // kToTake: since it was taken last.
+    absl::Time not_before = absl::InfinitePast();  // kToTake, kResting.
+    int64_t place = 0;                             // kReading: of the next record.
+    int tries = 0;                                 // kToTake: since it was taken last.
     absl::Time reading_since = absl::InfiniteFuture();
     absl::Time checkpoint_due = absl::InfiniteFuture();
     bool read = false;    // The consumer reads it, as far as we know.
@@ -220,22 +233,24 @@ class EvaluatorLoop {
   CheckpointSink& checkpoints_;
   const EvaluatorLoopOptions options_;
 
-  std::unique_ptr<LogConsumer> consumer_;          // None: kApart, kGivenUp.
-  std::unique_ptr<LogConsumer> retired_;           // The one before: what it brought must be gone before it is, and it before the next.
+  std::unique_ptr<LogConsumer> consumer_;  // None: kApart, kGivenUp.
+  std::unique_ptr<LogConsumer>
+      retired_;  // The one before: what it brought must be gone before it is, and it before the next.
   Membership membership_ = Membership::kApart;
-  absl::Time next_join_ = absl::InfinitePast();    // kApart.
+  absl::Time next_join_ = absl::InfinitePast();  // kApart.
   base::Backoff join_pauses_;
   absl::Time joining_since_ = absl::InfinitePast();
   absl::Time last_fatal_ = absl::InfinitePast();
-  std::map<int32_t, Assigned> partitions_;         // kMember: the group's. kJoining: of before, where they were revoked in good order.
+  std::map<int32_t, Assigned>
+      partitions_;  // kMember: the group's. kJoining: of before, where they were revoked in good order.
   std::map<int32_t, Rest> rests_;
-  absl::Time next_try_ = absl::InfinitePast();     // Of a commit that is blocked.
+  absl::Time next_try_ = absl::InfinitePast();  // Of a commit that is blocked.
   base::Backoff commit_pauses_;
-  bool told_blocked_ = false;                      // Only for the log.
+  bool told_blocked_ = false;  // Only for the log.
   absl::Time last_commit_ = absl::InfinitePast();
   absl::Time last_delete_ = absl::InfinitePast();
   absl::Time last_hint_ = absl::InfinitePast();
-  int64_t oldest_effect_us_ = 0;                   // Append time of the first record whose effects wait.
+  int64_t oldest_effect_us_ = 0;  // Append time of the first record whose effects wait.
   LoopCounters counters_;
 };
 

@@ -18,9 +18,7 @@ constexpr absl::Duration kBrokerTimeout = absl::Seconds(3);
 constexpr absl::Duration kReportInterval = absl::Milliseconds(500);
 
 // A clock that nobody sets.
-absl::Time MonotonicNow() {
-  return absl::FromUnixMicros(base::SystemMonotonicClock().NowUs());
-}
+absl::Time MonotonicNow() { return absl::FromUnixMicros(base::SystemMonotonicClock().NowUs()); }
 
 void Count(const char* name, const char* help, int64_t more) {
   // Nothing is counted, too: a series that begins at its first event hides that event from rate() and increase().
@@ -41,9 +39,9 @@ class EvaluatorService::Publisher final : public EventPublisher {
 
   void Publish(const OutboxRow& row, std::function<void(bool)> done) override {
     const std::optional<trace::Context> context = trace::Parse(row.traceparent);
-    producer_.ProduceAsync(topic_, row.key, row.value,
-                           kafka::TraceHeaders(context ? context->Child().Traceparent() : std::string()),
-                           [done = std::move(done)](const absl::StatusOr<kafka::Delivery>& delivery) { done(delivery.ok()); });
+    producer_.ProduceAsync(
+        topic_, row.key, row.value, kafka::TraceHeaders(context ? context->Child().Traceparent() : std::string()),
+        [done = std::move(done)](const absl::StatusOr<kafka::Delivery>& delivery) { done(delivery.ok()); });
   }
 
  private:
@@ -98,7 +96,9 @@ class EvaluatorService::Consumer final : public LogConsumer {
     result.keeps = std::move(polled);
     return result;
   }
-  absl::Status StartAt(const std::map<int32_t, int64_t>& next_offsets) override { return consumer_->StartAt(Places(next_offsets)); }
+  absl::Status StartAt(const std::map<int32_t, int64_t>& next_offsets) override {
+    return consumer_->StartAt(Places(next_offsets));
+  }
   absl::Status StopReading(const std::vector<int32_t>& partitions) override {
     std::vector<kafka::TopicPartition> places;
     places.reserve(partitions.size());
@@ -109,7 +109,8 @@ class EvaluatorService::Consumer final : public LogConsumer {
     if (cluster_id_.empty()) {
       STOCKALERT_ASSIGN_OR_RETURN(cluster_id_, consumer_->ClusterId(kBrokerTimeout));
     }
-    STOCKALERT_ASSIGN_OR_RETURN(const kafka::Watermarks marks, consumer_->QueryWatermarks({topic_, partition}, kBrokerTimeout));
+    STOCKALERT_ASSIGN_OR_RETURN(const kafka::Watermarks marks,
+                                consumer_->QueryWatermarks({topic_, partition}, kBrokerTimeout));
     return LogFacts{.cluster_id = cluster_id_, .low_offset = marks.low, .high_offset = marks.high};
   }
   void TellOffsets(const std::map<int32_t, int64_t>& next_offsets) override {
@@ -129,7 +130,8 @@ class EvaluatorService::Consumer final : public LogConsumer {
   bool assigned_ = false;
 };
 
-EvaluatorService::EvaluatorService(EvaluatorStore& store, const EvaluatorServiceOptions& options) : store_(store), options_(options) {}
+EvaluatorService::EvaluatorService(EvaluatorStore& store, const EvaluatorServiceOptions& options)
+    : store_(store), options_(options) {}
 
 EvaluatorService::~EvaluatorService() { Stop(absl::Now()); }
 
@@ -138,7 +140,8 @@ absl::Status EvaluatorService::Start() {
   producer_options.bootstrap = options_.kafka_bootstrap;
   producer_options.security = options_.kafka_security;
   producer_options.client_id = absl::StrCat("stockalert-evaluator-", options_.instance_id);
-  // For ever: the row stays in the outbox anyway, and giving up one record while later ones get through would break their order.
+  // For ever: the row stays in the outbox anyway, and giving up one record while later ones get through would break
+  // their order.
   producer_options.message_timeout = absl::ZeroDuration();
   producer_options.queue_messages_max = 200'000;
   // Several alerts of one quote do not wait for each other.
@@ -164,13 +167,15 @@ absl::Status EvaluatorService::Start() {
   loop_options.sleep = absl::SleepFor;
   loop_options.beat = [this] { heartbeat_.Beat(); };
   loop_options.on_evaluated = [](absl::Duration took) {
-    static auto& seconds = metrics::GetHistogram("stockalert_evaluator_evaluation_seconds",
-                                                 "How long the records of one poll took to evaluate, without their commit");
+    static auto& seconds =
+        metrics::GetHistogram("stockalert_evaluator_evaluation_seconds",
+                              "How long the records of one poll took to evaluate, without their commit");
     seconds.Observe(absl::ToDoubleSeconds(took));
   };
   loop_options.on_committed = [](int64_t oldest_log_time_us) {
-    static prometheus::Histogram& seconds = metrics::GetHistogram(
-        "stockalert_evaluator_commit_delay_seconds", "From the broker's append of a record to the commit of what it made happen.");
+    static prometheus::Histogram& seconds =
+        metrics::GetHistogram("stockalert_evaluator_commit_delay_seconds",
+                              "From the broker's append of a record to the commit of what it made happen.");
     // Between two machines' clocks: the wall's.
     seconds.Observe(static_cast<double>(absl::ToUnixMicros(absl::Now()) - oldest_log_time_us) / 1e6);
   };
@@ -218,7 +223,9 @@ void EvaluatorService::Run() {
     Report();
   }
   heartbeat_.End();
-  loop_->ShutDown(deadline_, [this](const EvaluatorLogic::Draft& draft) { return CheckpointWriter::WriteNow(store_, draft).status; });
+  loop_->ShutDown(deadline_, [this](const EvaluatorLogic::Draft& draft) {
+    return CheckpointWriter::WriteNow(store_, draft).status;
+  });
 }
 
 void EvaluatorService::Report() {
@@ -238,7 +245,8 @@ void EvaluatorService::Report() {
         counted.commit_failures - reported_.commit_failures);
   Count("stockalert_evaluator_fenced_total", "Times that another evaluator had taken a partition.",
         counted.fenced - reported_.fenced);
-  Count("stockalert_evaluator_triggers_total", "Triggers committed.", counted.triggers_committed - reported_.triggers_committed);
+  Count("stockalert_evaluator_triggers_total", "Triggers committed.",
+        counted.triggers_committed - reported_.triggers_committed);
   Count("stockalert_evaluator_events_total", "Events committed to the outbox.",
         counted.events_committed - reported_.events_committed);
   Count("stockalert_evaluator_checkpoints_unusable_total", "Checkpoints that could not be read back.",
@@ -257,10 +265,13 @@ void EvaluatorService::Report() {
         folded.edges_swallowed - fold_reported_.edges_swallowed);
   const EvaluatorLoop::LoopCounters& turned = loop_->counters();
   Count("stockalert_evaluator_partitions_tried_again_total",
-        "Times that a stopped partition was taken anew, for its cause may have passed.", turned.tried_again - loop_reported_.tried_again);
-  Count("stockalert_evaluator_joins_total", "Consumers made to join the group with: the first one, and one after each that could not go on.",
+        "Times that a stopped partition was taken anew, for its cause may have passed.",
+        turned.tried_again - loop_reported_.tried_again);
+  Count("stockalert_evaluator_joins_total",
+        "Consumers made to join the group with: the first one, and one after each that could not go on.",
         turned.joins - loop_reported_.joins);
-  Count("stockalert_evaluator_checkpoints_total", "Checkpoints written.", turned.checkpoints - loop_reported_.checkpoints);
+  Count("stockalert_evaluator_checkpoints_total", "Checkpoints written.",
+        turned.checkpoints - loop_reported_.checkpoints);
   Count("stockalert_evaluator_checkpoint_failures_total", "Checkpoints that could not be written.",
         turned.checkpoint_failures - loop_reported_.checkpoint_failures);
   if (turned.checkpoints > loop_reported_.checkpoints) {
@@ -284,14 +295,17 @@ void EvaluatorService::Report() {
   health.outbox_backlog = state.outbox_backlog;
   health.alerts = state.alerts;
   metrics::GetGauge("stockalert_evaluator_partitions", "Partitions assigned to this evaluator.").Set(health.assigned);
-  metrics::GetGauge("stockalert_evaluator_partitions_loading", "Of these, not read up to the present yet.").Set(health.loading);
-  metrics::GetGauge("stockalert_evaluator_partitions_halted", "Of these, stopped; those that are being tried again included.")
+  metrics::GetGauge("stockalert_evaluator_partitions_loading", "Of these, not read up to the present yet.")
+      .Set(health.loading);
+  metrics::GetGauge("stockalert_evaluator_partitions_halted",
+                    "Of these, stopped; those that are being tried again included.")
       .Set(static_cast<double>(health.stopped.size()));
   metrics::GetGauge("stockalert_evaluator_alerts", "Alerts in the index.").Set(static_cast<double>(health.alerts));
   metrics::GetGauge("stockalert_evaluator_symbols", "Symbols in the index.").Set(static_cast<double>(state.symbols));
   metrics::GetGauge("stockalert_evaluator_outbox_backlog", "Committed events that the broker has not acknowledged.")
       .Set(static_cast<double>(health.outbox_backlog));
-  metrics::GetGauge("stockalert_evaluator_commits_blocked", "1 while the database takes no commit.").Set(health.commits_blocked ? 1 : 0);
+  metrics::GetGauge("stockalert_evaluator_commits_blocked", "1 while the database takes no commit.")
+      .Set(health.commits_blocked ? 1 : 0);
   const std::lock_guard lock(health_mutex_);
   health_ = std::move(health);
 }

@@ -1,11 +1,12 @@
 // What the evaluator keeps: progress, triggers, outgoing events and checkpoints, a partition each, behind a fence.
 //
-// PostgresEvaluatorStore is the real one; tests/support/evaluator_store has its in-memory twin, and one contract suite holds both to
-// this page. Thread-safe.
+// PostgresEvaluatorStore is the real one; tests/support/evaluator_store has its in-memory twin, and one contract suite
+// holds both to this page. Thread-safe.
 //
-// The fence: whoever takes a partition raises its epoch; every write that moves a partition names the epoch and the progress that it
-// starts from, and does nothing at all where either differs (IsFenced). A call that ends in UNAVAILABLE or DEADLINE_EXCEEDED may
-// have been carried out: calling it again with the same arguments is safe, and answers OK where it had been.
+// The fence: whoever takes a partition raises its epoch; every write that moves a partition names the epoch and the
+// progress that it starts from, and does nothing at all where either differs (IsFenced). A call that ends in
+// UNAVAILABLE or DEADLINE_EXCEEDED may have been carried out: calling it again with the same arguments is safe, and
+// answers OK where it had been.
 #pragma once
 
 #include <cstddef>
@@ -105,27 +106,28 @@ class EvaluatorStore {
  public:
   virtual ~EvaluatorStore() = default;
 
-  // Makes the partition this owner's: raises its epoch, so that every earlier owner is fenced. A partition that nobody had begins at
-  // progress (0, 0), of no log.
+  // Makes the partition this owner's: raises its epoch, so that every earlier owner is fenced. A partition that nobody
+  // had begins at progress (0, 0), of no log.
   virtual absl::StatusOr<PartitionRow> TakePartition(int32_t partition, const std::string& owner) = 0;
 
   // The kept checkpoints of this generation, newest first; at most two.
   virtual absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t partition, int64_t log_generation) = 0;
 
-  // All or nothing. Fenced: no move of the batch may be made. ALREADY_EXISTS: a trigger's identity is taken, which no right program
-  // brings about.
+  // All or nothing. Fenced: no move of the batch may be made. ALREADY_EXISTS: a trigger's identity is taken, which no
+  // right program brings about.
   virtual absl::Status Commit(const CommitBatch& batch) = 0;
 
-  // Writes the checkpoint if `epoch` is the partition's still, and drops all but the newest two of the partition. Fenced otherwise.
+  // Writes the checkpoint if `epoch` is the partition's still, and drops all but the newest two of the partition.
+  // Fenced otherwise.
   virtual absl::Status WriteCheckpoint(const StoredCheckpoint& checkpoint, int64_t epoch) = 0;
 
-  // Begins another log: `row` replaces the partition's (its epoch must be the present one; its log_generation above), together with
-  // the checkpoint that the fold goes on from. Fenced otherwise.
+  // Begins another log: `row` replaces the partition's (its epoch must be the present one; its log_generation above),
+  // together with the checkpoint that the fold goes on from. Fenced otherwise.
   virtual absl::Status AdoptLog(const PartitionRow& row, const StoredCheckpoint& checkpoint) = 0;
 
   // Triggers of a generation from `from` (offset and ordinal, included) on, in their order.
-  virtual absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t partition, int64_t log_generation, Progress from,
-                                                                  size_t rows_max) = 0;
+  virtual absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t partition, int64_t log_generation,
+                                                                  Progress from, size_t rows_max) = 0;
 
   // Outgoing events with a sequence above `after`, in their order.
   virtual absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t partition, int64_t after, size_t rows_max) = 0;

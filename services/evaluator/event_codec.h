@@ -1,4 +1,5 @@
-// The fold's events and outcomes as Protobuf: records of the topic `prices` in, messages of `alert-events` out. Pure and thread-safe.
+// The fold's events and outcomes as Protobuf: records of the topic `prices` in, messages of `alert-events` out. Pure
+// and thread-safe.
 #pragma once
 
 #include <string>

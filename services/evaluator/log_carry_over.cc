@@ -52,14 +52,16 @@ void CarryOver(FoldState& state, const std::vector<StoredTrigger>& triggers) {
       alert.ended = true;
       alert.residence = Residence::kOut;
     } else if (!alert.ended) {
-      alert.last_trigger_time_us = std::max(alert.last_trigger_time_us.value_or(trigger.event_time_us), trigger.event_time_us);
+      alert.last_trigger_time_us =
+          std::max(alert.last_trigger_time_us.value_or(trigger.event_time_us), trigger.event_time_us);
       for (SavedLeg& leg : alert.legs) leg.ready = false;
     }
   }
   state.alerts.clear();
   for (auto& [id, alert] : alerts) {
-    const auto at = std::lower_bound(state.symbols.begin(), state.symbols.end(), alert.symbol,
-                                     [](const SavedSymbol& symbol, const std::string& name) { return symbol.symbol < name; });
+    const auto at =
+        std::lower_bound(state.symbols.begin(), state.symbols.end(), alert.symbol,
+                         [](const SavedSymbol& symbol, const std::string& name) { return symbol.symbol < name; });
     if (at == state.symbols.end() || at->symbol != alert.symbol) {
       state.symbols.insert(at, UnseenSymbol(alert.symbol));
     }

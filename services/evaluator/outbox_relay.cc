@@ -47,7 +47,8 @@ void OutboxRelay::Add(std::vector<OutboxRow> committed) {
     const int64_t expected = lane.ready.empty() ? lane.next_to_send : lane.ready.back().sequence + 1;
     lane.end = row.sequence + 1;
     // What does not follow on what is in memory, or is too much for it, is read back from the store in its turn.
-    if (!lane.failed && row.sequence == expected && lane.ready.size() < window_max_) lane.ready.push_back(std::move(row));
+    if (!lane.failed && row.sequence == expected && lane.ready.size() < window_max_)
+      lane.ready.push_back(std::move(row));
   }
 }
 
@@ -58,8 +59,10 @@ absl::Status OutboxRelay::Pump() {
   for (auto& [partition, lane] : lanes_) {
     absl::Status staged = Stage(partition, lane, may_read);
     if (staged.ok()) continue;
-    // A store that does not answer one answers none, and each question may last: the rest goes out from memory as far as it is there.
-    if (absl::IsUnavailable(staged) || absl::IsDeadlineExceeded(staged) || absl::IsResourceExhausted(staged)) may_read = false;
+    // A store that does not answer one answers none, and each question may last: the rest goes out from memory as far
+    // as it is there.
+    if (absl::IsUnavailable(staged) || absl::IsDeadlineExceeded(staged) || absl::IsResourceExhausted(staged))
+      may_read = false;
     status = std::move(staged);
   }
   Publish();
@@ -97,8 +100,8 @@ void OutboxRelay::TakeAnswers() {
       lane.under_way.erase(lane.under_way.begin());
     }
     if (!lane.failed) continue;
-    const bool all_answered =
-        std::all_of(lane.under_way.begin(), lane.under_way.end(), [](const auto& row) { return row.second == State::kAnswered; });
+    const bool all_answered = std::all_of(lane.under_way.begin(), lane.under_way.end(),
+                                          [](const auto& row) { return row.second == State::kAnswered; });
     if (!all_answered) continue;
     lane.under_way.clear();
     lane.ready.clear();
@@ -173,10 +176,11 @@ void OutboxRelay::Publish() {
       const OutboxRow row = lane.staged.Pop().second;
       lane.under_way[row.sequence] = State::kPublished;
       ++published_;
-      publisher_.Publish(row, [inbox = inbox_, partition = found->first, token = lane.token, sequence = row.sequence](bool delivered) {
-        const std::lock_guard lock(inbox->mutex);
-        inbox->answers.push_back({partition, token, sequence, delivered});
-      });
+      publisher_.Publish(
+          row, [inbox = inbox_, partition = found->first, token = lane.token, sequence = row.sequence](bool delivered) {
+            const std::lock_guard lock(inbox->mutex);
+            inbox->answers.push_back({partition, token, sequence, delivered});
+          });
     }
   }
 }

@@ -1,12 +1,14 @@
-// Brings committed events to the broker, those of each alert in their order, each at least once: the way out of the evaluator.
+// Brings committed events to the broker, those of each alert in their order, each at least once: the way out of the
+// evaluator.
 //
-// Fairness: partitions take turns, and in each its alerts do (the keys of the events: the log knows no users), within a bounded window. So
-// an alert that triggers once is not behind thousands of triggers of others that were committed with it.
+// Fairness: partitions take turns, and in each its alerts do (the keys of the events: the log knows no users), within a
+// bounded window. So an alert that triggers once is not behind thousands of triggers of others that were committed with
+// it.
 //
-// A row goes out only after its commit, and is deleted only after the broker acknowledged it and all before it. What was just
-// committed goes out from memory; what an earlier owner left, or what did not fit into the bounded window, is read back from the
-// store. Belongs to the evaluator's one thread; only the publisher's answers come from elsewhere. Pure but for the store and the
-// publisher that it is given: the simulation runs it as it is.
+// A row goes out only after its commit, and is deleted only after the broker acknowledged it and all before it. What
+// was just committed goes out from memory; what an earlier owner left, or what did not fit into the bounded window, is
+// read back from the store. Belongs to the evaluator's one thread; only the publisher's answers come from elsewhere.
+// Pure but for the store and the publisher that it is given: the simulation runs it as it is.
 #pragma once
 
 #include <cstddef>
@@ -29,14 +31,15 @@ namespace stockalert::evaluator {
 class EventPublisher {
  public:
   virtual ~EventPublisher() = default;
-  // Answers exactly once, from any thread, at once or later; true: the broker has it. Must keep the order of calls among those that
-  // succeed, as long as none fails.
+  // Answers exactly once, from any thread, at once or later; true: the broker has it. Must keep the order of calls
+  // among those that succeed, as long as none fails.
   virtual void Publish(const OutboxRow& row, std::function<void(bool delivered)> done) = 0;
 };
 
 class OutboxRelay {
  public:
-  // At most `window_max` rows are under way at once (a few of each partition, where that is more), and at most 2,000 of these at the broker.
+  // At most `window_max` rows are under way at once (a few of each partition, where that is more), and at most 2,000 of
+  // these at the broker.
   OutboxRelay(EvaluatorStore& store, EventPublisher& publisher, size_t window_max = 20'000);
 
   // The partition is this process's now; rows below `next_sequence` may be left from before and go out first.
@@ -48,8 +51,8 @@ class OutboxRelay {
   // Rows that were committed just now, in order.
   void Add(std::vector<OutboxRow> committed);
 
-  // Takes answers in, sends what is next, reading it back where need be. An error of the store is answered and tried again by the
-  // next call; a row that was not delivered makes its partition begin again after the last one that was.
+  // Takes answers in, sends what is next, reading it back where need be. An error of the store is answered and tried
+  // again by the next call; a row that was not delivered makes its partition begin again after the last one that was.
   absl::Status Pump();
 
   // What the broker has and the store still keeps; for the next commit, which MarkDeleted then confirms.
@@ -74,15 +77,15 @@ class OutboxRelay {
   };
   enum class State : uint8_t { kStaged, kPublished, kAnswered };
   struct Lane {
-    int64_t token = 0;            // Tells answers of this ownership from those of an earlier one.
-    int64_t next_to_send = 1;     // Everything below has been staged.
-    int64_t end = 1;              // Above the last committed row.
-    int64_t acknowledged = 0;     // All up to here are the broker's.
-    int64_t deleted = 0;          // All up to here are gone from the store.
-    std::map<int64_t, State> under_way;  // By sequence.
+    int64_t token = 0;                               // Tells answers of this ownership from those of an earlier one.
+    int64_t next_to_send = 1;                        // Everything below has been staged.
+    int64_t end = 1;                                 // Above the last committed row.
+    int64_t acknowledged = 0;                        // All up to here are the broker's.
+    int64_t deleted = 0;                             // All up to here are gone from the store.
+    std::map<int64_t, State> under_way;              // By sequence.
     base::FairQueue<std::string, OutboxRow> staged;  // By key: to be handed to the publisher.
-    std::deque<OutboxRow> ready;  // In memory, beginning at next_to_send where not empty.
-    bool failed = false;          // Begins again at failed_from once everything under way is answered.
+    std::deque<OutboxRow> ready;                     // In memory, beginning at next_to_send where not empty.
+    bool failed = false;  // Begins again at failed_from once everything under way is answered.
     int64_t failed_from = 0;
   };
   void TakeAnswers();
@@ -96,8 +99,8 @@ class OutboxRelay {
   const size_t window_max_;
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   std::map<int32_t, Lane> lanes_;
-  size_t under_way_ = 0;       // Staged or published, not answered.
-  size_t published_ = 0;       // Of these, published.
+  size_t under_way_ = 0;        // Staged or published, not answered.
+  size_t published_ = 0;        // Of these, published.
   int32_t next_partition_ = 0;  // Whose turn it is.
   int64_t next_token_ = 1;
   int64_t failures_ = 0;

@@ -31,20 +31,21 @@ std::optional<int64_t> ToOptional(int64_t value, soci::indicator indicator) {
 // The statements of the hot path are prepared once a connection, and kept with it.
 struct MoveStatement {
   explicit MoveStatement(soci::session& sql)
-      : statement((sql.prepare << "UPDATE stockalert_evaluator.partitions AS p SET next_offset = m.to_offset, "
-                                  "next_ordinal = m.to_ordinal, next_outbox_sequence = m.outbox_sequence, "
-                                  "cluster_id = m.cluster_id, last_record_checksum = m.checksum "
-                                  "FROM unnest(CAST(:partitions AS integer[]), CAST(:epochs AS bigint[]), "
-                                  "CAST(:from_offsets AS bigint[]), CAST(:from_ordinals AS bigint[]), "
-                                  "CAST(:to_offsets AS bigint[]), CAST(:to_ordinals AS bigint[]), "
-                                  "CAST(:sequences AS bigint[]), CAST(:clusters AS text[]), CAST(:checksums AS bigint[])) "
-                                  "AS m (partition, epoch, from_offset, from_ordinal, to_offset, to_ordinal, outbox_sequence, "
-                                  "cluster_id, checksum) "
-                                  "WHERE p.partition = m.partition AND p.epoch = m.epoch AND p.next_offset = m.from_offset "
-                                  "AND p.next_ordinal = m.from_ordinal",
-                   soci::use(partitions), soci::use(epochs), soci::use(from_offsets), soci::use(from_ordinals),
-                   soci::use(to_offsets), soci::use(to_ordinals), soci::use(sequences), soci::use(clusters),
-                   soci::use(checksums))) {}
+      : statement((
+            sql.prepare << "UPDATE stockalert_evaluator.partitions AS p SET next_offset = m.to_offset, "
+                           "next_ordinal = m.to_ordinal, next_outbox_sequence = m.outbox_sequence, "
+                           "cluster_id = m.cluster_id, last_record_checksum = m.checksum "
+                           "FROM unnest(CAST(:partitions AS integer[]), CAST(:epochs AS bigint[]), "
+                           "CAST(:from_offsets AS bigint[]), CAST(:from_ordinals AS bigint[]), "
+                           "CAST(:to_offsets AS bigint[]), CAST(:to_ordinals AS bigint[]), "
+                           "CAST(:sequences AS bigint[]), CAST(:clusters AS text[]), CAST(:checksums AS bigint[])) "
+                           "AS m (partition, epoch, from_offset, from_ordinal, to_offset, to_ordinal, outbox_sequence, "
+                           "cluster_id, checksum) "
+                           "WHERE p.partition = m.partition AND p.epoch = m.epoch AND p.next_offset = m.from_offset "
+                           "AND p.next_ordinal = m.from_ordinal",
+            soci::use(partitions), soci::use(epochs), soci::use(from_offsets), soci::use(from_ordinals),
+            soci::use(to_offsets), soci::use(to_ordinals), soci::use(sequences), soci::use(clusters),
+            soci::use(checksums))) {}
 
   void Fill(const std::vector<PartitionMove>& moves) {
     std::vector<int64_t> p, e, fo, fn, to, tn, s;
@@ -78,18 +79,19 @@ struct MoveStatement {
 
 struct TriggerStatement {
   explicit TriggerStatement(soci::session& sql)
-      : statement((sql.prepare << "INSERT INTO stockalert_evaluator.triggers (alert_id, trigger_number, symbol, revision, "
-                                  "price_micros, event_time_us, price_before_micros, reference_micros, partition, "
-                                  "log_generation, record_offset, ordinal, late, ends_alert) "
-                                  "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS bigint[]), "
-                                  "CAST(:symbols AS text[]), CAST(:revisions AS bigint[]), CAST(:prices AS bigint[]), "
-                                  "CAST(:times AS bigint[]), CAST(:befores AS bigint[]), CAST(:references AS bigint[]), "
-                                  "CAST(:partitions AS integer[]), CAST(:generations AS bigint[]), "
-                                  "CAST(:offsets AS bigint[]), CAST(:ordinals AS bigint[]), CAST(:lates AS boolean[]), "
-                                  "CAST(:ends AS boolean[]))",
-                   soci::use(ids), soci::use(numbers), soci::use(symbols), soci::use(revisions), soci::use(prices),
-                   soci::use(times), soci::use(befores), soci::use(references), soci::use(partitions), soci::use(generations),
-                   soci::use(offsets), soci::use(ordinals), soci::use(lates), soci::use(ends))) {}
+      : statement(
+            (sql.prepare << "INSERT INTO stockalert_evaluator.triggers (alert_id, trigger_number, symbol, revision, "
+                            "price_micros, event_time_us, price_before_micros, reference_micros, partition, "
+                            "log_generation, record_offset, ordinal, late, ends_alert) "
+                            "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS bigint[]), "
+                            "CAST(:symbols AS text[]), CAST(:revisions AS bigint[]), CAST(:prices AS bigint[]), "
+                            "CAST(:times AS bigint[]), CAST(:befores AS bigint[]), CAST(:references AS bigint[]), "
+                            "CAST(:partitions AS integer[]), CAST(:generations AS bigint[]), "
+                            "CAST(:offsets AS bigint[]), CAST(:ordinals AS bigint[]), CAST(:lates AS boolean[]), "
+                            "CAST(:ends AS boolean[]))",
+             soci::use(ids), soci::use(numbers), soci::use(symbols), soci::use(revisions), soci::use(prices),
+             soci::use(times), soci::use(befores), soci::use(references), soci::use(partitions), soci::use(generations),
+             soci::use(offsets), soci::use(ordinals), soci::use(lates), soci::use(ends))) {}
 
   void Fill(const std::vector<StoredTrigger>& rows) {
     std::vector<std::string> id, symbol;
@@ -129,17 +131,19 @@ struct TriggerStatement {
     ends = BooleanArray(end);
   }
 
-  std::string ids, numbers, symbols, revisions, prices, times, befores, references, partitions, generations, offsets, ordinals,
-      lates, ends;
+  std::string ids, numbers, symbols, revisions, prices, times, befores, references, partitions, generations, offsets,
+      ordinals, lates, ends;
   soci::statement statement;
 };
 
 struct OutboxStatement {
   explicit OutboxStatement(soci::session& sql)
-      : statement((sql.prepare << "INSERT INTO stockalert_evaluator.outbox (partition, sequence, key, value, traceparent) "
-                                  "SELECT * FROM unnest(CAST(:partitions AS integer[]), CAST(:sequences AS bigint[]), "
-                                  "CAST(:keys AS text[]), CAST(:vals AS bytea[]), CAST(:traceparents AS text[]))",
-                   soci::use(partitions), soci::use(sequences), soci::use(keys), soci::use(values), soci::use(traceparents))) {}
+      : statement((
+            sql.prepare << "INSERT INTO stockalert_evaluator.outbox (partition, sequence, key, value, traceparent) "
+                           "SELECT * FROM unnest(CAST(:partitions AS integer[]), CAST(:sequences AS bigint[]), "
+                           "CAST(:keys AS text[]), CAST(:vals AS bytea[]), CAST(:traceparents AS text[]))",
+            soci::use(partitions), soci::use(sequences), soci::use(keys), soci::use(values), soci::use(traceparents))) {
+  }
 
   void Fill(const std::vector<OutboxRow>& rows) {
     std::vector<int64_t> partition, sequence;
@@ -197,10 +201,11 @@ int64_t Execute(Connection& connection, const Rows& rows) {
 bool WasCommitted(Connection& connection, const std::vector<PartitionMove>& moves) {
   for (const PartitionMove& move : moves) {
     int found = 0;
-    connection.sql() << "SELECT count(*) FROM stockalert_evaluator.partitions WHERE partition = :partition AND epoch = :epoch "
-                        "AND next_offset = :next_offset AND next_ordinal = :next_ordinal AND next_outbox_sequence = :sequence",
-        soci::use(move.partition), soci::use(move.epoch), soci::use(move.to.next_offset), soci::use(move.to.next_ordinal),
-        soci::use(move.next_outbox_sequence), soci::into(found);
+    connection.sql()
+        << "SELECT count(*) FROM stockalert_evaluator.partitions WHERE partition = :partition AND epoch = :epoch "
+           "AND next_offset = :next_offset AND next_ordinal = :next_ordinal AND next_outbox_sequence = :sequence",
+        soci::use(move.partition), soci::use(move.epoch), soci::use(move.to.next_offset),
+        soci::use(move.to.next_ordinal), soci::use(move.next_outbox_sequence), soci::into(found);
     if (found != 1) return false;
   }
   return true;
@@ -210,8 +215,8 @@ bool WasCommitted(Connection& connection, const std::vector<PartitionMove>& move
 bool HoldEpoch(Connection& connection, int32_t partition, int64_t epoch) {
   int64_t present = 0;
   soci::session& sql = connection.sql();
-  sql << "SELECT epoch FROM stockalert_evaluator.partitions WHERE partition = :partition FOR SHARE", soci::use(partition),
-      soci::into(present);
+  sql << "SELECT epoch FROM stockalert_evaluator.partitions WHERE partition = :partition FOR SHARE",
+      soci::use(partition), soci::into(present);
   return sql.got_data() && present == epoch;
 }
 
@@ -220,13 +225,16 @@ void InsertCheckpoint(Connection& connection, const StoredCheckpoint& checkpoint
   const std::string state = ByteaLiteral(checkpoint.state);
   int64_t checksum = checkpoint.last_record_checksum.value_or(0);
   soci::indicator has_checksum = checkpoint.last_record_checksum ? soci::i_ok : soci::i_null;
-  sql << "INSERT INTO stockalert_evaluator.checkpoints (partition, log_generation, next_offset, epoch, last_record_checksum, state, "
+  sql << "INSERT INTO stockalert_evaluator.checkpoints (partition, log_generation, next_offset, epoch, "
+         "last_record_checksum, state, "
          "written_at) VALUES (:partition, :generation, :next_offset, :epoch, :checksum, CAST(:state AS bytea), now()) "
          "ON CONFLICT (partition, log_generation, next_offset) DO UPDATE SET epoch = excluded.epoch, "
-         "last_record_checksum = excluded.last_record_checksum, state = excluded.state, written_at = excluded.written_at",
-      soci::use(checkpoint.partition), soci::use(checkpoint.log_generation), soci::use(checkpoint.next_offset), soci::use(epoch),
-      soci::use(checksum, has_checksum), soci::use(state);
-  sql << "DELETE FROM stockalert_evaluator.checkpoints WHERE partition = :partition AND (log_generation, next_offset) NOT IN ("
+         "last_record_checksum = excluded.last_record_checksum, state = excluded.state, written_at = "
+         "excluded.written_at",
+      soci::use(checkpoint.partition), soci::use(checkpoint.log_generation), soci::use(checkpoint.next_offset),
+      soci::use(epoch), soci::use(checksum, has_checksum), soci::use(state);
+  sql << "DELETE FROM stockalert_evaluator.checkpoints WHERE partition = :partition AND (log_generation, next_offset) "
+         "NOT IN ("
          "SELECT log_generation, next_offset FROM stockalert_evaluator.checkpoints WHERE partition = :same_partition "
          "ORDER BY log_generation DESC, next_offset DESC LIMIT 2)",
       soci::use(checkpoint.partition), soci::use(checkpoint.partition);
@@ -235,50 +243,55 @@ void InsertCheckpoint(Connection& connection, const StoredCheckpoint& checkpoint
 }  // namespace
 
 absl::StatusOr<PartitionRow> PostgresEvaluatorStore::TakePartition(int32_t partition, const std::string& owner) {
-  return Transact(pool_, "evaluator.take", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<PartitionRow> {
-    PartitionRow row;
-    row.partition = partition;
-    int64_t checksum = 0;
-    soci::indicator has_checksum = soci::i_null;
-    connection.sql() << "INSERT INTO stockalert_evaluator.partitions AS p (partition, epoch, next_offset, next_ordinal, "
-                        "next_outbox_sequence, cluster_id, log_generation, owner, taken_at) "
-                        "VALUES (:partition, 1, 0, 0, 1, '', 1, :owner, now()) "
-                        "ON CONFLICT (partition) DO UPDATE SET epoch = p.epoch + 1, owner = excluded.owner, "
-                        "taken_at = excluded.taken_at "
-                        "RETURNING epoch, next_offset, next_ordinal, next_outbox_sequence, cluster_id, log_generation, "
-                        "last_record_checksum",
-        soci::use(partition), soci::use(owner), soci::into(row.epoch), soci::into(row.progress.next_offset),
-        soci::into(row.progress.next_ordinal), soci::into(row.next_outbox_sequence), soci::into(row.log.cluster_id),
-        soci::into(row.log.log_generation), soci::into(checksum, has_checksum);
-    row.last_record_checksum = ToOptional(checksum, has_checksum);
-    return row;
-  });
-}
-
-absl::StatusOr<std::vector<StoredCheckpoint>> PostgresEvaluatorStore::LoadCheckpoints(int32_t partition, int64_t log_generation) {
-  return postgres::Read(
-      pool_, "evaluator.load_checkpoints", [&](Connection& connection) -> absl::StatusOr<std::vector<StoredCheckpoint>> {
-        std::vector<StoredCheckpoint> checkpoints;
-        StoredCheckpoint checkpoint;
-        checkpoint.partition = partition;
-        checkpoint.log_generation = log_generation;
+  return Transact(
+      pool_, "evaluator.take", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<PartitionRow> {
+        PartitionRow row;
+        row.partition = partition;
         int64_t checksum = 0;
         soci::indicator has_checksum = soci::i_null;
-        std::string state_hex;
-        soci::statement rows = (connection.sql().prepare << "SELECT next_offset, last_record_checksum, encode(state, 'hex') "
-                                                            "FROM stockalert_evaluator.checkpoints "
-                                                            "WHERE partition = :partition AND log_generation = :generation "
-                                                            "ORDER BY next_offset DESC LIMIT 2",
-                                soci::use(partition), soci::use(log_generation), soci::into(checkpoint.next_offset),
-                                soci::into(checksum, has_checksum), soci::into(state_hex));
-        rows.execute();
-        while (rows.fetch()) {
-          checkpoint.last_record_checksum = ToOptional(checksum, has_checksum);
-          STOCKALERT_ASSIGN_OR_RETURN(checkpoint.state, BytesFromHex(state_hex));
-          checkpoints.push_back(checkpoint);
-        }
-        return checkpoints;
+        connection.sql()
+            << "INSERT INTO stockalert_evaluator.partitions AS p (partition, epoch, next_offset, next_ordinal, "
+               "next_outbox_sequence, cluster_id, log_generation, owner, taken_at) "
+               "VALUES (:partition, 1, 0, 0, 1, '', 1, :owner, now()) "
+               "ON CONFLICT (partition) DO UPDATE SET epoch = p.epoch + 1, owner = excluded.owner, "
+               "taken_at = excluded.taken_at "
+               "RETURNING epoch, next_offset, next_ordinal, next_outbox_sequence, cluster_id, log_generation, "
+               "last_record_checksum",
+            soci::use(partition), soci::use(owner), soci::into(row.epoch), soci::into(row.progress.next_offset),
+            soci::into(row.progress.next_ordinal), soci::into(row.next_outbox_sequence), soci::into(row.log.cluster_id),
+            soci::into(row.log.log_generation), soci::into(checksum, has_checksum);
+        row.last_record_checksum = ToOptional(checksum, has_checksum);
+        return row;
       });
+}
+
+absl::StatusOr<std::vector<StoredCheckpoint>> PostgresEvaluatorStore::LoadCheckpoints(int32_t partition,
+                                                                                      int64_t log_generation) {
+  return postgres::Read(pool_, "evaluator.load_checkpoints",
+                        [&](Connection& connection) -> absl::StatusOr<std::vector<StoredCheckpoint>> {
+                          std::vector<StoredCheckpoint> checkpoints;
+                          StoredCheckpoint checkpoint;
+                          checkpoint.partition = partition;
+                          checkpoint.log_generation = log_generation;
+                          int64_t checksum = 0;
+                          soci::indicator has_checksum = soci::i_null;
+                          std::string state_hex;
+                          soci::statement rows =
+                              (connection.sql().prepare
+                                   << "SELECT next_offset, last_record_checksum, encode(state, 'hex') "
+                                      "FROM stockalert_evaluator.checkpoints "
+                                      "WHERE partition = :partition AND log_generation = :generation "
+                                      "ORDER BY next_offset DESC LIMIT 2",
+                               soci::use(partition), soci::use(log_generation), soci::into(checkpoint.next_offset),
+                               soci::into(checksum, has_checksum), soci::into(state_hex));
+                          rows.execute();
+                          while (rows.fetch()) {
+                            checkpoint.last_record_checksum = ToOptional(checksum, has_checksum);
+                            STOCKALERT_ASSIGN_OR_RETURN(checkpoint.state, BytesFromHex(state_hex));
+                            checkpoints.push_back(checkpoint);
+                          }
+                          return checkpoints;
+                        });
 }
 
 absl::Status PostgresEvaluatorStore::Commit(const CommitBatch& batch) {
@@ -317,16 +330,17 @@ absl::Status PostgresEvaluatorStore::AdoptLog(const PartitionRow& row, const Sto
            "AND log_generation IN (:generation_before, :generation_now) RETURNING epoch",
         soci::use(row.progress.next_offset), soci::use(row.progress.next_ordinal), soci::use(row.next_outbox_sequence),
         soci::use(row.log.cluster_id), soci::use(row.log.log_generation), soci::use(checksum, has_checksum),
-        soci::use(row.partition), soci::use(row.epoch), soci::use(generation_before),
-        soci::use(row.log.log_generation), soci::into(epoch);
+        soci::use(row.partition), soci::use(row.epoch), soci::use(generation_before), soci::use(row.log.log_generation),
+        soci::into(epoch);
     if (!sql.got_data()) return FencedError();
     InsertCheckpoint(connection, checkpoint, row.epoch);
     return absl::OkStatus();
   });
 }
 
-absl::StatusOr<std::vector<StoredTrigger>> PostgresEvaluatorStore::ReadTriggers(int32_t partition, int64_t log_generation,
-                                                                                Progress from, size_t rows_max) {
+absl::StatusOr<std::vector<StoredTrigger>> PostgresEvaluatorStore::ReadTriggers(int32_t partition,
+                                                                                int64_t log_generation, Progress from,
+                                                                                size_t rows_max) {
   return postgres::Read(
       pool_, "evaluator.read_triggers", [&](Connection& connection) -> absl::StatusOr<std::vector<StoredTrigger>> {
         std::vector<StoredTrigger> triggers;
@@ -338,19 +352,21 @@ absl::StatusOr<std::vector<StoredTrigger>> PostgresEvaluatorStore::ReadTriggers(
         int64_t before = 0, reference = 0;
         int late = 0, ends = 0;
         soci::indicator has_before = soci::i_null, has_reference = soci::i_null;
-        soci::statement rows =
-            (connection.sql().prepare << "SELECT CAST(alert_id AS text), trigger_number, symbol, revision, price_micros, "
-                                         "event_time_us, price_before_micros, reference_micros, record_offset, ordinal, "
-                                         "CAST(late AS integer), CAST(ends_alert AS integer) "
-                                         "FROM stockalert_evaluator.triggers "
-                                         "WHERE partition = :partition AND log_generation = :generation "
-                                         "AND (record_offset, ordinal) >= (:from_offset, :from_ordinal) "
-                                         "ORDER BY record_offset, ordinal LIMIT :rows_max",
-             soci::use(partition), soci::use(log_generation), soci::use(from.next_offset), soci::use(from.next_ordinal),
-             soci::use(limit), soci::into(trigger.alert_id), soci::into(trigger.trigger_number), soci::into(trigger.symbol),
-             soci::into(trigger.revision), soci::into(trigger.price_micros), soci::into(trigger.event_time_us),
-             soci::into(before, has_before), soci::into(reference, has_reference), soci::into(trigger.offset),
-             soci::into(row.ordinal), soci::into(late), soci::into(ends));
+        soci::statement rows = (connection.sql().prepare
+                                    << "SELECT CAST(alert_id AS text), trigger_number, symbol, revision, price_micros, "
+                                       "event_time_us, price_before_micros, reference_micros, record_offset, ordinal, "
+                                       "CAST(late AS integer), CAST(ends_alert AS integer) "
+                                       "FROM stockalert_evaluator.triggers "
+                                       "WHERE partition = :partition AND log_generation = :generation "
+                                       "AND (record_offset, ordinal) >= (:from_offset, :from_ordinal) "
+                                       "ORDER BY record_offset, ordinal LIMIT :rows_max",
+                                soci::use(partition), soci::use(log_generation), soci::use(from.next_offset),
+                                soci::use(from.next_ordinal), soci::use(limit), soci::into(trigger.alert_id),
+                                soci::into(trigger.trigger_number), soci::into(trigger.symbol),
+                                soci::into(trigger.revision), soci::into(trigger.price_micros),
+                                soci::into(trigger.event_time_us), soci::into(before, has_before),
+                                soci::into(reference, has_reference), soci::into(trigger.offset),
+                                soci::into(row.ordinal), soci::into(late), soci::into(ends));
         rows.execute();
         while (rows.fetch()) {
           trigger.price_before_micros = ToOptional(before, has_before);
@@ -363,7 +379,8 @@ absl::StatusOr<std::vector<StoredTrigger>> PostgresEvaluatorStore::ReadTriggers(
       });
 }
 
-absl::StatusOr<std::vector<OutboxRow>> PostgresEvaluatorStore::ReadOutbox(int32_t partition, int64_t after, size_t rows_max) {
+absl::StatusOr<std::vector<OutboxRow>> PostgresEvaluatorStore::ReadOutbox(int32_t partition, int64_t after,
+                                                                          size_t rows_max) {
   return postgres::Read(
       pool_, "evaluator.read_outbox", [&](Connection& connection) -> absl::StatusOr<std::vector<OutboxRow>> {
         std::vector<OutboxRow> outbox;

@@ -52,15 +52,17 @@ absl::StatusOr<std::unique_ptr<QuoteSource>> MakeSource(const Config& config, Pu
     options.gap_max = config.gap_max;
     options.run = config.replay_run;
     options.start_file = config.replay_start_file;
-    return std::make_unique<ReplaySource>(std::move(file), options, publisher,
-                                          std::make_unique<KafkaReplayLog>(config.kafka_bootstrap, config.kafka_security));
+    return std::make_unique<ReplaySource>(
+        std::move(file), options, publisher,
+        std::make_unique<KafkaReplayLog>(config.kafka_bootstrap, config.kafka_security));
   }
   return std::make_unique<PublishSource>(publisher);
 }
 
 class GrpcLeaseKeeper final : public LeaseKeeper {
  public:
-  explicit GrpcLeaseKeeper(const rpc::Peer& peer) : peer_(peer), stub_(pb::TickerInternalService::NewStub(peer.channel())) {}
+  explicit GrpcLeaseKeeper(const rpc::Peer& peer)
+      : peer_(peer), stub_(pb::TickerInternalService::NewStub(peer.channel())) {}
 
   absl::StatusOr<Lease> Renew(int64_t epoch, bool release) override {
     ::grpc::ClientContext context;
@@ -119,7 +121,8 @@ absl::StatusOr<std::unique_ptr<process::App>> FetcherApp::Create(const Config& c
 }
 
 void FetcherApp::MeasureSession() const {
-  static auto& open = metrics::GetGauge("stockalert_fetcher_regular_session", "1 while the exchanges' regular session is on, by the calendar");
+  static auto& open = metrics::GetGauge("stockalert_fetcher_regular_session",
+                                        "1 while the exchanges' regular session is on, by the calendar");
   open.Set(SessionOf(clock_.NowUs()) == pb::TRADING_SESSION_REGULAR ? 1 : 0);
 }
 
@@ -135,17 +138,14 @@ std::vector<std::string> FetcherApp::NotReadyReasons() const {
 }
 
 absl::Status FetcherApp::AwaitTopics() {
-  STOCKALERT_ASSIGN_OR_RETURN(
-      std::unique_ptr<kafka::TopicAdmin> admin,
-      kafka::TopicAdmin::Create(
-          {.bootstrap = config_.kafka_bootstrap,
-           .security = config_.kafka_security,
-           .client_id = "stockalert-fetcher-start",
-           .extra = {}}));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
+                              kafka::TopicAdmin::Create({.bootstrap = config_.kafka_bootstrap,
+                                                         .security = config_.kafka_security,
+                                                         .client_id = "stockalert-fetcher-start",
+                                                         .extra = {}}));
   const absl::Time give_up = absl::Now() + config_.dependencies_wait;
   for (;;) {
-    absl::Status status =
-        admin->AwaitTopics({kafka::kPricesTopic}, std::min(absl::Now() + absl::Seconds(3), give_up));
+    absl::Status status = admin->AwaitTopics({kafka::kPricesTopic}, std::min(absl::Now() + absl::Seconds(3), give_up));
     if (status.ok() || absl::Now() >= give_up) return status;
     log::Info("waiting for Kafka", {{"status", status}});
     if (process::AwaitStopRequest(absl::Milliseconds(200))) return absl::CancelledError("asked to stop");
@@ -176,14 +176,12 @@ absl::StatusOr<int64_t> FetcherApp::AcquireEpoch() {
 }
 
 absl::Status FetcherApp::Start() {
-  STOCKALERT_ASSIGN_OR_RETURN(
-      admin_, http::AdminServer::Start(
-                  {.address = config_.http_address,
-                   .not_ready_reasons = [this] { return NotReadyReasons(); },
-                   .before_scrape = [this] { MeasureSession(); }}));
-  runner_ =
-      std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{
-          .name = "internal", .waiting_threads = 8, .mesh_token = config_.mesh_token, .mesh = config_.mesh});
+  STOCKALERT_ASSIGN_OR_RETURN(admin_,
+                              http::AdminServer::Start({.address = config_.http_address,
+                                                        .not_ready_reasons = [this] { return NotReadyReasons(); },
+                                                        .before_scrape = [this] { MeasureSession(); }}));
+  runner_ = std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{
+      .name = "internal", .waiting_threads = 8, .mesh_token = config_.mesh_token, .mesh = config_.mesh});
   // Threads of their own: what waits for the source must not keep those waiting who bring prices themselves.
   source_runner_ = std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{.name = "source",
                                                                             .threads = kSourceThreads,
@@ -191,27 +189,29 @@ absl::Status FetcherApp::Start() {
                                                                             .mesh_token = config_.mesh_token,
                                                                             .mesh = config_.mesh});
   handler_ = std::make_unique<FetcherServiceHandler>(*runner_, *source_runner_, *source_, *publisher_, clock_);
-  STOCKALERT_ASSIGN_OR_RETURN(server_,
-                              rpc::Server::Start({.address = config_.internal_address,
-                                                  .credentials = credentials_->internal_server(),
-                                                  .services = {handler_.get()},
-                                                  .service_names = {"stockalert.internal.v1.FetcherService"},
-                                                  .name = "internal",
-                                                  .limits = rpc::kInternalLimits,
-                                                  .reflection = false,
-                                                  .own_credentials = credentials_->own_internal_port()}));
+  STOCKALERT_ASSIGN_OR_RETURN(server_, rpc::Server::Start({.address = config_.internal_address,
+                                                           .credentials = credentials_->internal_server(),
+                                                           .services = {handler_.get()},
+                                                           .service_names = {"stockalert.internal.v1.FetcherService"},
+                                                           .name = "internal",
+                                                           .limits = rpc::kInternalLimits,
+                                                           .reflection = false,
+                                                           .own_credentials = credentials_->own_internal_port()}));
   STOCKALERT_RETURN_IF_ERROR(AwaitTopics());
   STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, AcquireEpoch());
   publisher_->Begin(epoch);
-  publisher_->ExpectQuotesOf(config_.source == "finnhub" ? kSourceRest : config_.source == "replay" ? kSourceReplay : kSourcePublished);
+  publisher_->ExpectQuotesOf(config_.source == "finnhub"  ? kSourceRest
+                             : config_.source == "replay" ? kSourceReplay
+                                                          : kSourcePublished);
   CountSymbolsAside(0, 0);
   log::Info("publishing", {{"epoch", epoch}, {"source", config_.source}});
   source_->Start();
-  symbols_ = std::make_unique<SymbolWatch>(ticker_service_, config_.symbols_interval, [this](const std::set<std::string>& symbols) {
-    std::lock_guard lock(symbols_mutex_);
-    registered_ = symbols;
-    GiveSymbols();
-  });
+  symbols_ = std::make_unique<SymbolWatch>(ticker_service_, config_.symbols_interval,
+                                           [this](const std::set<std::string>& symbols) {
+                                             std::lock_guard lock(symbols_mutex_);
+                                             registered_ = symbols;
+                                             GiveSymbols();
+                                           });
   symbols_->Start();
   const auto publishes = [this](bool now) {
     std::lock_guard lock(symbols_mutex_);
@@ -237,7 +237,8 @@ absl::Status FetcherApp::Start() {
 void FetcherApp::Stop(absl::Time deadline) {
   ready_ = false;
   if (server_) server_->SetServing(false);
-  // First of all, so that a fetcher that stands by takes over while this one ends; what it still sends has the older epoch.
+  // First of all, so that a fetcher that stands by takes over while this one ends; what it still sends has the older
+  // epoch.
   if (lease_) lease_->Stop();
   if (symbols_) symbols_->Stop();
   if (source_) source_->Stop();

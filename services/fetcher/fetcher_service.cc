@@ -77,7 +77,8 @@ pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
 }
 
 absl::Status StandsBy() {
-  return base::Unavailable("FETCHER_NOT_READY", "this fetcher has no epoch, or another one publishes; try again in a moment");
+  return base::Unavailable("FETCHER_NOT_READY",
+                           "this fetcher has no epoch, or another one publishes; try again in a moment");
 }
 
 }  // namespace
@@ -89,8 +90,10 @@ absl::Status StandsBy() {
                     request, response,
                     [this](const rpc::CallContext& call,
                            const pb::LookupSymbolRequest& asked) -> absl::StatusOr<pb::LookupSymbolResponse> {
-                      if (!market::IsNormalSymbol(asked.symbol())) return base::InvalidField("symbol", market::kSymbolRule);
-                      if (asked.user_id().size() > kUserIdMax) return base::InvalidField("user_id", "must have at most 100 characters");
+                      if (!market::IsNormalSymbol(asked.symbol()))
+                        return base::InvalidField("symbol", market::kSymbolRule);
+                      if (asked.user_id().size() > kUserIdMax)
+                        return base::InvalidField("user_id", "must have at most 100 characters");
                       pb::LookupSymbolResponse answer;
                       const LookedUp found = source_.Lookup(asked.symbol(), asked.user_id(), call.deadline);
                       answer.set_knowledge(Encode(found.knowledge));
@@ -102,33 +105,35 @@ absl::Status StandsBy() {
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::FetchQuotes(::grpc::CallbackServerContext* context,
                                                                const pb::FetchQuotesRequest* request,
                                                                pb::FetchQuotesResponse* response) {
-  return rpc::Unary(source_runner_, context, {"stockalert.internal.v1.FetcherService/FetchQuotes", rpc::Access::kMesh},
-                    request, response,
-                    [this](const rpc::CallContext& call,
-                           const pb::FetchQuotesRequest& asked) -> absl::StatusOr<pb::FetchQuotesResponse> {
-                      base::FieldViolations violations;
-                      violations.Check(asked.user_id().size() <= kUserIdMax, "user_id", "must have at most 100 characters");
-                      violations.Check(asked.symbols_size() >= 1 && asked.symbols_size() <= kFetchedMax, "symbols",
-                                       "must be 1 to 100");
-                      for (int i = 0; i < asked.symbols_size() && i < kFetchedMax; ++i) {
-                        violations.Check(market::IsNormalSymbol(asked.symbols(i)), absl::StrCat("symbols[", i, "]"),
-                                         market::kSymbolRule);
-                      }
-                      STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-                      // No call is made whose price could not be published.
-                      if (!publisher_.begun()) return StandsBy();
-                      STOCKALERT_ASSIGN_OR_RETURN(FetchedQuotes fetched, source_.Fetch({asked.symbols().begin(), asked.symbols().end()},
-                                                                                       asked.user_id(), call.trace, call.deadline));
-                      pb::FetchQuotesResponse answer;
-                      for (pb::QuoteRecord& quote : fetched.quotes) *answer.add_quotes() = std::move(quote);
-                      for (const SymbolProblem& found : fetched.problems) {
-                        pb::SymbolProblem& problem = *answer.add_problems();
-                        problem.set_symbol(found.symbol);
-                        problem.set_kind(found.not_in_plan ? pb::SymbolProblem::KIND_NOT_IN_PLAN : pb::SymbolProblem::KIND_NO_ANSWER);
-                        problem.set_retry_after_ms(absl::ToInt64Milliseconds(found.retry_after));
-                      }
-                      return answer;
-                    });
+  return rpc::Unary(
+      source_runner_, context, {"stockalert.internal.v1.FetcherService/FetchQuotes", rpc::Access::kMesh}, request,
+      response,
+      [this](const rpc::CallContext& call,
+             const pb::FetchQuotesRequest& asked) -> absl::StatusOr<pb::FetchQuotesResponse> {
+        base::FieldViolations violations;
+        violations.Check(asked.user_id().size() <= kUserIdMax, "user_id", "must have at most 100 characters");
+        violations.Check(asked.symbols_size() >= 1 && asked.symbols_size() <= kFetchedMax, "symbols",
+                         "must be 1 to 100");
+        for (int i = 0; i < asked.symbols_size() && i < kFetchedMax; ++i) {
+          violations.Check(market::IsNormalSymbol(asked.symbols(i)), absl::StrCat("symbols[", i, "]"),
+                           market::kSymbolRule);
+        }
+        STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+        // No call is made whose price could not be published.
+        if (!publisher_.begun()) return StandsBy();
+        STOCKALERT_ASSIGN_OR_RETURN(FetchedQuotes fetched,
+                                    source_.Fetch({asked.symbols().begin(), asked.symbols().end()}, asked.user_id(),
+                                                  call.trace, call.deadline));
+        pb::FetchQuotesResponse answer;
+        for (pb::QuoteRecord& quote : fetched.quotes) *answer.add_quotes() = std::move(quote);
+        for (const SymbolProblem& found : fetched.problems) {
+          pb::SymbolProblem& problem = *answer.add_problems();
+          problem.set_symbol(found.symbol);
+          problem.set_kind(found.not_in_plan ? pb::SymbolProblem::KIND_NOT_IN_PLAN : pb::SymbolProblem::KIND_NO_ANSWER);
+          problem.set_retry_after_ms(absl::ToInt64Milliseconds(found.retry_after));
+        }
+        return answer;
+      });
 }
 
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::PublishQuotes(::grpc::CallbackServerContext* context,
@@ -166,7 +171,8 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
   for (size_t i = 0; i < quotes.size(); ++i) {
     for (;;) {
       absl::Status sent = publisher_.Publish(
-          quotes[i], traceparent, {}, [answers, i](const absl::StatusOr<kafka::Delivery>& delivery) { answers->Take(i, delivery); });
+          quotes[i], traceparent, {},
+          [answers, i](const absl::StatusOr<kafka::Delivery>& delivery) { answers->Take(i, delivery); });
       if (sent.ok()) break;
       if (!absl::IsResourceExhausted(sent)) return sent;
       if (!publisher_.AwaitRoom(call.deadline)) {
@@ -176,7 +182,8 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
       }
     }
   }
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::Delivery> places, answers->Await(call.deadline - absl::Milliseconds(50)));
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::Delivery> places,
+                              answers->Await(call.deadline - absl::Milliseconds(50)));
   pb::PublishQuotesResponse response;
   response.set_published_count(request.quotes_size());
   for (const kafka::Delivery& place : places) {

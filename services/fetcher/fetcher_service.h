@@ -13,8 +13,8 @@ class FetcherServiceHandler final : public internal::v1::FetcherService::Callbac
  public:
   // All must outlive it.
   // `source_runner` runs what waits for the source, `runner` the rest.
-  FetcherServiceHandler(rpc::CallRunner& runner, rpc::CallRunner& source_runner, QuoteSource& source, Publisher& publisher,
-                        const base::Clock& clock)
+  FetcherServiceHandler(rpc::CallRunner& runner, rpc::CallRunner& source_runner, QuoteSource& source,
+                        Publisher& publisher, const base::Clock& clock)
       : runner_(runner), source_runner_(source_runner), source_(source), publisher_(publisher), clock_(clock) {}
 
   ::grpc::ServerUnaryReactor* LookupSymbol(::grpc::CallbackServerContext* context,

@@ -24,8 +24,8 @@ void Count(const char* call, const char* outcome) {
 
 absl::StatusOr<UrlParts> ParseUrl(const std::string& url, const std::string& plain_scheme,
                                   const std::string& tls_scheme) {
-  absl::Status wrong = absl::InvalidArgumentError(absl::StrCat(
-      "must look like ", tls_scheme, "://host/path (or ", plain_scheme, "://, for a double on the same machine)"));
+  absl::Status wrong = absl::InvalidArgumentError(absl::StrCat("must look like ", tls_scheme, "://host/path (or ",
+                                                               plain_scheme, "://, for a double on the same machine)"));
   UrlParts parts;
   const size_t scheme_end = url.find("://");
   if (scheme_end == std::string::npos) return wrong;
@@ -45,15 +45,17 @@ absl::StatusOr<UrlParts> ParseUrl(const std::string& url, const std::string& pla
   return parts;
 }
 
-FinnhubRest::FinnhubRest(const FinnhubRestOptions& options, RateLimiter& limiter) : options_(options), limiter_(limiter) {
+FinnhubRest::FinnhubRest(const FinnhubRestOptions& options, RateLimiter& limiter)
+    : options_(options), limiter_(limiter) {
   const UrlParts parts = ParseUrl(options.url, "http", "https").value();
   base_ = absl::StrCat(parts.origin(), parts.path);
-  http_ = std::make_unique<HttpClient>(HttpClientOptions{.headers = {"X-Finnhub-Token: " + options.api_key, "Accept: application/json"},
-                                                         .timeout = options.timeout,
-                                                         .lanes = 2,
-                                                         .in_flight_max = options.in_flight_max,
-                                                         .waiting_max = 4 * options.in_flight_max,
-                                                         .on_turn = options.on_turn});
+  http_ = std::make_unique<HttpClient>(
+      HttpClientOptions{.headers = {"X-Finnhub-Token: " + options.api_key, "Accept: application/json"},
+                        .timeout = options.timeout,
+                        .lanes = 2,
+                        .in_flight_max = options.in_flight_max,
+                        .waiting_max = 4 * options.in_flight_max,
+                        .on_turn = options.on_turn});
 }
 
 FinnhubRest::~FinnhubRest() { http_.reset(); }
@@ -61,8 +63,8 @@ FinnhubRest::~FinnhubRest() { http_.reset(); }
 absl::StatusOr<std::string> FinnhubRest::Read(const char* call, absl::StatusOr<HttpReply> reply) {
   if (!reply.ok()) {
     Count(call, absl::IsDeadlineExceeded(reply.status()) ? "timed_out" : "no_answer");
-    return base::Unavailable("SOURCE_UNAVAILABLE",
-                             absl::StrCat("the price source does not answer (", reply.status().message(), "); try again later"));
+    return base::Unavailable("SOURCE_UNAVAILABLE", absl::StrCat("the price source does not answer (",
+                                                                reply.status().message(), "); try again later"));
   }
   const int code = reply->status;
   const auto number = [&](const char* name) -> std::optional<int64_t> {
@@ -89,13 +91,15 @@ absl::StatusOr<std::string> FinnhubRest::Read(const char* call, absl::StatusOr<H
     std::optional<absl::Duration> retry_after;
     if (const auto seconds = number("retry-after")) retry_after = absl::Seconds(*seconds);
     limiter_.OnRefused(retry_after);
-    return base::ResourceExhausted("SOURCE_RATE_LIMIT", "the price source refuses more calls for now; try again later",
-                                   std::clamp(retry_after.value_or(absl::Seconds(5)), absl::Seconds(1), absl::Minutes(1)),
-                                   {{kMetadataRefused, "true"}});
+    return base::ResourceExhausted(
+        "SOURCE_RATE_LIMIT", "the price source refuses more calls for now; try again later",
+        std::clamp(retry_after.value_or(absl::Seconds(5)), absl::Seconds(1), absl::Minutes(1)),
+        {{kMetadataRefused, "true"}});
   }
   if (code != 200) {
     Count(call, "error");
-    return base::Unavailable("SOURCE_UNAVAILABLE", absl::StrCat("the price source answers with HTTP ", code, "; try again later"));
+    return base::Unavailable("SOURCE_UNAVAILABLE",
+                             absl::StrCat("the price source answers with HTTP ", code, "; try again later"));
   }
   std::optional<absl::Duration> reset_in;
   if (const auto seconds = number("x-ratelimit-reset")) reset_in = absl::FromUnixSeconds(*seconds) - absl::Now();
@@ -104,7 +108,8 @@ absl::StatusOr<std::string> FinnhubRest::Read(const char* call, absl::StatusOr<H
   return std::move(reply->body);
 }
 
-void FinnhubRest::Get(const char* call, const std::string& name, const std::string& value, const CallFor& whose, Done<std::string> done) {
+void FinnhubRest::Get(const char* call, const std::string& name, const std::string& value, const CallFor& whose,
+                      Done<std::string> done) {
   const bool polls = whose.priority == RateLimiter::Priority::kPoll;
   if (!polls) {
     // Calls that hang must not take all places from the other users.
@@ -116,8 +121,8 @@ void FinnhubRest::Get(const char* call, const std::string& name, const std::stri
       if (!too_many) ++in_flight;
     }
     if (too_many) {
-      return done(base::ResourceExhausted("SOURCE_BUSY", "too many of your calls wait for the price source; try again in a moment",
-                                          absl::Seconds(1)));
+      return done(base::ResourceExhausted(
+          "SOURCE_BUSY", "too many of your calls wait for the price source; try again in a moment", absl::Seconds(1)));
     }
   }
   const auto leave = [this, polls, user = whose.user] {
@@ -130,21 +135,25 @@ void FinnhubRest::Get(const char* call, const std::string& name, const std::stri
     leave();
     // Polls wait for their turn all the time.
     if (!polls) Count(call, wait->own_share ? "user_share_used" : "budget_used");
-    return done(wait->own_share
-                    ? base::ResourceExhausted("USER_SHARE_USED", "your share of the price source's calls is used up for now; try again later",
-                                              wait->pause)
-                    : base::ResourceExhausted("SOURCE_RATE_LIMIT", "the price source's calls are used up for now; try again later", wait->pause));
+    return done(
+        wait->own_share
+            ? base::ResourceExhausted("USER_SHARE_USED",
+                                      "your share of the price source's calls is used up for now; try again later",
+                                      wait->pause)
+            : base::ResourceExhausted("SOURCE_RATE_LIMIT",
+                                      "the price source's calls are used up for now; try again later", wait->pause));
   }
-  http_->Get(absl::StrCat(base_, call, "?", name, "=", EscapeForUrl(value)), polls ? 0 : 1,
-             [this, call, leave, done = std::move(done)](absl::StatusOr<HttpReply> reply) {
-               leave();
-               if (absl::IsResourceExhausted(reply.status())) {
-                 Count(call, "busy");
-                 return done(base::ResourceExhausted("SOURCE_BUSY", "too many calls wait for the price source; try again in a moment",
-                                                     absl::Seconds(1)));
-               }
-               done(Read(call, std::move(reply)));
-             });
+  http_->Get(
+      absl::StrCat(base_, call, "?", name, "=", EscapeForUrl(value)), polls ? 0 : 1,
+      [this, call, leave, done = std::move(done)](absl::StatusOr<HttpReply> reply) {
+        leave();
+        if (absl::IsResourceExhausted(reply.status())) {
+          Count(call, "busy");
+          return done(base::ResourceExhausted(
+              "SOURCE_BUSY", "too many calls wait for the price source; try again in a moment", absl::Seconds(1)));
+        }
+        done(Read(call, std::move(reply)));
+      });
 }
 
 namespace {

@@ -1,10 +1,12 @@
 // Finnhub's REST calls, under the key's one budget.
 //
-// Thread-safe. Calls do not wait for one another: many are under way at once, polls and users' each so many, and each has a limit on the whole of it
-// (http_client.h). The key goes in a header and is in no log line and no error. What is said instead of an answer:
+// Thread-safe. Calls do not wait for one another: many are under way at once, polls and users' each so many, and each
+// has a limit on the whole of it (http_client.h). The key goes in a header and is in no log line and no error. What is
+// said instead of an answer:
 //   UNAUTHENTICATED (SOURCE_KEY_REFUSED): the key is not taken.
-//   PERMISSION_DENIED (SYMBOL_NOT_IN_PLAN): the key is good, and not for this; or, of a 403 that does not say so, (SOURCE_REFUSES_SYMBOL).
-//   RESOURCE_EXHAUSTED (SOURCE_RATE_LIMIT, USER_SHARE_USED, SOURCE_BUSY): the budget is used up; RetryInfo says until when. A call that the source
+//   PERMISSION_DENIED (SYMBOL_NOT_IN_PLAN): the key is good, and not for this; or, of a 403 that does not say so,
+//   (SOURCE_REFUSES_SYMBOL). RESOURCE_EXHAUSTED (SOURCE_RATE_LIMIT, USER_SHARE_USED, SOURCE_BUSY): the budget is used
+//   up; RetryInfo says until when. A call that the source
 //     itself refused for its number has the metadata `refused`.
 //   UNAVAILABLE (SOURCE_UNAVAILABLE): no whole answer in time, or one that nobody can read.
 #pragma once
@@ -73,7 +75,8 @@ class FinnhubRest {
   void Search(const std::string& text, const CallFor& whose, Done<std::vector<std::string>> done);
 
  private:
-  void Get(const char* call, const std::string& name, const std::string& value, const CallFor& whose, Done<std::string> done);
+  void Get(const char* call, const std::string& name, const std::string& value, const CallFor& whose,
+           Done<std::string> done);
   absl::StatusOr<std::string> Read(const char* call, absl::StatusOr<HttpReply> reply);
 
   const FinnhubRestOptions options_;

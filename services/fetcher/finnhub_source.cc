@@ -19,12 +19,12 @@ using Priority = RateLimiter::Priority;
 constexpr absl::Duration kAwayPause = absl::Seconds(2);
 constexpr absl::Duration kRefusedKeyPause = absl::Seconds(60);
 constexpr absl::Duration kTurn = absl::Seconds(1);
-// So many symbols in a row without an answer between them, or all that there are, and it is the source that is away, not they; as many
-// denials, and the key is doubted.
+// So many symbols in a row without an answer between them, or all that there are, and it is the source that is away,
+// not they; as many denials, and the key is doubted.
 constexpr size_t kInARow = 5;
 constexpr size_t kInARowKept = 100;
-// Where all symbols are set aside, one is tried so often all the same; and that is how long nothing has to be answered before denials are put down
-// to the key.
+// Where all symbols are set aside, one is tried so often all the same; and that is how long nothing has to be answered
+// before denials are put down to the key.
 constexpr absl::Duration kProbeInterval = absl::Seconds(60);
 constexpr absl::Duration kDoubtMin = absl::Minutes(2);
 // What is left of a call's time for its answer to travel.
@@ -54,8 +54,10 @@ absl::Duration RetryDelayOf(const absl::Status& status, absl::Duration otherwise
   return details && details->retry_delay ? *details->retry_delay : otherwise;
 }
 
-absl::Status WithRetry(absl::StatusCode code, std::string_view reason, std::string_view message, absl::Duration retry_delay) {
-  return base::MakeError(code, message, {.reason = std::string(reason), .metadata = {}, .violations = {}, .retry_delay = retry_delay});
+absl::Status WithRetry(absl::StatusCode code, std::string_view reason, std::string_view message,
+                       absl::Duration retry_delay) {
+  return base::MakeError(code, message,
+                         {.reason = std::string(reason), .metadata = {}, .violations = {}, .retry_delay = retry_delay});
 }
 
 FinnhubRestOptions WithTurns(FinnhubRestOptions options, std::function<void()> on_turn) {
@@ -140,7 +142,8 @@ void FinnhubSource::SetSymbols(const std::set<std::string>& symbols) {
 
 void CountSymbolsAside(size_t denied, size_t failed) {
   const auto gauge = [](const char* why) -> prometheus::Gauge& {
-    return metrics::GetGauge("stockalert_fetcher_symbols_set_aside", "Registered tickers that the source gives no price for, by why", {{"why", why}});
+    return metrics::GetGauge("stockalert_fetcher_symbols_set_aside",
+                             "Registered tickers that the source gives no price for, by why", {{"why", why}});
   };
   static auto& denied_gauge = gauge("denied");
   static auto& failed_gauge = gauge("no_answer");
@@ -198,7 +201,8 @@ absl::Duration FinnhubSource::BeginPoll(std::unique_lock<std::mutex>& lock) {
   ++polls_in_flight_;
   // The answer may come at once.
   lock.unlock();
-  rest_.Quote(*symbol, {Priority::kPoll}, [this, symbol = *symbol](const absl::StatusOr<RestQuote>& reply) { OnPolled(symbol, reply); });
+  rest_.Quote(*symbol, {Priority::kPoll},
+              [this, symbol = *symbol](const absl::StatusOr<RestQuote>& reply) { OnPolled(symbol, reply); });
   lock.lock();
   return absl::ZeroDuration();
 }
@@ -239,7 +243,8 @@ void FinnhubSource::Note(const std::string& symbol, const absl::Status& status, 
     std::lock_guard lock(mutex_);
     const int64_t now_us = clock_.NowUs();
     if (status.ok()) {
-      if (denied_in_a_row_.size() >= kInARow && now_us - last_answer_us_ >= absl::ToInt64Microseconds(kDoubtMin)) order_.ForgiveDenials();
+      if (denied_in_a_row_.size() >= kInARow && now_us - last_answer_us_ >= absl::ToInt64Microseconds(kDoubtMin))
+        order_.ForgiveDenials();
       denied_in_a_row_.clear();
       failed_in_a_row_.clear();
       if (std::exchange(away_, false)) log::Info("the price source answers again");
@@ -269,13 +274,16 @@ void FinnhubSource::Note(const std::string& symbol, const absl::Status& status, 
   if (status.ok()) return CountAside();
   static log::Limiter limiter(absl::Seconds(30));
   if (const auto suppressed = limiter.Allow()) {
-    log::Warning("a price could not be had from the source", {{"symbol", symbol}, {"status", status}, {"suppressed", *suppressed}});
+    log::Warning("a price could not be had from the source",
+                 {{"symbol", symbol}, {"status", status}, {"suppressed", *suppressed}});
   }
   CountAside();
 }
 
 void FinnhubSource::Remember(const std::string& symbol, Knowledge knowledge) {
-  const absl::Duration life = knowledge == Knowledge::kKnown ? kKnownLife : knowledge == Knowledge::kUnknown ? kUnknownLife : kNotInPlanLife;
+  const absl::Duration life = knowledge == Knowledge::kKnown     ? kKnownLife
+                              : knowledge == Knowledge::kUnknown ? kUnknownLife
+                                                                 : kNotInPlanLife;
   std::lock_guard lock(mutex_);
   const int64_t now_us = clock_.NowUs();
   if (looked_up_.size() >= kLookedUpMax) {
@@ -323,7 +331,8 @@ LookedUp FinnhubSource::AskAbout(const std::string& symbol, const std::string& u
 
 absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string>& symbols, const std::string& user,
                                                    const trace::Context& trace, absl::Time deadline) {
-  static auto& fresh = metrics::GetCounter("stockalert_fetcher_fresh_answers_total", "Prices asked for that were published a moment before");
+  static auto& fresh = metrics::GetCounter("stockalert_fetcher_fresh_answers_total",
+                                           "Prices asked for that were published a moment before");
   FetchedQuotes fetched;
   absl::Status failure;
   bool any_answer = false;
@@ -351,7 +360,8 @@ absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string
     } else {
       no_answer(symbol, aside->left,
                 WithRetry(absl::StatusCode::kUnavailable, "SOURCE_UNAVAILABLE",
-                          absl::StrCat("the price source does not answer for ", symbol, "; it is asked again later"), aside->left));
+                          absl::StrCat("the price source does not answer for ", symbol, "; it is asked again later"),
+                          aside->left));
     }
   }
 
@@ -368,7 +378,8 @@ absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string
     std::unique_lock lock(replies->mutex);
     size_t next = 0;
     for (;;) {
-      while (next < to_ask.size() && replies->exhausted.ok() && replies->in_flight < options_.rest.in_flight_per_user_max) {
+      while (next < to_ask.size() && replies->exhausted.ok() &&
+             replies->in_flight < options_.rest.in_flight_per_user_max) {
         const std::string& symbol = to_ask[next++];
         ++replies->in_flight;
         lock.unlock();
@@ -388,7 +399,9 @@ absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string
       }
       if (replies->in_flight == 0) break;
       const size_t in_flight = replies->in_flight;
-      if (!replies->changed.wait_for(lock, PatienceUntil(deadline - kAnswerMargin), [&] { return replies->in_flight < in_flight; })) break;
+      if (!replies->changed.wait_for(lock, PatienceUntil(deadline - kAnswerMargin),
+                                     [&] { return replies->in_flight < in_flight; }))
+        break;
     }
   }
 
@@ -439,13 +452,13 @@ absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string
         std::lock_guard lock(acknowledgements->mutex);
         ++acknowledgements->left;
       }
-      const absl::Status sent =
-          publisher_.Publish(*quote, trace.Child().Traceparent(), {}, [acknowledgements](const absl::StatusOr<kafka::Delivery>& delivery) {
-            std::lock_guard lock(acknowledgements->mutex);
-            if (!delivery.ok()) acknowledgements->failure = delivery.status();
-            --acknowledgements->left;
-            acknowledgements->changed.notify_all();
-          });
+      const absl::Status sent = publisher_.Publish(*quote, trace.Child().Traceparent(), {},
+                                                   [acknowledgements](const absl::StatusOr<kafka::Delivery>& delivery) {
+                                                     std::lock_guard lock(acknowledgements->mutex);
+                                                     if (!delivery.ok()) acknowledgements->failure = delivery.status();
+                                                     --acknowledgements->left;
+                                                     acknowledgements->changed.notify_all();
+                                                   });
       if (!sent.ok()) {
         std::lock_guard lock(acknowledgements->mutex);
         --acknowledgements->left;
@@ -463,7 +476,8 @@ absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string
   }
   {
     std::unique_lock lock(acknowledgements->mutex);
-    const bool all = acknowledgements->changed.wait_for(lock, PatienceUntil(deadline), [&] { return acknowledgements->left == 0; });
+    const bool all =
+        acknowledgements->changed.wait_for(lock, PatienceUntil(deadline), [&] { return acknowledgements->left == 0; });
     if (!all || !acknowledgements->failure.ok()) {
       return base::Unavailable("LOG_UNAVAILABLE",
                                "the price was fetched, but the log has not acknowledged it; try again in a moment");
@@ -473,7 +487,8 @@ absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string
   for (pb::QuoteRecord& quote : fetched.quotes) {
     if (auto last = publisher_.LastPublished(quote.symbol())) quote = *std::move(last);
   }
-  const bool any_denied = std::any_of(fetched.problems.begin(), fetched.problems.end(), [](const auto& problem) { return problem.not_in_plan; });
+  const bool any_denied = std::any_of(fetched.problems.begin(), fetched.problems.end(),
+                                      [](const auto& problem) { return problem.not_in_plan; });
   if (!any_answer && !any_denied && !failure.ok()) return failure;
   return fetched;
 }

@@ -2,9 +2,10 @@
 // request, all under the key's one budget.
 //
 // Thread-safe. Polling takes the symbol whose price is the oldest; streamed ones too, more seldom, for the day's
-// figures and for trades that the stream does not see. Polls do not wait for one another, nor for what users ask for. A symbol that is not answered, or
-// that the key's plan does not include, is set aside, and all users hear why; only where nothing else is answered either is it taken for the source's
-// fault, or the key's, and polling slows down as a whole.
+// figures and for trades that the stream does not see. Polls do not wait for one another, nor for what users ask for. A
+// symbol that is not answered, or that the key's plan does not include, is set aside, and all users hear why; only
+// where nothing else is answered either is it taken for the source's fault, or the key's, and polling slows down as a
+// whole.
 #pragma once
 
 #include <condition_variable>
@@ -54,8 +55,8 @@ class FinnhubSource final : public QuoteSource {
   void Stop() override;
   void SetSymbols(const std::set<std::string>& symbols) override;
   LookedUp Lookup(const std::string& symbol, const std::string& user, absl::Time deadline) override;
-  absl::StatusOr<FetchedQuotes> Fetch(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
-                                      absl::Time deadline) override;
+  absl::StatusOr<FetchedQuotes> Fetch(const std::vector<std::string>& symbols, const std::string& user,
+                                      const trace::Context& trace, absl::Time deadline) override;
 
  private:
   struct Looked {

@@ -35,7 +35,8 @@ void InitOnce() {
 
 class HttpClient::Loop {
  public:
-  explicit Loop(const HttpClientOptions& options) : options_(options), in_flight_(options.lanes), waiting_(options.lanes) {
+  explicit Loop(const HttpClientOptions& options)
+      : options_(options), in_flight_(options.lanes), waiting_(options.lanes) {
     InitOnce();
     multi_ = curl_multi_init();
     Must(multi_ != nullptr, "curl_multi_init");
@@ -188,7 +189,8 @@ class HttpClient::Loop {
     } else if (request->too_big != nullptr) {
       request->done(absl::UnavailableError(request->too_big));
     } else if (result == CURLE_OPERATION_TIMEDOUT) {
-      request->done(absl::DeadlineExceededError(absl::StrCat("no whole reply within ", absl::FormatDuration(options_.timeout))));
+      request->done(
+          absl::DeadlineExceededError(absl::StrCat("no whole reply within ", absl::FormatDuration(options_.timeout))));
     } else if (result != CURLE_OK) {
       request->done(absl::UnavailableError(curl_easy_strerror(result)));
     } else {

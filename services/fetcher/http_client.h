@@ -1,9 +1,10 @@
 // GET requests, many at once, on one event loop (libcurl's multi interface), none of which can hold up another.
 //
-// Thread-safe. One thread of its own. A request has a limit on the whole of it, from Get to the last byte of its reply: waiting for its turn,
-// resolving, connecting, TLS, and every byte that drips. Replies and their headers are bounded, redirects are not followed (they would carry the
-// headers to another host), and a request has a connection to itself while it lasts. Requests of one lane take turns with each other alone: as many
-// as `in_flight_max` are under way and `waiting_max` wait; more are refused.
+// Thread-safe. One thread of its own. A request has a limit on the whole of it, from Get to the last byte of its reply:
+// waiting for its turn, resolving, connecting, TLS, and every byte that drips. Replies and their headers are bounded,
+// redirects are not followed (they would carry the headers to another host), and a request has a connection to itself
+// while it lasts. Requests of one lane take turns with each other alone: as many as `in_flight_max` are under way and
+// `waiting_max` wait; more are refused.
 #pragma once
 
 #include <cstddef>
@@ -39,9 +40,9 @@ struct HttpClientOptions {
 
 class HttpClient {
  public:
-  // Called once: on the loop's thread, where it must be quick and may call Get; or on Get's own, where the request is refused.
-  // RESOURCE_EXHAUSTED: refused. DEADLINE_EXCEEDED: the limit on the whole. UNAVAILABLE: no reply, or one that is too big; the message says which.
-  // CANCELLED: the client is being destroyed.
+  // Called once: on the loop's thread, where it must be quick and may call Get; or on Get's own, where the request is
+  // refused. RESOURCE_EXHAUSTED: refused. DEADLINE_EXCEEDED: the limit on the whole. UNAVAILABLE: no reply, or one that
+  // is too big; the message says which. CANCELLED: the client is being destroyed.
   using Done = std::function<void(absl::StatusOr<HttpReply>)>;
 
   explicit HttpClient(const HttpClientOptions& options);

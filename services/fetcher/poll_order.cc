@@ -69,7 +69,8 @@ void PollOrder::Begin(const std::string& symbol) {
   found->second.under_way = true;
 }
 
-void PollOrder::Ended(const std::string& symbol, State state, int64_t now_us, absl::Duration pause_min, absl::Duration pause_max) {
+void PollOrder::Ended(const std::string& symbol, State state, int64_t now_us, absl::Duration pause_min,
+                      absl::Duration pause_max) {
   const auto found = entries_.find(symbol);
   if (found == entries_.end()) return;
   Entry& entry = found->second;

@@ -1,7 +1,8 @@
 // Which symbol to poll next: the one whose price is the oldest, of those that are not set aside.
 //
-// Not thread-safe. Pure: times are microseconds of a steady clock, above 0. A symbol that the source does not answer, or denies, is set aside for
-// pauses that grow with each time in a row, so that it takes less and less of the calls; the others do not notice.
+// Not thread-safe. Pure: times are microseconds of a steady clock, above 0. A symbol that the source does not answer,
+// or denies, is set aside for pauses that grow with each time in a row, so that it takes less and less of the calls;
+// the others do not notice.
 #pragma once
 
 #include <cstddef>
@@ -43,7 +44,8 @@ class PollOrder {
   std::optional<std::string> Next(int64_t now_us);
   // The one that is set aside for the shortest time still.
   std::optional<std::string> NextAside() const;
-  // It is being polled: not Next until one of the following says how that ended. Unknown symbols are passed over, here and there.
+  // It is being polled: not Next until one of the following says how that ended. Unknown symbols are passed over, here
+  // and there.
   void Begin(const std::string& symbol);
   void Polled(const std::string& symbol, int64_t now_us);
   void Failed(const std::string& symbol, int64_t now_us);
@@ -74,7 +76,8 @@ class PollOrder {
   void Leave(const std::string& symbol, const Entry& entry);
   void Enter(const std::string& symbol, const Entry& entry);
   void Count(State state, int by);
-  void Ended(const std::string& symbol, State state, int64_t now_us, absl::Duration pause_min, absl::Duration pause_max);
+  void Ended(const std::string& symbol, State state, int64_t now_us, absl::Duration pause_min,
+             absl::Duration pause_max);
   void Forgive(State state);
 
   std::unordered_map<std::string, Entry> entries_;

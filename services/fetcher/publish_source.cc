@@ -14,8 +14,8 @@ std::vector<pb::QuoteRecord> LastPublishedOf(const Publisher& publisher, const s
   return quotes;
 }
 
-absl::StatusOr<FetchedQuotes> PublishSource::Fetch(const std::vector<std::string>& symbols, const std::string&, const trace::Context&,
-                                                   absl::Time) {
+absl::StatusOr<FetchedQuotes> PublishSource::Fetch(const std::vector<std::string>& symbols, const std::string&,
+                                                   const trace::Context&, absl::Time) {
   return FetchedQuotes{LastPublishedOf(publisher_, symbols), {}};
 }
 

@@ -16,8 +16,8 @@ class PublishSource final : public QuoteSource {
   void SetSymbols(const std::set<std::string>&) override {}
   LookedUp Lookup(const std::string&, const std::string&, absl::Time) override { return {Knowledge::kNoList, {}}; }
   // The last published quotes.
-  absl::StatusOr<FetchedQuotes> Fetch(const std::vector<std::string>& symbols, const std::string& user, const trace::Context&,
-                                      absl::Time) override;
+  absl::StatusOr<FetchedQuotes> Fetch(const std::vector<std::string>& symbols, const std::string& user,
+                                      const trace::Context&, absl::Time) override;
 
  private:
   const Publisher& publisher_;

@@ -34,12 +34,13 @@ const char* SourceLabel(const std::string& source) {
 }
 
 absl::Status NoEpoch() {
-  return base::Unavailable("FETCHER_NOT_READY", "the fetcher has no epoch, or another one publishes; try again in a moment");
+  return base::Unavailable("FETCHER_NOT_READY",
+                           "the fetcher has no epoch, or another one publishes; try again in a moment");
 }
 
 void MarkQuote(const char* source) {
-  metrics::GetGauge("stockalert_fetcher_last_quote_timestamp_seconds", "When the log took the source's last quote, since 1970",
-                    {{"source", source}})
+  metrics::GetGauge("stockalert_fetcher_last_quote_timestamp_seconds",
+                    "When the log took the source's last quote, since 1970", {{"source", source}})
       .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
 }
 

@@ -59,7 +59,8 @@ class Publisher {
   // Must be called before anything is published; every epoch is above those before.
   void Begin(int64_t epoch);
 
-  // Publishes nothing more until the next Begin: another publisher has a newer epoch. Live quotes that wait are dropped.
+  // Publishes nothing more until the next Begin: another publisher has a newer epoch. Live quotes that wait are
+  // dropped.
   void Suspend();
   // Whether it has an epoch to publish under.
   bool begun() const;

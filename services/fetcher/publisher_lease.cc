@@ -19,7 +19,8 @@ LeaseTurns::Change LeaseTurns::TakeOver(int64_t highest_epoch) {
 }
 
 LeaseTurns::Change LeaseTurns::Turn() {
-  static auto& failures = metrics::GetCounter("stockalert_fetcher_lease_failures_total", "Times that the ticker service did not say who publishes");
+  static auto& failures = metrics::GetCounter("stockalert_fetcher_lease_failures_total",
+                                              "Times that the ticker service did not say who publishes");
   const absl::StatusOr<LeaseKeeper::Lease> lease = keeper_.Renew(epoch_, false);
   if (!lease.ok()) {
     // Of a ticker service that does not know of leases nothing can be heard: all is as it was before there were any.
@@ -42,7 +43,8 @@ LeaseTurns::Change LeaseTurns::Turn() {
     seen_renewals_ = lease->renewals;
     seen_since_us_ = now_us;
   }
-  if (lease->released || now_us - seen_since_us_ >= absl::ToInt64Microseconds(takeover_after_)) return TakeOver(lease->highest_epoch);
+  if (lease->released || now_us - seen_since_us_ >= absl::ToInt64Microseconds(takeover_after_))
+    return TakeOver(lease->highest_epoch);
   return {};
 }
 
@@ -50,8 +52,8 @@ void LeaseTurns::Release() {
   if (holds_) (void)keeper_.Renew(epoch_, true);
 }
 
-PublisherLease::PublisherLease(std::unique_ptr<LeaseKeeper> keeper, const PublisherLeaseOptions& options, std::function<void()> on_lost,
-                               std::function<void(int64_t)> on_gained)
+PublisherLease::PublisherLease(std::unique_ptr<LeaseKeeper> keeper, const PublisherLeaseOptions& options,
+                               std::function<void()> on_lost, std::function<void(int64_t)> on_gained)
     : keeper_(std::move(keeper)), options_(options), on_lost_(std::move(on_lost)), on_gained_(std::move(on_gained)) {}
 
 PublisherLease::~PublisherLease() { Stop(); }
@@ -70,8 +72,10 @@ void PublisherLease::Stop() {
 }
 
 void PublisherLease::Run(int64_t epoch) {
-  static auto& publishing = metrics::GetGauge("stockalert_fetcher_publishing", "1 while this fetcher publishes, 0 while it stands by for another");
-  static auto& epoch_gauge = metrics::GetGauge("stockalert_fetcher_epoch", "The epoch under which this fetcher publishes, or last did");
+  static auto& publishing = metrics::GetGauge("stockalert_fetcher_publishing",
+                                              "1 while this fetcher publishes, 0 while it stands by for another");
+  static auto& epoch_gauge =
+      metrics::GetGauge("stockalert_fetcher_epoch", "The epoch under which this fetcher publishes, or last did");
   const base::SystemMonotonicClock clock;
   LeaseTurns turns(*keeper_, clock, options_.takeover_after, epoch);
   publishing.Set(1);
@@ -86,7 +90,8 @@ void PublisherLease::Run(int64_t epoch) {
     if (change.kind == LeaseTurns::Change::Kind::kLost) {
       holds_ = false;
       publishing.Set(0);
-      log::Warning("another fetcher has a newer epoch: this one publishes nothing and stands by", {{"epoch", change.epoch}});
+      log::Warning("another fetcher has a newer epoch: this one publishes nothing and stands by",
+                   {{"epoch", change.epoch}});
       on_lost_();
     } else if (change.kind == LeaseTurns::Change::Kind::kGained) {
       log::Warning("publishing under a new epoch", {{"epoch", change.epoch}});

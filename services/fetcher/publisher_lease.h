@@ -1,10 +1,11 @@
 // Who publishes: keeps this fetcher's epoch the highest one, or stands by while another fetcher has it.
 //
-// Quotes of the highest epoch alone are accepted by those who read the log; all others are dropped as repeated. So a fetcher whose epoch is not the
-// highest any longer would talk into the void. It hears of that here, from the ticker service, within a second: it then stands by, publishes nothing and
-// leaves the source alone, until the other one lets go or has not renewed for `takeover_after`; then it takes a new epoch. Whether the other is there is
-// seen by a count that it raises, not by anybody's clock. Quotes that the log has of epochs that the ticker service does not know (its database came
-// from a backup) are found by the same call, and a new epoch is taken at once.
+// Quotes of the highest epoch alone are accepted by those who read the log; all others are dropped as repeated. So a
+// fetcher whose epoch is not the highest any longer would talk into the void. It hears of that here, from the ticker
+// service, within a second: it then stands by, publishes nothing and leaves the source alone, until the other one lets
+// go or has not renewed for `takeover_after`; then it takes a new epoch. Whether the other is there is seen by a count
+// that it raises, not by anybody's clock. Quotes that the log has of epochs that the ticker service does not know (its
+// database came from a backup) are found by the same call, and a new epoch is taken at once.
 //
 // One thread of its own, from Start to Stop. While the ticker service does not answer all stays as it is.
 #pragma once
@@ -53,7 +54,8 @@ class LeaseTurns {
     int64_t epoch = 0;
   };
   // Begins with `epoch`, which was just acquired. Both must outlive it.
-  LeaseTurns(LeaseKeeper& keeper, const base::MonotonicClock& monotonic_clock, absl::Duration takeover_after, int64_t epoch)
+  LeaseTurns(LeaseKeeper& keeper, const base::MonotonicClock& monotonic_clock, absl::Duration takeover_after,
+             int64_t epoch)
       : keeper_(keeper), clock_(monotonic_clock), takeover_after_(takeover_after), epoch_(epoch) {}
   Change Turn();
   void Release();
@@ -76,8 +78,8 @@ class LeaseTurns {
 class PublisherLease {
  public:
   // Both callbacks are called on the lease's thread.
-  PublisherLease(std::unique_ptr<LeaseKeeper> keeper, const PublisherLeaseOptions& options, std::function<void()> on_lost,
-                 std::function<void(int64_t epoch)> on_gained);
+  PublisherLease(std::unique_ptr<LeaseKeeper> keeper, const PublisherLeaseOptions& options,
+                 std::function<void()> on_lost, std::function<void(int64_t epoch)> on_gained);
   ~PublisherLease();
 
   void Start(int64_t epoch);

@@ -1,9 +1,10 @@
-// The budget of calls of one Finnhub key: so many in any minute and in any second, parted between polling and what users wait for.
+// The budget of calls of one Finnhub key: so many in any minute and in any second, parted between polling and what
+// users wait for.
 //
-// Thread-safe. A call takes its place at once or is told how long to wait. Of each minute four fifths are polling's, spread evenly, and a fifth is
-// the users': neither takes the other's, however much is asked for, but that users have all of it while nothing is polled. Of the users' part each
-// one has a fair share, which leaves as much again for the next who comes. What the server says (429, X-Ratelimit headers) tightens the budget, never
-// widens it.
+// Thread-safe. A call takes its place at once or is told how long to wait. Of each minute four fifths are polling's,
+// spread evenly, and a fifth is the users': neither takes the other's, however much is asked for, but that users have
+// all of it while nothing is polled. Of the users' part each one has a fair share, which leaves as much again for the
+// next who comes. What the server says (429, X-Ratelimit headers) tightens the budget, never widens it.
 #pragma once
 
 #include <cstdint>
@@ -33,13 +34,15 @@ class RateLimiter {
   // Whether anything is polled.
   void SetPolling(bool any);
 
-  // None: the call may be made now, and is counted. Else: not before this pause; ask again then. `user` is whose share a kUser takes.
+  // None: the call may be made now, and is counted. Else: not before this pause; ask again then. `user` is whose share
+  // a kUser takes.
   std::optional<Wait> TryAcquire(Priority priority, const std::string& user = "");
 
   // The server refused a call for its number. `retry_after`: what it asked for; else the pause doubles with each
   // refusal in a row, from 5 s to 60 s.
   void OnRefused(std::optional<absl::Duration> retry_after);
-  // A call was answered. What its headers said, where they did: how many calls are left until the budget is new, and when that is.
+  // A call was answered. What its headers said, where they did: how many calls are left until the budget is new, and
+  // when that is.
   void OnAnswered(std::optional<int64_t> remaining, std::optional<absl::Duration> reset_in);
 
  private:

@@ -36,8 +36,8 @@ class ReplayLog {
 
 class KafkaReplayLog final : public ReplayLog {
  public:
-  explicit KafkaReplayLog(std::string bootstrap, kafka::Security security = {}, absl::Duration timeout = absl::Seconds(5),
-                          kafka::ExtraSettings extra = {});
+  explicit KafkaReplayLog(std::string bootstrap, kafka::Security security = {},
+                          absl::Duration timeout = absl::Seconds(5), kafka::ExtraSettings extra = {});
   absl::StatusOr<std::optional<ReplayMark>> FindLast(const std::string& symbol) override;
 
  private:

@@ -75,8 +75,8 @@ LookedUp ReplaySource::Lookup(const std::string& symbol, const std::string&, abs
   return {known ? Knowledge::kKnown : Knowledge::kUnknown, {}};
 }
 
-absl::StatusOr<FetchedQuotes> ReplaySource::Fetch(const std::vector<std::string>& symbols, const std::string&, const trace::Context&,
-                                                  absl::Time) {
+absl::StatusOr<FetchedQuotes> ReplaySource::Fetch(const std::vector<std::string>& symbols, const std::string&,
+                                                  const trace::Context&, absl::Time) {
   return FetchedQuotes{LastPublishedOf(publisher_, symbols), {}};
 }
 
@@ -156,10 +156,10 @@ absl::Status ReplaySource::Begin(const std::vector<std::optional<int64_t>>& plac
     while (!publisher_.AwaitRoom(absl::Now() + absl::Milliseconds(200))) {
       if (!Sleep(absl::ZeroDuration())) return absl::OkStatus();
     }
-    STOCKALERT_RETURN_IF_ERROR(
-        publisher_.PublishRestart(file_.symbols[i], headers_, [failed](const absl::StatusOr<kafka::Delivery>& delivery) {
-          if (!delivery.ok()) *failed = true;
-        }));
+    STOCKALERT_RETURN_IF_ERROR(publisher_.PublishRestart(file_.symbols[i], headers_,
+                                                         [failed](const absl::StatusOr<kafka::Delivery>& delivery) {
+                                                           if (!delivery.ok()) *failed = true;
+                                                         }));
   }
   while (!publisher_.AwaitAnswers(absl::Now() + absl::Milliseconds(200))) {
     if (!Sleep(absl::ZeroDuration())) return absl::OkStatus();
@@ -197,10 +197,10 @@ absl::Status ReplaySource::Play(const std::vector<std::optional<int64_t>>& place
     }
     for (;;) {
       if (failed->load(std::memory_order_relaxed)) return absl::UnavailableError("a quote was not taken");
-      absl::Status published =
-          publisher_.Publish(file_.QuoteOf(*tick), "", headers_, [failed](const absl::StatusOr<kafka::Delivery>& delivery) {
-            if (!delivery.ok()) *failed = true;
-          });
+      absl::Status published = publisher_.Publish(file_.QuoteOf(*tick), "", headers_,
+                                                  [failed](const absl::StatusOr<kafka::Delivery>& delivery) {
+                                                    if (!delivery.ok()) *failed = true;
+                                                  });
       if (published.ok() || absl::IsInvalidArgument(published)) break;  // A refused one is counted there.
       if (!absl::IsResourceExhausted(published) && !absl::IsUnavailable(published)) return published;
       publisher_.AwaitRoom(absl::Now() + absl::Milliseconds(200));

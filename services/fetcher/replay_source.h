@@ -49,8 +49,8 @@ class ReplaySource final : public QuoteSource {
   // The file's symbols are all that there is.
   LookedUp Lookup(const std::string& symbol, const std::string& user, absl::Time deadline) override;
   // The last published quotes.
-  absl::StatusOr<FetchedQuotes> Fetch(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
-                                      absl::Time deadline) override;
+  absl::StatusOr<FetchedQuotes> Fetch(const std::vector<std::string>& symbols, const std::string& user,
+                                      const trace::Context& trace, absl::Time deadline) override;
 
   bool finished() const;
 

@@ -51,7 +51,8 @@ class QuoteSource {
   // The registered tickers, whenever they change.
   virtual void SetSymbols(const std::set<std::string>& symbols) = 0;
 
-  // Both block, at most until `deadline`. `user`: whose share of the source's calls they take; empty: nobody's in particular.
+  // Both block, at most until `deadline`. `user`: whose share of the source's calls they take; empty: nobody's in
+  // particular.
   virtual LookedUp Lookup(const std::string& symbol, const std::string& user, absl::Time deadline) = 0;
   // The current price of each symbol, published; symbols without one are left out. RESOURCE_EXHAUSTED: the source's
   // rate limit, or the user's share. UNAVAILABLE: the source or the broker does not answer.

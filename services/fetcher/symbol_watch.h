@@ -1,7 +1,7 @@
 // Keeps the source told of the registered tickers, by asking the ticker service several times a second.
 //
-// One thread of its own, from Start to Stop. While the ticker service is away the last list stays. The list comes in pages; what is registered while
-// they come raises the version, so that the next list has it.
+// One thread of its own, from Start to Stop. While the ticker service is away the last list stays. The list comes in
+// pages; what is registered while they come raises the version, so that the next list has it.
 #pragma once
 
 #include <condition_variable>
@@ -22,8 +22,8 @@ namespace stockalert::fetcher {
 class SymbolWatch {
  public:
   // `ticker_service` must outlive it. `on_change` is called on the watch's thread.
-  SymbolWatch(const rpc::Peer& ticker_service, absl::Duration interval, std::function<void(const std::set<std::string>&)> on_change,
-              int page_size = 10'000);
+  SymbolWatch(const rpc::Peer& ticker_service, absl::Duration interval,
+              std::function<void(const std::set<std::string>&)> on_change, int page_size = 10'000);
   ~SymbolWatch();
 
   void Start();

@@ -75,9 +75,9 @@ Json QuoteLine(const pb::QuoteRecord& quote, int64_t offset) {
                {"time", quote.event_time_us()},
                {"session", NameOf(quote.session())},
                {"offset", offset}};
-  // The day's high and low are not printed: this version of the contract evaluates nothing of them, and whoever evaluates gaps
-  // would find triggers in the stream that were never due.
-  // Before the open a source's own figures may still be yesterday's: nobody takes them.
+  // The day's high and low are not printed: this version of the contract evaluates nothing of them, and whoever
+  // evaluates gaps would find triggers in the stream that were never due. Before the open a source's own figures may
+  // still be yesterday's: nobody takes them.
   if (quote.session() == pb::TRADING_SESSION_PRE) return line;
   if (quote.has_day_open_micros()) line["day_open"] = price::FormatMicros(quote.day_open_micros());
   if (quote.has_previous_close_micros()) line["prev_close"] = price::FormatMicros(quote.previous_close_micros());

@@ -29,7 +29,11 @@ const std::vector<Rights>& Table() {
   static const auto* const kTable = new std::vector<Rights>{
       {"user", {}, {kafka::kUserEventsTopic}, "", ""},
       {"ticker", {kafka::kPricesTopic}, {}, "", "stockalert-ticker-no-group"},
-      {"alert", {kafka::kAlertEventsTopic, kafka::kUserEventsTopic}, {kafka::kPricesTopic, kafka::kTriggersTopic}, "stockalert-alert", ""},
+      {"alert",
+       {kafka::kAlertEventsTopic, kafka::kUserEventsTopic},
+       {kafka::kPricesTopic, kafka::kTriggersTopic},
+       "stockalert-alert",
+       ""},
       {"notifier", {kafka::kTriggersTopic, kafka::kUserEventsTopic}, {}, "stockalert-notifier", ""},
       // It looks up how far a replay came.
       {"fetcher", {kafka::kPricesTopic}, {kafka::kPricesTopic}, "", "stockalert-fetcher-replay-no-group"},
@@ -43,20 +47,29 @@ constexpr char kMigrate[] = "migrate";
 
 const char* NameOf(Acl::Resource resource) {
   switch (resource) {
-    case Acl::Resource::kTopic: return "topic";
-    case Acl::Resource::kGroup: return "group";
-    default: return "cluster";
+    case Acl::Resource::kTopic:
+      return "topic";
+    case Acl::Resource::kGroup:
+      return "group";
+    default:
+      return "cluster";
   }
 }
 
 const char* NameOf(Acl::Operation operation) {
   switch (operation) {
-    case Acl::Operation::kRead: return "Read";
-    case Acl::Operation::kWrite: return "Write";
-    case Acl::Operation::kCreate: return "Create";
-    case Acl::Operation::kAlter: return "Alter";
-    case Acl::Operation::kDescribe: return "Describe";
-    default: return "DescribeConfigs";
+    case Acl::Operation::kRead:
+      return "Read";
+    case Acl::Operation::kWrite:
+      return "Write";
+    case Acl::Operation::kCreate:
+      return "Create";
+    case Acl::Operation::kAlter:
+      return "Alter";
+    case Acl::Operation::kDescribe:
+      return "Describe";
+    default:
+      return "DescribeConfigs";
   }
 }
 
@@ -86,8 +99,10 @@ absl::StatusOr<std::map<std::string, std::string>> ParsePrincipals(const std::st
     const std::pair<std::string, std::string> parts = absl::StrSplit(item, absl::MaxSplits('=', 1));
     const std::string key(absl::StripAsciiWhitespace(parts.first));
     const std::string principal(absl::StripAsciiWhitespace(parts.second));
-    const bool plain = std::none_of(principal.begin(), principal.end(), [](unsigned char c) { return absl::ascii_iscntrl(c); });
-    if (!principals.contains(key) || !principal.starts_with("User:") || principal.size() <= 5 || principal == "User:*" || !plain) {
+    const bool plain =
+        std::none_of(principal.begin(), principal.end(), [](unsigned char c) { return absl::ascii_iscntrl(c); });
+    if (!principals.contains(key) || !principal.starts_with("User:") || principal.size() <= 5 ||
+        principal == "User:*" || !plain) {
       return absl::InvalidArgumentError(absl::StrCat("--kafka_principals: '", item, "' is not KEY=User:NAME, with ",
                                                      absl::StrJoin(PrincipalKeys(), ", "), " as KEY"));
     }
@@ -98,7 +113,8 @@ absl::StatusOr<std::map<std::string, std::string>> ParsePrincipals(const std::st
 
 std::vector<kafka::Acl> MeshAcls(const std::map<std::string, std::string>& principals) {
   std::vector<Acl> acls;
-  const auto allow = [&acls](const std::string& principal, Acl::Resource resource, const std::string& name, Acl::Operation operation) {
+  const auto allow = [&acls](const std::string& principal, Acl::Resource resource, const std::string& name,
+                             Acl::Operation operation) {
     acls.push_back({.principal = principal, .resource = resource, .name = name, .operation = operation});
   };
   for (const Rights& rights : Table()) {
@@ -110,11 +126,14 @@ std::vector<kafka::Acl> MeshAcls(const std::map<std::string, std::string>& princ
     if (*rights.no_group != '\0') allow(principal, Acl::Resource::kGroup, rights.no_group, Acl::Operation::kDescribe);
   }
   const std::string& migrate = principals.at(kMigrate);
-  for (const char* topic : {kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic}) {
+  for (const char* topic :
+       {kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic}) {
     // Reading and writing are for dead letters, which it takes from there and replays.
-    for (const Acl::Operation operation : {Acl::Operation::kCreate, Acl::Operation::kDescribe, Acl::Operation::kDescribeConfigs,
-                                           Acl::Operation::kRead, Acl::Operation::kWrite}) {
-      if (operation != Acl::Operation::kWrite || std::string(topic) != kafka::kPricesTopic) allow(migrate, Acl::Resource::kTopic, topic, operation);
+    for (const Acl::Operation operation :
+         {Acl::Operation::kCreate, Acl::Operation::kDescribe, Acl::Operation::kDescribeConfigs, Acl::Operation::kRead,
+          Acl::Operation::kWrite}) {
+      if (operation != Acl::Operation::kWrite || std::string(topic) != kafka::kPricesTopic)
+        allow(migrate, Acl::Resource::kTopic, topic, operation);
     }
   }
   allow(migrate, Acl::Resource::kGroup, "stockalert-migrate-no-group", Acl::Operation::kDescribe);
@@ -123,11 +142,14 @@ std::vector<kafka::Acl> MeshAcls(const std::map<std::string, std::string>& princ
 
 std::string AclCommands(const std::map<std::string, std::string>& principals) {
   std::string text =
-      "# Principals are those of the services' client certificates, as the broker's ssl.principal.mapping.rules name them.\n"
+      "# Principals are those of the services' client certificates, as the broker's ssl.principal.mapping.rules name "
+      "them.\n"
       "# BOOTSTRAP: a broker; CONFIG: a properties file with which you may change ACLs.\n";
   for (const Acl& acl : MeshAcls(principals)) {
-    absl::StrAppend(&text, "kafka-acls.sh --bootstrap-server \"$BOOTSTRAP\" --command-config \"$CONFIG\" --add --allow-principal ",
-                    ShellQuoted(acl.principal), " --operation ", NameOf(acl.operation), " --", NameOf(acl.resource), " ", acl.name, "\n");
+    absl::StrAppend(
+        &text, "kafka-acls.sh --bootstrap-server \"$BOOTSTRAP\" --command-config \"$CONFIG\" --add --allow-principal ",
+        ShellQuoted(acl.principal), " --operation ", NameOf(acl.operation), " --", NameOf(acl.resource), " ", acl.name,
+        "\n");
   }
   return text;
 }

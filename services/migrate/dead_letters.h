@@ -1,7 +1,8 @@
 // What an operator does with dead letters: looks at them, has them replayed once their cause is gone, or drops them.
 //
-// A replay produces the record anew to its topic, with its key and headers, so that it goes its normal way; only when the broker has it is the
-// letter marked. Replaying twice (a crash between the two) does no harm: consumers deduplicate. Not thread-safe; called by main alone.
+// A replay produces the record anew to its topic, with its key and headers, so that it goes its normal way; only when
+// the broker has it is the letter marked. Replaying twice (a crash between the two) does no harm: consumers
+// deduplicate. Not thread-safe; called by main alone.
 #pragma once
 
 #include <cstdint>
@@ -54,17 +55,19 @@ struct DeadLetterRow {
 absl::StatusOr<std::vector<DeadLetterRow>> ListDeadLetters(postgres::Pool& pool, const std::string& service);
 std::string FormatDeadLetters(const std::vector<DeadLetterRow>& rows, int64_t now_us);
 
-// One (`id`) or, without one, all open ones; answers how many were replayed now. NOT_FOUND: there is no letter of this id.
-// FAILED_PRECONDITION: the ticker's, for a price is replaced by the next one.
-absl::StatusOr<int> ReplayDeadLetters(postgres::Pool& pool, kafka::Producer& producer, const std::string& service, std::optional<int64_t> id,
-                                      int64_t now_us);
+// One (`id`) or, without one, all open ones; answers how many were replayed now. NOT_FOUND: there is no letter of this
+// id. FAILED_PRECONDITION: the ticker's, for a price is replaced by the next one.
+absl::StatusOr<int> ReplayDeadLetters(postgres::Pool& pool, kafka::Producer& producer, const std::string& service,
+                                      std::optional<int64_t> id, int64_t now_us);
 // The same; for ever.
 absl::StatusOr<int> DropDeadLetters(postgres::Pool& pool, const std::string& service, std::optional<int64_t> id);
 
-// Puts aside the record at which a partition of the service stands still: it reads it from the log and keeps it as a dead letter, and the
-// service then passes it. OUT_OF_RANGE: the log has no such record. FAILED_PRECONDITION: the service does not read the topic, or cannot pass it.
+// Puts aside the record at which a partition of the service stands still: it reads it from the log and keeps it as a
+// dead letter, and the service then passes it. OUT_OF_RANGE: the log has no such record. FAILED_PRECONDITION: the
+// service does not read the topic, or cannot pass it.
 absl::Status TakeDeadLetter(postgres::Pool& pool, kafka::AssignedConsumer& consumer, const std::string& service,
-                            const kafka::TopicPartition& place, int64_t offset, int64_t now_us, absl::Duration patience);
+                            const kafka::TopicPartition& place, int64_t offset, int64_t now_us,
+                            absl::Duration patience);
 
 // `stockalert-migrate deadletters ...`: its exit code.
 int RunDeadLetters(int argc, const char* const* argv);

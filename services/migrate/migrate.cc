@@ -30,8 +30,8 @@ absl::Status Await(const char* what, absl::Duration patience, Ready ready) {
     if (status.ok()) return status;
     const absl::Duration pause = backoff.Next();
     if (absl::Now() + pause >= deadline) {
-      return absl::Status(status.code(), absl::StrCat(what, " did not answer within ", absl::FormatDuration(patience), ": ",
-                                                      status.message()));
+      return absl::Status(status.code(), absl::StrCat(what, " did not answer within ", absl::FormatDuration(patience),
+                                                      ": ", status.message()));
     }
     log::Info("waiting", {{"for", what}, {"status", status}});
     absl::SleepFor(pause);
@@ -56,7 +56,8 @@ absl::StatusOr<int> RecordPartitions(postgres::Pool& pool, const std::string& to
 
 constexpr char kRetention[] = "retention.ms";
 
-absl::Status EnsureTopic(kafka::TopicAdmin& admin, const kafka::TopicSpec& spec, absl::Duration timeout, absl::Duration patience) {
+absl::Status EnsureTopic(kafka::TopicAdmin& admin, const kafka::TopicSpec& spec, absl::Duration timeout,
+                         absl::Duration patience) {
   absl::StatusOr<kafka::TopicDescription> found = admin.DescribeTopic(spec.name, timeout);
   if (absl::IsNotFound(found.status())) {
     absl::Status created = admin.CreateTopic(spec, timeout);
@@ -70,34 +71,37 @@ absl::Status EnsureTopic(kafka::TopicAdmin& admin, const kafka::TopicSpec& spec,
   }
   if (!found.ok()) return found.status();
   if (found->partitions != spec.partitions) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the topic ", spec.name, " has ", found->partitions, " partitions, and ", spec.partitions,
-        " are recorded for it: a symbol would change its partition. Restore the topic as it was, or give it its own empty database"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the topic ", spec.name, " has ", found->partitions, " partitions, and ", spec.partitions,
+                     " are recorded for it: a symbol would change its partition. Restore the topic as it was, or give "
+                     "it its own empty database"));
   }
   const absl::StatusOr<std::map<std::string, std::string>> config = admin.DescribeConfig(spec.name, timeout);
   if (!config.ok()) {
-    log::Warning("the topic's configuration cannot be read, so it is not checked", {{"topic", spec.name}, {"status", config.status()}});
+    log::Warning("the topic's configuration cannot be read, so it is not checked",
+                 {{"topic", spec.name}, {"status", config.status()}});
     return absl::OkStatus();
   }
   const auto time = config->find("message.timestamp.type");
   if (time != config->end() && time->second != "LogAppendTime") {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the topic ", spec.name, " has message.timestamp.type=", time->second,
-        ": set it to LogAppendTime (kafka-configs.sh --alter --entity-type topics --entity-name ", spec.name,
-        " --add-config message.timestamp.type=LogAppendTime)"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the topic ", spec.name, " has message.timestamp.type=", time->second,
+                     ": set it to LogAppendTime (kafka-configs.sh --alter --entity-type topics --entity-name ",
+                     spec.name, " --add-config message.timestamp.type=LogAppendTime)"));
   }
   const auto policy = config->find("cleanup.policy");
   if (policy != config->end() && policy->second != "delete") {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the topic ", spec.name, " has cleanup.policy=", policy->second, ": records would vanish; set it to delete"));
+    return absl::FailedPreconditionError(absl::StrCat("the topic ", spec.name, " has cleanup.policy=", policy->second,
+                                                      ": records would vanish; set it to delete"));
   }
   // Its owner may have chosen another time since.
   const auto kept = config->find(kRetention);
   const auto wanted = spec.config.find(kRetention);
   if (kept != config->end() && wanted != spec.config.end() && kept->second != wanted->second) {
-    log::Warning("the topic is there and keeps records for another time than --retention_h: it is left so; to change it, "
-                 "kafka-configs.sh --alter --entity-type topics --add-config retention.ms=...",
-                 {{"topic", spec.name}, {"retention_ms", kept->second}, {"wanted_ms", wanted->second}});
+    log::Warning(
+        "the topic is there and keeps records for another time than --retention_h: it is left so; to change it, "
+        "kafka-configs.sh --alter --entity-type topics --add-config retention.ms=...",
+        {{"topic", spec.name}, {"retention_ms", kept->second}, {"wanted_ms", wanted->second}});
   }
   return absl::OkStatus();
 }
@@ -110,7 +114,8 @@ absl::Status MigrateSchemas(postgres::Pool& pool, const Config& config) {
   for (const auto& entry : std::filesystem::directory_iterator(config.schema_dir, error)) {
     if (std::filesystem::is_directory(entry.path() / "schema")) services.push_back(entry.path().filename().string());
   }
-  if (error) return absl::NotFoundError(absl::StrCat("cannot read --schema_dir ", config.schema_dir, ": ", error.message()));
+  if (error)
+    return absl::NotFoundError(absl::StrCat("cannot read --schema_dir ", config.schema_dir, ": ", error.message()));
   if (services.empty()) {
     return absl::NotFoundError(absl::StrCat("--schema_dir ", config.schema_dir, " holds no SERVICE/schema folder"));
   }
@@ -136,9 +141,8 @@ absl::Status MigrateTopics(postgres::Pool& pool, kafka::TopicAdmin& admin, const
   for (const auto& [name, wanted] : topics) {
     STOCKALERT_ASSIGN_OR_RETURN(const int partitions, RecordPartitions(pool, name, wanted));
     if (partitions != wanted) {
-      log::Warning("the number of partitions was chosen at the first run and stays", {{"topic", name},
-                                                                                      {"partitions", partitions},
-                                                                                      {"asked_for", wanted}});
+      log::Warning("the number of partitions was chosen at the first run and stays",
+                   {{"topic", name}, {"partitions", partitions}, {"asked_for", wanted}});
     }
     kafka::TopicSpec spec;
     spec.name = name;
@@ -163,16 +167,16 @@ absl::Status Migrate(const Config& config) {
   pool_options.statement_timeout = absl::Minutes(30);
   pool_options.lock_timeout = absl::Minutes(1);
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool, postgres::Pool::Create(pool_options));
-  STOCKALERT_ASSIGN_OR_RETURN(
-      std::unique_ptr<kafka::TopicAdmin> admin,
-      kafka::TopicAdmin::Create({.bootstrap = config.kafka_bootstrap,
-                                 .security = config.kafka_security,
-                                 .client_id = "stockalert-migrate",
-                                 .extra = {}}));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
+                              kafka::TopicAdmin::Create({.bootstrap = config.kafka_bootstrap,
+                                                         .security = config.kafka_security,
+                                                         .client_id = "stockalert-migrate",
+                                                         .extra = {}}));
   STOCKALERT_RETURN_IF_ERROR(Await("Postgres", config.wait, [&] { return pool->Ready(); }));
   STOCKALERT_RETURN_IF_ERROR(MigrateSchemas(*pool, config));
   STOCKALERT_RETURN_IF_ERROR(MigrateRoles(*pool, config));
-  STOCKALERT_RETURN_IF_ERROR(Await("Kafka", config.wait, [&] { return admin->CountBrokers(absl::Seconds(3)).status(); }));
+  STOCKALERT_RETURN_IF_ERROR(
+      Await("Kafka", config.wait, [&] { return admin->CountBrokers(absl::Seconds(3)).status(); }));
   STOCKALERT_RETURN_IF_ERROR(MigrateTopics(*pool, *admin, config));
   return MigrateAcls(*admin, config);
 }

@@ -50,7 +50,8 @@ constexpr Right kRights[] = {
     {"evaluator", "SELECT", "mesh.topics", ""},
     {kMaintenance, "SELECT", "stockalert_evaluator.partitions", "partition, log_generation"},
     {kMaintenance, "SELECT", "stockalert_evaluator.checkpoints", "partition, log_generation, next_offset"},
-    {kMaintenance, "SELECT", "stockalert_evaluator.triggers", "alert_id, trigger_number, partition, log_generation, record_offset"},
+    {kMaintenance, "SELECT", "stockalert_evaluator.triggers",
+     "alert_id, trigger_number, partition, log_generation, record_offset"},
     {kMaintenance, "DELETE", "stockalert_evaluator.triggers", ""},
     {kMaintenance, "SELECT", "stockalert_alert.triggers", "alert_id, number, create_time_us"},
     {kMaintenance, "DELETE", "stockalert_alert.triggers", ""},
@@ -67,7 +68,8 @@ constexpr Right kRights[] = {
     {kAudit, "SELECT", "stockalert_alert.alerts", "id, user_id"},
     {kAudit, "SELECT", "stockalert_alert.owners", "user_id, deleted"},
     {kAudit, "SELECT", "stockalert_notifier.notifications",
-     "id, user_id, kind, key, alert_id, trigger_number, price_micros, event_time_us, price_before_micros, late, throttled, folded_count"},
+     "id, user_id, kind, key, alert_id, trigger_number, price_micros, event_time_us, price_before_micros, late, "
+     "throttled, folded_count"},
 };
 // What could not be handled lies in a table of this name in its service's schema, where the service has one.
 constexpr char kDeadLetters[] = "dead_letters";
@@ -110,8 +112,10 @@ std::string GrantsSql(const Names& names) {
     absl::StrAppend(&sql, "GRANT USAGE ON SCHEMA ", schema, " TO ", role, ";\n");
     absl::StrAppend(&sql, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ", schema, " TO ", role, ";\n");
     absl::StrAppend(&sql, "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA ", schema, " TO ", role, ";\n");
-    absl::StrAppend(&sql, "ALTER DEFAULT PRIVILEGES IN SCHEMA ", schema, " GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ", role, ";\n");
-    absl::StrAppend(&sql, "ALTER DEFAULT PRIVILEGES IN SCHEMA ", schema, " GRANT USAGE, SELECT ON SEQUENCES TO ", role, ";\n");
+    absl::StrAppend(&sql, "ALTER DEFAULT PRIVILEGES IN SCHEMA ", schema,
+                    " GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO ", role, ";\n");
+    absl::StrAppend(&sql, "ALTER DEFAULT PRIVILEGES IN SCHEMA ", schema, " GRANT USAGE, SELECT ON SEQUENCES TO ", role,
+                    ";\n");
   }
   std::set<std::pair<std::string, std::string>> usage;
   for (const Right& right : kRights) {
@@ -119,7 +123,8 @@ std::string GrantsSql(const Names& names) {
     if (found == names.end()) continue;
     const std::string table = right.table;
     if (usage.emplace(right.key, table.substr(0, table.find('.'))).second) {
-      absl::StrAppend(&sql, "GRANT USAGE ON SCHEMA ", table.substr(0, table.find('.')), " TO ", Quoted(found->second), ";\n");
+      absl::StrAppend(&sql, "GRANT USAGE ON SCHEMA ", table.substr(0, table.find('.')), " TO ", Quoted(found->second),
+                      ";\n");
     }
     const std::string columns = *right.columns == '\0' ? "" : absl::StrCat(" (", right.columns, ")");
     absl::StrAppend(&sql, "GRANT ", right.privilege, columns, " ON ", table, " TO ", Quoted(found->second), ";\n");
@@ -127,19 +132,22 @@ std::string GrantsSql(const Names& names) {
   if (const auto found = names.find(kMaintenance); found != names.end()) {
     for (const std::string& service : ServicesWithSchemas()) {
       const std::string table = absl::StrCat(SchemaOf(service), ".", kDeadLetters);
-      absl::StrAppend(&sql, "DO $$ BEGIN IF to_regclass('", table, "') IS NOT NULL THEN GRANT USAGE ON SCHEMA ", SchemaOf(service), " TO ",
-                      Quoted(found->second), "; GRANT ", kDeadLetterRights, " ON ", table, " TO ", Quoted(found->second),
-                      "; END IF; END $$;\n");
+      absl::StrAppend(&sql, "DO $$ BEGIN IF to_regclass('", table, "') IS NOT NULL THEN GRANT USAGE ON SCHEMA ",
+                      SchemaOf(service), " TO ", Quoted(found->second), "; GRANT ", kDeadLetterRights, " ON ", table,
+                      " TO ", Quoted(found->second), "; END IF; END $$;\n");
     }
   }
   // The database's own: as far as the role at work may.
-  absl::StrAppend(&sql, "DO $$ BEGIN REVOKE CREATE ON SCHEMA public FROM PUBLIC;\n"
-                        "EXCEPTION WHEN insufficient_privilege OR invalid_schema_name THEN NULL; END $$;\n");
+  absl::StrAppend(&sql,
+                  "DO $$ BEGIN REVOKE CREATE ON SCHEMA public FROM PUBLIC;\n"
+                  "EXCEPTION WHEN insufficient_privilege OR invalid_schema_name THEN NULL; END $$;\n");
   std::vector<std::string> roles(everybody.begin() + 1, everybody.end());
   if (!roles.empty()) {
-    absl::StrAppend(&sql, "DO $$ BEGIN EXECUTE format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());\n",
-                    "EXECUTE format('GRANT CONNECT ON DATABASE %I TO ", absl::StrJoin(roles, ", "), "', current_database());\n",
-                    "EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;\n");
+    absl::StrAppend(
+        &sql,
+        "DO $$ BEGIN EXECUTE format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());\n",
+        "EXECUTE format('GRANT CONNECT ON DATABASE %I TO ", absl::StrJoin(roles, ", "), "', current_database());\n",
+        "EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;\n");
   }
   return sql;
 }
@@ -163,11 +171,13 @@ absl::StatusOr<Standing> Look(postgres::Pool& pool, const Names& names) {
   return postgres::Read(pool, "migrate.roles", [&](postgres::Connection& connection) -> absl::StatusOr<Standing> {
     Standing standing;
     int may = 0;
-    connection.sql() << "SELECT CAST(rolsuper OR rolcreaterole AS integer) FROM pg_roles WHERE rolname = current_user", soci::into(may);
+    connection.sql() << "SELECT CAST(rolsuper OR rolcreaterole AS integer) FROM pg_roles WHERE rolname = current_user",
+        soci::into(may);
     standing.may_create = may != 0;
     for (const auto& [key, role] : names) {
       int count = 0;
-      connection.sql() << "SELECT CAST(count(*) AS integer) FROM pg_roles WHERE rolname = :role", soci::use(role), soci::into(count);
+      connection.sql() << "SELECT CAST(count(*) AS integer) FROM pg_roles WHERE rolname = :role", soci::use(role),
+          soci::into(count);
       (count > 0 ? standing.there : standing.missing)[key] = role;
     }
     return standing;
@@ -175,10 +185,11 @@ absl::StatusOr<Standing> Look(postgres::Pool& pool, const Names& names) {
 }
 
 absl::Status Execute(postgres::Pool& pool, const std::string& sql) {
-  return postgres::Transact(pool, "migrate.roles", postgres::Idempotency::kIdempotent, [&](postgres::Connection& connection) -> absl::Status {
-    STOCKALERT_RETURN_IF_ERROR(postgres::LockMigrations(connection));
-    return postgres::ExecuteScript(connection, sql);
-  });
+  return postgres::Transact(pool, "migrate.roles", postgres::Idempotency::kIdempotent,
+                            [&](postgres::Connection& connection) -> absl::Status {
+                              STOCKALERT_RETURN_IF_ERROR(postgres::LockMigrations(connection));
+                              return postgres::ExecuteScript(connection, sql);
+                            });
 }
 
 // The files' passwords by role; keys without a file have none.
@@ -194,8 +205,9 @@ absl::StatusOr<Names> ReadPasswords(const std::string& folder, const Names& name
     text << file.rdbuf();
     const std::string password(absl::StripAsciiWhitespace(text.str()));
     if (!file || password.size() < 16 || password.find('\0') != std::string::npos) {
-      return absl::InvalidArgumentError(absl::StrCat("--postgres_role_passwords_dir: ", path.string(),
-                                                     " cannot be read, or holds no password of at least 16 characters"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--postgres_role_passwords_dir: ", path.string(),
+                       " cannot be read, or holds no password of at least 16 characters"));
     }
     passwords[role] = password;
   }
@@ -204,20 +216,21 @@ absl::StatusOr<Names> ReadPasswords(const std::string& folder, const Names& name
 
 absl::Status SetPasswords(postgres::Pool& pool, const Names& passwords) {
   if (passwords.empty()) return absl::OkStatus();
-  return postgres::Transact(pool, "migrate.passwords", postgres::Idempotency::kIdempotent,
-                            [&](postgres::Connection& connection) -> absl::Status {
-                              STOCKALERT_RETURN_IF_ERROR(postgres::LockMigrations(connection));
-                              auto* backend = static_cast<soci::postgresql_session_backend*>(connection.sql().get_backend());
-                              for (const auto& [role, password] : passwords) {
-                                const std::unique_ptr<char, void (*)(void*)> verifier(
-                                    PQencryptPasswordConn(backend->conn_, password.c_str(), role.c_str(), "scram-sha-256"), PQfreemem);
-                                if (!verifier) return absl::InternalError(absl::StrCat("no verifier could be made for the role ", role));
-                                absl::Status set = postgres::ExecuteScript(
-                                    connection, absl::StrCat("ALTER ROLE ", Quoted(role), " PASSWORD ", Literal(verifier.get())));
-                                if (!set.ok()) return absl::Status(set.code(), absl::StrCat("the password of ", role, ": ", set.message()));
-                              }
-                              return absl::OkStatus();
-                            });
+  return postgres::Transact(
+      pool, "migrate.passwords", postgres::Idempotency::kIdempotent,
+      [&](postgres::Connection& connection) -> absl::Status {
+        STOCKALERT_RETURN_IF_ERROR(postgres::LockMigrations(connection));
+        auto* backend = static_cast<soci::postgresql_session_backend*>(connection.sql().get_backend());
+        for (const auto& [role, password] : passwords) {
+          const std::unique_ptr<char, void (*)(void*)> verifier(
+              PQencryptPasswordConn(backend->conn_, password.c_str(), role.c_str(), "scram-sha-256"), PQfreemem);
+          if (!verifier) return absl::InternalError(absl::StrCat("no verifier could be made for the role ", role));
+          absl::Status set = postgres::ExecuteScript(
+              connection, absl::StrCat("ALTER ROLE ", Quoted(role), " PASSWORD ", Literal(verifier.get())));
+          if (!set.ok()) return absl::Status(set.code(), absl::StrCat("the password of ", role, ": ", set.message()));
+        }
+        return absl::OkStatus();
+      });
 }
 
 }  // namespace
@@ -243,7 +256,8 @@ absl::StatusOr<std::map<std::string, std::string>> ParseRoleNames(const std::str
       return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.' || c == '@';
     });
     if (!names.contains(key) || !plain) {
-      return absl::InvalidArgumentError(absl::StrCat("--postgres_role_names: '", item, "' is not KEY=ROLE, with ", absl::StrJoin(RoleKeys(), ", "),
+      return absl::InvalidArgumentError(absl::StrCat("--postgres_role_names: '", item, "' is not KEY=ROLE, with ",
+                                                     absl::StrJoin(RoleKeys(), ", "),
                                                      " as KEY and letters, digits and _ - . @ in ROLE"));
     }
     names[key] = role;
@@ -258,68 +272,85 @@ absl::StatusOr<std::map<std::string, std::string>> ParseRoleNames(const std::str
 }
 
 std::string RolesSql(const std::map<std::string, std::string>& names) {
-  return absl::StrCat("-- Run in the mesh's database by the owner of its schemas, with the right to make roles, or by a superuser.\n"
-                      "-- The roles have no passwords yet: \\password ROLE, or certificates and pg_hba.conf.\nBEGIN;\n",
-                      CreateSql(names), GrantsSql(names), "COMMIT;\n");
+  return absl::StrCat(
+      "-- Run in the mesh's database by the owner of its schemas, with the right to make roles, or by a superuser.\n"
+      "-- The roles have no passwords yet: \\password ROLE, or certificates and pg_hba.conf.\nBEGIN;\n",
+      CreateSql(names), GrantsSql(names), "COMMIT;\n");
 }
 
-absl::StatusOr<std::vector<std::string>> CheckRoles(postgres::Pool& pool, const std::map<std::string, std::string>& names) {
-  return postgres::Read(pool, "migrate.check_roles", [&](postgres::Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
-    soci::session& sql = connection.sql();
-    std::vector<std::string> wrong;
-    for (const auto& [key, role] : names) {
-      int count = 0;
-      std::string powers;
-      sql << "SELECT CAST(count(*) AS integer), coalesce(max(concat_ws(', ', CASE WHEN rolsuper THEN 'SUPERUSER' END, "
-             "CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END, "
-             "CASE WHEN rolreplication THEN 'REPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END)), '') "
-             "FROM pg_roles WHERE rolname = :role",
-          soci::use(role), soci::into(count), soci::into(powers);
-      if (count == 0) {
-        wrong.push_back(absl::StrCat("the role ", role, " is missing"));
-        continue;
-      }
-      if (!powers.empty()) wrong.push_back(absl::StrCat("the role ", role, " has ", powers, ", which it does not need"));
-      // What it can do with each table, by column where not as a whole.
-      std::vector<std::string> found(4096);
-      sql << "SELECT n.nspname || '.' || c.relname || ' ' || p.privilege FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-             "CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE'), ('REFERENCES'), ('TRIGGER')) p (privilege) "
-             "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (n.nspname = 'mesh' OR n.nspname LIKE 'stockalert\\_%') "
-             "AND has_schema_privilege(:role, n.oid, 'USAGE') AND (has_table_privilege(:role, c.oid, p.privilege) OR "
-             "(p.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege(:role, c.oid, p.privilege)))",
-          soci::use(role, "role"), soci::into(found);
-      std::vector<std::string> tables(1024);
-      const std::string own = SchemaOf(key);
-      // As variables: SOCI keeps references.
-      const int is_service = std::find(ServicesWithSchemas().begin(), ServicesWithSchemas().end(), key) != ServicesWithSchemas().end() ? 1 : 0;
-      const int is_maintenance = key == kMaintenance ? 1 : 0;
-      sql << "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-             "WHERE c.relkind IN ('r', 'p') AND ((n.nspname = :own AND :is_service = 1) OR (c.relname = 'dead_letters' AND n.nspname LIKE 'stockalert\\_%' "
-             "AND :is_maintenance = 1))",
-          soci::use(own, "own"), soci::use(is_service, "is_service"), soci::use(is_maintenance, "is_maintenance"),
-          soci::into(tables);
-      std::set<std::string> needed;
-      for (const std::string& table : tables) {
-        for (const char* privilege : {"SELECT", "INSERT", "UPDATE", "DELETE"}) needed.insert(absl::StrCat(table, " ", privilege));
-      }
-      for (const Right& right : kRights) {
-        if (key == right.key) needed.insert(absl::StrCat(right.table, " ", right.privilege));
-      }
-      const std::set<std::string> has(found.begin(), found.end());
-      for (const std::string& right : needed) {
-        if (!has.contains(right)) wrong.push_back(absl::StrCat("the role ", role, " lacks ", right));
-      }
-      for (const std::string& right : has) {
-        if (!needed.contains(right)) wrong.push_back(absl::StrCat("the role ", role, " should not have ", right));
-      }
-      std::vector<std::string> creates(64);
-      sql << "SELECT nspname FROM pg_namespace WHERE (nspname = 'mesh' OR nspname = 'public' OR nspname LIKE 'stockalert\\_%') "
-             "AND has_schema_privilege(:role, oid, 'CREATE')",
-          soci::use(role), soci::into(creates);
-      for (const std::string& schema : creates) wrong.push_back(absl::StrCat("the role ", role, " should not have CREATE on the schema ", schema));
-    }
-    return wrong;
-  });
+absl::StatusOr<std::vector<std::string>> CheckRoles(postgres::Pool& pool,
+                                                    const std::map<std::string, std::string>& names) {
+  return postgres::Read(
+      pool, "migrate.check_roles", [&](postgres::Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
+        soci::session& sql = connection.sql();
+        std::vector<std::string> wrong;
+        for (const auto& [key, role] : names) {
+          int count = 0;
+          std::string powers;
+          sql << "SELECT CAST(count(*) AS integer), coalesce(max(concat_ws(', ', CASE WHEN rolsuper THEN 'SUPERUSER' "
+                 "END, "
+                 "CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END, "
+                 "CASE WHEN rolreplication THEN 'REPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END)), '') "
+                 "FROM pg_roles WHERE rolname = :role",
+              soci::use(role), soci::into(count), soci::into(powers);
+          if (count == 0) {
+            wrong.push_back(absl::StrCat("the role ", role, " is missing"));
+            continue;
+          }
+          if (!powers.empty())
+            wrong.push_back(absl::StrCat("the role ", role, " has ", powers, ", which it does not need"));
+          // What it can do with each table, by column where not as a whole.
+          std::vector<std::string> found(4096);
+          sql << "SELECT n.nspname || '.' || c.relname || ' ' || p.privilege FROM pg_class c JOIN pg_namespace n ON "
+                 "n.oid = c.relnamespace "
+                 "CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE'), ('REFERENCES'), "
+                 "('TRIGGER')) p (privilege) "
+                 "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (n.nspname = 'mesh' OR n.nspname LIKE "
+                 "'stockalert\\_%') "
+                 "AND has_schema_privilege(:role, n.oid, 'USAGE') AND (has_table_privilege(:role, c.oid, p.privilege) "
+                 "OR "
+                 "(p.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege(:role, "
+                 "c.oid, p.privilege)))",
+              soci::use(role, "role"), soci::into(found);
+          std::vector<std::string> tables(1024);
+          const std::string own = SchemaOf(key);
+          // As variables: SOCI keeps references.
+          const int is_service =
+              std::find(ServicesWithSchemas().begin(), ServicesWithSchemas().end(), key) != ServicesWithSchemas().end()
+                  ? 1
+                  : 0;
+          const int is_maintenance = key == kMaintenance ? 1 : 0;
+          sql << "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                 "WHERE c.relkind IN ('r', 'p') AND ((n.nspname = :own AND :is_service = 1) OR (c.relname = "
+                 "'dead_letters' AND n.nspname LIKE 'stockalert\\_%' "
+                 "AND :is_maintenance = 1))",
+              soci::use(own, "own"), soci::use(is_service, "is_service"), soci::use(is_maintenance, "is_maintenance"),
+              soci::into(tables);
+          std::set<std::string> needed;
+          for (const std::string& table : tables) {
+            for (const char* privilege : {"SELECT", "INSERT", "UPDATE", "DELETE"})
+              needed.insert(absl::StrCat(table, " ", privilege));
+          }
+          for (const Right& right : kRights) {
+            if (key == right.key) needed.insert(absl::StrCat(right.table, " ", right.privilege));
+          }
+          const std::set<std::string> has(found.begin(), found.end());
+          for (const std::string& right : needed) {
+            if (!has.contains(right)) wrong.push_back(absl::StrCat("the role ", role, " lacks ", right));
+          }
+          for (const std::string& right : has) {
+            if (!needed.contains(right)) wrong.push_back(absl::StrCat("the role ", role, " should not have ", right));
+          }
+          std::vector<std::string> creates(64);
+          sql << "SELECT nspname FROM pg_namespace WHERE (nspname = 'mesh' OR nspname = 'public' OR nspname LIKE "
+                 "'stockalert\\_%') "
+                 "AND has_schema_privilege(:role, oid, 'CREATE')",
+              soci::use(role), soci::into(creates);
+          for (const std::string& schema : creates)
+            wrong.push_back(absl::StrCat("the role ", role, " should not have CREATE on the schema ", schema));
+        }
+        return wrong;
+      });
 }
 
 absl::Status MigrateRoles(postgres::Pool& pool, const Config& config) {
@@ -338,7 +369,8 @@ absl::Status MigrateRoles(postgres::Pool& pool, const Config& config) {
   if (status.ok()) status = Execute(pool, GrantsSql(standing.there));
   if (status.ok() && config.postgres_own_cluster) status = Execute(pool, kOwnClusterSql);
   if (status.ok()) {
-    STOCKALERT_ASSIGN_OR_RETURN(const Names passwords, ReadPasswords(config.postgres_role_passwords_dir, standing.there));
+    STOCKALERT_ASSIGN_OR_RETURN(const Names passwords,
+                                ReadPasswords(config.postgres_role_passwords_dir, standing.there));
     status = SetPasswords(pool, passwords);
   }
   std::vector<std::string> wrong;
@@ -353,12 +385,15 @@ absl::Status MigrateRoles(postgres::Pool& pool, const Config& config) {
   std::fputs(RolesSql(names).c_str(), stdout);
   std::fflush(stdout);
   if (config.postgres_roles == "required") {
-    return absl::FailedPreconditionError(absl::StrCat("the database's roles are not as the services need them: ", wrong.front(),
-                                                      wrong.size() > 1 ? absl::StrCat(" (and ", wrong.size() - 1, " more)") : "",
-                                                      ". The SQL above makes them: let one run it who may"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the database's roles are not as the services need them: ", wrong.front(),
+                     wrong.size() > 1 ? absl::StrCat(" (and ", wrong.size() - 1, " more)") : "",
+                     ". The SQL above makes them: let one run it who may"));
   }
-  log::Warning("the database's roles are not as they should be; with one role for all, each service can read and change what is the others'. "
-               "The next version will not start so: let somebody who may run the SQL above");
+  log::Warning(
+      "the database's roles are not as they should be; with one role for all, each service can read and change what is "
+      "the others'. "
+      "The next version will not start so: let somebody who may run the SQL above");
   return absl::OkStatus();
 }
 

@@ -1,7 +1,7 @@
 #include "services/notifier/app.h"
 
-#include <atomic>
 #include <unistd.h>
+#include <atomic>
 
 #include <utility>
 
@@ -53,7 +53,8 @@ std::string GroupInstance(const Config& config) {
 
 // In the order in which they depend on each other.
 struct NotifierApp::Parts {
-  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials, std::unique_ptr<postgres::Pool> made_pool)
+  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials,
+        std::unique_ptr<postgres::Pool> made_pool)
       : config(given), credentials(std::move(made_credentials)), pool(std::move(made_pool)) {}
 
   const Config config;
@@ -96,7 +97,8 @@ absl::StatusOr<std::unique_ptr<NotifierApp>> NotifierApp::Create(const Config& c
                                                       .application_name = kClientId,
                                                       .connections_max = config.postgres_connections_max,
                                                       .registry = metrics::Registry()}));
-  return std::unique_ptr<NotifierApp>(new NotifierApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool))));
+  return std::unique_ptr<NotifierApp>(
+      new NotifierApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool))));
 }
 
 NotifierApp::NotifierApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -104,12 +106,15 @@ NotifierApp::~NotifierApp() = default;
 
 absl::Status NotifierApp::Start() {
   Parts& parts = *parts_;
-  STOCKALERT_ASSIGN_OR_RETURN(parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
-                                            std::vector<std::string> reasons;
-                                            if (!parts.serving) reasons.push_back("its ports do not serve yet, or no more");
-                                            if (!parts.pool->Ready().ok()) reasons.push_back("the database does not answer");
-                                            return reasons;
-                                          }}));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
+                                              std::vector<std::string> reasons;
+                                              if (!parts.serving)
+                                                reasons.push_back("its ports do not serve yet, or no more");
+                                              if (!parts.pool->Ready().ok())
+                                                reasons.push_back("the database does not answer");
+                                              return reasons;
+                                            }}));
   // Until the database and its tables answer there is nothing to serve.
   base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
   const absl::Time give_up = absl::Now() + parts.config.start_timeout;
@@ -117,22 +122,23 @@ absl::Status NotifierApp::Start() {
     const absl::Status status = parts.store.LastSequences({}).status();
     if (status.ok()) break;
     if (absl::Now() >= give_up) {
-      return base::Unavailable(kReasonDatabaseUnavailable,
-                               "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
+      return base::Unavailable(
+          kReasonDatabaseUnavailable,
+          "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
     }
     log::Warning("waiting for the database and its tables", {{"status", status}});
     if (process::AwaitStopRequest(backoff.Next())) return absl::CancelledError("asked to stop");
   }
-  STOCKALERT_ASSIGN_OR_RETURN(
-      std::unique_ptr<kafka::TopicAdmin> admin,
-      kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap,
-                                 .security = parts.config.kafka_security,
-                                 .client_id = kClientId,
-                                 .extra = {}}));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
+                              kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap,
+                                                         .security = parts.config.kafka_security,
+                                                         .client_id = kClientId,
+                                                         .extra = {}}));
   absl::Status topics;
   // A broker without the topics: the migrations are still under way.
   do {
-    topics = admin->AwaitTopics({parts.config.triggers_topic, parts.config.user_events_topic}, absl::Now() + kTopicsTimeout);
+    topics =
+        admin->AwaitTopics({parts.config.triggers_topic, parts.config.user_events_topic}, absl::Now() + kTopicsTimeout);
   } while (absl::IsNotFound(topics) && absl::Now() < give_up && !process::StopRequested());
   if (absl::IsNotFound(topics)) return topics;
   if (!topics.ok()) log::Warning("Kafka does not answer; notifications come when it does", {{"status", topics}});
@@ -149,17 +155,20 @@ absl::Status NotifierApp::Start() {
                                              .extra = {},
                                              .registry = metrics::Registry()});
       },
-      parts.store, parts.dead_letters, parts.clock, parts.ids, [&parts](const std::vector<std::string>& user_ids) { parts.hub.Wake(user_ids); });
-  STOCKALERT_ASSIGN_OR_RETURN(parts.server, rpc::Server::Start({.address = parts.config.public_address,
-                                                                .credentials = parts.credentials->public_server(),
-                                                                .services = {&parts.service},
-                                                                .service_names = {"stockalert.notification.v1.NotificationService"},
-                                                                .receive_bytes_max = 256 * 1024,
-                                                                .limits = parts.config.public_limits,
-                                                                .own_credentials = parts.credentials->own_public_port()}));
+      parts.store, parts.dead_letters, parts.clock, parts.ids,
+      [&parts](const std::vector<std::string>& user_ids) { parts.hub.Wake(user_ids); });
+  STOCKALERT_ASSIGN_OR_RETURN(parts.server,
+                              rpc::Server::Start({.address = parts.config.public_address,
+                                                  .credentials = parts.credentials->public_server(),
+                                                  .services = {&parts.service},
+                                                  .service_names = {"stockalert.notification.v1.NotificationService"},
+                                                  .receive_bytes_max = 256 * 1024,
+                                                  .limits = parts.config.public_limits,
+                                                  .own_credentials = parts.credentials->own_public_port()}));
   parts.server->SetServing(true);
-  parts.write_probe = std::make_unique<postgres::WriteProbe>(*parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_notifier"},
-                                                             [&parts](bool writable) { parts.server->SetWritable(writable); });
+  parts.write_probe =
+      std::make_unique<postgres::WriteProbe>(*parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_notifier"},
+                                             [&parts](bool writable) { parts.server->SetWritable(writable); });
   parts.serving = true;
   log::Info("serving", {{"public_port", parts.server->port()}, {"http_port", parts.http->port()}});
   return absl::OkStatus();

@@ -14,8 +14,8 @@ class NotifierApp final : public process::App {
   static absl::StatusOr<std::unique_ptr<NotifierApp>> Create(const Config& config);
   ~NotifierApp() override;
 
-  // Waits for the database (its schema made by stockalert-migrate), then serves. Kafka may be down: triggers wait in it. A Kafka without
-  // the topics is an error.
+  // Waits for the database (its schema made by stockalert-migrate), then serves. Kafka may be down: triggers wait in
+  // it. A Kafka without the topics is an error.
   absl::Status Start() override;
   void Stop(absl::Time deadline) override;
 

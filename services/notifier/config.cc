@@ -12,7 +12,8 @@ void Declare(config::Parser& parser, Config& config) {
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   parser.String("kafka_group", &config.kafka_group, config::kRequired, "the consumer group of all instances");
   parser.String("kafka_group_instance", &config.kafka_group_instance, config::kOptional,
-                "this instance's name in the group, the same after a restart (default: host name and HTTP port); none: a member without a "
+                "this instance's name in the group, the same after a restart (default: host name and HTTP port); none: "
+                "a member without a "
                 "lasting name, for instances that come and go");
   rpc::DeclareMesh(parser, "notifier", /*has_internal_port=*/false, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);

@@ -25,7 +25,8 @@ struct Config {
   std::string triggers_topic = kafka::kTriggersTopic;
   std::string user_events_topic = kafka::kUserEventsTopic;
   std::string kafka_group = "stockalert-notifier";
-  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and the HTTP port. "none": dynamic membership.
+  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and
+  // the HTTP port. "none": dynamic membership.
   std::string kafka_group_instance;
   std::string mesh_token;
   rpc::MeshSettings mesh;

@@ -20,13 +20,15 @@ constexpr absl::Duration kPollTimeout = absl::Milliseconds(200);
 constexpr absl::Duration kBrokerTimeout = absl::Seconds(5);
 
 prometheus::Counter& Triggers(const std::string& outcome) {
-  return metrics::GetCounter("stockalert_notifier_triggers_total", "Triggers taken in, by what became of them", {{"outcome", outcome}});
+  return metrics::GetCounter("stockalert_notifier_triggers_total", "Triggers taken in, by what became of them",
+                             {{"outcome", outcome}});
 }
 
 }  // namespace
 
 Intake::Intake(const IntakeOptions& options, MakeConsumer make_consumer, NotificationStore& store,
-               dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock, base::IdSource& ids, OnStored on_stored)
+               dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock, base::IdSource& ids,
+               OnStored on_stored)
     : options_(options),
       make_consumer_(std::move(make_consumer)),
       store_(store),
@@ -62,9 +64,11 @@ bool Intake::Wait(absl::Duration duration) {
 }
 
 void Intake::Work() {
-  static auto& rejoins = metrics::GetCounter("stockalert_notifier_rejoins_total", "Times that the consumer group was left and joined anew");
+  static auto& rejoins = metrics::GetCounter("stockalert_notifier_rejoins_total",
+                                             "Times that the consumer group was left and joined anew");
   base::Backoff backoff({.initial = absl::Milliseconds(200), .maximum = absl::Seconds(5)});
-  for (const std::string& topic : {options_.triggers_topic, options_.user_events_topic}) dead_letter::CountDeadLetters(topic, 0);
+  for (const std::string& topic : {options_.triggers_topic, options_.user_events_topic})
+    dead_letter::CountDeadLetters(topic, 0);
   while (!stopping()) {
     heartbeat_.Beat();
     held_.Clear();
@@ -81,7 +85,8 @@ void Intake::Work() {
 }
 
 absl::Status Intake::ReadUntilError(kafka::GroupConsumer& consumer) {
-  static auto& waiting = metrics::GetGauge("stockalert_notifier_records_waiting", "Records that were read and wait for their users' turns");
+  static auto& waiting = metrics::GetGauge("stockalert_notifier_records_waiting",
+                                           "Records that were read and wait for their users' turns");
   kafka::RecordQueue queue;
   while (!stopping()) {
     heartbeat_.Beat();
@@ -97,7 +102,8 @@ absl::Status Intake::ReadUntilError(kafka::GroupConsumer& consumer) {
         // Both topics have the user's id as their key.
         queue.Push(std::string(message.key()), kafka::Copy(message));
       }
-      for (const kafka::PartitionError& error : polled.errors) STOCKALERT_RETURN_IF_ERROR(GoOnAtOldest(consumer, error));
+      for (const kafka::PartitionError& error : polled.errors)
+        STOCKALERT_RETURN_IF_ERROR(GoOnAtOldest(consumer, error));
       STOCKALERT_RETURN_IF_ERROR(polled.fatal);
     }
     // A rebalance may have emptied it.
@@ -106,7 +112,8 @@ absl::Status Intake::ReadUntilError(kafka::GroupConsumer& consumer) {
     const std::vector<kafka::QueuedRecord> records = queue.Take(options_.records_max);
     STOCKALERT_RETURN_IF_ERROR(Settle(consumer, queue, records));
     queue.Done(records);
-    // The next batch does not wait for it. A commit that fails is made up for by the next one; what is read twice changes nothing.
+    // The next batch does not wait for it. A commit that fails is made up for by the next one; what is read twice
+    // changes nothing.
     if (const std::map<kafka::TopicPartition, int64_t> next_offsets = queue.TakeNextOffsets(); !next_offsets.empty()) {
       consumer.CommitAsync(next_offsets);
     }
@@ -118,9 +125,11 @@ absl::Status Intake::GoOnAtOldest(kafka::GroupConsumer& consumer, const kafka::P
   heartbeat_.Beat();
   if (!absl::IsOutOfRange(error.status)) return error.status;
   STOCKALERT_ASSIGN_OR_RETURN(const kafka::Watermarks marks, consumer.QueryWatermarks(error.partition, kBrokerTimeout));
-  log::Error("the place where reading was to go on is not in the log: going on at the oldest record; what was deleted unread is lost to the "
-             "notifier: compare with the triggers (scripts/audit)",
-             {{"topic", error.partition.topic}, {"partition", error.partition.partition}, {"offset", marks.low}});
+  log::Error(
+      "the place where reading was to go on is not in the log: going on at the oldest record; what was deleted unread "
+      "is lost to the "
+      "notifier: compare with the triggers (scripts/audit)",
+      {{"topic", error.partition.topic}, {"partition", error.partition.partition}, {"offset", marks.low}});
   held_.Forget(error.partition);
   return consumer.Seek(error.partition, marks.low, kBrokerTimeout);
 }
@@ -128,7 +137,8 @@ absl::Status Intake::GoOnAtOldest(kafka::GroupConsumer& consumer, const kafka::P
 dead_letter::Item Intake::Decode(const kafka::QueuedRecord& record, Decoded& decoded) {
   static auto& malformed = Triggers("malformed");
   static auto& mails_without_channel = metrics::GetCounter(
-      "stockalert_notifier_mails_total", "Mails asked for, by what became of them: this version has no channel to mail by", {{"outcome", "no_channel"}});
+      "stockalert_notifier_mails_total",
+      "Mails asked for, by what became of them: this version has no channel to mail by", {{"outcome", "no_channel"}});
   dead_letter::Item item;
   item.place = record.partition;
   item.offset = record.offset;
@@ -151,13 +161,16 @@ dead_letter::Item Intake::Decode(const kafka::QueuedRecord& record, Decoded& dec
   }
   if (problem.ok()) return item;
   malformed.Increment();
-  item.verdict = absl::IsUnimplemented(problem) ? dead_letter::Item::Verdict::kHold : dead_letter::Item::Verdict::kDeadLetter;
+  item.verdict =
+      absl::IsUnimplemented(problem) ? dead_letter::Item::Verdict::kHold : dead_letter::Item::Verdict::kDeadLetter;
   item.cause = std::string(problem.message());
   return item;
 }
 
-absl::Status Intake::Settle(kafka::GroupConsumer& consumer, kafka::RecordQueue& queue, const std::vector<kafka::QueuedRecord>& records) {
-  static auto& failures = metrics::GetCounter("stockalert_notifier_take_in_failures_total", "Batches that the database did not take at once");
+absl::Status Intake::Settle(kafka::GroupConsumer& consumer, kafka::RecordQueue& queue,
+                            const std::vector<kafka::QueuedRecord>& records) {
+  static auto& failures = metrics::GetCounter("stockalert_notifier_take_in_failures_total",
+                                              "Batches that the database did not take at once");
   std::vector<Decoded> decoded(records.size());
   std::vector<dead_letter::Item> items;
   items.reserve(records.size());
@@ -180,7 +193,8 @@ absl::Status Intake::Settle(kafka::GroupConsumer& consumer, kafka::RecordQueue& 
   actions.keep = [&](const std::vector<dead_letter::Refused>& refused) -> absl::Status {
     std::vector<dead_letter::DeadLetter> letters;
     letters.reserve(refused.size());
-    for (const dead_letter::Refused& one : refused) letters.push_back(dead_letter::MakeDeadLetter(records[one.index], one.cause));
+    for (const dead_letter::Refused& one : refused)
+      letters.push_back(dead_letter::MakeDeadLetter(records[one.index], one.cause));
     STOCKALERT_RETURN_IF_ERROR(dead_letters_.Add(letters, clock_.NowUs()));
     for (const dead_letter::DeadLetter& letter : letters) dead_letter::ReportDeadLetter(letter);
     open_letters_.MeasureSoon();
@@ -214,10 +228,12 @@ absl::Status Intake::TakeIn(const IntakeBatch& batch) {
   static auto& repeated = Triggers("repeated");
   static auto& throttled = Triggers("throttled");
   static auto& of_deleted_users = Triggers("of_deleted_user");
-  static auto& deleted = metrics::GetCounter("stockalert_notifier_notifications_deleted_total", "Notifications that went with their users");
+  static auto& deleted = metrics::GetCounter("stockalert_notifier_notifications_deleted_total",
+                                             "Notifications that went with their users");
   // The broker's clock against this machine's: as true as the two agree.
   static auto& end_to_end = metrics::GetHistogram(
-      "stockalert_end_to_end_seconds", "From the broker's append of a quote to the notification of what it triggered being stored");
+      "stockalert_end_to_end_seconds",
+      "From the broker's append of a quote to the notification of what it triggered being stored");
   STOCKALERT_ASSIGN_OR_RETURN(const IntakeResult result, store_.TakeIn(batch, clock_.NowUs()));
   repeated.Increment(static_cast<double>(result.repeated));
   of_deleted_users.Increment(static_cast<double>(result.of_deleted_users));
@@ -232,11 +248,13 @@ absl::Status Intake::TakeIn(const IntakeBatch& batch) {
       continue;
     }
     if (notification.kind == Kind::kThrottled) {
-      log::Info("throttled triggers stored", {{"notification", notification.id}, {"triggers", notification.folded_count}});
+      log::Info("throttled triggers stored",
+                {{"notification", notification.id}, {"triggers", notification.folded_count}});
       continue;
     }
     stored.Increment();
-    if (notification.log_time_us > 0) end_to_end.Observe(static_cast<double>(std::max<int64_t>(stored_us - notification.log_time_us, 0)) / 1e6);
+    if (notification.log_time_us > 0)
+      end_to_end.Observe(static_cast<double>(std::max<int64_t>(stored_us - notification.log_time_us, 0)) / 1e6);
     const trace::Context trace = trace::Continue(notification.traceparent);
     log::Info("notification stored", {{"notification", notification.id},
                                       {"alert", notification.alert_id},

@@ -30,7 +30,8 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
   if (!base::IsUuid(trigger.alert_id())) return absl::InvalidArgumentError("alert_id is no id");
   if (trigger.trigger_number() < 1) return absl::InvalidArgumentError("trigger_number is below 1");
   if (!price::IsValidPriceMicros(trigger.price_micros())) return absl::InvalidArgumentError("price_micros is no price");
-  if (trigger.event_time_us() < 0 || trigger.event_time_us() > base::kTimeUsMax) return absl::InvalidArgumentError("event_time_us is no time");
+  if (trigger.event_time_us() < 0 || trigger.event_time_us() > base::kTimeUsMax)
+    return absl::InvalidArgumentError("event_time_us is no time");
   NewNotification notification;
   notification.user_id = message.user_id();
   notification.alert_id = trigger.alert_id();
@@ -39,8 +40,10 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
   if (!market::IsNormalSymbol(notification.symbol)) return absl::InvalidArgumentError("symbol is none");
   notification.price_micros = trigger.price_micros();
   notification.event_time_us = trigger.event_time_us();
-  if (trigger.has_price_before_micros() && trigger.price_before_micros() > 0) notification.price_before_micros = trigger.price_before_micros();
-  if (trigger.has_reference_micros() && trigger.reference_micros() > 0) notification.reference_micros = trigger.reference_micros();
+  if (trigger.has_price_before_micros() && trigger.price_before_micros() > 0)
+    notification.price_before_micros = trigger.price_before_micros();
+  if (trigger.has_reference_micros() && trigger.reference_micros() > 0)
+    notification.reference_micros = trigger.reference_micros();
   notification.late = trigger.late();
   notification.log_time_us = std::max<int64_t>(trigger.log_time_us(), 0);
   notification.throttled = message.throttled();
@@ -52,14 +55,17 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
 
 absl::StatusOr<std::optional<UserDeletion>> DecodeUserEvent(std::string_view value) {
   internal::v1::UserEvent event;
-  if (!event.ParseFromArray(value.data(), static_cast<int>(value.size()))) return absl::InvalidArgumentError("no UserEvent");
+  if (!event.ParseFromArray(value.data(), static_cast<int>(value.size())))
+    return absl::InvalidArgumentError("no UserEvent");
   if (event.kind_case() == internal::v1::UserEvent::KIND_NOT_SET) {
-    if (event.GetReflection()->GetUnknownFields(event).empty()) return absl::InvalidArgumentError("a UserEvent of no kind");
+    if (event.GetReflection()->GetUnknownFields(event).empty())
+      return absl::InvalidArgumentError("a UserEvent of no kind");
     return absl::UnimplementedError("a UserEvent of a kind that this version does not know");
   }
   if (!event.has_user_deleted()) return std::optional<UserDeletion>();
   if (!base::IsUuid(event.user_deleted().user_id())) return absl::InvalidArgumentError("user_id is no id");
-  return std::optional<UserDeletion>({event.user_deleted().user_id(), std::max<int64_t>(event.user_deleted().delete_time_us(), 0)});
+  return std::optional<UserDeletion>(
+      {event.user_deleted().user_id(), std::max<int64_t>(event.user_deleted().delete_time_us(), 0)});
 }
 
 }  // namespace stockalert::notifier

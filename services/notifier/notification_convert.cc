@@ -36,7 +36,8 @@ notification::v1::Notification ToNotification(const StoredNotification& stored) 
   notification.set_summary(stored.summary);
   notification.set_note(stored.note);
   *notification.mutable_create_time() = rpc::TimestampFromUs(stored.create_time_us);
-  if (stored.acknowledge_time_us) *notification.mutable_acknowledge_time() = rpc::TimestampFromUs(*stored.acknowledge_time_us);
+  if (stored.acknowledge_time_us)
+    *notification.mutable_acknowledge_time() = rpc::TimestampFromUs(*stored.acknowledge_time_us);
   notification.set_cursor(EncodeCursor(stored.user_id, stored.sequence));
   return notification;
 }
@@ -46,7 +47,8 @@ std::string EncodeCursor(std::string_view user_id, int64_t sequence) {
 }
 
 absl::Status CursorInvalid() {
-  return base::InvalidField("cursor", "must be a cursor that WatchNotifications or a notification of this user gave", "CURSOR_INVALID");
+  return base::InvalidField("cursor", "must be a cursor that WatchNotifications or a notification of this user gave",
+                            "CURSOR_INVALID");
 }
 
 absl::StatusOr<int64_t> DecodeCursor(std::string_view user_id, std::string_view cursor) {

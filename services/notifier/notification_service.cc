@@ -25,7 +25,8 @@ using WatchStream = rpc::Stream<npb::WatchNotificationsResponse>;
 // Responses of a page each that may wait for a client that reads slowly.
 constexpr size_t kWatchQueueMax = 4;
 
-npb::WatchNotificationsResponse ToResponse(const std::vector<StoredNotification>& notifications, const std::string& cursor) {
+npb::WatchNotificationsResponse ToResponse(const std::vector<StoredNotification>& notifications,
+                                           const std::string& cursor) {
   npb::WatchNotificationsResponse response;
   for (const StoredNotification& stored : notifications) *response.add_notifications() = ToNotification(stored);
   response.set_cursor(cursor);
@@ -57,8 +58,9 @@ absl::StatusOr<NotificationFilter> FilterOf(const rpc::Caller& caller, const std
   NotificationFilter filter;
   filter.unacknowledged_only = asked.unacknowledged_only();
   if (!asked.alert().empty()) {
-    STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
-                                rpc::ParseOwnName(caller, "users/{user}/alerts/{alert}", asked.alert(), "alert", "ALERT_NOT_FOUND"));
+    STOCKALERT_ASSIGN_OR_RETURN(
+        const std::vector<std::string> segments,
+        rpc::ParseOwnName(caller, "users/{user}/alerts/{alert}", asked.alert(), "alert", "ALERT_NOT_FOUND"));
     if (segments[0] != user_id) return base::InvalidField("alert", "must be an alert of the user that `parent` names");
     filter.alert_id = segments[1];
   }
@@ -76,24 +78,29 @@ grpc::ServerUnaryReactor* NotificationServiceImpl::ListNotifications(grpc::Callb
                                                                      const npb::ListNotificationsRequest* request,
                                                                      npb::ListNotificationsResponse* response) {
   return rpc::Unary(
-      runner_, context, {"stockalert.notification.v1.NotificationService/ListNotifications", Access::kRead}, request, response,
-      [this](const CallContext& call, const npb::ListNotificationsRequest& asked) -> absl::StatusOr<npb::ListNotificationsResponse> {
+      runner_, context, {"stockalert.notification.v1.NotificationService/ListNotifications", Access::kRead}, request,
+      response,
+      [this](const CallContext& call,
+             const npb::ListNotificationsRequest& asked) -> absl::StatusOr<npb::ListNotificationsResponse> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, UserOf(call.caller, asked.parent()));
         STOCKALERT_ASSIGN_OR_RETURN(const NotificationFilter filter, FilterOf(call.caller, user_id, asked));
         STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(asked.page_size()));
-        const std::string scope =
-            rpc::PageScope("ListNotifications", user_id,
-                           absl::StrCat(filter.unacknowledged_only ? "unacknowledged" : "all", "|", filter.alert_id, "|", filter.symbol));
-        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> place, rpc::DecodePageToken(scope, asked.page_token(), 1));
+        const std::string scope = rpc::PageScope("ListNotifications", user_id,
+                                                 absl::StrCat(filter.unacknowledged_only ? "unacknowledged" : "all",
+                                                              "|", filter.alert_id, "|", filter.symbol));
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> place,
+                                    rpc::DecodePageToken(scope, asked.page_token(), 1));
         int64_t before = kBeforeAny;
         if (!place.empty()) {
           const auto [end, error] = std::from_chars(place[0].data(), place[0].data() + place[0].size(), before);
           if (error != std::errc() || end != place[0].data() + place[0].size()) {
-            return base::InvalidField("page_token", "must be the next_page_token of the same list", "PAGE_TOKEN_INVALID");
+            return base::InvalidField("page_token", "must be the next_page_token of the same list",
+                                      "PAGE_TOKEN_INVALID");
           }
         }
         // One more than the page shows whether there is a next one.
-        STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredNotification> rows, store_.ListNewest(user_id, filter, before, page_size + 1));
+        STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredNotification> rows,
+                                    store_.ListNewest(user_id, filter, before, page_size + 1));
         npb::ListNotificationsResponse answer;
         if (rows.size() > static_cast<size_t>(page_size)) {
           rows.pop_back();
@@ -107,8 +114,10 @@ grpc::ServerUnaryReactor* NotificationServiceImpl::ListNotifications(grpc::Callb
 grpc::ServerWriteReactor<npb::WatchNotificationsResponse>* NotificationServiceImpl::WatchNotifications(
     grpc::CallbackServerContext* context, const npb::WatchNotificationsRequest* request) {
   return rpc::ServerStream<npb::WatchNotificationsRequest, npb::WatchNotificationsResponse>(
-      runner_, context, {"stockalert.notification.v1.NotificationService/WatchNotifications", Access::kRead}, request, kWatchQueueMax,
-      [this](const CallContext& call, const npb::WatchNotificationsRequest& asked, const std::shared_ptr<WatchStream>& stream) -> absl::Status {
+      runner_, context, {"stockalert.notification.v1.NotificationService/WatchNotifications", Access::kRead}, request,
+      kWatchQueueMax,
+      [this](const CallContext& call, const npb::WatchNotificationsRequest& asked,
+             const std::shared_ptr<WatchStream>& stream) -> absl::Status {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, UserOf(call.caller, asked.parent()));
         if (!asked.cursor().empty() && asked.from_start()) {
           return base::InvalidField("from_start", "must not be set together with a cursor");
@@ -119,35 +128,40 @@ grpc::ServerWriteReactor<npb::WatchNotificationsResponse>* NotificationServiceIm
           STOCKALERT_ASSIGN_OR_RETURN(position, DecodeCursor(user_id, asked.cursor()));
           if (position > last.at(user_id)) return CursorInvalid();
         }
-        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<StoredNotification> due, store_.ListAfter(user_id, position, kWatchPageMax));
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<StoredNotification> due,
+                                    store_.ListAfter(user_id, position, kWatchPageMax));
         if (!due.empty()) position = due.back().sequence;
-        if (!stream->TryPush(ToResponse(due, EncodeCursor(user_id, position)))) return absl::CancelledError("the client has gone");
-        auto watch = std::make_shared<Watch>(
-            user_id, position, std::make_shared<StreamClient>(stream), store_,
-            [this, user_id](std::function<void()> run, std::function<void()> drop) {
-              return runner_.TrySubmit(user_id, std::move(run), std::move(drop));
-            });
+        if (!stream->TryPush(ToResponse(due, EncodeCursor(user_id, position))))
+          return absl::CancelledError("the client has gone");
+        auto watch = std::make_shared<Watch>(user_id, position, std::make_shared<StreamClient>(stream), store_,
+                                             [this, user_id](std::function<void()> run, std::function<void()> drop) {
+                                               return runner_.TrySubmit(user_id, std::move(run), std::move(drop));
+                                             });
         hub_.Add(watch);
-        // After Add: where the client has gone already, on_done is called at once. The stream holds the watch by its hooks.
-        // A heartbeat repeats the cursor: right also for a client that keeps the cursor of every response.
-        stream->SetHooks({.on_drained = [watch] { watch->Wake(); },
-                          .on_done = [this, watch] { hub_.Remove(watch); },
-                          .heartbeat = [watch] { return ToResponse({}, EncodeCursor(watch->user_id(), watch->position())); }});
+        // After Add: where the client has gone already, on_done is called at once. The stream holds the watch by its
+        // hooks. A heartbeat repeats the cursor: right also for a client that keeps the cursor of every response.
+        stream->SetHooks(
+            {.on_drained = [watch] { watch->Wake(); },
+             .on_done = [this, watch] { hub_.Remove(watch); },
+             .heartbeat = [watch] { return ToResponse({}, EncodeCursor(watch->user_id(), watch->position())); }});
         watch->Wake();
         return absl::OkStatus();
       });
 }
 
-grpc::ServerUnaryReactor* NotificationServiceImpl::AcknowledgeNotification(grpc::CallbackServerContext* context,
-                                                                           const npb::AcknowledgeNotificationRequest* request,
-                                                                           npb::Notification* response) {
+grpc::ServerUnaryReactor* NotificationServiceImpl::AcknowledgeNotification(
+    grpc::CallbackServerContext* context, const npb::AcknowledgeNotificationRequest* request,
+    npb::Notification* response) {
   return rpc::Unary(
-      runner_, context, {"stockalert.notification.v1.NotificationService/AcknowledgeNotification", Access::kWrite}, request, response,
-      [this](const CallContext& call, const npb::AcknowledgeNotificationRequest& asked) -> absl::StatusOr<npb::Notification> {
+      runner_, context, {"stockalert.notification.v1.NotificationService/AcknowledgeNotification", Access::kWrite},
+      request, response,
+      [this](const CallContext& call,
+             const npb::AcknowledgeNotificationRequest& asked) -> absl::StatusOr<npb::Notification> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
-                                    rpc::ParseOwnName(call.caller, "users/{user}/notifications/{notification}", asked.name(), "name",
-                                                      kReasonNotificationNotFound));
-        STOCKALERT_ASSIGN_OR_RETURN(const StoredNotification stored, store_.Acknowledge(segments[0], segments[1], clock_.NowUs()));
+                                    rpc::ParseOwnName(call.caller, "users/{user}/notifications/{notification}",
+                                                      asked.name(), "name", kReasonNotificationNotFound));
+        STOCKALERT_ASSIGN_OR_RETURN(const StoredNotification stored,
+                                    store_.Acknowledge(segments[0], segments[1], clock_.NowUs()));
         return ToNotification(stored);
       });
 }

@@ -7,7 +7,9 @@
 
 namespace stockalert::notifier {
 
-std::string TriggerKey(const NewNotification& trigger) { return absl::StrCat(trigger.alert_id, "/", trigger.trigger_number); }
+std::string TriggerKey(const NewNotification& trigger) {
+  return absl::StrCat(trigger.alert_id, "/", trigger.trigger_number);
+}
 
 NewNotification Fold(const std::vector<StoredNotification>& throttled, std::string id) {
   const StoredNotification& last = throttled.back();
@@ -16,12 +18,13 @@ NewNotification Fold(const std::vector<StoredNotification>& throttled, std::stri
   fold.key = TriggerKey(last);
   fold.id = std::move(id);
   fold.user_id = last.user_id;
-  const bool one_symbol = std::all_of(throttled.begin(), throttled.end(), [&](const StoredNotification& one) { return one.symbol == last.symbol; });
+  const bool one_symbol = std::all_of(throttled.begin(), throttled.end(),
+                                      [&](const StoredNotification& one) { return one.symbol == last.symbol; });
   if (one_symbol) fold.symbol = last.symbol;
   for (const StoredNotification& one : throttled) fold.event_time_us = std::max(fold.event_time_us, one.event_time_us);
   fold.folded_count = static_cast<int64_t>(throttled.size());
-  fold.summary = absl::StrCat(one_symbol ? last.symbol + ": " : "", fold.folded_count, fold.folded_count == 1 ? " trigger" : " triggers",
-                              " throttled");
+  fold.summary = absl::StrCat(one_symbol ? last.symbol + ": " : "", fold.folded_count,
+                              fold.folded_count == 1 ? " trigger" : " triggers", " throttled");
   fold.traceparent = last.traceparent;
   return fold;
 }

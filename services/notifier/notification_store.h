@@ -21,12 +21,12 @@ inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
 // Numbered as stockalert.notification.v1.Notification.Kind.
 enum class Kind : uint8_t { kTrigger = 1, kThrottled = 2 };
 
-// What a user is told. Identity: (user_id, kind, key); a trigger's key is made of alert_id and trigger_number, which alone are an identity,
-// too. Ids are UUIDs in lower case, prices micros.
+// What a user is told. Identity: (user_id, kind, key); a trigger's key is made of alert_id and trigger_number, which
+// alone are an identity, too. Ids are UUIDs in lower case, prices micros.
 struct NewNotification {
   Kind kind = Kind::kTrigger;
   std::string key;  // Of a trigger it may be empty: TriggerKey makes it.
-  std::string id;  // Its own, should it be stored.
+  std::string id;   // Its own, should it be stored.
   std::string user_id;
   std::string alert_id;  // Empty where it is of none.
   int64_t trigger_number = 0;
@@ -68,9 +68,9 @@ struct IntakeBatch {
 
 struct IntakeResult {
   std::vector<StoredNotification> stored;  // Those of the kind THROTTLED, too.
-  int64_t repeated = 0;          // Stored before.
-  int64_t of_deleted_users = 0;  // Dropped.
-  int64_t deleted = 0;           // Notifications that went with their users.
+  int64_t repeated = 0;                    // Stored before.
+  int64_t of_deleted_users = 0;            // Dropped.
+  int64_t deleted = 0;                     // Notifications that went with their users.
 };
 
 struct NotificationFilter {
@@ -83,21 +83,24 @@ class NotificationStore {
  public:
   virtual ~NotificationStore() = default;
 
-  // In one transaction: deletes the notifications of users who are gone, for ever, and stores the others that are new. Where throttled ones
-  // of a user are among these, a notification of the kind THROTTLED comes after them, which says how many: so each is in exactly one.
-  // Taking the same batch in again changes nothing.
+  // In one transaction: deletes the notifications of users who are gone, for ever, and stores the others that are new.
+  // Where throttled ones of a user are among these, a notification of the kind THROTTLED comes after them, which says
+  // how many: so each is in exactly one. Taking the same batch in again changes nothing.
   virtual absl::StatusOr<IntakeResult> TakeIn(const IntakeBatch& batch, int64_t now_us) = 0;
 
   // The newest sequence of each user; 0 where there is none.
   virtual absl::StatusOr<std::map<std::string, int64_t>> LastSequences(const std::vector<std::string>& user_ids) = 0;
-  // At most `limit` above `sequence`, in order, without throttled ones. Later calls never find another one between them; a user's newest is
-  // never a throttled one.
-  virtual absl::StatusOr<std::vector<StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence, int limit) = 0;
+  // At most `limit` above `sequence`, in order, without throttled ones. Later calls never find another one between
+  // them; a user's newest is never a throttled one.
+  virtual absl::StatusOr<std::vector<StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence,
+                                                                    int limit) = 0;
   // At most `limit` below `before_sequence`, newest first.
-  virtual absl::StatusOr<std::vector<StoredNotification>> ListNewest(const std::string& user_id, const NotificationFilter& filter,
+  virtual absl::StatusOr<std::vector<StoredNotification>> ListNewest(const std::string& user_id,
+                                                                     const NotificationFilter& filter,
                                                                      int64_t before_sequence, int limit) = 0;
   // Keeps the time of the first acknowledgement. NOT_FOUND (NOTIFICATION_NOT_FOUND): the user has no such notification.
-  virtual absl::StatusOr<StoredNotification> Acknowledge(const std::string& user_id, const std::string& id, int64_t now_us) = 0;
+  virtual absl::StatusOr<StoredNotification> Acknowledge(const std::string& user_id, const std::string& id,
+                                                         int64_t now_us) = 0;
 };
 
 // The notification that stands for throttled triggers of one user, at least one, in the order in which they are stored.

@@ -26,7 +26,8 @@ using soci::use;
 absl::Status StoreFailure(const absl::Status& status) {
   if (status.ok() || base::FindErrorDetails(status)) return status;
   if (postgres::IsDatabaseUnavailable(status) || absl::IsAborted(status)) {
-    return base::WithFailureKindOf(base::Unavailable(kReasonDatabaseUnavailable, "the database does not answer; try again"), status);
+    return base::WithFailureKindOf(
+        base::Unavailable(kReasonDatabaseUnavailable, "the database does not answer; try again"), status);
   }
   return base::WithFailureKindOf(base::Internal(base::ToStd(status.message())), status);
 }
@@ -40,11 +41,15 @@ absl::StatusOr<T> Answer(absl::StatusOr<T> result) {
 // Stands for NULL on the way out: no price and no time of ours is negative.
 constexpr long long kNull = -1;
 
-std::optional<int64_t> FromColumn(long long value) { return value == kNull ? std::nullopt : std::optional<int64_t>(value); }
+std::optional<int64_t> FromColumn(long long value) {
+  return value == kNull ? std::nullopt : std::optional<int64_t>(value);
+}
 
 constexpr char kColumns[] =
-    "CAST(id AS text), CAST(user_id AS text), sequence, CAST(alert_id AS text), trigger_number, symbol, price_micros, event_time_us, "
-    "COALESCE(price_before_micros, -1), COALESCE(reference_micros, -1), CAST(late AS int), summary, note, traceparent, create_time_us, "
+    "CAST(id AS text), CAST(user_id AS text), sequence, CAST(alert_id AS text), trigger_number, symbol, price_micros, "
+    "event_time_us, "
+    "COALESCE(price_before_micros, -1), COALESCE(reference_micros, -1), CAST(late AS int), summary, note, traceparent, "
+    "create_time_us, "
     "COALESCE(acknowledge_time_us, -1), CAST(kind AS int), COALESCE(key, ''), CAST(throttled AS int), folded_count";
 
 // One row of kColumns.
@@ -93,8 +98,8 @@ class Row {
 
  private:
   StoredNotification row_;
-  long long sequence_ = 0, number_ = 0, price_ = 0, event_time_us_ = 0, before_ = 0, reference_ = 0, create_time_us_ = 0,
-            acknowledge_time_us_ = 0, folded_count_ = 0;
+  long long sequence_ = 0, number_ = 0, price_ = 0, event_time_us_ = 0, before_ = 0, reference_ = 0,
+            create_time_us_ = 0, acknowledge_time_us_ = 0, folded_count_ = 0;
   int late_ = 0, kind_ = 0, throttled_ = 0;
 };
 
@@ -118,23 +123,26 @@ struct Recipient {
 // Locks the users' rows, in the order of their ids as everybody does, having made those that are not there.
 std::map<std::string, Recipient> LockRecipients(soci::session& sql, const std::set<std::string>& user_ids) {
   const std::string users = postgres::UuidArray({user_ids.begin(), user_ids.end()});
-  sql << "INSERT INTO stockalert_notifier.recipients (user_id) SELECT x.id FROM unnest(CAST(:users AS uuid[])) AS x(id) ORDER BY x.id "
+  sql << "INSERT INTO stockalert_notifier.recipients (user_id) SELECT x.id FROM unnest(CAST(:users AS uuid[])) AS "
+         "x(id) ORDER BY x.id "
          "ON CONFLICT (user_id) DO NOTHING",
       use(users, "users");
   std::string id;
   long long last_sequence = 0;
   int deleted = 0;
-  soci::statement statement = (sql.prepare << "SELECT CAST(user_id AS text), last_sequence, CAST(delete_time_us IS NOT NULL AS int) "
-                                              "FROM stockalert_notifier.recipients WHERE user_id = ANY(CAST(:users AS uuid[])) "
-                                              "ORDER BY user_id FOR UPDATE",
-                               use(users, "users"), into(id), into(last_sequence), into(deleted));
+  soci::statement statement =
+      (sql.prepare << "SELECT CAST(user_id AS text), last_sequence, CAST(delete_time_us IS NOT NULL AS int) "
+                      "FROM stockalert_notifier.recipients WHERE user_id = ANY(CAST(:users AS uuid[])) "
+                      "ORDER BY user_id FOR UPDATE",
+       use(users, "users"), into(id), into(last_sequence), into(deleted));
   statement.execute(false);
   std::map<std::string, Recipient> recipients;
   while (statement.fetch()) recipients[id] = {last_sequence, deleted != 0, false};
   return recipients;
 }
 
-int64_t DeleteUsers(soci::session& sql, const std::vector<UserDeletion>& deletions, std::map<std::string, Recipient>& recipients) {
+int64_t DeleteUsers(soci::session& sql, const std::vector<UserDeletion>& deletions,
+                    std::map<std::string, Recipient>& recipients) {
   std::vector<std::string> ids;
   std::vector<int64_t> times;
   for (const UserDeletion& deletion : deletions) {
@@ -149,8 +157,9 @@ int64_t DeleteUsers(soci::session& sql, const std::vector<UserDeletion>& deletio
          "FROM unnest(CAST(:users AS uuid[]), CAST(:times AS bigint[])) AS x(id, time_us) "
          "WHERE r.user_id = x.id AND r.delete_time_us IS NULL",
       use(users, "users"), use(delete_times, "times");
-  soci::statement remove = (sql.prepare << "DELETE FROM stockalert_notifier.notifications WHERE user_id = ANY(CAST(:users AS uuid[]))",
-                            use(users, "users"));
+  soci::statement remove =
+      (sql.prepare << "DELETE FROM stockalert_notifier.notifications WHERE user_id = ANY(CAST(:users AS uuid[]))",
+       use(users, "users"));
   remove.execute(true);
   return remove.get_affected_rows();
 }
@@ -229,10 +238,13 @@ void Insert(soci::session& sql, const std::vector<StoredNotification>& rows, int
   statement.exchange(use(now, "now"));
   statement.alloc();
   statement.prepare(
-      "INSERT INTO stockalert_notifier.notifications (id, user_id, sequence, alert_id, trigger_number, symbol, price_micros, "
-      "  event_time_us, price_before_micros, reference_micros, late, summary, note, traceparent, kind, key, throttled, folded_count, "
+      "INSERT INTO stockalert_notifier.notifications (id, user_id, sequence, alert_id, trigger_number, symbol, "
+      "price_micros, "
+      "  event_time_us, price_before_micros, reference_micros, late, summary, note, traceparent, kind, key, throttled, "
+      "folded_count, "
       "  create_time_us) "
-      "SELECT x.*, CAST(:now AS bigint) FROM unnest(CAST(:ids AS uuid[]), CAST(:users AS uuid[]), CAST(:sequences AS bigint[]), "
+      "SELECT x.*, CAST(:now AS bigint) FROM unnest(CAST(:ids AS uuid[]), CAST(:users AS uuid[]), CAST(:sequences AS "
+      "bigint[]), "
       "  CAST(:alerts AS uuid[]), CAST(:numbers AS bigint[]), CAST(:symbols AS text[]), CAST(:prices AS bigint[]), "
       "  CAST(:times AS bigint[]), CAST(:befores AS bigint[]), CAST(:refs AS bigint[]), CAST(:lates AS boolean[]), "
       "  CAST(:summaries AS text[]), CAST(:notes AS text[]), CAST(:traces AS text[]), CAST(:kinds AS smallint[]), "
@@ -263,67 +275,72 @@ absl::StatusOr<IntakeResult> PostgresNotificationStore::TakeIn(const IntakeBatch
   std::set<std::string> user_ids;
   for (const NewNotification& notification : batch.notifications) user_ids.insert(notification.user_id);
   for (const UserDeletion& deletion : batch.deletions) user_ids.insert(deletion.user_id);
-  return Answer(
-      Transact(pool_, "notification.take_in", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<IntakeResult> {
-        soci::session& sql = connection.sql();
-        IntakeResult result;
-        std::map<std::string, Recipient> recipients = LockRecipients(sql, user_ids);
-        result.deleted = DeleteUsers(sql, batch.deletions, recipients);
-        // Under the users' locks: what another instance stores of theirs is committed and seen, or comes after.
-        std::set<TriggerId> known = batch.notifications.empty() ? std::set<TriggerId>() : FindStored(sql, batch.notifications);
-        std::map<std::string, std::vector<StoredNotification>> throttled;
-        for (const NewNotification& notification : batch.notifications) {
-          Recipient& recipient = recipients[notification.user_id];
-          if (recipient.deleted) {
-            ++result.of_deleted_users;
-            continue;
-          }
-          if (!known.insert({notification.alert_id, notification.trigger_number}).second) {
-            ++result.repeated;
-            continue;
-          }
-          StoredNotification& row = result.stored.emplace_back();
-          static_cast<NewNotification&>(row) = notification;
-          row.key = TriggerKey(notification);
-          row.sequence = ++recipient.last_sequence;
-          row.create_time_us = now_us;
-          recipient.changed = true;
-          if (row.throttled) throttled[row.user_id].push_back(row);
-        }
-        for (const auto& [user_id, rows] : throttled) {
-          StoredNotification& row = result.stored.emplace_back();
-          static_cast<NewNotification&>(row) = Fold(rows, batch.fold_ids.at(user_id));
-          row.sequence = ++recipients[user_id].last_sequence;
-          row.create_time_us = now_us;
-        }
-        if (!result.stored.empty()) {
-          Insert(sql, result.stored, now_us);
-          WriteSequences(sql, recipients);
-        }
-        return result;
-      }));
+  return Answer(Transact(pool_, "notification.take_in", Idempotency::kIdempotent,
+                         [&](Connection& connection) -> absl::StatusOr<IntakeResult> {
+                           soci::session& sql = connection.sql();
+                           IntakeResult result;
+                           std::map<std::string, Recipient> recipients = LockRecipients(sql, user_ids);
+                           result.deleted = DeleteUsers(sql, batch.deletions, recipients);
+                           // Under the users' locks: what another instance stores of theirs is committed and seen, or
+                           // comes after.
+                           std::set<TriggerId> known = batch.notifications.empty()
+                                                           ? std::set<TriggerId>()
+                                                           : FindStored(sql, batch.notifications);
+                           std::map<std::string, std::vector<StoredNotification>> throttled;
+                           for (const NewNotification& notification : batch.notifications) {
+                             Recipient& recipient = recipients[notification.user_id];
+                             if (recipient.deleted) {
+                               ++result.of_deleted_users;
+                               continue;
+                             }
+                             if (!known.insert({notification.alert_id, notification.trigger_number}).second) {
+                               ++result.repeated;
+                               continue;
+                             }
+                             StoredNotification& row = result.stored.emplace_back();
+                             static_cast<NewNotification&>(row) = notification;
+                             row.key = TriggerKey(notification);
+                             row.sequence = ++recipient.last_sequence;
+                             row.create_time_us = now_us;
+                             recipient.changed = true;
+                             if (row.throttled) throttled[row.user_id].push_back(row);
+                           }
+                           for (const auto& [user_id, rows] : throttled) {
+                             StoredNotification& row = result.stored.emplace_back();
+                             static_cast<NewNotification&>(row) = Fold(rows, batch.fold_ids.at(user_id));
+                             row.sequence = ++recipients[user_id].last_sequence;
+                             row.create_time_us = now_us;
+                           }
+                           if (!result.stored.empty()) {
+                             Insert(sql, result.stored, now_us);
+                             WriteSequences(sql, recipients);
+                           }
+                           return result;
+                         }));
 }
 
-absl::StatusOr<std::map<std::string, int64_t>> PostgresNotificationStore::LastSequences(const std::vector<std::string>& user_ids) {
+absl::StatusOr<std::map<std::string, int64_t>> PostgresNotificationStore::LastSequences(
+    const std::vector<std::string>& user_ids) {
   const std::string users = postgres::UuidArray(user_ids);
-  return Answer(
-      postgres::Read(pool_, "notification.last_sequences", [&](Connection& connection) -> absl::StatusOr<std::map<std::string, int64_t>> {
-        std::map<std::string, int64_t> sequences;
-        for (const std::string& id : user_ids) sequences[id] = 0;
-        std::string id;
-        long long sequence = 0;
-        soci::statement statement = (connection.sql().prepare << "SELECT CAST(user_id AS text), last_sequence "
-                                                                 "FROM stockalert_notifier.recipients "
-                                                                 "WHERE user_id = ANY(CAST(:users AS uuid[]))",
-                                     use(users, "users"), into(id), into(sequence));
-        statement.execute(false);
-        while (statement.fetch()) sequences[id] = sequence;
-        return sequences;
-      }));
+  return Answer(postgres::Read(pool_, "notification.last_sequences",
+                               [&](Connection& connection) -> absl::StatusOr<std::map<std::string, int64_t>> {
+                                 std::map<std::string, int64_t> sequences;
+                                 for (const std::string& id : user_ids) sequences[id] = 0;
+                                 std::string id;
+                                 long long sequence = 0;
+                                 soci::statement statement =
+                                     (connection.sql().prepare << "SELECT CAST(user_id AS text), last_sequence "
+                                                                  "FROM stockalert_notifier.recipients "
+                                                                  "WHERE user_id = ANY(CAST(:users AS uuid[]))",
+                                      use(users, "users"), into(id), into(sequence));
+                                 statement.execute(false);
+                                 while (statement.fetch()) sequences[id] = sequence;
+                                 return sequences;
+                               }));
 }
 
-absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListAfter(const std::string& user_id, int64_t sequence,
-                                                                                     int limit) {
+absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListAfter(const std::string& user_id,
+                                                                                     int64_t sequence, int limit) {
   const long long after = sequence;
   return Answer(postgres::Read(
       pool_, "notification.list_after", [&](Connection& connection) -> absl::StatusOr<std::vector<StoredNotification>> {
@@ -331,15 +348,17 @@ absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListA
         statement.exchange(use(user_id, "user"));
         statement.exchange(use(after, "after"));
         statement.exchange(use(limit, "count"));
-        return Fetch(statement, absl::StrCat("SELECT ", kColumns,
-                                             " FROM stockalert_notifier.notifications WHERE user_id = CAST(:user AS uuid) "
-                                             "AND sequence > :after AND NOT throttled ORDER BY sequence LIMIT :count"));
+        return Fetch(statement,
+                     absl::StrCat("SELECT ", kColumns,
+                                  " FROM stockalert_notifier.notifications WHERE user_id = CAST(:user AS uuid) "
+                                  "AND sequence > :after AND NOT throttled ORDER BY sequence LIMIT :count"));
       }));
 }
 
 absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListNewest(const std::string& user_id,
                                                                                       const NotificationFilter& filter,
-                                                                                      int64_t before_sequence, int limit) {
+                                                                                      int64_t before_sequence,
+                                                                                      int limit) {
   const long long before = before_sequence;
   return Answer(postgres::Read(
       pool_, "notification.list", [&](Connection& connection) -> absl::StatusOr<std::vector<StoredNotification>> {
@@ -357,18 +376,20 @@ absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListN
           statement.exchange(use(filter.symbol, "symbol"));
         }
         statement.exchange(use(limit, "count"));
-        return Fetch(statement, absl::StrCat("SELECT ", kColumns,
-                                             " FROM stockalert_notifier.notifications WHERE user_id = CAST(:user AS uuid) "
-                                             "AND sequence < :before",
-                                             conditions, " ORDER BY sequence DESC LIMIT :count"));
+        return Fetch(statement,
+                     absl::StrCat("SELECT ", kColumns,
+                                  " FROM stockalert_notifier.notifications WHERE user_id = CAST(:user AS uuid) "
+                                  "AND sequence < :before",
+                                  conditions, " ORDER BY sequence DESC LIMIT :count"));
       }));
 }
 
-absl::StatusOr<StoredNotification> PostgresNotificationStore::Acknowledge(const std::string& user_id, const std::string& id,
-                                                                          int64_t now_us) {
+absl::StatusOr<StoredNotification> PostgresNotificationStore::Acknowledge(const std::string& user_id,
+                                                                          const std::string& id, int64_t now_us) {
   const long long now = now_us;
   return Answer(Transact(
-      pool_, "notification.acknowledge", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<StoredNotification> {
+      pool_, "notification.acknowledge", Idempotency::kIdempotent,
+      [&](Connection& connection) -> absl::StatusOr<StoredNotification> {
         soci::statement statement(connection.sql());
         statement.exchange(use(now, "now"));
         statement.exchange(use(id, "id"));
@@ -379,7 +400,9 @@ absl::StatusOr<StoredNotification> PostgresNotificationStore::Acknowledge(const 
                                           "WHERE id = CAST(:id AS uuid) AND user_id = CAST(:user AS uuid) RETURNING ",
                                           kColumns));
         if (rows.empty()) {
-          return base::NotFound(kReasonNotificationNotFound, "there is no such notification, or it is not yours: ListNotifications has those that are");
+          return base::NotFound(
+              kReasonNotificationNotFound,
+              "there is no such notification, or it is not yours: ListNotifications has those that are");
         }
         return rows.front();
       }));

@@ -17,10 +17,13 @@ class PostgresNotificationStore final : public NotificationStore {
 
   absl::StatusOr<IntakeResult> TakeIn(const IntakeBatch& batch, int64_t now_us) override;
   absl::StatusOr<std::map<std::string, int64_t>> LastSequences(const std::vector<std::string>& user_ids) override;
-  absl::StatusOr<std::vector<StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence, int limit) override;
-  absl::StatusOr<std::vector<StoredNotification>> ListNewest(const std::string& user_id, const NotificationFilter& filter,
-                                                             int64_t before_sequence, int limit) override;
-  absl::StatusOr<StoredNotification> Acknowledge(const std::string& user_id, const std::string& id, int64_t now_us) override;
+  absl::StatusOr<std::vector<StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence,
+                                                            int limit) override;
+  absl::StatusOr<std::vector<StoredNotification>> ListNewest(const std::string& user_id,
+                                                             const NotificationFilter& filter, int64_t before_sequence,
+                                                             int limit) override;
+  absl::StatusOr<StoredNotification> Acknowledge(const std::string& user_id, const std::string& id,
+                                                 int64_t now_us) override;
 
  private:
   postgres::Pool& pool_;

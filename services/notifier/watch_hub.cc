@@ -16,8 +16,9 @@ constexpr size_t kPolledUsersMax = 5000;
 constexpr int kRoundsMax = 8;
 
 void ObserveDelivery(const std::vector<StoredNotification>& sent, int64_t opened_us) {
-  static auto& seconds = metrics::GetHistogram("stockalert_notifier_stream_delivery_seconds",
-                                               "From a notification being stored to its being handed to a stream that was open then");
+  static auto& seconds =
+      metrics::GetHistogram("stockalert_notifier_stream_delivery_seconds",
+                            "From a notification being stored to its being handed to a stream that was open then");
   const int64_t now_us = absl::ToUnixMicros(absl::Now());
   for (const StoredNotification& notification : sent) {
     if (notification.create_time_us < opened_us) continue;
@@ -27,7 +28,8 @@ void ObserveDelivery(const std::vector<StoredNotification>& sent, int64_t opened
 
 }  // namespace
 
-Watch::Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client, NotificationStore& store, Submit submit)
+Watch::Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client, NotificationStore& store,
+             Submit submit)
     : user_id_(std::move(user_id)),
       opened_us_(absl::ToUnixMicros(absl::Now())),
       client_(std::move(client)),
@@ -58,12 +60,14 @@ void Watch::Wake() {
 }
 
 void Watch::Run() {
-  static auto& failures = metrics::GetCounter("stockalert_notifier_watch_read_failures_total", "Pages of streams that could not be read");
+  static auto& failures =
+      metrics::GetCounter("stockalert_notifier_watch_read_failures_total", "Pages of streams that could not be read");
   // A stream that always has more lets others run in between.
   for (int round = 0; round < kRoundsMax; ++round) {
     bool more = false;
     if (client_->HasRoom()) {
-      const absl::StatusOr<std::vector<StoredNotification>> page = store_.ListAfter(user_id_, position(), kWatchPageMax);
+      const absl::StatusOr<std::vector<StoredNotification>> page =
+          store_.ListAfter(user_id_, position(), kWatchPageMax);
       if (!page.ok()) {
         // The poll wakes the stream again, once the database answers.
         failures.Increment();
@@ -146,7 +150,8 @@ void WatchHub::Poll() {
 }
 
 void WatchHub::PollOnce() {
-  static auto& failures = metrics::GetCounter("stockalert_notifier_watch_poll_failures_total", "Polls for new notifications that failed");
+  static auto& failures =
+      metrics::GetCounter("stockalert_notifier_watch_poll_failures_total", "Polls for new notifications that failed");
   std::vector<std::vector<std::string>> portions;
   {
     std::lock_guard lock(mutex_);
@@ -162,7 +167,8 @@ void WatchHub::PollOnce() {
       failures.Increment();
       static log::Limiter limiter(absl::Seconds(10));
       if (const auto suppressed = limiter.Allow()) {
-        log::Warning("new notifications cannot be looked for now; streams wait", {{"status", last.status()}, {"suppressed", *suppressed}});
+        log::Warning("new notifications cannot be looked for now; streams wait",
+                     {{"status", last.status()}, {"suppressed", *suppressed}});
       }
       return;
     }

@@ -1,9 +1,10 @@
-// The open streams of notifications: each reads its user's notifications from the store, from its place on, whenever there may be more.
+// The open streams of notifications: each reads its user's notifications from the store, from its place on, whenever
+// there may be more.
 //
-// A stream is woken when its user's notifications were stored by this process, when its client has read what was sent, and, for those that
-// other instances stored, by a poll of all watched users at once. It never holds more than a page, and a page is read only when the
-// client's queue has room: so a slow client costs nothing. Since sequences have no gaps and are committed in their order, nothing is
-// lost or repeated.
+// A stream is woken when its user's notifications were stored by this process, when its client has read what was sent,
+// and, for those that other instances stored, by a poll of all watched users at once. It never holds more than a page,
+// and a page is read only when the client's queue has room: so a slow client costs nothing. Since sequences have no
+// gaps and are committed in their order, nothing is lost or repeated.
 //
 // Thread-safe.
 #pragma once
@@ -44,7 +45,8 @@ class WatchClient {
 class Watch : public std::enable_shared_from_this<Watch> {
  public:
   // `store` must outlive the streams.
-  Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client, NotificationStore& store, Submit submit);
+  Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client, NotificationStore& store,
+        Submit submit);
 
   const std::string& user_id() const { return user_id_; }
   // The newest sequence that was sent.
@@ -61,9 +63,9 @@ class Watch : public std::enable_shared_from_this<Watch> {
   NotificationStore& store_;
   const Submit submit_;
   std::mutex mutex_;
-  int64_t position_;       // Guarded by mutex_; written by the one that runs.
-  bool running_ = false;   // Guarded by mutex_: submitted and not ended.
-  bool again_ = false;     // Guarded by mutex_: woken meanwhile.
+  int64_t position_;      // Guarded by mutex_; written by the one that runs.
+  bool running_ = false;  // Guarded by mutex_: submitted and not ended.
+  bool again_ = false;    // Guarded by mutex_: woken meanwhile.
 };
 
 class WatchHub {
@@ -90,7 +92,7 @@ class WatchHub {
   const absl::Duration poll_interval_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool stopping_ = false;                                                               // Guarded by mutex_.
+  bool stopping_ = false;                                                      // Guarded by mutex_.
   std::unordered_map<std::string, std::set<std::shared_ptr<Watch>>> watches_;  // By user. Guarded by mutex_.
   process::Heartbeat heartbeat_;
   std::thread poller_;

@@ -9,8 +9,8 @@
 #include "services/common/base/clock.h"
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
-#include "services/common/base/status_macros.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/status_macros.h"
 #include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
@@ -44,7 +44,8 @@ constexpr absl::Duration kSweepInterval = absl::Minutes(5);
 
 // In the order in which they depend on each other.
 struct TickerApp::Parts {
-  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials, std::unique_ptr<postgres::Pool> made_pool)
+  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials,
+        std::unique_ptr<postgres::Pool> made_pool)
       : config(given), credentials(std::move(made_credentials)), pool(std::move(made_pool)) {}
 
   const Config config;
@@ -76,16 +77,24 @@ struct TickerApp::Parts {
   PriceBoard board{clock, monotonic_clock};
   GrpcFetcher fetcher{fetcher_peer};
   GrpcTickerUse use{user_peer, alert_peer};
-  TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = config.quotes_per_user_per_minute,
-                                       .fetch_timeout = config.fetch_timeout,
-                                       .lookup_timeout = config.lookup_timeout,
-                                       .last_price_staleness_max = config.last_price_staleness_max,
-                                       .lookups_max = std::max<size_t>(1, static_cast<size_t>(config.calls.waiting_threads) / 2),  // Registrations run on those.
-                                       .quote_calls_per_user_max = std::max<size_t>(1, static_cast<size_t>(config.threads) / 2),
-                                       .unused_per_user_max = config.unused_tickers_per_user_max,
-                                       .new_per_user_per_day = config.new_tickers_per_user_per_day,
-                                       .forget_unused_after = config.forget_unused_after},
-                    store, board, fetcher, use, clock, monotonic_clock, ids};
+  TickerLogic logic{
+      TickerLogicOptions{.quotes_per_user_per_minute = config.quotes_per_user_per_minute,
+                         .fetch_timeout = config.fetch_timeout,
+                         .lookup_timeout = config.lookup_timeout,
+                         .last_price_staleness_max = config.last_price_staleness_max,
+                         .lookups_max = std::max<size_t>(
+                             1, static_cast<size_t>(config.calls.waiting_threads) / 2),  // Registrations run on those.
+                         .quote_calls_per_user_max = std::max<size_t>(1, static_cast<size_t>(config.threads) / 2),
+                         .unused_per_user_max = config.unused_tickers_per_user_max,
+                         .new_per_user_per_day = config.new_tickers_per_user_per_day,
+                         .forget_unused_after = config.forget_unused_after},
+      store,
+      board,
+      fetcher,
+      use,
+      clock,
+      monotonic_clock,
+      ids};
   rpc::UserServiceAuthenticator user_service{user_peer};
   rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
   rpc::CallRunner public_runner{{.name = "public",
@@ -128,7 +137,8 @@ absl::StatusOr<std::unique_ptr<TickerApp>> TickerApp::Create(const Config& confi
                                                       .application_name = "stockalert-ticker",
                                                       .connections_max = config.postgres_connections_max,
                                                       .registry = metrics::Registry()}));
-  return std::unique_ptr<TickerApp>(new TickerApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool))));
+  return std::unique_ptr<TickerApp>(
+      new TickerApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool))));
 }
 
 TickerApp::TickerApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -136,12 +146,15 @@ TickerApp::~TickerApp() = default;
 
 absl::Status TickerApp::Start() {
   Parts& parts = *parts_;
-  STOCKALERT_ASSIGN_OR_RETURN(parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
-                                            std::vector<std::string> reasons;
-                                            if (!parts.serving) reasons.push_back("its ports do not serve yet, or no more");
-                                            if (!parts.pool->Ready().ok()) reasons.push_back("the database does not answer");
-                                            return reasons;
-                                          }}));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
+                                              std::vector<std::string> reasons;
+                                              if (!parts.serving)
+                                                reasons.push_back("its ports do not serve yet, or no more");
+                                              if (!parts.pool->Ready().ok())
+                                                reasons.push_back("the database does not answer");
+                                              return reasons;
+                                            }}));
   // Until the database and its tables answer there is nothing to serve.
   base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
   const absl::Time give_up = absl::Now() + parts.config.start_timeout;
@@ -149,18 +162,18 @@ absl::Status TickerApp::Start() {
     const absl::Status status = parts.store.List("", 1).status();
     if (status.ok()) break;
     if (absl::Now() >= give_up) {
-      return base::Unavailable(kReasonDatabaseUnavailable,
-                               "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
+      return base::Unavailable(
+          kReasonDatabaseUnavailable,
+          "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
     }
     log::Warning("waiting for the database and its tables", {{"status", status}});
     if (process::AwaitStopRequest(backoff.Next())) return absl::CancelledError("asked to stop");
   }
-  STOCKALERT_ASSIGN_OR_RETURN(
-      std::unique_ptr<kafka::TopicAdmin> admin,
-      kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap,
-                                 .security = parts.config.kafka_security,
-                                 .client_id = "stockalert-ticker",
-                                 .extra = {}}));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
+                              kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap,
+                                                         .security = parts.config.kafka_security,
+                                                         .client_id = "stockalert-ticker",
+                                                         .extra = {}}));
   absl::Status topics;
   // A broker without the topic: the migrations are still under way.
   do {
@@ -182,20 +195,23 @@ absl::Status TickerApp::Start() {
                                                   .limits = rpc::kInternalLimits,
                                                   .reflection = false,
                                                   .own_credentials = parts.credentials->own_internal_port()}));
-  STOCKALERT_ASSIGN_OR_RETURN(parts.public_server, rpc::Server::Start({.address = parts.config.public_address,
-                                                                       .credentials = parts.credentials->public_server(),
-                                                                       .services = {&parts.service},
-                                                                       .service_names = {"stockalert.ticker.v1.TickerService"},
-                                                                       .receive_bytes_max = 1024 * 1024,
-                                                                       .limits = parts.config.public_limits,
-                                                                       .own_credentials = parts.credentials->own_public_port()}));
+  STOCKALERT_ASSIGN_OR_RETURN(parts.public_server,
+                              rpc::Server::Start({.address = parts.config.public_address,
+                                                  .credentials = parts.credentials->public_server(),
+                                                  .services = {&parts.service},
+                                                  .service_names = {"stockalert.ticker.v1.TickerService"},
+                                                  .receive_bytes_max = 1024 * 1024,
+                                                  .limits = parts.config.public_limits,
+                                                  .own_credentials = parts.credentials->own_public_port()}));
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);
-  parts.write_probe = std::make_unique<postgres::WriteProbe>(*parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_ticker"}, [&parts](bool writable) {
-    parts.internal_server->SetWritable(writable);
-    parts.public_server->SetWritable(writable);
-  });
-  parts.sweeper = std::make_unique<UnusedSweeper>(parts.logic, std::min(kSweepInterval, parts.config.forget_unused_after / 2));
+  parts.write_probe = std::make_unique<postgres::WriteProbe>(
+      *parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_ticker"}, [&parts](bool writable) {
+        parts.internal_server->SetWritable(writable);
+        parts.public_server->SetWritable(writable);
+      });
+  parts.sweeper =
+      std::make_unique<UnusedSweeper>(parts.logic, std::min(kSweepInterval, parts.config.forget_unused_after / 2));
   parts.serving = true;
   log::Info("serving", {{"public_port", parts.public_server->port()},
                         {"internal_port", parts.internal_server->port()},

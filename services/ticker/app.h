@@ -14,8 +14,8 @@ class TickerApp final : public process::App {
   static absl::StatusOr<std::unique_ptr<TickerApp>> Create(const Config& config);
   ~TickerApp() override;
 
-  // Waits for the database (its schema made by stockalert-migrate), then serves. Kafka and the fetcher may be down: the latest prices
-  // stand still, and new symbols are refused, until they are back. A Kafka without the topic is an error.
+  // Waits for the database (its schema made by stockalert-migrate), then serves. Kafka and the fetcher may be down: the
+  // latest prices stand still, and new symbols are refused, until they are back. A Kafka without the topic is an error.
   absl::Status Start() override;
   void Stop(absl::Time deadline) override;
 

@@ -1,4 +1,5 @@
-// So many callers at once may wait for one thing, and so many of them may be one user's: the rest of the threads is left to calls that do not need it.
+// So many callers at once may wait for one thing, and so many of them may be one user's: the rest of the threads is
+// left to calls that do not need it.
 //
 // Thread-safe.
 #pragma once
@@ -13,7 +14,8 @@ namespace stockalert::ticker {
 
 class Bulkhead {
  public:
-  Bulkhead(size_t callers_max, size_t callers_per_user_max) : callers_max_(callers_max), callers_per_user_max_(callers_per_user_max) {}
+  Bulkhead(size_t callers_max, size_t callers_per_user_max)
+      : callers_max_(callers_max), callers_per_user_max_(callers_per_user_max) {}
 
   // A place, given back at its end; false where there was none.
   class Place {
@@ -35,7 +37,8 @@ class Bulkhead {
   [[nodiscard]] Place Enter(const std::string& user) {
     std::lock_guard lock(mutex_);
     const auto of_user = callers_of_user_.find(user);
-    const bool too_many = !user.empty() && of_user != callers_of_user_.end() && of_user->second >= callers_per_user_max_;
+    const bool too_many =
+        !user.empty() && of_user != callers_of_user_.end() && of_user->second >= callers_per_user_max_;
     if (callers_ >= callers_max_ || too_many) return Place(nullptr, "");
     ++callers_;
     ++callers_of_user_[user];
@@ -53,7 +56,7 @@ class Bulkhead {
   const size_t callers_max_;
   const size_t callers_per_user_max_;
   std::mutex mutex_;
-  size_t callers_ = 0;                                      // Guarded by mutex_.
+  size_t callers_ = 0;                                       // Guarded by mutex_.
   std::unordered_map<std::string, size_t> callers_of_user_;  // Guarded by mutex_.
 };
 

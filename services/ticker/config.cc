@@ -33,7 +33,8 @@ void Declare(config::Parser& parser, Config& config) {
                       "how long the source may take for current prices");
   parser.Milliseconds("lookup_timeout_ms", &config.lookup_timeout, absl::Milliseconds(100), absl::Seconds(30),
                       "how long the source may take to say whether it knows a symbol");
-  parser.Milliseconds("last_price_staleness_max_ms", &config.last_price_staleness_max, absl::Milliseconds(100), absl::Minutes(1),
+  parser.Milliseconds("last_price_staleness_max_ms", &config.last_price_staleness_max, absl::Milliseconds(100),
+                      absl::Minutes(1),
                       "how far behind the log a last price may be before the other services are told to try again");
   parser.Milliseconds("price_save_interval_ms", &config.price_save_interval, absl::Milliseconds(50), absl::Minutes(1),
                       "how often the latest prices are saved");

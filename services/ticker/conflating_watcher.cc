@@ -19,14 +19,16 @@ void ConflatingWatcher::Deliver() {
   std::lock_guard lock(mutex_);
   while (!pending_.empty()) {
     const size_t count = std::min(pending_.size(), kQuotesAPushMax);
-    const std::vector<internal::v1::QuoteRecord> quotes(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(count));
+    const std::vector<internal::v1::QuoteRecord> quotes(pending_.begin(),
+                                                        pending_.begin() + static_cast<std::ptrdiff_t>(count));
     if (!push_(quotes)) return;
     pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(count));
   }
 }
 
 void ConflatingWatcher::Conflate() {
-  static auto& conflated = metrics::GetCounter("stockalert_ticker_quotes_conflated_total", "Quotes that a slow reader was spared");
+  static auto& conflated =
+      metrics::GetCounter("stockalert_ticker_quotes_conflated_total", "Quotes that a slow reader was spared");
   std::unordered_set<std::string_view> seen;
   std::vector<internal::v1::QuoteRecord> latest;
   for (auto quote = pending_.rbegin(); quote != pending_.rend(); ++quote) {

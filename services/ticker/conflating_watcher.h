@@ -1,5 +1,5 @@
-// Between the board and one client's stream: hands on every quote to a client that keeps up, and to one that does not, for each symbol,
-// the latest.
+// Between the board and one client's stream: hands on every quote to a client that keeps up, and to one that does not,
+// for each symbol, the latest.
 //
 // Thread-safe. Bounded by kPendingMax quotes (or the number of symbols that are watched, where that is more).
 #pragma once

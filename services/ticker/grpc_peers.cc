@@ -38,8 +38,8 @@ GrpcFetcher::~GrpcFetcher() {
   impl_->idle.wait(lock, [this] { return impl_->running == 0; });
 }
 
-absl::StatusOr<LookedUp> GrpcFetcher::Lookup(const std::string& symbol, const std::string& user, const trace::Context& trace,
-                                             absl::Time deadline) {
+absl::StatusOr<LookedUp> GrpcFetcher::Lookup(const std::string& symbol, const std::string& user,
+                                             const trace::Context& trace, absl::Time deadline) {
   ipb::LookupSymbolRequest request;
   request.set_symbol(symbol);
   request.set_user_id(user);
@@ -49,17 +49,22 @@ absl::StatusOr<LookedUp> GrpcFetcher::Lookup(const std::string& symbol, const st
   const absl::Status status = rpc::FromGrpc(impl_->stub->LookupSymbol(&context, request, &response));
   if (!status.ok()) return rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher);
   switch (response.knowledge()) {
-    case ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN: return LookedUp{Knowledge::kKnown, {}};
-    case ipb::LookupSymbolResponse::KNOWLEDGE_UNKNOWN: return LookedUp{Knowledge::kUnknown, {}};
-    case ipb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL: return LookedUp{Knowledge::kNoList, {}};
-    case ipb::LookupSymbolResponse::KNOWLEDGE_NOT_IN_PLAN: return LookedUp{Knowledge::kNotInPlan, {}};
+    case ipb::LookupSymbolResponse::KNOWLEDGE_KNOWN:
+      return LookedUp{Knowledge::kKnown, {}};
+    case ipb::LookupSymbolResponse::KNOWLEDGE_UNKNOWN:
+      return LookedUp{Knowledge::kUnknown, {}};
+    case ipb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL:
+      return LookedUp{Knowledge::kNoList, {}};
+    case ipb::LookupSymbolResponse::KNOWLEDGE_NOT_IN_PLAN:
+      return LookedUp{Knowledge::kNotInPlan, {}};
     // What a newer fetcher says is no permission.
-    default: return LookedUp{Knowledge::kAskLater, absl::Milliseconds(response.retry_after_ms())};
+    default:
+      return LookedUp{Knowledge::kAskLater, absl::Milliseconds(response.retry_after_ms())};
   }
 }
 
-void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
-                             absl::Time deadline, Fetched done) {
+void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const std::string& user,
+                             const trace::Context& trace, absl::Time deadline, Fetched done) {
   struct Call {
     ::grpc::ClientContext context;
     ipb::FetchQuotesRequest request;
@@ -75,29 +80,31 @@ void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const std:
     std::lock_guard lock(impl_->mutex);
     ++impl_->running;
   }
-  impl_->stub->async()->FetchQuotes(&call->context, &call->request, &call->response, [this, call](const ::grpc::Status& grpc_status) {
-    const absl::Status status = rpc::FromGrpc(grpc_status);
-    if (status.ok()) {
-      auto& quotes = *call->response.mutable_quotes();
-      FetchedQuotes fetched{{std::make_move_iterator(quotes.begin()), std::make_move_iterator(quotes.end())}, {}};
-      for (const ipb::SymbolProblem& problem : call->response.problems()) {
-        fetched.problems.push_back({problem.symbol(), problem.kind() == ipb::SymbolProblem::KIND_NOT_IN_PLAN,
-                                    absl::Milliseconds(std::max<int64_t>(problem.retry_after_ms(), 0))});
-      }
-      call->done(std::move(fetched));
-    } else if (base::ReasonOf(status) == kReasonSourceUnavailable) {
-      // The fetcher answers; it is its source that does not.
-      call->done(status);
-    } else {
-      call->done(rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher));
-    }
-    std::lock_guard lock(impl_->mutex);
-    --impl_->running;
-    impl_->idle.notify_all();
-  });
+  impl_->stub->async()->FetchQuotes(
+      &call->context, &call->request, &call->response, [this, call](const ::grpc::Status& grpc_status) {
+        const absl::Status status = rpc::FromGrpc(grpc_status);
+        if (status.ok()) {
+          auto& quotes = *call->response.mutable_quotes();
+          FetchedQuotes fetched{{std::make_move_iterator(quotes.begin()), std::make_move_iterator(quotes.end())}, {}};
+          for (const ipb::SymbolProblem& problem : call->response.problems()) {
+            fetched.problems.push_back({problem.symbol(), problem.kind() == ipb::SymbolProblem::KIND_NOT_IN_PLAN,
+                                        absl::Milliseconds(std::max<int64_t>(problem.retry_after_ms(), 0))});
+          }
+          call->done(std::move(fetched));
+        } else if (base::ReasonOf(status) == kReasonSourceUnavailable) {
+          // The fetcher answers; it is its source that does not.
+          call->done(status);
+        } else {
+          call->done(rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher));
+        }
+        std::lock_guard lock(impl_->mutex);
+        --impl_->running;
+        impl_->idle.notify_all();
+      });
 }
 
-absl::StatusOr<std::vector<LogPlace>> GrpcFetcher::Publish(const std::vector<ipb::QuoteRecord>& quotes, const trace::Context& trace, absl::Time deadline) {
+absl::StatusOr<std::vector<LogPlace>> GrpcFetcher::Publish(const std::vector<ipb::QuoteRecord>& quotes,
+                                                           const trace::Context& trace, absl::Time deadline) {
   ipb::PublishQuotesRequest request;
   request.mutable_quotes()->Assign(quotes.begin(), quotes.end());
   ipb::PublishQuotesResponse response;
@@ -112,7 +119,8 @@ absl::StatusOr<std::vector<LogPlace>> GrpcFetcher::Publish(const std::vector<ipb
   }
   absl::Status failure = rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher);
   if (!absl::IsUnavailable(failure)) return failure;
-  return base::Unavailable(kReasonFetcherUnavailable, "the fetcher did not confirm the quotes, and some may be in the log: publish them again");
+  return base::Unavailable(kReasonFetcherUnavailable,
+                           "the fetcher did not confirm the quotes, and some may be in the log: publish them again");
 }
 
 struct GrpcTickerUse::Impl {
@@ -123,11 +131,13 @@ struct GrpcTickerUse::Impl {
 };
 
 GrpcTickerUse::GrpcTickerUse(const rpc::Peer& user, const rpc::Peer& alert)
-    : impl_(new Impl{user, alert, ipb::UserInternalService::NewStub(user.channel()), ipb::AlertInternalService::NewStub(alert.channel())}) {}
+    : impl_(new Impl{user, alert, ipb::UserInternalService::NewStub(user.channel()),
+                     ipb::AlertInternalService::NewStub(alert.channel())}) {}
 
 GrpcTickerUse::~GrpcTickerUse() = default;
 
-absl::StatusOr<int64_t> GrpcTickerUse::CountFollowers(const std::string& symbol, const trace::Context& trace, absl::Time deadline) {
+absl::StatusOr<int64_t> GrpcTickerUse::CountFollowers(const std::string& symbol, const trace::Context& trace,
+                                                      absl::Time deadline) {
   ipb::CountFollowersRequest request;
   request.set_symbol(symbol);
   ipb::CountFollowersResponse response;
@@ -138,7 +148,8 @@ absl::StatusOr<int64_t> GrpcTickerUse::CountFollowers(const std::string& symbol,
   return response.follower_count();
 }
 
-absl::StatusOr<int64_t> GrpcTickerUse::CountAlerts(const std::string& symbol, const trace::Context& trace, absl::Time deadline) {
+absl::StatusOr<int64_t> GrpcTickerUse::CountAlerts(const std::string& symbol, const trace::Context& trace,
+                                                   absl::Time deadline) {
   ipb::CountAlertsRequest request;
   request.set_symbol(symbol);
   ipb::CountAlertsResponse response;

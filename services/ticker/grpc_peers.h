@@ -19,10 +19,10 @@ class GrpcFetcher final : public Fetcher {
   ~GrpcFetcher() override;
   absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user, const trace::Context& trace,
                                   absl::Time deadline) override;
-  void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace, absl::Time deadline,
-                  Fetched done) override;
-  absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
-                              absl::Time deadline) override;
+  void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
+                  absl::Time deadline, Fetched done) override;
+  absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes,
+                                                const trace::Context& trace, absl::Time deadline) override;
 
  private:
   struct Impl;
@@ -35,8 +35,10 @@ class GrpcTickerUse final : public TickerUse {
   // The peers must outlive it.
   GrpcTickerUse(const rpc::Peer& user, const rpc::Peer& alert);
   ~GrpcTickerUse() override;
-  absl::StatusOr<int64_t> CountFollowers(const std::string& symbol, const trace::Context& trace, absl::Time deadline) override;
-  absl::StatusOr<int64_t> CountAlerts(const std::string& symbol, const trace::Context& trace, absl::Time deadline) override;
+  absl::StatusOr<int64_t> CountFollowers(const std::string& symbol, const trace::Context& trace,
+                                         absl::Time deadline) override;
+  absl::StatusOr<int64_t> CountAlerts(const std::string& symbol, const trace::Context& trace,
+                                      absl::Time deadline) override;
 
  private:
   struct Impl;

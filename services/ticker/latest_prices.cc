@@ -99,7 +99,8 @@ void LatestPrices::Load(const std::vector<SymbolPrices>& kept) {
     Entry& entry = symbols_[prices.symbol];
     entry.prices = prices;
     NoteEpoch(prices.publisher_epoch);
-    entry.day = prices.latest.has_value() ? market::ExchangeDayOf(prices.latest->event_time_us()) : market::ExchangeDay{};
+    entry.day =
+        prices.latest.has_value() ? market::ExchangeDayOf(prices.latest->event_time_us()) : market::ExchangeDay{};
     changed_.erase(prices.symbol);
   }
 }
@@ -115,7 +116,8 @@ std::vector<SymbolPrices> LatestPrices::TakeChanged() {
   changed.reserve(changed_.size());
   for (const std::string& symbol : changed_) changed.push_back(symbols_.at(symbol).prices);
   changed_.clear();
-  std::sort(changed.begin(), changed.end(), [](const SymbolPrices& a, const SymbolPrices& b) { return a.symbol < b.symbol; });
+  std::sort(changed.begin(), changed.end(),
+            [](const SymbolPrices& a, const SymbolPrices& b) { return a.symbol < b.symbol; });
   return changed;
 }
 

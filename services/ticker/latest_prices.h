@@ -1,8 +1,8 @@
-// What the log has said of each symbol's prices: the rules of docs/semantics.md for which quotes are accepted, and what a restart
-// or a new date forgets.
+// What the log has said of each symbol's prices: the rules of docs/semantics.md for which quotes are accepted, and what
+// a restart or a new date forgets.
 //
-// Pure: no clock, no I/O; records in, prices out. Not thread-safe (PriceBoard guards it). Cannot fail: what must not count is
-// dropped, and said so.
+// Pure: no clock, no I/O; records in, prices out. Not thread-safe (PriceBoard guards it). Cannot fail: what must not
+// count is dropped, and said so.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ struct SymbolPrices {
   std::string symbol;
   int64_t publisher_epoch = 0;
   int64_t sequence = 0;
-  // The last accepted quote since the last restart, without day values that no price could be. Its epoch and sequence are not kept.
+  // The last accepted quote since the last restart, without day values that no price could be. Its epoch and sequence
+  // are not kept.
   std::optional<internal::v1::QuoteRecord> latest;
   std::optional<int64_t> regular_price_micros;
   std::optional<int64_t> extended_price_micros;

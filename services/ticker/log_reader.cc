@@ -20,7 +20,8 @@ constexpr size_t kMessagesMax = 1000;
 constexpr size_t kSourceBytesMax = 64;
 
 prometheus::Counter& Records(const std::string& kind) {
-  return metrics::GetCounter("stockalert_ticker_log_records_total", "Records of the log of prices, by what they were", {{"kind", kind}});
+  return metrics::GetCounter("stockalert_ticker_log_records_total", "Records of the log of prices, by what they were",
+                             {{"kind", kind}});
 }
 
 void Count(const ApplyCounts& counts) {
@@ -65,7 +66,10 @@ LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place
     static log::Limiter limiter(absl::Seconds(10));
     if (const auto suppressed = limiter.Allow()) {
       log::Warning("a record of the log cannot be understood and is passed over: was it written by a newer version?",
-                   {{"problem", read.problem}, {"partition", place.partition}, {"offset", place.offset}, {"suppressed", *suppressed}});
+                   {{"problem", read.problem},
+                    {"partition", place.partition},
+                    {"offset", place.offset},
+                    {"suppressed", *suppressed}});
     }
     return entry;
   }
@@ -73,7 +77,8 @@ LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place
     entry.kind = LogEntry::Kind::kQuote;
     entry.quote = std::move(*read.record.mutable_quote());
     // It only tells people something; the evaluator counts such a quote, so it counts here, too.
-    if (std::string source = base::StorableText(entry.quote.source(), kSourceBytesMax); source != entry.quote.source()) {
+    if (std::string source = base::StorableText(entry.quote.source(), kSourceBytesMax);
+        source != entry.quote.source()) {
       static auto& mended = Records("source_mended");
       mended.Increment();
       entry.quote.set_source(std::move(source));
@@ -85,8 +90,8 @@ LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place
   return entry;
 }
 
-SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, PriceStore& store, dead_letter::DeadLetterStore& dead_letters,
-                       int64_t now_us) {
+SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, PriceStore& store,
+                       dead_letter::DeadLetterStore& dead_letters, int64_t now_us) {
   SaveOutcome outcome;
   outcome.status = store.Save(unsaved);
   if (outcome.status.ok()) return outcome;
@@ -100,7 +105,8 @@ SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, Pric
   std::vector<dead_letter::DeadLetter> letters;
   const auto keep = [&](const std::vector<dead_letter::Refused>& refused) {
     letters.clear();
-    for (const dead_letter::Refused& one : refused) letters.push_back(LetterOf(topic, unsaved.symbols[one.index], one.cause));
+    for (const dead_letter::Refused& one : refused)
+      letters.push_back(LetterOf(topic, unsaved.symbols[one.index], one.cause));
     return dead_letters.Add(letters, now_us);
   };
   std::vector<dead_letter::Item> items;
@@ -134,8 +140,8 @@ SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, Pric
   return outcome;
 }
 
-LogReader::LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store, dead_letter::DeadLetterStore& dead_letters,
-                     const base::Clock& clock)
+LogReader::LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store,
+                     dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock)
     : options_(options),
       board_(board),
       store_(store),
@@ -172,7 +178,8 @@ bool LogReader::Wait(absl::Duration duration) {
 }
 
 void LogReader::Read() {
-  static auto& failures = metrics::GetCounter("stockalert_ticker_log_reader_failures_total", "Times that reading the log had to begin anew");
+  static auto& failures = metrics::GetCounter("stockalert_ticker_log_reader_failures_total",
+                                              "Times that reading the log had to begin anew");
   base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
   while (!stopping()) {
     reads_.Beat();
@@ -207,7 +214,8 @@ absl::Status LogReader::Prepare() {
   std::lock_guard lock(save_mutex_);
   STOCKALERT_ASSIGN_OR_RETURN(const bool another, store_.AdoptLog(cluster_id));
   if (another) {
-    log::Warning("this is another Kafka cluster than before: its log is read from the beginning", {{"cluster", cluster_id}});
+    log::Warning("this is another Kafka cluster than before: its log is read from the beginning",
+                 {{"cluster", cluster_id}});
     board_.ForgetAllPlaces();
     next_offsets_.clear();
   }
@@ -217,14 +225,12 @@ absl::Status LogReader::Prepare() {
 absl::Status LogReader::ReadUntilError() {
   STOCKALERT_RETURN_IF_ERROR(Prepare());
   reads_.Beat();
-  STOCKALERT_ASSIGN_OR_RETURN(
-      std::unique_ptr<kafka::AssignedConsumer> consumer,
-      kafka::AssignedConsumer::Create(
-          {.bootstrap = options_.bootstrap,
-           .security = options_.security,
-           .client_id = "stockalert-ticker",
-           .extra = {},
-           .registry = metrics::Registry()}));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::AssignedConsumer> consumer,
+                              kafka::AssignedConsumer::Create({.bootstrap = options_.bootstrap,
+                                                               .security = options_.security,
+                                                               .client_id = "stockalert-ticker",
+                                                               .extra = {},
+                                                               .registry = metrics::Registry()}));
   STOCKALERT_ASSIGN_OR_RETURN(const int partitions, consumer->CountPartitions(options_.topic, kBrokerTimeout));
   std::map<kafka::TopicPartition, int64_t> places;
   std::map<int32_t, int64_t> begin;
@@ -257,8 +263,9 @@ absl::Status LogReader::ReadUntilError() {
     for (const kafka::PartitionError& error : polled.errors) {
       reads_.Beat();
       if (!absl::IsOutOfRange(error.status)) return error.status;
-      log::Warning("the log does not have the place where reading was to go on; the partition is read from its beginning",
-                   {{"partition", error.partition.partition}});
+      log::Warning(
+          "the log does not have the place where reading was to go on; the partition is read from its beginning",
+          {{"partition", error.partition.partition}});
       std::lock_guard lock(save_mutex_);
       STOCKALERT_RETURN_IF_ERROR(store_.ForgetPlaces(error.partition.partition));
       board_.ForgetPlaces(error.partition.partition);
@@ -278,12 +285,14 @@ void LogReader::SaveRegularly() {
     SaveOnce();
     open_letters_.Measure(absl::Now());
   }
-  // What was read until Stop; the reading thread has been joined by then, or is about to end and its last batch is read again.
+  // What was read until Stop; the reading thread has been joined by then, or is about to end and its last batch is read
+  // again.
   SaveOnce();
 }
 
 void LogReader::SaveOnce() {
-  static auto& failures = metrics::GetCounter("stockalert_ticker_price_save_failures_total", "Times that the latest prices could not be saved");
+  static auto& failures = metrics::GetCounter("stockalert_ticker_price_save_failures_total",
+                                              "Times that the latest prices could not be saved");
   std::lock_guard lock(save_mutex_);
   const KeptPrices unsaved = board_.TakeUnsaved();
   if (unsaved.symbols.empty() && unsaved.next_offsets.empty()) return;
@@ -301,7 +310,8 @@ void LogReader::SaveOnce() {
   failures.Increment();
   static log::Limiter limiter(absl::Seconds(5));
   if (const auto suppressed = limiter.Allow()) {
-    log::Warning("the latest prices are not saved; the next try saves them all", {{"status", outcome.status}, {"suppressed", *suppressed}});
+    log::Warning("the latest prices are not saved; the next try saves them all",
+                 {{"status", outcome.status}, {"suppressed", *suppressed}});
   }
 }
 

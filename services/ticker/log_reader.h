@@ -1,11 +1,12 @@
 // Reads the whole log of prices into a PriceBoard, and keeps what it learnt in a PriceStore.
 //
-// Two threads of its own, one that reads and one that saves. While Postgres is down at the start it waits for it, for it does not
-// know where to begin; later it reads on and saves when the database is back. While Kafka is down it waits, too. A partition whose
-// place the log does not have any more is read from its beginning, and so is the whole log where it is another cluster's. A record
-// that it cannot understand is counted and passed over: only quotes and restarts concern it, and the evaluator, which needs all, stops at it.
-// A symbol's prices that Postgres can never hold go to the dead letters, and its next ones are tried anew; where it is not certain that they are
-// to blame, the places of their partition do not move on in Postgres, and all others do.
+// Two threads of its own, one that reads and one that saves. While Postgres is down at the start it waits for it, for
+// it does not know where to begin; later it reads on and saves when the database is back. While Kafka is down it waits,
+// too. A partition whose place the log does not have any more is read from its beginning, and so is the whole log where
+// it is another cluster's. A record that it cannot understand is counted and passed over: only quotes and restarts
+// concern it, and the evaluator, which needs all, stops at it. A symbol's prices that Postgres can never hold go to the
+// dead letters, and its next ones are tried anew; where it is not certain that they are to blame, the places of their
+// partition do not move on in Postgres, and all others do.
 #pragma once
 
 #include <condition_variable>
@@ -38,20 +39,21 @@ struct LogReaderOptions {
 // What a record of the log is to the board. Pure.
 LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place, int64_t log_time_us);
 
-// Saves `unsaved`, of the topic `topic`, whatever of it can be saved; answers what has to be saved again. The status is that of what could not.
+// Saves `unsaved`, of the topic `topic`, whatever of it can be saved; answers what has to be saved again. The status is
+// that of what could not.
 struct SaveOutcome {
   absl::Status status;
   KeptPrices again;
   std::vector<dead_letter::DeadLetter> letters;  // That were kept.
 };
-SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, PriceStore& store, dead_letter::DeadLetterStore& dead_letters,
-                       int64_t now_us);
+SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, PriceStore& store,
+                       dead_letter::DeadLetterStore& dead_letters, int64_t now_us);
 
 class LogReader {
  public:
   // Begins at once. `board`, `store`, `dead_letters` and `clock` must outlive it.
-  LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store, dead_letter::DeadLetterStore& dead_letters,
-            const base::Clock& clock);
+  LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store,
+            dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock);
   // Stop.
   ~LogReader();
   LogReader(const LogReader&) = delete;
@@ -76,7 +78,7 @@ class LogReader {
   PriceStore& store_;
   dead_letter::DeadLetterStore& dead_letters_;
   const base::Clock& clock_;
-  dead_letter::HeldPartitions held_{{}};      // The saving thread's, as the next.
+  dead_letter::HeldPartitions held_{{}};  // The saving thread's, as the next.
   dead_letter::DeadLetterGauge open_letters_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -1,7 +1,7 @@
 // What the ticker service needs of the rest of the mesh: the fetcher, which owns the source, and those who use tickers.
 //
-// Interfaces are thread-safe; their calls block until `deadline` at most. Errors are those of base/error.h: UNAVAILABLE where the peer
-// does not answer.
+// Interfaces are thread-safe; their calls block until `deadline` at most. Errors are those of base/error.h: UNAVAILABLE
+// where the peer does not answer.
 #pragma once
 
 #include <cstdint>
@@ -49,23 +49,26 @@ class Fetcher {
  public:
   virtual ~Fetcher() = default;
   // `user`: whose share of the source's calls it takes; empty: nobody's in particular.
-  virtual absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user, const trace::Context& trace,
-                                          absl::Time deadline) = 0;
-  // Those that have a price, in any order; each with the epoch and sequence under which the log has it. `done` is called once, on another
-  // thread or this one; it must be quick.
+  virtual absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user,
+                                          const trace::Context& trace, absl::Time deadline) = 0;
+  // Those that have a price, in any order; each with the epoch and sequence under which the log has it. `done` is
+  // called once, on another thread or this one; it must be quick.
   using Fetched = std::function<void(absl::StatusOr<FetchedQuotes>)>;
-  virtual void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace, absl::Time deadline,
-                          Fetched done) = 0;
-  // Answers where the log has each; nothing where the fetcher, of a version before, does not say. On an error some may be in the log.
-  virtual absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
-                                      absl::Time deadline) = 0;
+  virtual void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
+                          absl::Time deadline, Fetched done) = 0;
+  // Answers where the log has each; nothing where the fetcher, of a version before, does not say. On an error some may
+  // be in the log.
+  virtual absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes,
+                                                        const trace::Context& trace, absl::Time deadline) = 0;
 };
 
 class TickerUse {
  public:
   virtual ~TickerUse() = default;
-  virtual absl::StatusOr<int64_t> CountFollowers(const std::string& symbol, const trace::Context& trace, absl::Time deadline) = 0;
-  virtual absl::StatusOr<int64_t> CountAlerts(const std::string& symbol, const trace::Context& trace, absl::Time deadline) = 0;
+  virtual absl::StatusOr<int64_t> CountFollowers(const std::string& symbol, const trace::Context& trace,
+                                                 absl::Time deadline) = 0;
+  virtual absl::StatusOr<int64_t> CountAlerts(const std::string& symbol, const trace::Context& trace,
+                                              absl::Time deadline) = 0;
 };
 
 }  // namespace stockalert::ticker

@@ -11,7 +11,8 @@ namespace stockalert::ticker {
 absl::Status StoreFailure(const absl::Status& status) {
   if (status.ok() || base::FindErrorDetails(status)) return status;
   if (postgres::IsDatabaseUnavailable(status) || absl::IsAborted(status)) {
-    return base::WithFailureKindOf(base::Unavailable(kReasonDatabaseUnavailable, "the database does not answer; try again"), status);
+    return base::WithFailureKindOf(
+        base::Unavailable(kReasonDatabaseUnavailable, "the database does not answer; try again"), status);
   }
   return base::WithFailureKindOf(base::Internal(base::ToStd(status.message())), status);
 }

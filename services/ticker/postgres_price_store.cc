@@ -68,19 +68,24 @@ class Rows {
     for (size_t i = 0; i < kNumbers; ++i) statement.exchange(use(arrays[i], kNames[i]));
     statement.alloc();
     statement.prepare(
-        "INSERT INTO stockalert_ticker.latest_prices AS kept (symbol, source, publisher_epoch, sequence, event_time_us, price_micros, "
+        "INSERT INTO stockalert_ticker.latest_prices AS kept (symbol, source, publisher_epoch, sequence, "
+        "event_time_us, price_micros, "
         "  session, day_open_micros, day_high_micros, day_low_micros, previous_close_micros, regular_price_micros, "
         "  extended_price_micros, date_previous_close_micros, date_day_open_micros, log_partition, log_offset) "
         "SELECT * FROM unnest(CAST(:symbols AS text[]), CAST(:sources AS text[]), CAST(:epochs AS bigint[]), "
-        "  CAST(:sequences AS bigint[]), CAST(:times AS bigint[]), CAST(:prices AS bigint[]), CAST(:sessions AS smallint[]), "
+        "  CAST(:sequences AS bigint[]), CAST(:times AS bigint[]), CAST(:prices AS bigint[]), CAST(:sessions AS "
+        "smallint[]), "
         "  CAST(:opens AS bigint[]), CAST(:highs AS bigint[]), CAST(:lows AS bigint[]), CAST(:closes AS bigint[]), "
-        "  CAST(:regulars AS bigint[]), CAST(:extendeds AS bigint[]), CAST(:date_closes AS bigint[]), CAST(:date_opens AS bigint[]), "
+        "  CAST(:regulars AS bigint[]), CAST(:extendeds AS bigint[]), CAST(:date_closes AS bigint[]), CAST(:date_opens "
+        "AS bigint[]), "
         "  CAST(:partitions AS integer[]), CAST(:offsets AS bigint[])) "
         "ON CONFLICT (symbol) DO UPDATE SET source = EXCLUDED.source, publisher_epoch = EXCLUDED.publisher_epoch, "
         "  sequence = EXCLUDED.sequence, event_time_us = EXCLUDED.event_time_us, price_micros = EXCLUDED.price_micros, "
-        "  session = EXCLUDED.session, day_open_micros = EXCLUDED.day_open_micros, day_high_micros = EXCLUDED.day_high_micros, "
+        "  session = EXCLUDED.session, day_open_micros = EXCLUDED.day_open_micros, day_high_micros = "
+        "EXCLUDED.day_high_micros, "
         "  day_low_micros = EXCLUDED.day_low_micros, previous_close_micros = EXCLUDED.previous_close_micros, "
-        "  regular_price_micros = EXCLUDED.regular_price_micros, extended_price_micros = EXCLUDED.extended_price_micros, "
+        "  regular_price_micros = EXCLUDED.regular_price_micros, extended_price_micros = "
+        "EXCLUDED.extended_price_micros, "
         "  date_previous_close_micros = EXCLUDED.date_previous_close_micros, "
         "  date_day_open_micros = EXCLUDED.date_day_open_micros, log_partition = EXCLUDED.log_partition, "
         "  log_offset = EXCLUDED.log_offset "
@@ -91,9 +96,9 @@ class Rows {
 
  private:
   static constexpr size_t kNumbers = 15;
-  static constexpr std::array<const char*, kNumbers> kNames = {"epochs",   "sequences",   "times",      "prices",     "sessions",
-                                                               "opens",    "highs",       "lows",       "closes",     "regulars",
-                                                               "extendeds", "date_closes", "date_opens", "partitions", "offsets"};
+  static constexpr std::array<const char*, kNumbers> kNames = {
+      "epochs", "sequences", "times",     "prices",      "sessions",   "opens",      "highs",  "lows",
+      "closes", "regulars",  "extendeds", "date_closes", "date_opens", "partitions", "offsets"};
   std::vector<std::string> symbols_;
   std::vector<std::string> sources_;
   std::array<std::vector<std::optional<int64_t>>, kNumbers> numbers_;
@@ -114,10 +119,14 @@ absl::StatusOr<KeptPrices> PostgresPriceStore::Load() {
         for (long long& number : n) rows.exchange(into(number));
         rows.alloc();
         rows.prepare(
-            "SELECT symbol, source, publisher_epoch, sequence, COALESCE(event_time_us, -1), COALESCE(price_micros, -1), "
-            "  CAST(session AS bigint), COALESCE(day_open_micros, -1), COALESCE(day_high_micros, -1), COALESCE(day_low_micros, -1), "
-            "  COALESCE(previous_close_micros, -1), COALESCE(regular_price_micros, -1), COALESCE(extended_price_micros, -1), "
-            "  COALESCE(date_previous_close_micros, -1), COALESCE(date_day_open_micros, -1), CAST(log_partition AS bigint), log_offset "
+            "SELECT symbol, source, publisher_epoch, sequence, COALESCE(event_time_us, -1), COALESCE(price_micros, "
+            "-1), "
+            "  CAST(session AS bigint), COALESCE(day_open_micros, -1), COALESCE(day_high_micros, -1), "
+            "COALESCE(day_low_micros, -1), "
+            "  COALESCE(previous_close_micros, -1), COALESCE(regular_price_micros, -1), "
+            "COALESCE(extended_price_micros, -1), "
+            "  COALESCE(date_previous_close_micros, -1), COALESCE(date_day_open_micros, -1), CAST(log_partition AS "
+            "bigint), log_offset "
             "FROM stockalert_ticker.latest_prices");
         rows.define_and_bind();
         rows.execute(false);
@@ -164,7 +173,8 @@ absl::Status PostgresPriceStore::Save(const KeptPrices& prices) {
   symbols.reserve(prices.symbols.size());
   for (const SymbolPrices& symbol : prices.symbols) symbols.push_back(&symbol);
   // Every instance in the same order: they wait for each other's rows, never in a circle.
-  std::sort(symbols.begin(), symbols.end(), [](const SymbolPrices* a, const SymbolPrices* b) { return a->symbol < b->symbol; });
+  std::sort(symbols.begin(), symbols.end(),
+            [](const SymbolPrices* a, const SymbolPrices* b) { return a->symbol < b->symbol; });
   std::vector<int64_t> partitions, next_offsets;
   for (const auto& [partition, next_offset] : prices.next_offsets) {
     partitions.push_back(partition);
@@ -183,7 +193,8 @@ absl::Status PostgresPriceStore::Save(const KeptPrices& prices) {
         if (!partitions.empty()) {
           sql << "INSERT INTO stockalert_ticker.log_places AS kept (partition, next_offset) "
                  "SELECT * FROM unnest(CAST(:partitions AS integer[]), CAST(:offsets AS bigint[])) "
-                 "ON CONFLICT (partition) DO UPDATE SET next_offset = EXCLUDED.next_offset WHERE kept.next_offset < EXCLUDED.next_offset",
+                 "ON CONFLICT (partition) DO UPDATE SET next_offset = EXCLUDED.next_offset WHERE kept.next_offset < "
+                 "EXCLUDED.next_offset",
               use(partition_array, "partitions"), use(offset_array, "offsets");
         }
         return absl::OkStatus();
@@ -191,13 +202,14 @@ absl::Status PostgresPriceStore::Save(const KeptPrices& prices) {
 }
 
 absl::StatusOr<bool> PostgresPriceStore::AdoptLog(const std::string& cluster_id) {
-  absl::StatusOr<bool> adopted =
-      Transact(pool_, "ticker.adopt_log", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<bool> {
+  absl::StatusOr<bool> adopted = Transact(
+      pool_, "ticker.adopt_log", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<bool> {
         soci::session& sql = connection.sql();
-        soci::statement insert = (sql.prepare << "INSERT INTO stockalert_ticker.log_identity AS kept (cluster_id) VALUES (:id) "
-                                                 "ON CONFLICT (only_row) DO UPDATE SET cluster_id = EXCLUDED.cluster_id "
-                                                 "WHERE kept.cluster_id <> EXCLUDED.cluster_id",
-                                  use(cluster_id, "id"));
+        soci::statement insert =
+            (sql.prepare << "INSERT INTO stockalert_ticker.log_identity AS kept (cluster_id) VALUES (:id) "
+                            "ON CONFLICT (only_row) DO UPDATE SET cluster_id = EXCLUDED.cluster_id "
+                            "WHERE kept.cluster_id <> EXCLUDED.cluster_id",
+             use(cluster_id, "id"));
         insert.execute(true);
         if (insert.get_affected_rows() == 0) return false;
         // The first cluster ever has no places to forget.

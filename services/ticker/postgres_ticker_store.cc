@@ -33,7 +33,8 @@ absl::Status CounterMissing(const std::string& name) {
   return base::Internal("stockalert_ticker.counters has no " + name + ": was it changed by hand?");
 }
 
-std::vector<TickerRow> ReadRows(soci::statement& statement, const std::string& symbol, const long long& create_time_us) {
+std::vector<TickerRow> ReadRows(soci::statement& statement, const std::string& symbol,
+                                const long long& create_time_us) {
   std::vector<TickerRow> rows;
   statement.execute(false);
   while (statement.fetch()) rows.push_back({symbol, create_time_us});
@@ -60,13 +61,15 @@ std::vector<TickerRow> FindRows(soci::session& sql, const std::string& symbols) 
 
 absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Find(const std::vector<std::string>& symbols) {
   const std::string array = postgres::TextArray(symbols);
-  return Answer(postgres::Read(pool_, "ticker.find", [&](Connection& connection) -> absl::StatusOr<std::vector<TickerRow>> {
-    return FindRows(connection.sql(), array);
-  }));
+  return Answer(
+      postgres::Read(pool_, "ticker.find", [&](Connection& connection) -> absl::StatusOr<std::vector<TickerRow>> {
+        return FindRows(connection.sql(), array);
+      }));
 }
 
-absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Register(const std::vector<std::string>& symbols, int64_t now_us,
-                                                                     int64_t hold_until_us, const std::string& user) {
+absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Register(const std::vector<std::string>& symbols,
+                                                                     int64_t now_us, int64_t hold_until_us,
+                                                                     const std::string& user) {
   const std::string array = postgres::TextArray(symbols);
   const long long now = now_us;
   const long long hold = hold_until_us;
@@ -75,19 +78,24 @@ absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Register(const std::
       [&](Connection& connection) -> absl::StatusOr<std::vector<TickerRow>> {
         soci::session& sql = connection.sql();
         // In the order of the symbols, so that two calls wait for each other rather than both for ever.
-        soci::statement insert = (sql.prepare << "INSERT INTO stockalert_ticker.tickers (symbol, create_time_us, hold_until_us, registered_by) "
-                                                 "SELECT x.symbol, CAST(:now AS bigint), CAST(:hold AS bigint), CAST(NULLIF(:user, '') AS uuid) "
-                                                 "FROM unnest(CAST(:symbols AS text[])) AS x(symbol) ORDER BY x.symbol "
-                                                 "ON CONFLICT (symbol) DO NOTHING",
-                                  use(now, "now"), use(hold, "hold"), use(user, "user"), use(array, "symbols"));
+        soci::statement insert =
+            (sql.prepare
+                 << "INSERT INTO stockalert_ticker.tickers (symbol, create_time_us, hold_until_us, registered_by) "
+                    "SELECT x.symbol, CAST(:now AS bigint), CAST(:hold AS bigint), CAST(NULLIF(:user, '') AS uuid) "
+                    "FROM unnest(CAST(:symbols AS text[])) AS x(symbol) ORDER BY x.symbol "
+                    "ON CONFLICT (symbol) DO NOTHING",
+             use(now, "now"), use(hold, "hold"), use(user, "user"), use(array, "symbols"));
         insert.execute(true);
         if (insert.get_affected_rows() > 0) RaiseVersion(sql);
         if (hold_until_us > 0) {
           // Takes away a mark that has run out: its DeleteMarked then finds that it came too late.
-          sql << "UPDATE stockalert_ticker.tickers AS t SET hold_until_us = GREATEST(t.hold_until_us, CAST(:hold AS bigint)), "
+          sql << "UPDATE stockalert_ticker.tickers AS t SET hold_until_us = GREATEST(t.hold_until_us, CAST(:hold AS "
+                 "bigint)), "
                  "deleting_token = NULL FROM ("
-                 "  SELECT symbol FROM stockalert_ticker.tickers WHERE symbol = ANY(CAST(:symbols AS text[])) ORDER BY symbol FOR UPDATE"
-                 ") AS locked WHERE t.symbol = locked.symbol AND (t.deleting_token IS NULL OR t.deleting_until_us <= CAST(:now AS bigint))",
+                 "  SELECT symbol FROM stockalert_ticker.tickers WHERE symbol = ANY(CAST(:symbols AS text[])) ORDER BY "
+                 "symbol FOR UPDATE"
+                 ") AS locked WHERE t.symbol = locked.symbol AND (t.deleting_token IS NULL OR t.deleting_until_us <= "
+                 "CAST(:now AS bigint))",
               use(hold, "hold"), use(array, "symbols"), use(now, "now");
         }
         std::string going;
@@ -103,68 +111,84 @@ absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Register(const std::
 }
 
 absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindUnused(const std::string& user, int limit) {
-  return Answer(postgres::Read(pool_, "ticker.find_unused", [&](Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
-    std::string symbol;
-    soci::statement statement = (connection.sql().prepare << "SELECT symbol FROM stockalert_ticker.tickers WHERE registered_by = CAST(:user AS uuid) "
-                                                             "AND used_time_us = 0 ORDER BY create_time_us, symbol LIMIT :count",
-                                 use(user, "user"), use(limit, "count"), into(symbol));
-    return ReadSymbols(statement, symbol);
-  }));
+  return Answer(
+      postgres::Read(
+          pool_, "ticker.find_unused", [&](Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
+            std::string symbol;
+            soci::statement statement =
+                (connection.sql().prepare
+                     << "SELECT symbol FROM stockalert_ticker.tickers WHERE registered_by = CAST(:user AS uuid) "
+                        "AND used_time_us = 0 ORDER BY create_time_us, symbol LIMIT :count",
+                 use(user, "user"), use(limit, "count"), into(symbol));
+            return ReadSymbols(statement, symbol);
+          }));
 }
 
 absl::StatusOr<int64_t> PostgresTickerStore::CountRegistered(const std::string& user, int64_t after_us) {
   const long long after = after_us;
-  return Answer(postgres::Read(pool_, "ticker.count_registered", [&](Connection& connection) -> absl::StatusOr<int64_t> {
-    long long count = 0;
-    connection.sql() << "SELECT count(*) FROM stockalert_ticker.tickers WHERE registered_by = CAST(:user AS uuid) AND create_time_us > :after",
-        use(user, "user"), use(after, "after"), into(count);
-    return count;
-  }));
+  return Answer(
+      postgres::Read(pool_, "ticker.count_registered", [&](Connection& connection) -> absl::StatusOr<int64_t> {
+        long long count = 0;
+        connection.sql() << "SELECT count(*) FROM stockalert_ticker.tickers WHERE registered_by = CAST(:user AS uuid) "
+                            "AND create_time_us > :after",
+            use(user, "user"), use(after, "after"), into(count);
+        return count;
+      }));
 }
 
-absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindToLookAt(int64_t before_us, int64_t now_us, int limit) {
+absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindToLookAt(int64_t before_us, int64_t now_us,
+                                                                           int limit) {
   const long long before = before_us;
   const long long now = now_us;
-  return Answer(postgres::Read(pool_, "ticker.find_to_look_at", [&](Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
-    std::string symbol;
-    soci::statement statement = (connection.sql().prepare << "SELECT symbol FROM stockalert_ticker.tickers WHERE looked_time_us <= :looked_before "
-                                                             "AND create_time_us <= :made_before AND hold_until_us <= :now "
-                                                             "ORDER BY looked_time_us, symbol LIMIT :count",
-                                 use(before, "looked_before"), use(before, "made_before"), use(now, "now"), use(limit, "count"), into(symbol));
-    return ReadSymbols(statement, symbol);
-  }));
+  return Answer(
+      postgres::Read(
+          pool_, "ticker.find_to_look_at", [&](Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
+            std::string symbol;
+            soci::statement statement =
+                (connection.sql().prepare
+                     << "SELECT symbol FROM stockalert_ticker.tickers WHERE looked_time_us <= :looked_before "
+                        "AND create_time_us <= :made_before AND hold_until_us <= :now "
+                        "ORDER BY looked_time_us, symbol LIMIT :count",
+                 use(before, "looked_before"), use(before, "made_before"), use(now, "now"), use(limit, "count"),
+                 into(symbol));
+            return ReadSymbols(statement, symbol);
+          }));
 }
 
 absl::Status PostgresTickerStore::MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) {
   const std::string array = postgres::TextArray(symbols);
   const long long looked = now_us;
   const long long in_use = used ? now_us : 0;
-  return StoreFailure(Transact(pool_, "ticker.mark_looked_at", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
-    connection.sql() << "UPDATE stockalert_ticker.tickers AS t SET looked_time_us = CAST(:looked AS bigint), "
-                        "used_time_us = GREATEST(t.used_time_us, CAST(:used AS bigint)) FROM ("
-                        "  SELECT symbol FROM stockalert_ticker.tickers WHERE symbol = ANY(CAST(:symbols AS text[])) ORDER BY symbol FOR UPDATE"
-                        ") AS locked WHERE t.symbol = locked.symbol",
-        use(looked, "looked"), use(in_use, "used"), use(array, "symbols");
-    return absl::OkStatus();
-  }));
+  return StoreFailure(
+      Transact(pool_, "ticker.mark_looked_at", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
+        connection.sql() << "UPDATE stockalert_ticker.tickers AS t SET looked_time_us = CAST(:looked AS bigint), "
+                            "used_time_us = GREATEST(t.used_time_us, CAST(:used AS bigint)) FROM ("
+                            "  SELECT symbol FROM stockalert_ticker.tickers WHERE symbol = ANY(CAST(:symbols AS "
+                            "text[])) ORDER BY symbol FOR UPDATE"
+                            ") AS locked WHERE t.symbol = locked.symbol",
+            use(looked, "looked"), use(in_use, "used"), use(array, "symbols");
+        return absl::OkStatus();
+      }));
 }
 
 absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::List(const std::string& after, int limit) {
-  return Answer(postgres::Read(pool_, "ticker.list", [&](Connection& connection) -> absl::StatusOr<std::vector<TickerRow>> {
-    std::string symbol;
-    long long create_time_us = 0;
-    soci::statement statement = (connection.sql().prepare << "SELECT symbol, create_time_us FROM stockalert_ticker.tickers "
-                                                             "WHERE symbol > :after ORDER BY symbol LIMIT :count",
-                                 use(after, "after"), use(limit, "count"), into(symbol), into(create_time_us));
-    return ReadRows(statement, symbol, create_time_us);
-  }));
+  return Answer(
+      postgres::Read(pool_, "ticker.list", [&](Connection& connection) -> absl::StatusOr<std::vector<TickerRow>> {
+        std::string symbol;
+        long long create_time_us = 0;
+        soci::statement statement =
+            (connection.sql().prepare << "SELECT symbol, create_time_us FROM stockalert_ticker.tickers "
+                                         "WHERE symbol > :after ORDER BY symbol LIMIT :count",
+             use(after, "after"), use(limit, "count"), into(symbol), into(create_time_us));
+        return ReadRows(statement, symbol, create_time_us);
+      }));
 }
 
 absl::Status PostgresTickerStore::MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us,
                                                int64_t until_us) {
   const long long until = until_us;
-  return StoreFailure(Transact(
-      pool_, "ticker.mark_deleting", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
+  return StoreFailure(
+      Transact(pool_, "ticker.mark_deleting", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
         soci::session& sql = connection.sql();
         long long hold_until_us = 0;
         long long deleting_until_us = 0;
@@ -174,7 +198,8 @@ absl::Status PostgresTickerStore::MarkDeleting(const std::string& symbol, const 
             use(symbol, "symbol"), into(hold_until_us), into(marked_by), into(deleting_until_us);
         if (!sql.got_data()) return TickerNotFound(symbol);
         if (hold_until_us > now_us) return TickerHeld(symbol);
-        if (!marked_by.empty() && marked_by != token && deleting_until_us > now_us) return TickerDeletedByAnother(symbol);
+        if (!marked_by.empty() && marked_by != token && deleting_until_us > now_us)
+          return TickerDeletedByAnother(symbol);
         sql << "UPDATE stockalert_ticker.tickers SET deleting_token = CAST(:token AS uuid), deleting_until_us = :until "
                "WHERE symbol = :symbol",
             use(token, "token"), use(until, "until"), use(symbol, "symbol");
@@ -193,20 +218,21 @@ absl::Status PostgresTickerStore::Unmark(const std::string& symbol, const std::s
 }
 
 absl::StatusOr<bool> PostgresTickerStore::DeleteMarked(const std::string& symbol, const std::string& token) {
-  return Answer(Transact(pool_, "ticker.delete", Idempotency::kNotIdempotent,
-                         [&](Connection& connection) -> absl::StatusOr<bool> {
-                           soci::session& sql = connection.sql();
-                           soci::statement remove = (sql.prepare << "DELETE FROM stockalert_ticker.tickers "
-                                                                    "WHERE symbol = :symbol AND deleting_token = CAST(:token AS uuid)",
-                                                     use(symbol, "symbol"), use(token, "token"));
-                           remove.execute(true);
-                           if (remove.get_affected_rows() == 0) return false;
-                           RaiseVersion(sql);
-                           return true;
-                         }));
+  return Answer(Transact(
+      pool_, "ticker.delete", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::StatusOr<bool> {
+        soci::session& sql = connection.sql();
+        soci::statement remove = (sql.prepare << "DELETE FROM stockalert_ticker.tickers "
+                                                 "WHERE symbol = :symbol AND deleting_token = CAST(:token AS uuid)",
+                                  use(symbol, "symbol"), use(token, "token"));
+        remove.execute(true);
+        if (remove.get_affected_rows() == 0) return false;
+        RaiseVersion(sql);
+        return true;
+      }));
 }
 
-absl::StatusOr<SymbolList> PostgresTickerStore::ListSymbols(int64_t known_version, const std::string& after, int limit) {
+absl::StatusOr<SymbolList> PostgresTickerStore::ListSymbols(int64_t known_version, const std::string& after,
+                                                            int limit) {
   return Answer(postgres::Read(pool_, "ticker.list_symbols", [&](Connection& connection) -> absl::StatusOr<SymbolList> {
     soci::session& sql = connection.sql();
     SymbolList list;
@@ -218,8 +244,10 @@ absl::StatusOr<SymbolList> PostgresTickerStore::ListSymbols(int64_t known_versio
     if (list.unchanged) return list;
     std::string symbol;
     const int one_more = limit + 1;
-    soci::statement statement = (sql.prepare << "SELECT symbol FROM stockalert_ticker.tickers WHERE symbol > :after ORDER BY symbol LIMIT :count",
-                                 use(after, "after"), use(one_more, "count"), into(symbol));
+    soci::statement statement =
+        (sql.prepare
+             << "SELECT symbol FROM stockalert_ticker.tickers WHERE symbol > :after ORDER BY symbol LIMIT :count",
+         use(after, "after"), use(one_more, "count"), into(symbol));
     statement.execute(false);
     while (statement.fetch()) list.symbols.push_back(symbol);
     list.more = static_cast<int>(list.symbols.size()) > limit;
@@ -237,45 +265,47 @@ absl::StatusOr<int64_t> PostgresTickerStore::CountTickers() {
 }
 
 absl::StatusOr<int64_t> PostgresTickerStore::NextPublisherEpoch(int64_t above, int64_t if_highest_is) {
-  return Answer(Transact(pool_, "ticker.next_epoch", Idempotency::kIdempotent,
-                         [&](Connection& connection) -> absl::StatusOr<int64_t> {
-                           soci::session& sql = connection.sql();
-                           const long long floor = above;
-                           const long long expected = if_highest_is;
-                           long long epoch = 0;
-                           sql << "UPDATE stockalert_ticker.counters SET value = GREATEST(value, CAST(:floor AS bigint)) + 1 "
-                                  "WHERE name = 'publisher_epoch' AND (CAST(:expected AS bigint) = 0 OR value = :expected) RETURNING value",
-                               use(floor, "floor"), use(expected, "expected"), into(epoch);
-                           if (sql.got_data()) return epoch;
-                           if (if_highest_is == 0) return CounterMissing("publisher_epoch");
-                           return PublisherChanged();
-                         }));
+  return Answer(Transact(
+      pool_, "ticker.next_epoch", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<int64_t> {
+        soci::session& sql = connection.sql();
+        const long long floor = above;
+        const long long expected = if_highest_is;
+        long long epoch = 0;
+        sql << "UPDATE stockalert_ticker.counters SET value = GREATEST(value, CAST(:floor AS bigint)) + 1 "
+               "WHERE name = 'publisher_epoch' AND (CAST(:expected AS bigint) = 0 OR value = :expected) RETURNING "
+               "value",
+            use(floor, "floor"), use(expected, "expected"), into(epoch);
+        if (sql.got_data()) return epoch;
+        if (if_highest_is == 0) return CounterMissing("publisher_epoch");
+        return PublisherChanged();
+      }));
 }
 
 absl::StatusOr<PublisherLease> PostgresTickerStore::RenewPublisher(int64_t epoch, bool release) {
-  return Answer(Transact(pool_, "ticker.renew_publisher", Idempotency::kIdempotent,
-                         [&](Connection& connection) -> absl::StatusOr<PublisherLease> {
-                           soci::session& sql = connection.sql();
-                           long long highest = 0;
-                           sql << "SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_epoch'", into(highest);
-                           if (!sql.got_data()) return CounterMissing("publisher_epoch");
-                           const long long mine = epoch;
-                           if (mine == highest) {
-                             sql << "INSERT INTO stockalert_ticker.counters AS kept (name, value) VALUES ('publisher_renewals', 1) "
-                                    "ON CONFLICT (name) DO UPDATE SET value = kept.value + 1";
-                             if (release) {
-                               sql << "INSERT INTO stockalert_ticker.counters (name, value) VALUES ('publisher_released', :mine) "
-                                      "ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
-                                   use(mine, "mine");
-                             }
-                           }
-                           long long renewals = 0;
-                           long long released = 0;
-                           sql << "SELECT COALESCE((SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_renewals'), 0), "
-                                  "COALESCE((SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_released'), 0)",
-                               into(renewals), into(released);
-                           return PublisherLease{highest, renewals, released == highest};
-                         }));
+  return Answer(Transact(
+      pool_, "ticker.renew_publisher", Idempotency::kIdempotent,
+      [&](Connection& connection) -> absl::StatusOr<PublisherLease> {
+        soci::session& sql = connection.sql();
+        long long highest = 0;
+        sql << "SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_epoch'", into(highest);
+        if (!sql.got_data()) return CounterMissing("publisher_epoch");
+        const long long mine = epoch;
+        if (mine == highest) {
+          sql << "INSERT INTO stockalert_ticker.counters AS kept (name, value) VALUES ('publisher_renewals', 1) "
+                 "ON CONFLICT (name) DO UPDATE SET value = kept.value + 1";
+          if (release) {
+            sql << "INSERT INTO stockalert_ticker.counters (name, value) VALUES ('publisher_released', :mine) "
+                   "ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value",
+                use(mine, "mine");
+          }
+        }
+        long long renewals = 0;
+        long long released = 0;
+        sql << "SELECT COALESCE((SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_renewals'), 0), "
+               "COALESCE((SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_released'), 0)",
+            into(renewals), into(released);
+        return PublisherLease{highest, renewals, released == highest};
+      }));
 }
 
 }  // namespace stockalert::ticker

@@ -16,14 +16,14 @@ class PostgresTickerStore final : public TickerStore {
 
   absl::StatusOr<std::vector<TickerRow>> Find(const std::vector<std::string>& symbols) override;
   absl::StatusOr<std::vector<TickerRow>> Register(const std::vector<std::string>& symbols, int64_t now_us,
-                                                  int64_t hold_until_us,
-                                                          const std::string& user) override;
+                                                  int64_t hold_until_us, const std::string& user) override;
   absl::StatusOr<std::vector<std::string>> FindUnused(const std::string& user, int limit) override;
   absl::StatusOr<int64_t> CountRegistered(const std::string& user, int64_t after_us) override;
   absl::StatusOr<std::vector<std::string>> FindToLookAt(int64_t before_us, int64_t now_us, int limit) override;
   absl::Status MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) override;
   absl::StatusOr<std::vector<TickerRow>> List(const std::string& after, int limit) override;
-  absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) override;
+  absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us,
+                            int64_t until_us) override;
   absl::Status Unmark(const std::string& symbol, const std::string& token) override;
   absl::StatusOr<bool> DeleteMarked(const std::string& symbol, const std::string& token) override;
   absl::StatusOr<SymbolList> ListSymbols(int64_t known_version, const std::string& after, int limit) override;

@@ -35,7 +35,8 @@ ApplyCounts PriceBoard::Apply(const std::vector<LogEntry>& entries) {
         progress.fresh_as_of_us = monotonic_us;
       }
       // A broker whose clock is ahead makes nothing fresher than now.
-      progress.fresh_as_of_us = std::max(progress.fresh_as_of_us, monotonic_us - std::max<int64_t>(now_us - entry.log_time_us, 0));
+      progress.fresh_as_of_us =
+          std::max(progress.fresh_as_of_us, monotonic_us - std::max<int64_t>(now_us - entry.log_time_us, 0));
       progress.next_offset = std::max(progress.next_offset, entry.place.offset + 1);
       if (entry.kind == LogEntry::Kind::kRestart) {
         prices_.ApplyRestart(entry.symbol, entry.place);
@@ -46,10 +47,18 @@ ApplyCounts PriceBoard::Apply(const std::vector<LogEntry>& entries) {
       const Verdict verdict = prices_.ApplyQuote(entry.quote, entry.place);
       if (outcome_memories_ > 0) Remember(entry, verdict);
       switch (verdict) {
-        case Verdict::kRefused: ++counts.refused; continue;
-        case Verdict::kRepeated: ++counts.repeated; continue;
-        case Verdict::kLate: ++counts.late; continue;
-        case Verdict::kAccepted: ++counts.accepted; break;
+        case Verdict::kRefused:
+          ++counts.refused;
+          continue;
+        case Verdict::kRepeated:
+          ++counts.repeated;
+          continue;
+        case Verdict::kLate:
+          ++counts.late;
+          continue;
+        case Verdict::kAccepted:
+          ++counts.accepted;
+          break;
       }
       const auto watchers = watchers_of_.find(entry.quote.symbol());
       if (watchers == watchers_of_.end()) continue;
@@ -85,13 +94,15 @@ PriceBoard::OutcomeMemory::~OutcomeMemory() {
   board_.outcomes_order_.clear();
 }
 
-std::vector<std::optional<Outcome>> PriceBoard::OutcomeMemory::Await(const std::vector<LogPlace>& places, absl::Time deadline) const {
+std::vector<std::optional<Outcome>> PriceBoard::OutcomeMemory::Await(const std::vector<LogPlace>& places,
+                                                                     absl::Time deadline) const {
   std::unique_lock lock(board_.mutex_);
   const auto is_read = [&](const LogPlace& place) {
     const auto progress = board_.partitions_.find(place.partition);
     return progress != board_.partitions_.end() && progress->second.next_offset > place.offset;
   };
-  board_.read_.wait_until(lock, absl::ToChronoTime(deadline), [&] { return std::all_of(places.begin(), places.end(), is_read); });
+  board_.read_.wait_until(lock, absl::ToChronoTime(deadline),
+                          [&] { return std::all_of(places.begin(), places.end(), is_read); });
   std::vector<std::optional<Outcome>> found;
   found.reserve(places.size());
   for (const LogPlace& place : places) {
@@ -113,7 +124,8 @@ bool PriceBoard::HasRead(const internal::v1::QuoteRecord& quote) const {
 bool PriceBoard::AwaitRead(const std::vector<internal::v1::QuoteRecord>& quotes, absl::Time deadline) const {
   std::unique_lock lock(mutex_);
   return read_.wait_until(lock, absl::ToChronoTime(deadline), [&] {
-    return std::all_of(quotes.begin(), quotes.end(), [&](const internal::v1::QuoteRecord& quote) { return HasRead(quote); });
+    return std::all_of(quotes.begin(), quotes.end(),
+                       [&](const internal::v1::QuoteRecord& quote) { return HasRead(quote); });
   });
 }
 
@@ -177,9 +189,11 @@ absl::Status PriceBoard::CheckFresh(absl::Duration staleness_max) const {
   const int64_t oldest_us = monotonic_.NowUs() - absl::ToInt64Microseconds(staleness_max);
   std::lock_guard lock(mutex_);
   bool fresh = reading_;
-  for (const auto& [partition, progress] : partitions_) fresh = fresh && (progress.at_end || progress.fresh_as_of_us >= oldest_us);
+  for (const auto& [partition, progress] : partitions_)
+    fresh = fresh && (progress.at_end || progress.fresh_as_of_us >= oldest_us);
   if (fresh) return absl::OkStatus();
-  return base::Unavailable("PRICES_NOT_READY", "the latest prices are still being read from the log; try again in a moment");
+  return base::Unavailable("PRICES_NOT_READY",
+                           "the latest prices are still being read from the log; try again in a moment");
 }
 
 void PriceBoard::Watch(const std::vector<std::string>& symbols, const std::shared_ptr<QuoteWatcher>& watcher) {

@@ -1,7 +1,7 @@
 // The latest prices as the whole process sees them: written by the log's reader, read by calls, watched by streams.
 //
-// Thread-safe. Watchers are told of each accepted quote in the log's order. It knows how far behind the log it may be: a partition
-// whose end was reached is up to date; one that is being read is as old as its last record.
+// Thread-safe. Watchers are told of each accepted quote in the log's order. It knows how far behind the log it may be:
+// a partition whose end was reached is up to date; one that is being read is as old as its last record.
 #pragma once
 
 #include <condition_variable>
@@ -26,8 +26,8 @@
 
 namespace stockalert::ticker {
 
-// Hears of accepted quotes. Collect is called under the board's lock: quick, no way back into the board. Deliver is called after it, by the
-// reader's thread: quick, too.
+// Hears of accepted quotes. Collect is called under the board's lock: quick, no way back into the board. Deliver is
+// called after it, by the reader's thread: quick, too.
 class QuoteWatcher {
  public:
   virtual ~QuoteWatcher() = default;
@@ -76,26 +76,28 @@ class PriceBoard {
 
   // --- The calls' side. In the order asked; a symbol without any price has nothing but its name.
   std::vector<SymbolPrices> Get(const std::vector<std::string>& symbols) const;
-  // OK where every record that was in the log `staleness_max` ago counts in what Get answers; else UNAVAILABLE (PRICES_NOT_READY).
+  // OK where every record that was in the log `staleness_max` ago counts in what Get answers; else UNAVAILABLE
+  // (PRICES_NOT_READY).
   absl::Status CheckFresh(absl::Duration staleness_max) const;
 
-  // While one lives, the board remembers what becomes of each quote that it reads, of the last kOutcomesMax. For who publishes: begun before
-  // it publishes. The board must outlive it.
+  // While one lives, the board remembers what becomes of each quote that it reads, of the last kOutcomesMax. For who
+  // publishes: begun before it publishes. The board must outlive it.
   class OutcomeMemory {
    public:
     explicit OutcomeMemory(PriceBoard& board);
     ~OutcomeMemory();
     OutcomeMemory(const OutcomeMemory&) = delete;
     OutcomeMemory& operator=(const OutcomeMemory&) = delete;
-    // Waits until the board has read beyond all these places, at most until `deadline`. In their order; none where it was not seen.
+    // Waits until the board has read beyond all these places, at most until `deadline`. In their order; none where it
+    // was not seen.
     std::vector<std::optional<Outcome>> Await(const std::vector<LogPlace>& places, absl::Time deadline) const;
 
    private:
     PriceBoard& board_;
   };
 
-  // Waits until each of these, or what came after it, counts in what Get answers; false where the deadline comes first. One without epoch and
-  // sequence (of a fetcher of the version before) is compared by its time.
+  // Waits until each of these, or what came after it, counts in what Get answers; false where the deadline comes first.
+  // One without epoch and sequence (of a fetcher of the version before) is compared by its time.
   bool AwaitRead(const std::vector<internal::v1::QuoteRecord>& quotes, absl::Time deadline) const;
 
   // From here on `watcher` hears of these symbols; the latest quote of each comes first. Without repeats.
@@ -121,15 +123,15 @@ class PriceBoard {
   const base::MonotonicClock& monotonic_;
   mutable std::mutex mutex_;
   mutable std::condition_variable read_;
-  int outcome_memories_ = 0;                               // Guarded by mutex_, as what follows.
+  int outcome_memories_ = 0;                                 // Guarded by mutex_, as what follows.
   std::map<std::pair<int32_t, int64_t>, Outcome> outcomes_;  // By partition and offset.
   std::deque<std::pair<int32_t, int64_t>> outcomes_order_;
-  LatestPrices prices_;                                                            // Guarded by mutex_.
-  bool reading_ = false;                                                           // Guarded by mutex_.
-  std::map<int32_t, Progress> partitions_;                                         // Guarded by mutex_.
-  std::map<int32_t, int64_t> saved_offsets_;                                       // Guarded by mutex_.
+  LatestPrices prices_;                                                                      // Guarded by mutex_.
+  bool reading_ = false;                                                                     // Guarded by mutex_.
+  std::map<int32_t, Progress> partitions_;                                                   // Guarded by mutex_.
+  std::map<int32_t, int64_t> saved_offsets_;                                                 // Guarded by mutex_.
   std::unordered_map<std::string, std::vector<std::shared_ptr<QuoteWatcher>>> watchers_of_;  // Guarded by mutex_.
-  std::map<std::shared_ptr<QuoteWatcher>, std::vector<std::string>> symbols_of_;   // Guarded by mutex_.
+  std::map<std::shared_ptr<QuoteWatcher>, std::vector<std::string>> symbols_of_;             // Guarded by mutex_.
 };
 
 }  // namespace stockalert::ticker

@@ -48,17 +48,27 @@ v1::QuoteOutcome ToQuoteOutcome(const std::optional<Outcome>& outcome) {
   shown.set_verdict(v1::QuoteOutcome::VERDICT_UNKNOWN);
   if (!outcome.has_value()) return shown;
   switch (outcome->verdict) {
-    case Verdict::kAccepted: shown.set_verdict(v1::QuoteOutcome::VERDICT_ACCEPTED); break;
-    case Verdict::kLate: shown.set_verdict(v1::QuoteOutcome::VERDICT_LATE); break;
-    case Verdict::kRepeated: shown.set_verdict(v1::QuoteOutcome::VERDICT_REPEATED); break;
-    case Verdict::kRefused: shown.set_verdict(v1::QuoteOutcome::VERDICT_REFUSED); break;
+    case Verdict::kAccepted:
+      shown.set_verdict(v1::QuoteOutcome::VERDICT_ACCEPTED);
+      break;
+    case Verdict::kLate:
+      shown.set_verdict(v1::QuoteOutcome::VERDICT_LATE);
+      break;
+    case Verdict::kRepeated:
+      shown.set_verdict(v1::QuoteOutcome::VERDICT_REPEATED);
+      break;
+    case Verdict::kRefused:
+      shown.set_verdict(v1::QuoteOutcome::VERDICT_REFUSED);
+      break;
   }
   shown.set_session(static_cast<quote::v1::Session>(outcome->session));
-  shown.set_counts_for_no_alert(outcome->verdict == Verdict::kAccepted && outcome->session == internal::v1::TRADING_SESSION_CLOSED);
+  shown.set_counts_for_no_alert(outcome->verdict == Verdict::kAccepted &&
+                                outcome->session == internal::v1::TRADING_SESSION_CLOSED);
   return shown;
 }
 
-absl::StatusOr<std::vector<QuoteRecord>> FromQuotes(const google::protobuf::RepeatedPtrField<Quote>& quotes, int64_t now_us) {
+absl::StatusOr<std::vector<QuoteRecord>> FromQuotes(const google::protobuf::RepeatedPtrField<Quote>& quotes,
+                                                    int64_t now_us) {
   if (quotes.empty() || quotes.size() > kPublishedQuotesMax) {
     return base::InvalidField("quotes", absl::StrCat("must be 1 to ", kPublishedQuotesMax, " quotes"));
   }
@@ -83,7 +93,8 @@ absl::StatusOr<std::vector<QuoteRecord>> FromQuotes(const google::protobuf::Repe
     }
     if (!quote.has_event_time()) {
       mine.Add(prefix + "event_time", "is required");
-    } else if (const absl::StatusOr<int64_t> us = rpc::TimestampToUs(quote.event_time(), prefix + "event_time"); !us.ok()) {
+    } else if (const absl::StatusOr<int64_t> us = rpc::TimestampToUs(quote.event_time(), prefix + "event_time");
+               !us.ok()) {
       mine.Merge(us.status());
     } else if (*us > now_us + kEventTimeAheadMaxUs) {
       mine.Add(prefix + "event_time", "must be at most 5 s ahead of the present time: later quotes would all be late");
@@ -98,7 +109,8 @@ absl::StatusOr<std::vector<QuoteRecord>> FromQuotes(const google::protobuf::Repe
     if (const auto open = TakePrice(mine, prefix + "day_open", quote.day_open())) record.set_day_open_micros(*open);
     if (const auto high = TakePrice(mine, prefix + "day_high", quote.day_high())) record.set_day_high_micros(*high);
     if (const auto low = TakePrice(mine, prefix + "day_low", quote.day_low())) record.set_day_low_micros(*low);
-    if (const auto close = TakePrice(mine, prefix + "previous_close", quote.previous_close())) record.set_previous_close_micros(*close);
+    if (const auto close = TakePrice(mine, prefix + "previous_close", quote.previous_close()))
+      record.set_previous_close_micros(*close);
     if (!mine.ok()) ++wrong;
     violations.Merge(mine.ToStatus());
     records.push_back(std::move(record));

@@ -25,8 +25,10 @@ QuoteFetcher::~QuoteFetcher() {
   landed_.wait(lock, [this] { return flights_.empty(); });
 }
 
-absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::Fetch(const std::vector<std::string>& symbols, const std::string& user,
-                                                                     const trace::Context& trace, absl::Time deadline) {
+absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::Fetch(const std::vector<std::string>& symbols,
+                                                                      const std::string& user,
+                                                                      const trace::Context& trace,
+                                                                      absl::Time deadline) {
   for (int tries = 1;; ++tries) {
     bool others_share = false;
     absl::StatusOr<std::vector<Answer>> answers = FetchOnce(symbols, user, trace, deadline, &others_share);
@@ -34,10 +36,12 @@ absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::Fetch(const std:
   }
 }
 
-absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::FetchOnce(const std::vector<std::string>& symbols, const std::string& user,
-                                                                         const trace::Context& trace, absl::Time deadline,
-                                                                         bool* others_share) {
-  static auto& shared = metrics::GetCounter("stockalert_ticker_fetches_shared_total", "Symbols whose fetch was under way already");
+absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::FetchOnce(const std::vector<std::string>& symbols,
+                                                                          const std::string& user,
+                                                                          const trace::Context& trace,
+                                                                          absl::Time deadline, bool* others_share) {
+  static auto& shared =
+      metrics::GetCounter("stockalert_ticker_fetches_shared_total", "Symbols whose fetch was under way already");
   std::vector<std::shared_ptr<Flight>> flights;
   std::shared_ptr<Flight> mine;
   {

@@ -1,6 +1,7 @@
 // Fetches current prices so that callers who want the same symbol at the same time share one fetch.
 //
-// Thread-safe. A fetch that has begun goes on to its own deadline even where the caller that began it gives up: others may wait for it.
+// Thread-safe. A fetch that has begun goes on to its own deadline even where the caller that began it gives up: others
+// may wait for it.
 #pragma once
 
 #include <condition_variable>
@@ -31,16 +32,17 @@ class QuoteFetcher {
     std::optional<internal::v1::QuoteRecord> quote;
     std::optional<SymbolProblem> problem;
   };
-  // In the order asked. `user` is whose share a fetch that begins here takes. Blocks, at most until `deadline` (DEADLINE_EXCEEDED).
-  absl::StatusOr<std::vector<Answer>> Fetch(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
-                                            absl::Time deadline);
+  // In the order asked. `user` is whose share a fetch that begins here takes. Blocks, at most until `deadline`
+  // (DEADLINE_EXCEEDED).
+  absl::StatusOr<std::vector<Answer>> Fetch(const std::vector<std::string>& symbols, const std::string& user,
+                                            const trace::Context& trace, absl::Time deadline);
 
   // Callers who wait now; for tests.
   size_t waiting() const;
 
  private:
-  absl::StatusOr<std::vector<Answer>> FetchOnce(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
-                                                absl::Time deadline, bool* others_share);
+  absl::StatusOr<std::vector<Answer>> FetchOnce(const std::vector<std::string>& symbols, const std::string& user,
+                                                const trace::Context& trace, absl::Time deadline, bool* others_share);
   struct Flight {
     std::vector<std::string> symbols;
     bool done = false;  // Guarded by mutex_, as what follows.

@@ -18,9 +18,10 @@ absl::Status TickerHeld(std::string_view symbol) {
 }
 
 absl::Status TickerBeingDeleted(std::string_view symbol) {
-  return base::Unavailable(kReasonTickerBeingDeleted,
-                           "tickers/" + std::string(symbol) + " is being deleted at this moment; nothing was done: try again",
-                           {{"symbol", std::string(symbol)}});
+  return base::Unavailable(
+      kReasonTickerBeingDeleted,
+      "tickers/" + std::string(symbol) + " is being deleted at this moment; nothing was done: try again",
+      {{"symbol", std::string(symbol)}});
 }
 
 absl::Status TickerDeletedByAnother(std::string_view symbol) {

@@ -19,15 +19,19 @@ constexpr size_t kUserIdMax = 100;
 grpc::ServerUnaryReactor* TickerInternalServiceImpl::RegisterTicker(grpc::CallbackServerContext* context,
                                                                     const ipb::RegisterTickerRequest* request,
                                                                     ipb::RegisterTickerResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.internal.v1.TickerInternalService/RegisterTicker", Access::kMesh, rpc::Work::kOthers}, request, response,
-                    [this](const CallContext& call, const ipb::RegisterTickerRequest& asked) -> absl::StatusOr<ipb::RegisterTickerResponse> {
+  return rpc::Unary(runner_, context,
+                    {"stockalert.internal.v1.TickerInternalService/RegisterTicker", Access::kMesh, rpc::Work::kOthers},
+                    request, response,
+                    [this](const CallContext& call,
+                           const ipb::RegisterTickerRequest& asked) -> absl::StatusOr<ipb::RegisterTickerResponse> {
                       if (asked.hold_ms() < 0 || asked.hold_ms() > kHoldMsMax) {
                         return base::InvalidField("hold_ms", absl::StrCat("must be 0 to ", kHoldMsMax));
                       }
-                      if (asked.user_id().size() > kUserIdMax) return base::InvalidField("user_id", "must have at most 100 characters");
-                      STOCKALERT_ASSIGN_OR_RETURN(
-                          const std::vector<TickerView> views,
-                          logic_.Register({asked.symbol()}, {"symbol"}, asked.hold_ms(), asked.user_id(), call.trace, call.deadline));
+                      if (asked.user_id().size() > kUserIdMax)
+                        return base::InvalidField("user_id", "must have at most 100 characters");
+                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<TickerView> views,
+                                                  logic_.Register({asked.symbol()}, {"symbol"}, asked.hold_ms(),
+                                                                  asked.user_id(), call.trace, call.deadline));
                       ipb::RegisterTickerResponse answer;
                       answer.set_symbol(views.front().ticker.symbol);
                       return answer;
@@ -37,36 +41,40 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::RegisterTicker(grpc::Callba
 grpc::ServerUnaryReactor* TickerInternalServiceImpl::GetLastPrices(grpc::CallbackServerContext* context,
                                                                    const ipb::GetLastPricesRequest* request,
                                                                    ipb::GetLastPricesResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.internal.v1.TickerInternalService/GetLastPrices", Access::kMesh}, request, response,
-                    [this](const CallContext&, const ipb::GetLastPricesRequest& asked) -> absl::StatusOr<ipb::GetLastPricesResponse> {
-                      if (static_cast<size_t>(asked.symbols_size()) > kLastPricesMax) {
-                        return base::InvalidField("symbols", absl::StrCat("must be at most ", kLastPricesMax, " symbols"));
-                      }
-                      std::vector<std::string> symbols;
-                      for (const std::string& text : asked.symbols()) {
-                        symbols.push_back(market::NormalizeSymbol(text).value_or(text));
-                      }
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<SymbolPrices> prices, logic_.LastPrices(symbols));
-                      ipb::GetLastPricesResponse answer;
-                      for (const SymbolPrices& known : prices) {
-                        ipb::LastPrice& price = *answer.add_prices();
-                        price.set_symbol(known.symbol);
-                        if (known.regular_price_micros) price.set_regular_price_micros(*known.regular_price_micros);
-                        if (known.extended_price_micros) price.set_extended_price_micros(*known.extended_price_micros);
-                        if (known.latest) price.set_last_event_time_us(known.latest->event_time_us());
-                        if (known.previous_close_micros) price.set_previous_close_micros(*known.previous_close_micros);
-                        if (known.day_open_micros) price.set_day_open_micros(*known.day_open_micros);
-                      }
-                      return answer;
-                    });
+  return rpc::Unary(
+      runner_, context, {"stockalert.internal.v1.TickerInternalService/GetLastPrices", Access::kMesh}, request,
+      response,
+      [this](const CallContext&, const ipb::GetLastPricesRequest& asked) -> absl::StatusOr<ipb::GetLastPricesResponse> {
+        if (static_cast<size_t>(asked.symbols_size()) > kLastPricesMax) {
+          return base::InvalidField("symbols", absl::StrCat("must be at most ", kLastPricesMax, " symbols"));
+        }
+        std::vector<std::string> symbols;
+        for (const std::string& text : asked.symbols()) {
+          symbols.push_back(market::NormalizeSymbol(text).value_or(text));
+        }
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<SymbolPrices> prices, logic_.LastPrices(symbols));
+        ipb::GetLastPricesResponse answer;
+        for (const SymbolPrices& known : prices) {
+          ipb::LastPrice& price = *answer.add_prices();
+          price.set_symbol(known.symbol);
+          if (known.regular_price_micros) price.set_regular_price_micros(*known.regular_price_micros);
+          if (known.extended_price_micros) price.set_extended_price_micros(*known.extended_price_micros);
+          if (known.latest) price.set_last_event_time_us(known.latest->event_time_us());
+          if (known.previous_close_micros) price.set_previous_close_micros(*known.previous_close_micros);
+          if (known.day_open_micros) price.set_day_open_micros(*known.day_open_micros);
+        }
+        return answer;
+      });
 }
 
-grpc::ServerUnaryReactor* TickerInternalServiceImpl::AcquirePublisherEpoch(grpc::CallbackServerContext* context,
-                                                                           const ipb::AcquirePublisherEpochRequest* request,
-                                                                           ipb::AcquirePublisherEpochResponse* response) {
+grpc::ServerUnaryReactor* TickerInternalServiceImpl::AcquirePublisherEpoch(
+    grpc::CallbackServerContext* context, const ipb::AcquirePublisherEpochRequest* request,
+    ipb::AcquirePublisherEpochResponse* response) {
   return rpc::Unary(
-      runner_, context, {"stockalert.internal.v1.TickerInternalService/AcquirePublisherEpoch", Access::kMesh}, request, response,
-      [this](const CallContext&, const ipb::AcquirePublisherEpochRequest& asked) -> absl::StatusOr<ipb::AcquirePublisherEpochResponse> {
+      runner_, context, {"stockalert.internal.v1.TickerInternalService/AcquirePublisherEpoch", Access::kMesh}, request,
+      response,
+      [this](const CallContext&,
+             const ipb::AcquirePublisherEpochRequest& asked) -> absl::StatusOr<ipb::AcquirePublisherEpochResponse> {
         STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, logic_.AcquirePublisherEpoch(asked.if_highest_is()));
         ipb::AcquirePublisherEpochResponse answer;
         answer.set_epoch(epoch);
@@ -78,8 +86,10 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::RenewPublisherLease(grpc::C
                                                                          const ipb::RenewPublisherLeaseRequest* request,
                                                                          ipb::RenewPublisherLeaseResponse* response) {
   return rpc::Unary(
-      runner_, context, {"stockalert.internal.v1.TickerInternalService/RenewPublisherLease", Access::kMesh}, request, response,
-      [this](const CallContext&, const ipb::RenewPublisherLeaseRequest& asked) -> absl::StatusOr<ipb::RenewPublisherLeaseResponse> {
+      runner_, context, {"stockalert.internal.v1.TickerInternalService/RenewPublisherLease", Access::kMesh}, request,
+      response,
+      [this](const CallContext&,
+             const ipb::RenewPublisherLeaseRequest& asked) -> absl::StatusOr<ipb::RenewPublisherLeaseResponse> {
         STOCKALERT_ASSIGN_OR_RETURN(const PublisherLease lease, logic_.RenewPublisher(asked.epoch(), asked.release()));
         ipb::RenewPublisherLeaseResponse answer;
         answer.set_highest_epoch(lease.highest_epoch);
@@ -93,21 +103,22 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::RenewPublisherLease(grpc::C
 grpc::ServerUnaryReactor* TickerInternalServiceImpl::ListSymbols(grpc::CallbackServerContext* context,
                                                                  const ipb::ListSymbolsRequest* request,
                                                                  ipb::ListSymbolsResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.internal.v1.TickerInternalService/ListSymbols", Access::kMesh}, request, response,
-                    [this](const CallContext&, const ipb::ListSymbolsRequest& asked) -> absl::StatusOr<ipb::ListSymbolsResponse> {
-                      base::FieldViolations violations;
-                      violations.Check(asked.page_size() >= 0, "page_size", "must not be negative");
-                      violations.Check(asked.after().empty() || market::IsNormalSymbol(asked.after()), "after", market::kSymbolRule);
-                      if (!violations.ok()) return violations.ToStatus();
-                      STOCKALERT_ASSIGN_OR_RETURN(SymbolList list,
-                                                  logic_.ListSymbols(asked.known_version(), asked.page_size(), asked.after()));
-                      ipb::ListSymbolsResponse answer;
-                      answer.set_more(list.more);
-                      answer.set_version(list.version);
-                      answer.set_unchanged(list.unchanged);
-                      answer.mutable_symbols()->Assign(list.symbols.begin(), list.symbols.end());
-                      return answer;
-                    });
+  return rpc::Unary(
+      runner_, context, {"stockalert.internal.v1.TickerInternalService/ListSymbols", Access::kMesh}, request, response,
+      [this](const CallContext&, const ipb::ListSymbolsRequest& asked) -> absl::StatusOr<ipb::ListSymbolsResponse> {
+        base::FieldViolations violations;
+        violations.Check(asked.page_size() >= 0, "page_size", "must not be negative");
+        violations.Check(asked.after().empty() || market::IsNormalSymbol(asked.after()), "after", market::kSymbolRule);
+        if (!violations.ok()) return violations.ToStatus();
+        STOCKALERT_ASSIGN_OR_RETURN(SymbolList list,
+                                    logic_.ListSymbols(asked.known_version(), asked.page_size(), asked.after()));
+        ipb::ListSymbolsResponse answer;
+        answer.set_more(list.more);
+        answer.set_version(list.version);
+        answer.set_unchanged(list.unchanged);
+        answer.mutable_symbols()->Assign(list.symbols.begin(), list.symbols.end());
+        return answer;
+      });
 }
 
 }  // namespace stockalert::ticker

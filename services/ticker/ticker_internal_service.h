@@ -13,16 +13,20 @@ class TickerInternalServiceImpl final : public internal::v1::TickerInternalServi
  public:
   TickerInternalServiceImpl(rpc::CallRunner& runner, TickerLogic& logic) : runner_(runner), logic_(logic) {}
 
-  grpc::ServerUnaryReactor* RegisterTicker(grpc::CallbackServerContext* context, const internal::v1::RegisterTickerRequest* request,
+  grpc::ServerUnaryReactor* RegisterTicker(grpc::CallbackServerContext* context,
+                                           const internal::v1::RegisterTickerRequest* request,
                                            internal::v1::RegisterTickerResponse* response) override;
-  grpc::ServerUnaryReactor* GetLastPrices(grpc::CallbackServerContext* context, const internal::v1::GetLastPricesRequest* request,
+  grpc::ServerUnaryReactor* GetLastPrices(grpc::CallbackServerContext* context,
+                                          const internal::v1::GetLastPricesRequest* request,
                                           internal::v1::GetLastPricesResponse* response) override;
   grpc::ServerUnaryReactor* AcquirePublisherEpoch(grpc::CallbackServerContext* context,
                                                   const internal::v1::AcquirePublisherEpochRequest* request,
                                                   internal::v1::AcquirePublisherEpochResponse* response) override;
-  grpc::ServerUnaryReactor* RenewPublisherLease(grpc::CallbackServerContext* context, const internal::v1::RenewPublisherLeaseRequest* request,
+  grpc::ServerUnaryReactor* RenewPublisherLease(grpc::CallbackServerContext* context,
+                                                const internal::v1::RenewPublisherLeaseRequest* request,
                                                 internal::v1::RenewPublisherLeaseResponse* response) override;
-  grpc::ServerUnaryReactor* ListSymbols(grpc::CallbackServerContext* context, const internal::v1::ListSymbolsRequest* request,
+  grpc::ServerUnaryReactor* ListSymbols(grpc::CallbackServerContext* context,
+                                        const internal::v1::ListSymbolsRequest* request,
                                         internal::v1::ListSymbolsResponse* response) override;
 
  private:

@@ -18,7 +18,8 @@
 namespace stockalert::ticker {
 namespace {
 
-// A hold is written this much longer than asked for, so that a flood of registrations of one symbol writes its row once in such a time.
+// A hold is written this much longer than asked for, so that a flood of registrations of one symbol writes its row once
+// in such a time.
 constexpr int64_t kHoldSlackUs = 2'000'000;
 constexpr size_t kHoldsMax = 100'000;
 constexpr int64_t kCountIntervalUs = 5'000'000;
@@ -39,7 +40,8 @@ constexpr absl::Duration kRetryMin = absl::Seconds(1);
 constexpr absl::Duration kRetryMax = absl::Hours(1);
 
 absl::Status SourceBusy() {
-  return base::ResourceExhausted("SOURCE_BUSY", "too many calls wait for the source of prices; try again in a moment", kRetryMin);
+  return base::ResourceExhausted("SOURCE_BUSY", "too many calls wait for the source of prices; try again in a moment",
+                                 kRetryMin);
 }
 
 absl::Time Sooner(absl::Time deadline, absl::Duration timeout) { return std::min(deadline, absl::Now() + timeout); }
@@ -53,16 +55,18 @@ absl::Status ToStatus(const SymbolProblem& problem) {
                                                  ": the operator's plan at the source of prices does not include it"),
                                     {{"symbol", problem.symbol}});
   }
-  return base::MakeError(absl::StatusCode::kUnavailable,
-                         absl::StrCat("there is no price of ", problem.symbol, ": the source does not answer for it; try again later"),
-                         {.reason = kReasonSourceUnavailable,
-                          .metadata = {{"symbol", problem.symbol}},
-                          .violations = {},
-                          .retry_delay = std::clamp(problem.retry_after, kRetryMin, kRetryMax)});
+  return base::MakeError(
+      absl::StatusCode::kUnavailable,
+      absl::StrCat("there is no price of ", problem.symbol, ": the source does not answer for it; try again later"),
+      {.reason = kReasonSourceUnavailable,
+       .metadata = {{"symbol", problem.symbol}},
+       .violations = {},
+       .retry_delay = std::clamp(problem.retry_after, kRetryMin, kRetryMax)});
 }
 
-TickerLogic::TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceBoard& board, Fetcher& fetcher, TickerUse& use,
-                         const base::Clock& clock, const base::MonotonicClock& monotonic_clock, base::IdSource& ids)
+TickerLogic::TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceBoard& board, Fetcher& fetcher,
+                         TickerUse& use, const base::Clock& clock, const base::MonotonicClock& monotonic_clock,
+                         base::IdSource& ids)
     : options_(options),
       store_(store),
       board_(board),
@@ -77,7 +81,8 @@ TickerLogic::TickerLogic(const TickerLogicOptions& options, TickerStore& store, 
       quote_fetcher_(fetcher, options.fetch_timeout),
       monotonic_clock_(monotonic_clock) {}
 
-std::vector<TickerView> TickerLogic::WithPrices(std::vector<TickerRow> tickers, const std::vector<std::string>& order) const {
+std::vector<TickerView> TickerLogic::WithPrices(std::vector<TickerRow> tickers,
+                                                const std::vector<std::string>& order) const {
   std::map<std::string, TickerRow> by_symbol;
   for (TickerRow& ticker : tickers) by_symbol[ticker.symbol] = std::move(ticker);
   std::vector<SymbolPrices> prices = board_.Get(order);
@@ -109,7 +114,8 @@ void TickerLogic::RememberHolds(const std::vector<TickerRow>& tickers, int64_t u
 
 absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<std::string>& symbols,
                                                               const std::vector<std::string>& fields, int32_t hold_ms,
-                                                              const std::string& user, const trace::Context& trace, absl::Time deadline) {
+                                                              const std::string& user, const trace::Context& trace,
+                                                              absl::Time deadline) {
   base::FieldViolations violations;
   std::vector<std::string> order;
   for (size_t i = 0; i < symbols.size(); ++i) {
@@ -146,14 +152,16 @@ absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<
   return WithPrices(std::move(rows), order);
 }
 
-absl::Status TickerLogic::Verify(const std::vector<std::string>& order, const std::vector<std::string>& fields, std::set<std::string> known,
-                                 const std::string& user, const trace::Context& trace, absl::Time deadline) {
+absl::Status TickerLogic::Verify(const std::vector<std::string>& order, const std::vector<std::string>& fields,
+                                 std::set<std::string> known, const std::string& user, const trace::Context& trace,
+                                 absl::Time deadline) {
   const Bulkhead::Place place = lookups_.Enter(user);
   if (!place) return SourceBusy();
   base::FieldViolations violations;
   for (size_t i = 0; i < order.size(); ++i) {
     if (!known.insert(order[i]).second) continue;
-    STOCKALERT_ASSIGN_OR_RETURN(const LookedUp found, fetcher_.Lookup(order[i], user, trace, Sooner(deadline, options_.lookup_timeout)));
+    STOCKALERT_ASSIGN_OR_RETURN(const LookedUp found,
+                                fetcher_.Lookup(order[i], user, trace, Sooner(deadline, options_.lookup_timeout)));
     switch (found.knowledge) {
       case Knowledge::kKnown:
       case Knowledge::kNoList:
@@ -162,10 +170,13 @@ absl::Status TickerLogic::Verify(const std::vector<std::string>& order, const st
         violations.Add(fields[i], absl::StrCat("the source of prices knows no symbol ", order[i]), "UNKNOWN_SYMBOL");
         break;
       case Knowledge::kNotInPlan:
-        violations.Add(fields[i], absl::StrCat("the operator's plan at the source of prices does not include ", order[i]), kReasonNotInPlan);
+        violations.Add(fields[i],
+                       absl::StrCat("the operator's plan at the source of prices does not include ", order[i]),
+                       kReasonNotInPlan);
         break;
       case Knowledge::kAskLater:
-        // All or none: what is wrong is said first, for waiting does not mend it; and without this one the others need not be asked for now.
+        // All or none: what is wrong is said first, for waiting does not mend it; and without this one the others need
+        // not be asked for now.
         if (!violations.ok()) return violations.ToStatus();
         return base::MakeError(absl::StatusCode::kUnavailable,
                                absl::StrCat("the source of prices cannot tell now whether it knows ", order[i],
@@ -202,7 +213,8 @@ absl::StatusOr<SymbolList> TickerLogic::ListSymbols(int64_t known_version, int p
   if (page_size == 0 && list.more) {
     static log::Limiter limiter(absl::Minutes(1));
     if (limiter.Allow()) {
-      log::Error("there are more tickers than a fetcher of version 0.1 can hear of: upgrade it", {{"told", list.symbols.size()}});
+      log::Error("there are more tickers than a fetcher of version 0.1 can hear of: upgrade it",
+                 {{"told", list.symbols.size()}});
     }
   }
   return list;
@@ -225,62 +237,76 @@ absl::StatusOr<std::vector<TickerView>> TickerLogic::List(const std::string& aft
 absl::Status TickerLogic::Delete(const std::string& symbol, const trace::Context& trace, absl::Time deadline) {
   const std::string token = ids_.NewUuid();
   const int64_t now_us = clock_.NowUs();
-  STOCKALERT_RETURN_IF_ERROR(store_.MarkDeleting(symbol, token, now_us, now_us + absl::ToInt64Microseconds(options_.mark_life)));
-  // From here on nobody registers it until the mark is gone, so that nobody begins to use it; whoever was about to had a hold.
+  STOCKALERT_RETURN_IF_ERROR(
+      store_.MarkDeleting(symbol, token, now_us, now_us + absl::ToInt64Microseconds(options_.mark_life)));
+  // From here on nobody registers it until the mark is gone, so that nobody begins to use it; whoever was about to had
+  // a hold.
   const auto keep = [&](absl::Status why) {
     if (const absl::Status status = store_.Unmark(symbol, token); !status.ok()) {
-      log::Warning("a ticker's mark could not be taken back; registrations of it are refused until it runs out",
-                   {{"symbol", symbol}, {"mark_life", options_.mark_life}, {"status", status}, {"trace_id", trace.trace_id}});
+      log::Warning(
+          "a ticker's mark could not be taken back; registrations of it are refused until it runs out",
+          {{"symbol", symbol}, {"mark_life", options_.mark_life}, {"status", status}, {"trace_id", trace.trace_id}});
     }
     return why;
   };
-  const absl::StatusOr<int64_t> followers = use_.CountFollowers(symbol, trace, Sooner(deadline, options_.count_timeout));
+  const absl::StatusOr<int64_t> followers =
+      use_.CountFollowers(symbol, trace, Sooner(deadline, options_.count_timeout));
   if (!followers.ok()) return keep(followers.status());
   const absl::StatusOr<int64_t> alerts = use_.CountAlerts(symbol, trace, Sooner(deadline, options_.count_timeout));
   if (!alerts.ok()) return keep(alerts.status());
   if (*followers > 0 || *alerts > 0) {
     return keep(base::FailedPrecondition(
         kReasonTickerInUse,
-        absl::StrCat("tickers/", symbol, " is followed by ", *followers, " users and has ", *alerts, " alerts: these must go first"),
+        absl::StrCat("tickers/", symbol, " is followed by ", *followers, " users and has ", *alerts,
+                     " alerts: these must go first"),
         {{"symbol", symbol}, {"followers", absl::StrCat(*followers)}, {"alerts", absl::StrCat(*alerts)}}));
   }
   STOCKALERT_ASSIGN_OR_RETURN(const bool deleted, store_.DeleteMarked(symbol, token));
   if (!deleted) {
-    return base::Aborted(kReasonTickerInUse, absl::StrCat("tickers/", symbol, " was registered again meanwhile and is kept"));
+    return base::Aborted(kReasonTickerInUse,
+                         absl::StrCat("tickers/", symbol, " was registered again meanwhile and is kept"));
   }
   std::lock_guard lock(mutex_);
   holds_.erase(symbol);
   return absl::OkStatus();
 }
 
-absl::Status TickerLogic::CheckUnusedQuota(const std::string& user, size_t more, const trace::Context& trace, absl::Time deadline) {
+absl::Status TickerLogic::CheckUnusedQuota(const std::string& user, size_t more, const trace::Context& trace,
+                                           absl::Time deadline) {
   if (user.empty()) return absl::OkStatus();
-  static auto& refusals = metrics::GetCounter("stockalert_ticker_quota_refusals_total",
-                                              "Registrations refused for the user's unused tickers, or for those of a day");
-  STOCKALERT_ASSIGN_OR_RETURN(const int64_t of_day, store_.CountRegistered(user, clock_.NowUs() - absl::ToInt64Microseconds(absl::Hours(24))));
+  static auto& refusals =
+      metrics::GetCounter("stockalert_ticker_quota_refusals_total",
+                          "Registrations refused for the user's unused tickers, or for those of a day");
+  STOCKALERT_ASSIGN_OR_RETURN(
+      const int64_t of_day, store_.CountRegistered(user, clock_.NowUs() - absl::ToInt64Microseconds(absl::Hours(24))));
   if (of_day + static_cast<int64_t>(more) > options_.new_per_user_per_day) {
     refusals.Increment();
-    return base::ResourceExhausted(kReasonTickerQuota,
-                                   absl::StrCat("you may register ", options_.new_per_user_per_day,
-                                                " tickers in 24 hours that were not registered before: try again later"),
-                                   absl::Hours(1), {{"limit", absl::StrCat(options_.new_per_user_per_day)}});
+    return base::ResourceExhausted(
+        kReasonTickerQuota,
+        absl::StrCat("you may register ", options_.new_per_user_per_day,
+                     " tickers in 24 hours that were not registered before: try again later"),
+        absl::Hours(1), {{"limit", absl::StrCat(options_.new_per_user_per_day)}});
   }
   const auto limit = static_cast<size_t>(options_.unused_per_user_max);
   for (const bool looked : {false, true}) {
-    STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> unused, store_.FindUnused(user, options_.unused_per_user_max));
+    STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> unused,
+                                store_.FindUnused(user, options_.unused_per_user_max));
     if (unused.size() + more <= limit) return absl::OkStatus();
     // They may be in use since; but for a user who keeps asking others are not asked again and again.
     if (looked || looks_of_users_.Take(user, 1)) break;
     STOCKALERT_RETURN_IF_ERROR(LookAt(unused, trace, deadline));
   }
   refusals.Increment();
-  return base::ResourceExhausted(kReasonTickerQuota,
-                                 absl::StrCat("you may have ", limit, " tickers registered that nobody follows or has an alert on: follow them, set "
-                                              "alerts, or wait until they are forgotten"),
-                                 absl::Minutes(1), {{"limit", absl::StrCat(limit)}});
+  return base::ResourceExhausted(
+      kReasonTickerQuota,
+      absl::StrCat("you may have ", limit,
+                   " tickers registered that nobody follows or has an alert on: follow them, set "
+                   "alerts, or wait until they are forgotten"),
+      absl::Minutes(1), {{"limit", absl::StrCat(limit)}});
 }
 
-absl::Status TickerLogic::LookAt(const std::vector<std::string>& symbols, const trace::Context& trace, absl::Time deadline) {
+absl::Status TickerLogic::LookAt(const std::vector<std::string>& symbols, const trace::Context& trace,
+                                 absl::Time deadline) {
   std::vector<std::string> used;
   std::vector<std::string> unused;
   absl::Status status;
@@ -298,7 +324,8 @@ absl::Status TickerLogic::LookAt(const std::vector<std::string>& symbols, const 
 }
 
 absl::StatusOr<int> TickerLogic::ForgetUnused(const trace::Context& trace, absl::Time deadline) {
-  static auto& forgotten = metrics::GetCounter("stockalert_ticker_forgotten_total", "Tickers forgotten since nobody used them for long");
+  static auto& forgotten =
+      metrics::GetCounter("stockalert_ticker_forgotten_total", "Tickers forgotten since nobody used them for long");
   const int64_t now_us = clock_.NowUs();
   STOCKALERT_ASSIGN_OR_RETURN(
       const std::vector<std::string> symbols,
@@ -329,8 +356,8 @@ absl::Status TickerLogic::CheckRegistered(const std::vector<std::string>& symbol
   return absl::OkStatus();
 }
 
-absl::StatusOr<Quotes> TickerLogic::Quote(const std::vector<std::string>& symbols, const rpc::Caller& caller, const trace::Context& trace,
-                                          absl::Time deadline) {
+absl::StatusOr<Quotes> TickerLogic::Quote(const std::vector<std::string>& symbols, const rpc::Caller& caller,
+                                          const trace::Context& trace, absl::Time deadline) {
   STOCKALERT_RETURN_IF_ERROR(CheckRegistered(symbols));
   const std::vector<std::string> unique = Unique(symbols);
   if (!caller.is_administrator) {
@@ -368,8 +395,8 @@ absl::StatusOr<Quotes> TickerLogic::Quote(const std::vector<std::string>& symbol
   return answer;
 }
 
-absl::StatusOr<std::vector<std::optional<Outcome>>> TickerLogic::Publish(const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace,
-                                         absl::Time deadline) {
+absl::StatusOr<std::vector<std::optional<Outcome>>> TickerLogic::Publish(
+    const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace, absl::Time deadline) {
   std::vector<std::string> symbols;
   symbols.reserve(quotes.size());
   for (const internal::v1::QuoteRecord& quote : quotes) symbols.push_back(quote.symbol());
@@ -379,13 +406,14 @@ absl::StatusOr<std::vector<std::optional<Outcome>>> TickerLogic::Publish(const s
   base::FieldViolations violations;
   for (size_t i = 0; i < symbols.size(); ++i) {
     if (known.contains(symbols[i])) continue;
-    violations.Add(absl::StrCat("quotes[", i, "].symbol"), absl::StrCat(symbols[i], " is not registered: RegisterTicker first"),
-                   kReasonTickerNotFound);
+    violations.Add(absl::StrCat("quotes[", i, "].symbol"),
+                   absl::StrCat(symbols[i], " is not registered: RegisterTicker first"), kReasonTickerNotFound);
     known.insert(symbols[i]);  // Said once a symbol.
   }
   if (!violations.ok()) return violations.ToStatus();
   const PriceBoard::OutcomeMemory memory(board_);
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<LogPlace> places, fetcher_.Publish(quotes, trace, Sooner(deadline, options_.publish_timeout)));
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<LogPlace> places,
+                              fetcher_.Publish(quotes, trace, Sooner(deadline, options_.publish_timeout)));
   if (places.size() != quotes.size()) return std::vector<std::optional<Outcome>>(quotes.size());
   return memory.Await(places, Sooner(deadline - kAnswerTime, options_.outcome_timeout));
 }

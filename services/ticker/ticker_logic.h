@@ -46,15 +46,16 @@ struct TickerLogicOptions {
   // How long a deletion that crashed keeps new registrations off. Above twice count_timeout.
   absl::Duration mark_life = absl::Seconds(10);
   absl::Duration last_price_staleness_max = absl::Seconds(2);
-  // Registrations that may wait for the source at once, and one user's of them. Below the threads of either port, so that what does not need the
-  // source always finds one.
+  // Registrations that may wait for the source at once, and one user's of them. Below the threads of either port, so
+  // that what does not need the source always finds one.
   size_t lookups_max = 8;
   size_t lookups_per_user_max = 2;
   // One user's calls for current prices at once.
   size_t quote_calls_per_user_max = 8;
   // Tickers that a user registered and that nobody was seen to use.
   int unused_per_user_max = 200;
-  // New tickers that a user may register in 24 hours, used or not: who follows and unfollows makes no more of them than this.
+  // New tickers that a user may register in 24 hours, used or not: who follows and unfollows makes no more of them than
+  // this.
   int new_per_user_per_day = 2000;
   // One that nobody uses is forgotten after so long.
   absl::Duration forget_unused_after = absl::Hours(24);
@@ -77,15 +78,19 @@ struct TickerView {
 class TickerLogic {
  public:
   // What it is given must outlive it.
-  TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceBoard& board, Fetcher& fetcher, TickerUse& use,
-              const base::Clock& clock, const base::MonotonicClock& monotonic_clock, base::IdSource& ids);
+  TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceBoard& board, Fetcher& fetcher,
+              TickerUse& use, const base::Clock& clock, const base::MonotonicClock& monotonic_clock,
+              base::IdSource& ids);
 
   // `fields` names each symbol in errors: "symbol", "symbols[3]". In the order asked.
-  // INVALID_ARGUMENT: no symbols, or the source knows none such (UNKNOWN_SYMBOL), or does not give its prices (SYMBOL_NOT_IN_PLAN). UNAVAILABLE
-  // (FETCHER_UNAVAILABLE; SYMBOL_UNVERIFIED: the source cannot tell now): a new one cannot be checked. RESOURCE_EXHAUSTED (SOURCE_BUSY): too many
-  // wait for the source; (TICKER_QUOTA): the user has registered too many that nobody uses, or too many in a day. In each case nothing is registered. `user` is whose share of the source's calls it takes; empty: nobody's in particular.
-  absl::StatusOr<std::vector<TickerView>> Register(const std::vector<std::string>& symbols, const std::vector<std::string>& fields,
-                                                   int32_t hold_ms, const std::string& user, const trace::Context& trace,
+  // INVALID_ARGUMENT: no symbols, or the source knows none such (UNKNOWN_SYMBOL), or does not give its prices
+  // (SYMBOL_NOT_IN_PLAN). UNAVAILABLE (FETCHER_UNAVAILABLE; SYMBOL_UNVERIFIED: the source cannot tell now): a new one
+  // cannot be checked. RESOURCE_EXHAUSTED (SOURCE_BUSY): too many wait for the source; (TICKER_QUOTA): the user has
+  // registered too many that nobody uses, or too many in a day. In each case nothing is registered. `user` is whose
+  // share of the source's calls it takes; empty: nobody's in particular.
+  absl::StatusOr<std::vector<TickerView>> Register(const std::vector<std::string>& symbols,
+                                                   const std::vector<std::string>& fields, int32_t hold_ms,
+                                                   const std::string& user, const trace::Context& trace,
                                                    absl::Time deadline);
   // NOT_FOUND (TICKER_NOT_FOUND).
   absl::StatusOr<TickerView> Get(const std::string& symbol);
@@ -93,16 +98,16 @@ class TickerLogic {
   // FAILED_PRECONDITION (TICKER_IN_USE).
   absl::Status Delete(const std::string& symbol, const trace::Context& trace, absl::Time deadline);
 
-  // Forgets of some tickers those that nobody has followed, had an alert on or held for long; answers how many it looked at. An error ends the
-  // round: what is left is looked at in the next one.
+  // Forgets of some tickers those that nobody has followed, had an alert on or held for long; answers how many it
+  // looked at. An error ends the round: what is left is looked at in the next one.
   absl::StatusOr<int> ForgetUnused(const trace::Context& trace, absl::Time deadline);
 
   // NOT_FOUND where one is not registered.
   absl::Status CheckRegistered(const std::vector<std::string>& symbols);
-  // The current prices, in the order asked; those without any price are left out. RESOURCE_EXHAUSTED: the user's limit, or the source's.
-  // UNAVAILABLE (PRICES_NOT_READY): the board does not come to what was fetched.
-  absl::StatusOr<Quotes> Quote(const std::vector<std::string>& symbols, const rpc::Caller& caller, const trace::Context& trace,
-                               absl::Time deadline);
+  // The current prices, in the order asked; those without any price are left out. RESOURCE_EXHAUSTED: the user's limit,
+  // or the source's. UNAVAILABLE (PRICES_NOT_READY): the board does not come to what was fetched.
+  absl::StatusOr<Quotes> Quote(const std::vector<std::string>& symbols, const rpc::Caller& caller,
+                               const trace::Context& trace, absl::Time deadline);
   // INVALID_ARGUMENT names the quotes whose tickers are not registered.
   // What became of each, in the order given; none where that was not seen before the deadline.
   absl::StatusOr<std::vector<std::optional<Outcome>>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes,
@@ -114,7 +119,9 @@ class TickerLogic {
   absl::StatusOr<int64_t> AcquirePublisherEpoch(int64_t if_highest_is) {
     return store_.NextPublisherEpoch(board_.HighestEpoch(), if_highest_is);
   }
-  absl::StatusOr<PublisherLease> RenewPublisher(int64_t epoch, bool release) { return store_.RenewPublisher(epoch, release); }
+  absl::StatusOr<PublisherLease> RenewPublisher(int64_t epoch, bool release) {
+    return store_.RenewPublisher(epoch, release);
+  }
   int64_t LogEpoch() const { return board_.HighestEpoch(); }
   // `page_size` 0: as many as fit into one answer that a fetcher of version 0.1 takes.
   absl::StatusOr<SymbolList> ListSymbols(int64_t known_version, int page_size, const std::string& after);
@@ -125,8 +132,9 @@ class TickerLogic {
     int64_t until_us = 0;
   };
   // OK where the source knows, and gives the prices of, what is not in `known` of `order`.
-  absl::Status Verify(const std::vector<std::string>& order, const std::vector<std::string>& fields, std::set<std::string> known,
-                      const std::string& user, const trace::Context& trace, absl::Time deadline);
+  absl::Status Verify(const std::vector<std::string>& order, const std::vector<std::string>& fields,
+                      std::set<std::string> known, const std::string& user, const trace::Context& trace,
+                      absl::Time deadline);
   // OK where the user may register so many more.
   absl::Status CheckUnusedQuota(const std::string& user, size_t more, const trace::Context& trace, absl::Time deadline);
   // Looks which of them are in use, and notes it.
@@ -150,9 +158,10 @@ class TickerLogic {
   QuoteFetcher quote_fetcher_;
   const base::MonotonicClock& monotonic_clock_;
   std::mutex mutex_;
-  int64_t counted_version_ = 0;   // Guarded by mutex_, as what follows: the tickers were counted then.
+  int64_t counted_version_ = 0;  // Guarded by mutex_, as what follows: the tickers were counted then.
   int64_t next_count_us_ = 0;
-  // Holds that the database has: while one lasts nobody deletes the ticker, so that a register call under it needs no database. Guarded by mutex_.
+  // Holds that the database has: while one lasts nobody deletes the ticker, so that a register call under it needs no
+  // database. Guarded by mutex_.
   std::unordered_map<std::string, Hold> holds_;
 };
 

@@ -65,39 +65,45 @@ absl::StatusOr<std::vector<std::string>> SymbolsOf(const google::protobuf::Repea
 }  // namespace
 
 grpc::ServerUnaryReactor* TickerServiceImpl::RegisterTicker(grpc::CallbackServerContext* context,
-                                                            const v1::RegisterTickerRequest* request, v1::Ticker* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/RegisterTicker", Access::kWrite, Work::kOthers}, request, response,
-                    [this](const CallContext& call, const v1::RegisterTickerRequest& asked) -> absl::StatusOr<v1::Ticker> {
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<TickerView> views,
-                                                  logic_.Register({asked.symbol()}, {"symbol"}, 0, call.caller.user_id, call.trace, call.deadline));
-                      return ToTicker(views.front());
-                    });
+                                                            const v1::RegisterTickerRequest* request,
+                                                            v1::Ticker* response) {
+  return rpc::Unary(
+      runner_, context, {"stockalert.ticker.v1.TickerService/RegisterTicker", Access::kWrite, Work::kOthers}, request,
+      response, [this](const CallContext& call, const v1::RegisterTickerRequest& asked) -> absl::StatusOr<v1::Ticker> {
+        STOCKALERT_ASSIGN_OR_RETURN(
+            const std::vector<TickerView> views,
+            logic_.Register({asked.symbol()}, {"symbol"}, 0, call.caller.user_id, call.trace, call.deadline));
+        return ToTicker(views.front());
+      });
 }
 
 grpc::ServerUnaryReactor* TickerServiceImpl::BatchRegisterTickers(grpc::CallbackServerContext* context,
                                                                   const v1::BatchRegisterTickersRequest* request,
                                                                   v1::BatchRegisterTickersResponse* response) {
   return rpc::Unary(
-      runner_, context, {"stockalert.ticker.v1.TickerService/BatchRegisterTickers", Access::kWrite, Work::kOthers}, request, response,
-      [this](const CallContext& call, const v1::BatchRegisterTickersRequest& asked) -> absl::StatusOr<v1::BatchRegisterTickersResponse> {
+      runner_, context, {"stockalert.ticker.v1.TickerService/BatchRegisterTickers", Access::kWrite, Work::kOthers},
+      request, response,
+      [this](const CallContext& call,
+             const v1::BatchRegisterTickersRequest& asked) -> absl::StatusOr<v1::BatchRegisterTickersResponse> {
         if (asked.symbols().empty() || static_cast<size_t>(asked.symbols_size()) > kBatchSymbolsMax) {
           return base::InvalidField("symbols", absl::StrCat("must be 1 to ", kBatchSymbolsMax, " symbols"));
         }
         std::vector<std::string> fields;
         fields.reserve(static_cast<size_t>(asked.symbols_size()));
         for (int i = 0; i < asked.symbols_size(); ++i) fields.push_back(absl::StrCat("symbols[", i, "]"));
-        STOCKALERT_ASSIGN_OR_RETURN(
-            const std::vector<TickerView> views,
-            logic_.Register({asked.symbols().begin(), asked.symbols().end()}, fields, 0, call.caller.user_id, call.trace, call.deadline));
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<TickerView> views,
+                                    logic_.Register({asked.symbols().begin(), asked.symbols().end()}, fields, 0,
+                                                    call.caller.user_id, call.trace, call.deadline));
         v1::BatchRegisterTickersResponse answer;
         for (const TickerView& view : views) *answer.add_tickers() = ToTicker(view);
         return answer;
       });
 }
 
-grpc::ServerUnaryReactor* TickerServiceImpl::GetTicker(grpc::CallbackServerContext* context, const v1::GetTickerRequest* request,
-                                                       v1::Ticker* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/GetTicker", Access::kRead}, request, response,
+grpc::ServerUnaryReactor* TickerServiceImpl::GetTicker(grpc::CallbackServerContext* context,
+                                                       const v1::GetTickerRequest* request, v1::Ticker* response) {
+  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/GetTicker", Access::kRead}, request,
+                    response,
                     [this](const CallContext&, const v1::GetTickerRequest& asked) -> absl::StatusOr<v1::Ticker> {
                       STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
                       STOCKALERT_ASSIGN_OR_RETURN(const TickerView view, logic_.Get(symbol));
@@ -105,95 +111,109 @@ grpc::ServerUnaryReactor* TickerServiceImpl::GetTicker(grpc::CallbackServerConte
                     });
 }
 
-grpc::ServerUnaryReactor* TickerServiceImpl::ListTickers(grpc::CallbackServerContext* context, const v1::ListTickersRequest* request,
+grpc::ServerUnaryReactor* TickerServiceImpl::ListTickers(grpc::CallbackServerContext* context,
+                                                         const v1::ListTickersRequest* request,
                                                          v1::ListTickersResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/ListTickers", Access::kRead}, request, response,
-                    [this](const CallContext&, const v1::ListTickersRequest& asked) -> absl::StatusOr<v1::ListTickersResponse> {
-                      const std::string scope = rpc::PageScope("ListTickers", "");
-                      STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(asked.page_size()));
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> place,
-                                                  rpc::DecodePageToken(scope, asked.page_token(), 1));
-                      // One more than the page shows whether there is a next one.
-                      STOCKALERT_ASSIGN_OR_RETURN(std::vector<TickerView> views,
-                                                  logic_.List(place.empty() ? "" : place[0], page_size + 1));
-                      v1::ListTickersResponse answer;
-                      if (views.size() > static_cast<size_t>(page_size)) {
-                        views.pop_back();
-                        answer.set_next_page_token(rpc::EncodePageToken(scope, {views.back().ticker.symbol}));
-                      }
-                      for (const TickerView& view : views) *answer.add_tickers() = ToTicker(view);
-                      return answer;
-                    });
+  return rpc::Unary(
+      runner_, context, {"stockalert.ticker.v1.TickerService/ListTickers", Access::kRead}, request, response,
+      [this](const CallContext&, const v1::ListTickersRequest& asked) -> absl::StatusOr<v1::ListTickersResponse> {
+        const std::string scope = rpc::PageScope("ListTickers", "");
+        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(asked.page_size()));
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> place,
+                                    rpc::DecodePageToken(scope, asked.page_token(), 1));
+        // One more than the page shows whether there is a next one.
+        STOCKALERT_ASSIGN_OR_RETURN(std::vector<TickerView> views,
+                                    logic_.List(place.empty() ? "" : place[0], page_size + 1));
+        v1::ListTickersResponse answer;
+        if (views.size() > static_cast<size_t>(page_size)) {
+          views.pop_back();
+          answer.set_next_page_token(rpc::EncodePageToken(scope, {views.back().ticker.symbol}));
+        }
+        for (const TickerView& view : views) *answer.add_tickers() = ToTicker(view);
+        return answer;
+      });
 }
 
-grpc::ServerUnaryReactor* TickerServiceImpl::DeleteTicker(grpc::CallbackServerContext* context, const v1::DeleteTickerRequest* request,
+grpc::ServerUnaryReactor* TickerServiceImpl::DeleteTicker(grpc::CallbackServerContext* context,
+                                                          const v1::DeleteTickerRequest* request,
                                                           google::protobuf::Empty* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/DeleteTicker", Access::kAdministrator, Work::kOthers}, request, response,
-                    [this](const CallContext& call, const v1::DeleteTickerRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
-                      STOCKALERT_RETURN_IF_ERROR(logic_.Delete(symbol, call.trace, call.deadline));
-                      return google::protobuf::Empty();
-                    });
+  return rpc::Unary(
+      runner_, context, {"stockalert.ticker.v1.TickerService/DeleteTicker", Access::kAdministrator, Work::kOthers},
+      request, response,
+      [this](const CallContext& call, const v1::DeleteTickerRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
+        STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
+        STOCKALERT_RETURN_IF_ERROR(logic_.Delete(symbol, call.trace, call.deadline));
+        return google::protobuf::Empty();
+      });
 }
 
-grpc::ServerUnaryReactor* TickerServiceImpl::GetQuote(grpc::CallbackServerContext* context, const v1::GetQuoteRequest* request,
-                                                      quote::v1::Quote* response) {
-  return rpc::Unary(source_runner_, context, {"stockalert.ticker.v1.TickerService/GetQuote", Access::kRead}, request, response,
-                    [this](const CallContext& call, const v1::GetQuoteRequest& asked) -> absl::StatusOr<quote::v1::Quote> {
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
-                      STOCKALERT_ASSIGN_OR_RETURN(const Quotes found, logic_.Quote({symbol}, call.caller, call.trace, call.deadline));
-                      if (found.quotes.empty()) {
-                        if (!found.problems.empty()) return ToStatus(found.problems.front());
-                        return base::NotFound("NO_QUOTE_YET", absl::StrCat("there is no price of ", symbol, " so far: try again later"),
-                                              {{"symbol", symbol}});
-                      }
-                      return ToQuote(found.quotes.front());
-                    });
+grpc::ServerUnaryReactor* TickerServiceImpl::GetQuote(grpc::CallbackServerContext* context,
+                                                      const v1::GetQuoteRequest* request, quote::v1::Quote* response) {
+  return rpc::Unary(
+      source_runner_, context, {"stockalert.ticker.v1.TickerService/GetQuote", Access::kRead}, request, response,
+      [this](const CallContext& call, const v1::GetQuoteRequest& asked) -> absl::StatusOr<quote::v1::Quote> {
+        STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
+        STOCKALERT_ASSIGN_OR_RETURN(const Quotes found, logic_.Quote({symbol}, call.caller, call.trace, call.deadline));
+        if (found.quotes.empty()) {
+          if (!found.problems.empty()) return ToStatus(found.problems.front());
+          return base::NotFound("NO_QUOTE_YET",
+                                absl::StrCat("there is no price of ", symbol, " so far: try again later"),
+                                {{"symbol", symbol}});
+        }
+        return ToQuote(found.quotes.front());
+      });
 }
 
 grpc::ServerUnaryReactor* TickerServiceImpl::BatchGetQuotes(grpc::CallbackServerContext* context,
                                                             const v1::BatchGetQuotesRequest* request,
                                                             v1::BatchGetQuotesResponse* response) {
-  return rpc::Unary(source_runner_, context, {"stockalert.ticker.v1.TickerService/BatchGetQuotes", Access::kRead}, request, response,
-                    [this](const CallContext& call, const v1::BatchGetQuotesRequest& asked) -> absl::StatusOr<v1::BatchGetQuotesResponse> {
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> symbols, SymbolsOf(asked.names()));
-                      STOCKALERT_ASSIGN_OR_RETURN(const Quotes found, logic_.Quote(symbols, call.caller, call.trace, call.deadline));
-                      v1::BatchGetQuotesResponse answer;
-                      for (const internal::v1::QuoteRecord& quote : found.quotes) *answer.add_quotes() = ToQuote(quote);
-                      return answer;
-                    });
+  return rpc::Unary(
+      source_runner_, context, {"stockalert.ticker.v1.TickerService/BatchGetQuotes", Access::kRead}, request, response,
+      [this](const CallContext& call,
+             const v1::BatchGetQuotesRequest& asked) -> absl::StatusOr<v1::BatchGetQuotesResponse> {
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> symbols, SymbolsOf(asked.names()));
+        STOCKALERT_ASSIGN_OR_RETURN(const Quotes found, logic_.Quote(symbols, call.caller, call.trace, call.deadline));
+        v1::BatchGetQuotesResponse answer;
+        for (const internal::v1::QuoteRecord& quote : found.quotes) *answer.add_quotes() = ToQuote(quote);
+        return answer;
+      });
 }
 
 grpc::ServerUnaryReactor* TickerServiceImpl::PublishQuotes(grpc::CallbackServerContext* context,
                                                            const v1::PublishQuotesRequest* request,
                                                            v1::PublishQuotesResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/PublishQuotes", Access::kAdministrator, Work::kOthers}, request, response,
-                    [this](const CallContext& call, const v1::PublishQuotesRequest& asked) -> absl::StatusOr<v1::PublishQuotesResponse> {
-                      STOCKALERT_ASSIGN_OR_RETURN(const auto records, FromQuotes(asked.quotes(), clock_.NowUs()));
-                      STOCKALERT_ASSIGN_OR_RETURN(const auto outcomes, logic_.Publish(records, call.trace, call.deadline));
-                      v1::PublishQuotesResponse answer;
-                      answer.set_published_count(static_cast<int32_t>(outcomes.size()));
-                      for (const std::optional<Outcome>& outcome : outcomes) *answer.add_outcomes() = ToQuoteOutcome(outcome);
-                      return answer;
-                    });
+  return rpc::Unary(
+      runner_, context, {"stockalert.ticker.v1.TickerService/PublishQuotes", Access::kAdministrator, Work::kOthers},
+      request, response,
+      [this](const CallContext& call,
+             const v1::PublishQuotesRequest& asked) -> absl::StatusOr<v1::PublishQuotesResponse> {
+        STOCKALERT_ASSIGN_OR_RETURN(const auto records, FromQuotes(asked.quotes(), clock_.NowUs()));
+        STOCKALERT_ASSIGN_OR_RETURN(const auto outcomes, logic_.Publish(records, call.trace, call.deadline));
+        v1::PublishQuotesResponse answer;
+        answer.set_published_count(static_cast<int32_t>(outcomes.size()));
+        for (const std::optional<Outcome>& outcome : outcomes) *answer.add_outcomes() = ToQuoteOutcome(outcome);
+        return answer;
+      });
 }
 
-grpc::ServerWriteReactor<v1::WatchQuotesResponse>* TickerServiceImpl::WatchQuotes(grpc::CallbackServerContext* context,
-                                                                                  const v1::WatchQuotesRequest* request) {
+grpc::ServerWriteReactor<v1::WatchQuotesResponse>* TickerServiceImpl::WatchQuotes(
+    grpc::CallbackServerContext* context, const v1::WatchQuotesRequest* request) {
   using Stream = rpc::Stream<v1::WatchQuotesResponse>;
   return rpc::ServerStream<v1::WatchQuotesRequest, v1::WatchQuotesResponse>(
       runner_, context, {"stockalert.ticker.v1.TickerService/WatchQuotes", Access::kRead}, request, kWatchQueueMax,
-      [this](const CallContext&, const v1::WatchQuotesRequest& asked, const std::shared_ptr<Stream>& stream) -> absl::Status {
+      [this](const CallContext&, const v1::WatchQuotesRequest& asked,
+             const std::shared_ptr<Stream>& stream) -> absl::Status {
         STOCKALERT_ASSIGN_OR_RETURN(std::vector<std::string> symbols, SymbolsOf(asked.names()));
         STOCKALERT_RETURN_IF_ERROR(logic_.CheckRegistered(symbols));
         std::set<std::string> seen;
         std::erase_if(symbols, [&](const std::string& symbol) { return !seen.insert(symbol).second; });
         // The stream holds the watcher by its hooks, and lets go of it when it ends.
-        auto watcher = std::make_shared<ConflatingWatcher>([stream](const std::vector<internal::v1::QuoteRecord>& quotes) {
-          v1::WatchQuotesResponse response;
-          for (const internal::v1::QuoteRecord& quote : quotes) *response.add_quotes() = ToQuote(quote);
-          return stream->TryPush(std::move(response));
-        });
+        auto watcher =
+            std::make_shared<ConflatingWatcher>([stream](const std::vector<internal::v1::QuoteRecord>& quotes) {
+              v1::WatchQuotesResponse response;
+              for (const internal::v1::QuoteRecord& quote : quotes) *response.add_quotes() = ToQuote(quote);
+              return stream->TryPush(std::move(response));
+            });
         board_.Watch(symbols, watcher);
         // After Watch: where the client has gone already, on_done is called at once.
         stream->SetHooks({[watcher] { watcher->Deliver(); }, [this, watcher] { board_.Unwatch(watcher); }});

@@ -14,12 +14,14 @@ namespace stockalert::ticker {
 class TickerServiceImpl final : public v1::TickerService::CallbackService {
  public:
   // `source_runner` runs what always waits for the source, `runner` the rest.
-  TickerServiceImpl(rpc::CallRunner& runner, rpc::CallRunner& source_runner, TickerLogic& logic, PriceBoard& board, const base::Clock& clock)
+  TickerServiceImpl(rpc::CallRunner& runner, rpc::CallRunner& source_runner, TickerLogic& logic, PriceBoard& board,
+                    const base::Clock& clock)
       : runner_(runner), source_runner_(source_runner), logic_(logic), board_(board), clock_(clock) {}
 
-  grpc::ServerUnaryReactor* RegisterTicker(grpc::CallbackServerContext* context, const v1::RegisterTickerRequest* request,
-                                           v1::Ticker* response) override;
-  grpc::ServerUnaryReactor* BatchRegisterTickers(grpc::CallbackServerContext* context, const v1::BatchRegisterTickersRequest* request,
+  grpc::ServerUnaryReactor* RegisterTicker(grpc::CallbackServerContext* context,
+                                           const v1::RegisterTickerRequest* request, v1::Ticker* response) override;
+  grpc::ServerUnaryReactor* BatchRegisterTickers(grpc::CallbackServerContext* context,
+                                                 const v1::BatchRegisterTickersRequest* request,
                                                  v1::BatchRegisterTickersResponse* response) override;
   grpc::ServerUnaryReactor* GetTicker(grpc::CallbackServerContext* context, const v1::GetTickerRequest* request,
                                       v1::Ticker* response) override;
@@ -29,7 +31,8 @@ class TickerServiceImpl final : public v1::TickerService::CallbackService {
                                          google::protobuf::Empty* response) override;
   grpc::ServerUnaryReactor* GetQuote(grpc::CallbackServerContext* context, const v1::GetQuoteRequest* request,
                                      quote::v1::Quote* response) override;
-  grpc::ServerUnaryReactor* BatchGetQuotes(grpc::CallbackServerContext* context, const v1::BatchGetQuotesRequest* request,
+  grpc::ServerUnaryReactor* BatchGetQuotes(grpc::CallbackServerContext* context,
+                                           const v1::BatchGetQuotesRequest* request,
                                            v1::BatchGetQuotesResponse* response) override;
   grpc::ServerUnaryReactor* PublishQuotes(grpc::CallbackServerContext* context, const v1::PublishQuotesRequest* request,
                                           v1::PublishQuotesResponse* response) override;

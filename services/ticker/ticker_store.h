@@ -47,19 +47,19 @@ class TickerStore {
   // Those of `symbols` that are registered, by symbol.
   virtual absl::StatusOr<std::vector<TickerRow>> Find(const std::vector<std::string>& symbols) = 0;
 
-  // Registers what is not registered yet, and holds all of them until `hold_until_us` where that is later than the hold that they
-  // have (0: no hold). All or none. Answers all, by symbol. `symbols` are in their normal form, without repeats.
-  // Those that are new are `user`'s, a UUID, or nobody's where it is empty.
-  // UNAVAILABLE (TICKER_BEING_DELETED): one of them is marked by MarkDeleting, and the mark has not run out by `now_us`.
-  virtual absl::StatusOr<std::vector<TickerRow>> Register(const std::vector<std::string>& symbols, int64_t now_us, int64_t hold_until_us,
-                                                          const std::string& user) = 0;
+  // Registers what is not registered yet, and holds all of them until `hold_until_us` where that is later than the hold
+  // that they have (0: no hold). All or none. Answers all, by symbol. `symbols` are in their normal form, without
+  // repeats. Those that are new are `user`'s, a UUID, or nobody's where it is empty. UNAVAILABLE
+  // (TICKER_BEING_DELETED): one of them is marked by MarkDeleting, and the mark has not run out by `now_us`.
+  virtual absl::StatusOr<std::vector<TickerRow>> Register(const std::vector<std::string>& symbols, int64_t now_us,
+                                                          int64_t hold_until_us, const std::string& user) = 0;
 
   // At most `limit` that the user registered and that were never seen in use, the oldest first.
   virtual absl::StatusOr<std::vector<std::string>> FindUnused(const std::string& user, int limit) = 0;
   // Those of the user's registered after `after_us`.
   virtual absl::StatusOr<int64_t> CountRegistered(const std::string& user, int64_t after_us) = 0;
-  // At most `limit` that were registered by `before_us`, are not held at `now_us`, and have not been looked at since `before_us`, those longest
-  // not looked at first.
+  // At most `limit` that were registered by `before_us`, are not held at `now_us`, and have not been looked at since
+  // `before_us`, those longest not looked at first.
   virtual absl::StatusOr<std::vector<std::string>> FindToLookAt(int64_t before_us, int64_t now_us, int limit) = 0;
   // They were looked at; `used`: and are in use.
   virtual absl::Status MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) = 0;
@@ -68,16 +68,18 @@ class TickerStore {
   virtual absl::StatusOr<std::vector<TickerRow>> List(const std::string& after, int limit) = 0;
 
   // Keeps new registrations off until Unmark, DeleteMarked, or `until_us`. `token` is a UUID that nobody else uses.
-  // NOT_FOUND (TICKER_NOT_FOUND); FAILED_PRECONDITION (TICKER_IN_USE): it is held; ABORTED (TICKER_BEING_DELETED): marked by another.
-  virtual absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) = 0;
+  // NOT_FOUND (TICKER_NOT_FOUND); FAILED_PRECONDITION (TICKER_IN_USE): it is held; ABORTED (TICKER_BEING_DELETED):
+  // marked by another.
+  virtual absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us,
+                                    int64_t until_us) = 0;
   // Takes the mark back, if it still is this one.
   virtual absl::Status Unmark(const std::string& symbol, const std::string& token) = 0;
-  // Deletes the ticker if it still bears this mark: whoever registered it since the mark ran out has taken the mark away. False: it
-  // does not.
+  // Deletes the ticker if it still bears this mark: whoever registered it since the mark ran out has taken the mark
+  // away. False: it does not.
   virtual absl::StatusOr<bool> DeleteMarked(const std::string& symbol, const std::string& token) = 0;
 
-  // At most `limit` symbols behind `after`, where that is not empty or the set's version is not `known_version`. The version is not newer than the
-  // symbols: who remembers it hears of every later change.
+  // At most `limit` symbols behind `after`, where that is not empty or the set's version is not `known_version`. The
+  // version is not newer than the symbols: who remembers it hears of every later change.
   virtual absl::StatusOr<SymbolList> ListSymbols(int64_t known_version, const std::string& after, int limit) = 0;
   virtual absl::StatusOr<int64_t> CountTickers() = 0;
 

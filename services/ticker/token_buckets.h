@@ -19,7 +19,8 @@ class TokenBuckets {
   // A full bucket has `per_minute` tokens and gets as many a minute. `clock` must outlive it.
   TokenBuckets(const base::MonotonicClock& clock, int per_minute, size_t callers_max = 100'000);
 
-  // Takes `tokens`, or none of them and answers after what time there will be enough. More than a full bucket has are as many as it has.
+  // Takes `tokens`, or none of them and answers after what time there will be enough. More than a full bucket has are
+  // as many as it has.
   std::optional<absl::Duration> Take(const std::string& caller, int tokens);
 
  private:

@@ -31,7 +31,8 @@ UnusedSweeper::~UnusedSweeper() {
 }
 
 void UnusedSweeper::Run() {
-  static auto& failures = metrics::GetCounter("stockalert_ticker_sweep_failures_total", "Rounds of looking for unused tickers that failed");
+  static auto& failures =
+      metrics::GetCounter("stockalert_ticker_sweep_failures_total", "Rounds of looking for unused tickers that failed");
   base::Backoff backoff({.initial = absl::Seconds(1), .maximum = kPauseMax});
   for (;;) {
     heartbeat_.Beat();
@@ -45,8 +46,10 @@ void UnusedSweeper::Run() {
       pause = backoff.Next();
       static log::Limiter limiter(absl::Minutes(1));
       if (limiter.Allow()) {
-        log::Warning("unused tickers cannot be looked for; trying again: are the user and alert services and the database there?",
-                     {{"status", looked_at.status()}});
+        log::Warning(
+            "unused tickers cannot be looked for; trying again: are the user and alert services and the database "
+            "there?",
+            {{"status", looked_at.status()}});
       }
     }
     std::unique_lock lock(mutex_);

@@ -1,7 +1,8 @@
-// Forgets tickers that nobody uses, a few at a time, so that what somebody once registered does not cost calls of the source for ever.
+// Forgets tickers that nobody uses, a few at a time, so that what somebody once registered does not cost calls of the
+// source for ever.
 //
-// One thread of its own. Several instances of the service may sweep side by side. Runs on through outages, with bounded pauses; counts and
-// logs them.
+// One thread of its own. Several instances of the service may sweep side by side. Runs on through outages, with bounded
+// pauses; counts and logs them.
 #pragma once
 
 #include <condition_variable>

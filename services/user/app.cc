@@ -44,8 +44,8 @@ Registration RegistrationOf(const std::string& choice) {
 
 // In the order in which they depend on each other.
 struct UserApp::Parts {
-  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials, std::unique_ptr<postgres::Pool> made_pool,
-        std::unique_ptr<kafka::Producer> made_producer)
+  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials,
+        std::unique_ptr<postgres::Pool> made_pool, std::unique_ptr<kafka::Producer> made_producer)
       : config(given),
         credentials(std::move(made_credentials)),
         pool(std::move(made_pool)),
@@ -68,13 +68,18 @@ struct UserApp::Parts {
   PostgresUserStore store{*pool};
   GrpcTickerRegistrar tickers{ticker_peer, clock, config.ticker_timeout};
   RegistrationLimit limit{config.registrations_per_minute, config.registrations_per_peer_per_minute, monotonic_clock};
-  UserLogic logic{store, tickers, limit, ids, clock,
-                  UserRules{.registration = RegistrationOf(config.registration),
-                            .email_code_life = config.email_code_life,
-                            .live_keys_max = config.keys_per_user_max,
-                            .dead_keys_max = 100,
-                            .followed_max = config.followed_per_user_max,
-                            .administrator_key_sha256 = config.admin_key.empty() ? "" : base::Sha256(config.admin_key)}};
+  UserLogic logic{
+      store,
+      tickers,
+      limit,
+      ids,
+      clock,
+      UserRules{.registration = RegistrationOf(config.registration),
+                .email_code_life = config.email_code_life,
+                .live_keys_max = config.keys_per_user_max,
+                .dead_keys_max = 100,
+                .followed_max = config.followed_per_user_max,
+                .administrator_key_sha256 = config.admin_key.empty() ? "" : base::Sha256(config.admin_key)}};
   KeyAuthenticator key_authenticator{logic};
   // Only what is no key is kept: one that was revoked here ends here at once.
   rpc::CachingAuthenticator authenticator{key_authenticator, clock, monotonic_clock, {.keep = absl::ZeroDuration()}};
@@ -109,15 +114,13 @@ absl::StatusOr<std::unique_ptr<UserApp>> UserApp::Create(const Config& config) {
                                                       .application_name = "stockalert-user",
                                                       .connections_max = config.postgres_connections_max,
                                                       .registry = metrics::Registry()}));
-  STOCKALERT_ASSIGN_OR_RETURN(
-      std::unique_ptr<kafka::Producer> producer,
-      kafka::CreateProducer(
-          {.bootstrap = config.kafka_bootstrap,
-           .security = config.kafka_security,
-           .client_id = "stockalert-user",
-           .topics = {kafka::kUserEventsTopic},
-           .extra = {},
-           .registry = metrics::Registry()}));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Producer> producer,
+                              kafka::CreateProducer({.bootstrap = config.kafka_bootstrap,
+                                                     .security = config.kafka_security,
+                                                     .client_id = "stockalert-user",
+                                                     .topics = {kafka::kUserEventsTopic},
+                                                     .extra = {},
+                                                     .registry = metrics::Registry()}));
   return std::unique_ptr<UserApp>(
       new UserApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool), std::move(producer))));
 }
@@ -127,12 +130,15 @@ UserApp::~UserApp() = default;
 
 absl::Status UserApp::Start() {
   Parts& parts = *parts_;
-  STOCKALERT_ASSIGN_OR_RETURN(parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
-                                            std::vector<std::string> reasons;
-                                            if (!parts.serving) reasons.push_back("its ports do not serve yet, or no more");
-                                            if (!parts.pool->Ready().ok()) reasons.push_back("the database does not answer");
-                                            return reasons;
-                                          }}));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
+                                              std::vector<std::string> reasons;
+                                              if (!parts.serving)
+                                                reasons.push_back("its ports do not serve yet, or no more");
+                                              if (!parts.pool->Ready().ok())
+                                                reasons.push_back("the database does not answer");
+                                              return reasons;
+                                            }}));
   // Until the database and its tables answer there is nothing to serve.
   base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
   const absl::Time give_up = absl::Now() + parts.config.start_timeout;
@@ -140,8 +146,9 @@ absl::Status UserApp::Start() {
     const absl::Status status = parts.store.ListUsers(std::nullopt, 1).status();
     if (status.ok()) break;
     if (absl::Now() >= give_up) {
-      return base::Unavailable("DATABASE_UNAVAILABLE",
-                               "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
+      return base::Unavailable(
+          "DATABASE_UNAVAILABLE",
+          "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
     }
     log::Warning("waiting for the database and its tables", {{"error", status}});
     if (process::AwaitStopRequest(backoff.Next())) return absl::CancelledError("asked to stop");
@@ -156,19 +163,21 @@ absl::Status UserApp::Start() {
                                                   .limits = rpc::kInternalLimits,
                                                   .reflection = false,
                                                   .own_credentials = parts.credentials->own_internal_port()}));
-  STOCKALERT_ASSIGN_OR_RETURN(parts.public_server, rpc::Server::Start({.address = parts.config.public_address,
-                                                                       .credentials = parts.credentials->public_server(),
-                                                                       .services = {&parts.service},
-                                                                       .service_names = {"stockalert.user.v1.UserService"},
-                                                                       .receive_bytes_max = 256 * 1024,
-                                                                       .limits = parts.config.public_limits,
-                                                                       .own_credentials = parts.credentials->own_public_port()}));
+  STOCKALERT_ASSIGN_OR_RETURN(parts.public_server,
+                              rpc::Server::Start({.address = parts.config.public_address,
+                                                  .credentials = parts.credentials->public_server(),
+                                                  .services = {&parts.service},
+                                                  .service_names = {"stockalert.user.v1.UserService"},
+                                                  .receive_bytes_max = 256 * 1024,
+                                                  .limits = parts.config.public_limits,
+                                                  .own_credentials = parts.credentials->own_public_port()}));
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);
-  parts.write_probe = std::make_unique<postgres::WriteProbe>(*parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_user"}, [&parts](bool writable) {
-    parts.internal_server->SetWritable(writable);
-    parts.public_server->SetWritable(writable);
-  });
+  parts.write_probe = std::make_unique<postgres::WriteProbe>(
+      *parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_user"}, [&parts](bool writable) {
+        parts.internal_server->SetWritable(writable);
+        parts.public_server->SetWritable(writable);
+      });
   parts.serving = true;
   log::Info("serving", {{"public_port", parts.public_server->port()},
                         {"internal_port", parts.internal_server->port()},

@@ -14,7 +14,8 @@ class UserApp final : public process::App {
   static absl::StatusOr<std::unique_ptr<UserApp>> Create(const Config& config);
   ~UserApp() override;
 
-  // Waits for the database (its schema made by stockalert-migrate), then serves. Kafka may be down: deletions wait in the outbox.
+  // Waits for the database (its schema made by stockalert-migrate), then serves. Kafka may be down: deletions wait in
+  // the outbox.
   absl::Status Start() override;
   void Stop(absl::Time deadline) override;
 

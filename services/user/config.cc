@@ -10,32 +10,37 @@ void Declare(config::Parser& parser, Config& config) {
   parser.ListenAddress("public_address", &config.public_address, "where clients connect");
   parser.ListenAddress("http_address", &config.http_address, "where /metrics, /healthz and /readyz are");
   parser.ListenAddress("internal_address", &config.internal_address, "where the other services connect");
-  parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the internal address of the ticker service");
+  parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired,
+                     "the internal address of the ticker service");
   postgres::DeclareDatabase(parser, config.postgres_url);
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   rpc::DeclareMesh(parser, "user", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
   rpc::DeclareLimits(parser, config.public_limits);
-  parser.Secret("admin_key", &config.admin_key, config::kOptional, "the administrator's API key; without it there is no administrator");
+  parser.Secret("admin_key", &config.admin_key, config::kOptional,
+                "the administrator's API key; without it there is no administrator");
   parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls");
   parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
   rpc::DeclareCalls(parser, config.calls);
   rpc::DeclareWaitingCalls(parser, config.calls);
   parser.Integer("postgres_connections_max", &config.postgres_connections_max, 1, 100, "connections to the database");
-  parser.Integer("registrations_per_minute", &config.registrations_per_minute, 1, 1'000'000, "RegisterUser calls taken a minute");
+  parser.Integer("registrations_per_minute", &config.registrations_per_minute, 1, 1'000'000,
+                 "RegisterUser calls taken a minute");
   parser.Integer("registrations_per_peer_per_minute", &config.registrations_per_peer_per_minute, 1, 1'000'000,
                  "RegisterUser calls taken a minute from one address");
   parser.Choice("registration", &config.registration, {"open", "invitation", "closed"},
                 "who may register: anybody, who has an administrator's invitation, nobody");
   parser.Seconds("email_code_life_s", &config.email_code_life, absl::Minutes(5), absl::Hours(24 * 7),
                  "how long a code that proves an address is good");
-  parser.Integer("keys_per_user_max", &config.keys_per_user_max, 1, 1000, "API keys of a user that are neither revoked nor expired");
+  parser.Integer("keys_per_user_max", &config.keys_per_user_max, 1, 1000,
+                 "API keys of a user that are neither revoked nor expired");
   parser.Integer("followed_per_user_max", &config.followed_per_user_max, 1, 100'000, "tickers that a user may follow");
   parser.Milliseconds("ticker_timeout_ms", &config.ticker_timeout, absl::Milliseconds(10), absl::Seconds(20),
                       "how long the ticker service may take");
   parser.Milliseconds("outbox_poll_ms", &config.outbox_poll, absl::Milliseconds(10), absl::Minutes(1),
                       "how often deletions that wait to be told are looked for");
-  parser.Seconds("start_timeout_s", &config.start_timeout, absl::Seconds(1), absl::Minutes(10), "how long to wait for the database at the start");
+  parser.Seconds("start_timeout_s", &config.start_timeout, absl::Seconds(1), absl::Minutes(10),
+                 "how long to wait for the database at the start");
   parser.Rule([&config]() -> std::optional<std::string> {
     if (!config.admin_key.empty() && (config.admin_key.size() < 16 || config.admin_key.size() > 200)) {
       return "the administrator's key must have 16 to 200 characters";
@@ -43,7 +48,8 @@ void Declare(config::Parser& parser, Config& config) {
     return std::nullopt;
   });
   parser.Rule([&config]() -> std::optional<std::string> {
-    if (!config.admin_key.empty() && config.admin_key == config.mesh_token) return "the administrator's key and the mesh token must differ";
+    if (!config.admin_key.empty() && config.admin_key == config.mesh_token)
+      return "the administrator's key and the mesh token must differ";
     return std::nullopt;
   });
 }

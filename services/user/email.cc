@@ -35,12 +35,13 @@ absl::StatusOr<Email> ParseEmail(std::string_view text) {
   if (at == std::string_view::npos) return wrong;
   const std::string_view local = text.substr(0, at);
   const std::string_view domain = text.substr(at + 1);
-  const bool local_ok = local.size() <= kLocalMax && AreDottedParts(local, kLocalMax, [](char c) {
-                          return IsAlnum(c) || std::string_view("!#$%&'*+-/=?^_`{|}~").find(c) != std::string_view::npos;
-                        });
+  const bool local_ok =
+      local.size() <= kLocalMax && AreDottedParts(local, kLocalMax, [](char c) {
+        return IsAlnum(c) || std::string_view("!#$%&'*+-/=?^_`{|}~").find(c) != std::string_view::npos;
+      });
   const bool domain_ok = domain.find('.') != std::string_view::npos &&
-                         AreDottedParts(domain, kLabelMax, [](char c) { return IsAlnum(c) || c == '-'; }) && domain.front() != '-' &&
-                         domain.back() != '-';
+                         AreDottedParts(domain, kLabelMax, [](char c) { return IsAlnum(c) || c == '-'; }) &&
+                         domain.front() != '-' && domain.back() != '-';
   if (!local_ok || !domain_ok) return wrong;
   Email email{std::string(text), std::string(text)};
   for (char& c : email.key) {

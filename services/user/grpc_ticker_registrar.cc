@@ -15,14 +15,15 @@ constexpr int kHoldMs = 30'000;
 
 }  // namespace
 
-GrpcTickerRegistrar::GrpcTickerRegistrar(const rpc::Peer& ticker_service, const base::Clock& clock, absl::Duration timeout)
+GrpcTickerRegistrar::GrpcTickerRegistrar(const rpc::Peer& ticker_service, const base::Clock& clock,
+                                         absl::Duration timeout)
     : peer_(ticker_service),
       clock_(clock),
       timeout_(timeout),
       stub_(stockalert::internal::v1::TickerInternalService::NewStub(ticker_service.channel())) {}
 
-absl::StatusOr<std::string> GrpcTickerRegistrar::Register(const std::string& symbol, const std::string& user_id, const trace::Context& trace,
-                                                              absl::Time deadline) {
+absl::StatusOr<std::string> GrpcTickerRegistrar::Register(const std::string& symbol, const std::string& user_id,
+                                                          const trace::Context& trace, absl::Time deadline) {
   stockalert::internal::v1::RegisterTickerRequest request;
   request.set_symbol(symbol);
   request.set_hold_ms(kHoldMs);
@@ -32,7 +33,8 @@ absl::StatusOr<std::string> GrpcTickerRegistrar::Register(const std::string& sym
   peer_.Prepare(context, trace, std::min(deadline, clock_.Now() + timeout_));
   absl::Status status = rpc::FromGrpc(stub_->RegisterTicker(&context, request, &response));
   if (!status.ok() && status.code() != absl::StatusCode::kInvalidArgument) {
-    metrics::GetCounter("stockalert_user_ticker_service_failures_total", "Times that the ticker service failed a call of the user service")
+    metrics::GetCounter("stockalert_user_ticker_service_failures_total",
+                        "Times that the ticker service failed a call of the user service")
         .Increment();
   }
   // What the ticker service cannot tell now (its source does not answer) is as good as not answering.

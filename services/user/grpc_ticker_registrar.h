@@ -15,8 +15,8 @@ class GrpcTickerRegistrar final : public TickerRegistrar {
  public:
   // `timeout` bounds a call whose own deadline is later. The arguments must outlive it.
   GrpcTickerRegistrar(const rpc::Peer& ticker_service, const base::Clock& clock, absl::Duration timeout);
-  absl::StatusOr<std::string> Register(const std::string& symbol, const std::string& user_id, const trace::Context& trace,
-                                       absl::Time deadline) override;
+  absl::StatusOr<std::string> Register(const std::string& symbol, const std::string& user_id,
+                                       const trace::Context& trace, absl::Time deadline) override;
 
  private:
   const rpc::Peer& peer_;

@@ -10,7 +10,8 @@ class KeyAuthenticator final : public rpc::Authenticator {
  public:
   // `logic` must outlive it.
   explicit KeyAuthenticator(UserLogic& logic) : logic_(logic) {}
-  absl::StatusOr<rpc::Caller> Authenticate(std::string_view api_key, const trace::Context& trace, absl::Time deadline) override;
+  absl::StatusOr<rpc::Caller> Authenticate(std::string_view api_key, const trace::Context& trace,
+                                           absl::Time deadline) override;
 
  private:
   UserLogic& logic_;

@@ -18,7 +18,8 @@ constexpr absl::Duration kRoundMax = absl::Seconds(5);
 
 }  // namespace
 
-OutboxRelay::OutboxRelay(UserStore& store, kafka::Producer& producer, const base::Clock& clock, absl::Duration poll_interval)
+OutboxRelay::OutboxRelay(UserStore& store, kafka::Producer& producer, const base::Clock& clock,
+                         absl::Duration poll_interval)
     : store_(store),
       producer_(producer),
       clock_(clock),
@@ -58,8 +59,9 @@ absl::StatusOr<int> OutboxRelay::RelayOnce(absl::Time deadline) {
     stockalert::internal::v1::UserEvent event;
     event.mutable_user_deleted()->set_user_id(deletion.user_id);
     event.mutable_user_deleted()->set_delete_time_us(deletion.delete_time_us);
-    const absl::StatusOr<kafka::Delivery> delivery = producer_.ProduceAndWait(
-        kafka::kUserEventsTopic, deletion.user_id, event.SerializeAsString(), kafka::TraceHeaders(deletion.traceparent), deadline);
+    const absl::StatusOr<kafka::Delivery> delivery =
+        producer_.ProduceAndWait(kafka::kUserEventsTopic, deletion.user_id, event.SerializeAsString(),
+                                 kafka::TraceHeaders(deletion.traceparent), deadline);
     if (!delivery.ok()) {
       failure = delivery.status();
       // One that Kafka cannot take as it is does not hold up those behind it.
@@ -100,9 +102,12 @@ absl::StatusOr<int> OutboxRelay::RelayCodesOnce(absl::Time deadline) {
 
 void OutboxRelay::Run() {
   base::Backoff backoff({.initial = absl::Milliseconds(200), .maximum = absl::Seconds(5)});
-  auto& told = metrics::GetCounter("stockalert_user_deletions_told_total", "Deleted users that the other services were told of");
-  auto& codes_told = metrics::GetCounter("stockalert_user_email_codes_told_total", "Codes that were handed over to be mailed, or had expired");
-  auto& failures = metrics::GetCounter("stockalert_user_outbox_failures_total", "Rounds of the outbox that failed and are tried again");
+  auto& told =
+      metrics::GetCounter("stockalert_user_deletions_told_total", "Deleted users that the other services were told of");
+  auto& codes_told = metrics::GetCounter("stockalert_user_email_codes_told_total",
+                                         "Codes that were handed over to be mailed, or had expired");
+  auto& failures = metrics::GetCounter("stockalert_user_outbox_failures_total",
+                                       "Rounds of the outbox that failed and are tried again");
   for (;;) {
     heartbeat_.Beat();
     absl::StatusOr<int> count = RelayOnce(absl::Now() + kRoundMax);
@@ -122,7 +127,8 @@ void OutboxRelay::Run() {
       pause = backoff.Next();
       static log::Limiter limiter(absl::Seconds(10));
       if (limiter.Allow()) {
-        log::Warning("deletions and codes wait to be told: broker or database do not answer; trying again", {{"error", count.status()}});
+        log::Warning("deletions and codes wait to be told: broker or database do not answer; trying again",
+                     {{"error", count.status()}});
       }
     }
     std::unique_lock lock(mutex_);

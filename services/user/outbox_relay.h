@@ -1,8 +1,9 @@
-// Tells the other services of deleted users, and of codes to be mailed: reads what waits, publishes to the topic user-events, forgets what
-// the broker has.
+// Tells the other services of deleted users, and of codes to be mailed: reads what waits, publishes to the topic
+// user-events, forgets what the broker has.
 //
-// One thread of its own. At least once: a crash between publishing and forgetting, or a second instance of the service, tells twice, which
-// the consumers expect. Runs on through outages of broker and database, with bounded pauses; counts and logs them.
+// One thread of its own. At least once: a crash between publishing and forgetting, or a second instance of the service,
+// tells twice, which the consumers expect. Runs on through outages of broker and database, with bounded pauses; counts
+// and logs them.
 #pragma once
 
 #include <condition_variable>

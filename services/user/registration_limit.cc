@@ -10,14 +10,18 @@ namespace stockalert::user {
 namespace {
 
 constexpr char kAll[] = "";
-// How much of what a network registered counts against it, and for how long: a minute's allowance alone is full again before a flood is over.
+// How much of what a network registered counts against it, and for how long: a minute's allowance alone is full again
+// before a flood is over.
 constexpr base::TokenBuckets::Rate kRecent = {10.0 / 3600.0, 10.0};
 
-base::TokenBuckets::Rate PerMinute(int64_t count) { return {static_cast<double>(count) / 60.0, static_cast<double>(count)}; }
+base::TokenBuckets::Rate PerMinute(int64_t count) {
+  return {static_cast<double>(count) / 60.0, static_cast<double>(count)};
+}
 
 }  // namespace
 
-RegistrationLimit::RegistrationLimit(int64_t per_minute, int64_t per_peer_per_minute, const base::MonotonicClock& clock, size_t networks_max)
+RegistrationLimit::RegistrationLimit(int64_t per_minute, int64_t per_peer_per_minute, const base::MonotonicClock& clock,
+                                     size_t networks_max)
     : all_(clock, PerMinute(per_minute), 1),
       wide_(clock, PerMinute(kWidePerNarrow * per_peer_per_minute), networks_max),
       narrow_(clock, PerMinute(per_peer_per_minute), networks_max),
@@ -31,7 +35,8 @@ absl::Status RegistrationLimit::Take(std::string_view peer) {
   if (!wait) wait = narrow_.Wait(networks.narrow);
   if (!wait) wait = all_.Wait(kAll);
   if (!wait) {
-    // Who has registered much in the last hour leaves the lower half of the whole to others, who has registered little a part of it.
+    // Who has registered much in the last hour leaves the lower half of the whole to others, who has registered little
+    // a part of it.
     const double needed = (1.0 - recent_.Level(networks.wide)) / 2.0;
     const double left = all_.Level(kAll);
     // The whole is full after a minute.

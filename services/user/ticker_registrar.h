@@ -13,11 +13,11 @@ namespace stockalert::user {
 class TickerRegistrar {
  public:
   virtual ~TickerRegistrar() = default;
-  // Registers the ticker and answers the symbol in its normal form. INVALID_ARGUMENT: not a symbol, or one that the source does not know.
-  // UNAVAILABLE (TICKER_SERVICE_UNAVAILABLE): the ticker service does not answer.
-  // `user_id`: whose share of the source's calls it takes to look a new symbol up.
-  virtual absl::StatusOr<std::string> Register(const std::string& symbol, const std::string& user_id, const trace::Context& trace,
-                                               absl::Time deadline) = 0;
+  // Registers the ticker and answers the symbol in its normal form. INVALID_ARGUMENT: not a symbol, or one that the
+  // source does not know. UNAVAILABLE (TICKER_SERVICE_UNAVAILABLE): the ticker service does not answer. `user_id`:
+  // whose share of the source's calls it takes to look a new symbol up.
+  virtual absl::StatusOr<std::string> Register(const std::string& symbol, const std::string& user_id,
+                                               const trace::Context& trace, absl::Time deadline) = 0;
 };
 
 }  // namespace stockalert::user

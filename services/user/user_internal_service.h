@@ -12,10 +12,11 @@ class UserInternalService final : public stockalert::internal::v1::UserInternalS
   // What is handed in must outlive the service.
   UserInternalService(rpc::CallRunner& runner, UserLogic& logic) : runner_(runner), logic_(logic) {}
 
-  ::grpc::ServerUnaryReactor* AuthenticateApiKey(::grpc::CallbackServerContext* context,
-                                                 const stockalert::internal::v1::AuthenticateApiKeyRequest* request,
-                                                 stockalert::internal::v1::AuthenticateApiKeyResponse* response) override;
-  ::grpc::ServerUnaryReactor* GetUser(::grpc::CallbackServerContext* context, const stockalert::internal::v1::GetUserRequest* request,
+  ::grpc::ServerUnaryReactor* AuthenticateApiKey(
+      ::grpc::CallbackServerContext* context, const stockalert::internal::v1::AuthenticateApiKeyRequest* request,
+      stockalert::internal::v1::AuthenticateApiKeyResponse* response) override;
+  ::grpc::ServerUnaryReactor* GetUser(::grpc::CallbackServerContext* context,
+                                      const stockalert::internal::v1::GetUserRequest* request,
                                       stockalert::internal::v1::GetUserResponse* response) override;
   ::grpc::ServerUnaryReactor* CountFollowers(::grpc::CallbackServerContext* context,
                                              const stockalert::internal::v1::CountFollowersRequest* request,

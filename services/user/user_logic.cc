@@ -55,8 +55,8 @@ std::string Fingerprint(const std::vector<std::string>& parts) {
 
 }  // namespace
 
-UserLogic::UserLogic(UserStore& store, TickerRegistrar& tickers, RegistrationLimit& limit, base::IdSource& ids, const base::Clock& clock,
-                     const UserRules& rules)
+UserLogic::UserLogic(UserStore& store, TickerRegistrar& tickers, RegistrationLimit& limit, base::IdSource& ids,
+                     const base::Clock& clock, const UserRules& rules)
     : store_(store), tickers_(tickers), limit_(limit), ids_(ids), clock_(clock), rules_(rules) {}
 
 IssuedKey UserLogic::MakeKey(const std::string& user_id, const NewKey& key, int64_t now_us) {
@@ -74,19 +74,23 @@ IssuedKey UserLogic::MakeKey(const std::string& user_id, const NewKey& key, int6
   return issued;
 }
 
-absl::StatusOr<Registered> UserLogic::Register(const Email& email, const std::string& display_name, const std::string& request_id,
-                                               const std::string& invitation_code, std::string_view peer) {
+absl::StatusOr<Registered> UserLogic::Register(const Email& email, const std::string& display_name,
+                                               const std::string& request_id, const std::string& invitation_code,
+                                               std::string_view peer) {
   STOCKALERT_RETURN_IF_ERROR(limit_.Take(peer));
   std::optional<std::string> invitation_sha256;
   switch (rules_.registration) {
-    case Registration::kOpen: break;
+    case Registration::kOpen:
+      break;
     case Registration::kByInvitation:
       if (invitation_code.empty()) {
-        return base::PermissionDenied("INVITATION_REQUIRED", "registration is by invitation: ask the administrator for a code");
+        return base::PermissionDenied("INVITATION_REQUIRED",
+                                      "registration is by invitation: ask the administrator for a code");
       }
       invitation_sha256 = base::Sha256(invitation_code);
       break;
-    case Registration::kClosed: return base::PermissionDenied("REGISTRATION_CLOSED", "this installation takes no new users");
+    case Registration::kClosed:
+      return base::PermissionDenied("REGISTRATION_CLOSED", "this installation takes no new users");
   }
   const int64_t now_us = clock_.NowUs();
   const User user{.id = ids_.NewUuid(),
@@ -96,22 +100,27 @@ absl::StatusOr<Registered> UserLogic::Register(const Email& email, const std::st
                   .create_time_us = now_us,
                   .update_time_us = now_us,
                   .version = 1};
-  const IssuedKey issued = MakeKey(user.id, NewKey{.display_name = kFirstKeyName, .read_only = false, .expire_time_us = {}}, now_us);
+  const IssuedKey issued =
+      MakeKey(user.id, NewKey{.display_name = kFirstKeyName, .read_only = false, .expire_time_us = {}}, now_us);
   STOCKALERT_ASSIGN_OR_RETURN(
       CreatedUser created,
-      store_.CreateUser(user, issued.key, RequestTag{request_id, Fingerprint({email.key, display_name})}, invitation_sha256));
+      store_.CreateUser(user, issued.key, RequestTag{request_id, Fingerprint({email.key, display_name})},
+                        invitation_sha256));
   return Registered{std::move(created.user), std::move(created.key), created.repeated ? "" : issued.secret};
 }
 
-absl::StatusOr<IssuedInvitation> UserLogic::CreateInvitation(const std::string& note, std::optional<int64_t> expire_time_us) {
+absl::StatusOr<IssuedInvitation> UserLogic::CreateInvitation(const std::string& note,
+                                                             std::optional<int64_t> expire_time_us) {
   const int64_t now_us = clock_.NowUs();
   const int64_t expires_us = expire_time_us.value_or(now_us + absl::ToInt64Microseconds(kInvitationLife));
   if (expires_us <= now_us || expires_us > now_us + absl::ToInt64Microseconds(kInvitationLifeMax)) {
     return base::InvalidField("expire_time", "must be in the future, at most 90 days ahead");
   }
   IssuedInvitation issued{.code = ids_.NewToken(kInvitationRandomBytes), .expire_time_us = expires_us};
-  STOCKALERT_RETURN_IF_ERROR(store_.CreateInvitation(
-      {.code_sha256 = base::Sha256(issued.code), .note = note, .create_time_us = now_us, .expire_time_us = expires_us}));
+  STOCKALERT_RETURN_IF_ERROR(store_.CreateInvitation({.code_sha256 = base::Sha256(issued.code),
+                                                      .note = note,
+                                                      .create_time_us = now_us,
+                                                      .expire_time_us = expires_us}));
   return issued;
 }
 
@@ -162,21 +171,25 @@ absl::StatusOr<std::vector<User>> UserLogic::ListUsers(const std::optional<TimeP
   return store_.ListUsers(after, limit);
 }
 
-absl::StatusOr<IssuedKey> UserLogic::CreateApiKey(const std::string& user_id, const NewKey& key, const std::string& request_id) {
+absl::StatusOr<IssuedKey> UserLogic::CreateApiKey(const std::string& user_id, const NewKey& key,
+                                                  const std::string& request_id) {
   const int64_t now_us = clock_.NowUs();
   if (key.expire_time_us && *key.expire_time_us <= now_us) {
     return base::InvalidField("api_key.expire_time", "must be in the future");
   }
   IssuedKey issued = MakeKey(user_id, key, now_us);
-  const RequestTag request{request_id, Fingerprint({key.display_name, key.read_only ? "read-only" : "full",
-                                                    key.expire_time_us ? std::to_string(*key.expire_time_us) : "never"})};
-  STOCKALERT_ASSIGN_OR_RETURN(
-      CreatedKey created,
-      store_.CreateApiKey(issued.key, request, KeyLimits{.now_us = now_us, .live_max = rules_.live_keys_max, .dead_max = rules_.dead_keys_max}));
+  const RequestTag request{request_id,
+                           Fingerprint({key.display_name, key.read_only ? "read-only" : "full",
+                                        key.expire_time_us ? std::to_string(*key.expire_time_us) : "never"})};
+  STOCKALERT_ASSIGN_OR_RETURN(CreatedKey created, store_.CreateApiKey(issued.key, request,
+                                                                      KeyLimits{.now_us = now_us,
+                                                                                .live_max = rules_.live_keys_max,
+                                                                                .dead_max = rules_.dead_keys_max}));
   return IssuedKey{std::move(created.key), created.repeated ? "" : issued.secret};
 }
 
-absl::StatusOr<std::vector<ApiKey>> UserLogic::ListApiKeys(const std::string& user_id, const std::optional<TimePlace>& after, int limit) {
+absl::StatusOr<std::vector<ApiKey>> UserLogic::ListApiKeys(const std::string& user_id,
+                                                           const std::optional<TimePlace>& after, int limit) {
   return store_.ListApiKeys(user_id, after, limit);
 }
 
@@ -187,12 +200,17 @@ absl::StatusOr<ApiKey> UserLogic::RevokeApiKey(const std::string& user_id, const
 absl::StatusOr<Identity> UserLogic::Authenticate(std::string_view secret) {
   const std::string hash = base::Sha256(secret);
   if (!rules_.administrator_key_sha256.empty() && base::ConstantTimeEquals(hash, rules_.administrator_key_sha256)) {
-    return Identity{.user_id = "", .key_id = kAdministratorKeyId, .is_administrator = true, .read_only = false, .expire_time_us = {}};
+    return Identity{.user_id = "",
+                    .key_id = kAdministratorKeyId,
+                    .is_administrator = true,
+                    .read_only = false,
+                    .expire_time_us = {}};
   }
   // What cannot be a key of ours costs no query.
   if (secret.size() != kSecretSize || !secret.starts_with(kSecretStart)) return InvalidKey();
   STOCKALERT_ASSIGN_OR_RETURN(const std::optional<ApiKey> key, store_.FindApiKey(hash));
-  if (!key || key->revoke_time_us || (key->expire_time_us && *key->expire_time_us <= clock_.NowUs())) return InvalidKey();
+  if (!key || key->revoke_time_us || (key->expire_time_us && *key->expire_time_us <= clock_.NowUs()))
+    return InvalidKey();
   return Identity{.user_id = key->user_id,
                   .key_id = key->id,
                   .is_administrator = false,
@@ -200,8 +218,8 @@ absl::StatusOr<Identity> UserLogic::Authenticate(std::string_view secret) {
                   .expire_time_us = key->expire_time_us};
 }
 
-absl::StatusOr<FollowedTicker> UserLogic::Follow(const std::string& user_id, const std::string& symbol, const trace::Context& trace,
-                                                 absl::Time deadline) {
+absl::StatusOr<FollowedTicker> UserLogic::Follow(const std::string& user_id, const std::string& symbol,
+                                                 const trace::Context& trace, absl::Time deadline) {
   const std::optional<std::string> normal = market::NormalizeSymbol(symbol);
   if (!normal) return base::InvalidField("symbol", market::kSymbolRule);
   // A user who may follow no more registers no more either; what is followed already stays so.
@@ -221,7 +239,8 @@ absl::Status UserLogic::Unfollow(const std::string& user_id, const std::string& 
   return normal ? store_.Unfollow(user_id, *normal) : FollowedTickerNotFound(symbol);
 }
 
-absl::StatusOr<std::vector<FollowedTicker>> UserLogic::ListFollowed(const std::string& user_id, const std::string& after_symbol, int limit) {
+absl::StatusOr<std::vector<FollowedTicker>> UserLogic::ListFollowed(const std::string& user_id,
+                                                                    const std::string& after_symbol, int limit) {
   return store_.ListFollowed(user_id, after_symbol, limit);
 }
 

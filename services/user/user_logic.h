@@ -1,6 +1,7 @@
 // The rules of users, keys and followed tickers, without transport and database.
 //
-// Thread-safe as far as its collaborators are. Requests come checked for form (text, names, times); everything else is checked here.
+// Thread-safe as far as its collaborators are. Requests come checked for form (text, names, times); everything else is
+// checked here.
 #pragma once
 
 #include <cstdint>
@@ -79,37 +80,43 @@ using UserCheck = std::function<absl::Status(const User&)>;
 class UserLogic {
  public:
   // What is handed in must outlive it.
-  UserLogic(UserStore& store, TickerRegistrar& tickers, RegistrationLimit& limit, base::IdSource& ids, const base::Clock& clock,
-            const UserRules& rules);
+  UserLogic(UserStore& store, TickerRegistrar& tickers, RegistrationLimit& limit, base::IdSource& ids,
+            const base::Clock& clock, const UserRules& rules);
 
-  // RESOURCE_EXHAUSTED (REGISTRATION_RATE) · PERMISSION_DENIED (REGISTRATION_CLOSED, INVITATION_REQUIRED, INVITATION_INVALID). What
-  // is known of other users changes nothing.
-  absl::StatusOr<Registered> Register(const Email& email, const std::string& display_name, const std::string& request_id,
-                                      const std::string& invitation_code, std::string_view peer);
-  // Good until `expire_time_us`, or for 7 days. INVALID_ARGUMENT (expire_time): not in the future, or more than 90 days ahead.
+  // RESOURCE_EXHAUSTED (REGISTRATION_RATE) · PERMISSION_DENIED (REGISTRATION_CLOSED, INVITATION_REQUIRED,
+  // INVITATION_INVALID). What is known of other users changes nothing.
+  absl::StatusOr<Registered> Register(const Email& email, const std::string& display_name,
+                                      const std::string& request_id, const std::string& invitation_code,
+                                      std::string_view peer);
+  // Good until `expire_time_us`, or for 7 days. INVALID_ARGUMENT (expire_time): not in the future, or more than 90 days
+  // ahead.
   absl::StatusOr<IssuedInvitation> CreateInvitation(const std::string& note, std::optional<int64_t> expire_time_us);
   absl::StatusOr<User> GetUser(const std::string& id);
   absl::StatusOr<User> UpdateUser(const std::string& id, const UserChange& change, const UserCheck& check);
   absl::Status DeleteUser(const std::string& id, const UserCheck& check, const trace::Context& trace);
-  // Has a new code mailed; answers when it expires. FAILED_PRECONDITION (EMAIL_VERIFIED) · RESOURCE_EXHAUSTED (EMAIL_VERIFICATION_RATE).
+  // Has a new code mailed; answers when it expires. FAILED_PRECONDITION (EMAIL_VERIFIED) · RESOURCE_EXHAUSTED
+  // (EMAIL_VERIFICATION_RATE).
   absl::StatusOr<int64_t> SendEmailVerification(const std::string& id, const trace::Context& trace);
-  // Without a code only where somebody vouches for the address. FAILED_PRECONDITION (EMAIL_CODE_INVALID) · ALREADY_EXISTS (EMAIL_TAKEN).
+  // Without a code only where somebody vouches for the address. FAILED_PRECONDITION (EMAIL_CODE_INVALID) ·
+  // ALREADY_EXISTS (EMAIL_TAKEN).
   absl::StatusOr<User> VerifyEmail(const std::string& id, const std::optional<std::string>& code);
   absl::StatusOr<std::vector<User>> ListUsers(const std::optional<TimePlace>& after, int limit);
 
   // INVALID_ARGUMENT (api_key.expire_time): not in the future. RESOURCE_EXHAUSTED (API_KEY_QUOTA).
   absl::StatusOr<IssuedKey> CreateApiKey(const std::string& user_id, const NewKey& key, const std::string& request_id);
-  absl::StatusOr<std::vector<ApiKey>> ListApiKeys(const std::string& user_id, const std::optional<TimePlace>& after, int limit);
+  absl::StatusOr<std::vector<ApiKey>> ListApiKeys(const std::string& user_id, const std::optional<TimePlace>& after,
+                                                  int limit);
   absl::StatusOr<ApiKey> RevokeApiKey(const std::string& user_id, const std::string& key_id);
 
   // UNAUTHENTICATED (API_KEY_INVALID): no such key, expired, or revoked.
   absl::StatusOr<Identity> Authenticate(std::string_view secret);
 
   // Nothing is followed where the ticker cannot be registered.
-  absl::StatusOr<FollowedTicker> Follow(const std::string& user_id, const std::string& symbol, const trace::Context& trace,
-                                        absl::Time deadline);
+  absl::StatusOr<FollowedTicker> Follow(const std::string& user_id, const std::string& symbol,
+                                        const trace::Context& trace, absl::Time deadline);
   absl::Status Unfollow(const std::string& user_id, const std::string& symbol);
-  absl::StatusOr<std::vector<FollowedTicker>> ListFollowed(const std::string& user_id, const std::string& after_symbol, int limit);
+  absl::StatusOr<std::vector<FollowedTicker>> ListFollowed(const std::string& user_id, const std::string& after_symbol,
+                                                           int limit);
   absl::StatusOr<int64_t> CountFollowers(const std::string& symbol);
 
  private:

@@ -58,7 +58,8 @@ UserCheck EtagCheck(const std::string& etag) {
 
 // The user whom `name` is about, where the caller reaches it.
 absl::StatusOr<std::string> UserIdOf(const rpc::CallContext& call, const std::string& name, std::string_view field) {
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> ids, rpc::ParseOwnName(call.caller, kUserName, name, field, kUserMissing));
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
+                              rpc::ParseOwnName(call.caller, kUserName, name, field, kUserMissing));
   return ids[0];
 }
 
@@ -95,12 +96,13 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
     : runner_(runner), logic_(logic), on_untold_(std::move(on_untold)) {}
 
 // One handler: its method's name, who may call it, and the function that answers.
-#define STOCKALERT_USER_METHOD(method, access, Request, Response) STOCKALERT_USER_METHOD_OF(method, access, rpc::Work::kOwn, Request, Response)
-#define STOCKALERT_USER_METHOD_OF(method, access, work, Request, Response)                                                            \
-  ::grpc::ServerUnaryReactor* UserService::method(::grpc::CallbackServerContext* context, const Request* request,           \
-                                                  Response* response) {                                                     \
-    return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/" #method, access, work}, request, response,             \
-                      [this](const rpc::CallContext& call, const Request& asked) { return Do##method(call, asked); });      \
+#define STOCKALERT_USER_METHOD(method, access, Request, Response) \
+  STOCKALERT_USER_METHOD_OF(method, access, rpc::Work::kOwn, Request, Response)
+#define STOCKALERT_USER_METHOD_OF(method, access, work, Request, Response)                                             \
+  ::grpc::ServerUnaryReactor* UserService::method(::grpc::CallbackServerContext* context, const Request* request,      \
+                                                  Response* response) {                                                \
+    return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/" #method, access, work}, request, response,  \
+                      [this](const rpc::CallContext& call, const Request& asked) { return Do##method(call, asked); }); \
   }
 
 STOCKALERT_USER_METHOD(RegisterUser, rpc::Access::kNobody, v1::RegisterUserRequest, v1::RegisterUserResponse)
@@ -108,29 +110,34 @@ STOCKALERT_USER_METHOD(GetUser, rpc::Access::kRead, v1::GetUserRequest, v1::User
 STOCKALERT_USER_METHOD(UpdateUser, rpc::Access::kWrite, v1::UpdateUserRequest, v1::User)
 STOCKALERT_USER_METHOD(DeleteUser, rpc::Access::kWrite, v1::DeleteUserRequest, google::protobuf::Empty)
 STOCKALERT_USER_METHOD(ListUsers, rpc::Access::kAdministrator, v1::ListUsersRequest, v1::ListUsersResponse)
-STOCKALERT_USER_METHOD(SendEmailVerification, rpc::Access::kWrite, v1::SendEmailVerificationRequest, v1::SendEmailVerificationResponse)
+STOCKALERT_USER_METHOD(SendEmailVerification, rpc::Access::kWrite, v1::SendEmailVerificationRequest,
+                       v1::SendEmailVerificationResponse)
 STOCKALERT_USER_METHOD(VerifyEmail, rpc::Access::kWrite, v1::VerifyEmailRequest, v1::User)
-STOCKALERT_USER_METHOD(CreateInvitation, rpc::Access::kAdministrator, v1::CreateInvitationRequest, v1::CreateInvitationResponse)
+STOCKALERT_USER_METHOD(CreateInvitation, rpc::Access::kAdministrator, v1::CreateInvitationRequest,
+                       v1::CreateInvitationResponse)
 STOCKALERT_USER_METHOD(CreateApiKey, rpc::Access::kWrite, v1::CreateApiKeyRequest, v1::CreateApiKeyResponse)
 STOCKALERT_USER_METHOD(ListApiKeys, rpc::Access::kRead, v1::ListApiKeysRequest, v1::ListApiKeysResponse)
 STOCKALERT_USER_METHOD(RevokeApiKey, rpc::Access::kWrite, v1::RevokeApiKeyRequest, v1::ApiKey)
-STOCKALERT_USER_METHOD_OF(FollowTicker, rpc::Access::kWrite, rpc::Work::kOthers, v1::FollowTickerRequest, v1::FollowedTicker)
+STOCKALERT_USER_METHOD_OF(FollowTicker, rpc::Access::kWrite, rpc::Work::kOthers, v1::FollowTickerRequest,
+                          v1::FollowedTicker)
 STOCKALERT_USER_METHOD(UnfollowTicker, rpc::Access::kWrite, v1::UnfollowTickerRequest, google::protobuf::Empty)
-STOCKALERT_USER_METHOD(ListFollowedTickers, rpc::Access::kRead, v1::ListFollowedTickersRequest, v1::ListFollowedTickersResponse)
+STOCKALERT_USER_METHOD(ListFollowedTickers, rpc::Access::kRead, v1::ListFollowedTickersRequest,
+                       v1::ListFollowedTickersResponse)
 
 #undef STOCKALERT_USER_METHOD
 #undef STOCKALERT_USER_METHOD_OF
 
-absl::StatusOr<v1::RegisterUserResponse> UserService::DoRegisterUser(const rpc::CallContext& call, const v1::RegisterUserRequest& request) {
+absl::StatusOr<v1::RegisterUserResponse> UserService::DoRegisterUser(const rpc::CallContext& call,
+                                                                     const v1::RegisterUserRequest& request) {
   base::FieldViolations violations;
   const std::optional<Email> email = TakeEmail(violations, "user.email", request.user().email());
   rpc::CheckText(violations, "user.display_name", request.user().display_name(), 1, kDisplayNameMax);
   rpc::CheckRequestId(violations, "request_id", request.request_id());
   rpc::CheckText(violations, "invitation_code", request.invitation_code(), 0, kCodeMax);
   STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-  STOCKALERT_ASSIGN_OR_RETURN(
-      Registered registered,
-      logic_.Register(*email, request.user().display_name(), request.request_id(), request.invitation_code(), call.peer));
+  STOCKALERT_ASSIGN_OR_RETURN(Registered registered,
+                              logic_.Register(*email, request.user().display_name(), request.request_id(),
+                                              request.invitation_code(), call.peer));
   v1::RegisterUserResponse response;
   *response.mutable_user() = ToProto(registered.user);
   *response.mutable_api_key() = ToProto(registered.key);
@@ -163,14 +170,16 @@ absl::StatusOr<v1::User> UserService::DoUpdateUser(const rpc::CallContext& call,
   return ToProto(user);
 }
 
-absl::StatusOr<google::protobuf::Empty> UserService::DoDeleteUser(const rpc::CallContext& call, const v1::DeleteUserRequest& request) {
+absl::StatusOr<google::protobuf::Empty> UserService::DoDeleteUser(const rpc::CallContext& call,
+                                                                  const v1::DeleteUserRequest& request) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, request.name(), "name"));
   STOCKALERT_RETURN_IF_ERROR(logic_.DeleteUser(id, EtagCheck(request.etag()), call.trace));
   on_untold_();
   return google::protobuf::Empty();
 }
 
-absl::StatusOr<v1::ListUsersResponse> UserService::DoListUsers(const rpc::CallContext&, const v1::ListUsersRequest& request) {
+absl::StatusOr<v1::ListUsersResponse> UserService::DoListUsers(const rpc::CallContext&,
+                                                               const v1::ListUsersRequest& request) {
   const std::string scope = rpc::PageScope("ListUsers", "");
   STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(request.page_size()));
   STOCKALERT_ASSIGN_OR_RETURN(const std::optional<TimePlace> after, TimePlaceOf(scope, request.page_token()));
@@ -185,8 +194,8 @@ absl::StatusOr<v1::ListUsersResponse> UserService::DoListUsers(const rpc::CallCo
   return response;
 }
 
-absl::StatusOr<v1::SendEmailVerificationResponse> UserService::DoSendEmailVerification(const rpc::CallContext& call,
-                                                                                       const v1::SendEmailVerificationRequest& request) {
+absl::StatusOr<v1::SendEmailVerificationResponse> UserService::DoSendEmailVerification(
+    const rpc::CallContext& call, const v1::SendEmailVerificationRequest& request) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, request.name(), "name"));
   STOCKALERT_ASSIGN_OR_RETURN(const int64_t expire_time_us, logic_.SendEmailVerification(id, call.trace));
   on_untold_();
@@ -195,19 +204,21 @@ absl::StatusOr<v1::SendEmailVerificationResponse> UserService::DoSendEmailVerifi
   return response;
 }
 
-absl::StatusOr<v1::User> UserService::DoVerifyEmail(const rpc::CallContext& call, const v1::VerifyEmailRequest& request) {
+absl::StatusOr<v1::User> UserService::DoVerifyEmail(const rpc::CallContext& call,
+                                                    const v1::VerifyEmailRequest& request) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, request.name(), "name"));
   // An administrator vouches for the address; a code that is given is looked at all the same.
   const bool vouched = call.caller.is_administrator && request.code().empty();
   base::FieldViolations violations;
   rpc::CheckText(violations, "code", request.code(), vouched ? 0 : 1, kCodeMax);
   STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-  STOCKALERT_ASSIGN_OR_RETURN(const User user, logic_.VerifyEmail(id, vouched ? std::nullopt : std::optional<std::string>(request.code())));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      const User user, logic_.VerifyEmail(id, vouched ? std::nullopt : std::optional<std::string>(request.code())));
   return ToProto(user);
 }
 
-absl::StatusOr<v1::CreateInvitationResponse> UserService::DoCreateInvitation(const rpc::CallContext&,
-                                                                             const v1::CreateInvitationRequest& request) {
+absl::StatusOr<v1::CreateInvitationResponse> UserService::DoCreateInvitation(
+    const rpc::CallContext&, const v1::CreateInvitationRequest& request) {
   base::FieldViolations violations;
   rpc::CheckText(violations, "note", request.note(), 0, kDisplayNameMax);
   std::optional<int64_t> expire_time_us;
@@ -224,17 +235,20 @@ absl::StatusOr<v1::CreateInvitationResponse> UserService::DoCreateInvitation(con
   return response;
 }
 
-absl::StatusOr<v1::CreateApiKeyResponse> UserService::DoCreateApiKey(const rpc::CallContext& call, const v1::CreateApiKeyRequest& request) {
+absl::StatusOr<v1::CreateApiKeyResponse> UserService::DoCreateApiKey(const rpc::CallContext& call,
+                                                                     const v1::CreateApiKeyRequest& request) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, request.parent(), "parent"));
   base::FieldViolations violations;
   rpc::CheckText(violations, "api_key.display_name", request.api_key().display_name(), 0, kDisplayNameMax);
   rpc::CheckRequestId(violations, "request_id", request.request_id());
-  violations.Check(v1::ApiKey::Scope_IsValid(request.api_key().scope()), "api_key.scope", "must be SCOPE_FULL or SCOPE_READ_ONLY");
+  violations.Check(v1::ApiKey::Scope_IsValid(request.api_key().scope()), "api_key.scope",
+                   "must be SCOPE_FULL or SCOPE_READ_ONLY");
   NewKey key{.display_name = request.api_key().display_name(),
              .read_only = request.api_key().scope() == v1::ApiKey::SCOPE_READ_ONLY,
              .expire_time_us = std::nullopt};
   if (request.api_key().has_expire_time()) {
-    const absl::StatusOr<int64_t> expire_time_us = rpc::TimestampToUs(request.api_key().expire_time(), "api_key.expire_time");
+    const absl::StatusOr<int64_t> expire_time_us =
+        rpc::TimestampToUs(request.api_key().expire_time(), "api_key.expire_time");
     violations.Merge(expire_time_us.status());
     if (expire_time_us.ok()) key.expire_time_us = *expire_time_us;
   }
@@ -246,7 +260,8 @@ absl::StatusOr<v1::CreateApiKeyResponse> UserService::DoCreateApiKey(const rpc::
   return response;
 }
 
-absl::StatusOr<v1::ListApiKeysResponse> UserService::DoListApiKeys(const rpc::CallContext& call, const v1::ListApiKeysRequest& request) {
+absl::StatusOr<v1::ListApiKeysResponse> UserService::DoListApiKeys(const rpc::CallContext& call,
+                                                                   const v1::ListApiKeysRequest& request) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, request.parent(), "parent"));
   const std::string scope = rpc::PageScope("ListApiKeys", id);
   STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(request.page_size()));
@@ -261,32 +276,38 @@ absl::StatusOr<v1::ListApiKeysResponse> UserService::DoListApiKeys(const rpc::Ca
   return response;
 }
 
-absl::StatusOr<v1::ApiKey> UserService::DoRevokeApiKey(const rpc::CallContext& call, const v1::RevokeApiKeyRequest& request) {
+absl::StatusOr<v1::ApiKey> UserService::DoRevokeApiKey(const rpc::CallContext& call,
+                                                       const v1::RevokeApiKeyRequest& request) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
                               rpc::ParseOwnName(call.caller, kApiKeyName, request.name(), "name", "API_KEY_NOT_FOUND"));
   STOCKALERT_ASSIGN_OR_RETURN(const ApiKey key, logic_.RevokeApiKey(ids[0], ids[1]));
   return ToProto(key);
 }
 
-absl::StatusOr<v1::FollowedTicker> UserService::DoFollowTicker(const rpc::CallContext& call, const v1::FollowTickerRequest& request) {
+absl::StatusOr<v1::FollowedTicker> UserService::DoFollowTicker(const rpc::CallContext& call,
+                                                               const v1::FollowTickerRequest& request) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, request.parent(), "parent"));
-  STOCKALERT_ASSIGN_OR_RETURN(const FollowedTicker ticker, logic_.Follow(id, request.symbol(), call.trace, call.deadline));
+  STOCKALERT_ASSIGN_OR_RETURN(const FollowedTicker ticker,
+                              logic_.Follow(id, request.symbol(), call.trace, call.deadline));
   return ToProto(id, ticker);
 }
 
-absl::StatusOr<google::protobuf::Empty> UserService::DoUnfollowTicker(const rpc::CallContext& call, const v1::UnfollowTickerRequest& request) {
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
-                              rpc::ParseOwnName(call.caller, kFollowedName, request.name(), "name", "FOLLOWED_TICKER_NOT_FOUND"));
+absl::StatusOr<google::protobuf::Empty> UserService::DoUnfollowTicker(const rpc::CallContext& call,
+                                                                      const v1::UnfollowTickerRequest& request) {
+  STOCKALERT_ASSIGN_OR_RETURN(
+      const std::vector<std::string> ids,
+      rpc::ParseOwnName(call.caller, kFollowedName, request.name(), "name", "FOLLOWED_TICKER_NOT_FOUND"));
   STOCKALERT_RETURN_IF_ERROR(logic_.Unfollow(ids[0], ids[1]));
   return google::protobuf::Empty();
 }
 
-absl::StatusOr<v1::ListFollowedTickersResponse> UserService::DoListFollowedTickers(const rpc::CallContext& call,
-                                                                                   const v1::ListFollowedTickersRequest& request) {
+absl::StatusOr<v1::ListFollowedTickersResponse> UserService::DoListFollowedTickers(
+    const rpc::CallContext& call, const v1::ListFollowedTickersRequest& request) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, request.parent(), "parent"));
   const std::string scope = rpc::PageScope("ListFollowedTickers", id);
   STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(request.page_size()));
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> place, rpc::DecodePageToken(scope, request.page_token(), 1));
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> place,
+                              rpc::DecodePageToken(scope, request.page_token(), 1));
   STOCKALERT_ASSIGN_OR_RETURN(std::vector<FollowedTicker> tickers,
                               logic_.ListFollowed(id, place.empty() ? "" : place[0], page_size + 1));
   v1::ListFollowedTickersResponse response;

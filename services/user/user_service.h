@@ -13,10 +13,12 @@ namespace stockalert::user {
 
 class UserService final : public v1::UserService::CallbackService {
  public:
-  // `on_untold` is called where there is something new to tell the other services. What is handed in must outlive the service.
+  // `on_untold` is called where there is something new to tell the other services. What is handed in must outlive the
+  // service.
   UserService(rpc::CallRunner& runner, UserLogic& logic, std::function<void()> on_untold);
 
-  ::grpc::ServerUnaryReactor* RegisterUser(::grpc::CallbackServerContext* context, const v1::RegisterUserRequest* request,
+  ::grpc::ServerUnaryReactor* RegisterUser(::grpc::CallbackServerContext* context,
+                                           const v1::RegisterUserRequest* request,
                                            v1::RegisterUserResponse* response) override;
   ::grpc::ServerUnaryReactor* GetUser(::grpc::CallbackServerContext* context, const v1::GetUserRequest* request,
                                       v1::User* response) override;
@@ -26,41 +28,53 @@ class UserService final : public v1::UserService::CallbackService {
                                          google::protobuf::Empty* response) override;
   ::grpc::ServerUnaryReactor* ListUsers(::grpc::CallbackServerContext* context, const v1::ListUsersRequest* request,
                                         v1::ListUsersResponse* response) override;
-  ::grpc::ServerUnaryReactor* SendEmailVerification(::grpc::CallbackServerContext* context, const v1::SendEmailVerificationRequest* request,
+  ::grpc::ServerUnaryReactor* SendEmailVerification(::grpc::CallbackServerContext* context,
+                                                    const v1::SendEmailVerificationRequest* request,
                                                     v1::SendEmailVerificationResponse* response) override;
   ::grpc::ServerUnaryReactor* VerifyEmail(::grpc::CallbackServerContext* context, const v1::VerifyEmailRequest* request,
                                           v1::User* response) override;
-  ::grpc::ServerUnaryReactor* CreateInvitation(::grpc::CallbackServerContext* context, const v1::CreateInvitationRequest* request,
+  ::grpc::ServerUnaryReactor* CreateInvitation(::grpc::CallbackServerContext* context,
+                                               const v1::CreateInvitationRequest* request,
                                                v1::CreateInvitationResponse* response) override;
-  ::grpc::ServerUnaryReactor* CreateApiKey(::grpc::CallbackServerContext* context, const v1::CreateApiKeyRequest* request,
+  ::grpc::ServerUnaryReactor* CreateApiKey(::grpc::CallbackServerContext* context,
+                                           const v1::CreateApiKeyRequest* request,
                                            v1::CreateApiKeyResponse* response) override;
   ::grpc::ServerUnaryReactor* ListApiKeys(::grpc::CallbackServerContext* context, const v1::ListApiKeysRequest* request,
                                           v1::ListApiKeysResponse* response) override;
-  ::grpc::ServerUnaryReactor* RevokeApiKey(::grpc::CallbackServerContext* context, const v1::RevokeApiKeyRequest* request,
-                                           v1::ApiKey* response) override;
-  ::grpc::ServerUnaryReactor* FollowTicker(::grpc::CallbackServerContext* context, const v1::FollowTickerRequest* request,
+  ::grpc::ServerUnaryReactor* RevokeApiKey(::grpc::CallbackServerContext* context,
+                                           const v1::RevokeApiKeyRequest* request, v1::ApiKey* response) override;
+  ::grpc::ServerUnaryReactor* FollowTicker(::grpc::CallbackServerContext* context,
+                                           const v1::FollowTickerRequest* request,
                                            v1::FollowedTicker* response) override;
-  ::grpc::ServerUnaryReactor* UnfollowTicker(::grpc::CallbackServerContext* context, const v1::UnfollowTickerRequest* request,
+  ::grpc::ServerUnaryReactor* UnfollowTicker(::grpc::CallbackServerContext* context,
+                                             const v1::UnfollowTickerRequest* request,
                                              google::protobuf::Empty* response) override;
-  ::grpc::ServerUnaryReactor* ListFollowedTickers(::grpc::CallbackServerContext* context, const v1::ListFollowedTickersRequest* request,
+  ::grpc::ServerUnaryReactor* ListFollowedTickers(::grpc::CallbackServerContext* context,
+                                                  const v1::ListFollowedTickersRequest* request,
                                                   v1::ListFollowedTickersResponse* response) override;
 
  private:
-  absl::StatusOr<v1::RegisterUserResponse> DoRegisterUser(const rpc::CallContext& call, const v1::RegisterUserRequest& request);
+  absl::StatusOr<v1::RegisterUserResponse> DoRegisterUser(const rpc::CallContext& call,
+                                                          const v1::RegisterUserRequest& request);
   absl::StatusOr<v1::User> DoGetUser(const rpc::CallContext& call, const v1::GetUserRequest& request);
   absl::StatusOr<v1::User> DoUpdateUser(const rpc::CallContext& call, const v1::UpdateUserRequest& request);
-  absl::StatusOr<google::protobuf::Empty> DoDeleteUser(const rpc::CallContext& call, const v1::DeleteUserRequest& request);
+  absl::StatusOr<google::protobuf::Empty> DoDeleteUser(const rpc::CallContext& call,
+                                                       const v1::DeleteUserRequest& request);
   absl::StatusOr<v1::ListUsersResponse> DoListUsers(const rpc::CallContext& call, const v1::ListUsersRequest& request);
-  absl::StatusOr<v1::SendEmailVerificationResponse> DoSendEmailVerification(const rpc::CallContext& call,
-                                                                            const v1::SendEmailVerificationRequest& request);
+  absl::StatusOr<v1::SendEmailVerificationResponse> DoSendEmailVerification(
+      const rpc::CallContext& call, const v1::SendEmailVerificationRequest& request);
   absl::StatusOr<v1::User> DoVerifyEmail(const rpc::CallContext& call, const v1::VerifyEmailRequest& request);
   absl::StatusOr<v1::CreateInvitationResponse> DoCreateInvitation(const rpc::CallContext& call,
                                                                   const v1::CreateInvitationRequest& request);
-  absl::StatusOr<v1::CreateApiKeyResponse> DoCreateApiKey(const rpc::CallContext& call, const v1::CreateApiKeyRequest& request);
-  absl::StatusOr<v1::ListApiKeysResponse> DoListApiKeys(const rpc::CallContext& call, const v1::ListApiKeysRequest& request);
+  absl::StatusOr<v1::CreateApiKeyResponse> DoCreateApiKey(const rpc::CallContext& call,
+                                                          const v1::CreateApiKeyRequest& request);
+  absl::StatusOr<v1::ListApiKeysResponse> DoListApiKeys(const rpc::CallContext& call,
+                                                        const v1::ListApiKeysRequest& request);
   absl::StatusOr<v1::ApiKey> DoRevokeApiKey(const rpc::CallContext& call, const v1::RevokeApiKeyRequest& request);
-  absl::StatusOr<v1::FollowedTicker> DoFollowTicker(const rpc::CallContext& call, const v1::FollowTickerRequest& request);
-  absl::StatusOr<google::protobuf::Empty> DoUnfollowTicker(const rpc::CallContext& call, const v1::UnfollowTickerRequest& request);
+  absl::StatusOr<v1::FollowedTicker> DoFollowTicker(const rpc::CallContext& call,
+                                                    const v1::FollowTickerRequest& request);
+  absl::StatusOr<google::protobuf::Empty> DoUnfollowTicker(const rpc::CallContext& call,
+                                                           const v1::UnfollowTickerRequest& request);
   absl::StatusOr<v1::ListFollowedTickersResponse> DoListFollowedTickers(const rpc::CallContext& call,
                                                                         const v1::ListFollowedTickersRequest& request);
 

@@ -1,9 +1,9 @@
-// What the user service keeps: users, API keys, followed tickers, invitations, and what waits to be told to the other services: deletions,
-// and codes to be mailed.
+// What the user service keeps: users, API keys, followed tickers, invitations, and what waits to be told to the other
+// services: deletions, and codes to be mailed.
 //
-// Thread-safe; every call is one transaction. Implementations: PostgresUserStore, and InMemoryUserStore in tests/support; one contract
-// suite holds both. Errors are those of base/error.h: USER_NOT_FOUND, API_KEY_NOT_FOUND and the like where named below, and
-// UNAVAILABLE (DATABASE_UNAVAILABLE) from any call.
+// Thread-safe; every call is one transaction. Implementations: PostgresUserStore, and InMemoryUserStore in
+// tests/support; one contract suite holds both. Errors are those of base/error.h: USER_NOT_FOUND, API_KEY_NOT_FOUND and
+// the like where named below, and UNAVAILABLE (DATABASE_UNAVAILABLE) from any call.
 #pragma once
 
 #include <cstdint>
@@ -121,53 +121,60 @@ class UserStore {
  public:
   virtual ~UserStore() = default;
 
-  // With an invitation's hash the invitation is used up, as of the user's creation. A request is known by its id and its fingerprint
-  // together: registration must not tell that an id was used for something else. PERMISSION_DENIED (INVITATION_INVALID).
+  // With an invitation's hash the invitation is used up, as of the user's creation. A request is known by its id and
+  // its fingerprint together: registration must not tell that an id was used for something else. PERMISSION_DENIED
+  // (INVITATION_INVALID).
   virtual absl::StatusOr<CreatedUser> CreateUser(const User& user, const ApiKey& key, const RequestTag& request,
                                                  const std::optional<std::string>& invitation_sha256) = 0;
   virtual absl::Status CreateInvitation(const Invitation& invitation) = 0;
   // NOT_FOUND (USER_NOT_FOUND).
   virtual absl::StatusOr<User> GetUser(const std::string& id) = 0;
-  // Lets `change` alter the user (but for the id) while nobody else does, and stores it where it did. `change` may run more than once; its
-  // error is the answer. NOT_FOUND (USER_NOT_FOUND).
+  // Lets `change` alter the user (but for the id) while nobody else does, and stores it where it did. `change` may run
+  // more than once; its error is the answer. NOT_FOUND (USER_NOT_FOUND).
   virtual absl::StatusOr<User> ChangeUser(const std::string& id, const std::function<absl::Status(User&)>& change) = 0;
   // Deletes the user with all that is theirs, and notes the deletion. `check` may refuse. NOT_FOUND (USER_NOT_FOUND).
   virtual absl::Status DeleteUser(const std::string& id, int64_t now_us, const std::string& traceparent,
                                   const std::function<absl::Status(const User&)>& check) = 0;
-  // Keeps a code for the user's present address in the place of any before, to be told. NOT_FOUND (USER_NOT_FOUND) · FAILED_PRECONDITION
-  // (EMAIL_VERIFIED) · RESOURCE_EXHAUSTED (EMAIL_VERIFICATION_RATE).
-  virtual absl::Status PutEmailCode(const std::string& user_id, const EmailCode& code, const EmailCodeLimits& limits) = 0;
-  // Verifies the user's address by the code, or without one where there is none. A verified address stays as it is. A wrong code counts: at
-  // `tries_max` of them the code is worth nothing. NOT_FOUND (USER_NOT_FOUND) · FAILED_PRECONDITION (EMAIL_CODE_INVALID) · ALREADY_EXISTS
-  // (EMAIL_TAKEN).
-  virtual absl::StatusOr<User> VerifyEmail(const std::string& user_id, const std::optional<std::string>& code_sha256, int64_t now_us,
-                                           int tries_max) = 0;
+  // Keeps a code for the user's present address in the place of any before, to be told. NOT_FOUND (USER_NOT_FOUND) ·
+  // FAILED_PRECONDITION (EMAIL_VERIFIED) · RESOURCE_EXHAUSTED (EMAIL_VERIFICATION_RATE).
+  virtual absl::Status PutEmailCode(const std::string& user_id, const EmailCode& code,
+                                    const EmailCodeLimits& limits) = 0;
+  // Verifies the user's address by the code, or without one where there is none. A verified address stays as it is. A
+  // wrong code counts: at `tries_max` of them the code is worth nothing. NOT_FOUND (USER_NOT_FOUND) ·
+  // FAILED_PRECONDITION (EMAIL_CODE_INVALID) · ALREADY_EXISTS (EMAIL_TAKEN).
+  virtual absl::StatusOr<User> VerifyEmail(const std::string& user_id, const std::optional<std::string>& code_sha256,
+                                           int64_t now_us, int tries_max) = 0;
   // The oldest codes that have not been told.
   virtual absl::StatusOr<std::vector<UntoldEmailCode>> ReadUntoldEmailCodes(int limit) = 0;
-  // They have been told, or need not be any more: what is kept of them from here on is their hash. Newer codes of the users stay untold.
+  // They have been told, or need not be any more: what is kept of them from here on is their hash. Newer codes of the
+  // users stay untold.
   virtual absl::Status MarkEmailCodesTold(const std::vector<UntoldEmailCode>& codes) = 0;
 
   // By (create time, id).
   virtual absl::StatusOr<std::vector<User>> ListUsers(const std::optional<TimePlace>& after, int limit) = 0;
 
   // NOT_FOUND (USER_NOT_FOUND) · RESOURCE_EXHAUSTED (API_KEY_QUOTA) · INVALID_ARGUMENT (REQUEST_ID_REUSED).
-  virtual absl::StatusOr<CreatedKey> CreateApiKey(const ApiKey& key, const RequestTag& request, const KeyLimits& limits) = 0;
+  virtual absl::StatusOr<CreatedKey> CreateApiKey(const ApiKey& key, const RequestTag& request,
+                                                  const KeyLimits& limits) = 0;
   // By (create time, id). NOT_FOUND (USER_NOT_FOUND).
-  virtual absl::StatusOr<std::vector<ApiKey>> ListApiKeys(const std::string& user_id, const std::optional<TimePlace>& after,
-                                                          int limit) = 0;
+  virtual absl::StatusOr<std::vector<ApiKey>> ListApiKeys(const std::string& user_id,
+                                                          const std::optional<TimePlace>& after, int limit) = 0;
   // A revoked key stays as it is. NOT_FOUND (API_KEY_NOT_FOUND).
-  virtual absl::StatusOr<ApiKey> RevokeApiKey(const std::string& user_id, const std::string& key_id, int64_t now_us) = 0;
+  virtual absl::StatusOr<ApiKey> RevokeApiKey(const std::string& user_id, const std::string& key_id,
+                                              int64_t now_us) = 0;
   // None: no such key.
   virtual absl::StatusOr<std::optional<ApiKey>> FindApiKey(const std::string& secret_sha256) = 0;
 
   // A followed ticker stays as it is. NOT_FOUND (USER_NOT_FOUND) · RESOURCE_EXHAUSTED (FOLLOW_QUOTA).
-  virtual absl::StatusOr<FollowedTicker> Follow(const std::string& user_id, const FollowedTicker& ticker, int64_t followed_max) = 0;
+  virtual absl::StatusOr<FollowedTicker> Follow(const std::string& user_id, const FollowedTicker& ticker,
+                                                int64_t followed_max) = 0;
   // NOT_FOUND (FOLLOWED_TICKER_NOT_FOUND).
   virtual absl::Status Unfollow(const std::string& user_id, const std::string& symbol) = 0;
   // By symbol (its bytes). NOT_FOUND (USER_NOT_FOUND).
-  virtual absl::StatusOr<std::vector<FollowedTicker>> ListFollowed(const std::string& user_id, const std::string& after_symbol,
-                                                                   int limit) = 0;
-  virtual absl::StatusOr<std::optional<FollowedTicker>> FindFollowed(const std::string& user_id, const std::string& symbol) = 0;
+  virtual absl::StatusOr<std::vector<FollowedTicker>> ListFollowed(const std::string& user_id,
+                                                                   const std::string& after_symbol, int limit) = 0;
+  virtual absl::StatusOr<std::optional<FollowedTicker>> FindFollowed(const std::string& user_id,
+                                                                     const std::string& symbol) = 0;
   // NOT_FOUND (USER_NOT_FOUND).
   virtual absl::StatusOr<int64_t> CountFollowed(const std::string& user_id) = 0;
   virtual absl::StatusOr<int64_t> CountFollowers(const std::string& symbol) = 0;

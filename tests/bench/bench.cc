@@ -1,11 +1,13 @@
-// stockalert-bench: the load that tests/bench/run puts on a mesh of its own, and the limits that it holds the results against.
+// stockalert-bench: the load that tests/bench/run puts on a mesh of its own, and the limits that it holds the results
+// against.
 //
 //   create-alert   CreateAlert calls by so many callers: calls/s, p50, p99.
 //   load-alerts    creates many alerts by BatchCreateAlerts, far from any price.
 //   fill-log       writes quotes to the topic `prices`, while the evaluator is stopped.
 //   await-quotes   waits until the evaluator has folded so many quotes: quotes/s.
 //   read-log       reads and decodes the same records with nothing behind: the limit for await-quotes.
-//   latency        publishes quotes at a rate, and times those that trigger from their event time to the notification stream;
+//   latency        publishes quotes at a rate, and times those that trigger from their event time to the notification
+//   stream;
 //                  beside it the time through Kafka alone, at the same rate.
 //
 // Each prints one line of JSON. Exit 1: a call failed, or a time ran out.
@@ -150,9 +152,12 @@ void CreateAlerts(const Flags& flags) {
   for (std::thread& thread : threads) thread.join();
   const double elapsed_s = static_cast<double>(NowUs() - begin_us) / 1e6;
   std::sort(latencies_us.begin(), latencies_us.end());
-  std::printf("{\"what\":\"create-alert\",\"callers\":%d,\"calls\":%zu,\"failures\":%lld,\"calls_per_s\":%.0f,\"p50_ms\":%.2f,\"p99_ms\":%.2f}\n",
-              flags.callers, latencies_us.size(), static_cast<long long>(failures.load()),
-              static_cast<double>(latencies_us.size()) / elapsed_s, PercentileMs(latencies_us, 0.5), PercentileMs(latencies_us, 0.99));
+  std::printf(
+      "{\"what\":\"create-alert\",\"callers\":%d,\"calls\":%zu,\"failures\":%lld,\"calls_per_s\":%.0f,\"p50_ms\":%.2f,"
+      "\"p99_ms\":%.2f}\n",
+      flags.callers, latencies_us.size(), static_cast<long long>(failures.load()),
+      static_cast<double>(latencies_us.size()) / elapsed_s, PercentileMs(latencies_us, 0.5),
+      PercentileMs(latencies_us, 0.99));
   if (failures > 0) std::exit(1);
 }
 
@@ -205,9 +210,10 @@ void FillLog(const Flags& flags) {
       const absl::Status flushed = (*producer)->Flush(absl::Now() + absl::Seconds(60));
       if (!flushed.ok()) Fail(std::string(flushed.message()));
     }
-    (*producer)->ProduceAsync(kafka::kPricesTopic, symbol, value, {}, [&](const absl::StatusOr<kafka::Delivery>& delivery) {
-      if (!delivery.ok()) ++failures;
-    });
+    (*producer)->ProduceAsync(kafka::kPricesTopic, symbol, value, {},
+                              [&](const absl::StatusOr<kafka::Delivery>& delivery) {
+                                if (!delivery.ok()) ++failures;
+                              });
   }
   const absl::Status flushed = (*producer)->Flush(absl::Now() + absl::Seconds(60));
   if (!flushed.ok() || failures > 0) Fail("not every quote was written");
@@ -253,12 +259,13 @@ void ReadLog(const Flags& flags) {
     if (polled.messages.empty() && polled.ends.empty()) Fail("the log has fewer quotes than expected");
     if (begin_us == 0) begin_us = NowUs();
     for (const kafka::Message& message : polled.messages) {
-      if (record.ParseFromArray(message.value().data(), static_cast<int>(message.value().size())) && record.has_quote()) ++quotes;
+      if (record.ParseFromArray(message.value().data(), static_cast<int>(message.value().size())) && record.has_quote())
+        ++quotes;
     }
   }
   const double elapsed_s = static_cast<double>(NowUs() - begin_us) / 1e6;
-  std::printf("{\"what\":\"kafka-alone\",\"quotes\":%lld,\"seconds\":%.2f,\"quotes_per_s\":%.0f}\n", static_cast<long long>(quotes),
-              elapsed_s, static_cast<double>(quotes) / elapsed_s);
+  std::printf("{\"what\":\"kafka-alone\",\"quotes\":%lld,\"seconds\":%.2f,\"quotes_per_s\":%.0f}\n",
+              static_cast<long long>(quotes), elapsed_s, static_cast<double>(quotes) / elapsed_s);
 }
 
 // The times of those that began after the first second, in order: that one warms connections and caches.
@@ -348,7 +355,8 @@ void Latency(const Flags& flags) {
     while (stream->Read(&response)) {
       const int64_t now_us = NowUs();
       for (const auto& notification : response.notifications()) {
-        const int64_t event_us = notification.event_time().seconds() * 1'000'000 + notification.event_time().nanos() / 1000;
+        const int64_t event_us =
+            notification.event_time().seconds() * 1'000'000 + notification.event_time().nanos() / 1000;
         latencies_us.emplace_back(event_us, now_us - event_us);
         ++seen;
       }
@@ -402,10 +410,11 @@ void Latency(const Flags& flags) {
   }
   const std::vector<int64_t> warm_us = Warm(latencies_us, begin_us);
   const std::vector<int64_t> kafka_us = KafkaAloneUs(flags, int64_t{flags.rate} * std::min(flags.seconds, 10));
-  std::printf("{\"what\":\"latency\",\"quotes_per_s\":%.0f,\"notifications\":%zu,\"p50_ms\":%.2f,\"p99_ms\":%.2f,"
-              "\"kafka_alone_p50_ms\":%.2f,\"kafka_alone_p99_ms\":%.2f}\n",
-              static_cast<double>(published) / elapsed_s, warm_us.size(), PercentileMs(warm_us, 0.5),
-              PercentileMs(warm_us, 0.99), PercentileMs(kafka_us, 0.5), PercentileMs(kafka_us, 0.99));
+  std::printf(
+      "{\"what\":\"latency\",\"quotes_per_s\":%.0f,\"notifications\":%zu,\"p50_ms\":%.2f,\"p99_ms\":%.2f,"
+      "\"kafka_alone_p50_ms\":%.2f,\"kafka_alone_p99_ms\":%.2f}\n",
+      static_cast<double>(published) / elapsed_s, warm_us.size(), PercentileMs(warm_us, 0.5),
+      PercentileMs(warm_us, 0.99), PercentileMs(kafka_us, 0.5), PercentileMs(kafka_us, 0.99));
 }
 
 }  // namespace

@@ -82,10 +82,9 @@ absl::Status Delete(Context& context, const ProfileFlags& flags) {
 void DeclareProfile(CLI::App& app, Context& context) {
   CLI::App& profile = context.Group(app, "profile", "change what the mesh knows of you");
   const auto flags = std::make_shared<ProfileFlags>();
-  CLI::App& update =
-      context.Command(profile, "update", "change your address or what you are shown as",
-                      [&context, flags] { return Update(context, *flags); },
-                      {{"user.email", "--email"}, {"user.display_name", "--name"}});
+  CLI::App& update = context.Command(profile, "update", "change your address or what you are shown as",
+                                     [&context, flags] { return Update(context, *flags); },
+                                     {{"user.email", "--email"}, {"user.display_name", "--name"}});
   update.add_option("--email", flags->email, "your e-mail address; another has to be verified anew");
   update.add_option("--name", flags->display_name, "what you are shown as");
   context
@@ -120,8 +119,7 @@ absl::Status CreateKey(Context& context, const KeyFlags& flags) {
   key.set_display_name(flags.display_name);
   key.set_scope(flags.read_only ? user_v1::ApiKey::SCOPE_READ_ONLY : user_v1::ApiKey::SCOPE_FULL);
   if (!flags.expires.empty()) {
-    STOCKALERT_ASSIGN_OR_RETURN(*key.mutable_expire_time(),
-                                OfFlag("--expires", ParseTime(flags.expires, absl::Now())));
+    STOCKALERT_ASSIGN_OR_RETURN(*key.mutable_expire_time(), OfFlag("--expires", ParseTime(flags.expires, absl::Now())));
   }
   STOCKALERT_ASSIGN_OR_RETURN(const auto response, context.Call(&Users::CreateApiKey, request));
   if (context.terminal.json) context.terminal.PrintJson(response);
@@ -134,8 +132,7 @@ absl::Status ListKeys(Context& context, const KeyFlags& flags) {
   user_v1::ListApiKeysRequest request;
   request.set_parent(flags.Parent());
   STOCKALERT_ASSIGN_OR_RETURN(
-      const auto keys,
-      context.List(&Users::ListApiKeys, request, 0, &user_v1::ListApiKeysResponse::mutable_api_keys));
+      const auto keys, context.List(&Users::ListApiKeys, request, 0, &user_v1::ListApiKeysResponse::mutable_api_keys));
   Table table({"~KEY", "~NAME", "BEGINS", "MAY", "CREATED", "EXPIRES", "REVOKED"});
   for (const auto& key : keys) {
     table.Add({IdOf(key.name()), key.display_name(), key.secret_prefix(), ScopeOf(key), FormatTime(key.create_time()),

@@ -19,9 +19,8 @@ struct Flags {
 };
 
 absl::Status ListUsers(Context& context, const Flags& flags) {
-  STOCKALERT_ASSIGN_OR_RETURN(const auto users,
-                              context.List(&Users::ListUsers, user_v1::ListUsersRequest(), flags.limit,
-                                           &user_v1::ListUsersResponse::mutable_users));
+  STOCKALERT_ASSIGN_OR_RETURN(const auto users, context.List(&Users::ListUsers, user_v1::ListUsersRequest(),
+                                                             flags.limit, &user_v1::ListUsersResponse::mutable_users));
   Table table({"~USER", "~E-MAIL", "VERIFIED", "~NAME", "REGISTERED"});
   for (const auto& user : users) {
     table.Add({IdOf(user.name()), user.email(), FormatTime(user.email_verify_time()), user.display_name(),

@@ -80,9 +80,8 @@ absl::Status Update(Context& context, const ChangeFlags& change) {
 
 void DeclareUpdate(CLI::App& alert, Context& context) {
   const auto change = std::make_shared<ChangeFlags>();
-  CLI::App& command =
-      context.Command(alert, "update", "change an alert; but for note and expiry that begins it anew",
-                      [&context, change] { return Update(context, *change); });
+  CLI::App& command = context.Command(alert, "update", "change an alert; but for note and expiry that begins it anew",
+                                      [&context, change] { return Update(context, *change); });
   command.add_option("alert", change->alert, "id or full name")->required();
   change->flags.DeclareChange(command);
   command.add_option("--etag", change->etag, "only if it has not changed since it had this etag");
@@ -106,9 +105,8 @@ absl::Status List(Context& context, const ListFlags& flags) {
     }
     request.add_states(parsed);
   }
-  STOCKALERT_ASSIGN_OR_RETURN(
-      const auto alerts,
-      context.List(&Alerts::ListAlerts, request, flags.limit, &alert_v1::ListAlertsResponse::mutable_alerts));
+  STOCKALERT_ASSIGN_OR_RETURN(const auto alerts, context.List(&Alerts::ListAlerts, request, flags.limit,
+                                                              &alert_v1::ListAlertsResponse::mutable_alerts));
   PrintAlerts(context, alerts);
   return absl::OkStatus();
 }
@@ -216,9 +214,8 @@ absl::Status ListTriggers(Context& context, const TriggerFlags& flags) {
     STOCKALERT_ASSIGN_OR_RETURN(const std::string name, ShortNames::OfAlerts(context).Resolve(flags.alert));
     request.set_parent(name);
   }
-  STOCKALERT_ASSIGN_OR_RETURN(
-      const auto triggers,
-      context.List(&Alerts::ListTriggers, request, flags.limit, &alert_v1::ListTriggersResponse::mutable_triggers));
+  STOCKALERT_ASSIGN_OR_RETURN(const auto triggers, context.List(&Alerts::ListTriggers, request, flags.limit,
+                                                                &alert_v1::ListTriggersResponse::mutable_triggers));
   Table table({"EVENT TIME", "SYMBOL", ">PRICE", ">BEFORE", ">AGAINST", "~ALERT", ">NO", ""});
   for (const auto& trigger : triggers) {
     // users/{user}/alerts/{alert}/triggers/{number}
@@ -233,9 +230,9 @@ absl::Status ListTriggers(Context& context, const TriggerFlags& flags) {
 
 void DeclareTriggers(CLI::App& app, Context& context) {
   const auto flags = std::make_shared<TriggerFlags>();
-  CLI::App& command = context.Command(app, "triggers", "list what your alerts triggered, newest first",
-                                      [&context, flags] { return ListTriggers(context, *flags); },
-                                      {{"parent", "alert"}});
+  CLI::App& command =
+      context.Command(app, "triggers", "list what your alerts triggered, newest first",
+                      [&context, flags] { return ListTriggers(context, *flags); }, {{"parent", "alert"}});
   command.add_option("alert", flags->alert, "only of this alert");
   DeclareLimit(command, flags->limit);
 }

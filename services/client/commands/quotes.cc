@@ -70,8 +70,7 @@ absl::Status WatchThem(Context& context, const WatchFlags& flags) {
   std::map<std::string, std::string> last_shown;
   int64_t printed = 0;
   return Watch<ticker_v1::WatchQuotesResponse>(
-      context,
-      [&](::grpc::ClientContext& call) { return context.connection->tickers().WatchQuotes(&call, request); },
+      context, [&](::grpc::ClientContext& call) { return context.connection->tickers().WatchQuotes(&call, request); },
       [&](const ticker_v1::WatchQuotesResponse& response) {
         for (const auto& quote : response.quotes()) {
           // A stream begins with the latest known: after an interruption that may have been shown.
@@ -87,8 +86,9 @@ absl::Status WatchThem(Context& context, const WatchFlags& flags) {
 
 void DeclareWatch(CLI::App& quotes, Context& context) {
   const auto flags = std::make_shared<WatchFlags>();
-  CLI::App& command = context.Command(quotes, "watch", "print prices as they come, until interrupted",
-                                      [&context, flags] { return WatchThem(context, *flags); }, kSymbols);
+  CLI::App& command = context.Command(
+      quotes, "watch", "print prices as they come, until interrupted",
+      [&context, flags] { return WatchThem(context, *flags); }, kSymbols);
   command.add_option("symbols", flags->symbols, "as in AAPL")->required();
   DeclareCount(command, flags->count);
 }
@@ -153,7 +153,8 @@ class Publisher {
   // Of all that was sent.
   void PrintTotal() const {
     if (context_.terminal.json) context_.terminal.PrintJson(total_);
-    if (remarks_ > kRemarksMax) context_.Notice(absl::StrCat("and ", remarks_ - kRemarksMax, " more that alerts do not go by"));
+    if (remarks_ > kRemarksMax)
+      context_.Notice(absl::StrCat("and ", remarks_ - kRemarksMax, " more that alerts do not go by"));
     context_.Notice(absl::StrCat("published ", total_.published_count()));
   }
   // "quotes[2].price" → "price", or "line 3, price".
@@ -217,12 +218,11 @@ void DeclarePublish(CLI::App& quotes, Context& context) {
                                       [&context, flags] { return Publish(context, *flags); });
   CLI::Option* symbol = command.add_option("symbol", flags->symbol, "as in AAPL");
   CLI::Option* price = command.add_option("price", flags->price, "as in 150.25");
-  CLI::Option* time = command.add_option(
-      "--time", flags->time, "the exchange's time of the price, as in 2026-11-23T15:00:00Z; else now");
+  CLI::Option* time = command.add_option("--time", flags->time,
+                                         "the exchange's time of the price, as in 2026-11-23T15:00:00Z; else now");
   command.add_option("--session", flags->session, "else by the time")
       ->check(CLI::IsMember({"pre", "regular", "post", "closed"}));
-  command
-      .add_flag("--stdin", flags->from_stdin, "read lines of SYMBOL PRICE [TIME] from standard input instead")
+  command.add_flag("--stdin", flags->from_stdin, "read lines of SYMBOL PRICE [TIME] from standard input instead")
       ->excludes(symbol, price, time);
 }
 
@@ -232,8 +232,9 @@ void DeclareQuotes(CLI::App& app, Context& context) {
   CLI::App& quotes = context.Group(app, "quotes", "see and publish prices");
   const auto symbols = std::make_shared<Symbols>();
   context
-      .Command(quotes, "get", "current prices, fetched now", [&context, symbols] { return Get(context, *symbols); },
-               kSymbols)
+      .Command(
+          quotes, "get", "current prices, fetched now", [&context, symbols] { return Get(context, *symbols); },
+          kSymbols)
       .add_option("symbols", *symbols, "as in AAPL")
       ->required();
   DeclareWatch(quotes, context);

@@ -147,12 +147,13 @@ void DeclareTransfer(CLI::App& alert, Context& context) {
   CLI::App& importing =
       context.Command(alert, "import", "make alerts from a file; again, it goes on where it was interrupted",
                       [&context, flags] { return ImportAlerts(context, *flags); });
-  importing.add_option("file", flags->file, "a .csv with the flags of `alert create` as columns, or a .jsonl; -: stdin")
+  importing
+      .add_option("file", flags->file, "a .csv with the flags of `alert create` as columns, or a .jsonl; -: stdin")
       ->required();
   importing.add_option("--name", flags->name, "by another name the same file is imported once more");
-  CLI::App& exporting = context.Command(alert, "export", "print your alerts as `import` reads them, the oldest first",
-                                        [&context, flags] { return ExportAlerts(context, *flags); },
-                                        {{"symbol", "--symbol"}});
+  CLI::App& exporting =
+      context.Command(alert, "export", "print your alerts as `import` reads them, the oldest first",
+                      [&context, flags] { return ExportAlerts(context, *flags); }, {{"symbol", "--symbol"}});
   exporting.add_option("--symbol", flags->symbol, "only on this symbol");
   for (CLI::App* command : {&importing, &exporting}) {
     command->add_option("--format", flags->format, "csv or json (a line an alert)")

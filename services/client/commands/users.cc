@@ -84,10 +84,10 @@ absl::Status Register(Context& context, const Registration& flags) {
 
 void DeclareRegister(CLI::App& app, Context& context) {
   const auto flags = std::make_shared<Registration>();
-  CLI::App& command =
-      context.Command(app, "register", "become a user; prints your key, once, and keeps it in the settings file",
-                      [&context, flags] { return Register(context, *flags); },
-                      {{"user.email", "--email"}, {"user.display_name", "--name"}, {"invitation_code", "--invitation"}});
+  CLI::App& command = context.Command(
+      app, "register", "become a user; prints your key, once, and keeps it in the settings file",
+      [&context, flags] { return Register(context, *flags); },
+      {{"user.email", "--email"}, {"user.display_name", "--name"}, {"invitation_code", "--invitation"}});
   command.add_option("--email", flags->email, "your e-mail address")->required();
   command.add_option("--name", flags->display_name, "what you are shown as")->required();
   command.add_option("--invitation", flags->invitation_code,

@@ -39,7 +39,8 @@ void BoundedExecutor::GiveTurn(Lines::value_type& line) {
   turns_.push_back(&line);
 }
 
-BoundedExecutor::Taken BoundedExecutor::TrySubmit(const std::string& key, std::function<void()> run, std::function<void()> drop) {
+BoundedExecutor::Taken BoundedExecutor::TrySubmit(const std::string& key, std::function<void()> run,
+                                                  std::function<void()> drop) {
   {
     std::lock_guard lock(mutex_);
     if (closed_) return Taken::kStopped;

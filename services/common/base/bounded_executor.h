@@ -1,10 +1,12 @@
-// A fixed number of threads behind a bounded queue: where blocking work (databases, other services) goes, away from gRPC's threads.
+// A fixed number of threads behind a bounded queue: where blocking work (databases, other services) goes, away from
+// gRPC's threads.
 //
-// Fair: each key (a user) waits in a line of its own, the lines take turns, and no key has all of the queue or all of the threads.
+// Fair: each key (a user) waits in a line of its own, the lines take turns, and no key has all of the queue or all of
+// the threads.
 //
-// Thread-safe. Work beyond the queue is refused at once instead of waiting. Each accepted task ends in exactly one of two ways: `run`
-// is called, or `drop` is (when Stop's deadline came first). Tasks must be bounded themselves, for threads are joined; an exception
-// that leaves a task ends the process.
+// Thread-safe. Work beyond the queue is refused at once instead of waiting. Each accepted task ends in exactly one of
+// two ways: `run` is called, or `drop` is (when Stop's deadline came first). Tasks must be bounded themselves, for
+// threads are joined; an exception that leaves a task ends the process.
 #pragma once
 
 #include <atomic>
@@ -50,14 +52,15 @@ class BoundedExecutor {
   // For a key. The empty one is ours: it takes its turns as the others do, but no share bounds it.
   Taken TrySubmit(const std::string& key, std::function<void()> run, std::function<void()> drop = {});
 
-  // Takes no more, and waits for what was accepted until `deadline`; then drops what has not begun. True: everything ran. Afterwards
-  // the threads end as soon as their present task does; the destructor joins them.
+  // Takes no more, and waits for what was accepted until `deadline`; then drops what has not begun. True: everything
+  // ran. Afterwards the threads end as soon as their present task does; the destructor joins them.
   bool Stop(absl::Time deadline);
 
   size_t queued() const;
   // Tasks that are running now.
   size_t in_flight() const;
-  // Tasks that wait or run, and those that ran to their end, since the beginning. Take no lock: for those who watch from outside.
+  // Tasks that wait or run, and those that ran to their end, since the beginning. Take no lock: for those who watch
+  // from outside.
   uint64_t unfinished() const { return unfinished_.load(std::memory_order_relaxed); }
   uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
 
@@ -74,7 +77,9 @@ class BoundedExecutor {
   using Lines = std::unordered_map<std::string, Line>;
   void Work();
   // Both under mutex_.
-  size_t RunningMax(const std::string& key) const { return key.empty() ? std::numeric_limits<size_t>::max() : shares_.running_max; }
+  size_t RunningMax(const std::string& key) const {
+    return key.empty() ? std::numeric_limits<size_t>::max() : shares_.running_max;
+  }
   void GiveTurn(Lines::value_type& line);
 
   const std::string name_;
@@ -83,11 +88,11 @@ class BoundedExecutor {
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::condition_variable idle_;
-  Lines lines_;                            // Those with tasks. Guarded by mutex_.
+  Lines lines_;                           // Those with tasks. Guarded by mutex_.
   std::deque<Lines::value_type*> turns_;  // Guarded by mutex_. Lines do not move while they are in their map.
-  size_t queued_ = 0;       // Guarded by mutex_.
-  size_t in_flight_ = 0;    // Guarded by mutex_.
-  bool closed_ = false;     // Guarded by mutex_: takes no more.
+  size_t queued_ = 0;                     // Guarded by mutex_.
+  size_t in_flight_ = 0;                  // Guarded by mutex_.
+  bool closed_ = false;                   // Guarded by mutex_: takes no more.
   std::atomic<uint64_t> unfinished_{0};
   std::atomic<uint64_t> finished_{0};
   std::vector<std::thread> threads_;

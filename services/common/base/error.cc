@@ -11,8 +11,8 @@ namespace {
 
 constexpr char kPayloadUrl[] = "stockalert.dev/error_details";
 
-// A payload is a row of netstrings ("5:hello"): reason, retry delay in µs or nothing, number of metadata, their keys and values, then
-// fields and descriptions to the end.
+// A payload is a row of netstrings ("5:hello"): reason, retry delay in µs or nothing, number of metadata, their keys
+// and values, then fields and descriptions to the end.
 void Put(std::string& out, std::string_view text) {
   out += std::to_string(text.size());
   out += ':';
@@ -27,7 +27,8 @@ class Reader {
     size_t size = 0;
     const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), size);
     const size_t digits = static_cast<size_t>(end - rest_.data());
-    if (error != std::errc() || digits >= rest_.size() || *end != ':' || size > rest_.size() - digits - 1) return std::nullopt;
+    if (error != std::errc() || digits >= rest_.size() || *end != ':' || size > rest_.size() - digits - 1)
+      return std::nullopt;
     std::string text(rest_.substr(digits + 1, size));
     rest_.remove_prefix(digits + 1 + size);
     return text;
@@ -144,11 +145,12 @@ absl::Status Aborted(std::string_view reason, std::string_view message) {
 }
 
 absl::Status EtagMismatch() {
-  return Aborted("ETAG_MISMATCH", "it has changed since the etag was read: read it again, then repeat the call with the new etag");
+  return Aborted("ETAG_MISMATCH",
+                 "it has changed since the etag was read: read it again, then repeat the call with the new etag");
 }
 
-absl::Status ResourceExhausted(std::string_view reason, std::string_view message, std::optional<absl::Duration> retry_delay,
-                               Metadata metadata) {
+absl::Status ResourceExhausted(std::string_view reason, std::string_view message,
+                               std::optional<absl::Duration> retry_delay, Metadata metadata) {
   return MakeError(absl::StatusCode::kResourceExhausted, message,
                    ErrorDetails{std::string(reason), std::move(metadata), {}, retry_delay});
 }
@@ -177,7 +179,8 @@ void FieldViolations::Merge(const absl::Status& status, std::string_view field, 
     Add(below(field), ToStd(status.message()), reason);
     return;
   }
-  for (const FieldViolation& violation : details->violations) Add(below(violation.field), violation.description, reason);
+  for (const FieldViolation& violation : details->violations)
+    Add(below(violation.field), violation.description, reason);
 }
 
 absl::Status FieldViolations::ToStatus() const {

@@ -1,8 +1,8 @@
 // The errors of StockAlert: absl::Status with a machine-readable reason, metadata, field violations and a retry delay.
 //
-// Handlers and logic make errors by these factories only; common/grpc turns them into google.rpc details once. `reason` is
-// SCREAMING_SNAKE and part of the contract. `message` is for people: it says what is wrong and what to do, and holds no secret.
-// Pure and thread-safe.
+// Handlers and logic make errors by these factories only; common/grpc turns them into google.rpc details once. `reason`
+// is SCREAMING_SNAKE and part of the contract. `message` is for people: it says what is wrong and what to do, and holds
+// no secret. Pure and thread-safe.
 #pragma once
 
 #include <map>
@@ -41,7 +41,8 @@ std::string ReasonOf(const absl::Status& status);
 inline constexpr char kInvalidField[] = "INVALID_FIELD";
 
 // INVALID_ARGUMENT about one field.
-absl::Status InvalidField(std::string_view field, std::string_view description, std::string_view reason = kInvalidField);
+absl::Status InvalidField(std::string_view field, std::string_view description,
+                          std::string_view reason = kInvalidField);
 // INVALID_ARGUMENT about no field in particular.
 absl::Status InvalidArgument(std::string_view reason, std::string_view message);
 
@@ -67,8 +68,8 @@ class FieldViolations {
   void Add(std::string_view field, std::string_view description, std::string_view reason = kInvalidField);
   // Adds the violation where `ok` is false; answers `ok`.
   bool Check(bool ok, std::string_view field, std::string_view description);
-  // Takes over the violations of an INVALID_ARGUMENT (or, where it has none, its message on `field`), each below `prefix` + '.'.
-  // Does nothing with OK.
+  // Takes over the violations of an INVALID_ARGUMENT (or, where it has none, its message on `field`), each below
+  // `prefix` + '.'. Does nothing with OK.
   void Merge(const absl::Status& status, std::string_view field = "", std::string_view prefix = "");
 
   bool ok() const { return violations_.empty(); }

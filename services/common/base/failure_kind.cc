@@ -13,16 +13,22 @@ constexpr char kPayload[] = "type.stockalert.dev/failure.kind";
 }  // namespace
 
 absl::Status WithFailureKind(absl::Status status, FailureKind kind) {
-  const char* const name = kind == FailureKind::kPassing ? "passing" : kind == FailureKind::kOfRecord ? "record" : "unclear";
+  const char* const name = kind == FailureKind::kPassing    ? "passing"
+                           : kind == FailureKind::kOfRecord ? "record"
+                                                            : "unclear";
   status.SetPayload(kPayload, absl::Cord(name));
   return status;
 }
 
-absl::Status WithFailureKindOf(absl::Status made, const absl::Status& cause) { return WithFailureKind(std::move(made), FailureKindOf(cause)); }
+absl::Status WithFailureKindOf(absl::Status made, const absl::Status& cause) {
+  return WithFailureKind(std::move(made), FailureKindOf(cause));
+}
 
 FailureKind FailureKindOf(const absl::Status& status) {
   if (const absl::optional<absl::Cord> mark = status.GetPayload(kPayload)) {
-    return *mark == "passing" ? FailureKind::kPassing : *mark == "record" ? FailureKind::kOfRecord : FailureKind::kUnclear;
+    return *mark == "passing"  ? FailureKind::kPassing
+           : *mark == "record" ? FailureKind::kOfRecord
+                               : FailureKind::kUnclear;
   }
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:

@@ -1,7 +1,7 @@
 // Whether trying again can help: what an adapter knows of a failure, on its way to whoever has to decide.
 //
-// The adapters mark their statuses (common/postgres/sqlstate.h has the table for Postgres); a status without a mark is judged by its code.
-// Pure and thread-safe.
+// The adapters mark their statuses (common/postgres/sqlstate.h has the table for Postgres); a status without a mark is
+// judged by its code. Pure and thread-safe.
 #pragma once
 
 #include "absl/status/status.h"
@@ -9,7 +9,8 @@
 namespace stockalert::base {
 
 enum class FailureKind {
-  // It passes, or an operator ends it: the store or the broker is away, full, busy, read-only, or not set up as it has to be. Everything
+  // It passes, or an operator ends it: the store or the broker is away, full, busy, read-only, or not set up as it has
+  // to be. Everything
   // else would fail as well: try the same again.
   kPassing,
   // The data itself: the same record would fail in any installation that is well, for ever.

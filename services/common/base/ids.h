@@ -1,7 +1,7 @@
 // Where new ids and secrets come from, and the text forms that go with them.
 //
-// IdSource is thread-safe. SystemIdSource draws from OpenSSL's generator and ends the process where that fails: no id or key may ever
-// be guessable. The fake is in tests/support/fake_ids.
+// IdSource is thread-safe. SystemIdSource draws from OpenSSL's generator and ends the process where that fails: no id
+// or key may ever be guessable. The fake is in tests/support/fake_ids.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,6 @@
-// The clock for durations, as a dependency: times to live, windows of rates, leases, backoffs, how long something has been waiting. Setting
-// the machine's date does not move it. Its readings mean something within one process alone: never store or send them.
+// The clock for durations, as a dependency: times to live, windows of rates, leases, backoffs, how long something has
+// been waiting. Setting the machine's date does not move it. Its readings mean something within one process alone:
+// never store or send them.
 //
 // Thread-safe. The fake is in tests/support/fake_clock.
 #pragma once
@@ -23,7 +24,8 @@ class MonotonicClock {
 
 class SystemMonotonicClock final : public MonotonicClock {
  public:
-  // Counts on while the machine is suspended, so that nothing outlives its time by that. Waits of std::condition_variable do not.
+  // Counts on while the machine is suspended, so that nothing outlives its time by that. Waits of
+  // std::condition_variable do not.
   int64_t NowUs() const override {
     timespec now = {};
     clock_gettime(CLOCK_BOOTTIME, &now);
@@ -34,8 +36,8 @@ class SystemMonotonicClock final : public MonotonicClock {
 // For waits and pauses that no test has to own. "Long ago" is -absl::InfiniteDuration().
 inline absl::Duration MonotonicNow() { return SystemMonotonicClock().Now(); }
 
-// When, by this clock, a deadline of the calendar is: to be asked for once, where a wait begins, so that a date that is set meanwhile neither
-// ends the wait nor makes it longer.
+// When, by this clock, a deadline of the calendar is: to be asked for once, where a wait begins, so that a date that is
+// set meanwhile neither ends the wait nor makes it longer.
 inline absl::Duration ToMonotonic(absl::Time deadline) { return MonotonicNow() + (deadline - absl::Now()); }
 
 }  // namespace stockalert::base

@@ -10,10 +10,10 @@
 #define STOCKALERT_MACRO_JOIN(a, b) STOCKALERT_MACRO_JOIN_INNER(a, b)
 
 // Returns the status of `expr` from the function where it is not OK.
-#define STOCKALERT_RETURN_IF_ERROR(expr)                        \
-  do {                                                          \
-    ::absl::Status stockalert_status = (expr);                  \
-    if (!stockalert_status.ok()) return stockalert_status;      \
+#define STOCKALERT_RETURN_IF_ERROR(expr)                   \
+  do {                                                     \
+    ::absl::Status stockalert_status = (expr);             \
+    if (!stockalert_status.ok()) return stockalert_status; \
   } while (false)
 
 // Assigns the value of the StatusOr `expr` to `lhs` (which may declare a variable), or returns its status.

@@ -41,9 +41,13 @@ std::optional<absl::Duration> TokenBuckets::Ask(const std::string& key, double t
   return std::nullopt;
 }
 
-std::optional<absl::Duration> TokenBuckets::Take(const std::string& key, double tokens) { return Ask(key, tokens, true); }
+std::optional<absl::Duration> TokenBuckets::Take(const std::string& key, double tokens) {
+  return Ask(key, tokens, true);
+}
 
-std::optional<absl::Duration> TokenBuckets::Wait(const std::string& key, double tokens) { return Ask(key, tokens, false); }
+std::optional<absl::Duration> TokenBuckets::Wait(const std::string& key, double tokens) {
+  return Ask(key, tokens, false);
+}
 
 double TokenBuckets::Level(const std::string& key) {
   const int64_t now_us = clock_.NowUs();

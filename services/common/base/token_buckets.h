@@ -1,7 +1,7 @@
 // How much each of many keys may do: a token bucket each, which fills at a steady rate.
 //
-// Thread-safe and bounded. Only full buckets are forgotten, which a key without one has, too. Where there are more keys than fit, those beyond
-// share one bucket: so nobody gets a full one by bringing many others.
+// Thread-safe and bounded. Only full buckets are forgotten, which a key without one has, too. Where there are more keys
+// than fit, those beyond share one bucket: so nobody gets a full one by bringing many others.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,8 @@ class TokenBuckets {
   // `clock` must outlive it.
   TokenBuckets(const MonotonicClock& clock, const Rate& rate, size_t keys_max = 100'000);
 
-  // Takes the tokens, or none of them and answers after what time there will be enough. More than a full bucket holds are as many as it holds.
+  // Takes the tokens, or none of them and answers after what time there will be enough. More than a full bucket holds
+  // are as many as it holds.
   std::optional<absl::Duration> Take(const std::string& key, double tokens = 1);
   // What Take would answer, without taking.
   std::optional<absl::Duration> Wait(const std::string& key, double tokens = 1);

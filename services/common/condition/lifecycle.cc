@@ -28,9 +28,9 @@ absl::Status Expired(const char* what) {
 }
 
 absl::Status Triggered(const char* what) {
-  return Refusal(absl::StatusCode::kFailedPrecondition, kReasonAlertTriggered,
-                 absl::StrCat("the alert has triggered and is at its end, so it cannot be ", what,
-                              ": rearm it instead"));
+  return Refusal(
+      absl::StatusCode::kFailedPrecondition, kReasonAlertTriggered,
+      absl::StrCat("the alert has triggered and is at its end, so it cannot be ", what, ": rearm it instead"));
 }
 
 absl::Status ExpiryNotInFuture() {

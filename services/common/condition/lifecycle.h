@@ -42,7 +42,7 @@ struct Moment {
 
 // The latest that is known of a symbol when an alert is created: what REJECT_IF_MET decides by.
 struct ArmingMarket {
-  std::optional<int64_t> price_micros;  // The last price in a session that the alert counts.
+  std::optional<int64_t> price_micros;           // The last price in a session that the alert counts.
   std::optional<int64_t> previous_close_micros;  // Of the symbol's present date; none where not known yet.
   std::optional<int64_t> day_open_micros;
 };

@@ -20,7 +20,8 @@ absl::StatusOr<Address> ParseAddress(std::string_view text) {
     return absl::InvalidArgumentError("must have an IPv6 address in brackets, as in [::1]:50051");
   }
   const bool plain = std::all_of(host.begin(), host.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_' || c == ':';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' ||
+           c == '_' || c == ':';
   });
   if (!plain) return absl::InvalidArgumentError("has a host with characters that no host has");
   Address address;

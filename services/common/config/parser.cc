@@ -57,7 +57,8 @@ std::vector<std::pair<size_t, size_t>> PasswordPlaces(const std::string& url) {
     const size_t begin = scheme + 3;
     const size_t at = url.rfind('@', url.find_first_of("/?", begin));
     const size_t colon = url.find(':', begin);
-    if (at != std::string::npos && at >= begin && colon != std::string::npos && colon < at) places.push_back({colon + 1, at - colon - 1});
+    if (at != std::string::npos && at >= begin && colon != std::string::npos && colon < at)
+      places.push_back({colon + 1, at - colon - 1});
   }
   for (size_t place = url.find("password"); place != std::string::npos; place = url.find("password", place + 1)) {
     size_t equals = url.find_first_not_of(' ', place + 8);
@@ -96,7 +97,8 @@ Parser::Setting& Parser::Declare(const std::string& name, const std::string& hel
   return settings_.back();
 }
 
-void Parser::String(const std::string& name, std::string* value, Presence presence, const std::string& help, const std::string& env) {
+void Parser::String(const std::string& name, std::string* value, Presence presence, const std::string& help,
+                    const std::string& env) {
   Setting& setting = Declare(name, help);
   setting.env = env;
   setting.take = [value](const std::string& text) -> std::optional<std::string> {
@@ -166,7 +168,8 @@ void Parser::Real(const std::string& name, double* value, double min, double max
   setting.describe = [value] { return RealText(*value); };
 }
 
-void Parser::Choice(const std::string& name, std::string* value, const std::vector<std::string>& choices, const std::string& help) {
+void Parser::Choice(const std::string& name, std::string* value, const std::vector<std::string>& choices,
+                    const std::string& help) {
   std::string list;
   for (const std::string& choice : choices) list += (list.empty() ? "" : ", ") + choice;
   Setting& setting = Declare(name, help + " (" + list + ")");
@@ -232,7 +235,8 @@ void Parser::Milliseconds(const std::string& name, absl::Duration* value, absl::
   setting.describe = [value] { return std::to_string(absl::ToInt64Milliseconds(*value)); };
 }
 
-void Parser::Seconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max, const std::string& help) {
+void Parser::Seconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
+                     const std::string& help) {
   const int64_t min_s = absl::ToInt64Seconds(min);
   const int64_t max_s = absl::ToInt64Seconds(max);
   Setting& setting = Declare(name, help);
@@ -247,7 +251,8 @@ void Parser::Seconds(const std::string& name, absl::Duration* value, absl::Durat
   setting.describe = [value] { return std::to_string(absl::ToInt64Seconds(*value)); };
 }
 
-void Parser::Secret(const std::string& name, std::string* value, Presence presence, const std::string& help, const std::string& env) {
+void Parser::Secret(const std::string& name, std::string* value, Presence presence, const std::string& help,
+                    const std::string& env) {
   String(name, value, presence, help, env);
   Setting& setting = settings_.back();
   setting.by_flag = false;
@@ -277,11 +282,13 @@ ParseResult Parser::Parse(int argc, const char* const* argv, const Environment& 
   return ParseSome(nullptr, argc, argv, environment);
 }
 
-ParseResult Parser::ParseOnly(const std::vector<std::string>& names, int argc, const char* const* argv, const Environment& environment) {
+ParseResult Parser::ParseOnly(const std::vector<std::string>& names, int argc, const char* const* argv,
+                              const Environment& environment) {
   return ParseSome(&names, argc, argv, environment);
 }
 
-ParseResult Parser::ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv, const Environment& environment) {
+ParseResult Parser::ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv,
+                              const Environment& environment) {
   // CLI11 splits the command line and writes the help; values are taken over below, for it stops at the first error.
   CLI::App app(description_, program_);
   app.set_version_flag("--version", program_ + " " + version_);
@@ -293,11 +300,12 @@ ParseResult Parser::ParseSome(const std::vector<std::string>* only, int argc, co
       option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name(takes_value ? "VALUE" : "[BOOLEAN]");
     };
     const std::string twin = " [" + EnvName(setting.name) + (setting.env.empty() ? "" : ", " + setting.env) + "]";
-    const std::string by_default = setting.by_flag && !setting.describe().empty() ? " (default: " + setting.describe() + ")" : "";
+    const std::string by_default =
+        setting.by_flag && !setting.describe().empty() ? " (default: " + setting.describe() + ")" : "";
     if (setting.by_flag) add("--" + setting.name, absl::StrCat(setting.help, by_default, twin), setting.takes_value);
     if (setting.by_file) {
-      add("--" + setting.name + "_file", setting.by_flag ? "a file with the value of --" + setting.name : setting.help + ", in a file" + twin,
-          true);
+      add("--" + setting.name + "_file",
+          setting.by_flag ? "a file with the value of --" + setting.name : setting.help + ", in a file" + twin, true);
     }
   }
 
@@ -311,7 +319,8 @@ ParseResult Parser::ParseSome(const std::vector<std::string>* only, int argc, co
   } catch (const CLI::ParseError& error) {
     result.errors.push_back(error.what());
   }
-  for (const std::string& extra : only == nullptr ? app.remaining() : std::vector<std::string>()) result.errors.push_back(extra + " is no flag of " + program_ + ": see --help");
+  for (const std::string& extra : only == nullptr ? app.remaining() : std::vector<std::string>())
+    result.errors.push_back(extra + " is no flag of " + program_ + ": see --help");
 
   for (Setting& setting : settings_) {
     if (only != nullptr && std::find(only->begin(), only->end(), setting.name) == only->end()) continue;
@@ -324,7 +333,8 @@ ParseResult Parser::ParseSome(const std::vector<std::string>* only, int argc, co
     const size_t by_flag = setting.by_flag ? count(flag) : 0;
     const size_t by_file = setting.by_file ? count(file_flag) : 0;
     if (by_flag + by_file > 1) {
-      result.errors.push_back(absl::StrCat(flag, setting.by_file ? " and " + file_flag : "", " must be given once only"));
+      result.errors.push_back(
+          absl::StrCat(flag, setting.by_file ? " and " + file_flag : "", " must be given once only"));
       continue;
     }
 
@@ -343,8 +353,9 @@ ParseResult Parser::ParseSome(const std::vector<std::string>* only, int argc, co
         text = values.front();
       }
       if (setting.password_refused && !PasswordPlaces(*text).empty()) {
-        result.errors.push_back(absl::StrCat(flag, " holds a password, which every user of the machine could read: give it by ", file_flag,
-                                             " or ", EnvName(setting.name)));
+        result.errors.push_back(
+            absl::StrCat(flag, " holds a password, which every user of the machine could read: give it by ", file_flag,
+                         " or ", EnvName(setting.name)));
         continue;
       }
     } else if (by_file == 1) {

@@ -7,9 +7,9 @@
 //     parser.Integer("threads", &config.threads, 1, 64, "threads for blocking work");
 //   }
 //
-// A flag --x wins over the environment's STOCKALERT_X, which wins over the value that the variable has when it is declared. An empty
-// environment variable counts as absent. Every error is collected. Secrets come by --x_file or the environment, never by a flag.
-// Not thread-safe; declared variables must outlive Parse.
+// A flag --x wins over the environment's STOCKALERT_X, which wins over the value that the variable has when it is
+// declared. An empty environment variable counts as absent. Every error is collected. Secrets come by --x_file or the
+// environment, never by a flag. Not thread-safe; declared variables must outlive Parse.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +49,8 @@ class Parser {
   void Integer(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help);
   void Integer(const std::string& name, int* value, int min, int max, const std::string& help);
   void Real(const std::string& name, double* value, double min, double max, const std::string& help);
-  void Choice(const std::string& name, std::string* value, const std::vector<std::string>& choices, const std::string& help);
+  void Choice(const std::string& name, std::string* value, const std::vector<std::string>& choices,
+              const std::string& help);
   // "host:port"; a listening one may have port 0.
   void ListenAddress(const std::string& name, std::string* value, const std::string& help);
   void DialAddress(const std::string& name, std::string* value, Presence presence, const std::string& help);
@@ -58,18 +59,22 @@ class Parser {
   // Whole numbers; the unit stands in the flag's name: the names must end in _ms and _s.
   void Milliseconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
                     const std::string& help);
-  void Seconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max, const std::string& help);
-  // Flag --NAME_file, or the environment's STOCKALERT_NAME (or `env`) with the secret itself. White space around it is cut off.
+  void Seconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
+               const std::string& help);
+  // Flag --NAME_file, or the environment's STOCKALERT_NAME (or `env`) with the secret itself. White space around it is
+  // cut off.
   void Secret(const std::string& name, std::string* value, Presence presence, const std::string& help,
               const std::string& env = "");
-  // A URL or keyword string that may hold a password: --NAME (refused with a password in it), --NAME_file or the environment.
+  // A URL or keyword string that may hold a password: --NAME (refused with a password in it), --NAME_file or the
+  // environment.
   void DatabaseUrl(const std::string& name, std::string* value, Presence presence, const std::string& help);
 
   // Checked after all values are read without an error: answers what is wrong, or nothing. For rules between values.
   void Rule(std::function<std::optional<std::string>()> rule);
 
   ParseResult Parse(int argc, const char* const* argv, const Environment& environment = SystemEnvironment());
-  // Takes over these settings alone; what else is given, missing or wrong does not count. To look at another run's configuration.
+  // Takes over these settings alone; what else is given, missing or wrong does not count. To look at another run's
+  // configuration.
   ParseResult ParseOnly(const std::vector<std::string>& names, int argc, const char* const* argv,
                         const Environment& environment = SystemEnvironment());
 
@@ -80,10 +85,10 @@ class Parser {
   struct Setting {
     std::string name;
     std::string help;
-    std::string env;             // A second variable; may be empty.
-    bool by_flag = true;         // --name
-    bool by_file = false;        // --name_file
-    bool takes_value = true;     // False: --name alone means true.
+    std::string env;          // A second variable; may be empty.
+    bool by_flag = true;      // --name
+    bool by_file = false;     // --name_file
+    bool takes_value = true;  // False: --name alone means true.
     bool password_refused = false;
     // Takes the text over, or answers what is wrong with it ("must be a whole number from 1 to 64").
     std::function<std::optional<std::string>(const std::string& text)> take;
@@ -93,7 +98,8 @@ class Parser {
   };
   Setting& Declare(const std::string& name, const std::string& help);
   // All settings where `only` is null.
-  ParseResult ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv, const Environment& environment);
+  ParseResult ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv,
+                        const Environment& environment);
 
   const std::string program_;
   const std::string description_;

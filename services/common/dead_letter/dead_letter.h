@@ -1,8 +1,10 @@
-// A record of Kafka that its service can never store, or can never understand, kept with its place and its cause in the table dead_letters of
-// the service's own schema, until an operator has it replayed or drops it (stockalert-migrate deadletters).
+// A record of Kafka that its service can never store, or can never understand, kept with its place and its cause in the
+// table dead_letters of the service's own schema, until an operator has it replayed or drops it (stockalert-migrate
+// deadletters).
 //
-// Only what is certainly wrong with the record itself goes there (base::FailureKind::kOfRecord, or bytes that are no message). Bounded: a
-// store with too many open letters takes no more, and the partitions of those that it refuses are held instead.
+// Only what is certainly wrong with the record itself goes there (base::FailureKind::kOfRecord, or bytes that are no
+// message). Bounded: a store with too many open letters takes no more, and the partitions of those that it refuses are
+// held instead.
 #pragma once
 
 #include <cstdint>
@@ -35,10 +37,12 @@ struct Bounds {
 class DeadLetterStore {
  public:
   virtual ~DeadLetterStore() = default;
-  // All or none, in one transaction. The same record of the same place is kept once: adding it again changes nothing, also after it was
-  // replayed. RESOURCE_EXHAUSTED, of base::FailureKind::kUnclear: no room. Else as the store's own statuses: UNAVAILABLE...
+  // All or none, in one transaction. The same record of the same place is kept once: adding it again changes nothing,
+  // also after it was replayed. RESOURCE_EXHAUSTED, of base::FailureKind::kUnclear: no room. Else as the store's own
+  // statuses: UNAVAILABLE...
   virtual absl::Status Add(const std::vector<DeadLetter>& letters, int64_t now_us) = 0;
-  // Whether this very record of this place is kept, replayed or not: an operator may have put aside what a partition stands still at.
+  // Whether this very record of this place is kept, replayed or not: an operator may have put aside what a partition
+  // stands still at.
   virtual absl::StatusOr<bool> Has(const DeadLetter& letter) = 0;
   // How many are open: neither replayed nor dropped.
   virtual absl::StatusOr<int64_t> CountOpen() = 0;

@@ -13,13 +13,15 @@ constexpr absl::Duration kSeekTimeout = absl::Seconds(5);
 
 }  // namespace
 
-HeldPartitions::HeldPartitions(const std::vector<std::string>& topics, const HeldOptions& options) : topics_(topics), options_(options) {
+HeldPartitions::HeldPartitions(const std::vector<std::string>& topics, const HeldOptions& options)
+    : topics_(topics), options_(options) {
   SetGauges(absl::Now());
 }
 
 void HeldPartitions::SetGauges(absl::Time now) {
-  static auto& blocked = metrics::GetGauge("stockalert_consumer_blocked_seconds",
-                                           "How long the store has not taken the records that were read; 0: it takes them");
+  static auto& blocked =
+      metrics::GetGauge("stockalert_consumer_blocked_seconds",
+                        "How long the store has not taken the records that were read; 0: it takes them");
   blocked.Set(std::max(absl::ToDoubleSeconds(now - blocked_since_), 0.0));
   for (const std::string& topic : topics_) {
     double count = 0, seconds = 0;
@@ -28,9 +30,12 @@ void HeldPartitions::SetGauges(absl::Time now) {
       ++count;
       seconds = std::max(seconds, absl::ToDoubleSeconds(now - held.since));
     }
-    metrics::GetGauge("stockalert_consumer_partitions_held", "Partitions that stand still at a record which must not be passed", {{"topic", topic}})
+    metrics::GetGauge("stockalert_consumer_partitions_held",
+                      "Partitions that stand still at a record which must not be passed", {{"topic", topic}})
         .Set(count);
-    metrics::GetGauge("stockalert_consumer_held_seconds", "How long the longest held partition has stood still", {{"topic", topic}}).Set(seconds);
+    metrics::GetGauge("stockalert_consumer_held_seconds", "How long the longest held partition has stood still",
+                      {{"topic", topic}})
+        .Set(seconds);
   }
 }
 
@@ -43,7 +48,9 @@ void HeldPartitions::ResumeDue(kafka::GroupConsumer& consumer) {
     held.reached = false;
     absl::Status status = consumer.Seek(place, held.offset, kSeekTimeout);
     if (status.ok()) status = consumer.Resume({place});
-    if (!status.ok()) log::Warning("a held partition cannot be read again yet", {{"topic", place.topic}, {"partition", place.partition}, {"error", status}});
+    if (!status.ok())
+      log::Warning("a held partition cannot be read again yet",
+                   {{"topic", place.topic}, {"partition", place.partition}, {"error", status}});
   }
   SetGauges(now);
 }
@@ -70,12 +77,14 @@ void HeldPartitions::Take(kafka::GroupConsumer& consumer, const std::vector<Item
     const auto found = held_.find(item.place);
     if (found == held_.end() || found->second.offset != item.offset || settled.held.contains(item.place)) continue;
     held_.erase(found);
-    log::Info("a held partition goes on", {{"topic", item.place.topic}, {"partition", item.place.partition}, {"offset", item.offset}});
+    log::Info("a held partition goes on",
+              {{"topic", item.place.topic}, {"partition", item.place.partition}, {"offset", item.offset}});
   }
   for (const auto& [place, holds] : settled.held) {
     if (const absl::Status paused = consumer.Pause({place}); !paused.ok()) {
       // Its messages are left out all the same.
-      log::Warning("a held partition cannot be paused", {{"topic", place.topic}, {"partition", place.partition}, {"error", paused}});
+      log::Warning("a held partition cannot be paused",
+                   {{"topic", place.topic}, {"partition", place.partition}, {"error", paused}});
     }
     const auto found = held_.find(place);
     if (found != held_.end() && found->second.offset == holds.offset) {
@@ -83,9 +92,12 @@ void HeldPartitions::Take(kafka::GroupConsumer& consumer, const std::vector<Item
       continue;
     }
     held_[place] = {holds.offset, now, options_.first_retry, now + options_.first_retry, false};
-    log::Error("a partition stands still at a record that this version must not pass; the others go on. Where the record is of a newer version, "
-               "upgrade this service; else mend the cause: it is tried again by itself; or put the record aside (stockalert-migrate deadletters take)",
-               {{"topic", place.topic}, {"partition", place.partition}, {"offset", holds.offset}, {"cause", holds.cause}});
+    log::Error(
+        "a partition stands still at a record that this version must not pass; the others go on. Where the record is "
+        "of a newer version, "
+        "upgrade this service; else mend the cause: it is tried again by itself; or put the record aside "
+        "(stockalert-migrate deadletters take)",
+        {{"topic", place.topic}, {"partition", place.partition}, {"offset", holds.offset}, {"cause", holds.cause}});
   }
   SetGauges(now);
 }

@@ -1,8 +1,10 @@
-// The partitions of a group's member that stand still at a record which must not be passed, and how long its batch has not been taken.
+// The partitions of a group's member that stand still at a record which must not be passed, and how long its batch has
+// not been taken.
 //
-// A held partition is paused, read again from its record now and then (a table was mended, room was made), and goes on by itself as soon as
-// the record is settled; the others are read meanwhile. Each restart, and whoever gets the partition, begins at the record again, for its
-// offset is what was committed. The gauges stockalert_consumer_partitions_held, _held_seconds and _blocked_seconds tell of it.
+// A held partition is paused, read again from its record now and then (a table was mended, room was made), and goes on
+// by itself as soon as the record is settled; the others are read meanwhile. Each restart, and whoever gets the
+// partition, begins at the record again, for its offset is what was committed. The gauges
+// stockalert_consumer_partitions_held, _held_seconds and _blocked_seconds tell of it.
 //
 // Belongs to the consumer's thread.
 #pragma once
@@ -28,8 +30,8 @@ class HeldPartitions {
 
   // Before each poll: what is due is read again from its record. Also sets the gauges.
   void ResumeDue(kafka::GroupConsumer& consumer);
-  // After each poll: forgets what a rebalance has taken away (whoever has it begins at its record), and leaves out messages of held partitions
-  // that are not read from their record.
+  // After each poll: forgets what a rebalance has taken away (whoever has it begins at its record), and leaves out
+  // messages of held partitions that are not read from their record.
   void Admit(kafka::PollResult& polled);
   // After a batch of these: holds, and lets go what goes past its record.
   void Take(kafka::GroupConsumer& consumer, const std::vector<Item>& items, const Settled& settled);

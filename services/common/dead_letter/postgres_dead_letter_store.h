@@ -14,7 +14,8 @@ inline constexpr int64_t kReplayedKeptUs = int64_t{30} * 24 * 3600 * 1'000'000;
 class PostgresDeadLetterStore final : public DeadLetterStore {
  public:
   // `schema`: "stockalert_alert". `version`: of the program, kept with each letter. `pool` must outlive it.
-  PostgresDeadLetterStore(postgres::Pool& pool, std::string schema, std::string version, const Bounds& bounds = Bounds());
+  PostgresDeadLetterStore(postgres::Pool& pool, std::string schema, std::string version,
+                          const Bounds& bounds = Bounds());
 
   absl::Status Add(const std::vector<DeadLetter>& letters, int64_t now_us) override;
   absl::StatusOr<bool> Has(const DeadLetter& letter) override;

@@ -89,8 +89,10 @@ class Settling {
       return status;
     }
     if (base::FailureKindOf(status) == base::FailureKind::kPassing) return status;
-    // No room for them: nothing goes past the first of each partition. What was stored from behind it is stored again, which changes nothing.
-    for (const Refused& one : refused_) Hold(one.index, one.cause + "; and it cannot be kept: " + std::string(status.message()));
+    // No room for them: nothing goes past the first of each partition. What was stored from behind it is stored again,
+    // which changes nothing.
+    for (const Refused& one : refused_)
+      Hold(one.index, one.cause + "; and it cannot be kept: " + std::string(status.message()));
     return absl::OkStatus();
   }
 
@@ -102,6 +104,8 @@ class Settling {
 
 }  // namespace
 
-absl::StatusOr<Settled> Settle(const std::vector<Item>& items, const Actions& actions) { return Settling(items, actions).Run(); }
+absl::StatusOr<Settled> Settle(const std::vector<Item>& items, const Actions& actions) {
+  return Settling(items, actions).Run();
+}
 
 }  // namespace stockalert::dead_letter

@@ -18,7 +18,9 @@ constexpr size_t kKeyBytesMin = 16;
 constexpr size_t kKeyBytesMax = 200;
 constexpr int64_t kSweepIntervalUs = 1'000'000;
 
-absl::Status NoSuchKey() { return base::Unauthenticated("API_KEY_INVALID", "the API key is not known, has expired or was revoked"); }
+absl::Status NoSuchKey() {
+  return base::Unauthenticated("API_KEY_INVALID", "the API key is not known, has expired or was revoked");
+}
 
 }  // namespace
 
@@ -27,8 +29,8 @@ bool IsKeyLike(std::string_view api_key) {
          std::all_of(api_key.begin(), api_key.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
-CachingAuthenticator::CachingAuthenticator(Authenticator& source, const base::Clock& wall_clock, const base::MonotonicClock& clock,
-                                           const CachingOptions& options)
+CachingAuthenticator::CachingAuthenticator(Authenticator& source, const base::Clock& wall_clock,
+                                           const base::MonotonicClock& clock, const CachingOptions& options)
     : source_(source), wall_clock_(wall_clock), clock_(clock), options_(options) {}
 
 std::optional<absl::StatusOr<Caller>> CachingAuthenticator::Find(std::string_view api_key) {
@@ -40,7 +42,8 @@ std::optional<absl::StatusOr<Caller>> CachingAuthenticator::FindHash(const std::
   const int64_t now_us = clock_.NowUs();
   std::lock_guard lock(mutex_);
   if (const auto known = known_.find(hash); known != known_.end()) {
-    if (now_us < known->second.until_us && wall_clock_.Now() < known->second.caller.expire_time) return known->second.caller;
+    if (now_us < known->second.until_us && wall_clock_.Now() < known->second.caller.expire_time)
+      return known->second.caller;
     return std::nullopt;
   }
   const auto refused = refused_.find(hash);
@@ -65,7 +68,8 @@ void CachingAuthenticator::MakeRoom(Entries& entries, int64_t& swept_us, int64_t
   if (entries.size() >= options_.entries_max) entries.erase(entries.begin());
 }
 
-absl::StatusOr<Caller> CachingAuthenticator::Authenticate(std::string_view api_key, const trace::Context& trace, absl::Time deadline) {
+absl::StatusOr<Caller> CachingAuthenticator::Authenticate(std::string_view api_key, const trace::Context& trace,
+                                                          absl::Time deadline) {
   if (!IsKeyLike(api_key)) return NoSuchKey();
   const std::string hash = base::Sha256(api_key);
   // From when it is asked, not from when it is answered: a key revoked meanwhile must not live longer.
@@ -78,7 +82,8 @@ absl::StatusOr<Caller> CachingAuthenticator::Authenticate(std::string_view api_k
     if (!known_.contains(hash)) {
       MakeRoom(known_, known_swept_us_, asked_us, [&](const auto& entry) { return entry.second.until_us <= asked_us; });
     }
-    known_.insert_or_assign(hash, Known{*answer, asked_us + absl::ToInt64Microseconds(std::min(options_.keep, kKeepMax))});
+    known_.insert_or_assign(hash,
+                            Known{*answer, asked_us + absl::ToInt64Microseconds(std::min(options_.keep, kKeepMax))});
     refused_.erase(hash);
   } else {
     known_.erase(hash);
@@ -97,11 +102,13 @@ struct UserServiceAuthenticator::Impl {
 };
 
 UserServiceAuthenticator::UserServiceAuthenticator(const Peer& user_service, absl::Duration timeout)
-    : impl_(new Impl{user_service, timeout, stockalert::internal::v1::UserInternalService::NewStub(user_service.channel())}) {}
+    : impl_(new Impl{user_service, timeout,
+                     stockalert::internal::v1::UserInternalService::NewStub(user_service.channel())}) {}
 
 UserServiceAuthenticator::~UserServiceAuthenticator() = default;
 
-absl::StatusOr<Caller> UserServiceAuthenticator::Authenticate(std::string_view api_key, const trace::Context& trace, absl::Time deadline) {
+absl::StatusOr<Caller> UserServiceAuthenticator::Authenticate(std::string_view api_key, const trace::Context& trace,
+                                                              absl::Time deadline) {
   stockalert::internal::v1::AuthenticateApiKeyRequest request;
   request.set_api_key(std::string(api_key));
   stockalert::internal::v1::AuthenticateApiKeyResponse response;
@@ -110,9 +117,13 @@ absl::StatusOr<Caller> UserServiceAuthenticator::Authenticate(std::string_view a
   absl::Status status = FromGrpc(impl_->stub->AuthenticateApiKey(&context, request, &response));
   if (!status.ok()) {
     // A wrong mesh token is a fault of the mesh, not of the client.
-    if (status.code() == absl::StatusCode::kUnauthenticated && base::ReasonOf(status) != "MESH_TOKEN_INVALID") return status;
-    metrics::GetCounter("stockalert_auth_failures_total", "Times that the user service could not say whose a key is").Increment();
-    return base::Unavailable("USER_SERVICE_UNAVAILABLE", "the user service does not answer, so the key cannot be checked; nothing was done: try again");
+    if (status.code() == absl::StatusCode::kUnauthenticated && base::ReasonOf(status) != "MESH_TOKEN_INVALID")
+      return status;
+    metrics::GetCounter("stockalert_auth_failures_total", "Times that the user service could not say whose a key is")
+        .Increment();
+    return base::Unavailable(
+        "USER_SERVICE_UNAVAILABLE",
+        "the user service does not answer, so the key cannot be checked; nothing was done: try again");
   }
   Caller caller;
   caller.user_id = response.user_id();
@@ -120,7 +131,8 @@ absl::StatusOr<Caller> UserServiceAuthenticator::Authenticate(std::string_view a
   caller.is_administrator = response.is_administrator();
   caller.read_only = response.read_only();
   if (response.has_expire_time()) {
-    caller.expire_time = absl::FromUnixSeconds(response.expire_time().seconds()) + absl::Nanoseconds(response.expire_time().nanos());
+    caller.expire_time =
+        absl::FromUnixSeconds(response.expire_time().seconds()) + absl::Nanoseconds(response.expire_time().nanos());
   }
   return caller;
 }

@@ -1,8 +1,9 @@
 // Authenticates bearer keys by asking the user service, whose answers are kept for at most 5 s.
 //
-// Thread-safe; calls for different keys do not wait for each other. Fails closed: where the user service does not answer, only what
-// was learnt within the last 5 s is known. Keys are kept as hashes. Wrong keys are remembered too, apart from the right ones: a flood of them
-// neither reaches the user service, as far as it repeats itself, nor drives right ones out.
+// Thread-safe; calls for different keys do not wait for each other. Fails closed: where the user service does not
+// answer, only what was learnt within the last 5 s is known. Keys are kept as hashes. Wrong keys are remembered too,
+// apart from the right ones: a flood of them neither reaches the user service, as far as it repeats itself, nor drives
+// right ones out.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,8 @@
 
 namespace stockalert::rpc {
 
-// Whether text can be a key at all: 16 to 200 printable characters, which holds for the keys that the user service issues and
-// for an administrator's.
+// Whether text can be a key at all: 16 to 200 printable characters, which holds for the keys that the user service
+// issues and for an administrator's.
 bool IsKeyLike(std::string_view api_key);
 
 struct CachingOptions {
@@ -44,7 +45,8 @@ class CachingAuthenticator final : public Authenticator {
                        const CachingOptions& options = CachingOptions());
   std::optional<absl::StatusOr<Caller>> Find(std::string_view api_key) override;
   bool HasKnown(std::string_view api_key) override;
-  absl::StatusOr<Caller> Authenticate(std::string_view api_key, const trace::Context& trace, absl::Time deadline) override;
+  absl::StatusOr<Caller> Authenticate(std::string_view api_key, const trace::Context& trace,
+                                      absl::Time deadline) override;
 
  private:
   struct Known {
@@ -61,7 +63,8 @@ class CachingAuthenticator final : public Authenticator {
   const base::MonotonicClock& clock_;
   const CachingOptions options_;
   std::mutex mutex_;
-  std::unordered_map<std::string, Known> known_;      // By the key's hash; kept beyond their time, for HasKnown. Guarded by mutex_.
+  std::unordered_map<std::string, Known>
+      known_;  // By the key's hash; kept beyond their time, for HasKnown. Guarded by mutex_.
   std::unordered_map<std::string, int64_t> refused_;  // By the key's hash: until when. Guarded by mutex_.
   int64_t known_swept_us_ = 0;                        // Guarded by mutex_.
   int64_t refused_swept_us_ = 0;                      // Guarded by mutex_.
@@ -73,7 +76,8 @@ class UserServiceAuthenticator final : public Authenticator {
   // `user_service` must outlive it.
   explicit UserServiceAuthenticator(const Peer& user_service, absl::Duration timeout = absl::Seconds(2));
   ~UserServiceAuthenticator() override;
-  absl::StatusOr<Caller> Authenticate(std::string_view api_key, const trace::Context& trace, absl::Time deadline) override;
+  absl::StatusOr<Caller> Authenticate(std::string_view api_key, const trace::Context& trace,
+                                      absl::Time deadline) override;
 
  private:
   struct Impl;

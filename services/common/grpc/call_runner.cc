@@ -30,23 +30,40 @@ constexpr absl::Duration kLookUpTime = absl::Seconds(2);
 
 const char* NameOf(::grpc::StatusCode code) {
   switch (code) {
-    case ::grpc::StatusCode::OK: return "OK";
-    case ::grpc::StatusCode::CANCELLED: return "CANCELLED";
-    case ::grpc::StatusCode::UNKNOWN: return "UNKNOWN";
-    case ::grpc::StatusCode::INVALID_ARGUMENT: return "INVALID_ARGUMENT";
-    case ::grpc::StatusCode::DEADLINE_EXCEEDED: return "DEADLINE_EXCEEDED";
-    case ::grpc::StatusCode::NOT_FOUND: return "NOT_FOUND";
-    case ::grpc::StatusCode::ALREADY_EXISTS: return "ALREADY_EXISTS";
-    case ::grpc::StatusCode::PERMISSION_DENIED: return "PERMISSION_DENIED";
-    case ::grpc::StatusCode::UNAUTHENTICATED: return "UNAUTHENTICATED";
-    case ::grpc::StatusCode::RESOURCE_EXHAUSTED: return "RESOURCE_EXHAUSTED";
-    case ::grpc::StatusCode::FAILED_PRECONDITION: return "FAILED_PRECONDITION";
-    case ::grpc::StatusCode::ABORTED: return "ABORTED";
-    case ::grpc::StatusCode::OUT_OF_RANGE: return "OUT_OF_RANGE";
-    case ::grpc::StatusCode::UNIMPLEMENTED: return "UNIMPLEMENTED";
-    case ::grpc::StatusCode::INTERNAL: return "INTERNAL";
-    case ::grpc::StatusCode::UNAVAILABLE: return "UNAVAILABLE";
-    default: return "DATA_LOSS";
+    case ::grpc::StatusCode::OK:
+      return "OK";
+    case ::grpc::StatusCode::CANCELLED:
+      return "CANCELLED";
+    case ::grpc::StatusCode::UNKNOWN:
+      return "UNKNOWN";
+    case ::grpc::StatusCode::INVALID_ARGUMENT:
+      return "INVALID_ARGUMENT";
+    case ::grpc::StatusCode::DEADLINE_EXCEEDED:
+      return "DEADLINE_EXCEEDED";
+    case ::grpc::StatusCode::NOT_FOUND:
+      return "NOT_FOUND";
+    case ::grpc::StatusCode::ALREADY_EXISTS:
+      return "ALREADY_EXISTS";
+    case ::grpc::StatusCode::PERMISSION_DENIED:
+      return "PERMISSION_DENIED";
+    case ::grpc::StatusCode::UNAUTHENTICATED:
+      return "UNAUTHENTICATED";
+    case ::grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return "RESOURCE_EXHAUSTED";
+    case ::grpc::StatusCode::FAILED_PRECONDITION:
+      return "FAILED_PRECONDITION";
+    case ::grpc::StatusCode::ABORTED:
+      return "ABORTED";
+    case ::grpc::StatusCode::OUT_OF_RANGE:
+      return "OUT_OF_RANGE";
+    case ::grpc::StatusCode::UNIMPLEMENTED:
+      return "UNIMPLEMENTED";
+    case ::grpc::StatusCode::INTERNAL:
+      return "INTERNAL";
+    case ::grpc::StatusCode::UNAVAILABLE:
+      return "UNAVAILABLE";
+    default:
+      return "DATA_LOSS";
   }
 }
 
@@ -89,26 +106,32 @@ absl::Status Overloaded() {
 }
 
 absl::Status NoStreamLeft() {
-  return base::ResourceExhausted("OVERLOADED", "all streams are taken, by many users with few each: try again a little later", absl::Seconds(5));
+  return base::ResourceExhausted(
+      "OVERLOADED", "all streams are taken, by many users with few each: try again a little later", absl::Seconds(5));
 }
 
 absl::Status StreamGivenUp() {
   return base::MakeError(absl::StatusCode::kUnavailable,
-                         "others wait for a stream, and this user or network has the most: the newest of theirs ended; nothing is lost by it",
+                         "others wait for a stream, and this user or network has the most: the newest of theirs ended; "
+                         "nothing is lost by it",
                          base::ErrorDetails{"STREAM_GIVEN_UP", {}, {}, absl::Seconds(5)});
 }
 
 absl::Status TooManyCalls(int max) {
-  return base::ResourceExhausted("TOO_MANY_CALLS", "this user has too many calls under way at once: wait for some to end",
+  return base::ResourceExhausted("TOO_MANY_CALLS",
+                                 "this user has too many calls under way at once: wait for some to end",
                                  absl::Milliseconds(200), {{"limit", std::to_string(max)}});
 }
 
 absl::Status RateLimited(absl::Duration wait, int limit, const char* what, const char* per) {
-  return base::ResourceExhausted("RATE_LIMITED", "too many " + std::string(what) + ": at most " + std::to_string(limit) + " " + per, wait,
-                                 {{"limit", std::to_string(limit)}, {"of", what}, {"per", per}});
+  return base::ResourceExhausted("RATE_LIMITED",
+                                 "too many " + std::string(what) + ": at most " + std::to_string(limit) + " " + per,
+                                 wait, {{"limit", std::to_string(limit)}, {"of", what}, {"per", per}});
 }
 
-absl::Status NoSuchKey() { return base::Unauthenticated("API_KEY_INVALID", "the API key is not known, has expired or was revoked"); }
+absl::Status NoSuchKey() {
+  return base::Unauthenticated("API_KEY_INVALID", "the API key is not known, has expired or was revoked");
+}
 
 // May this caller do that?
 absl::Status CheckScope(const Method& method, const Caller& caller) {
@@ -130,16 +153,19 @@ std::string TurnOf(const Method& method, const CallContext& call) {
 
 size_t RunningMax(size_t threads) { return threads - std::min(threads - 1, std::max<size_t>(threads / 4, 1)); }
 
-absl::Status ShuttingDown() { return base::Unavailable("SHUTTING_DOWN", "the service is stopping; nothing was done: try again"); }
+absl::Status ShuttingDown() {
+  return base::Unavailable("SHUTTING_DOWN", "the service is stopping; nothing was done: try again");
+}
 
 prometheus::Counter& Refusals(const std::string& port, const std::string& reason) {
-  return metrics::GetCounter("stockalert_rpc_refusals_total", "Calls refused for what the caller is or does too much of, by reason",
+  return metrics::GetCounter("stockalert_rpc_refusals_total",
+                             "Calls refused for what the caller is or does too much of, by reason",
                              {{"port", port}, {"reason", reason}});
 }
 
 prometheus::Counter& StreamsGivenUp(const std::string& port) {
-  return metrics::GetCounter("stockalert_rpc_streams_given_up_total", "Streams ended for others that had fewer, where no more fit",
-                             {{"port", port}});
+  return metrics::GetCounter("stockalert_rpc_streams_given_up_total",
+                             "Streams ended for others that had fewer, where no more fit", {{"port", port}});
 }
 
 // Counts and logs the end of a call.
@@ -150,14 +176,19 @@ void Record(const std::string& port, const Method& method, const CallContext& ca
   metrics::GetCounter("stockalert_rpc_calls_total", "Calls answered, by method and code",
                       {{"port", port}, {"method", method.name}, {"code", code}})
       .Increment();
-  metrics::GetHistogram("stockalert_rpc_call_seconds", "How long calls took, from their arrival", {{"port", port}, {"method", method.name}})
+  metrics::GetHistogram("stockalert_rpc_call_seconds", "How long calls took, from their arrival",
+                        {{"port", port}, {"method", method.name}})
       .Observe(absl::ToDoubleSeconds(took));
-  if (sent.error_code() == ::grpc::StatusCode::RESOURCE_EXHAUSTED || sent.error_code() == ::grpc::StatusCode::UNAUTHENTICATED) {
+  if (sent.error_code() == ::grpc::StatusCode::RESOURCE_EXHAUSTED ||
+      sent.error_code() == ::grpc::StatusCode::UNAUTHENTICATED) {
     const std::string reason = base::ReasonOf(status);
     Refusals(port, reason.empty() ? "OTHER" : reason).Increment();
   }
-  const bool ours = sent.error_code() == ::grpc::StatusCode::INTERNAL || sent.error_code() == ::grpc::StatusCode::DATA_LOSS;
-  const log::Level level = ours ? log::Level::kError : sent.error_code() == ::grpc::StatusCode::UNAVAILABLE ? log::Level::kWarning : log::Level::kDebug;
+  const bool ours =
+      sent.error_code() == ::grpc::StatusCode::INTERNAL || sent.error_code() == ::grpc::StatusCode::DATA_LOSS;
+  const log::Level level = ours                                                   ? log::Level::kError
+                           : sent.error_code() == ::grpc::StatusCode::UNAVAILABLE ? log::Level::kWarning
+                                                                                  : log::Level::kDebug;
   if (!log::IsOn(level)) return;
   static log::Limiter unavailable_limiter(absl::Seconds(1));
   if (level == log::Level::kWarning && !unavailable_limiter.Allow()) return;
@@ -189,8 +220,10 @@ struct CallRunner::Rates {
       : reads(clock, {1.0 * settings.reads_per_user_per_s, 5.0 * settings.reads_per_user_per_s}),
         writes(clock, {1.0 * settings.writes_per_user_per_s, 10.0 * settings.writes_per_user_per_s}),
         creations(clock, {settings.creations_per_user_per_h / 3600.0, 1.0 * settings.creations_per_user_per_h}),
-        stream_openings(clock, {settings.stream_openings_per_user_per_min / 60.0, 1.0 * settings.stream_openings_per_user_per_min}),
-        unknown_keys(clock, {settings.unknown_keys_per_network_per_min / 60.0, 1.0 * settings.unknown_keys_per_network_per_min}),
+        stream_openings(
+            clock, {settings.stream_openings_per_user_per_min / 60.0, 1.0 * settings.stream_openings_per_user_per_min}),
+        unknown_keys(
+            clock, {settings.unknown_keys_per_network_per_min / 60.0, 1.0 * settings.unknown_keys_per_network_per_min}),
         unknown_keys_around(clock, {kAround * settings.unknown_keys_per_network_per_min / 60.0,
                                     kAround * settings.unknown_keys_per_network_per_min}) {
     // Whoever parsed the flags has looked at it.
@@ -213,15 +246,18 @@ CallRunner::CallRunner(const CallRunnerOptions& options)
       rates_(new Rates(options.clock == nullptr ? system_clock_ : *options.clock, options.calls)),
       slots_(options.streams_max, options.streams_per_user_max),
       executor_("rpc-" + options.name, options.threads, options.queue_max,
-                {.tasks_max = static_cast<size_t>(options.calls.calls_per_user_max), .running_max = RunningMax(options.threads)}),
+                {.tasks_max = static_cast<size_t>(options.calls.calls_per_user_max),
+                 .running_max = RunningMax(options.threads)}),
       checks_streams_("stream_keys_" + options.name) {
   // A series that begins at its first event hides that event from rate().
-  for (const char* reason : {"OVERLOADED", "RATE_LIMITED", "TOO_MANY_CALLS", "TOO_MANY_STREAMS"}) Refusals(options_.name, reason);
+  for (const char* reason : {"OVERLOADED", "RATE_LIMITED", "TOO_MANY_CALLS", "TOO_MANY_STREAMS"})
+    Refusals(options_.name, reason);
   StreamsGivenUp(options_.name);
   // A call may take all of its time.
   const auto watch = [&](const char* what, const base::BoundedExecutor& executor) {
     moves_.push_back(std::make_unique<process::Movement>(
-        what + options.name, [&executor] { return process::Movement::State{executor.unfinished(), executor.finished()}; },
+        what + options.name,
+        [&executor] { return process::Movement::State{executor.unfinished(), executor.finished()}; },
         std::max(process::Liveness::kBound, 2 * options.call_time_max)));
   };
   watch("calls_", executor_);
@@ -254,12 +290,16 @@ std::string CallRunner::AddressOf(const ::grpc::CallbackServerContext& context) 
 
 std::optional<absl::StatusOr<Caller>> CallRunner::FindCaller(const Method& method, const std::string& bearer) {
   switch (method.access) {
-    case Access::kNobody: return Caller();
-    case Access::kMesh: return Caller();  // A service: mesh_callers_ has told which.
-    default: break;
+    case Access::kNobody:
+      return Caller();
+    case Access::kMesh:
+      return Caller();  // A service: mesh_callers_ has told which.
+    default:
+      break;
   }
   if (bearer.empty()) {
-    return base::Unauthenticated("API_KEY_MISSING", "send the metadata `authorization: Bearer <API key>`; RegisterUser issues a key");
+    return base::Unauthenticated("API_KEY_MISSING",
+                                 "send the metadata `authorization: Bearer <API key>`; RegisterUser issues a key");
   }
   if (bearer.size() > kKeyBytesMax || options_.authenticator == nullptr) return NoSuchKey();
   return options_.authenticator->Find(bearer);
@@ -271,7 +311,8 @@ void CallRunner::LookUp(const std::string& bearer, const CallContext& call, Answ
   std::optional<absl::Duration> wait = rates_->unknown_keys_around.Wait(networks.wide);
   if (!wait) wait = rates_->unknown_keys.Wait(networks.narrow);
   if (wait && !options_.authenticator->HasKnown(bearer)) {
-    return answered(RateLimited(*wait, options_.calls.unknown_keys_per_network_per_min, "unknown keys", "a minute from one network"));
+    return answered(RateLimited(*wait, options_.calls.unknown_keys_per_network_per_min, "unknown keys",
+                                "a minute from one network"));
   }
   {
     std::unique_lock lock(asking_mutex_);
@@ -296,7 +337,8 @@ void CallRunner::LookUp(const std::string& bearer, const CallContext& call, Answ
   const auto taken = look_ups_->TrySubmit(
       networks.wide,
       [this, bearer, trace = call.trace, networks, answer_all] {
-        const absl::StatusOr<Caller> answer = options_.authenticator->Authenticate(bearer, trace, absl::Now() + kLookUpTime);
+        const absl::StatusOr<Caller> answer =
+            options_.authenticator->Authenticate(bearer, trace, absl::Now() + kLookUpTime);
         if (absl::IsUnauthenticated(answer.status())) {
           rates_->unknown_keys_around.Take(networks.wide);
           rates_->unknown_keys.Take(networks.narrow);
@@ -310,7 +352,8 @@ void CallRunner::LookUp(const std::string& bearer, const CallContext& call, Answ
 
 void CallRunner::Admit(const Method& method, size_t cost, const std::string& bearer, const MeshCallers::Shown& shown,
                        const std::shared_ptr<CallContext>& call, bool stream, Admitted admitted) {
-  auto go_on = [this, method, cost, call, stream, admitted = std::move(admitted)](const absl::StatusOr<Caller>& caller) {
+  auto go_on = [this, method, cost, call, stream,
+                admitted = std::move(admitted)](const absl::StatusOr<Caller>& caller) {
     if (!caller.ok()) return admitted(caller.status());
     call->caller = *caller;
     absl::Status status = CheckScope(method, call->caller);
@@ -335,13 +378,15 @@ absl::Status CallRunner::TakeRates(const Method& method, size_t cost, const Call
   const CallSettings& limits = options_.calls;
   if (stream) {
     const auto wait = rates_->stream_openings.Take(who);
-    return wait ? RateLimited(*wait, limits.stream_openings_per_user_per_min, "streams opened", "a minute") : absl::OkStatus();
+    return wait ? RateLimited(*wait, limits.stream_openings_per_user_per_min, "streams opened", "a minute")
+                : absl::OkStatus();
   }
   if (method.access == Access::kRead) {
     const auto wait = rates_->reads.Take(who);
     return wait ? RateLimited(*wait, limits.reads_per_user_per_s, "reads", "a second") : absl::OkStatus();
   }
-  if (const auto wait = rates_->writes.Take(who)) return RateLimited(*wait, limits.writes_per_user_per_s, "writes", "a second");
+  if (const auto wait = rates_->writes.Take(who))
+    return RateLimited(*wait, limits.writes_per_user_per_s, "writes", "a second");
   if (method.creates) {
     if (const auto wait = rates_->creations.Take(who, static_cast<double>(cost))) {
       return RateLimited(*wait, limits.creations_per_user_per_h, "creations", "an hour");
@@ -350,14 +395,18 @@ absl::Status CallRunner::TakeRates(const Method& method, size_t cost, const Call
   return absl::OkStatus();
 }
 
-void CallRunner::Submit(const Method& method, const CallContext& call, std::function<void()> run, std::function<void()> drop,
-                        const std::function<void(const absl::Status&)>& refuse) {
+void CallRunner::Submit(const Method& method, const CallContext& call, std::function<void()> run,
+                        std::function<void()> drop, const std::function<void(const absl::Status&)>& refuse) {
   base::BoundedExecutor& executor = method.work == Work::kOthers && waiting_executor_ ? *waiting_executor_ : executor_;
   switch (executor.TrySubmit(TurnOf(method, call), std::move(run), std::move(drop))) {
-    case base::BoundedExecutor::Taken::kYes: return;
-    case base::BoundedExecutor::Taken::kQueueFull: return refuse(Overloaded());
-    case base::BoundedExecutor::Taken::kShareFull: return refuse(TooManyCalls(options_.calls.calls_per_user_max));
-    case base::BoundedExecutor::Taken::kStopped: return refuse(ShuttingDown());
+    case base::BoundedExecutor::Taken::kYes:
+      return;
+    case base::BoundedExecutor::Taken::kQueueFull:
+      return refuse(Overloaded());
+    case base::BoundedExecutor::Taken::kShareFull:
+      return refuse(TooManyCalls(options_.calls.calls_per_user_max));
+    case base::BoundedExecutor::Taken::kStopped:
+      return refuse(ShuttingDown());
   }
 }
 
@@ -377,7 +426,8 @@ void CallRunner::Run(::grpc::CallbackServerContext* context, const Method& metho
     // Nobody waits for the answer any more: the work would only stand in others' way.
     if (context->IsCancelled()) return end(absl::CancelledError("the client has gone"));
     if (absl::Now() >= call->deadline) {
-      return end(base::DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the call began; nothing was done"));
+      return end(
+          base::DeadlineExceeded("DEADLINE_EXCEEDED", "the deadline passed before the call began; nothing was done"));
     }
     end(work(*call));
   };
@@ -388,7 +438,8 @@ void CallRunner::Run(::grpc::CallbackServerContext* context, const Method& metho
         });
 }
 
-void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method& method, std::shared_ptr<internal::OpenStream> stream,
+void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method& method,
+                           std::shared_ptr<internal::OpenStream> stream,
                            std::function<absl::Status(const CallContext&)> open) {
   auto entry = std::make_shared<Entry>();
   entry->stream = std::move(stream);
@@ -397,7 +448,8 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
   entry->bearer = BearerKey(FindMetadata(*context, "authorization"));
   auto call = std::make_shared<CallContext>();
   call->trace = trace::Continue(FindMetadata(*context, trace::kTraceparent));
-  call->deadline = entry->begun + options_.call_time_max;  // Of the opening; a stream lives as long as its client wants.
+  call->deadline =
+      entry->begun + options_.call_time_max;  // Of the opening; a stream lives as long as its client wants.
   call->peer = AddressOf(*context);
   entry->call = *call;
   {
@@ -410,7 +462,8 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
     }
     streams_[entry->stream.get()] = entry;
   }
-  metrics::GetGauge("stockalert_rpc_open_streams", "Server streams that are open", {{"port", options_.name}, {"method", method.name}})
+  metrics::GetGauge("stockalert_rpc_open_streams", "Server streams that are open",
+                    {{"port", options_.name}, {"method", method.name}})
       .Increment();
   auto run = [this, entry, open = std::move(open)] {
     StreamSlots::Taken slot;
@@ -444,8 +497,9 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
             std::lock_guard lock(mutex_);
             entry->call = *call;
           }
-          Submit(entry->method, *call, run, [entry] { entry->stream->Finish(ShuttingDown()); },
-                 [entry](const absl::Status& refusal) { entry->stream->Finish(refusal); });
+          Submit(
+              entry->method, *call, run, [entry] { entry->stream->Finish(ShuttingDown()); },
+              [entry](const absl::Status& refusal) { entry->stream->Finish(refusal); });
         });
 }
 
@@ -490,8 +544,8 @@ bool CallRunner::Stop(absl::Time deadline) {
   return executor_.Stop(deadline) && waited && looked_up;
 }
 
-// Revoked and expired keys end their streams too. Where the key cannot be checked (the user service is down), the stream goes on: it was
-// rightly opened, and breaking all streams would add to the trouble.
+// Revoked and expired keys end their streams too. Where the key cannot be checked (the user service is down), the
+// stream goes on: it was rightly opened, and breaking all streams would add to the trouble.
 void CallRunner::CheckStreams() {
   for (;;) {
     checks_streams_.Beat();

@@ -1,19 +1,25 @@
-// The common path of every gRPC handler: trace, deadline, peer, authentication, scope, rates, executor, status, log line and metrics.
+// The common path of every gRPC handler: trace, deadline, peer, authentication, scope, rates, executor, status, log
+// line and metrics.
 //
-//   grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const GetUserRequest* request, User* response) override {
-//     return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/GetUser", rpc::Access::kRead}, request, response,
-//                       [this](const rpc::CallContext& call, const GetUserRequest& request) -> absl::StatusOr<User> { ... });
+//   grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const GetUserRequest* request, User*
+//   response) override {
+//     return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/GetUser", rpc::Access::kRead}, request,
+//     response,
+//                       [this](const rpc::CallContext& call, const GetUserRequest& request) -> absl::StatusOr<User> {
+//                       ... });
 //   }
 //
-// The handler runs on a thread of one of the runner's bounded executors and may block until call.deadline: calls that wait for others have an
-// executor of their own, so that they hold up none that do not, and in each the users take turns. A full executor answers RESOURCE_EXHAUSTED
-// (OVERLOADED); a user with too many calls at once, or too many in a time, RESOURCE_EXHAUSTED (TOO_MANY_CALLS, RATE_LIMITED) with a delay.
+// The handler runs on a thread of one of the runner's bounded executors and may block until call.deadline: calls that
+// wait for others have an executor of their own, so that they hold up none that do not, and in each the users take
+// turns. A full executor answers RESOURCE_EXHAUSTED (OVERLOADED); a user with too many calls at once, or too many in a
+// time, RESOURCE_EXHAUSTED (TOO_MANY_CALLS, RATE_LIMITED) with a delay.
 //
-// Until it is known who calls, a call costs none of these threads: what can be no key, and what is known to be none, is refused on gRPC's own,
-// from where known keys go on, too; others are looked up on a few threads apart, one look-up a key at a time, and networks take turns.
+// Until it is known who calls, a call costs none of these threads: what can be no key, and what is known to be none, is
+// refused on gRPC's own, from where known keys go on, too; others are looked up on a few threads apart, one look-up a
+// key at a time, and networks take turns.
 //
-// Thread-safe. The runner must outlive the server that it serves: Stop it after the server's Shutdown began (its streams end with EndStreams
-// first), destroy it after the server.
+// Thread-safe. The runner must outlive the server that it serves: Stop it after the server's Shutdown began (its
+// streams end with EndStreams first), destroy it after the server.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -43,12 +49,12 @@
 #include "services/common/base/token_buckets.h"
 #include "services/common/grpc/call_settings.h"
 #include "services/common/grpc/caller.h"
-#include "services/common/grpc/peer.h"
 #include "services/common/grpc/mesh_callers.h"
+#include "services/common/grpc/peer.h"
 #include "services/common/grpc/request_validation.h"
 #include "services/common/grpc/status_convert.h"
-#include "services/common/process/liveness.h"
 #include "services/common/grpc/stream_slots.h"
+#include "services/common/process/liveness.h"
 
 namespace stockalert::rpc {
 
@@ -70,7 +76,8 @@ struct Method {
   const char* name;  // "stockalert.user.v1.UserService/GetUser"; a literal: metrics and logs hold it.
   Access access;
   Work work = Work::kOwn;
-  // It makes what leaves something behind for long even when it is deleted at once: it counts against creations_per_user_per_h.
+  // It makes what leaves something behind for long even when it is deleted at once: it counts against
+  // creations_per_user_per_h.
   bool creates = false;
 };
 
@@ -93,10 +100,11 @@ struct CallRunnerOptions {
   absl::Duration stream_check_interval = absl::Seconds(2);
   // A stream on which nothing was sent for so long gets an empty response, so that no proxy between takes it for dead.
   absl::Duration stream_heartbeat_interval = absl::Seconds(30);
-  // How long the client of a stream that is ended for an error may take to read what was sent before. Then it is cut off.
+  // How long the client of a stream that is ended for an error may take to read what was sent before. Then it is cut
+  // off.
   absl::Duration stream_end_patience = absl::Seconds(5);
-  std::string mesh_token = {};             // For Access::kMesh: the token that all services share. Empty: it is not taken.
-  MeshSettings mesh = {};                  // For Access::kMesh: how callers are told apart.
+  std::string mesh_token = {};  // For Access::kMesh: the token that all services share. Empty: it is not taken.
+  MeshSettings mesh = {};       // For Access::kMesh: how callers are told apart.
   Authenticator* authenticator = nullptr;  // For all but kNobody and kMesh; must outlive the runner.
 };
 
@@ -107,8 +115,8 @@ class OpenStream {
  public:
   virtual ~OpenStream() = default;
   virtual void Finish(const absl::Status& status) = 0;
-  // Sends an empty response where nothing has been sent for `interval`, and nothing waits. Cuts off a stream that was ended and whose client
-  // has not read the end for `end_patience`.
+  // Sends an empty response where nothing has been sent for `interval`, and nothing waits. Cuts off a stream that was
+  // ended and whose client has not read the end for `end_patience`.
   virtual void Beat(absl::Duration interval, absl::Duration end_patience) = 0;
 };
 
@@ -121,13 +129,14 @@ class CallRunner {
   CallRunner(const CallRunner&) = delete;
   CallRunner& operator=(const CallRunner&) = delete;
 
-  // For Unary: authenticates, then runs `work` on an executor; `finish` is called exactly once. `cost`: how many it creates.
-  void Run(::grpc::CallbackServerContext* context, const Method& method, size_t cost, std::function<absl::Status(const CallContext&)> work,
-           std::function<void(::grpc::Status)> finish);
+  // For Unary: authenticates, then runs `work` on an executor; `finish` is called exactly once. `cost`: how many it
+  // creates.
+  void Run(::grpc::CallbackServerContext* context, const Method& method, size_t cost,
+           std::function<absl::Status(const CallContext&)> work, std::function<void(::grpc::Status)> finish);
 
   // For ServerStream: as Run, for a stream, whose key is checked until RemoveStream. `open` runs on the executor.
-  void RunStream(::grpc::CallbackServerContext* context, const Method& method, std::shared_ptr<internal::OpenStream> stream,
-                 std::function<absl::Status(const CallContext&)> open);
+  void RunStream(::grpc::CallbackServerContext* context, const Method& method,
+                 std::shared_ptr<internal::OpenStream> stream, std::function<absl::Status(const CallContext&)> open);
   void RemoveStream(internal::OpenStream* stream, const absl::Status& status);
 
   // Runs blocking work of a user's stream (a query for its next page), among the user's calls. False: overloaded.
@@ -135,7 +144,8 @@ class CallRunner {
 
   // Ends all streams, UNAVAILABLE (SHUTTING_DOWN), and takes no new ones.
   void EndStreams();
-  // EndStreams, then waits for the calls that were accepted; those that did not begin in time get UNAVAILABLE. True: all ended.
+  // EndStreams, then waits for the calls that were accepted; those that did not begin in time get UNAVAILABLE. True:
+  // all ended.
   bool Stop(absl::Time deadline);
 
  private:
@@ -165,10 +175,11 @@ class CallRunner {
   std::mutex mutex_;
   std::condition_variable stopped_;
   std::unordered_map<internal::OpenStream*, std::shared_ptr<Entry>> streams_;  // Guarded by mutex_.
-  StreamSlots slots_;                                                         // Guarded by mutex_.
-  bool ending_ = false;                                                       // Guarded by mutex_.
+  StreamSlots slots_;                                                          // Guarded by mutex_.
+  bool ending_ = false;                                                        // Guarded by mutex_.
   std::mutex asking_mutex_;
-  std::unordered_map<std::string, std::vector<Answered>> asking_;  // By the key that is being looked up. Guarded by asking_mutex_.
+  std::unordered_map<std::string, std::vector<Answered>>
+      asking_;  // By the key that is being looked up. Guarded by asking_mutex_.
   // Their tasks use what is above.
   base::BoundedExecutor executor_;
   std::unique_ptr<base::BoundedExecutor> waiting_executor_;  // Null: executor_ has them.
@@ -179,7 +190,8 @@ class CallRunner {
   std::thread checker_;
 };
 
-// One unary call. `handler` is called as absl::StatusOr<Response>(const CallContext&, const Request&). `cost`: how many things it creates.
+// One unary call. `handler` is called as absl::StatusOr<Response>(const CallContext&, const Request&). `cost`: how many
+// things it creates.
 template <typename Request, typename Response, typename Handler>
 ::grpc::ServerUnaryReactor* Unary(CallRunner& runner, ::grpc::CallbackServerContext* context, const Method& method,
                                   const Request* request, Response* response, Handler handler, size_t cost = 1) {
@@ -197,18 +209,20 @@ template <typename Request, typename Response, typename Handler>
   return reactor;
 }
 
-// The writing side of a server stream: a bounded queue in front of a client that reads at its own pace. Thread-safe; hold it by
-// shared_ptr as long as you like. Once it has ended (by Finish, by the client, by its key) pushes are refused and do no harm.
+// The writing side of a server stream: a bounded queue in front of a client that reads at its own pace. Thread-safe;
+// hold it by shared_ptr as long as you like. Once it has ended (by Finish, by the client, by its key) pushes are
+// refused and do no harm.
 template <typename Response>
 class Stream : public internal::OpenStream, public std::enable_shared_from_this<Stream<Response>> {
  public:
   struct Hooks {
-    // The queue has become empty: more can be pushed. Called on gRPC's threads, also while a push of yours is still under way
-    // elsewhere; must be quick and not block.
+    // The queue has become empty: more can be pushed. Called on gRPC's threads, also while a push of yours is still
+    // under way elsewhere; must be quick and not block.
     std::function<void()> on_drained = {};
     // The stream is over, for whatever reason: forget it. Called once, on gRPC's threads; must be quick.
     std::function<void()> on_done = {};
-    // What a heartbeat says; without it, an empty response. Called from the runner's thread, under none of the stream's locks; quick.
+    // What a heartbeat says; without it, an empty response. Called from the runner's thread, under none of the stream's
+    // locks; quick.
     std::function<Response()> heartbeat = {};
   };
 
@@ -227,8 +241,8 @@ class Stream : public internal::OpenStream, public std::enable_shared_from_this<
 
  private:
   template <typename Req, typename Resp, typename Open>
-  friend ::grpc::ServerWriteReactor<Resp>* ServerStream(CallRunner&, ::grpc::CallbackServerContext*, const Method&, const Req*,
-                                                        size_t, Open);
+  friend ::grpc::ServerWriteReactor<Resp>* ServerStream(CallRunner&, ::grpc::CallbackServerContext*, const Method&,
+                                                        const Req*, size_t, Open);
   class Reactor;
   void Pump(std::unique_lock<std::mutex>& lock);
   void OnWritten(bool ok);
@@ -238,26 +252,27 @@ class Stream : public internal::OpenStream, public std::enable_shared_from_this<
   CallRunner& runner_;
   const size_t queue_max_;
   mutable std::mutex mutex_;
-  Reactor* reactor_ = nullptr;  // Guarded by mutex_; null once gRPC is done with it.
+  Reactor* reactor_ = nullptr;                        // Guarded by mutex_; null once gRPC is done with it.
   ::grpc::CallbackServerContext* context_ = nullptr;  // There as long as reactor_ is.
-  std::deque<Response> queue_;  // Guarded by mutex_.
-  Response writing_;            // gRPC's while writing_now_.
-  bool writing_now_ = false;    // Guarded by mutex_.
-  bool beating_ = false;        // Guarded by mutex_: what is being written is a heartbeat.
+  std::deque<Response> queue_;                        // Guarded by mutex_.
+  Response writing_;                                  // gRPC's while writing_now_.
+  bool writing_now_ = false;                          // Guarded by mutex_.
+  bool beating_ = false;                              // Guarded by mutex_: what is being written is a heartbeat.
   std::chrono::steady_clock::time_point last_write_ = std::chrono::steady_clock::now();  // Guarded by mutex_.
-  bool opened_ = false;         // Guarded by mutex_: SetHooks was called.
-  bool ending_ = false;         // Guarded by mutex_: Finish was called.
+  bool opened_ = false;                                 // Guarded by mutex_: SetHooks was called.
+  bool ending_ = false;                                 // Guarded by mutex_: Finish was called.
   std::chrono::steady_clock::time_point ending_since_;  // Guarded by mutex_.
-  bool finished_ = false;       // Guarded by mutex_: gRPC was told.
-  absl::Status status_;         // Guarded by mutex_.
-  Hooks hooks_;                 // Guarded by mutex_.
+  bool finished_ = false;                               // Guarded by mutex_: gRPC was told.
+  absl::Status status_;                                 // Guarded by mutex_.
+  Hooks hooks_;                                         // Guarded by mutex_.
 };
 
-// One server stream. `open` is called on the executor, after authentication, as absl::Status(const CallContext&, const Request&,
-// std::shared_ptr<Stream<Response>>): it subscribes, sets the hooks, and may push; an error ends the stream.
+// One server stream. `open` is called on the executor, after authentication, as absl::Status(const CallContext&, const
+// Request&, std::shared_ptr<Stream<Response>>): it subscribes, sets the hooks, and may push; an error ends the stream.
 template <typename Request, typename Response, typename Open>
-::grpc::ServerWriteReactor<Response>* ServerStream(CallRunner& runner, ::grpc::CallbackServerContext* context, const Method& method,
-                                                   const Request* request, size_t queue_max, Open open);
+::grpc::ServerWriteReactor<Response>* ServerStream(CallRunner& runner, ::grpc::CallbackServerContext* context,
+                                                   const Method& method, const Request* request, size_t queue_max,
+                                                   Open open);
 
 }  // namespace stockalert::rpc
 

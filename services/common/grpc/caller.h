@@ -33,12 +33,14 @@ struct CallContext {
 class Authenticator {
  public:
   virtual ~Authenticator() = default;
-  // What Authenticate would answer, where that is known without asking anybody; else nothing. Never blocks: for gRPC's own threads.
+  // What Authenticate would answer, where that is known without asking anybody; else nothing. Never blocks: for gRPC's
+  // own threads.
   virtual std::optional<absl::StatusOr<Caller>> Find(std::string_view) { return std::nullopt; }
   // Whether it was a key a short while ago, though it has to be asked about again. Never blocks.
   virtual bool HasKnown(std::string_view) { return false; }
   // UNAUTHENTICATED: no such key, expired or revoked. UNAVAILABLE: cannot be told now (the call is refused).
-  virtual absl::StatusOr<Caller> Authenticate(std::string_view api_key, const trace::Context& trace, absl::Time deadline) = 0;
+  virtual absl::StatusOr<Caller> Authenticate(std::string_view api_key, const trace::Context& trace,
+                                              absl::Time deadline) = 0;
 };
 
 }  // namespace stockalert::rpc

@@ -45,7 +45,8 @@ std::shared_ptr<::grpc::Channel> MakeChannel(const PeerOptions& options) {
 
 }  // namespace
 
-Peer::Peer(const PeerOptions& options) : channel_(MakeChannel(options)), mesh_token_(options.mesh_token), caller_token_(options.caller_token) {}
+Peer::Peer(const PeerOptions& options)
+    : channel_(MakeChannel(options)), mesh_token_(options.mesh_token), caller_token_(options.caller_token) {}
 
 Peer::Peer(std::shared_ptr<::grpc::Channel> channel, std::string mesh_token)
     : channel_(std::move(channel)), mesh_token_(std::move(mesh_token)) {}
@@ -66,7 +67,8 @@ absl::Status PeerFailure(const absl::Status& status, std::string_view reason, st
     case absl::StatusCode::kResourceExhausted:
       if (!base::ReasonOf(status).empty()) return status;
       break;
-    default: break;
+    default:
+      break;
   }
   return base::Unavailable(reason, "the " + std::string(peer_name) + " does not answer; nothing was done: try again");
 }

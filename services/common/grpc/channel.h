@@ -28,11 +28,13 @@ inline constexpr char kCallerTokenMetadata[] = "x-stockalert-caller-token";
 
 struct PeerOptions {
   std::string address = {};
-  // Credentials::internal_client(), or InsecureChannelCredentials() where plaintext is meant. Without any, every call fails.
+  // Credentials::internal_client(), or InsecureChannelCredentials() where plaintext is meant. Without any, every call
+  // fails.
   std::shared_ptr<::grpc::ChannelCredentials> credentials = {};
   std::string mesh_token = {};    // Empty: none is sent.
   std::string caller_token = {};  // Likewise.
-  // Fully qualified services, or "service/Method", whose calls gRPC may repeat (at most 3 tries in all) on UNAVAILABLE: idempotent ones.
+  // Fully qualified services, or "service/Method", whose calls gRPC may repeat (at most 3 tries in all) on UNAVAILABLE:
+  // idempotent ones.
   std::vector<std::string> retried = {};
   int receive_bytes_max = 16 * 1024 * 1024;
 };
@@ -53,9 +55,9 @@ class Peer {
   const std::string caller_token_;
 };
 
-// What a handler answers when the service that it needs fails: the peer's own INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION and
-// RESOURCE_EXHAUSTED (with a reason) pass; everything else becomes UNAVAILABLE with `reason` ("TICKER_SERVICE_UNAVAILABLE") and a
-// message that says that nothing was done. OK stays OK.
+// What a handler answers when the service that it needs fails: the peer's own INVALID_ARGUMENT, NOT_FOUND,
+// FAILED_PRECONDITION and RESOURCE_EXHAUSTED (with a reason) pass; everything else becomes UNAVAILABLE with `reason`
+// ("TICKER_SERVICE_UNAVAILABLE") and a message that says that nothing was done. OK stays OK.
 absl::Status PeerFailure(const absl::Status& status, std::string_view reason, std::string_view peer_name);
 
 }  // namespace stockalert::rpc

@@ -29,14 +29,16 @@ void LogLine(gpr_log_func_args* line) {
 
 constexpr char kOnChange[] = "new connections use them";
 
-std::shared_ptr<::grpc::ServerCredentials> PublicServer(const std::shared_ptr<experimental::CertificateProviderInterface>& files) {
+std::shared_ptr<::grpc::ServerCredentials> PublicServer(
+    const std::shared_ptr<experimental::CertificateProviderInterface>& files) {
   experimental::TlsServerCredentialsOptions options(files);
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   return experimental::TlsServerCredentials(options);
 }
 
-std::shared_ptr<::grpc::ServerCredentials> InternalServer(const std::shared_ptr<experimental::CertificateProviderInterface>& files) {
+std::shared_ptr<::grpc::ServerCredentials> InternalServer(
+    const std::shared_ptr<experimental::CertificateProviderInterface>& files) {
   experimental::TlsServerCredentialsOptions options(files);
   options.watch_identity_key_cert_pairs();
   options.watch_root_certs();
@@ -44,7 +46,8 @@ std::shared_ptr<::grpc::ServerCredentials> InternalServer(const std::shared_ptr<
   return experimental::TlsServerCredentials(options);
 }
 
-std::shared_ptr<::grpc::ChannelCredentials> InternalClient(const std::shared_ptr<experimental::CertificateProviderInterface>& files) {
+std::shared_ptr<::grpc::ChannelCredentials> InternalClient(
+    const std::shared_ptr<experimental::CertificateProviderInterface>& files) {
   experimental::TlsChannelCredentialsOptions options;
   options.set_certificate_provider(files);
   options.watch_identity_key_cert_pairs();
@@ -56,7 +59,8 @@ std::shared_ptr<::grpc::ChannelCredentials> InternalClient(const std::shared_ptr
 }
 
 // `files`: the certificate to show, where the port wants one.
-std::shared_ptr<::grpc::ChannelCredentials> OwnPort(const std::shared_ptr<experimental::CertificateProviderInterface>& files) {
+std::shared_ptr<::grpc::ChannelCredentials> OwnPort(
+    const std::shared_ptr<experimental::CertificateProviderInterface>& files) {
   experimental::TlsChannelCredentialsOptions options;
   if (files != nullptr) {
     options.set_certificate_provider(files);
@@ -70,7 +74,8 @@ std::shared_ptr<::grpc::ChannelCredentials> OwnPort(const std::shared_ptr<experi
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Credentials>> Credentials::Create(const tls::Settings& settings, absl::Duration refresh) {
+absl::StatusOr<std::unique_ptr<Credentials>> Credentials::Create(const tls::Settings& settings,
+                                                                 absl::Duration refresh) {
   gpr_set_log_function(LogLine);
   STOCKALERT_RETURN_IF_ERROR(tls::Check(settings));
   std::unique_ptr<Credentials> made(new Credentials());
@@ -94,7 +99,8 @@ absl::StatusOr<std::unique_ptr<Credentials>> Credentials::Create(const tls::Sett
                        .check =
                            [settings] {
                              return tls::CheckIdentity({"--public_tls_cert_file", settings.public_cert_file},
-                                                       {"--public_tls_key_file", settings.public_key_file}, tls::Purpose::kServer);
+                                                       {"--public_tls_key_file", settings.public_key_file},
+                                                       tls::Purpose::kServer);
                            },
                        .on_change = kOnChange});
   }

@@ -1,13 +1,15 @@
-// What the gRPC ports of a service are secured with, and its calls to the other services: by tls::Settings, either TLS from files, read
-// again when they change, or plaintext.
+// What the gRPC ports of a service are secured with, and its calls to the other services: by tls::Settings, either TLS
+// from files, read again when they change, or plaintext.
 //
 //   internal ports   the service's certificate, and mutual: a client must show one that an authority of the mesh signed
 //   public port      the public certificate; clients show a bearer key instead of a certificate
-//   calls            the service's certificate as client; the server's must be signed by the mesh and name the host that was dialled
+//   calls            the service's certificate as client; the server's must be signed by the mesh and name the host
+//   that was dialled
 //
-// New connections use what the files hold at the time; open ones go on. Files that became unfit are told of by tls::Watch. Key and
-// certificate have to be swapped together (a folder behind a link, as Kubernetes mounts a secret): a pair that does not match refuses new
-// connections until it does. Thread-safe; must outlive the servers and channels that are made of it.
+// New connections use what the files hold at the time; open ones go on. Files that became unfit are told of by
+// tls::Watch. Key and certificate have to be swapped together (a folder behind a link, as Kubernetes mounts a secret):
+// a pair that does not match refuses new connections until it does. Thread-safe; must outlive the servers and channels
+// that are made of it.
 #pragma once
 
 #include <grpcpp/security/credentials.h>
@@ -28,13 +30,15 @@ class Credentials {
   static constexpr absl::Duration kRefresh = absl::Seconds(2);
 
   // INVALID_ARGUMENT: what tls::Check says.
-  static absl::StatusOr<std::unique_ptr<Credentials>> Create(const tls::Settings& settings, absl::Duration refresh = kRefresh);
+  static absl::StatusOr<std::unique_ptr<Credentials>> Create(const tls::Settings& settings,
+                                                             absl::Duration refresh = kRefresh);
 
   // Null where the settings say that there is no public port.
   const std::shared_ptr<::grpc::ServerCredentials>& public_server() const { return public_server_; }
   const std::shared_ptr<::grpc::ServerCredentials>& internal_server() const { return internal_server_; }
   const std::shared_ptr<::grpc::ChannelCredentials>& internal_client() const { return internal_client_; }
-  // For a service's calls to its own ports, whose certificate needs no check: it may have expired, or name another host than loopback.
+  // For a service's calls to its own ports, whose certificate needs no check: it may have expired, or name another host
+  // than loopback.
   const std::shared_ptr<::grpc::ChannelCredentials>& own_public_port() const { return own_public_port_; }
   const std::shared_ptr<::grpc::ChannelCredentials>& own_internal_port() const { return own_internal_port_; }
 

@@ -24,7 +24,8 @@ std::span<const Flow> FlowTable() {
 }
 
 std::span<const std::string_view> Services() {
-  static constexpr std::array<std::string_view, 6> kServices = {"user", "ticker", "alert", "notifier", "fetcher", "evaluator"};
+  static constexpr std::array<std::string_view, 6> kServices = {"user",     "ticker",  "alert",
+                                                                "notifier", "fetcher", "evaluator"};
   return kServices;
 }
 

@@ -1,7 +1,8 @@
-// Who may call what inside the mesh: a row for each method of the internal ports. A method without a row is refused, whoever calls.
+// Who may call what inside the mesh: a row for each method of the internal ports. A method without a row is refused,
+// whoever calls.
 //
-// The same, service by service, is the table "Who may talk to whom" in docs/architecture.md; a test holds the two and the protos together.
-// Pure and constant; thread-safe.
+// The same, service by service, is the table "Who may talk to whom" in docs/architecture.md; a test holds the two and
+// the protos together. Pure and constant; thread-safe.
 #pragma once
 
 #include <span>

@@ -40,12 +40,13 @@ constexpr int kAcceptsMax = 64;
 
 // A socket's identity; 0 where the descriptor is closed.
 ino_t SocketOf(int fd) {
-  struct stat info {};
+  struct stat info{};
   return fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode) ? info.st_ino : 0;
 }
 
 prometheus::Counter& RefusedOf(const std::string& port, const char* bound) {
-  return metrics::GetCounter("stockalert_rpc_refused_connections_total", "Connections that were closed at once, by the bound they were above",
+  return metrics::GetCounter("stockalert_rpc_refused_connections_total",
+                             "Connections that were closed at once, by the bound they were above",
                              {{"port", port}, {"bound", bound}});
 }
 
@@ -57,7 +58,8 @@ ListenerOptions Fit(ListenerOptions options) {
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     options.connections_max = std::min<size_t>(options.connections_max, std::max<rlim_t>(limit.rlim_cur / 4 * 3, 1));
   }
-  options.connections_per_address_max = std::min(options.connections_per_address_max, std::max<size_t>(options.connections_max / 2, 1));
+  options.connections_per_address_max =
+      std::min(options.connections_per_address_max, std::max<size_t>(options.connections_max / 2, 1));
   return options;
 }
 
@@ -97,7 +99,8 @@ absl::StatusOr<std::vector<int>> ListenOnAll(const config::Address& address) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  if (const int error = getaddrinfo(address.host.c_str(), absl::StrCat(address.port).c_str(), &hints, &found); error != 0) {
+  if (const int error = getaddrinfo(address.host.c_str(), absl::StrCat(address.port).c_str(), &hints, &found);
+      error != 0) {
     return absl::UnavailableError(absl::StrCat("the host is not known: ", gai_strerror(error)));
   }
   std::vector<int> sockets;
@@ -108,7 +111,8 @@ absl::StatusOr<std::vector<int>> ListenOnAll(const config::Address& address) {
     // Of a name that has several addresses, all get the one port.
     if (address.port == 0 && !sockets.empty()) {
       const uint16_t port = htons(static_cast<uint16_t>(PortOf(sockets.front())));
-      (at.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(at).sin6_port : reinterpret_cast<sockaddr_in&>(at).sin_port) = port;
+      (at.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(at).sin6_port
+                                : reinterpret_cast<sockaddr_in&>(at).sin_port) = port;
     }
     const int fd = ListenOn(reinterpret_cast<const sockaddr*>(&at), one->ai_addrlen, false);
     if (fd >= 0) {
@@ -164,7 +168,8 @@ Listener::Listener(const ListenerOptions& options, std::vector<int> sockets, int
       sockets_(std::move(sockets)),
       port_(port),
       wake_(wake),
-      open_(metrics::GetGauge("stockalert_rpc_open_connections", "Connections that are open, as last looked", {{"port", options.name}})),
+      open_(metrics::GetGauge("stockalert_rpc_open_connections", "Connections that are open, as last looked",
+                              {{"port", options.name}})),
       heartbeat_("accept_" + options.name) {
   for (const char* bound : {"all", "address", "files"}) RefusedOf(options.name, bound);
 }
@@ -217,7 +222,8 @@ void Listener::AcceptFrom(int socket) {
       // No file or memory for it now. Clients wait, and are accepted once there is.
       static log::Limiter limiter(absl::Seconds(5));
       if (const auto suppressed = limiter.Allow()) {
-        log::Error("no connection can be accepted now; trying again", {{"port", options_.name}, {"why", strerror(errno)}, {"suppressed", *suppressed}});
+        log::Error("no connection can be accepted now; trying again",
+                   {{"port", options_.name}, {"why", strerror(errno)}, {"suppressed", *suppressed}});
       }
       ++refused_;
       RefusedOf(options_.name, "files").Increment();
@@ -278,7 +284,8 @@ void Listener::Refuse(int fd, const char* bound) {
   RefusedOf(options_.name, bound).Increment();
   static log::Limiter limiter(absl::Seconds(5));
   if (const auto suppressed = limiter.Allow()) {
-    log::Warning("a connection above the bound was closed", {{"port", options_.name}, {"bound", bound}, {"suppressed", *suppressed}});
+    log::Warning("a connection above the bound was closed",
+                 {{"port", options_.name}, {"bound", bound}, {"suppressed", *suppressed}});
   }
   // By a reset: nothing of it stays behind here.
   const linger reset{1, 0};

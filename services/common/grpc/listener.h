@@ -1,8 +1,9 @@
 // Accepts the connections of a gRPC server, and keeps their number within bounds.
 //
-// gRPC 1.51's own listener knows no bound, and once the process had no file left for a connection it never accepts again, while all else
-// goes on (CVE-2023-4785). This one accepts on a thread of its own and hands each connection over; what comes above the bound is closed at
-// once, so that it costs a client more than the server; where files have run out all the same it waits and goes on.
+// gRPC 1.51's own listener knows no bound, and once the process had no file left for a connection it never accepts
+// again, while all else goes on (CVE-2023-4785). This one accepts on a thread of its own and hands each connection
+// over; what comes above the bound is closed at once, so that it costs a client more than the server; where files have
+// run out all the same it waits and goes on.
 #pragma once
 
 #include <grpcpp/server_builder.h>
@@ -28,8 +29,9 @@ class Gauge;
 namespace stockalert::rpc {
 
 struct ListenerOptions {
-  std::string address = {};  // "127.0.0.1:50051"; port 0 takes any free one, "0.0.0.0" all addresses, also those of IPv6.
-  std::string name = {};     // The label `port` in metrics, and in the names of loops: "public", "internal".
+  std::string address =
+      {};                 // "127.0.0.1:50051"; port 0 takes any free one, "0.0.0.0" all addresses, also those of IPv6.
+  std::string name = {};  // The label `port` in metrics, and in the names of loops: "public", "internal".
   // At most; never more than three quarters of the files that the process may have.
   size_t connections_max = 8000;
   // From one address (of IPv6: one /64); never more than half of all.
@@ -38,7 +40,8 @@ struct ListenerOptions {
 
 class Listener {
  public:
-  // Takes the address; clients connect from here on, and wait. INVALID_ARGUMENT: not an address. UNAVAILABLE: it cannot be had now.
+  // Takes the address; clients connect from here on, and wait. INVALID_ARGUMENT: not an address. UNAVAILABLE: it cannot
+  // be had now.
   static absl::StatusOr<std::unique_ptr<Listener>> Listen(const ListenerOptions& options);
   // Stops.
   ~Listener();
@@ -85,7 +88,8 @@ class Listener {
   std::thread thread_;
 };
 
-// Who a connection counts for: "203.0.113.7", "2001:db8:1:2::/64"; an IPv4 address within IPv6 is one of IPv4. "" for other families.
+// Who a connection counts for: "203.0.113.7", "2001:db8:1:2::/64"; an IPv4 address within IPv6 is one of IPv4. "" for
+// other families.
 std::string NetworkOf(const sockaddr_storage& address);
 
 }  // namespace stockalert::rpc

@@ -31,7 +31,8 @@ constexpr size_t kTokenBytesMin = 16;
 constexpr size_t kCallersFileBytesMax = size_t{64} * 1024;
 constexpr size_t kTokensPerCallerMax = 2;
 constexpr std::chrono::seconds kLookAgain{1};
-constexpr char kPlainNames[] = "a service is known by its name (user, ticker, alert, notifier, fetcher, evaluator) or by what --mesh_names says";
+constexpr char kPlainNames[] =
+    "a service is known by its name (user, ticker, alert, notifier, fetcher, evaluator) or by what --mesh_names says";
 
 std::string Text(const absl::Status& status) { return std::string(base::ToStd(status.message())); }
 
@@ -42,22 +43,26 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   file.read(content.data(), static_cast<std::streamsize>(content.size()));
   content.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
   if (content.empty() || content.size() > kCallersFileBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("--mesh_callers_file=", path, " is empty, cannot be read, or is larger than 64 KiB"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--mesh_callers_file=", path, " is empty, cannot be read, or is larger than 64 KiB"));
   }
   return content;
 }
 
 // The services among a certificate's names, each once.
-std::vector<std::string> ServicesOf(const std::vector<std::string>& names, const std::map<std::string, std::string>& known) {
+std::vector<std::string> ServicesOf(const std::vector<std::string>& names,
+                                    const std::map<std::string, std::string>& known) {
   std::vector<std::string> services;
   for (const std::string& name : names) {
     const auto found = known.find(name);
-    if (found != known.end() && std::ranges::find(services, found->second) == services.end()) services.push_back(found->second);
+    if (found != known.end() && std::ranges::find(services, found->second) == services.end())
+      services.push_back(found->second);
   }
   return services;
 }
 
-// What is wrong with the service's own certificate as its name in the mesh; nothing where that is said by others (unreadable files).
+// What is wrong with the service's own certificate as its name in the mesh; nothing where that is said by others
+// (unreadable files).
 std::optional<std::string> RefuseOwnName(std::string_view own, const MeshSettings& settings, const tls::Settings& tls) {
   if (tls.plaintext || tls.internal_cert_file.empty()) return std::nullopt;
   const auto known = ParseMeshNames(settings.names);
@@ -65,29 +70,34 @@ std::optional<std::string> RefuseOwnName(std::string_view own, const MeshSetting
   if (!known.ok() || !names.ok()) return std::nullopt;
   const std::vector<std::string> services = ServicesOf(*names, *known);
   if (services == std::vector<std::string>{std::string(own)}) return std::nullopt;
-  return absl::StrCat("--internal_tls_cert_file=", tls.internal_cert_file, " must bear the name of the service ", base::ToAbsl(own),
-                      " and of no other among its subject alternative names, and has ",
+  return absl::StrCat("--internal_tls_cert_file=", tls.internal_cert_file, " must bear the name of the service ",
+                      base::ToAbsl(own), " and of no other among its subject alternative names, and has ",
                       services.empty() ? "none" : absl::StrJoin(services, ", "), " (", absl::StrJoin(*names, ", "),
                       "): issue a certificate a service, for the others tell by it who calls; ", kPlainNames);
 }
 
 prometheus::Counter& Refused(const std::string& caller) {
-  return metrics::GetCounter("stockalert_mesh_calls_refused_total", "Calls on internal ports that were refused, by caller as far as it is known",
+  return metrics::GetCounter("stockalert_mesh_calls_refused_total",
+                             "Calls on internal ports that were refused, by caller as far as it is known",
                              {{"caller", caller}});
 }
 
 }  // namespace
 
-void DeclareMesh(config::Parser& parser, std::string_view own, bool has_internal_port, MeshSettings& settings, std::string& mesh_token,
-                 const tls::Settings& tls) {
+void DeclareMesh(config::Parser& parser, std::string_view own, bool has_internal_port, MeshSettings& settings,
+                 std::string& mesh_token, const tls::Settings& tls) {
   parser.Secret("mesh_token", &mesh_token, config::kOptional,
-                "what all services of the mesh show each other; with --plaintext, leave it out once each has --mesh_caller_token_file");
-  parser.Secret("mesh_caller_token", &settings.caller_token, config::kOptional, "what this service alone shows the others, by which they know it");
+                "what all services of the mesh show each other; with --plaintext, leave it out once each has "
+                "--mesh_caller_token_file");
+  parser.Secret("mesh_caller_token", &settings.caller_token, config::kOptional,
+                "what this service alone shows the others, by which they know it");
   parser.String("mesh_names", &settings.names, config::kOptional,
-                "SERVICE=NAME,...: the DNS name or URI in each service's internal certificate; one that is not listed is called by its name");
+                "SERVICE=NAME,...: the DNS name or URI in each service's internal certificate; one that is not listed "
+                "is called by its name");
   if (has_internal_port) {
     parser.String("mesh_callers_file", &settings.callers_file, config::kOptional,
-                  "lines of a caller's name and the SHA-256 (hex) of its token, two a caller at most; read again when it changes");
+                  "lines of a caller's name and the SHA-256 (hex) of its token, two a caller at most; read again when "
+                  "it changes");
   }
   parser.Rule([&settings, &mesh_token]() -> std::optional<std::string> {
     if (mesh_token.empty() && settings.caller_token.empty()) {
@@ -96,7 +106,8 @@ void DeclareMesh(config::Parser& parser, std::string_view own, bool has_internal
     return std::nullopt;
   });
   parser.Rule([&settings, &mesh_token]() -> std::optional<std::string> {
-    if (!mesh_token.empty() && mesh_token.size() < kTokenBytesMin) return "the mesh token must have at least 16 characters";
+    if (!mesh_token.empty() && mesh_token.size() < kTokenBytesMin)
+      return "the mesh token must have at least 16 characters";
     if (!settings.caller_token.empty() && settings.caller_token.size() < kTokenBytesMin) {
       return "the caller's token must have at least 16 characters";
     }
@@ -109,7 +120,8 @@ void DeclareMesh(config::Parser& parser, std::string_view own, bool has_internal
   if (has_internal_port) {
     parser.Rule([&settings, &mesh_token]() -> std::optional<std::string> {
       if (settings.callers_file.empty()) {
-        if (mesh_token.empty()) return "--mesh_callers_file is required where there is no --mesh_token_file: nobody could call";
+        if (mesh_token.empty())
+          return "--mesh_callers_file is required where there is no --mesh_token_file: nobody could call";
         return std::nullopt;
       }
       absl::StatusOr<std::string> text = ReadFile(settings.callers_file);
@@ -128,12 +140,14 @@ absl::StatusOr<std::map<std::string, std::string>> ParseMeshNames(const std::str
     const std::string service(absl::StripAsciiWhitespace(parts.first));
     const std::string name(absl::StripAsciiWhitespace(parts.second));
     if (!IsService(service) || name.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("--mesh_names: '", item, "' is not SERVICE=NAME, with user, ticker, alert, notifier, "
+      return absl::InvalidArgumentError(absl::StrCat("--mesh_names: '", item,
+                                                     "' is not SERVICE=NAME, with user, ticker, alert, notifier, "
                                                      "fetcher or evaluator as SERVICE"));
     }
     const auto [entry, fresh] = service_of.try_emplace(name, service);
     if (!fresh && entry->second != service) {
-      return absl::InvalidArgumentError(absl::StrCat("--mesh_names: '", name, "' is the name of ", entry->second, " and ", service));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--mesh_names: '", name, "' is the name of ", entry->second, " and ", service));
     }
     named.push_back(service);
   }
@@ -141,8 +155,9 @@ absl::StatusOr<std::map<std::string, std::string>> ParseMeshNames(const std::str
     if (std::ranges::find(named, service) != named.end()) continue;
     const auto [entry, fresh] = service_of.try_emplace(std::string(service), service);
     if (!fresh) {
-      return absl::InvalidArgumentError(absl::StrCat("--mesh_names: '", base::ToAbsl(service), "' is the name of ", entry->second, " and of the service ",
-                                                     base::ToAbsl(service), ": list that one, too"));
+      return absl::InvalidArgumentError(absl::StrCat("--mesh_names: '", base::ToAbsl(service), "' is the name of ",
+                                                     entry->second, " and of the service ", base::ToAbsl(service),
+                                                     ": list that one, too"));
     }
   }
   return service_of;
@@ -159,12 +174,14 @@ absl::StatusOr<std::map<std::string, std::string>> ParseMeshCallers(const std::s
     const auto refuse = [line_number](absl::string_view what) {
       return absl::InvalidArgumentError(absl::StrCat("--mesh_callers_file, line ", line_number, ": ", what));
     };
-    if (parts.size() != 2 || !IsService(parts[0])) return refuse("write a service's name and the SHA-256 of its token in hex");
+    if (parts.size() != 2 || !IsService(parts[0]))
+      return refuse("write a service's name and the SHA-256 of its token in hex");
     const std::string hash = absl::AsciiStrToLower(parts[1]);
     if (hash.size() != 64 || hash.find_first_not_of("0123456789abcdef") != std::string::npos) {
       return refuse("the second word is no SHA-256 in hex (64 digits)");
     }
-    if (!callers.try_emplace(hash, parts[0]).second) return refuse("this token is there already: each caller needs its own");
+    if (!callers.try_emplace(hash, parts[0]).second)
+      return refuse("this token is there already: each caller needs its own");
     if (++tokens[parts[0]] > kTokensPerCallerMax) return refuse("a caller may have two tokens at most");
   }
   if (callers.empty()) return absl::InvalidArgumentError("--mesh_callers_file names no caller");
@@ -182,12 +199,15 @@ MeshCallers::Shown MeshCallers::Read(const ::grpc::ServerContextBase& context) {
   shown.caller_token = find(kCallerTokenMetadata);
   const auto peer = context.auth_context();
   if (peer == nullptr) return shown;
-  // Whoever came over TLS is judged by a certificate, one that has shown none too: that an internal port asks for it is not relied on.
+  // Whoever came over TLS is judged by a certificate, one that has shown none too: that an internal port asks for it is
+  // not relied on.
   for (const ::grpc::string_ref& kind : peer->FindPropertyValues(GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME)) {
-    if (kind == GRPC_SSL_TRANSPORT_SECURITY_TYPE || kind == GRPC_TLS_TRANSPORT_SECURITY_TYPE) shown.by_certificate = true;
+    if (kind == GRPC_SSL_TRANSPORT_SECURITY_TYPE || kind == GRPC_TLS_TRANSPORT_SECURITY_TYPE)
+      shown.by_certificate = true;
   }
   for (const char* kind : {GRPC_PEER_DNS_PROPERTY_NAME, GRPC_PEER_URI_PROPERTY_NAME}) {
-    for (const ::grpc::string_ref& name : peer->FindPropertyValues(kind)) shown.names.emplace_back(name.data(), name.size());
+    for (const ::grpc::string_ref& name : peer->FindPropertyValues(kind))
+      shown.names.emplace_back(name.data(), name.size());
   }
   return shown;
 }
@@ -207,17 +227,19 @@ absl::StatusOr<std::string> MeshCallers::Admit(const Shown& shown, std::string_v
     Refused(caller.ok() && !caller->empty() ? *caller : "unknown").Increment();
     static log::Limiter limiter(absl::Seconds(1));
     if (const auto suppressed = limiter.Allow()) {
-      log::Warning("refused a call on an internal port", {{"caller", caller.ok() ? *caller : ""},
-                                                          {"names", absl::StrJoin(shown.names, ",")},
-                                                          {"method", std::string(method)},
-                                                          {"reason", caller.ok() ? "CALLER_NOT_ALLOWED" : std::string(base::ReasonOf(caller.status()))},
-                                                          {"suppressed", *suppressed}});
+      log::Warning("refused a call on an internal port",
+                   {{"caller", caller.ok() ? *caller : ""},
+                    {"names", absl::StrJoin(shown.names, ",")},
+                    {"method", std::string(method)},
+                    {"reason", caller.ok() ? "CALLER_NOT_ALLOWED" : std::string(base::ReasonOf(caller.status()))},
+                    {"suppressed", *suppressed}});
     }
   }
   if (!caller.ok()) return caller.status();
   if (!allowed) {
-    return base::PermissionDenied("CALLER_NOT_ALLOWED", absl::StrCat("the service ", caller->empty() ? "that calls" : *caller,
-                                                                     " has no business with this method"));
+    return base::PermissionDenied(
+        "CALLER_NOT_ALLOWED",
+        absl::StrCat("the service ", caller->empty() ? "that calls" : *caller, " has no business with this method"));
   }
   return caller;
 }
@@ -226,9 +248,12 @@ absl::StatusOr<std::string> MeshCallers::Identify(const Shown& shown) {
   std::string by_token;
   if (!shown.caller_token.empty() && !callers_file_.empty()) {
     by_token = CallerOfToken(shown.caller_token);
-    if (by_token.empty()) return base::Unauthenticated("CALLER_TOKEN_INVALID", "this port is for the services of the mesh: no caller has this token");
+    if (by_token.empty())
+      return base::Unauthenticated("CALLER_TOKEN_INVALID",
+                                   "this port is for the services of the mesh: no caller has this token");
   } else if (mesh_token_.empty() || !base::ConstantTimeEquals(shown.mesh_token, mesh_token_)) {
-    return base::Unauthenticated("MESH_TOKEN_INVALID", "this port is for the services of the mesh: the mesh token is missing or wrong");
+    return base::Unauthenticated("MESH_TOKEN_INVALID",
+                                 "this port is for the services of the mesh: the mesh token is missing or wrong");
   }
   if (!shown.by_certificate) {
     if (by_token.empty()) {
@@ -240,11 +265,13 @@ absl::StatusOr<std::string> MeshCallers::Identify(const Shown& shown) {
   }
   const std::vector<std::string> services = ServicesOf(shown.names, names_);
   if (services.empty()) {
-    return base::Unauthenticated("CERTIFICATE_NAMELESS", absl::StrCat("the certificate names no service of the mesh: ", kPlainNames));
+    return base::Unauthenticated("CERTIFICATE_NAMELESS",
+                                 absl::StrCat("the certificate names no service of the mesh: ", kPlainNames));
   }
   if (services.size() > 1) {
-    return base::Unauthenticated("CERTIFICATE_SHARED", "the certificate names several services, so that nobody can tell whose call it is: "
-                                                       "issue one a service");
+    return base::Unauthenticated("CERTIFICATE_SHARED",
+                                 "the certificate names several services, so that nobody can tell whose call it is: "
+                                 "issue one a service");
   }
   if (!by_token.empty() && by_token != services.front()) {
     return base::Unauthenticated("CALLER_TOKEN_INVALID", "the token is another caller's than the certificate");
@@ -273,7 +300,8 @@ void MeshCallers::ReadCallersAgain() {
   absl::StatusOr<std::map<std::string, std::string>> callers = text.ok() ? ParseMeshCallers(*text) : text.status();
   if (!callers.ok()) {
     static log::Limiter limiter(absl::Seconds(10));
-    if (limiter.Allow()) log::Warning("the file of callers is unfit: the earlier one counts", {{"status", callers.status()}});
+    if (limiter.Allow())
+      log::Warning("the file of callers is unfit: the earlier one counts", {{"status", callers.status()}});
     return;
   }
   callers_ = *std::move(callers);

@@ -1,13 +1,16 @@
 // Which service of the mesh calls, told by what a call on an internal port shows, and whether the flow table lets it.
 //
-//   under mutual TLS   the certificate: exactly one service's name is among its subject alternative names (--mesh_names). One that names
+//   under mutual TLS   the certificate: exactly one service's name is among its subject alternative names
+//   (--mesh_names). One that names
 //                      several is nobody's: whoever has it could be any of them.
-//   under --plaintext  the caller's own token (--mesh_caller_token_file), known here by its SHA-256 alone (--mesh_callers_file), so that
-//                      no service can call in another's name. Two a caller may be valid at once; the file is read again when it changes.
+//   under --plaintext  the caller's own token (--mesh_caller_token_file), known here by its SHA-256 alone
+//   (--mesh_callers_file), so that
+//                      no service can call in another's name. Two a caller may be valid at once; the file is read again
+//                      when it changes.
 //
-// The token that all services share (--mesh_token_file) tells that a call is of the mesh, not whose it is. Under TLS that is enough, for
-// the certificate says the rest. Under --plaintext it is taken as well, of whichever caller, while a version that knows no other is being
-// replaced: leave the flag out to end that.
+// The token that all services share (--mesh_token_file) tells that a call is of the mesh, not whose it is. Under TLS
+// that is enough, for the certificate says the rest. Under --plaintext it is taken as well, of whichever caller, while
+// a version that knows no other is being replaced: leave the flag out to end that.
 //
 // Thread-safe.
 #pragma once
@@ -37,15 +40,18 @@ struct MeshSettings {
   std::string names;         // "user=NAME,ticker=NAME"; who is not in it is called by its plain name.
 };
 
-// The flags --mesh_token_file and those above. Refused are a mesh without any token, a table that cannot be read, and, under TLS, a
-// certificate of this service (`own`) that does not name it or names others besides. `has_internal_port`: whether callers are told apart.
-void DeclareMesh(config::Parser& parser, std::string_view own, bool has_internal_port, MeshSettings& settings, std::string& mesh_token,
-                 const tls::Settings& tls);
+// The flags --mesh_token_file and those above. Refused are a mesh without any token, a table that cannot be read, and,
+// under TLS, a certificate of this service (`own`) that does not name it or names others besides. `has_internal_port`:
+// whether callers are told apart.
+void DeclareMesh(config::Parser& parser, std::string_view own, bool has_internal_port, MeshSettings& settings,
+                 std::string& mesh_token, const tls::Settings& tls);
 
-// "user=NAME,..." as certificate name → service; NAME may be a DNS name or a URI. INVALID_ARGUMENT: unknown services, a name for two.
+// "user=NAME,..." as certificate name → service; NAME may be a DNS name or a URI. INVALID_ARGUMENT: unknown services, a
+// name for two.
 absl::StatusOr<std::map<std::string, std::string>> ParseMeshNames(const std::string& text);
 
-// The hash (hex) → caller of a --mesh_callers_file. INVALID_ARGUMENT: unknown callers, no SHA-256, a token of two, more than two a caller.
+// The hash (hex) → caller of a --mesh_callers_file. INVALID_ARGUMENT: unknown callers, no SHA-256, a token of two, more
+// than two a caller.
 absl::StatusOr<std::map<std::string, std::string>> ParseMeshCallers(const std::string& text);
 
 class MeshCallers {
@@ -62,8 +68,9 @@ class MeshCallers {
   // `settings` as DeclareMesh has found them right; what is wrong with them refuses calls.
   MeshCallers(const MeshSettings& settings, std::string mesh_token);
 
-  // The caller's name, empty where only the shared token was shown without TLS. UNAUTHENTICATED: no token of the mesh, or a certificate
-  // that names none of its services, or several. PERMISSION_DENIED: the flow table does not let it call `method`.
+  // The caller's name, empty where only the shared token was shown without TLS. UNAUTHENTICATED: no token of the mesh,
+  // or a certificate that names none of its services, or several. PERMISSION_DENIED: the flow table does not let it
+  // call `method`.
   absl::StatusOr<std::string> Admit(const Shown& shown, std::string_view method);
 
  private:
@@ -76,9 +83,9 @@ class MeshCallers {
   const std::string callers_file_;
   std::map<std::string, std::string> names_;
   std::mutex mutex_;
-  std::map<std::string, std::string> callers_;                  // Guarded by mutex_, as are these:
-  std::chrono::steady_clock::time_point looked_at_ = {};        // When the file was last looked at,
-  std::filesystem::file_time_type read_version_ = {};           // and what it was then.
+  std::map<std::string, std::string> callers_;            // Guarded by mutex_, as are these:
+  std::chrono::steady_clock::time_point looked_at_ = {};  // When the file was last looked at,
+  std::filesystem::file_time_type read_version_ = {};     // and what it was then.
   bool read_ = false;
 };
 

@@ -28,7 +28,9 @@ std::string Checksum(std::string_view scope, std::string_view place) {
 }
 
 absl::Status WrongToken() {
-  return base::InvalidField("page_token", "must be the next_page_token of the same list, with the same parent and filter", "PAGE_TOKEN_INVALID");
+  return base::InvalidField("page_token",
+                            "must be the next_page_token of the same list, with the same parent and filter",
+                            "PAGE_TOKEN_INVALID");
 }
 
 }  // namespace
@@ -65,7 +67,8 @@ absl::StatusOr<std::vector<std::string>> DecodePageToken(std::string_view scope,
     size_t size = 0;
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), size);
     const size_t digits = static_cast<size_t>(end - rest.data());
-    if (error != std::errc() || digits >= rest.size() || *end != ':' || size > rest.size() - digits - 1) return WrongToken();
+    if (error != std::errc() || digits >= rest.size() || *end != ':' || size > rest.size() - digits - 1)
+      return WrongToken();
     place.emplace_back(rest.substr(digits + 1, size));
     rest.remove_prefix(digits + 1 + size);
   }

@@ -1,6 +1,7 @@
 // Page sizes and page tokens: opaque, URL-safe, and good only for the list that they came from.
 //
-// Pure and thread-safe. The checksum finds tokens from elsewhere; it is no secret, so what a token says must be checked as any input is.
+// Pure and thread-safe. The checksum finds tokens from elsewhere; it is no secret, so what a token says must be checked
+// as any input is.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ std::string PageScope(std::string_view method, std::string_view parent, std::str
 
 // `place`: what the next page begins after, as in {create_time, id}.
 std::string EncodePageToken(std::string_view scope, const std::vector<std::string>& place);
-// Empty for an empty token (the first page), else exactly `parts` parts. INVALID_ARGUMENT (page_token) for what EncodePageToken did not
-// make for this scope.
+// Empty for an empty token (the first page), else exactly `parts` parts. INVALID_ARGUMENT (page_token) for what
+// EncodePageToken did not make for this scope.
 absl::StatusOr<std::vector<std::string>> DecodePageToken(std::string_view scope, std::string_view token, size_t parts);
 
 }  // namespace stockalert::rpc

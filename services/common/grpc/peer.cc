@@ -27,7 +27,8 @@ std::string_view Trim(std::string_view text) {
 }
 
 bool IsPort(std::string_view text) {
-  return !text.empty() && text.size() <= 5 && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() && text.size() <= 5 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // An address as proxies write it: bare, with a port, in brackets, in quotes.
@@ -125,7 +126,8 @@ absl::StatusOr<TrustedProxies> TrustedProxies::Parse(std::string_view networks) 
     if (good) good = address->Network(bits) == absl::StrCat(address->ToString(), "/", bits);
     if (!good) {
       return absl::InvalidArgumentError(
-          absl::StrCat("'", base::ToAbsl(one), "' is no network: write 10.0.0.0/8, 192.0.2.7 or 2001:db8::/48, no bit set behind the prefix"));
+          absl::StrCat("'", base::ToAbsl(one),
+                       "' is no network: write 10.0.0.0/8, 192.0.2.7 or 2001:db8::/48, no bit set behind the prefix"));
     }
     trusted.networks_.push_back({*address, bits});
   }
@@ -142,8 +144,10 @@ std::optional<IpAddress> AddressOfPeer(std::string_view grpc_peer) {
   if (!grpc_peer.starts_with("ipv6:")) return std::nullopt;
   // A URI, whose brackets and zone may be percent-encoded.
   std::string text(grpc_peer.substr(5));
-  for (const auto& [code, character] : {std::pair{"%5B", "["}, {"%5b", "["}, {"%5D", "]"}, {"%5d", "]"}, {"%25", "%"}}) {
-    for (size_t at = text.find(code); at != std::string::npos; at = text.find(code, at + 1)) text.replace(at, 3, character);
+  for (const auto& [code, character] :
+       {std::pair{"%5B", "["}, {"%5b", "["}, {"%5D", "]"}, {"%5d", "]"}, {"%25", "%"}}) {
+    for (size_t at = text.find(code); at != std::string::npos; at = text.find(code, at + 1))
+      text.replace(at, 3, character);
   }
   return ParseHop(text);
 }
@@ -153,7 +157,8 @@ std::string ClientAddress(std::string_view grpc_peer, std::string_view forwarded
   if (!client) return std::string(grpc_peer.substr(0, kAddressBytesMax));
   for (int hop = 0; hop < kHopsMax && !forwarded_for.empty() && trusted.Contains(*client); ++hop) {
     const size_t comma = forwarded_for.rfind(',');
-    const std::optional<IpAddress> before = ParseHop(comma == std::string_view::npos ? forwarded_for : forwarded_for.substr(comma + 1));
+    const std::optional<IpAddress> before =
+        ParseHop(comma == std::string_view::npos ? forwarded_for : forwarded_for.substr(comma + 1));
     if (!before) break;
     client = before;
     forwarded_for = comma == std::string_view::npos ? "" : forwarded_for.substr(0, comma);

@@ -1,6 +1,7 @@
 // Where a call comes from: the one place that makes an address of what gRPC and proxies say, for logs and limits alike.
 //
-// `X-Forwarded-For` is anybody's to write: it is believed as far as trusted proxies wrote it, and no further. Pure and thread-safe.
+// `X-Forwarded-For` is anybody's to write: it is believed as far as trusted proxies wrote it, and no further. Pure and
+// thread-safe.
 #pragma once
 
 #include <array>
@@ -53,13 +54,14 @@ class TrustedProxies {
 // The address of "ipv4:192.0.2.1:41234" and "ipv6:%5B2001:db8::1%5D:41234", as gRPC names peers; none of "unix:/path".
 std::optional<IpAddress> AddressOfPeer(std::string_view grpc_peer);
 
-// The client's address. `forwarded_for` is the header, all its lines joined by commas: read from its end, proxy by proxy, while the one who
-// wrote the entry is trusted; the first that is not is the client. Where a trusted proxy wrote what is no address, the proxy itself is the
-// client: what stands before may be anybody's words. Not an address at all (a Unix socket): gRPC's name for it.
+// The client's address. `forwarded_for` is the header, all its lines joined by commas: read from its end, proxy by
+// proxy, while the one who wrote the entry is trusted; the first that is not is the client. Where a trusted proxy wrote
+// what is no address, the proxy itself is the client: what stands before may be anybody's words. Not an address at all
+// (a Unix socket): gRPC's name for it.
 std::string ClientAddress(std::string_view grpc_peer, std::string_view forwarded_for, const TrustedProxies& trusted);
 
-// The networks that an address of ClientAddress belongs to, narrowest first: what one customer has, what one of theirs may have.
-// IPv4: /32, /24. IPv6: /64, /48. Other text: itself, twice.
+// The networks that an address of ClientAddress belongs to, narrowest first: what one customer has, what one of theirs
+// may have. IPv4: /32, /24. IPv6: /64, /48. Other text: itself, twice.
 struct ClientNetworks {
   std::string narrow;
   std::string wide;

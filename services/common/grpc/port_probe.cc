@@ -59,21 +59,24 @@ bool PortProbe::AskOnce() {
   }
   ::grpc::health::v1::HealthCheckResponse response;
   const ::grpc::internal::RpcMethod method(kCheck, nullptr, ::grpc::internal::RpcMethod::NORMAL_RPC);
-  const ::grpc::Status status = ::grpc::internal::BlockingUnaryCall<::grpc::health::v1::HealthCheckRequest, ::grpc::health::v1::HealthCheckResponse,
-                                                                    google::protobuf::MessageLite, google::protobuf::MessageLite>(
-      channel.get(), method, &context, {}, &response);
+  const ::grpc::Status status =
+      ::grpc::internal::BlockingUnaryCall<::grpc::health::v1::HealthCheckRequest,
+                                          ::grpc::health::v1::HealthCheckResponse, google::protobuf::MessageLite,
+                                          google::protobuf::MessageLite>(channel.get(), method, &context, {},
+                                                                         &response);
   {
     const std::lock_guard lock(mutex_);
     asking_ = nullptr;
   }
   // What gRPC says itself where nobody has answered. A server that says so is seen by the others of its calls.
-  return status.error_code() != ::grpc::StatusCode::UNAVAILABLE && status.error_code() != ::grpc::StatusCode::DEADLINE_EXCEEDED;
+  return status.error_code() != ::grpc::StatusCode::UNAVAILABLE &&
+         status.error_code() != ::grpc::StatusCode::DEADLINE_EXCEEDED;
 }
 
 void PortProbe::Run() {
   static const auto failures_of = [](const std::string& port) -> prometheus::Counter& {
-    return metrics::GetCounter("stockalert_rpc_own_port_failures_total", "Calls of the process to its own gRPC port that were not answered",
-                               {{"port", port}});
+    return metrics::GetCounter("stockalert_rpc_own_port_failures_total",
+                               "Calls of the process to its own gRPC port that were not answered", {{"port", port}});
   };
   prometheus::Counter& failures = failures_of(options_.name);
   for (;;) {
@@ -87,7 +90,9 @@ void PortProbe::Run() {
       failures.Increment();
       static log::Limiter limiter(absl::Seconds(10));
       if (const auto suppressed = limiter.Allow()) {
-        log::Warning("an own port does not answer", {{"port", options_.name}, {"address", options_.address}, {"busy", busy}, {"suppressed", *suppressed}});
+        log::Warning(
+            "an own port does not answer",
+            {{"port", options_.name}, {"address", options_.address}, {"busy", busy}, {"suppressed", *suppressed}});
       }
     }
     if (stopped_.wait_for(lock, absl::ToChronoNanoseconds(options_.interval), [this] { return stopping_; })) return;

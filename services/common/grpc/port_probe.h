@@ -1,8 +1,10 @@
-// Calls a gRPC port of its own process, as a client would: by a new connection each time, over its TLS, with a call of the health service.
+// Calls a gRPC port of its own process, as a client would: by a new connection each time, over its TLS, with a call of
+// the health service.
 //
-// Any answer will do, NOT_SERVING too. A port that has not answered for a minute while it refused nobody is dead, whatever else works: the
-// heartbeat "port_NAME" tells it (process/liveness.h). Where connections are refused for their number the port is busy, not dead: to start
-// the service anew would only do what an attacker wants. One thread of its own.
+// Any answer will do, NOT_SERVING too. A port that has not answered for a minute while it refused nobody is dead,
+// whatever else works: the heartbeat "port_NAME" tells it (process/liveness.h). Where connections are refused for their
+// number the port is busy, not dead: to start the service anew would only do what an attacker wants. One thread of its
+// own.
 #pragma once
 
 #include <grpcpp/client_context.h>

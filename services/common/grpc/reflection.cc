@@ -31,8 +31,8 @@ void SetNotFound(const std::string& what, pb::ServerReflectionResponse& response
   response.mutable_error_response()->set_error_message(absl::StrCat(what, " is not known here"));
 }
 
-void Answer(const pb::ServerReflectionRequest& request, const std::vector<std::string>& services, std::set<std::string>& sent,
-            pb::ServerReflectionResponse& response) {
+void Answer(const pb::ServerReflectionRequest& request, const std::vector<std::string>& services,
+            std::set<std::string>& sent, pb::ServerReflectionResponse& response) {
   response.Clear();
   response.set_valid_host(request.host());
   *response.mutable_original_request() = request;
@@ -44,11 +44,13 @@ void Answer(const pb::ServerReflectionRequest& request, const std::vector<std::s
     case pb::ServerReflectionRequest::kFileByFilename:
       return answer_file(Pool().FindFileByName(request.file_by_filename()), request.file_by_filename());
     case pb::ServerReflectionRequest::kFileContainingSymbol:
-      return answer_file(Pool().FindFileContainingSymbol(request.file_containing_symbol()), request.file_containing_symbol());
+      return answer_file(Pool().FindFileContainingSymbol(request.file_containing_symbol()),
+                         request.file_containing_symbol());
     case pb::ServerReflectionRequest::kFileContainingExtension: {
       const pb::ExtensionRequest& wanted = request.file_containing_extension();
       const proto::Descriptor* type = Pool().FindMessageTypeByName(wanted.containing_type());
-      const proto::FieldDescriptor* extension = type == nullptr ? nullptr : Pool().FindExtensionByNumber(type, wanted.extension_number());
+      const proto::FieldDescriptor* extension =
+          type == nullptr ? nullptr : Pool().FindExtensionByNumber(type, wanted.extension_number());
       return answer_file(extension == nullptr ? nullptr : extension->file(),
                          absl::StrCat("the extension ", wanted.extension_number(), " of ", wanted.containing_type()));
     }
@@ -66,7 +68,8 @@ void Answer(const pb::ServerReflectionRequest& request, const std::vector<std::s
     case pb::ServerReflectionRequest::kListServices:
       for (const std::string& name : services) response.mutable_list_services_response()->add_service()->set_name(name);
       return;
-    case pb::ServerReflectionRequest::MESSAGE_REQUEST_NOT_SET: break;
+    case pb::ServerReflectionRequest::MESSAGE_REQUEST_NOT_SET:
+      break;
   }
   response.mutable_error_response()->set_error_code(static_cast<int>(::grpc::StatusCode::INVALID_ARGUMENT));
   response.mutable_error_response()->set_error_message("the request asks for nothing");
@@ -74,20 +77,25 @@ void Answer(const pb::ServerReflectionRequest& request, const std::vector<std::s
 
 class Refused final : public ::grpc::ServerBidiReactor<pb::ServerReflectionRequest, pb::ServerReflectionResponse> {
  public:
-  Refused() { Finish({::grpc::StatusCode::RESOURCE_EXHAUSTED, "too many streams of reflection are open: try again in a few seconds"}); }
+  Refused() {
+    Finish({::grpc::StatusCode::RESOURCE_EXHAUSTED,
+            "too many streams of reflection are open: try again in a few seconds"});
+  }
   void OnDone() override { delete this; }
 };
 
 }  // namespace
 
 // Owned by gRPC: deletes itself when gRPC is done.
-class Reflection::Stream final : public ::grpc::ServerBidiReactor<pb::ServerReflectionRequest, pb::ServerReflectionResponse> {
+class Reflection::Stream final
+    : public ::grpc::ServerBidiReactor<pb::ServerReflectionRequest, pb::ServerReflectionResponse> {
  public:
   Stream(Reflection& owner, std::list<Open>::iterator open) : owner_(owner), open_(open) { StartRead(&request_); }
 
   void OnReadDone(bool ok) override {
     if (!ok) return Finish(::grpc::Status::OK);
-    if (++requests_ > kRequestsMax) return Finish({::grpc::StatusCode::RESOURCE_EXHAUSTED, "too many requests for one stream"});
+    if (++requests_ > kRequestsMax)
+      return Finish({::grpc::StatusCode::RESOURCE_EXHAUSTED, "too many requests for one stream"});
     Answer(request_, owner_.services_, sent_, response_);
     StartWrite(&response_);
   }

@@ -1,8 +1,9 @@
-// gRPC's server reflection, so that grpcurl and others can call without files: what messages and services there are, from the descriptors
-// that are linked in.
+// gRPC's server reflection, so that grpcurl and others can call without files: what messages and services there are,
+// from the descriptors that are linked in.
 //
-// In place of the one that gRPC 1.51 comes with, which takes a thread for each stream: 10,000 of them, which anybody may open, made 6,259
-// threads. This one takes none, has at most kStreamsMax streams, and ends the longest of them where another is wanted. Thread-safe.
+// In place of the one that gRPC 1.51 comes with, which takes a thread for each stream: 10,000 of them, which anybody
+// may open, made 6,259 threads. This one takes none, has at most kStreamsMax streams, and ends the longest of them
+// where another is wanted. Thread-safe.
 #pragma once
 
 #include <grpcpp/support/server_callback.h>
@@ -29,7 +30,8 @@ class Reflection final : public ::grpc::reflection::v1alpha::ServerReflection::C
   explicit Reflection(std::vector<std::string> services);
   ~Reflection() override;
 
-  ::grpc::ServerBidiReactor<::grpc::reflection::v1alpha::ServerReflectionRequest, ::grpc::reflection::v1alpha::ServerReflectionResponse>*
+  ::grpc::ServerBidiReactor<::grpc::reflection::v1alpha::ServerReflectionRequest,
+                            ::grpc::reflection::v1alpha::ServerReflectionResponse>*
   ServerReflectionInfo(::grpc::CallbackServerContext* context) override;
 
   size_t streams() const;

@@ -60,10 +60,11 @@ std::optional<Excess> FindExcessIn(const Message& message, const FieldDescriptor
     std::string scratch;
     const std::string& text = index < 0 ? reflection.GetStringReference(message, &field, &scratch)
                                         : reflection.GetRepeatedStringReference(message, &field, index, &scratch);
-    if (text.size() > kStringBytesMax) return Excess{path(), "must have at most " + std::to_string(kStringBytesMax) + " bytes"};
+    if (text.size() > kStringBytesMax)
+      return Excess{path(), "must have at most " + std::to_string(kStringBytesMax) + " bytes"};
   } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-    std::optional<Excess> excess =
-        FindExcess(index < 0 ? reflection.GetMessage(message, &field) : reflection.GetRepeatedMessage(message, &field, index));
+    std::optional<Excess> excess = FindExcess(index < 0 ? reflection.GetMessage(message, &field)
+                                                        : reflection.GetRepeatedMessage(message, &field, index));
     if (excess) excess->path = path() + "." + excess->path;
     return excess;
   }
@@ -80,8 +81,10 @@ std::optional<Excess> FindExcess(const Message& message) {
       continue;
     }
     const int size = reflection.FieldSize(message, field);
-    if (size > RepeatedMax(*field)) return Excess{field->name(), "must have at most " + std::to_string(RepeatedMax(*field)) + " elements"};
-    if (field->cpp_type() != FieldDescriptor::CPPTYPE_STRING && field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (size > RepeatedMax(*field))
+      return Excess{field->name(), "must have at most " + std::to_string(RepeatedMax(*field)) + " elements"};
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_STRING && field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE)
+      continue;
     for (int i = 0; i < size; ++i) {
       if (std::optional<Excess> excess = FindExcessIn(message, *field, i)) return excess;
     }
@@ -120,15 +123,17 @@ bool CheckText(base::FieldViolations& violations, std::string_view field, std::s
   const std::optional<size_t> count = CountCharacters(text);
   if (!count) return violations.Check(false, field, "must be valid text, without control characters");
   if (*count < min_characters && *count == 0) return violations.Check(false, field, "is required");
-  return violations.Check(*count >= min_characters && *count <= max_characters, field,
-                          "must have " + std::to_string(min_characters) + " to " + std::to_string(max_characters) + " characters");
+  return violations.Check(
+      *count >= min_characters && *count <= max_characters, field,
+      "must have " + std::to_string(min_characters) + " to " + std::to_string(max_characters) + " characters");
 }
 
 bool CheckRequestId(base::FieldViolations& violations, std::string_view field, std::string_view request_id) {
   const bool plain = std::all_of(request_id.begin(), request_id.end(), [](char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
   });
-  return violations.Check(plain && request_id.size() <= kRequestIdMax, field, "must be 1 to 64 of the characters A-Z a-z 0-9 _ -");
+  return violations.Check(plain && request_id.size() <= kRequestIdMax, field,
+                          "must be 1 to 64 of the characters A-Z a-z 0-9 _ -");
 }
 
 std::set<std::string> ResolveFieldMask(base::FieldViolations& violations, std::string_view field,
@@ -153,7 +158,8 @@ std::set<std::string> ResolveFieldMask(base::FieldViolations& violations, std::s
 }
 
 std::string MakeEtag(std::string_view id, int64_t version) {
-  return "W/\"" + base::Base64UrlEncode(base::Sha256(std::string(id) + "/" + std::to_string(version)).substr(0, 9)) + "\"";
+  return "W/\"" + base::Base64UrlEncode(base::Sha256(std::string(id) + "/" + std::to_string(version)).substr(0, 9)) +
+         "\"";
 }
 
 absl::Status CheckEtag(std::string_view given, std::string_view id, int64_t version) {

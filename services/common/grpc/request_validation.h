@@ -1,4 +1,5 @@
-// Checks that every request needs: text, request ids, field masks. They collect violations, so that all are said at once.
+// Checks that every request needs: text, request ids, field masks. They collect violations, so that all are said at
+// once.
 //
 // Pure and thread-safe.
 #pragma once
@@ -19,8 +20,8 @@
 
 namespace stockalert::rpc {
 
-// Bounds of what every request may hold, looked at before anything of it is read, so that no answer costs more than what it answers. The
-// handlers' own rules are narrower; these keep what they do finite.
+// Bounds of what every request may hold, looked at before anything of it is read, so that no answer costs more than
+// what it answers. The handlers' own rules are narrower; these keep what they do finite.
 inline constexpr int kRepeatedMax = 100;
 inline constexpr size_t kStringBytesMax = 4096;
 // The bound of one repeated field: kRepeatedMax but for those that a table names.
@@ -28,7 +29,8 @@ int RepeatedMax(const google::protobuf::FieldDescriptor& field);
 // INVALID_ARGUMENT names the first field that has more elements or bytes than it may. Looks at no more than it allows.
 absl::Status CheckRequestSize(const google::protobuf::Message& request);
 
-// The number of code points, or none where `text` is not valid UTF-8 or holds NUL or another control character but tab and newline.
+// The number of code points, or none where `text` is not valid UTF-8 or holds NUL or another control character but tab
+// and newline.
 std::optional<size_t> CountCharacters(std::string_view text);
 
 // `text` is valid and has min to max characters. Answers whether it is so.
@@ -39,8 +41,8 @@ inline constexpr size_t kRequestIdMax = 64;
 // Empty, or 1 to 64 of [A-Za-z0-9_-].
 bool CheckRequestId(base::FieldViolations& violations, std::string_view field, std::string_view request_id);
 
-// The fields to change: the mask's paths, each of which must be in `allowed` ("*" stands for all of them). An absent or empty mask:
-// `set_fields`, those that the message has set. Unknown paths are violations of `field`.
+// The fields to change: the mask's paths, each of which must be in `allowed` ("*" stands for all of them). An absent or
+// empty mask: `set_fields`, those that the message has set. Unknown paths are violations of `field`.
 std::set<std::string> ResolveFieldMask(base::FieldViolations& violations, std::string_view field,
                                        const google::protobuf::FieldMask& mask, const std::set<std::string>& allowed,
                                        const std::set<std::string>& set_fields);

@@ -23,7 +23,9 @@ std::vector<std::string_view> Split(std::string_view text) {
   }
 }
 
-bool IsVariable(std::string_view segment) { return segment.size() > 2 && segment.front() == '{' && segment.back() == '}'; }
+bool IsVariable(std::string_view segment) {
+  return segment.size() > 2 && segment.front() == '{' && segment.back() == '}';
+}
 
 std::string Lower(std::string_view text) {
   std::string lower(text);
@@ -53,8 +55,10 @@ std::optional<std::string> TakeSegment(std::string_view variable, std::string_vi
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> ParseName(std::string_view pattern, std::string_view name, std::string_view field) {
-  absl::Status wrong = base::InvalidField(field, "must be a name as in " + std::string(pattern) + ", with the ids that the service gave");
+absl::StatusOr<std::vector<std::string>> ParseName(std::string_view pattern, std::string_view name,
+                                                   std::string_view field) {
+  absl::Status wrong = base::InvalidField(
+      field, "must be a name as in " + std::string(pattern) + ", with the ids that the service gave");
   const std::vector<std::string_view> expected = Split(pattern);
   if (std::count(name.begin(), name.end(), '/') + 1 != static_cast<std::ptrdiff_t>(expected.size())) return wrong;
   const std::vector<std::string_view> given = Split(name);
@@ -71,11 +75,14 @@ absl::StatusOr<std::vector<std::string>> ParseName(std::string_view pattern, std
   return segments;
 }
 
-absl::StatusOr<std::vector<std::string>> ParseOwnName(const Caller& caller, std::string_view pattern, std::string_view name,
-                                                      std::string_view field, std::string_view missing_reason) {
+absl::StatusOr<std::vector<std::string>> ParseOwnName(const Caller& caller, std::string_view pattern,
+                                                      std::string_view name, std::string_view field,
+                                                      std::string_view missing_reason) {
   STOCKALERT_ASSIGN_OR_RETURN(std::vector<std::string> segments, ParseName(pattern, name, field));
   if (segments[0] == "me") {
-    if (caller.user_id.empty()) return base::InvalidField(field, "must name the user: the administrator's key is no user's, so there is no users/me");
+    if (caller.user_id.empty())
+      return base::InvalidField(field,
+                                "must name the user: the administrator's key is no user's, so there is no users/me");
     segments[0] = caller.user_id;
   } else if (segments[0] != caller.user_id && !caller.is_administrator) {
     return ResourceNotFound(missing_reason, name);
@@ -84,7 +91,8 @@ absl::StatusOr<std::vector<std::string>> ParseOwnName(const Caller& caller, std:
 }
 
 absl::Status ResourceNotFound(std::string_view missing_reason, std::string_view name) {
-  return base::NotFound(missing_reason, "there is no " + std::string(name) + " that this key reaches", {{"name", std::string(name)}});
+  return base::NotFound(missing_reason, "there is no " + std::string(name) + " that this key reaches",
+                        {{"name", std::string(name)}});
 }
 
 std::string FormatName(std::string_view pattern, const std::vector<std::string>& segments) {

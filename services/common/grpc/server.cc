@@ -31,17 +31,19 @@ int Milliseconds(absl::Duration duration) {
 absl::StatusOr<std::unique_ptr<Listener>> Listen(const ServerOptions& options) {
   STOCKALERT_RETURN_IF_ERROR(config::ParseAddress(options.address).status());
   for (int attempt = 1;; ++attempt) {
-    absl::StatusOr<std::unique_ptr<Listener>> listener =
-        Listener::Listen({.address = options.address,
-                          .name = options.name,
-                          .connections_max = static_cast<size_t>(options.limits.connections_max),
-                          .connections_per_address_max = static_cast<size_t>(options.limits.connections_per_address_max)});
+    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Listen(
+        {.address = options.address,
+         .name = options.name,
+         .connections_max = static_cast<size_t>(options.limits.connections_max),
+         .connections_per_address_max = static_cast<size_t>(options.limits.connections_per_address_max)});
     if (listener.ok()) return listener;
     if (attempt == kListenTries) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, " for gRPC (", listener.status().message(),
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, " for gRPC (",
+                                                 listener.status().message(),
                                                  "): is another process there? Choose another address by its flag"));
     }
-    log::Warning("cannot listen for gRPC; trying again", {{"address", options.address}, {"attempt", attempt}, {"why", listener.status()}});
+    log::Warning("cannot listen for gRPC; trying again",
+                 {{"address", options.address}, {"attempt", attempt}, {"why", listener.status()}});
     absl::SleepFor(kListenPause);
   }
 }
@@ -59,11 +61,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   static std::once_flag once;
   std::call_once(once, [] { ::grpc::EnableDefaultHealthCheckService(true); });
   if (options.credentials == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("a server on ", options.address, " needs credentials; plaintext has to be asked for"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a server on ", options.address, " needs credentials; plaintext has to be asked for"));
   }
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<Listener> listener, Listen(options));
-  std::unique_ptr<Server> server(
-      new Server(options, std::move(listener), options.reflection ? std::make_unique<Reflection>(Listed(options)) : nullptr));
+  std::unique_ptr<Server> server(new Server(
+      options, std::move(listener), options.reflection ? std::make_unique<Reflection>(Listed(options)) : nullptr));
   STOCKALERT_RETURN_IF_ERROR(server->Begin(options));
   return server;
 }
@@ -88,29 +91,34 @@ absl::Status Server::Begin(const ServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, Milliseconds(limits.connection_age_grace));
   builder.SetMaxReceiveMessageSize(options.receive_bytes_max);
   builder.SetMaxSendMessageSize(options.send_bytes_max);
-  builder.SetResourceQuota(::grpc::ResourceQuota(options.name).Resize(static_cast<size_t>(limits.memory_mib_max) * 1024 * 1024));
+  builder.SetResourceQuota(
+      ::grpc::ResourceQuota(options.name).Resize(static_cast<size_t>(limits.memory_mib_max) * 1024 * 1024));
   for (::grpc::Service* service : options.services) builder.RegisterService(service);
   if (reflection_ != nullptr) builder.RegisterService(reflection_.get());
   auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
       ::grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, options.credentials);
   server_ = builder.BuildAndStart();
-  if (server_ == nullptr) return absl::UnavailableError(absl::StrCat("gRPC does not start a server for ", options.address));
+  if (server_ == nullptr)
+    return absl::UnavailableError(absl::StrCat("gRPC does not start a server for ", options.address));
   SetServing(false);
   listener_->Serve(std::move(acceptor));
   if (options.own_credentials != nullptr) {
     const absl::StatusOr<config::Address> address = config::ParseAddress(options.address);
     const bool v6 = address->host.find(':') != std::string::npos;
-    probe_ = std::make_unique<PortProbe>(PortProbeOptions{.name = options.name,
-                                                          .address = absl::StrCat(v6 ? "[" : "", address->host, v6 ? "]:" : ":", port()),
-                                                          .credentials = options.own_credentials,
-                                                          .refused = [listener = listener_.get()] { return listener->refused(); }});
+    probe_ = std::make_unique<PortProbe>(
+        PortProbeOptions{.name = options.name,
+                         .address = absl::StrCat(v6 ? "[" : "", address->host, v6 ? "]:" : ":", port()),
+                         .credentials = options.own_credentials,
+                         .refused = [listener = listener_.get()] { return listener->refused(); }});
   }
   return absl::OkStatus();
 }
 
 Server::~Server() { Shutdown(absl::Now()); }
 
-std::shared_ptr<::grpc::Channel> Server::InProcessChannel() { return server_->InProcessChannel(::grpc::ChannelArguments()); }
+std::shared_ptr<::grpc::Channel> Server::InProcessChannel() {
+  return server_->InProcessChannel(::grpc::ChannelArguments());
+}
 
 void Server::SetServing(bool serving) {
   const std::lock_guard lock(health_mutex_);

@@ -1,8 +1,10 @@
-// A gRPC server of a service: its services, health (per service name too) and, on public ports, reflection, on one address.
+// A gRPC server of a service: its services, health (per service name too) and, on public ports, reflection, on one
+// address.
 //
-// Thread-safe. Begins NOT_SERVING. A public server takes any client; an internal one is guarded by its handlers (Access::kMesh). What a
-// client may take is bounded before anybody knows who it is: connections, streams, threads, memory, metadata, messages, idle time, pings.
-// What gRPC 1.51 cannot bound is in docs/security.md, and is the edge's. The process calls its own port and tells process/liveness.h.
+// Thread-safe. Begins NOT_SERVING. A public server takes any client; an internal one is guarded by its handlers
+// (Access::kMesh). What a client may take is bounded before anybody knows who it is: connections, streams, threads,
+// memory, metadata, messages, idle time, pings. What gRPC 1.51 cannot bound is in docs/security.md, and is the edge's.
+// The process calls its own port and tells process/liveness.h.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -28,8 +30,10 @@ struct ServerOptions {
   // Of Credentials, or InsecureServerCredentials() where plaintext is meant. Required.
   std::shared_ptr<::grpc::ServerCredentials> credentials = {};
   std::vector<::grpc::Service*> services = {};  // Must outlive the server.
-  std::vector<std::string> service_names = {};  // "stockalert.user.v1.UserService": health answers for each, and for "".
-  // A request's message; gRPC holds all of it before a handler hears of it. The largest that are sound, batches of 100, have far less.
+  std::vector<std::string> service_names =
+      {};  // "stockalert.user.v1.UserService": health answers for each, and for "".
+  // A request's message; gRPC holds all of it before a handler hears of it. The largest that are sound, batches of 100,
+  // have far less.
   int receive_bytes_max = 1024 * 1024;
   int send_bytes_max = 16 * 1024 * 1024;
   std::string name = "public";  // The label `port` in metrics: "public", "internal".
@@ -41,7 +45,8 @@ struct ServerOptions {
 
 class Server {
  public:
-  // INVALID_ARGUMENT: no credentials. UNAVAILABLE: the address cannot be listened on (after a few tries: a fixed port may be taken for a moment).
+  // INVALID_ARGUMENT: no credentials. UNAVAILABLE: the address cannot be listened on (after a few tries: a fixed port
+  // may be taken for a moment).
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
   // Shuts down at once where Shutdown was not called.
   ~Server();
@@ -54,10 +59,11 @@ class Server {
 
   // What health answers, to watchers too.
   void SetServing(bool serving);
-  // The services' store takes writes, or none: where none, health answers NOT_SERVING for each of their names, and SERVING for "", for what
-  // reads goes on. Thread-safe, also beside SetServing.
+  // The services' store takes writes, or none: where none, health answers NOT_SERVING for each of their names, and
+  // SERVING for "", for what reads goes on. Thread-safe, also beside SetServing.
   void SetWritable(bool writable);
-  // NOT_SERVING, no new calls, waits for the running ones until `deadline` and cancels what is left. Only the first call counts.
+  // NOT_SERVING, no new calls, waits for the running ones until `deadline` and cancels what is left. Only the first
+  // call counts.
   void Shutdown(absl::Time deadline);
 
  private:
@@ -73,7 +79,7 @@ class Server {
 
   bool down_ = false;
   std::mutex health_mutex_;
-  bool serving_ = false;   // Guarded by health_mutex_.
+  bool serving_ = false;  // Guarded by health_mutex_.
   bool writable_ = true;  // Guarded by health_mutex_.
 };
 

@@ -17,8 +17,9 @@ struct ServerLimits {
   int memory_mib_max = 128;
   // A connection without calls is closed, and its client connects anew with its next call.
   absl::Duration connection_idle_max = absl::Minutes(5);
-  // An older connection takes no new calls, and is closed when those that it has are over, at the latest after the grace: so that
-  // certificates which were renewed or have expired count for clients that stay. No call is lost by it; clients connect anew.
+  // An older connection takes no new calls, and is closed when those that it has are over, at the latest after the
+  // grace: so that certificates which were renewed or have expired count for clients that stay. No call is lost by it;
+  // clients connect anew.
   absl::Duration connection_age_max = absl::Hours(1);
   // Streams may last for as long as they like.
   absl::Duration connection_age_grace = absl::InfiniteDuration();

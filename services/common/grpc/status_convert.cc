@@ -35,20 +35,34 @@ struct Said {
 // What a status says that no factory of ours made: from a library, or with a system's own words.
 Said Plain(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kUnavailable: return {"UNAVAILABLE", "a part of the mesh does not answer: try again"};
-    case absl::StatusCode::kAborted: return {"CONFLICT", "another change came between: try again"};
-    case absl::StatusCode::kDeadlineExceeded: return {"DEADLINE_EXCEEDED", "the call's deadline has passed"};
-    case absl::StatusCode::kCancelled: return {"CANCELLED", "the call was cancelled"};
-    case absl::StatusCode::kResourceExhausted: return {"OVERLOADED", "too much at once: try again later"};
-    case absl::StatusCode::kInvalidArgument: return {"INVALID_ARGUMENT", std::string(base::ToStd(status.message()))};
-    case absl::StatusCode::kNotFound: return {"NOT_FOUND", std::string(base::ToStd(status.message()))};
-    case absl::StatusCode::kAlreadyExists: return {"ALREADY_EXISTS", "it exists already"};
-    case absl::StatusCode::kPermissionDenied: return {"PERMISSION_DENIED", std::string(base::ToStd(status.message()))};
-    case absl::StatusCode::kUnauthenticated: return {"UNAUTHENTICATED", std::string(base::ToStd(status.message()))};
-    case absl::StatusCode::kFailedPrecondition: return {"FAILED_PRECONDITION", "not possible in the present state"};
-    case absl::StatusCode::kOutOfRange: return {"OUT_OF_RANGE", std::string(base::ToStd(status.message()))};
-    case absl::StatusCode::kUnimplemented: return {"UNIMPLEMENTED", std::string(base::ToStd(status.message()))};
-    default: return {"INTERNAL", kInternalText};
+    case absl::StatusCode::kUnavailable:
+      return {"UNAVAILABLE", "a part of the mesh does not answer: try again"};
+    case absl::StatusCode::kAborted:
+      return {"CONFLICT", "another change came between: try again"};
+    case absl::StatusCode::kDeadlineExceeded:
+      return {"DEADLINE_EXCEEDED", "the call's deadline has passed"};
+    case absl::StatusCode::kCancelled:
+      return {"CANCELLED", "the call was cancelled"};
+    case absl::StatusCode::kResourceExhausted:
+      return {"OVERLOADED", "too much at once: try again later"};
+    case absl::StatusCode::kInvalidArgument:
+      return {"INVALID_ARGUMENT", std::string(base::ToStd(status.message()))};
+    case absl::StatusCode::kNotFound:
+      return {"NOT_FOUND", std::string(base::ToStd(status.message()))};
+    case absl::StatusCode::kAlreadyExists:
+      return {"ALREADY_EXISTS", "it exists already"};
+    case absl::StatusCode::kPermissionDenied:
+      return {"PERMISSION_DENIED", std::string(base::ToStd(status.message()))};
+    case absl::StatusCode::kUnauthenticated:
+      return {"UNAUTHENTICATED", std::string(base::ToStd(status.message()))};
+    case absl::StatusCode::kFailedPrecondition:
+      return {"FAILED_PRECONDITION", "not possible in the present state"};
+    case absl::StatusCode::kOutOfRange:
+      return {"OUT_OF_RANGE", std::string(base::ToStd(status.message()))};
+    case absl::StatusCode::kUnimplemented:
+      return {"UNIMPLEMENTED", std::string(base::ToStd(status.message()))};
+    default:
+      return {"INTERNAL", kInternalText};
   }
 }
 
@@ -106,7 +120,8 @@ void AddViolations(const std::vector<base::FieldViolation>& violations, size_t b
 }
 
 bool IsInternal(absl::StatusCode code) {
-  return code == absl::StatusCode::kInternal || code == absl::StatusCode::kUnknown || code == absl::StatusCode::kDataLoss;
+  return code == absl::StatusCode::kInternal || code == absl::StatusCode::kUnknown ||
+         code == absl::StatusCode::kDataLoss;
 }
 
 }  // namespace
@@ -136,7 +151,8 @@ bool IsInternal(absl::StatusCode code) {
   info.set_domain(kErrorDomain);
   if (details && !internal) {
     for (const auto& [key, value] : details->metadata) {
-      if (static_cast<size_t>(info.metadata_size()) == kMetadataEntriesMax || key.size() > kMetadataValueBytesMax) break;
+      if (static_cast<size_t>(info.metadata_size()) == kMetadataEntriesMax || key.size() > kMetadataValueBytesMax)
+        break;
       (*info.mutable_metadata())[key] = CutBytes(value, kMetadataValueBytesMax);
     }
   }
@@ -187,7 +203,8 @@ absl::Status FromGrpc(const ::grpc::Status& status) {
           details.violations.push_back({violation.field(), violation.description()});
         }
       } else if (any.Is<google::rpc::RetryInfo>() && any.UnpackTo(&retry)) {
-        details.retry_delay = absl::Seconds(retry.retry_delay().seconds()) + absl::Nanoseconds(retry.retry_delay().nanos());
+        details.retry_delay =
+            absl::Seconds(retry.retry_delay().seconds()) + absl::Nanoseconds(retry.retry_delay().nanos());
       }
     }
   }

@@ -99,7 +99,8 @@ void Stream<Response>::SetHooks(Hooks hooks) {
   opened_ = true;
 }
 
-// Starts the next write or the finish. gRPC's calls are made under the lock: its reactions come on other threads, which then wait.
+// Starts the next write or the finish. gRPC's calls are made under the lock: its reactions come on other threads, which
+// then wait.
 template <typename Response>
 void Stream<Response>::Pump(std::unique_lock<std::mutex>&) {
   if (writing_now_ || finished_ || reactor_ == nullptr) return;
@@ -160,20 +161,20 @@ void Stream<Response>::OnOver() {
 }
 
 template <typename Request, typename Response, typename Open>
-::grpc::ServerWriteReactor<Response>* ServerStream(CallRunner& runner, ::grpc::CallbackServerContext* context, const Method& method,
-                                                   const Request* request, size_t queue_max, Open open) {
+::grpc::ServerWriteReactor<Response>* ServerStream(CallRunner& runner, ::grpc::CallbackServerContext* context,
+                                                   const Method& method, const Request* request, size_t queue_max,
+                                                   Open open) {
   auto stream = std::make_shared<Stream<Response>>(runner, queue_max);
   auto* reactor = new typename Stream<Response>::Reactor(stream);
   stream->reactor_ = reactor;
   stream->context_ = context;
-  // The request belongs to gRPC and is gone when the stream ends, which the client may do before `open` has run. Of one that is too large there
-  // is no copy.
+  // The request belongs to gRPC and is gone when the stream ends, which the client may do before `open` has run. Of one
+  // that is too large there is no copy.
   absl::Status size = CheckRequestSize(*request);
   auto copy = size.ok() ? *request : Request();
   runner.RunStream(context, method, stream,
-                   [size = std::move(size), request = std::move(copy), stream, open = std::move(open)](const CallContext& call) {
-                     return size.ok() ? open(call, request, stream) : size;
-                   });
+                   [size = std::move(size), request = std::move(copy), stream, open = std::move(open)](
+                       const CallContext& call) { return size.ok() ? open(call, request, stream) : size; });
   return reactor;
 }
 

@@ -1,13 +1,14 @@
 // Who may have a stream open: a bounded number of slots, shared fairly.
 //
-// While there are slots, each user has as many as the limit a user says. When all are taken, a newcomer gets one at the cost of the user who
-// holds the most, as long as that leaves the newcomer no richer; where all users hold about as much, as many accounts of one person do, at the
-// cost of the network that holds the most: first the wide one (what a customer may have), then the narrow one. A network keeps a tenth of the
-// slots whatever comes, so that an office behind one address is not sent away by single callers. It is the newest stream that goes: those
-// that are long there were there before the crowd.
+// While there are slots, each user has as many as the limit a user says. When all are taken, a newcomer gets one at the
+// cost of the user who holds the most, as long as that leaves the newcomer no richer; where all users hold about as
+// much, as many accounts of one person do, at the cost of the network that holds the most: first the wide one (what a
+// customer may have), then the narrow one. A network keeps a tenth of the slots whatever comes, so that an office
+// behind one address is not sent away by single callers. It is the newest stream that goes: those that are long there
+// were there before the crowd.
 //
-// So nobody is counted out for being late, and nothing is held back while nobody else wants it. What it cannot tell apart are many accounts in
-// many networks. Not thread-safe.
+// So nobody is counted out for being late, and nothing is held back while nobody else wants it. What it cannot tell
+// apart are many accounts in many networks. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +29,8 @@ class StreamSlots {
   enum class Answer { kTaken, kUserFull, kFull };
   struct Taken {
     Answer answer = Answer::kTaken;
-    Id ended = nullptr;  // Whose slot it is now; null where one was free. That stream has none any more and must be ended.
+    Id ended =
+        nullptr;  // Whose slot it is now; null where one was free. That stream has none any more and must be ended.
   };
 
   StreamSlots(size_t slots_max, size_t per_user_max);

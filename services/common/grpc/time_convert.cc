@@ -13,7 +13,8 @@ constexpr int32_t kNanosMax = 999'999'999;
 }  // namespace
 
 absl::StatusOr<int64_t> TimestampToUs(const google::protobuf::Timestamp& timestamp, std::string_view field) {
-  if (timestamp.seconds() < 0 || timestamp.seconds() > kTimestampSecondsMax || timestamp.nanos() < 0 || timestamp.nanos() > kNanosMax) {
+  if (timestamp.seconds() < 0 || timestamp.seconds() > kTimestampSecondsMax || timestamp.nanos() < 0 ||
+      timestamp.nanos() > kNanosMax) {
     return base::InvalidField(field, "must be a time from 1970 to 9999");
   }
   return timestamp.seconds() * kMicrosPerSecond + timestamp.nanos() / 1000;
@@ -35,7 +36,8 @@ google::protobuf::Timestamp TimestampFromUs(int64_t us) {
 absl::StatusOr<int64_t> DurationToUs(const google::protobuf::Duration& duration, std::string_view field) {
   const bool in_range = duration.seconds() >= -kDurationSecondsMax && duration.seconds() <= kDurationSecondsMax &&
                         duration.nanos() >= -kNanosMax && duration.nanos() <= kNanosMax;
-  const bool same_sign = !(duration.seconds() > 0 && duration.nanos() < 0) && !(duration.seconds() < 0 && duration.nanos() > 0);
+  const bool same_sign =
+      !(duration.seconds() > 0 && duration.nanos() < 0) && !(duration.seconds() < 0 && duration.nanos() > 0);
   if (!in_range || !same_sign) return base::InvalidField(field, "must be a duration of at most 100 years");
   return duration.seconds() * kMicrosPerSecond + duration.nanos() / 1000;
 }

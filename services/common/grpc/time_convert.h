@@ -12,7 +12,8 @@
 
 namespace stockalert::rpc {
 
-// INVALID_ARGUMENT on `field`: outside of 1970 to 9999, or nanoseconds not from 0 to 999,999,999. Below a microsecond it is cut off.
+// INVALID_ARGUMENT on `field`: outside of 1970 to 9999, or nanoseconds not from 0 to 999,999,999. Below a microsecond
+// it is cut off.
 absl::StatusOr<int64_t> TimestampToUs(const google::protobuf::Timestamp& timestamp, std::string_view field);
 google::protobuf::Timestamp TimestampFromUs(int64_t us);
 

@@ -79,10 +79,11 @@ class LoopGauges {
           .Name("stockalert_loop_last_turn_age_seconds")
           .Help("How long ago a loop last turned, or a queue that holds something last moved, while the process ran")
           .Register(*metrics::Registry());
-  prometheus::Family<prometheus::Gauge>& stuck_ = prometheus::BuildGauge()
-                                                      .Name("stockalert_loop_stuck")
-                                                      .Help("1 where a loop has not turned for longer than its bound: /healthz fails by it")
-                                                      .Register(*metrics::Registry());
+  prometheus::Family<prometheus::Gauge>& stuck_ =
+      prometheus::BuildGauge()
+          .Name("stockalert_loop_stuck")
+          .Help("1 where a loop has not turned for longer than its bound: /healthz fails by it")
+          .Register(*metrics::Registry());
   std::map<std::string, Gauges> gauges_;  // Guarded by mutex_.
 };
 
@@ -93,8 +94,8 @@ struct AdminServer::Impl {
   class Session;
   using Sessions = std::list<std::weak_ptr<Session>>;
 
-  // An answer that may wait for something (the database, a large text): made on a thread of its own, once for all who ask meanwhile. Who
-  // asks while it is being made gets the next one, which is not older than the question.
+  // An answer that may wait for something (the database, a large text): made on a thread of its own, once for all who
+  // ask meanwhile. Who asks while it is being made gets the next one, which is not older than the question.
   struct Slow {
     std::function<Answer()> make;
     bool running = false;
@@ -151,7 +152,8 @@ class AdminServer::Impl::Session : public std::enable_shared_from_this<Session> 
     place_ = server_.reading.insert(server_.reading.end(), weak_from_this());
     // For all of the request, not from byte to byte.
     stream_.expires_after(absl::ToChronoMilliseconds(server_.options.request_time_max));
-    bhttp::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code error, size_t) { self->OnRead(error); });
+    bhttp::async_read(stream_, buffer_, *parser_,
+                      [self = shared_from_this()](beast::error_code error, size_t) { self->OnRead(error); });
   }
 
   void Write(Answer answer) {
@@ -181,7 +183,8 @@ class AdminServer::Impl::Session : public std::enable_shared_from_this<Session> 
     if (error) return Close();
     const bhttp::request<bhttp::string_body>& request = parser_->get();
     stream_.expires_never();
-    if (request.method() != bhttp::verb::get && request.method() != bhttp::verb::head) return Write({405, "only GET\n"});
+    if (request.method() != bhttp::verb::get && request.method() != bhttp::verb::head)
+      return Write({405, "only GET\n"});
     const std::string target(request.target());
     server_.Ask(shared_from_this(), target.substr(0, target.find('?')));
   }
@@ -224,7 +227,8 @@ Answer AdminServer::Impl::Health() {
 bool AdminServer::Impl::Bind(const config::Address& address, std::string& why) {
   beast::error_code error;
   Tcp::resolver resolver(loop);
-  const auto found = resolver.resolve(address.host, std::to_string(address.port), Tcp::resolver::passive | Tcp::resolver::numeric_service, error);
+  const auto found = resolver.resolve(address.host, std::to_string(address.port),
+                                      Tcp::resolver::passive | Tcp::resolver::numeric_service, error);
   if (!error && !found.empty()) {
     const Tcp::endpoint endpoint = found.begin()->endpoint();
     acceptor.open(endpoint.protocol(), error);
@@ -300,7 +304,8 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const AdminServe
       return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, " for HTTP (", why,
                                                  "): is another process there? Choose another --http_address"));
     }
-    log::Warning("cannot listen for HTTP; trying again", {{"address", options.address}, {"attempt", attempt}, {"why", why}});
+    log::Warning("cannot listen for HTTP; trying again",
+                 {{"address", options.address}, {"attempt", attempt}, {"why", why}});
     absl::SleepFor(kListenPause);
   }
   const int port = impl->acceptor.local_endpoint().port();

@@ -15,22 +15,26 @@ namespace {
 
 // Runs on librdkafka's threads.
 void LogLine(const rd_kafka_t*, int level, const char* facility, const char* text) {
-  // syslog levels: 0–3 are errors, 4 warning, 5–6 notice and info, 7 debug. A broker that is away is an error to librdkafka, but
-  // what it means here is said by whoever waits for it.
-  log::Write(level <= 4 ? log::Level::kWarning : level <= 6 ? log::Level::kInfo : log::Level::kDebug, "librdkafka",
-             {{"facility", facility}, {"text", text}});
+  // syslog levels: 0–3 are errors, 4 warning, 5–6 notice and info, 7 debug. A broker that is away is an error to
+  // librdkafka, but what it means here is said by whoever waits for it.
+  log::Write(level <= 4   ? log::Level::kWarning
+             : level <= 6 ? log::Level::kInfo
+                          : log::Level::kDebug,
+             "librdkafka", {{"facility", facility}, {"text", text}});
 }
 
 }  // namespace
 
-Settings::Settings(const std::string& bootstrap, const Security& security, const std::string& client_id) : conf_(rd_kafka_conf_new()) {
+Settings::Settings(const std::string& bootstrap, const Security& security, const std::string& client_id)
+    : conf_(rd_kafka_conf_new()) {
   rd_kafka_conf_set_log_cb(conf_.get(), LogLine);
   Set("bootstrap.servers", bootstrap);
   if (!client_id.empty()) Set("client.id", client_id);
   // A broker that comes back is found within a second or so.
   Set("reconnect.backoff.ms", "100").Set("reconnect.backoff.max.ms", "1000");
   Set("socket.keepalive.enable", "true").Set("socket.nagle.disable", "true");
-  // A request that waits for a broker which has died holds up what comes behind it, a rejoined group too: not for librdkafka's minute.
+  // A request that waits for a broker which has died holds up what comes behind it, a rejoined group too: not for
+  // librdkafka's minute.
   Set("socket.timeout.ms", "10000");
   // Idle connections that the broker closes are no news.
   Set("log.connection.close", "false");
@@ -44,15 +48,19 @@ Settings::Settings(const std::string& bootstrap, const Security& security, const
     }
   }
   if (sasl) {
-    Set("sasl.mechanism", security.sasl_mechanism).Set("sasl.username", security.sasl_username).Set("sasl.password", security.sasl_password);
+    Set("sasl.mechanism", security.sasl_mechanism)
+        .Set("sasl.username", security.sasl_username)
+        .Set("sasl.password", security.sasl_password);
   }
 }
 
 Settings& Settings::Set(const std::string& name, const std::string& value) {
   std::array<char, 512> why{};
-  if (rd_kafka_conf_set(conf_.get(), name.c_str(), value.c_str(), why.data(), why.size()) != RD_KAFKA_CONF_OK && status_.ok()) {
+  if (rd_kafka_conf_set(conf_.get(), name.c_str(), value.c_str(), why.data(), why.size()) != RD_KAFKA_CONF_OK &&
+      status_.ok()) {
     // librdkafka's text may quote the value, and a value may be a password.
-    status_ = absl::InvalidArgumentError(absl::StrCat("librdkafka refuses the setting ", name, ": check its name and value"));
+    status_ =
+        absl::InvalidArgumentError(absl::StrCat("librdkafka refuses the setting ", name, ": check its name and value"));
   }
   return *this;
 }
@@ -70,7 +78,8 @@ absl::StatusOr<rd_kafka_t*> Settings::New(rd_kafka_type_t type) {
   if (!status_.ok()) return status_;
   std::array<char, 512> why{};
   rd_kafka_t* client = rd_kafka_new(type, conf_.get(), why.data(), why.size());
-  if (client == nullptr) return absl::InvalidArgumentError(absl::StrCat("librdkafka refuses its settings: ", why.data()));
+  if (client == nullptr)
+    return absl::InvalidArgumentError(absl::StrCat("librdkafka refuses its settings: ", why.data()));
   static_cast<void>(conf_.release());  // The client owns it now.
   return client;
 }
@@ -135,8 +144,7 @@ absl::StatusOr<TopicDescription> QueryTopic(rd_kafka_t* client, const std::strin
   const rd_kafka_metadata_t* metadata = nullptr;
   const rd_kafka_resp_err_t error = rd_kafka_metadata(client, 1, nullptr, &metadata, ToTimeoutMs(timeout));
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return ToStatus(error, "asking for the topics");
-  absl::StatusOr<TopicDescription> result =
-      absl::NotFoundError(absl::StrCat("Kafka has no topic ", topic, kNoTopic));
+  absl::StatusOr<TopicDescription> result = absl::NotFoundError(absl::StrCat("Kafka has no topic ", topic, kNoTopic));
   for (int i = 0; i < metadata->topic_cnt; ++i) {
     const rd_kafka_metadata_topic_t& found = metadata->topics[i];
     if (topic != found.topic) continue;
@@ -160,8 +168,8 @@ absl::StatusOr<std::string> QueryClusterId(rd_kafka_t* client, absl::Duration ti
   return result;
 }
 
-prometheus::Family<prometheus::Counter>& CounterFamily(std::shared_ptr<prometheus::Registry>& registry, const std::string& name,
-                                                       const std::string& help) {
+prometheus::Family<prometheus::Counter>& CounterFamily(std::shared_ptr<prometheus::Registry>& registry,
+                                                       const std::string& name, const std::string& help) {
   if (!registry) registry = std::make_shared<prometheus::Registry>();
   return prometheus::BuildCounter().Name(name).Help(help).Register(*registry);
 }

@@ -60,14 +60,15 @@ absl::Status ToStatus(rd_kafka_resp_err_t error, std::string_view what);
 int ToTimeoutMs(absl::Duration timeout);
 
 // What an error says after "Kafka has no topic NAME": a broker does not tell the two apart.
-inline constexpr char kNoTopic[] = ", or does not show it to this client: run stockalert-migrate, or see its rights (stockalert-migrate acls)";
+inline constexpr char kNoTopic[] =
+    ", or does not show it to this client: run stockalert-migrate, or see its rights (stockalert-migrate acls)";
 // NOT_FOUND: the cluster has no such topic. Asking does not create it.
 absl::StatusOr<TopicDescription> QueryTopic(rd_kafka_t* client, const std::string& topic, absl::Duration timeout);
 
 absl::StatusOr<std::string> QueryClusterId(rd_kafka_t* client, absl::Duration timeout);
 
 // A counter family in `registry`, or in a registry of its own where there is none.
-prometheus::Family<prometheus::Counter>& CounterFamily(std::shared_ptr<prometheus::Registry>& registry, const std::string& name,
-                                                       const std::string& help);
+prometheus::Family<prometheus::Counter>& CounterFamily(std::shared_ptr<prometheus::Registry>& registry,
+                                                       const std::string& name, const std::string& help);
 
 }  // namespace stockalert::kafka

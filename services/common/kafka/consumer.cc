@@ -86,7 +86,8 @@ class Core {
         errors_(CounterFamily(registry_, "stockalert_kafka_consumer_errors_total", "Errors that consumers met.")),
         lag_(prometheus::BuildGauge()
                  .Name("stockalert_kafka_consumer_lag_records")
-                 .Help("Records of the partitions that are assigned which have not been read yet, or, by a group's member, not been committed.")
+                 .Help("Records of the partitions that are assigned which have not been read yet, or, by a group's "
+                       "member, not been committed.")
                  .Register(*registry_)) {}
 
   ~Core() {
@@ -96,11 +97,14 @@ class Core {
     std::thread closer([closing, client = client_, queue = queue_.get()] { Close(client, queue, *closing); });
     {
       std::unique_lock lock(closing->mutex);
-      while (!closing->done && base::MonotonicNow() < closing->give_up) closing->changed.wait_for(lock, std::chrono::milliseconds(20));
+      while (!closing->done && base::MonotonicNow() < closing->give_up)
+        closing->changed.wait_for(lock, std::chrono::milliseconds(20));
       if (!closing->done) {
         lock.unlock();
-        // What librdkafka still holds cannot be destroyed; it does nothing any more, and a process that ends takes it along.
-        log::Warning("Kafka consumer: librdkafka does not answer while it closes; it is left behind", {{"client", client_id_}});
+        // What librdkafka still holds cannot be destroyed; it does nothing any more, and a process that ends takes it
+        // along.
+        log::Warning("Kafka consumer: librdkafka does not answer while it closes; it is left behind",
+                     {{"client", client_id_}});
         closer.detach();
         static_cast<void>(queue_.release());
         return;
@@ -108,7 +112,8 @@ class Core {
     }
     closer.join();
     const bool closed = rd_kafka_consumer_closed(client_) != 0;
-    if (!closed) log::Warning("Kafka consumer did not leave in time: its session ends by itself", {{"client", client_id_}});
+    if (!closed)
+      log::Warning("Kafka consumer did not leave in time: its session ends by itself", {{"client", client_id_}});
     queue_.reset();
     rd_kafka_destroy_flags(client_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
   }
@@ -121,19 +126,18 @@ class Core {
     rd_kafka_conf_set_error_cb(settings.conf(), OnError);
     if (on_rebalance) {
       on_rebalance_ = std::move(on_rebalance);
-      rd_kafka_conf_set_rebalance_cb(settings.conf(), [](rd_kafka_t*, rd_kafka_resp_err_t error,
-                                                         rd_kafka_topic_partition_list_t* partitions, void* opaque) {
-        static_cast<Core*>(opaque)->on_rebalance_(error, partitions);
-      });
-      rd_kafka_conf_set_offset_commit_cb(settings.conf(), [](rd_kafka_t*, rd_kafka_resp_err_t error,
-                                                             rd_kafka_topic_partition_list_t*, void* opaque) {
-        auto* self = static_cast<Core*>(opaque);
-        self->commit_answered_ = true;
-        if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR__NO_OFFSET) return;
-        self->CountError(error);
-        log::Warning("Kafka consumer: offsets were not committed; the next commit covers them",
-                     {{"client", self->client_id_}, {"error", rd_kafka_err2name(error)}});
-      });
+      rd_kafka_conf_set_rebalance_cb(
+          settings.conf(), [](rd_kafka_t*, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* partitions,
+                              void* opaque) { static_cast<Core*>(opaque)->on_rebalance_(error, partitions); });
+      rd_kafka_conf_set_offset_commit_cb(
+          settings.conf(), [](rd_kafka_t*, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t*, void* opaque) {
+            auto* self = static_cast<Core*>(opaque);
+            self->commit_answered_ = true;
+            if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR__NO_OFFSET) return;
+            self->CountError(error);
+            log::Warning("Kafka consumer: offsets were not committed; the next commit covers them",
+                         {{"client", self->client_id_}, {"error", rd_kafka_err2name(error)}});
+          });
     }
     absl::StatusOr<rd_kafka_t*> client = settings.New(RD_KAFKA_CONSUMER);
     if (!client.ok()) return client.status();
@@ -190,11 +194,12 @@ class Core {
   }
 
   absl::StatusOr<Watermarks> QueryWatermarks(const TopicPartition& place, absl::Duration timeout) {
-    STOCKALERT_ASSIGN_OR_RETURN(rd_kafka_t* client, Questions());
+    STOCKALERT_ASSIGN_OR_RETURN(rd_kafka_t * client, Questions());
     Watermarks marks;
-    const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(client, place.topic.c_str(), place.partition, &marks.low,
-                                                                       &marks.high, ToTimeoutMs(timeout));
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return ToStatus(error, absl::StrCat("asking for the ends of ", Name(place)));
+    const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(client, place.topic.c_str(), place.partition,
+                                                                       &marks.low, &marks.high, ToTimeoutMs(timeout));
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+      return ToStatus(error, absl::StrCat("asking for the ends of ", Name(place)));
     return marks;
   }
 
@@ -240,7 +245,8 @@ class Core {
       // Of a partition of which nothing has been read there is no position: it counts from its first record on.
       if (next < 0) continue;
       Watermarks marks;
-      if (rd_kafka_get_watermark_offsets(client_, place.topic, place.partition, &marks.low, &marks.high) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      if (rd_kafka_get_watermark_offsets(client_, place.topic, place.partition, &marks.low, &marks.high) !=
+          RD_KAFKA_RESP_ERR_NO_ERROR) {
         continue;
       }
       lag += static_cast<double>(std::max<int64_t>(std::max<int64_t>(marks.high, place.offset) - next, 0));
@@ -251,9 +257,9 @@ class Core {
     }
   }
 
-  // Leaves the group, within kCloseTimeout: rd_kafka_consumer_close has no bound of its own. It runs on a thread of its own because of
-  // rd_kafka_assign, which never returns where librdkafka (2.0.2 and later ones) takes its last step meanwhile: a consumer that is closed
-  // while it is just given its partitions.
+  // Leaves the group, within kCloseTimeout: rd_kafka_consumer_close has no bound of its own. It runs on a thread of its
+  // own because of rd_kafka_assign, which never returns where librdkafka (2.0.2 and later ones) takes its last step
+  // meanwhile: a consumer that is closed while it is just given its partitions.
   static void Close(rd_kafka_t* client, rd_kafka_queue_t* queue, Closing& closing) {
     const absl::Duration deadline = base::MonotonicNow() + kCloseTimeout;
     rd_kafka_error_t* error = rd_kafka_consumer_close_queue(client, queue);
@@ -334,13 +340,16 @@ class Core {
         return;
       case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
         CountError(raw.err);
-        log::Error("Kafka consumer took longer between polls than allowed and lost its partitions: give it less work a batch, "
-                   "or a longer poll interval", {{"client", client_id_}});
+        log::Error(
+            "Kafka consumer took longer between polls than allowed and lost its partitions: give it less work a batch, "
+            "or a longer poll interval",
+            {{"client", client_id_}});
         return;
       default:
         CountError(raw.err);
-        log::Warning("Kafka consumer: an error that passes; reading goes on",
-                     {{"client", client_id_}, {"reason", rd_kafka_message_errstr(&raw)}, {"error", rd_kafka_err2name(raw.err)}});
+        log::Warning(
+            "Kafka consumer: an error that passes; reading goes on",
+            {{"client", client_id_}, {"reason", rd_kafka_message_errstr(&raw)}, {"error", rd_kafka_err2name(raw.err)}});
     }
   }
 
@@ -380,8 +389,7 @@ void SetReading(Settings& settings, int64_t fetch_bytes_max, absl::Duration fetc
 
 class RdKafkaGroupConsumer final : public GroupConsumer {
  public:
-  explicit RdKafkaGroupConsumer(const GroupConsumerOptions& options)
-      : options_(options), core_(options) {}
+  explicit RdKafkaGroupConsumer(const GroupConsumerOptions& options) : options_(options), core_(options) {}
 
   // Leaving the group waits for what is committed here.
   ~RdKafkaGroupConsumer() override { SendCommit(); }
@@ -396,9 +404,10 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
         .Set("partition.assignment.strategy", "range,roundrobin");
     if (!options_.group_instance_id.empty()) settings.Set("group.instance.id", options_.group_instance_id);
     settings.Set(options_.extra);
-    absl::Status status = core_.Start(settings, [this](rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* partitions) {
-      Rebalance(error, partitions);
-    });
+    absl::Status status =
+        core_.Start(settings, [this](rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* partitions) {
+          Rebalance(error, partitions);
+        });
     if (!status.ok()) return status;
     PartitionList topics = NewList(options_.topics.size());
     for (const std::string& topic : options_.topics) {
@@ -483,7 +492,8 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
   absl::Status Seek(const TopicPartition& partition, int64_t next_offset, absl::Duration timeout) override {
     if (options_.start == GroupConsumerOptions::Start::kByOwner) return StartAt({{partition, next_offset}});
     PartitionList list = ToList(std::map<TopicPartition, int64_t>{{partition, next_offset}});
-    absl::Status status = TakeError(rd_kafka_seek_partitions(core_.client(), list.get(), ToTimeoutMs(timeout)), "seeking");
+    absl::Status status =
+        TakeError(rd_kafka_seek_partitions(core_.client(), list.get(), ToTimeoutMs(timeout)), "seeking");
     if (!status.ok()) return status;
     return FirstError(RD_KAFKA_RESP_ERR_NO_ERROR, *list, "seeking");
   }
@@ -492,7 +502,7 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
     return core_.QueryWatermarks(partition, timeout);
   }
   absl::StatusOr<std::string> ClusterId(absl::Duration timeout) override {
-    STOCKALERT_ASSIGN_OR_RETURN(rd_kafka_t* client, core_.Questions());
+    STOCKALERT_ASSIGN_OR_RETURN(rd_kafka_t * client, core_.Questions());
     return QueryClusterId(client, timeout);
   }
   void Wake() override { core_.Wake(); }
@@ -514,13 +524,14 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
     return absl::FailedPreconditionError("only a consumer with Start::kByOwner is told where to read");
   }
 
-  static absl::Status FirstError(rd_kafka_resp_err_t error, const rd_kafka_topic_partition_list_t& list, const char* what) {
+  static absl::Status FirstError(rd_kafka_resp_err_t error, const rd_kafka_topic_partition_list_t& list,
+                                 const char* what) {
     for (int i = 0; i < list.cnt && error == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) error = list.elems[i].err;
     return ToStatus(error, what);
   }
 
-  // librdkafka reads what is given to assign(), whatever the group's assignment is: a partition that waits for its owner, or is
-  // held back, is simply not given.
+  // librdkafka reads what is given to assign(), whatever the group's assignment is: a partition that waits for its
+  // owner, or is held back, is simply not given.
   absl::Status AssignReading() {
     std::map<TopicPartition, int64_t> given;
     for (const auto& [place, offset] : reading_) {
@@ -550,7 +561,8 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
         rd_kafka_assign(core_.client(), partitions);
       }
     } else {
-      event.kind = rd_kafka_assignment_lost(core_.client()) ? RebalanceEvent::Kind::kLost : RebalanceEvent::Kind::kRevoked;
+      event.kind =
+          rd_kafka_assignment_lost(core_.client()) ? RebalanceEvent::Kind::kLost : RebalanceEvent::Kind::kRevoked;
       // The next owner begins where this commits; what is lost is another's already.
       if (event.kind == RebalanceEvent::Kind::kRevoked) SendCommit();
       to_commit_.clear();
@@ -569,7 +581,8 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
     rd_kafka_yield(core_.client());  // Ends the poll: the owner hears of it at once.
   }
 
-  // Committed offsets, and where there are none the start that was asked for: auto.offset.reset=error would refuse those.
+  // Committed offsets, and where there are none the start that was asked for: auto.offset.reset=error would refuse
+  // those.
   void ResolveStart(rd_kafka_topic_partition_list_t* partitions) {
     for (int attempt = 0; attempt < kCommittedAttempts; ++attempt) {
       const rd_kafka_resp_err_t error = rd_kafka_committed(core_.client(), partitions, ToTimeoutMs(kCommittedTimeout));
@@ -578,7 +591,8 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
       log::Warning("Kafka consumer: the committed offsets cannot be had; trying again",
                    {{"client", core_.client_id()}, {"error", rd_kafka_err2name(error)}, {"attempt", attempt + 1}});
       for (int i = 0; i < partitions->cnt; ++i) partitions->elems[i].offset = RD_KAFKA_OFFSET_STORED;
-      if (attempt + 1 == kCommittedAttempts) return;  // librdkafka asks again itself; without any committed it is an error.
+      if (attempt + 1 == kCommittedAttempts)
+        return;  // librdkafka asks again itself; without any committed it is an error.
     }
     const bool from_end = options_.start == GroupConsumerOptions::Start::kFromEnd;
     for (int i = 0; i < partitions->cnt; ++i) {
@@ -592,16 +606,16 @@ class RdKafkaGroupConsumer final : public GroupConsumer {
   std::set<TopicPartition> assigned_;
   std::map<TopicPartition, int64_t> reading_;  // With Start::kByOwner: what is read, and its next offset.
   std::set<TopicPartition> paused_;
-  std::map<TopicPartition, int64_t> handed_out_;        // Without an owner: behind the last message of each that Poll has brought.
-  std::map<TopicPartition, int64_t> to_commit_;         // Not sent yet.
+  std::map<TopicPartition, int64_t>
+      handed_out_;  // Without an owner: behind the last message of each that Poll has brought.
+  std::map<TopicPartition, int64_t> to_commit_;                  // Not sent yet.
   absl::Duration commit_answer_by_ = -absl::InfiniteDuration();  // Of the commit that is under way; past: none is.
-  Core core_;  // Last: its end may still call Rebalance.
+  Core core_;                                                    // Last: its end may still call Rebalance.
 };
 
 class RdKafkaAssignedConsumer final : public AssignedConsumer {
  public:
-  explicit RdKafkaAssignedConsumer(const AssignedConsumerOptions& options)
-      : options_(options), core_(options) {}
+  explicit RdKafkaAssignedConsumer(const AssignedConsumerOptions& options) : options_(options), core_(options) {}
 
   absl::Status Start() {
     Settings settings(options_.bootstrap, options_.security, options_.client_id);
@@ -619,7 +633,7 @@ class RdKafkaAssignedConsumer final : public AssignedConsumer {
   PollResult Poll(absl::Duration timeout, size_t messages_max) override { return core_.Poll(timeout, messages_max); }
 
   absl::StatusOr<int> CountPartitions(const std::string& topic, absl::Duration timeout) override {
-    STOCKALERT_ASSIGN_OR_RETURN(rd_kafka_t* client, core_.Questions());
+    STOCKALERT_ASSIGN_OR_RETURN(rd_kafka_t * client, core_.Questions());
     STOCKALERT_ASSIGN_OR_RETURN(const TopicDescription description, QueryTopic(client, topic, timeout));
     return description.partitions;
   }
@@ -628,13 +642,14 @@ class RdKafkaAssignedConsumer final : public AssignedConsumer {
     return core_.QueryWatermarks(partition, timeout);
   }
 
-  absl::StatusOr<std::string> ReadValueAt(const TopicPartition& partition, int64_t offset, absl::Duration timeout) override {
+  absl::StatusOr<std::string> ReadValueAt(const TopicPartition& partition, int64_t offset,
+                                          absl::Duration timeout) override {
     const absl::Duration deadline = base::MonotonicNow() + timeout;
     absl::StatusOr<Watermarks> marks = QueryWatermarks(partition, timeout);
     if (!marks.ok()) return marks.status();
     if (offset < marks->low || offset >= marks->high) {
-      return absl::OutOfRangeError(absl::StrCat(Name(partition), " has no record at ", offset, " (it has ", marks->low, " to ",
-                                                marks->high, ")"));
+      return absl::OutOfRangeError(absl::StrCat(Name(partition), " has no record at ", offset, " (it has ", marks->low,
+                                                " to ", marks->high, ")"));
     }
     AssignedConsumerOptions options = options_;
     options.registry = nullptr;

@@ -1,8 +1,10 @@
-// Reads records from Kafka: as a member of a group (GroupConsumer) or by a list of partitions and places (AssignedConsumer).
+// Reads records from Kafka: as a member of a group (GroupConsumer) or by a list of partitions and places
+// (AssignedConsumer).
 //
-// Both belong to one thread; Wake() alone may be called from others. Nothing is committed or stored by itself, and a place that the
-// log does not have is an error (auto.offset.reset=error), never a silent jump: the owner decides. Broker outages are waited out by
-// librdkafka, counted (stockalert_kafka_consumer_errors_total) and logged; Poll reports only what needs a decision.
+// Both belong to one thread; Wake() alone may be called from others. Nothing is committed or stored by itself, and a
+// place that the log does not have is an error (auto.offset.reset=error), never a silent jump: the owner decides.
+// Broker outages are waited out by librdkafka, counted (stockalert_kafka_consumer_errors_total) and logged; Poll
+// reports only what needs a decision.
 //
 // Offsets: a next offset is the place of the record to read next. Every call is bounded by a timeout.
 #pragma once
@@ -35,8 +37,8 @@ struct Watermarks {
   int64_t high = 0;  // Where the next record will be.
 };
 
-// A partition that cannot go on by itself: its place is not in the log (OUT_OF_RANGE), the topic or partition is gone (NOT_FOUND),
-// or reading is forbidden (PERMISSION_DENIED).
+// A partition that cannot go on by itself: its place is not in the log (OUT_OF_RANGE), the topic or partition is gone
+// (NOT_FOUND), or reading is forbidden (PERMISSION_DENIED).
 struct PartitionError {
   TopicPartition partition;
   absl::Status status;
@@ -55,15 +57,15 @@ struct RebalanceEvent {
 // What a poll brought. Rebalances came before the messages: no message is of a partition that they took away.
 struct PollResult {
   std::vector<RebalanceEvent> rebalances;
-  std::vector<Message> messages;           // In order within a partition.
-  std::vector<TopicPartition> ends;        // Partitions read to their present end (an assigned consumer tells, with report_ends).
+  std::vector<Message> messages;  // In order within a partition.
+  std::vector<TopicPartition>
+      ends;  // Partitions read to their present end (an assigned consumer tells, with report_ends).
   std::vector<PartitionError> errors;
-  // Not OK: this consumer can go on no more (another member has its instance id, say). Destroy it; make another or end the process.
-  // ABORTED: nothing is wrong, but the TLS files were swapped, and another consumer has to be made to use them. Brings no messages.
+  // Not OK: this consumer can go on no more (another member has its instance id, say). Destroy it; make another or end
+  // the process. ABORTED: nothing is wrong, but the TLS files were swapped, and another consumer has to be made to use
+  // them. Brings no messages.
   absl::Status fatal;
-  bool empty() const {
-    return rebalances.empty() && messages.empty() && ends.empty() && errors.empty() && fatal.ok();
-  }
+  bool empty() const { return rebalances.empty() && messages.empty() && ends.empty() && errors.empty() && fatal.ok(); }
 };
 
 struct GroupConsumerOptions {
@@ -71,7 +73,8 @@ struct GroupConsumerOptions {
   Security security = {};
   std::string client_id;
   std::string group_id;
-  // Static membership: a restart within the session timeout keeps its partitions. Unique among the members; empty: none.
+  // Static membership: a restart within the session timeout keeps its partitions. Unique among the members; empty:
+  // none.
   std::string group_instance_id;
   std::vector<std::string> topics;
 
@@ -95,14 +98,15 @@ class GroupConsumer {
  public:
   // INVALID_ARGUMENT for settings that librdkafka refuses. The broker need not be there yet.
   static absl::StatusOr<std::unique_ptr<GroupConsumer>> Create(const GroupConsumerOptions& options);
-  // Leaves the group (a static member keeps its place until the session timeout), at most 10 s. Every Message must be gone.
+  // Leaves the group (a static member keeps its place until the session timeout), at most 10 s. Every Message must be
+  // gone.
   virtual ~GroupConsumer() = default;
 
   // Waits at most `timeout` for the first message or event, then takes what is there, at most `messages_max`.
   virtual PollResult Poll(absl::Duration timeout, size_t messages_max) = 0;
 
-  // Commits next offsets without waiting for the broker; leaving the group waits for it. A failure is counted and logged, and made up for by
-  // a later commit: who reads must bear reading again what is not committed.
+  // Commits next offsets without waiting for the broker; leaving the group waits for it. A failure is counted and
+  // logged, and made up for by a later commit: who reads must bear reading again what is not committed.
   virtual void CommitAsync(const std::map<TopicPartition, int64_t>& next_offsets) = 0;
 
   // With Start::kByOwner: begins to read assigned partitions at these places (again, where they are being read).
@@ -142,8 +146,8 @@ class AssignedConsumer {
   // Every Message must be gone.
   virtual ~AssignedConsumer() = default;
 
-  // Reads exactly these partitions from these places from now on: offsets, kBeginning, kEnd or kTail(n). Replaces what was read
-  // before; no group is joined and nothing is committed.
+  // Reads exactly these partitions from these places from now on: offsets, kBeginning, kEnd or kTail(n). Replaces what
+  // was read before; no group is joined and nothing is committed.
   virtual absl::Status Assign(const std::map<TopicPartition, int64_t>& next_offsets) = 0;
   // All partitions of `topic`, from the one place. UNAVAILABLE: the broker does not answer; NOT_FOUND: no such topic.
   absl::Status AssignAll(const std::string& topic, int64_t place, absl::Duration timeout);
@@ -153,9 +157,10 @@ class AssignedConsumer {
 
   virtual absl::StatusOr<int> CountPartitions(const std::string& topic, absl::Duration timeout) = 0;
   virtual absl::StatusOr<Watermarks> QueryWatermarks(const TopicPartition& partition, absl::Duration timeout) = 0;
-  // The record at exactly this place, read beside what is assigned (by a consumer of its own, for the call). OUT_OF_RANGE where the
-  // log has it no more or not yet.
-  virtual absl::StatusOr<std::string> ReadValueAt(const TopicPartition& partition, int64_t offset, absl::Duration timeout) = 0;
+  // The record at exactly this place, read beside what is assigned (by a consumer of its own, for the call).
+  // OUT_OF_RANGE where the log has it no more or not yet.
+  virtual absl::StatusOr<std::string> ReadValueAt(const TopicPartition& partition, int64_t offset,
+                                                  absl::Duration timeout) = 0;
   virtual void Wake() = 0;
 };
 

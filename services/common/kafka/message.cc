@@ -22,7 +22,8 @@ int32_t Message::partition() const { return raw_->partition; }
 int64_t Message::offset() const { return raw_->offset; }
 
 std::string_view Message::key() const {
-  return raw_->key == nullptr ? std::string_view() : std::string_view(static_cast<const char*>(raw_->key), raw_->key_len);
+  return raw_->key == nullptr ? std::string_view()
+                              : std::string_view(static_cast<const char*>(raw_->key), raw_->key_len);
 }
 
 std::string_view Message::value() const {
@@ -60,6 +61,8 @@ Headers Message::headers() const {
   return all;
 }
 
-std::string_view Message::traceparent() const { return trace::Sound(FindHeader(kTraceparentHeader).value_or(std::string_view())); }
+std::string_view Message::traceparent() const {
+  return trace::Sound(FindHeader(kTraceparentHeader).value_or(std::string_view()));
+}
 
 }  // namespace stockalert::kafka

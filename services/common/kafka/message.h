@@ -1,7 +1,7 @@
 // A record read from Kafka, its place, and the headers that a record may carry.
 //
-// A Message owns librdkafka's memory: it moves, does not copy, and must be destroyed before the consumer that gave it. The views
-// that it hands out live as long as it does. It belongs to one thread at a time.
+// A Message owns librdkafka's memory: it moves, does not copy, and must be destroyed before the consumer that gave it.
+// The views that it hands out live as long as it does. It belongs to one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +58,8 @@ class Message {
   std::optional<std::string_view> FindHeader(std::string_view name) const;
   // All headers, in their order, with whatever bytes they have.
   Headers headers() const;
-  // The traceparent header's value as far as it may be kept (trace::Sound); empty where there is none, or none that is one.
+  // The traceparent header's value as far as it may be kept (trace::Sound); empty where there is none, or none that is
+  // one.
   std::string_view traceparent() const;
 
  private:

@@ -1,4 +1,5 @@
-// Where a key's records go: the partition that every client with partitioner murmur2 (Java's, librdkafka's murmur2_random) chooses.
+// Where a key's records go: the partition that every client with partitioner murmur2 (Java's, librdkafka's
+// murmur2_random) chooses.
 //
 // Pure and thread-safe.
 #pragma once

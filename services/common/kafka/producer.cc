@@ -28,7 +28,8 @@ class RdKafkaProducer final : public Producer {
   explicit RdKafkaProducer(std::shared_ptr<prometheus::Registry> registry)
       : registry_(std::move(registry)),
         produced_(CounterFamily(registry_, "stockalert_kafka_produced_total", "Records acknowledged by the broker.")),
-        failures_(CounterFamily(registry_, "stockalert_kafka_produce_failures_total", "Records that were not delivered.")) {}
+        failures_(
+            CounterFamily(registry_, "stockalert_kafka_produce_failures_total", "Records that were not delivered.")) {}
 
   absl::Status Start(const ProducerOptions& options) {
     options_ = options;
@@ -78,7 +79,8 @@ class RdKafkaProducer final : public Producer {
     answers_.join();
     heartbeat_.End();
     if (const int left = rd_kafka_outq_len(client_); left > 0) {
-      log::Warning("Kafka producer ends with undelivered records: their callers are told, and publish them again", {{"records", left}});
+      log::Warning("Kafka producer ends with undelivered records: their callers are told, and publish them again",
+                   {{"records", left}});
       rd_kafka_purge(client_, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     }
     rd_kafka_flush(client_, 1000);  // Runs the callbacks of what was purged.
@@ -117,7 +119,8 @@ class RdKafkaProducer final : public Producer {
     };
     const absl::Duration give_up = base::ToMonotonic(deadline);
     for (size_t records = left(); records > 0; records = left()) {
-      if (base::MonotonicNow() >= give_up) return absl::DeadlineExceededError(absl::StrCat(records, " records are not acknowledged yet"));
+      if (base::MonotonicNow() >= give_up)
+        return absl::DeadlineExceededError(absl::StrCat(records, " records are not acknowledged yet"));
       absl::SleepFor(absl::Milliseconds(1));
     }
     return absl::OkStatus();
@@ -130,9 +133,9 @@ class RdKafkaProducer final : public Producer {
     std::unique_ptr<DeliveryCallback> callback;
   };
 
-  // A client that has read the TLS files that lie there now takes the place of the old one, once that has delivered what it was given: so
-  // the order of records stays. Records that come meanwhile are held. Where the broker does not take them in time, the old one stays, and
-  // the next look tries again.
+  // A client that has read the TLS files that lie there now takes the place of the old one, once that has delivered
+  // what it was given: so the order of records stays. Records that come meanwhile are held. Where the broker does not
+  // take them in time, the old one stays, and the next look tries again.
   void Renew() {
     rd_kafka_t* other = nullptr;
     std::vector<rd_kafka_topic_t*> other_topics;
@@ -176,28 +179,29 @@ class RdKafkaProducer final : public Producer {
   }
 
   // Under mutex_. Takes the callback, unless the record is refused.
-  rd_kafka_resp_err_t Send(const std::string& topic, std::string_view key, std::string_view value, const Headers& headers,
-                           std::unique_ptr<DeliveryCallback>& callback) {
+  rd_kafka_resp_err_t Send(const std::string& topic, std::string_view key, std::string_view value,
+                           const Headers& headers, std::unique_ptr<DeliveryCallback>& callback) {
     rd_kafka_headers_t* raw_headers = nullptr;
     if (!headers.empty()) {
       raw_headers = rd_kafka_headers_new(headers.size());
       for (const Header& header : headers) {
-        rd_kafka_header_add(raw_headers, header.name.data(), static_cast<ssize_t>(header.name.size()), header.value.data(),
-                            static_cast<ssize_t>(header.value.size()));
+        rd_kafka_header_add(raw_headers, header.name.data(), static_cast<ssize_t>(header.name.size()),
+                            header.value.data(), static_cast<ssize_t>(header.value.size()));
       }
     }
     // librdkafka does not write to what it copies, but its signature has no const.
-    const rd_kafka_resp_err_t error = rd_kafka_producev(
-        client_, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(key.empty() ? nullptr : const_cast<char*>(key.data()), key.size()),
-        RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()), RD_KAFKA_V_HEADERS(raw_headers),
-        RD_KAFKA_V_OPAQUE(callback.get()), RD_KAFKA_V_END);
+    const rd_kafka_resp_err_t error =
+        rd_kafka_producev(client_, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                          RD_KAFKA_V_KEY(key.empty() ? nullptr : const_cast<char*>(key.data()), key.size()),
+                          RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()),
+                          RD_KAFKA_V_HEADERS(raw_headers), RD_KAFKA_V_OPAQUE(callback.get()), RD_KAFKA_V_END);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
       static_cast<void>(callback.release());  // OnDelivery has it now.
     } else if (raw_headers != nullptr) {
       rd_kafka_headers_destroy(raw_headers);
     }
-    return error;  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): what was released is librdkafka's, until OnDelivery.
+    return error;  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): what was released is librdkafka's, until
+                   // OnDelivery.
   }
 
   static void OnDelivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
@@ -262,8 +266,10 @@ class LaneProducer final : public Producer {
 
   void ProduceAsync(const std::string& topic, std::string_view key, std::string_view value, const Headers& headers,
                     DeliveryCallback done) override {
-    // As partitions are chosen: where their number is a multiple of the lanes', a partition's records share requests. No topic is looked at.
-    const int32_t lane = rd_kafka_msg_partitioner_murmur2(nullptr, key.data(), key.size(), static_cast<int32_t>(lanes_.size()), nullptr, nullptr);
+    // As partitions are chosen: where their number is a multiple of the lanes', a partition's records share requests.
+    // No topic is looked at.
+    const int32_t lane = rd_kafka_msg_partitioner_murmur2(nullptr, key.data(), key.size(),
+                                                          static_cast<int32_t>(lanes_.size()), nullptr, nullptr);
     lanes_[static_cast<size_t>(lane)]->ProduceAsync(topic, key, value, headers, std::move(done));
   }
 
@@ -279,8 +285,8 @@ class LaneProducer final : public Producer {
 
 }  // namespace
 
-absl::StatusOr<Delivery> Producer::ProduceAndWait(const std::string& topic, std::string_view key, std::string_view value,
-                                                  const Headers& headers, absl::Time deadline) {
+absl::StatusOr<Delivery> Producer::ProduceAndWait(const std::string& topic, std::string_view key,
+                                                  std::string_view value, const Headers& headers, absl::Time deadline) {
   // Shared with the callback, which may come long after the deadline.
   struct Answer {
     std::mutex mutex;
@@ -304,7 +310,8 @@ absl::StatusOr<Delivery> Producer::ProduceAndWait(const std::string& topic, std:
 }
 
 absl::StatusOr<std::unique_ptr<Producer>> CreateProducer(const ProducerOptions& options) {
-  if (options.lanes < 1 || options.lanes > 16) return absl::InvalidArgumentError(absl::StrCat(options.lanes, " lanes: 1 to 16"));
+  if (options.lanes < 1 || options.lanes > 16)
+    return absl::InvalidArgumentError(absl::StrCat(options.lanes, " lanes: 1 to 16"));
   std::vector<std::unique_ptr<Producer>> lanes;
   for (int i = 0; i < options.lanes; ++i) {
     auto lane = std::make_unique<RdKafkaProducer>(options.registry);

@@ -15,11 +15,14 @@ QueuedRecord Copy(const Message& message) {
                       message.headers()};
   // What nearly all have is kept once.
   const Headers& headers = record.headers;
-  if (headers.size() == 1 && headers[0].name == kTraceparentHeader && headers[0].value == record.traceparent) record.headers.clear();
+  if (headers.size() == 1 && headers[0].name == kTraceparentHeader && headers[0].value == record.traceparent)
+    record.headers.clear();
   return record;
 }
 
-Headers HeadersOf(const QueuedRecord& record) { return record.headers.empty() ? TraceHeaders(record.traceparent) : record.headers; }
+Headers HeadersOf(const QueuedRecord& record) {
+  return record.headers.empty() ? TraceHeaders(record.traceparent) : record.headers;
+}
 
 void RecordQueue::Push(const std::string& lane, QueuedRecord record) {
   Partition& partition = partitions_[record.partition];
@@ -37,7 +40,8 @@ std::vector<QueuedRecord> RecordQueue::Take(size_t max) {
 
 void RecordQueue::Done(const std::vector<QueuedRecord>& records) {
   for (const QueuedRecord& record : records) {
-    if (const auto partition = partitions_.find(record.partition); partition != partitions_.end()) partition->second.open.erase(record.offset);
+    if (const auto partition = partitions_.find(record.partition); partition != partitions_.end())
+      partition->second.open.erase(record.offset);
   }
 }
 
@@ -55,7 +59,8 @@ std::map<TopicPartition, int64_t> RecordQueue::TakeNextOffsets() {
 void RecordQueue::HoldAt(const TopicPartition& partition, int64_t offset) {
   const auto found = partitions_.find(partition);
   if (found == partitions_.end()) return;
-  waiting_.RemoveIf([&](const QueuedRecord& record) { return record.partition == partition && record.offset >= offset; });
+  waiting_.RemoveIf(
+      [&](const QueuedRecord& record) { return record.partition == partition && record.offset >= offset; });
   found->second.open.erase(found->second.open.lower_bound(offset), found->second.open.end());
   found->second.next_offset = std::min(found->second.next_offset, offset);
 }

@@ -1,7 +1,7 @@
 // Records of Kafka that wait to be applied, users taking turns, and which offsets may be committed meanwhile.
 //
-// Records are applied in another order than they were read, but for those of one lane (a user's): so an offset may be committed once every
-// record of its partition before it is done. Bounded by whoever pushes. Not thread-safe.
+// Records are applied in another order than they were read, but for those of one lane (a user's): so an offset may be
+// committed once every record of its partition before it is done. Bounded by whoever pushes. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -56,9 +56,9 @@ class RecordQueue {
 
  private:
   struct Partition {
-    std::set<int64_t> open;     // Pushed and not done.
-    int64_t next_offset = 0;    // After the last that was pushed.
-    int64_t told_offset = -1;   // By TakeNextOffsets.
+    std::set<int64_t> open;    // Pushed and not done.
+    int64_t next_offset = 0;   // After the last that was pushed.
+    int64_t told_offset = -1;  // By TakeNextOffsets.
   };
   base::FairQueue<std::string, QueuedRecord> waiting_;
   std::map<TopicPartition, Partition> partitions_;

@@ -20,8 +20,8 @@ constexpr absl::Duration kLookInterval = absl::Seconds(2);
 tls::File CaFile(const Security& security) { return {"--kafka_tls_ca_file", security.tls_ca_file}; }
 
 absl::StatusOr<absl::Time> CheckIdentity(const Security& security) {
-  return tls::CheckIdentity({"--kafka_tls_cert_file", security.tls_cert_file}, {"--kafka_tls_key_file", security.tls_key_file},
-                            tls::Purpose::kClient);
+  return tls::CheckIdentity({"--kafka_tls_cert_file", security.tls_cert_file},
+                            {"--kafka_tls_key_file", security.tls_key_file}, tls::Purpose::kClient);
 }
 
 absl::Status CheckFiles(const Security& security) {
@@ -48,8 +48,10 @@ std::optional<std::string> Error(const absl::Status& status) {
 
 void DeclareBroker(config::Parser& parser, std::string& bootstrap, Security& security) {
   parser.AddressList("kafka_bootstrap", &bootstrap, config::kRequired, "Kafka's brokers: HOST:PORT,HOST:PORT");
-  parser.Boolean("kafka_tls", &security.tls, "speak TLS with Kafka, and demand a certificate for the name that was dialled");
-  parser.Boolean("kafka_plaintext", &security.plaintext, "speak with Kafka without TLS: where something else secures the network");
+  parser.Boolean("kafka_tls", &security.tls,
+                 "speak TLS with Kafka, and demand a certificate for the name that was dialled");
+  parser.Boolean("kafka_plaintext", &security.plaintext,
+                 "speak with Kafka without TLS: where something else secures the network");
   parser.String("kafka_tls_ca_file", &security.tls_ca_file, config::kOptional,
                 "the authorities that sign the brokers' certificates, in PEM; without it the system's");
   parser.String("kafka_tls_cert_file", &security.tls_cert_file, config::kOptional,
@@ -62,7 +64,8 @@ void DeclareBroker(config::Parser& parser, std::string& bootstrap, Security& sec
   parser.Rule([&security]() -> std::optional<std::string> {
     if (security.tls && security.plaintext) return "--kafka_tls and --kafka_plaintext exclude each other: say one";
     if (!security.tls && !security.plaintext) {
-      return "how to speak with Kafka is not said: --kafka_tls, or --kafka_plaintext where something else secures the network";
+      return "how to speak with Kafka is not said: --kafka_tls, or --kafka_plaintext where something else secures the "
+             "network";
     }
     return std::nullopt;
   });
@@ -71,7 +74,8 @@ void DeclareBroker(config::Parser& parser, std::string& bootstrap, Security& sec
                                                                 {"--kafka_tls_cert_file", &security.tls_cert_file},
                                                                 {"--kafka_tls_key_file", &security.tls_key_file}};
     for (const auto& [flag, file] : files) {
-      if (!security.tls && !file->empty()) return std::string(flag) + " is for --kafka_tls alone: say that too, or leave the file out";
+      if (!security.tls && !file->empty())
+        return std::string(flag) + " is for --kafka_tls alone: say that too, or leave the file out";
     }
     if (security.tls_cert_file.empty() != security.tls_key_file.empty()) {
       return "--kafka_tls_cert_file and --kafka_tls_key_file belong together: give both or none";
@@ -93,8 +97,10 @@ void DeclareBroker(config::Parser& parser, std::string& bootstrap, Security& sec
       if (user || password) return "a user or password of Kafka needs --kafka_sasl_mechanism, which says how to log in";
       return std::nullopt;
     }
-    if (security.sasl_mechanism != "PLAIN" && security.sasl_mechanism != "SCRAM-SHA-256" && security.sasl_mechanism != "SCRAM-SHA-512") {
-      return "--kafka_sasl_mechanism must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, not \"" + security.sasl_mechanism + "\"";
+    if (security.sasl_mechanism != "PLAIN" && security.sasl_mechanism != "SCRAM-SHA-256" &&
+        security.sasl_mechanism != "SCRAM-SHA-512") {
+      return "--kafka_sasl_mechanism must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, not \"" + security.sasl_mechanism +
+             "\"";
     }
     if (!user || !password) {
       return "--kafka_sasl_mechanism needs --kafka_sasl_username and a password, by --kafka_sasl_password_file or "

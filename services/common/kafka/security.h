@@ -1,7 +1,8 @@
 // How Kafka is spoken to: TLS and SASL, and the flags that say so, the same in every program that has a broker.
 //
-// The TLS files are looked at when the flags are read. librdkafka reads them when a client is made, and never again: producers and
-// consumers are made anew when the files were swapped for others that are fit (Renewal), and WatchFiles tells when they expire or are unfit.
+// The TLS files are looked at when the flags are read. librdkafka reads them when a client is made, and never again:
+// producers and consumers are made anew when the files were swapped for others that are fit (Renewal), and WatchFiles
+// tells when they expire or are unfit.
 #pragma once
 
 #include <memory>

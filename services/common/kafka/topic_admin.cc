@@ -32,21 +32,30 @@ using Event = std::unique_ptr<rd_kafka_event_t, EventDeleter>;
 
 rd_kafka_ResourceType_t ToRdKafka(Acl::Resource resource) {
   switch (resource) {
-    case Acl::Resource::kTopic: return RD_KAFKA_RESOURCE_TOPIC;
-    case Acl::Resource::kGroup: return RD_KAFKA_RESOURCE_GROUP;
+    case Acl::Resource::kTopic:
+      return RD_KAFKA_RESOURCE_TOPIC;
+    case Acl::Resource::kGroup:
+      return RD_KAFKA_RESOURCE_GROUP;
     // Its name here; on the wire it is the cluster's number.
-    default: return RD_KAFKA_RESOURCE_BROKER;
+    default:
+      return RD_KAFKA_RESOURCE_BROKER;
   }
 }
 
 rd_kafka_AclOperation_t ToRdKafka(Acl::Operation operation) {
   switch (operation) {
-    case Acl::Operation::kRead: return RD_KAFKA_ACL_OPERATION_READ;
-    case Acl::Operation::kWrite: return RD_KAFKA_ACL_OPERATION_WRITE;
-    case Acl::Operation::kCreate: return RD_KAFKA_ACL_OPERATION_CREATE;
-    case Acl::Operation::kAlter: return RD_KAFKA_ACL_OPERATION_ALTER;
-    case Acl::Operation::kDescribe: return RD_KAFKA_ACL_OPERATION_DESCRIBE;
-    default: return RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS;
+    case Acl::Operation::kRead:
+      return RD_KAFKA_ACL_OPERATION_READ;
+    case Acl::Operation::kWrite:
+      return RD_KAFKA_ACL_OPERATION_WRITE;
+    case Acl::Operation::kCreate:
+      return RD_KAFKA_ACL_OPERATION_CREATE;
+    case Acl::Operation::kAlter:
+      return RD_KAFKA_ACL_OPERATION_ALTER;
+    case Acl::Operation::kDescribe:
+      return RD_KAFKA_ACL_OPERATION_DESCRIBE;
+    default:
+      return RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS;
   }
 }
 
@@ -70,7 +79,8 @@ class RdKafkaTopicAdmin final : public TopicAdmin {
     std::unique_ptr<rd_kafka_NewTopic_t, NewTopicDeleter> topic(
         rd_kafka_NewTopic_new(spec.name.c_str(), spec.partitions, spec.replication_factor, why.data(), why.size()));
     if (!topic) return absl::InvalidArgumentError(absl::StrCat("topic ", spec.name, ": ", why.data()));
-    for (const auto& [name, value] : spec.config) rd_kafka_NewTopic_set_config(topic.get(), name.c_str(), value.c_str());
+    for (const auto& [name, value] : spec.config)
+      rd_kafka_NewTopic_set_config(topic.get(), name.c_str(), value.c_str());
     AdminOptions options = NewOptions(RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout);
     Queue answers(rd_kafka_queue_new(client_));
     rd_kafka_NewTopic_t* topics[] = {topic.get()};
@@ -79,8 +89,8 @@ class RdKafkaTopicAdmin final : public TopicAdmin {
     const std::string what = absl::StrCat("creating topic ", spec.name);
     if (absl::Status status = CheckEvent(event.get(), what); !status.ok()) return status;
     size_t count = 0;
-    const rd_kafka_topic_result_t** results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event.get()),
-                                                                                  &count);
+    const rd_kafka_topic_result_t** results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event.get()), &count);
     for (size_t i = 0; i < count; ++i) {
       const rd_kafka_resp_err_t error = rd_kafka_topic_result_error(results[i]);
       if (error == RD_KAFKA_RESP_ERR_NO_ERROR) continue;
@@ -94,7 +104,8 @@ class RdKafkaTopicAdmin final : public TopicAdmin {
     return QueryTopic(client_, topic, timeout);
   }
 
-  absl::StatusOr<std::map<std::string, std::string>> DescribeConfig(const std::string& topic, absl::Duration timeout) override {
+  absl::StatusOr<std::map<std::string, std::string>> DescribeConfig(const std::string& topic,
+                                                                    absl::Duration timeout) override {
     std::unique_ptr<rd_kafka_ConfigResource_t, ConfigResourceDeleter> resource(
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str()));
     AdminOptions options = NewOptions(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout);
@@ -109,7 +120,8 @@ class RdKafkaTopicAdmin final : public TopicAdmin {
     const rd_kafka_ConfigResource_t** described =
         rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event.get()), &count);
     for (size_t i = 0; i < count; ++i) {
-      if (const rd_kafka_resp_err_t error = rd_kafka_ConfigResource_error(described[i]); error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      if (const rd_kafka_resp_err_t error = rd_kafka_ConfigResource_error(described[i]);
+          error != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return ToStatus(error, what);
       }
       size_t entries = 0;
@@ -127,9 +139,9 @@ class RdKafkaTopicAdmin final : public TopicAdmin {
     std::vector<std::unique_ptr<rd_kafka_AclBinding_t, AclDeleter>> owned;
     std::vector<rd_kafka_AclBinding_t*> bindings;
     for (const Acl& acl : acls) {
-      owned.emplace_back(rd_kafka_AclBinding_new(ToRdKafka(acl.resource), acl.name.c_str(), RD_KAFKA_RESOURCE_PATTERN_LITERAL,
-                                                 acl.principal.c_str(), "*", ToRdKafka(acl.operation),
-                                                 RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, why.data(), why.size()));
+      owned.emplace_back(rd_kafka_AclBinding_new(
+          ToRdKafka(acl.resource), acl.name.c_str(), RD_KAFKA_RESOURCE_PATTERN_LITERAL, acl.principal.c_str(), "*",
+          ToRdKafka(acl.operation), RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, why.data(), why.size()));
       if (!owned.back()) return absl::InvalidArgumentError(absl::StrCat("an ACL of ", acl.principal, ": ", why.data()));
       bindings.push_back(owned.back().get());
     }
@@ -139,15 +151,19 @@ class RdKafkaTopicAdmin final : public TopicAdmin {
     Event event(rd_kafka_queue_poll(answers.get(), ToTimeoutMs(timeout + absl::Seconds(1))));
     if (absl::Status status = CheckEvent(event.get(), "creating ACLs"); !status.ok()) return status;
     size_t count = 0;
-    const rd_kafka_acl_result_t** results = rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(event.get()), &count);
+    const rd_kafka_acl_result_t** results =
+        rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(event.get()), &count);
     for (size_t i = 0; i < count; ++i) {
       const rd_kafka_error_t* error = rd_kafka_acl_result_error(results[i]);
       if (error == nullptr) continue;
       const std::string what = absl::StrCat("creating ACLs: ", rd_kafka_error_string(error));
       switch (rd_kafka_error_code(error)) {
-        case RD_KAFKA_RESP_ERR_SECURITY_DISABLED: return absl::FailedPreconditionError(what);
-        case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return absl::PermissionDeniedError(what);
-        default: return ToStatus(rd_kafka_error_code(error), what);
+        case RD_KAFKA_RESP_ERR_SECURITY_DISABLED:
+          return absl::FailedPreconditionError(what);
+        case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+          return absl::PermissionDeniedError(what);
+        default:
+          return ToStatus(rd_kafka_error_code(error), what);
       }
     }
     return absl::OkStatus();

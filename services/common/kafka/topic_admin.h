@@ -64,7 +64,8 @@ class TopicAdmin {
   // The topic's configuration as the broker applies it ("retention.ms", "message.timestamp.type"...).
   virtual absl::StatusOr<std::map<std::string, std::string>> DescribeConfig(const std::string& topic,
                                                                             absl::Duration timeout) = 0;
-  // Adds them to what is allowed; those that are there stay. FAILED_PRECONDITION: the broker has no authorizer; PERMISSION_DENIED: not by us.
+  // Adds them to what is allowed; those that are there stay. FAILED_PRECONDITION: the broker has no authorizer;
+  // PERMISSION_DENIED: not by us.
   virtual absl::Status CreateAcls(const std::vector<Acl>& acls, absl::Duration timeout) = 0;
   virtual absl::StatusOr<std::string> ClusterId(absl::Duration timeout) = 0;
   virtual absl::StatusOr<int> CountBrokers(absl::Duration timeout) = 0;

@@ -1,4 +1,5 @@
-// Logs: one JSON object a line on stderr: time, level, service, message, fields, and trace_id where a field of that name is given.
+// Logs: one JSON object a line on stderr: time, level, service, message, fields, and trace_id where a field of that
+// name is given.
 //
 //   log::Warning("the broker does not answer; retrying", {{"topic", topic}, {"attempt", attempt}});
 //
@@ -25,7 +26,8 @@ enum class Level { kDebug, kInfo, kWarning, kError };
 // "debug", "info", "warning", "error".
 std::optional<Level> ParseLevel(std::string_view text);
 
-// What every line says and which lines are written. Call it once, before threads start; before that: service "stockalert", kInfo.
+// What every line says and which lines are written. Call it once, before threads start; before that: service
+// "stockalert", kInfo.
 void Configure(std::string_view service, Level level);
 bool IsOn(Level level);
 
@@ -35,7 +37,8 @@ class Field {
   Field(std::string_view name, std::string_view value) : name_(name), value_(value) {}
   Field(std::string_view name, const char* value) : name_(name), value_(std::string_view(value)) {}
   Field(std::string_view name, const std::string& value) : name_(name), value_(std::string_view(value)) {}
-  Field(std::string_view name, absl::string_view value) : name_(name), value_(std::string_view(value.data(), value.size())) {}
+  Field(std::string_view name, absl::string_view value)
+      : name_(name), value_(std::string_view(value.data(), value.size())) {}
   Field(std::string_view name, bool value) : name_(name), value_(value) {}
   Field(std::string_view name, double value) : name_(name), value_(value) {}
   template <std::integral T>

@@ -61,7 +61,8 @@ SummerTime SummerTimeOf(int64_t year) {
   return {LastSunday(year, 4, 30), LastSunday(year, 10, 31)};
 }
 
-// When the local day begins. Both changes of the clock come after midnight: a day begins by the rule of the evening before.
+// When the local day begins. Both changes of the clock come after midnight: a day begins by the rule of the evening
+// before.
 int64_t BeginUs(int64_t day) {
   const SummerTime summer = SummerTimeOf(YearOf(day));
   const bool in_summer = day > summer.first_day && day <= summer.last_day;

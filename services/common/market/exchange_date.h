@@ -1,7 +1,7 @@
 // The trading date of an event time: its calendar date in the exchange's time zone, New York.
 //
-// The zone's rules since 1967 are written out here rather than read from the machine's zone database: every evaluator, of
-// whatever image and age, has to find the same date for the same quote. Pure; thread-safe.
+// The zone's rules since 1967 are written out here rather than read from the machine's zone database: every evaluator,
+// of whatever image and age, has to find the same date for the same quote. Pure; thread-safe.
 #pragma once
 
 #include <cstdint>

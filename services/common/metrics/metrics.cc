@@ -6,7 +6,8 @@ namespace stockalert::metrics {
 
 const std::shared_ptr<prometheus::Registry>& Registry() {
   // Never destroyed: threads may still count while statics are torn down.
-  static const auto* const registry = new std::shared_ptr<prometheus::Registry>(std::make_shared<prometheus::Registry>());
+  static const auto* const registry =
+      new std::shared_ptr<prometheus::Registry>(std::make_shared<prometheus::Registry>());
   return *registry;
 }
 

@@ -36,7 +36,8 @@ double StartTimeSeconds() {
   std::ifstream file("/proc/self/stat");
   std::string text;
   if (!std::getline(file, text)) return -1;
-  // The program's name, in parentheses, may hold anything; the start is the 20th field behind it, in ticks since the machine's start.
+  // The program's name, in parentheses, may hold anything; the start is the 20th field behind it, in ticks since the
+  // machine's start.
   const size_t end_of_name = text.rfind(')');
   if (end_of_name == std::string::npos) return -1;
   std::string field;
@@ -57,7 +58,8 @@ double StartTimeSeconds() {
 double CountOpenFiles() {
   std::error_code error;
   double count = 0;
-  for (std::filesystem::directory_iterator it("/proc/self/fd", error), end; !error && it != end; it.increment(error)) ++count;
+  for (std::filesystem::directory_iterator it("/proc/self/fd", error), end; !error && it != end; it.increment(error))
+    ++count;
   return error ? -1 : count;
 }
 
@@ -79,7 +81,8 @@ void UpdateProcessMetrics() {
   // Two scrapes at once would both add what the CPU counter lacks.
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
-  if (const double pages = ReadNumber("/proc/self/statm", 2); pages >= 0) memory.Set(pages * static_cast<double>(sysconf(_SC_PAGESIZE)));
+  if (const double pages = ReadNumber("/proc/self/statm", 2); pages >= 0)
+    memory.Set(pages * static_cast<double>(sysconf(_SC_PAGESIZE)));
   if (const double used = CpuSeconds(); used > cpu.Value()) cpu.Increment(used - cpu.Value());
   if (const double count = CountOpenFiles(); count >= 0) open_files.Set(count);
 }

@@ -1,5 +1,6 @@
-// What the process takes of its machine, by the names that Prometheus's own clients give: process_resident_memory_bytes,
-// process_cpu_seconds_total, process_open_fds, process_max_fds and process_start_time_seconds.
+// What the process takes of its machine, by the names that Prometheus's own clients give:
+// process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds, process_max_fds and
+// process_start_time_seconds.
 #pragma once
 
 namespace stockalert::metrics {

@@ -1,7 +1,7 @@
 // Text forms of PostgreSQL values that SOCI does not bind by itself: arrays for unnest and = ANY, and bytea.
 //
-// Bind the text and cast it in SQL: `unnest(CAST(:ids AS uuid[]))`, `CAST(:blob AS bytea)`; read bytea by encode(column, 'hex').
-// (Use CAST, never `::`: SOCI's parser takes a colon for a parameter.) Pure and thread-safe.
+// Bind the text and cast it in SQL: `unnest(CAST(:ids AS uuid[]))`, `CAST(:blob AS bytea)`; read bytea by
+// encode(column, 'hex'). (Use CAST, never `::`: SOCI's parser takes a colon for a parameter.) Pure and thread-safe.
 #pragma once
 
 #include <cstdint>

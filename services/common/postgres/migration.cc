@@ -60,9 +60,11 @@ absl::StatusOr<std::vector<Migration>> ReadMigrations(const std::string& folder)
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     if (entry.path().extension() != ".sql") continue;
-    const bool numbered = name.size() > 5 && name[4] == '_' &&
-                          std::all_of(name.begin(), name.begin() + 4, [](unsigned char c) { return std::isdigit(c) != 0; });
-    if (!numbered) return absl::InvalidArgumentError(absl::StrCat(folder, "/", name, ": name migrations NNNN_what.sql"));
+    const bool numbered =
+        name.size() > 5 && name[4] == '_' &&
+        std::all_of(name.begin(), name.begin() + 4, [](unsigned char c) { return std::isdigit(c) != 0; });
+    if (!numbered)
+      return absl::InvalidArgumentError(absl::StrCat(folder, "/", name, ": name migrations NNNN_what.sql"));
     std::ifstream file(entry.path());
     std::stringstream text;
     text << file.rdbuf();
@@ -76,10 +78,12 @@ absl::StatusOr<std::vector<Migration>> ReadMigrations(const std::string& folder)
   }
   if (error) return absl::NotFoundError(absl::StrCat("cannot read the folder ", folder, ": ", error.message()));
   if (migrations.empty()) return absl::NotFoundError(absl::StrCat(folder, " has no migrations"));
-  std::sort(migrations.begin(), migrations.end(), [](const Migration& a, const Migration& b) { return a.name < b.name; });
+  std::sort(migrations.begin(), migrations.end(),
+            [](const Migration& a, const Migration& b) { return a.name < b.name; });
   for (size_t i = 0; i < migrations.size(); ++i) {
     if (migrations[i].number != static_cast<int>(i) + 1) {
-      return absl::InvalidArgumentError(absl::StrCat(folder, "/", migrations[i].name, ": number ", i + 1, " was expected here"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(folder, "/", migrations[i].name, ": number ", i + 1, " was expected here"));
     }
   }
   return migrations;
@@ -95,29 +99,31 @@ absl::StatusOr<std::vector<std::string>> ApplyMigrations(Pool& pool, const std::
           soci::session& sql = connection.sql();
           if (absl::Status locked = LockMigrations(connection); !locked.ok()) return locked;
           absl::Status prepared = ExecuteScript(connection,
-                                          "CREATE SCHEMA IF NOT EXISTS mesh;"
-                                          "CREATE TABLE IF NOT EXISTS mesh.migrations ("
-                                          "  schema_name text NOT NULL,"
-                                          "  number integer NOT NULL,"
-                                          "  name text NOT NULL,"
-                                          "  sha256 text NOT NULL,"
-                                          "  applied_at timestamptz NOT NULL DEFAULT now(),"
-                                          "  PRIMARY KEY (schema_name, number));");
+                                                "CREATE SCHEMA IF NOT EXISTS mesh;"
+                                                "CREATE TABLE IF NOT EXISTS mesh.migrations ("
+                                                "  schema_name text NOT NULL,"
+                                                "  number integer NOT NULL,"
+                                                "  name text NOT NULL,"
+                                                "  sha256 text NOT NULL,"
+                                                "  applied_at timestamptz NOT NULL DEFAULT now(),"
+                                                "  PRIMARY KEY (schema_name, number));");
           if (!prepared.ok()) return prepared;
           // The schema's name is the program's own, and plain.
-          if (absl::Status created = ExecuteScript(connection, absl::StrCat("CREATE SCHEMA IF NOT EXISTS ", schema, ";"));
+          if (absl::Status created =
+                  ExecuteScript(connection, absl::StrCat("CREATE SCHEMA IF NOT EXISTS ", schema, ";"));
               !created.ok()) {
             return created;
           }
           std::vector<int> numbers(10'000);
           std::vector<std::string> checksums(10'000);
-          sql << "SELECT number, sha256 FROM mesh.migrations WHERE schema_name = :schema ORDER BY number", soci::use(schema),
-              soci::into(numbers), soci::into(checksums);
+          sql << "SELECT number, sha256 FROM mesh.migrations WHERE schema_name = :schema ORDER BY number",
+              soci::use(schema), soci::into(numbers), soci::into(checksums);
           for (size_t i = 0; i < std::min(numbers.size(), migrations.size()); ++i) {
             if (numbers[i] != migrations[i].number || checksums[i] != migrations[i].sha256_hex) {
-              return absl::FailedPreconditionError(absl::StrCat(schema, ": ", migrations[i].name,
-                                                                " was changed after it had been applied: restore it, and put "
-                                                                "the change into a new file"));
+              return absl::FailedPreconditionError(
+                  absl::StrCat(schema, ": ", migrations[i].name,
+                               " was changed after it had been applied: restore it, and put "
+                               "the change into a new file"));
             }
           }
           if (numbers.size() > migrations.size()) {
@@ -129,7 +135,8 @@ absl::StatusOr<std::vector<std::string>> ApplyMigrations(Pool& pool, const std::
           if (absl::Status executed = ExecuteScript(connection, next.sql); !executed.ok()) {
             return absl::Status(executed.code(), absl::StrCat(schema, ": ", next.name, ": ", executed.message()));
           }
-          sql << "INSERT INTO mesh.migrations (schema_name, number, name, sha256) VALUES (:schema, :number, :name, :sha256)",
+          sql << "INSERT INTO mesh.migrations (schema_name, number, name, sha256) VALUES (:schema, :number, :name, "
+                 ":sha256)",
               soci::use(schema), soci::use(next.number), soci::use(next.name), soci::use(next.sha256_hex);
           return next.name;
         });

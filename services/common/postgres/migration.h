@@ -1,8 +1,10 @@
-// Applies numbered SQL files to a schema, which it creates where it is missing, each once, each in a transaction of its own, under an advisory lock.
+// Applies numbered SQL files to a schema, which it creates where it is missing, each once, each in a transaction of its
+// own, under an advisory lock.
 //
-// What has been applied is recorded in mesh.migrations (schema, number, name, SHA-256). A file that was changed after it had been
-// applied, and a number that is missing or used twice, are errors that change nothing. A database that is ahead of the files, as after
-// a rollback, is left as it is, with a warning: schemas are compatible with the version before.
+// What has been applied is recorded in mesh.migrations (schema, number, name, SHA-256). A file that was changed after
+// it had been applied, and a number that is missing or used twice, are errors that change nothing. A database that is
+// ahead of the files, as after a rollback, is left as it is, with a warning: schemas are compatible with the version
+// before.
 #pragma once
 
 #include <string>
@@ -27,7 +29,8 @@ absl::StatusOr<std::vector<Migration>> ReadMigrations(const std::string& folder)
 // Until the transaction's end no other migration job is at work in this database.
 absl::Status LockMigrations(Connection& connection);
 
-// Runs the project's own SQL, several statements at once and without parameters. Answers what Postgres says of it: that holds nobody's data.
+// Runs the project's own SQL, several statements at once and without parameters. Answers what Postgres says of it: that
+// holds nobody's data.
 absl::Status ExecuteScript(Connection& connection, const std::string& sql);
 
 // Answers the names of those that it applied now. FAILED_PRECONDITION: what is recorded does not agree with the files.

@@ -32,7 +32,8 @@ absl::StatusOr<std::string> MakeConninfo(const PoolOptions& options) {
   absl::StatusOr<std::map<std::string, std::string>> parsed = ParseConninfo(options.url);
   if (!parsed.ok()) return parsed.status();
   std::map<std::string, std::string>& keywords = *parsed;
-  keywords.try_emplace("connect_timeout", absl::StrCat(std::max<int64_t>(2, absl::ToInt64Seconds(options.connect_timeout))));
+  keywords.try_emplace("connect_timeout",
+                       absl::StrCat(std::max<int64_t>(2, absl::ToInt64Seconds(options.connect_timeout))));
   keywords.try_emplace("tcp_user_timeout", absl::StrCat(absl::ToInt64Milliseconds(options.tcp_user_timeout)));
   keywords.try_emplace("keepalives", "1");
   keywords.try_emplace("keepalives_idle", "5");
@@ -42,9 +43,9 @@ absl::StatusOr<std::string> MakeConninfo(const PoolOptions& options) {
   if (!options.application_name.empty()) keywords.try_emplace("application_name", options.application_name);
   std::string& server = keywords["options"];
   absl::StrAppend(&server, server.empty() ? "" : " ", "-c client_min_messages=warning -c statement_timeout=",
-                  absl::ToInt64Milliseconds(options.statement_timeout), " -c lock_timeout=",
-                  absl::ToInt64Milliseconds(options.lock_timeout), " -c idle_in_transaction_session_timeout=",
-                  absl::ToInt64Milliseconds(options.statement_timeout * 3));
+                  absl::ToInt64Milliseconds(options.statement_timeout),
+                  " -c lock_timeout=", absl::ToInt64Milliseconds(options.lock_timeout),
+                  " -c idle_in_transaction_session_timeout=", absl::ToInt64Milliseconds(options.statement_timeout * 3));
   std::string conninfo;
   for (const auto& [keyword, value] : keywords) {
     absl::StrAppend(&conninfo, conninfo.empty() ? "" : " ", keyword, "='",
@@ -98,7 +99,8 @@ struct Pool::Metrics {
   prometheus::Family<prometheus::Histogram>& seconds;
 };
 
-Connection::Connection(const std::string& conninfo) : session_(std::make_unique<soci::session>(soci::postgresql, conninfo)) {
+Connection::Connection(const std::string& conninfo)
+    : session_(std::make_unique<soci::session>(soci::postgresql, conninfo)) {
   auto* backend = static_cast<soci::postgresql_session_backend*>(session_->get_backend());
   if (const int socket = PQsocket(backend->conn_); socket >= 0) socket_ = fcntl(socket, F_DUPFD_CLOEXEC, 0);
 }
@@ -149,7 +151,8 @@ void Pool::EndUnanswered() {
     tcp_info info{};
     socklen_t length = sizeof(info);
     // A socket of the file system has no such times, and its server no such troubles.
-    if (connection->socket() < 0 || getsockopt(connection->socket(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) continue;
+    if (connection->socket() < 0 || getsockopt(connection->socket(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+      continue;
     // Neither asked nor answered: which came last cannot be told, for the kernel counts in ticks of a few milliseconds.
     const int64_t silent_ms = std::min(info.tcpi_last_data_sent, info.tcpi_last_data_recv);
     if (silent_ms < patience_ms || info.tcpi_state != TCP_ESTABLISHED) continue;
@@ -236,7 +239,8 @@ void Pool::CountError(const std::string& operation, const std::string& sqlstate)
   if (sqlstate == "53100" || sqlstate == "58030" || sqlstate == "25006") {
     write_refused_us_.store(absl::ToInt64Microseconds(base::MonotonicNow()), std::memory_order_relaxed);
   }
-  metrics_->errors.Add({{"operation", operation}, {"class", sqlstate == "lease" ? sqlstate : sqlstate.substr(0, 2)}}).Increment();
+  metrics_->errors.Add({{"operation", operation}, {"class", sqlstate == "lease" ? sqlstate : sqlstate.substr(0, 2)}})
+      .Increment();
 }
 
 void Pool::CountRetry(const std::string& operation) { metrics_->retries.Add({{"operation", operation}}).Increment(); }

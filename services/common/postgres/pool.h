@@ -1,10 +1,11 @@
 // A bounded pool of PostgreSQL connections on SOCI, which opens them when they are first needed and heals dead ones.
 //
-// Pool is thread-safe; a Lease and its session belong to one thread. The pool starts even while the database is down: leases then
-// fail with UNAVAILABLE, and succeed once it is back. A wait for a free connection is bounded by the lease timeout, and so is a wait for
-// an answer, though libpq knows no bound for it: a server that is frozen acknowledges what is sent and keeps its own timeouts no more, so
-// a thread of the pool ends a connection that is lent and on which nothing was said for longer than the statement timeout and answer_grace.
-// Failures are counted (stockalert_postgres_errors_total by SQLSTATE class) and logged without SQL text or values.
+// Pool is thread-safe; a Lease and its session belong to one thread. The pool starts even while the database is down:
+// leases then fail with UNAVAILABLE, and succeed once it is back. A wait for a free connection is bounded by the lease
+// timeout, and so is a wait for an answer, though libpq knows no bound for it: a server that is frozen acknowledges
+// what is sent and keeps its own timeouts no more, so a thread of the pool ends a connection that is lent and on which
+// nothing was said for longer than the statement timeout and answer_grace. Failures are counted
+// (stockalert_postgres_errors_total by SQLSTATE class) and logged without SQL text or values.
 #pragma once
 
 #include <atomic>
@@ -62,15 +63,16 @@ class Connection {
   // Another descriptor of its socket, which stays the same whatever libpq does with its own; -1 where there is none.
   int socket() const { return socket_; }
 
-  // The one T of this connection, made by T(soci::session&) at its first use and dropped when the connection is replaced: a struct
-  // of a prepared soci::statement and the variables bound to it.
+  // The one T of this connection, made by T(soci::session&) at its first use and dropped when the connection is
+  // replaced: a struct of a prepared soci::statement and the variables bound to it.
   template <typename T>
   T& Kept() {
     std::shared_ptr<void>& slot = kept_[std::type_index(typeid(T))];
     if (!slot) slot = std::make_shared<T>(sql());
     return *static_cast<T*>(slot.get());
   }
-  // Outside a transaction. After a failure: SOCI 4.0.3 frees what it sent with a statement that failed only with the statement.
+  // Outside a transaction. After a failure: SOCI 4.0.3 frees what it sent with a statement that failed only with the
+  // statement.
   void DropKept() { kept_.clear(); }
 
  private:
@@ -84,7 +86,8 @@ class Pool;
 // A connection on loan; goes back to the pool when it is destroyed.
 class Lease {
  public:
-  Lease(Lease&& other) noexcept : pool_(std::exchange(other.pool_, nullptr)), connection_(std::move(other.connection_)) {}
+  Lease(Lease&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)), connection_(std::move(other.connection_)) {}
   Lease& operator=(Lease&& other) = delete;
   ~Lease();
 
@@ -108,7 +111,8 @@ class Pool {
   static absl::StatusOr<std::unique_ptr<Pool>> Create(const PoolOptions& options);
   ~Pool();
 
-  // UNAVAILABLE: no connection could be opened; RESOURCE_EXHAUSTED: all are lent and none came back within the lease timeout.
+  // UNAVAILABLE: no connection could be opened; RESOURCE_EXHAUSTED: all are lent and none came back within the lease
+  // timeout.
   absl::StatusOr<Lease> Acquire();
 
   // OK where the database answers a query now. What /readyz asks.
@@ -118,9 +122,11 @@ class Pool {
   // For Transact, which knows the outcome: counts an error by its SQLSTATE class.
   void CountError(const std::string& operation, const std::string& sqlstate);
   void CountRetry(const std::string& operation);
-  // When the database last refused a write because it takes none now (its disk is full or failing, or it is read-only), by the monotonic
-  // clock; long ago where it never did.
-  absl::Duration write_refused_at() const { return absl::Microseconds(write_refused_us_.load(std::memory_order_relaxed)); }
+  // When the database last refused a write because it takes none now (its disk is full or failing, or it is read-only),
+  // by the monotonic clock; long ago where it never did.
+  absl::Duration write_refused_at() const {
+    return absl::Microseconds(write_refused_us_.load(std::memory_order_relaxed));
+  }
   void ObserveTransaction(const std::string& operation, absl::Duration took);
   // Closes what lies idle: after one connection died, the others of its time are dead too.
   void DropIdle();
@@ -142,9 +148,9 @@ class Pool {
   std::condition_variable freed_;
   std::vector<std::unique_ptr<Connection>> idle_;  // Guarded by mutex_.
   int lent_ = 0;                                   // Guarded by mutex_.
-  std::unordered_set<const Connection*> in_use_;    // Guarded by mutex_: those that are lent.
+  std::unordered_set<const Connection*> in_use_;   // Guarded by mutex_: those that are lent.
   std::atomic<int64_t> write_refused_us_{kNeverUs};
-  bool ending_ = false;                            // Guarded by mutex_.
+  bool ending_ = false;  // Guarded by mutex_.
   std::condition_variable ends_;
   std::thread watch_;
 };

@@ -20,7 +20,8 @@ std::optional<std::string> Refuse(const std::string& url) {
   std::map<std::string, std::string>& keywords = *parsed;
   const std::string mode = keywords["sslmode"];
   if (mode.empty() && !absl::StartsWith(keywords["host"], "/")) {
-    return "--postgres_url does not say whether the connection is encrypted: add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable "
+    return "--postgres_url does not say whether the connection is encrypted: add "
+           "?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable "
            "where something else secures the network";
   }
   if (mode == "allow" || mode == "prefer") {
@@ -34,7 +35,8 @@ std::optional<std::string> Refuse(const std::string& url) {
   const tls::File certificate{"--postgres_url's sslcert", keywords["sslcert"]};
   const tls::File key{"--postgres_url's sslkey", keywords["sslkey"]};
   if (!certificate.path.empty() && !key.path.empty()) {
-    if (const absl::Status status = tls::CheckIdentity(certificate, key, tls::Purpose::kClient).status(); !status.ok()) return Text(status);
+    if (const absl::Status status = tls::CheckIdentity(certificate, key, tls::Purpose::kClient).status(); !status.ok())
+      return Text(status);
   }
   return std::nullopt;
 }
@@ -43,7 +45,8 @@ std::optional<std::string> Refuse(const std::string& url) {
 
 void DeclareDatabase(config::Parser& parser, std::string& url) {
   parser.DatabaseUrl("postgres_url", &url, config::kRequired,
-                     "the database of the mesh: postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable");
+                     "the database of the mesh: "
+                     "postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable");
   parser.Rule([&url]() { return Refuse(url); });
 }
 

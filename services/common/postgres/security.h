@@ -7,8 +7,9 @@
 
 namespace stockalert::postgres {
 
-// Declares --postgres_url. Refused are a URL that libpq cannot read, one that leaves it open whether the connection is encrypted (sslmode
-// absent, allow or prefer, all of which fall back to plaintext; a Unix socket needs none), and TLS files that are unfit.
+// Declares --postgres_url. Refused are a URL that libpq cannot read, one that leaves it open whether the connection is
+// encrypted (sslmode absent, allow or prefer, all of which fall back to plaintext; a Unix socket needs none), and TLS
+// files that are unfit.
 void DeclareDatabase(config::Parser& parser, std::string& url);
 
 }  // namespace stockalert::postgres

@@ -59,9 +59,10 @@ Failure Classify(const char* operation, const std::string& sqlstate, const char*
     failure.status = absl::AbortedError(absl::StrCat(prefix, "conflicting transactions; try again", suffix));
   } else if (absl::StartsWith(sqlstate, "23")) {
     const std::string constraint = ConstraintIn(text);
-    failure.status = sqlstate == "23505"
-                         ? absl::AlreadyExistsError(absl::StrCat(prefix, "there is one already, says ", constraint, suffix))
-                         : absl::FailedPreconditionError(absl::StrCat(prefix, "against the constraint ", constraint, suffix));
+    failure.status =
+        sqlstate == "23505"
+            ? absl::AlreadyExistsError(absl::StrCat(prefix, "there is one already, says ", constraint, suffix))
+            : absl::FailedPreconditionError(absl::StrCat(prefix, "against the constraint ", constraint, suffix));
     failure.status.SetPayload(kConstraintPayload, absl::Cord(constraint));
   } else if (sqlstate == "57014" || sqlstate == "55P03") {
     failure.status = absl::DeadlineExceededError(absl::StrCat(prefix, "the database took too long", suffix));
@@ -69,7 +70,8 @@ Failure Classify(const char* operation, const std::string& sqlstate, const char*
   } else if (absl::StartsWith(sqlstate, "53")) {
     failure.status = DatabaseUnavailable(operation, "the database is out of a resource", sqlstate);
   } else if (sqlstate == "25006" || absl::StartsWith(sqlstate, "58")) {
-    failure.status = DatabaseUnavailable(operation, "the database takes no writes, or cannot read what it has", sqlstate);
+    failure.status =
+        DatabaseUnavailable(operation, "the database takes no writes, or cannot read what it has", sqlstate);
   } else if (absl::StartsWith(sqlstate, "22")) {
     failure.status = absl::InvalidArgumentError(absl::StrCat(prefix, "data that the database cannot hold", suffix));
   } else {
@@ -149,8 +151,8 @@ absl::Status TransactionRunner::Run(absl::Status (*body)(void*, Connection&), vo
         continue;
       }
       if (!safe) {
-        result = DatabaseUnavailable(operation_, "the connection was lost at the commit: whether it took place is unknown",
-                                     failure.sqlstate);
+        result = DatabaseUnavailable(
+            operation_, "the connection was lost at the commit: whether it took place is unknown", failure.sqlstate);
       }
       log::Warning("Postgres: work failed; the caller decides whether to try again", {{"status", result}});
       break;

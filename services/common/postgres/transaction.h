@@ -7,15 +7,16 @@
 //         return n;
 //       });
 //
-// The body returns absl::Status or absl::StatusOr<T>; anything but OK rolls back. The body may run more than once and must not keep
-// effects outside of the transaction from a run that failed. Bounded: 3 runs for serialization failures and deadlocks; one more
-// after a dead connection, where the transaction cannot have been committed or the caller says that it is idempotent.
+// The body returns absl::Status or absl::StatusOr<T>; anything but OK rolls back. The body may run more than once and
+// must not keep effects outside of the transaction from a run that failed. Bounded: 3 runs for serialization failures
+// and deadlocks; one more after a dead connection, where the transaction cannot have been committed or the caller says
+// that it is idempotent.
 //
-// Statuses: ALREADY_EXISTS unique violation (ViolatedConstraint names it) · FAILED_PRECONDITION foreign key, check and not-null
-// violations (ViolatedConstraint likewise) · ABORTED conflicts that outlast the retries · UNAVAILABLE no connection, or it died;
-// where the outcome of a commit is unknown the message says so · DEADLINE_EXCEEDED statement or lock timeout · INVALID_ARGUMENT data
-// that Postgres cannot hold · INTERNAL the rest. No message holds SQL text or values. Each is marked with whether trying again can help
-// (base::FailureKindOf, by the table of sqlstate.h).
+// Statuses: ALREADY_EXISTS unique violation (ViolatedConstraint names it) · FAILED_PRECONDITION foreign key, check and
+// not-null violations (ViolatedConstraint likewise) · ABORTED conflicts that outlast the retries · UNAVAILABLE no
+// connection, or it died; where the outcome of a commit is unknown the message says so · DEADLINE_EXCEEDED statement or
+// lock timeout · INVALID_ARGUMENT data that Postgres cannot hold · INTERNAL the rest. No message holds SQL text or
+// values. Each is marked with whether trying again can help (base::FailureKindOf, by the table of sqlstate.h).
 #pragma once
 
 #include <string>
@@ -37,12 +38,14 @@ enum class Idempotency {
 // The constraint that a status of Transact is about; empty where none.
 std::string ViolatedConstraint(const absl::Status& status);
 
-// True where the database itself could not be reached or did not answer (the service says DATABASE_UNAVAILABLE to its client).
+// True where the database itself could not be reached or did not answer (the service says DATABASE_UNAVAILABLE to its
+// client).
 bool IsDatabaseUnavailable(const absl::Status& status);
 
 namespace internal {
 
-// One attempt after another of begin → body → commit or rollback. `body` must not throw anything but SOCI's and std's exceptions.
+// One attempt after another of begin → body → commit or rollback. `body` must not throw anything but SOCI's and std's
+// exceptions.
 class TransactionRunner {
  public:
   TransactionRunner(Pool& pool, const char* operation, Idempotency idempotency, bool read_only);

@@ -28,7 +28,9 @@ std::string RandomText(size_t bytes) {
 }  // namespace
 
 WriteProbe::WriteProbe(Pool& pool, const WriteProbeOptions& options, std::function<void(bool)> on_change)
-    : pool_(pool), options_(options), on_change_(std::move(on_change)), heartbeat_("store_writes"), thread_([this] { Run(); }) {}
+    : pool_(pool), options_(options), on_change_(std::move(on_change)), heartbeat_("store_writes"), thread_([this] {
+        Run();
+      }) {}
 
 WriteProbe::~WriteProbe() {
   {
@@ -66,8 +68,9 @@ void WriteProbe::Run() {
       if (writable) {
         log::Info("the database takes writes again", {{"schema", options_.schema}});
       } else {
-        log::Error("the database takes no writes: reads and streams go on, what changes something fails; look at its disk",
-                   {{"schema", options_.schema}, {"error", written}});
+        log::Error(
+            "the database takes no writes: reads and streams go on, what changes something fails; look at its disk",
+            {{"schema", options_.schema}, {"error", written}});
       }
       on_change_(writable);
     }

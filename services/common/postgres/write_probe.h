@@ -1,9 +1,10 @@
-// Whether the database takes a service's writes: a disk that is full, a server that was made read-only, and a standby answer every read and no
-// write, so that all looks well until somebody changes something.
+// Whether the database takes a service's writes: a disk that is full, a server that was made read-only, and a standby
+// answer every read and no write, so that all looks well until somebody changes something.
 //
-// Writes the one row of SCHEMA.write_probe every few seconds, and counts what the service's own transactions met (Pool): writes that were
-// refused within the last kRefusedFor mean that none are taken. A database that is away altogether is another matter, which readiness tells,
-// and changes nothing here. Gauge: stockalert_store_writable. One thread of its own, which asks with the pool's own bounds.
+// Writes the one row of SCHEMA.write_probe every few seconds, and counts what the service's own transactions met
+// (Pool): writes that were refused within the last kRefusedFor mean that none are taken. A database that is away
+// altogether is another matter, which readiness tells, and changes nothing here. Gauge: stockalert_store_writable. One
+// thread of its own, which asks with the pool's own bounds.
 #pragma once
 
 #include <condition_variable>
@@ -28,7 +29,8 @@ struct WriteProbeOptions {
 
 class WriteProbe {
  public:
-  // Begins at once. `on_change` is told on the probe's thread, first when something is known that is not "writable". Both must outlive it.
+  // Begins at once. `on_change` is told on the probe's thread, first when something is known that is not "writable".
+  // Both must outlive it.
   WriteProbe(Pool& pool, const WriteProbeOptions& options, std::function<void(bool writable)> on_change);
   ~WriteProbe();
   WriteProbe(const WriteProbe&) = delete;

@@ -1,18 +1,21 @@
-// Alive means progress: what a process has to keep doing, and what of it has not happened for too long. /healthz answers by it.
+// Alive means progress: what a process has to keep doing, and what of it has not happened for too long. /healthz
+// answers by it.
 //
 //   class Relay {
 //     void Run() {
 //       for (;;) {
-//         heartbeat_.Beat();  // Each turn; each try of a retry, too: a store that is away must not make the process look dead.
+//         heartbeat_.Beat();  // Each turn; each try of a retry, too: a store that is away must not make the process
+//         look dead.
 //         ...
 //       }
 //     }
 //     process::Heartbeat heartbeat_{"relay"};
 //   };
 //
-// Loops beat a Heartbeat, queues show a Movement. Neither ever asks a store or another service. Ages are counted in time during which the
-// process ran: of a gap between two looks (somebody had frozen it, or the whole machine) only kGapMax counts. So a process that goes on after
-// ten frozen minutes is not taken for dead, and has its full bound to turn again.
+// Loops beat a Heartbeat, queues show a Movement. Neither ever asks a store or another service. Ages are counted in
+// time during which the process ran: of a gap between two looks (somebody had frozen it, or the whole machine) only
+// kGapMax counts. So a process that goes on after ten frozen minutes is not taken for dead, and has its full bound to
+// turn again.
 //
 // Thread-safe; Beat costs two atomic operations.
 #pragma once
@@ -73,16 +76,17 @@ class Liveness {
   // How long the process has been seen running. Written under mutex_.
   std::atomic<int64_t> running_us_{0};
   std::mutex mutex_;
-  int64_t looked_us_;                              // Guarded by mutex_.
+  int64_t looked_us_;                                // Guarded by mutex_.
   std::unordered_set<const Heartbeat*> heartbeats_;  // Guarded by mutex_.
   std::unordered_set<Movement*> movements_;          // Guarded by mutex_.
 };
 
-// The turns of a loop. Watched from the first Beat to End (or its destruction), so that a loop that ends by mistake is seen, too. Names
-// are labels of a metric: of a small fixed set, the same for several of a kind.
+// The turns of a loop. Watched from the first Beat to End (or its destruction), so that a loop that ends by mistake is
+// seen, too. Names are labels of a metric: of a small fixed set, the same for several of a kind.
 class Heartbeat {
  public:
-  explicit Heartbeat(std::string name, absl::Duration bound = Liveness::kBound, Liveness& liveness = Liveness::OfProcess());
+  explicit Heartbeat(std::string name, absl::Duration bound = Liveness::kBound,
+                     Liveness& liveness = Liveness::OfProcess());
   ~Heartbeat();
   Heartbeat(const Heartbeat&) = delete;
   Heartbeat& operator=(const Heartbeat&) = delete;
@@ -108,7 +112,8 @@ class Movement {
     uint64_t waiting = 0;  // What is in it, or in work.
     uint64_t done = 0;     // Counts up with each that left it.
   };
-  // `read` is called at each look, on the looking thread: it must not block, nor take a lock that is held while work is done.
+  // `read` is called at each look, on the looking thread: it must not block, nor take a lock that is held while work is
+  // done.
   Movement(std::string name, std::function<State()> read, absl::Duration bound = Liveness::kBound,
            Liveness& liveness = Liveness::OfProcess());
   ~Movement();

@@ -60,11 +60,12 @@ void RaiseFileLimit() {
   const rlim_t wanted = std::min(limit.rlim_max, kFilesMax);
   if (limit.rlim_cur >= wanted) return;
   limit.rlim_cur = wanted;
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) log::Warning("the limit of open files cannot be raised", {{"files", wanted}});
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    log::Warning("the limit of open files cannot be raised", {{"files", wanted}});
 }
 
-// Where nobody asks for /healthz, and ends what is not alive, the process does it: after so many times the bound, when anybody who asks has
-// long since acted.
+// Where nobody asks for /healthz, and ends what is not alive, the process does it: after so many times the bound, when
+// anybody who asks has long since acted.
 constexpr int kStuckBounds = 3;
 constexpr absl::Duration kLookInterval = absl::Milliseconds(500);
 
@@ -76,7 +77,8 @@ sigset_t StopSignals() {
   return signals;
 }
 
-// Takes the signals in a thread of its own, so that a Start that waits can be stopped too, and a Stop that hangs can be ended.
+// Takes the signals in a thread of its own, so that a Start that waits can be stopped too, and a Stop that hangs can be
+// ended.
 void WatchSignals(absl::Duration grace) {
   const sigset_t signals = StopSignals();
   bool signalled = false;
@@ -104,7 +106,8 @@ void WatchSignals(absl::Duration grace) {
     StopState& state = TheStop();
     std::lock_guard lock(state.mutex);
     if (state.ended) return;
-    if (state.requested && give_up == absl::InfiniteDuration()) give_up = base::MonotonicNow() + grace + absl::Seconds(5);
+    if (state.requested && give_up == absl::InfiniteDuration())
+      give_up = base::MonotonicNow() + grace + absl::Seconds(5);
     if (base::MonotonicNow() > give_up) ExitNow("the service did not stop in time: ending at once");
   }
 }
@@ -163,11 +166,14 @@ int RunMain(int argc, char** argv, const Program& program) {
   absl::Duration grace = absl::Seconds(10);
   config::Parser parser(program.name, program.description, version::Text());
   if (program.declare) program.declare(parser);
-  parser.Choice("log_level", &log_level, {"debug", "info", "warning", "error"}, "the least severe lines that are logged");
-  parser.Seconds("shutdown_grace_s", &grace, absl::Seconds(1), absl::Seconds(300), "how long running work may take to end");
+  parser.Choice("log_level", &log_level, {"debug", "info", "warning", "error"},
+                "the least severe lines that are logged");
+  parser.Seconds("shutdown_grace_s", &grace, absl::Seconds(1), absl::Seconds(300),
+                 "how long running work may take to end");
   bool healthcheck = false;
   parser.Boolean("healthcheck", &healthcheck,
-                 "only ask the service that runs with this --http_address whether it is ready: exit code 0 where it is, else 1 and why");
+                 "only ask the service that runs with this --http_address whether it is ready: exit code 0 where it "
+                 "is, else 1 and why");
   if (parser.ParseOnly({"healthcheck"}, argc, argv).kind == config::ParseResult::Kind::kRun && healthcheck) {
     return HealthCheckMain(argc, argv, program, parser);
   }
@@ -177,8 +183,10 @@ int RunMain(int argc, char** argv, const Program& program) {
     return 0;
   }
   if (parsed.kind == config::ParseResult::Kind::kErrors) {
-    for (const std::string& error : parsed.errors) std::fprintf(stderr, "%s: %s\n", program.name.c_str(), error.c_str());
-    std::fprintf(stderr, "%s: nothing was started; %s --help tells the flags\n", program.name.c_str(), program.name.c_str());
+    for (const std::string& error : parsed.errors)
+      std::fprintf(stderr, "%s: %s\n", program.name.c_str(), error.c_str());
+    std::fprintf(stderr, "%s: nothing was started; %s --help tells the flags\n", program.name.c_str(),
+                 program.name.c_str());
     return 2;
   }
 

@@ -43,7 +43,8 @@ bool Decode(Encoded encoded, Plain last, Plain& value) {
 static_assert(static_cast<int>(TargetOp::kCrosses) + 1 == pb::PriceTargetDefinition::OP_CROSSES);
 static_assert(static_cast<int>(PercentOp::kEither) + 1 == pb::PercentChangeDefinition::OP_EITHER);
 static_assert(static_cast<int>(PercentReference::kArming) + 1 == pb::PercentChangeDefinition::REFERENCE_ARMING);
-static_assert(static_cast<int>(PercentReference::kPreviousClose) + 1 == pb::PercentChangeDefinition::REFERENCE_PREVIOUS_CLOSE);
+static_assert(static_cast<int>(PercentReference::kPreviousClose) + 1 ==
+              pb::PercentChangeDefinition::REFERENCE_PREVIOUS_CLOSE);
 static_assert(static_cast<int>(PercentReference::kDayOpen) + 1 == pb::PercentChangeDefinition::REFERENCE_DAY_OPEN);
 static_assert(static_cast<int>(PercentReference::kWindow) + 1 == pb::PercentChangeDefinition::REFERENCE_WINDOW);
 static_assert(static_cast<int>(TrailingOp::kRisesFromLow) + 1 == pb::TrailingChangeDefinition::OP_RISES_FROM_LOW);
@@ -94,7 +95,8 @@ absl::StatusOr<condition::Condition> DecodeCondition(const pb::AlertDefinition& 
       PercentChange change;
       const auto& in = encoded.percent_change();
       if (!Decode(in.op(), PercentOp::kEither, change.op)) return Unknown("percent_change.op");
-      if (!Decode(in.reference(), PercentReference::kWindow, change.reference)) return Unknown("percent_change.reference");
+      if (!Decode(in.reference(), PercentReference::kWindow, change.reference))
+        return Unknown("percent_change.reference");
       change.percent_e4 = in.percent_e4();
       change.given_price_micros = in.given_price_micros();
       change.window_us = in.window_us();
@@ -141,7 +143,8 @@ absl::StatusOr<Definition> DecodeDefinition(const pb::AlertDefinition& encoded) 
   absl::StatusOr<condition::Condition> condition = DecodeCondition(encoded);
   if (!condition.ok()) return condition.status();
   definition.condition = *condition;
-  if (!Decode(encoded.trigger_policy(), TriggerPolicy::kOnceADay, definition.trigger_policy)) return Unknown("trigger_policy");
+  if (!Decode(encoded.trigger_policy(), TriggerPolicy::kOnceADay, definition.trigger_policy))
+    return Unknown("trigger_policy");
   if (!Decode(encoded.creation_policy(), CreationPolicy::kRejectIfMet, definition.creation_policy)) {
     return Unknown("creation_policy");
   }
@@ -159,7 +162,8 @@ pb::TradingSession EncodeSession(Session session) { return Encode<pb::TradingSes
 
 absl::StatusOr<Session> DecodeSession(pb::TradingSession encoded) {
   Session session;
-  if (!Decode(encoded, Session::kClosed, session)) return absl::InvalidArgumentError("the session is missing or unknown");
+  if (!Decode(encoded, Session::kClosed, session))
+    return absl::InvalidArgumentError("the session is missing or unknown");
   return session;
 }
 

@@ -37,7 +37,8 @@ ReadRecord ReadLogRecord(std::string_view key, std::string_view value) {
   switch (read.record.kind_case()) {
     case pb::LogRecord::kQuote: {
       const pb::QuoteRecord& quote = read.record.quote();
-      if (!IsSymbol(quote.symbol())) return Malformed(std::move(read), "a quote without a symbol, or with none that could be one");
+      if (!IsSymbol(quote.symbol()))
+        return Malformed(std::move(read), "a quote without a symbol, or with none that could be one");
       if (quote.symbol() != key) return Malformed(std::move(read), "a quote whose symbol is not the record's key");
       if (!DecodeSession(quote.session()).ok()) return Malformed(std::move(read), "a quote without a known session");
       if (quote.publisher_epoch() < 0 || quote.sequence() < 0) {

@@ -10,10 +10,11 @@ namespace stockalert::record {
 
 enum class Soundness {
   kSound,
-  // A quote that nobody may evaluate (no symbol, another symbol than its key, no session, a negative number): count it, skip it.
+  // A quote that nobody may evaluate (no symbol, another symbol than its key, no session, a negative number): count it,
+  // skip it.
   kMalformedQuote,
-  // An unknown kind, bytes that are no record, or a change that cannot be understood: skipping it would lose an alert, so the reader
-  // stops, visibly.
+  // An unknown kind, bytes that are no record, or a change that cannot be understood: skipping it would lose an alert,
+  // so the reader stops, visibly.
   kUndecodable,
 };
 

@@ -105,13 +105,14 @@ absl::StatusOr<absl::Time> CheckIdentity(const File& certificate, const File& ke
   const bool belongs = X509_check_private_key(leaf, secret.get()) == 1;
   ERR_clear_error();
   if (!belongs) {
-    return Unfit(key, absl::StrCat("is not the key of the first certificate in ", certificate.flag, "=", certificate.path,
-                                   ": name the two that were made together, and swap them together"));
+    return Unfit(key, absl::StrCat("is not the key of the first certificate in ", certificate.flag, "=",
+                                   certificate.path, ": name the two that were made together, and swap them together"));
   }
   absl::Time expiry = absl::InfiniteFuture();
   for (const Owned<X509>& link : chain) {
     STOCKALERT_ASSIGN_OR_RETURN(const Validity validity, ValidityOf(link.get(), certificate));
-    if (validity.end <= absl::Now()) return Unfit(certificate, absl::StrCat("has expired, at ", Text(validity.end), ": renew it"));
+    if (validity.end <= absl::Now())
+      return Unfit(certificate, absl::StrCat("has expired, at ", Text(validity.end), ": renew it"));
     if (validity.begin > absl::Now()) {
       return Unfit(certificate, absl::StrCat("is not valid before ", Text(validity.begin), ": is the clock right?"));
     }
@@ -131,7 +132,8 @@ absl::StatusOr<absl::Time> CheckAuthorities(const File& authorities) {
   absl::Time first = absl::InfiniteFuture();
   absl::Time last = absl::InfinitePast();
   for (const Owned<X509>& certificate : certificates) {
-    if (X509_check_ca(certificate.get()) == 0) return Unfit(authorities, "holds a certificate that is no authority's (CA:TRUE is missing)");
+    if (X509_check_ca(certificate.get()) == 0)
+      return Unfit(authorities, "holds a certificate that is no authority's (CA:TRUE is missing)");
     STOCKALERT_ASSIGN_OR_RETURN(const Validity validity, ValidityOf(certificate.get(), authorities));
     first = std::min(first, validity.end);
     last = std::max(last, validity.end);
@@ -154,8 +156,8 @@ absl::Status CheckIssuer(const File& certificate, const File& authorities) {
   const std::string why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get()));
   ERR_clear_error();
   if (leads) return absl::OkStatus();
-  return Unfit(certificate, absl::StrCat("was issued by no authority in ", authorities.flag, "=", authorities.path, " (", why,
-                                         "): the other services would refuse it"));
+  return Unfit(certificate, absl::StrCat("was issued by no authority in ", authorities.flag, "=", authorities.path,
+                                         " (", why, "): the other services would refuse it"));
 }
 
 absl::StatusOr<std::vector<std::string>> NamesOf(const File& certificate) {
@@ -165,9 +167,11 @@ absl::StatusOr<std::vector<std::string>> NamesOf(const File& certificate) {
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(chain.front().get(), NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
     int kind = 0;
-    const auto* value = static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &kind));
+    const auto* value =
+        static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &kind));
     if (kind != GEN_DNS && kind != GEN_URI) continue;
-    found.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(value)), static_cast<size_t>(ASN1_STRING_length(value)));
+    found.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(value)),
+                       static_cast<size_t>(ASN1_STRING_length(value)));
   }
   return found;
 }

@@ -1,5 +1,5 @@
-// What is looked at before a certificate, a key or an authority is used. The libraries that use the files (gRPC, librdkafka, libpq) say
-// little or nothing where one is unfit, and some begin to serve all the same.
+// What is looked at before a certificate, a key or an authority is used. The libraries that use the files (gRPC,
+// librdkafka, libpq) say little or nothing where one is unfit, and some begin to serve all the same.
 //
 // Errors are INVALID_ARGUMENT, name flag and file, and never show what a file holds. Thread-safe.
 #pragma once
@@ -25,11 +25,12 @@ enum class Purpose {
   kServerAndClient,
 };
 
-// A PEM chain, the leaf first, and the leaf's key: readable, belonging together, valid now, fit for `purpose` (its extended key usage).
-// Answers when the chain's first certificate expires.
+// A PEM chain, the leaf first, and the leaf's key: readable, belonging together, valid now, fit for `purpose` (its
+// extended key usage). Answers when the chain's first certificate expires.
 absl::StatusOr<absl::Time> CheckIdentity(const File& certificate, const File& key, Purpose purpose);
 
-// One or more PEM certificates of authorities, of which at least one is valid now. Answers when the first of them expires.
+// One or more PEM certificates of authorities, of which at least one is valid now. Answers when the first of them
+// expires.
 absl::StatusOr<absl::Time> CheckAuthorities(const File& authorities);
 
 // Whether the chain leads to one of the authorities.

@@ -37,12 +37,13 @@ absl::Status CheckMode(const Settings& settings) {
   std::vector<std::string> missing;
   for (const File& file : FilesOf(settings)) (file.path.empty() ? missing : given).push_back(file.flag);
   if (settings.plaintext && !given.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--plaintext and ", absl::StrJoin(given, ", "), " exclude each other: leave out the one that is not meant"));
+    return absl::InvalidArgumentError(absl::StrCat("--plaintext and ", absl::StrJoin(given, ", "),
+                                                   " exclude each other: leave out the one that is not meant"));
   }
   if (!settings.plaintext && !missing.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("TLS needs ", absl::StrJoin(missing, ", "),
-                                                   ": name the files, or say --plaintext to serve and call without TLS"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("TLS needs ", absl::StrJoin(missing, ", "),
+                     ": name the files, or say --plaintext to serve and call without TLS"));
   }
   return absl::OkStatus();
 }
@@ -50,14 +51,15 @@ absl::Status CheckMode(const Settings& settings) {
 // Each is for settings that CheckMode found right.
 absl::Status CheckPublic(const Settings& settings) {
   if (settings.plaintext || !settings.has_public_port) return absl::OkStatus();
-  return CheckIdentity(Named(kPublicCert, settings.public_cert_file), Named(kPublicKey, settings.public_key_file), Purpose::kServer)
+  return CheckIdentity(Named(kPublicCert, settings.public_cert_file), Named(kPublicKey, settings.public_key_file),
+                       Purpose::kServer)
       .status();
 }
 
 absl::Status CheckInternal(const Settings& settings) {
   if (settings.plaintext) return absl::OkStatus();
-  return CheckIdentity(Named(kInternalCert, settings.internal_cert_file), Named(kInternalKey, settings.internal_key_file),
-                       Purpose::kServerAndClient)
+  return CheckIdentity(Named(kInternalCert, settings.internal_cert_file),
+                       Named(kInternalKey, settings.internal_key_file), Purpose::kServerAndClient)
       .status();
 }
 
@@ -78,14 +80,17 @@ void Declare(config::Parser& parser, Settings& settings) {
                  "serve and call without TLS: on one machine, or where something else secures the network");
   if (settings.has_public_port) {
     parser.String(kPublicCert, &settings.public_cert_file, config::kOptional,
-                  "the public port's certificate chain in PEM, its own first; read again when it changes, as are the other TLS files");
-    parser.String(kPublicKey, &settings.public_key_file, config::kOptional, "the key of the public port's certificate, in PEM");
+                  "the public port's certificate chain in PEM, its own first; read again when it changes, as are the "
+                  "other TLS files");
+    parser.String(kPublicKey, &settings.public_key_file, config::kOptional,
+                  "the key of the public port's certificate, in PEM");
   }
   parser.String(kInternalCert, &settings.internal_cert_file, config::kOptional,
                 "the certificate chain that this service shows to the others, as server and as client");
   parser.String(kInternalKey, &settings.internal_key_file, config::kOptional, "the key of that certificate");
   parser.String(kInternalCa, &settings.internal_ca_file, config::kOptional,
-                "the authorities that sign the services' certificates; whoever shows none of theirs is refused on internal ports");
+                "the authorities that sign the services' certificates; whoever shows none of theirs is refused on "
+                "internal ports");
   const auto rule = [&parser, &settings](absl::Status (*check)(const Settings&), bool needs_mode) {
     parser.Rule([&settings, check, needs_mode]() -> std::optional<std::string> {
       if (needs_mode && !CheckMode(settings).ok()) return std::nullopt;

@@ -1,7 +1,7 @@
 // How a service's gRPC ports and its calls to other services are secured: the flags, the same in each service.
 //
-// TLS is the rule; plaintext has to be asked for. The files are looked at when the flags are read, so that a service with an unfit
-// certificate does not begin to serve.
+// TLS is the rule; plaintext has to be asked for. The files are looked at when the flags are read, so that a service
+// with an unfit certificate does not begin to serve.
 #pragma once
 
 #include <string>

@@ -24,9 +24,11 @@ class Look {
   explicit Look(const Watched& watched)
       : watched_(watched),
         fingerprint_(Fingerprint(watched.paths)),
-        expiry_(metrics::GetGauge("stockalert_tls_certificate_expiry_time_seconds", "When the certificate or authority expires, in Unix time.",
+        expiry_(metrics::GetGauge("stockalert_tls_certificate_expiry_time_seconds",
+                                  "When the certificate or authority expires, in Unix time.",
                                   {{"file_role", watched.role}})),
-        unusable_(metrics::GetGauge("stockalert_tls_files_unusable", "1 while the TLS files that lie there cannot be used.",
+        unusable_(metrics::GetGauge("stockalert_tls_files_unusable",
+                                    "1 while the TLS files that lie there cannot be used.",
                                     {{"file_role", watched.role}})) {}
 
   void Again() {
@@ -37,7 +39,8 @@ class Look {
       unusable_.Set(0);
       if (fingerprint != fingerprint_ || failures_ >= kFailuresToTell) {
         log::Info(absl::StrCat("TLS files were changed: ", watched_.on_change),
-                  {{"file_role", watched_.role}, {"expire_time", absl::FormatTime(absl::RFC3339_sec, *expiry, absl::UTCTimeZone())}});
+                  {{"file_role", watched_.role},
+                   {"expire_time", absl::FormatTime(absl::RFC3339_sec, *expiry, absl::UTCTimeZone())}});
       }
       fingerprint_ = fingerprint;
       failures_ = 0;
@@ -68,7 +71,8 @@ std::string Fingerprint(const std::vector<std::string>& paths) {
     struct stat info{};
     if (stat(path.c_str(), &info) != 0) info = {};
     // A swap by a link changes the inode.
-    absl::StrAppend(&text, info.st_dev, ":", info.st_ino, ":", info.st_size, ":", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec, " ");
+    absl::StrAppend(&text, info.st_dev, ":", info.st_ino, ":", info.st_size, ":", info.st_mtim.tv_sec, ".",
+                    info.st_mtim.tv_nsec, " ");
   }
   return text;
 }

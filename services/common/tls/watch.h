@@ -1,8 +1,9 @@
-// Keeps an eye on files of TLS while the service runs: tells when they were changed, when they cannot be used, and when they expire.
+// Keeps an eye on files of TLS while the service runs: tells when they were changed, when they cannot be used, and when
+// they expire.
 //
 // Whoever uses the files reads them by itself; this makes the outcome visible. Metrics, labelled by the files' role:
-// stockalert_tls_certificate_expiry_time_seconds (when what was last found fit expires) and stockalert_tls_files_unusable (1 while what
-// lies there is unfit). Has a thread of its own; ends with its destructor.
+// stockalert_tls_certificate_expiry_time_seconds (when what was last found fit expires) and
+// stockalert_tls_files_unusable (1 while what lies there is unfit). Has a thread of its own; ends with its destructor.
 #pragma once
 
 #include <condition_variable>
@@ -27,7 +28,8 @@ struct Watched {
   std::string on_change;
 };
 
-// Which files lie at the paths now; another text after any of them was written or swapped. No error: what is not there is a state too.
+// Which files lie at the paths now; another text after any of them was written or swapped. No error: what is not there
+// is a state too.
 std::string Fingerprint(const std::vector<std::string>& paths);
 
 class Watch {

@@ -44,7 +44,8 @@ Context NewRoot() { return Context{RandomHex16() + RandomHex16(), RandomHex16(),
 
 std::optional<Context> Parse(std::string_view traceparent) {
   // version-trace_id-span_id-flags; later versions may add more after another dash.
-  if (traceparent.size() < kSize || traceparent[2] != '-' || traceparent[35] != '-' || traceparent[52] != '-') return std::nullopt;
+  if (traceparent.size() < kSize || traceparent[2] != '-' || traceparent[35] != '-' || traceparent[52] != '-')
+    return std::nullopt;
   const std::string_view version = traceparent.substr(0, 2);
   const std::string_view trace_id = traceparent.substr(3, 32);
   const std::string_view span_id = traceparent.substr(36, 16);
@@ -56,7 +57,9 @@ std::optional<Context> Parse(std::string_view traceparent) {
   return Context{std::string(trace_id), std::string(span_id), (low_value & 1) != 0};
 }
 
-std::string_view Sound(std::string_view traceparent) { return Parse(traceparent) ? traceparent.substr(0, kSize) : std::string_view(); }
+std::string_view Sound(std::string_view traceparent) {
+  return Parse(traceparent) ? traceparent.substr(0, kSize) : std::string_view();
+}
 
 Context Continue(std::string_view traceparent) {
   const std::optional<Context> context = Parse(traceparent);

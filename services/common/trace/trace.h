@@ -1,6 +1,8 @@
-// W3C trace context: who caused this work, carried explicitly from call to call and, in Kafka headers, from quote to notification.
+// W3C trace context: who caused this work, carried explicitly from call to call and, in Kafka headers, from quote to
+// notification.
 //
-// A plain value; pure but for the random ids, and thread-safe. What cannot be parsed begins a new trace, it is never an error.
+// A plain value; pure but for the random ids, and thread-safe. What cannot be parsed begins a new trace, it is never an
+// error.
 #pragma once
 
 #include <optional>

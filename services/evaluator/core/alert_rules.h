@@ -53,7 +53,7 @@ inline bool IsInside(const condition::Channel& channel, int64_t price) {
 inline bool ActivatedBy(const condition::TrailingChange& trailing, int64_t price) {
   if (!trailing.activation_price_micros.has_value()) return true;
   return trailing.op == condition::TrailingOp::kFallsFromHigh ? price >= *trailing.activation_price_micros
-                                                   : price <= *trailing.activation_price_micros;
+                                                              : price <= *trailing.activation_price_micros;
 }
 
 }  // namespace stockalert::evaluator

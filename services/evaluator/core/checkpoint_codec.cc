@@ -275,9 +275,8 @@ absl::StatusOr<FoldState> DecodeCheckpoint(std::string_view bytes) {
   if (Crc32c(bytes.substr(0, guarded_size)) != ReadWord(bytes, guarded_size)) return Broken("the checksum differs");
   const uint32_t version = ReadWord(bytes, kMagicSize);
   if (version != kCheckpointFormatVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("checkpoint: format ", version,
-                                                      " is not known to this program, which knows ",
-                                                      kCheckpointFormatVersion));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "checkpoint: format ", version, " is not known to this program, which knows ", kCheckpointFormatVersion));
   }
   FoldState state;
   std::optional<pb::CheckpointTotals> totals;

@@ -348,8 +348,8 @@ void SymbolFold::Resume(Slot slot) {
 void SymbolFold::Look(Book& book, Slot slot, const Counted& counted) {
   Alert& alert = at(slot);
   const bool has_own_before = alert.prices_seen_before == book.prices_seen - 1;
-  const int64_t price_before = (has_own_before ? alert.price_before_micros : counted.price_before_micros)
-                                   .value_or(counted.point.price_micros);
+  const int64_t price_before =
+      (has_own_before ? alert.price_before_micros : counted.price_before_micros).value_or(counted.point.price_micros);
   TakeOut(slot);
   const bool date_bound = DateKind(alert.definition).has_value();
   if (date_bound) RefreshDate(alert);

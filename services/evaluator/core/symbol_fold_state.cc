@@ -99,7 +99,7 @@ void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
         saved.legs[i].ready = leg.ready;
         saved.legs[i].reference_micros = leg.rung != nullptr ? leg.rung->reference_micros : leg.reference_micros;
         saved.legs[i].window_entries = leg.window_entries;
-        }
+      }
     }
     alerts->push_back(std::move(saved));
   }

@@ -26,11 +26,12 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (argc != 1) {
-    std::fprintf(stderr,
-                 "usage: %s < stream.jsonl\n"
-                 "Reads a stream of events, a line of JSON each, and prints the triggers as they happen and, at the end, the "
-                 "state of every alert. docs/semantics.md describes both.\n",
-                 argv[0]);
+    std::fprintf(
+        stderr,
+        "usage: %s < stream.jsonl\n"
+        "Reads a stream of events, a line of JSON each, and prints the triggers as they happen and, at the end, the "
+        "state of every alert. docs/semantics.md describes both.\n",
+        argv[0]);
     return 2;
   }
   std::ios::sync_with_stdio(false);

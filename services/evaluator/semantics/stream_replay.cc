@@ -302,16 +302,20 @@ struct StreamReplay::Parser {
   // Only the stream knows the wall clock: an alert that it has ended is armed like one that a quote has ended.
   bool MovesPassedExpiry(const AlertChange& change) const {
     const auto known = replay.alerts_.find(change.alert_id);
-    if (change.deleted || known == replay.alerts_.end() || change.revision <= known->second.record.revision) return false;
-    const AlertState shown = condition::ShownState(known->second.record, replay.MomentOf(known->second.symbol), true, true);
-    return shown == AlertState::kExpired && change.definition.expire_time_us != known->second.record.definition.expire_time_us;
+    if (change.deleted || known == replay.alerts_.end() || change.revision <= known->second.record.revision)
+      return false;
+    const AlertState shown =
+        condition::ShownState(known->second.record, replay.MomentOf(known->second.symbol), true, true);
+    return shown == AlertState::kExpired &&
+           change.definition.expire_time_us != known->second.record.definition.expire_time_us;
   }
 
   void ApplyCommand(const std::string& op, const std::string& id) const {
     const auto known = replay.alerts_.find(id);
     if (op == "create") {
       if (known != replay.alerts_.end()) throw Refused{absl::AlreadyExistsError("an alert with this id exists")};
-      if (replay.deleted_.contains(id)) throw Refused{absl::AlreadyExistsError("an alert with this id has been deleted")};
+      if (replay.deleted_.contains(id))
+        throw Refused{absl::AlreadyExistsError("an alert with this id has been deleted")};
       const std::string symbol = Text(event, "symbol");
       const Definition definition = ParseWholeDefinition(event);
       const absl::StatusOr<AlertRecord> record =

@@ -1,7 +1,7 @@
-// What an AlertStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server, against Postgres.
-// Each case has users, alerts and symbols of its own, so that the cases share one database.
-#include <catch2/catch.hpp>
+// What an AlertStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server,
+// against Postgres. Each case has users, alerts and symbols of its own, so that the cases share one database.
 #include <soci/soci.h>
+#include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -123,7 +123,8 @@ TEST_CASE("a created alert is found as it was, by its owner only") {
   ForEachStore([](AlertStore& store) {
     const std::string user = NewId();
     StoredAlert alert = NewAlert(user, NewSymbol());
-    alert.record.definition.condition = condition::PercentChange{condition::PercentOp::kEither, 25'000, condition::PercentReference::kWindow, 0, 3'600'000'000};
+    alert.record.definition.condition = condition::PercentChange{
+        condition::PercentOp::kEither, 25'000, condition::PercentReference::kWindow, 0, 3'600'000'000};
     alert.record.definition.trigger_policy = condition::TriggerPolicy::kRepeat;
     alert.record.definition.cooldown_us = 1;
     alert.record.definition.creation_policy = condition::CreationPolicy::kRejectIfMet;
@@ -146,7 +147,8 @@ TEST_CASE("every kind of condition comes back exactly") {
     const std::vector<condition::Condition> conditions = {
         condition::PriceTarget{condition::TargetOp::kCrosses, 1},
         condition::PriceTarget{condition::TargetOp::kAtOrBelow, 1'000'000'000'000'000'000},
-        condition::PercentChange{condition::PercentOp::kDown, 999'999, condition::PercentReference::kGiven, 123'456'789, 0},
+        condition::PercentChange{condition::PercentOp::kDown, 999'999, condition::PercentReference::kGiven, 123'456'789,
+                                 0},
         condition::PercentChange{condition::PercentOp::kUp, 1, condition::PercentReference::kPreviousClose, 0, 0},
         condition::TrailingChange{condition::TrailingOp::kRisesFromLow, 0, 12'345, 99'000'001},
         condition::TrailingChange{condition::TrailingOp::kFallsFromHigh, 7, 0, std::nullopt},
@@ -167,11 +169,14 @@ TEST_CASE("a definition with fields of a version to come is read as far as it is
   const std::string user = NewId();
   const StoredAlert alert = NewAlert(user, NewSymbol());
   REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
-  REQUIRE(postgres::Transact(*pool, "test.update", postgres::Idempotency::kNotIdempotent, [&](postgres::Connection& connection) -> absl::Status {
-            connection.sql() << "UPDATE stockalert_alert.alerts SET definition = definition || '{\"ofAVersionToCome\": 1}' WHERE id = CAST(:id AS uuid)",
-                soci::use(alert.id);
-            return absl::OkStatus();
-          }).ok());
+  REQUIRE(postgres::Transact(*pool, "test.update", postgres::Idempotency::kNotIdempotent,
+                             [&](postgres::Connection& connection) -> absl::Status {
+                               connection.sql() << "UPDATE stockalert_alert.alerts SET definition = definition || "
+                                                   "'{\"ofAVersionToCome\": 1}' WHERE id = CAST(:id AS uuid)",
+                                   soci::use(alert.id);
+                               return absl::OkStatus();
+                             })
+              .ok());
   const auto view = store.Find(user, alert.id);
   REQUIRE(view.ok());
   CHECK((*view)->alert == alert);
@@ -193,7 +198,12 @@ TEST_CASE("the quota holds for one, for many at once, and is freed by a deletion
     CHECK(store.Create(user, {NewAlert(user, symbol)}, 3, kNow).ok());
     // A new user's first batch is held to it too.
     const std::string other = NewId();
-    CHECK(!store.Create(other, {NewAlert(other, symbol), NewAlert(other, symbol), NewAlert(other, symbol), NewAlert(other, symbol)}, 3, kNow).ok());
+    CHECK(!store
+               .Create(
+                   other,
+                   {NewAlert(other, symbol), NewAlert(other, symbol), NewAlert(other, symbol), NewAlert(other, symbol)},
+                   3, kNow)
+               .ok());
   });
 }
 
@@ -211,7 +221,8 @@ TEST_CASE("callers who create at once do not pass the quota together") {
     }
     for (std::thread& caller : callers) caller.join();
     CHECK(std::count_if(results.begin(), results.end(), [](const absl::Status& status) { return status.ok(); }) == 10);
-    CHECK(std::count_if(results.begin(), results.end(), [](const absl::Status& status) { return base::ReasonOf(status) == kReasonAlertQuota; }) == 14);
+    CHECK(std::count_if(results.begin(), results.end(),
+                        [](const absl::Status& status) { return base::ReasonOf(status) == kReasonAlertQuota; }) == 14);
     CHECK(*store.Count(symbol) == 10);
   });
 }
@@ -270,7 +281,8 @@ TEST_CASE("a change is written once its revision rises, and only then") {
     // An update of all that can change.
     const auto updated = store.Change(user, alert.id, kNow + 10, [](const AlertView& present) {
       condition::Definition wanted = present.alert.record.definition;
-      wanted.condition = condition::PercentChange{condition::PercentOp::kUp, 10'000, condition::PercentReference::kDayOpen, 0, 0};
+      wanted.condition =
+          condition::PercentChange{condition::PercentOp::kUp, 10'000, condition::PercentReference::kDayOpen, 0, 0};
       wanted.expire_time_us = kNow + kSecond;
       return ApplyUpdate(present, wanted, "another note", kNow);
     });
@@ -433,7 +445,8 @@ TEST_CASE("a trigger meets edits, pauses and deletions that it did not see") {
     SECTION("a repeating alert stays active") {
       const StoredAlert alert = NewAlert(user, NewSymbol());
       REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
-      const auto applied = store.ApplyEvents({{}, {TriggerOf(alert, 1, 1, false), TriggerOf(alert, 2, 1, false)}, {}}, kNow);
+      const auto applied =
+          store.ApplyEvents({{}, {TriggerOf(alert, 1, 1, false), TriggerOf(alert, 2, 1, false)}, {}}, kNow);
       CHECK(applied->passed.size() == 2);
       const auto view = store.Find(user, alert.id);
       CHECK(!(*view)->alert.record.triggered);
@@ -449,7 +462,8 @@ TEST_CASE("the trigger outbox says what is older, and is claimed once it is nobo
     const StoredAlert alert = NewAlert(user, NewSymbol());
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
     CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 1, 1, false)}, {}}, kNow)->alerts_with_older.empty());
-    CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 2, 1, false)}, {}}, kNow)->alerts_with_older == std::vector<std::string>{alert.id});
+    CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 2, 1, false)}, {}}, kNow)->alerts_with_older ==
+          std::vector<std::string>{alert.id});
     const auto claimed_ids = [&](int64_t now_us) {
       const auto claimed = store.ClaimTriggers(now_us, 100'000);
       REQUIRE(claimed.ok());
@@ -506,7 +520,8 @@ TEST_CASE("triggers beyond a user's in a minute are throttled: counted once, mar
     };
     // Two of one alert, then two of the other in the same minute: the fourth is too many. Another user's are not.
     CHECK(throttled(apply({at(alerts[0], 1, begin), at(alerts[0], 2, begin + 1)})) == std::vector<bool>{false, false});
-    AppliedEvents applied = apply({at(alerts[1], 1, begin + kMinute - 1), at(alerts[1], 2, begin + kMinute - 1), at(others, 1, begin)});
+    AppliedEvents applied =
+        apply({at(alerts[1], 1, begin + kMinute - 1), at(alerts[1], 2, begin + kMinute - 1), at(others, 1, begin)});
     CHECK(throttled(applied) == std::vector<bool>{false, true, false});
     CHECK(applied.triggers_throttled == 1);
     CHECK(applied.triggers_recorded == 3);
@@ -514,7 +529,8 @@ TEST_CASE("triggers beyond a user's in a minute are throttled: counted once, mar
     CHECK(apply({at(alerts[1], 2, begin), at(alerts[0], 1, begin), at(alerts[0], 2, begin)}).triggers_repeated == 3);
     CHECK(throttled(apply({at(alerts[1], 3, begin)})) == std::vector<bool>{true});
     // A new minute, and one from before that comes late: each has a count of its own.
-    CHECK(throttled(apply({at(alerts[1], 4, begin + kMinute), at(alerts[1], 5, begin - 1)})) == std::vector<bool>{false, false});
+    CHECK(throttled(apply({at(alerts[1], 4, begin + kMinute), at(alerts[1], 5, begin - 1)})) ==
+          std::vector<bool>{false, false});
 
     auto view = store.Find(user, alerts[1].id);
     CHECK((*view)->alert.throttled_count == 2);
@@ -535,8 +551,8 @@ TEST_CASE("triggers beyond a user's in a minute are throttled: counted once, mar
 
     // What is withheld does not count.
     REQUIRE(store.Change(user, alerts[0].id, kNow, Mutate(ApplyPause)).ok());
-    CHECK(apply({at(alerts[0], 3, begin + 2 * kMinute), at(alerts[0], 4, begin + 2 * kMinute), at(alerts[0], 5, begin + 2 * kMinute),
-                 at(alerts[1], 6, begin + 2 * kMinute)})
+    CHECK(apply({at(alerts[0], 3, begin + 2 * kMinute), at(alerts[0], 4, begin + 2 * kMinute),
+                 at(alerts[0], 5, begin + 2 * kMinute), at(alerts[1], 6, begin + 2 * kMinute)})
               .triggers_throttled == 0);
 
     // A count that nobody has written for long is forgotten.
@@ -584,7 +600,8 @@ TEST_CASE("claims are shared among users, however much one of them has") {
     EventBatch batch;
     for (int i = 0; i < 20; ++i) {
       many.push_back(NewAlert(noisy, NewSymbol()));
-      for (int64_t number = 1; number <= 3; ++number) batch.triggers.push_back(TriggerOf(many.back(), number, 1, false));
+      for (int64_t number = 1; number <= 3; ++number)
+        batch.triggers.push_back(TriggerOf(many.back(), number, 1, false));
     }
     const StoredAlert one = NewAlert(quiet, NewSymbol());
     REQUIRE(store.Create(noisy, many, kQuota, then).ok());
@@ -629,8 +646,8 @@ TEST_CASE("a user's windows on one symbol have a bounded number of lengths") {
     const std::string symbol = NewSymbol();
     const auto window = [&](int64_t length_us, const std::string& on) {
       StoredAlert alert = NewAlert(user, on);
-      alert.record.definition.condition =
-          condition::PercentChange{condition::PercentOp::kUp, 25'000, condition::PercentReference::kWindow, 0, length_us};
+      alert.record.definition.condition = condition::PercentChange{condition::PercentOp::kUp, 25'000,
+                                                                   condition::PercentReference::kWindow, 0, length_us};
       return alert;
     };
     std::vector<StoredAlert> alerts;
@@ -648,7 +665,8 @@ TEST_CASE("a user's windows on one symbol have a bounded number of lengths") {
     CHECK(base::ReasonOf(refused) == kReasonWindowQuota);
     CHECK(!store.Find(user, extra.id)->has_value());
     // A length that is there, another symbol, another kind of condition: as many as the quota of alerts allows.
-    CHECK(store.Create(user, {window(kSecond, symbol), window(1, NewSymbol()), NewAlert(user, symbol)}, kQuota, kNow).ok());
+    CHECK(store.Create(user, {window(kSecond, symbol), window(1, NewSymbol()), NewAlert(user, symbol)}, kQuota, kNow)
+              .ok());
     // An update is held to it as well.
     const StoredAlert plain = NewAlert(user, symbol);
     REQUIRE(store.Create(user, {plain}, kQuota, kNow).ok());
@@ -686,7 +704,10 @@ TEST_CASE("the newest place of a symbol's status wins") {
     tell(true, true, 11);
     CHECK((*store.Find(user, alert.id))->status.day_open_known);
     // Two in a batch.
-    REQUIRE(store.ApplyEvents({{}, {}, {{alert.symbol, false, true, kNow, 3, 13}, {alert.symbol, true, true, kNow, 3, 12}}}, kNow).ok());
+    REQUIRE(store
+                .ApplyEvents(
+                    {{}, {}, {{alert.symbol, false, true, kNow, 3, 13}, {alert.symbol, true, true, kNow, 3, 12}}}, kNow)
+                .ok());
     CHECK(!(*store.Find(user, alert.id))->status.previous_close_known);
     // A log that began anew.
     REQUIRE(store.ForgetSymbolPlaces(alert.symbol).ok());
@@ -707,8 +728,12 @@ TEST_CASE("lists go page by page, newest first, and filter by the state that is 
       const int64_t time = kNow + (i == 1 ? 0 : i) * kSecond;
       alert.create_time_us = alert.update_time_us = time;
       if (i == 2) alert.record.definition.expire_time_us = kNow + 100 * kSecond;
-      if (i == 3) alert.record.definition.condition = condition::PercentChange{condition::PercentOp::kUp, 1, condition::PercentReference::kPreviousClose, 0, 0};
-      if (i == 4) alert.record.definition.condition = condition::PercentChange{condition::PercentOp::kUp, 1, condition::PercentReference::kDayOpen, 0, 0};
+      if (i == 3)
+        alert.record.definition.condition =
+            condition::PercentChange{condition::PercentOp::kUp, 1, condition::PercentReference::kPreviousClose, 0, 0};
+      if (i == 4)
+        alert.record.definition.condition =
+            condition::PercentChange{condition::PercentOp::kUp, 1, condition::PercentReference::kDayOpen, 0, 0};
       REQUIRE(store.Create(user, {alert}, kQuota, time).ok());
       alerts.push_back(alert);
     }
@@ -732,7 +757,8 @@ TEST_CASE("lists go page by page, newest first, and filter by the state that is 
     CHECK(in_state({ShownState::kExpired}) == std::vector<std::string>{alerts[2].id});
     CHECK(in_state({ShownState::kWaiting}) == std::vector<std::string>{alerts[4].id});
     CHECK(in_state({ShownState::kTriggered}) == std::vector<std::string>{alerts[5].id});
-    CHECK(in_state({ShownState::kPaused, ShownState::kTriggered}) == std::vector<std::string>{alerts[6].id, alerts[5].id});
+    CHECK(in_state({ShownState::kPaused, ShownState::kTriggered}) ==
+          std::vector<std::string>{alerts[6].id, alerts[5].id});
     CHECK(in_state({}).size() == 8);
     // The filter's rule and the shown state agree.
     const auto all = store.List({user, "", {}}, std::nullopt, now, 100);
@@ -754,7 +780,8 @@ TEST_CASE("lists go page by page, newest first, and filter by the state that is 
     CHECK(paged == in_state({}));
     CHECK(store.List({user, "", {}}, after, now, 2)->empty());
     // Everybody's, of one symbol.
-    CHECK(IdsOf(*store.List({std::nullopt, other_symbol, {}}, std::nullopt, now, 10)) == std::vector<std::string>{alerts[7].id});
+    CHECK(IdsOf(*store.List({std::nullopt, other_symbol, {}}, std::nullopt, now, 10)) ==
+          std::vector<std::string>{alerts[7].id});
   });
 }
 
@@ -804,7 +831,8 @@ TEST_CASE("a deleted user's alerts go, piece by piece, and no new one comes") {
   ForEachStore([](AlertStore& store) {
     const std::string user = NewId();
     const std::string symbol = NewSymbol();
-    REQUIRE(store.Create(user, {NewAlert(user, symbol), NewAlert(user, symbol), NewAlert(user, symbol)}, kQuota, kNow).ok());
+    REQUIRE(store.Create(user, {NewAlert(user, symbol), NewAlert(user, symbol), NewAlert(user, symbol)}, kQuota, kNow)
+                .ok());
     const auto first = store.DeleteUser(user, kNow, 2);
     REQUIRE(first.ok());
     REQUIRE(first->size() == 2);

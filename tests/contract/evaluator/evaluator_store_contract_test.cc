@@ -1,4 +1,5 @@
-// What an EvaluatorStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server, Postgres.
+// What an EvaluatorStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server,
+// Postgres.
 #include <catch2/catch.hpp>
 
 #include <cstdlib>
@@ -133,7 +134,8 @@ TEST_CASE("a commit is all or nothing, and only the owner's") {
     batch.moves = {Move(a, {10, 0}), Move(b, {20, 1})};
     batch.moves[0].next_outbox_sequence = 3;
     batch.triggers = {NewTrigger(a.partition, 9, 0, true), NewTrigger(b.partition, 20, 0, false)};
-    batch.outbox = {{a.partition, 1, "key", std::string("\x00\xff\\\"{},", 7), "00-ab"}, {a.partition, 2, "k\"e\\y", "", ""}};
+    batch.outbox = {{a.partition, 1, "key", std::string("\x00\xff\\\"{},", 7), "00-ab"},
+                    {a.partition, 2, "k\"e\\y", "", ""}};
 
     SECTION("in order") {
       REQUIRE(store.Commit(batch).ok());
@@ -204,7 +206,8 @@ TEST_CASE("outgoing events stay until they are acknowledged") {
     PartitionRow row = *store.TakePartition(NewPartition(), "one");
     CommitBatch batch;
     batch.moves = {Move(row, {1, 0})};
-    for (int64_t sequence = 1; sequence <= 5; ++sequence) batch.outbox.push_back({row.partition, sequence, "k", "v", ""});
+    for (int64_t sequence = 1; sequence <= 5; ++sequence)
+      batch.outbox.push_back({row.partition, sequence, "k", "v", ""});
     batch.moves[0].next_outbox_sequence = 6;
     REQUIRE(store.Commit(batch).ok());
     CHECK(store.ReadOutbox(row.partition, 1, 2)->front().sequence == 2);

@@ -1,6 +1,7 @@
-// What a NotificationStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server, against Postgres.
-#include <catch2/catch.hpp>
+// What a NotificationStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a
+// server, against Postgres.
 #include <soci/soci.h>
+#include <catch2/catch.hpp>
 
 #include <atomic>
 #include <cstdlib>
@@ -97,7 +98,9 @@ TEST_CASE("a trigger taken in again makes no other notification, and no gap") {
   ForEachStore([](NotificationStore& store) {
     const std::string user = NewId();
     const std::string alert = NewId();
-    REQUIRE(store.TakeIn({{Make(user, alert, 1), Make(user, alert, 1), Make(user, alert, 2)}, {}}, kNow)->stored.size() == 2);
+    REQUIRE(
+        store.TakeIn({{Make(user, alert, 1), Make(user, alert, 1), Make(user, alert, 2)}, {}}, kNow)->stored.size() ==
+        2);
     const auto again = store.TakeIn({{Make(user, alert, 2), Make(user, alert, 1), Make(user, alert, 3)}, {}}, kNow + 1);
     REQUIRE(again.ok());
     CHECK(again->repeated == 2);
@@ -197,14 +200,19 @@ TEST_CASE("throttled triggers have rows of their own, and one that says how many
       return notification;
     };
     const std::string first_fold = NewId();
-    const auto taken = store.TakeIn({{Make(user, alert, 1), throttled(2), throttled(3), Make(other, NewId(), 1), throttled(3)}, {}, {{user, first_fold}}}, kNow);
+    const auto taken =
+        store.TakeIn({{Make(user, alert, 1), throttled(2), throttled(3), Make(other, NewId(), 1), throttled(3)},
+                      {},
+                      {{user, first_fold}}},
+                     kNow);
     REQUIRE(taken.ok());
     CHECK(taken->repeated == 1);
     CHECK(taken->stored.size() == 5);
     // Again, with one that is new: it alone is counted.
     NewNotification elsewhere = throttled(5);
     elsewhere.symbol = "MSFT";
-    REQUIRE(store.TakeIn({{throttled(2), throttled(3), throttled(4), elsewhere}, {}, {{user, NewId()}}}, kNow + 1).ok());
+    REQUIRE(
+        store.TakeIn({{throttled(2), throttled(3), throttled(4), elsewhere}, {}, {{user, NewId()}}}, kNow + 1).ok());
     CHECK(store.TakeIn({{throttled(2), throttled(4)}, {}, {{user, NewId()}}}, kNow + 1)->stored.empty());
 
     const auto streamed = store.ListAfter(user, 0, 10);
@@ -256,14 +264,21 @@ TEST_CASE("what the version before stored is read as triggers") {
   const std::string user = NewId();
   const std::string alert = NewId();
   const std::string id = NewId();
-  REQUIRE(postgres::Transact(*pool, "test.insert", postgres::Idempotency::kNotIdempotent, [&](postgres::Connection& connection) -> absl::Status {
-            connection.sql() << "INSERT INTO stockalert_notifier.recipients (user_id, last_sequence) VALUES (CAST(:user AS uuid), 1)", soci::use(user);
-            connection.sql() << "INSERT INTO stockalert_notifier.notifications (id, user_id, sequence, alert_id, trigger_number, symbol,"
-                                "  price_micros, event_time_us, late, summary, note, traceparent, create_time_us)"
-                                " VALUES (CAST(:id AS uuid), CAST(:user AS uuid), 1, CAST(:alert AS uuid), 1, 'AAPL', 1, 1, false, '', '', '', 1)",
-                soci::use(id, "id"), soci::use(user, "user"), soci::use(alert, "alert");
-            return absl::OkStatus();
-          }).ok());
+  REQUIRE(postgres::Transact(*pool, "test.insert", postgres::Idempotency::kNotIdempotent,
+                             [&](postgres::Connection& connection) -> absl::Status {
+                               connection.sql() << "INSERT INTO stockalert_notifier.recipients (user_id, "
+                                                   "last_sequence) VALUES (CAST(:user AS uuid), 1)",
+                                   soci::use(user);
+                               connection.sql()
+                                   << "INSERT INTO stockalert_notifier.notifications (id, user_id, sequence, alert_id, "
+                                      "trigger_number, symbol,"
+                                      "  price_micros, event_time_us, late, summary, note, traceparent, create_time_us)"
+                                      " VALUES (CAST(:id AS uuid), CAST(:user AS uuid), 1, CAST(:alert AS uuid), 1, "
+                                      "'AAPL', 1, 1, false, '', '', '', 1)",
+                                   soci::use(id, "id"), soci::use(user, "user"), soci::use(alert, "alert");
+                               return absl::OkStatus();
+                             })
+              .ok());
   const auto rows = store.ListAfter(user, 0, 10);
   REQUIRE(rows.ok());
   REQUIRE(rows->size() == 1);

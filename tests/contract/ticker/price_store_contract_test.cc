@@ -1,4 +1,5 @@
-// What a PriceStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server, against Postgres.
+// What a PriceStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server,
+// against Postgres.
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -58,16 +59,18 @@ SymbolPrices Full(const std::string& symbol, int32_t partition, int64_t offset) 
 
 bool Same(const SymbolPrices& a, const SymbolPrices& b) {
   return a.symbol == b.symbol && a.publisher_epoch == b.publisher_epoch && a.sequence == b.sequence &&
-         a.latest.has_value() == b.latest.has_value() && (!a.latest || a.latest->SerializeAsString() == b.latest->SerializeAsString()) &&
+         a.latest.has_value() == b.latest.has_value() &&
+         (!a.latest || a.latest->SerializeAsString() == b.latest->SerializeAsString()) &&
          a.regular_price_micros == b.regular_price_micros && a.extended_price_micros == b.extended_price_micros &&
-         a.previous_close_micros == b.previous_close_micros && a.day_open_micros == b.day_open_micros && a.partition == b.partition &&
-         a.offset == b.offset;
+         a.previous_close_micros == b.previous_close_micros && a.day_open_micros == b.day_open_micros &&
+         a.partition == b.partition && a.offset == b.offset;
 }
 
 SymbolPrices LoadOne(PriceStore& store, const std::string& symbol) {
   const auto kept = store.Load();
   REQUIRE(kept.ok());
-  const auto found = std::find_if(kept->symbols.begin(), kept->symbols.end(), [&](const SymbolPrices& s) { return s.symbol == symbol; });
+  const auto found = std::find_if(kept->symbols.begin(), kept->symbols.end(),
+                                  [&](const SymbolPrices& s) { return s.symbol == symbol; });
   REQUIRE(found != kept->symbols.end());
   return *found;
 }

@@ -1,4 +1,5 @@
-// What a TickerStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server, against Postgres.
+// What a TickerStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server,
+// against Postgres.
 #include <catch2/catch.hpp>
 
 #include <algorithm>

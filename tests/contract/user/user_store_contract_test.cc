@@ -1,5 +1,6 @@
-// What a UserStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server, against Postgres.
-// Each case has users, addresses and symbols of its own, so that the cases (and other programs) share one database.
+// What a UserStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server,
+// against Postgres. Each case has users, addresses and symbols of its own, so that the cases (and other programs) share
+// one database.
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -160,7 +161,11 @@ TEST_CASE("an address stands with many users, and is verified for one") {
 }
 
 EmailCode NewCode(const std::string& code, int64_t now_us, int64_t life_us = 1000) {
-  return {.code = code, .code_sha256 = base::Sha256(code), .traceparent = "00-t", .create_time_us = now_us, .expire_time_us = now_us + life_us};
+  return {.code = code,
+          .code_sha256 = base::Sha256(code),
+          .traceparent = "00-t",
+          .create_time_us = now_us,
+          .expire_time_us = now_us + life_us};
 }
 
 constexpr EmailCodeLimits kCodeLimits{.pause_us = 10, .day_max = 3};
@@ -190,10 +195,13 @@ TEST_CASE("a code proves the address that it was made for, once, in its time, wi
     // A new code ends the earlier one, and has tries of its own.
     REQUIRE(store.PutEmailCode(id, NewCode("C", kNow + 10), kCodeLimits).ok());
     CHECK(code_is("A", kNow + 10) == "EMAIL_CODE_INVALID");
-    REQUIRE(store.ChangeUser(id, [](User& user) {
-      user.email_key = "moved." + user.email_key;
-      return absl::OkStatus();
-    }).ok());
+    REQUIRE(store
+                .ChangeUser(id,
+                            [](User& user) {
+                              user.email_key = "moved." + user.email_key;
+                              return absl::OkStatus();
+                            })
+                .ok());
     CHECK(code_is("C", kNow + 10) == "EMAIL_CODE_INVALID");
     REQUIRE(store.PutEmailCode(id, NewCode("D", kNow + 20), kCodeLimits).ok());
     CHECK(code_is("D", kNow + 1019).empty());
@@ -244,8 +252,13 @@ TEST_CASE("an invitation lets one user in, in its time; who is not let in leaves
   ForEachStore([](UserStore& store) {
     const std::string hash = base::Sha256(NewId());
     const std::string late = base::Sha256(NewId());
-    REQUIRE(store.CreateInvitation({.code_sha256 = hash, .note = "for Ann", .create_time_us = kNow, .expire_time_us = kNow + 10}).ok());
-    REQUIRE(store.CreateInvitation({.code_sha256 = late, .note = "", .create_time_us = kNow - 10, .expire_time_us = kNow}).ok());
+    REQUIRE(store
+                .CreateInvitation(
+                    {.code_sha256 = hash, .note = "for Ann", .create_time_us = kNow, .expire_time_us = kNow + 10})
+                .ok());
+    REQUIRE(
+        store.CreateInvitation({.code_sha256 = late, .note = "", .create_time_us = kNow - 10, .expire_time_us = kNow})
+            .ok());
     const User user = NewUser();
     const ApiKey key = NewKey(user.id);
     for (const std::string& wrong : {late, base::Sha256("unknown")}) {
@@ -371,7 +384,8 @@ TEST_CASE("a deleted user leaves nothing but the word of it") {
     const ApiKey key = NewKey(user.id);
     REQUIRE(store.CreateUser(user, key, Tag("request", "a"), std::nullopt).ok());
     REQUIRE(store.Follow(user.id, {"AAPL", kNow}, 10).ok());
-    CHECK(Reason(store.DeleteUser(user.id, kNow, "", [](const User&) { return base::EtagMismatch(); })) == "ETAG_MISMATCH");
+    CHECK(Reason(store.DeleteUser(user.id, kNow, "", [](const User&) { return base::EtagMismatch(); })) ==
+          "ETAG_MISMATCH");
     CHECK(store.GetUser(user.id).ok());
     REQUIRE(store.DeleteUser(user.id, kNow + 7, "00-trace", NoCheck()).ok());
     CHECK(Reason(store.GetUser(user.id).status()) == "USER_NOT_FOUND");
@@ -385,7 +399,8 @@ TEST_CASE("a deleted user leaves nothing but the word of it") {
     const auto deletions = store.ReadDeletions(1'000'000);
     REQUIRE(deletions.ok());
     std::vector<Deletion> own;
-    std::copy_if(deletions->begin(), deletions->end(), std::back_inserter(own), [&](const Deletion& d) { return d.user_id == user.id; });
+    std::copy_if(deletions->begin(), deletions->end(), std::back_inserter(own),
+                 [&](const Deletion& d) { return d.user_id == user.id; });
     REQUIRE(own.size() == 1);
     CHECK(own[0].delete_time_us == kNow + 7);
     CHECK(own[0].traceparent == "00-trace");
@@ -407,13 +422,15 @@ TEST_CASE("a deleted user leaves nothing but the word of it") {
 TEST_CASE("users are listed by time and id, page by page") {
   ForEachStore([](UserStore& store) {
     // A stretch of time of its own, far from the other cases'.
-    static std::atomic<int64_t> next{4'000'000'000'000'000 + static_cast<int64_t>(std::hash<std::string>{}(NewId()) % 1'000'000'000) * 1000};
+    static std::atomic<int64_t> next{4'000'000'000'000'000 +
+                                     static_cast<int64_t>(std::hash<std::string>{}(NewId()) % 1'000'000'000) * 1000};
     const int64_t begin = next.fetch_add(1000);
     std::vector<User> expected;
     expected.reserve(5);
     for (int i = 0; i < 5; ++i) expected.push_back(MustCreate(store, begin + i / 2).user);
-    std::sort(expected.begin(), expected.end(),
-              [](const User& a, const User& b) { return std::tie(a.create_time_us, a.id) < std::tie(b.create_time_us, b.id); });
+    std::sort(expected.begin(), expected.end(), [](const User& a, const User& b) {
+      return std::tie(a.create_time_us, a.id) < std::tie(b.create_time_us, b.id);
+    });
     std::vector<User> found;
     std::optional<TimePlace> after = TimePlace{begin - 1, "ffffffff-ffff-4fff-bfff-ffffffffffff"};
     while (found.size() < 5) {
@@ -455,7 +472,8 @@ TEST_CASE("keys: quota, order, revoking") {
 
     const auto all = store.ListApiKeys(id, std::nullopt, 100);
     REQUIRE(all->size() == 5);
-    CHECK(std::is_sorted(all->begin(), all->end(), [](const ApiKey& a, const ApiKey& b) { return a.create_time_us < b.create_time_us; }));
+    CHECK(std::is_sorted(all->begin(), all->end(),
+                         [](const ApiKey& a, const ApiKey& b) { return a.create_time_us < b.create_time_us; }));
     const auto page = store.ListApiKeys(id, TimePlace{(*all)[1].create_time_us, (*all)[1].id}, 2);
     CHECK(*page == std::vector<ApiKey>{(*all)[2], (*all)[3]});
 

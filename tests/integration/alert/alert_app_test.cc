@@ -1,9 +1,9 @@
-// The whole alert service against real Postgres, with librdkafka's mock cluster and, where STOCKALERT_TEST_KAFKA names one, a real broker.
-// The user and the ticker service are made up for the test.
+// The whole alert service against real Postgres, with librdkafka's mock cluster and, where STOCKALERT_TEST_KAFKA names
+// one, a real broker. The user and the ticker service are made up for the test.
 #include "services/alert/app.h"
 
-#include <catch2/catch.hpp>
 #include <httplib.h>
+#include <catch2/catch.hpp>
 
 #include <atomic>
 #include <functional>
@@ -53,11 +53,13 @@ bool Await(const std::function<bool()>& condition, absl::Duration patience = abs
 class Users final : public ipb::UserInternalService::Service {
  public:
   const std::string ann = base::SystemIdSource().NewUuid();
-  grpc::Status AuthenticateApiKey(grpc::ServerContext*, const ipb::AuthenticateApiKeyRequest*, ipb::AuthenticateApiKeyResponse* response) override {
+  grpc::Status AuthenticateApiKey(grpc::ServerContext*, const ipb::AuthenticateApiKeyRequest*,
+                                  ipb::AuthenticateApiKeyResponse* response) override {
     response->set_user_id(ann);
     return grpc::Status::OK;
   }
-  grpc::Status GetUser(grpc::ServerContext*, const ipb::GetUserRequest* request, ipb::GetUserResponse* response) override {
+  grpc::Status GetUser(grpc::ServerContext*, const ipb::GetUserRequest* request,
+                       ipb::GetUserResponse* response) override {
     response->set_user_id(request->user_id());
     return grpc::Status::OK;
   }
@@ -65,14 +67,18 @@ class Users final : public ipb::UserInternalService::Service {
 
 class Tickers final : public ipb::TickerInternalService::Service {
  public:
-  grpc::Status RegisterTicker(grpc::ServerContext*, const ipb::RegisterTickerRequest* request, ipb::RegisterTickerResponse* response) override {
+  grpc::Status RegisterTicker(grpc::ServerContext*, const ipb::RegisterTickerRequest* request,
+                              ipb::RegisterTickerResponse* response) override {
     response->set_symbol(request->symbol());
     return grpc::Status::OK;
   }
 };
 
 std::unique_ptr<rpc::Server> Serve(grpc::Service* service, const char* name) {
-  auto server = rpc::Server::Start({.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {service}, .service_names = {name}});
+  auto server = rpc::Server::Start({.address = "127.0.0.1:0",
+                                    .credentials = ::grpc::InsecureServerCredentials(),
+                                    .services = {service},
+                                    .service_names = {name}});
   if (!server.ok()) throw std::runtime_error(server.status().ToString());
   return *std::move(server);
 }
@@ -81,8 +87,8 @@ std::string AddressOf(const rpc::Server& server) { return absl::StrCat("127.0.0.
 
 // A running alert service and a stub for it.
 struct Running {
-  Running(const std::string& postgres_url, const std::string& bootstrap, const std::string& group, const rpc::Server& users,
-          const rpc::Server& tickers) {
+  Running(const std::string& postgres_url, const std::string& bootstrap, const std::string& group,
+          const rpc::Server& users, const rpc::Server& tickers) {
     Config config;
     config.public_address = config.http_address = config.internal_address = "127.0.0.1:0";
     config.user_address = AddressOf(users);
@@ -105,7 +111,8 @@ struct Running {
   ~Running() { app->Stop(absl::Now() + absl::Seconds(10)); }
 
   template <typename Request, typename Response>
-  absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*), const Request& request) {
+  absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                const Request& request) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(15));
     context.AddMetadata("authorization", "Bearer any_key_is_taken");
@@ -149,7 +156,8 @@ struct Running {
 
 std::string IdOf(const v1::Alert& alert) { return alert.name().substr(alert.name().rfind('/') + 1); }
 
-// The rest of the mesh as far as Kafka shows it: writes events as the evaluator does, reads what the alert service writes.
+// The rest of the mesh as far as Kafka shows it: writes events as the evaluator does, reads what the alert service
+// writes.
 class Mesh {
  public:
   explicit Mesh(const std::string& bootstrap) {
@@ -170,7 +178,8 @@ class Mesh {
   }
 
   void Send(const char* topic, const std::string& key, const google::protobuf::Message& event) {
-    const auto sent = producer_->ProduceAndWait(topic, key, event.SerializeAsString(), kafka::TraceHeaders(kTrace), absl::Now() + absl::Seconds(20));
+    const auto sent = producer_->ProduceAndWait(topic, key, event.SerializeAsString(), kafka::TraceHeaders(kTrace),
+                                                absl::Now() + absl::Seconds(20));
     if (!sent.ok()) throw std::runtime_error(sent.status().ToString());
   }
 
@@ -199,7 +208,8 @@ class Mesh {
     kafka::PollResult prices = readers_[kafka::kPricesTopic]->Poll(absl::Milliseconds(20), 1000);
     for (const kafka::Message& message : prices.messages) {
       ipb::LogRecord record;
-      if (record.ParseFromArray(message.value().data(), static_cast<int>(message.value().size())) && record.has_alert_change()) {
+      if (record.ParseFromArray(message.value().data(), static_cast<int>(message.value().size())) &&
+          record.has_alert_change()) {
         changes_[record.alert_change().alert_id()].push_back(record.alert_change());
       }
     }
@@ -237,7 +247,8 @@ class Mesh {
   std::set<std::string> keys_;
 };
 
-constexpr const char* kTopics[] = {kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic};
+constexpr const char* kTopics[] = {kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic,
+                                   kafka::kUserEventsTopic};
 
 // First occurrences in order, all of 1 to `last`.
 bool InOrder(const std::vector<ipb::TriggerMessage>& triggers, int64_t last) {
@@ -347,7 +358,8 @@ TEST_CASE("the whole way of an alert, on a real broker") {
   const auto admin = kafka::TopicAdmin::Create(options);
   REQUIRE(admin.ok());
   for (const char* topic : kTopics) {
-    if (!(*admin)->DescribeTopic(topic, absl::Seconds(10)).ok()) testing::CreateTopicOrThrow(bootstrap, topic, kPartitions);
+    if (!(*admin)->DescribeTopic(topic, absl::Seconds(10)).ok())
+      testing::CreateTopicOrThrow(bootstrap, topic, kPartitions);
   }
   RunTheWholeWay(world, bootstrap);
 }

@@ -52,11 +52,13 @@ TEST_CASE("a letter keeps every byte, once however often it comes") {
     hex += kDigits[static_cast<unsigned char>(byte) >> 4];
     hex += kDigits[static_cast<unsigned char>(byte) & 15];
   }
-  CHECK(bench.database.Count("SELECT count(*) FROM stockalert_alert.dead_letters WHERE encode(value, 'hex') = '" + hex +
-                             "' AND encode(key, 'hex') = '6b00ff' AND encode(header_names[3], 'hex') = '6e61ff6d65' AND"
-                             " encode(header_values[1], 'hex') = 'fffe' AND encode(header_values[3], 'hex') = '" +
-                             hex + "' AND cause = 'a cause with bytes' AND version = 'test 1' AND log_time_us = 7 AND create_time_us = " +
-                             std::to_string(kNow)) == 2);
+  CHECK(bench.database.Count(
+            "SELECT count(*) FROM stockalert_alert.dead_letters WHERE encode(value, 'hex') = '" + hex +
+            "' AND encode(key, 'hex') = '6b00ff' AND encode(header_names[3], 'hex') = '6e61ff6d65' AND"
+            " encode(header_values[1], 'hex') = 'fffe' AND encode(header_values[3], 'hex') = '" +
+            hex +
+            "' AND cause = 'a cause with bytes' AND version = 'test 1' AND log_time_us = 7 AND create_time_us = " +
+            std::to_string(kNow)) == 2);
   // Other bytes at the same place are another cluster's record.
   REQUIRE(bench.store.Add({Letter(1, "other")}, kNow).ok());
   CHECK(*bench.store.CountOpen() == 3);
@@ -109,7 +111,8 @@ TEST_CASE("two instances keep the bound together") {
   std::vector<int> kept(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&bench, &kept, t] {
-      for (int i = 0; i < 5; ++i) kept[static_cast<size_t>(t)] += bench.store.Add({Letter(t * 100 + i)}, kNow).ok() ? 1 : 0;
+      for (int i = 0; i < 5; ++i)
+        kept[static_cast<size_t>(t)] += bench.store.Add({Letter(t * 100 + i)}, kNow).ok() ? 1 : 0;
     });
   }
   for (std::thread& thread : threads) thread.join();

@@ -42,11 +42,13 @@ TEST_CASE("bytes that no text can hold are the record's own fault; a lost table,
   CHECK(base::FailureKindOf(Run(*pool, "INSERT INTO t (number) VALUES (0)")) == FailureKind::kOfRecord);
   database.Execute("CREATE INDEX ON t (name)");
   // Random, so that it does not compress: larger than a page of the index.
-  CHECK(base::FailureKindOf(Run(*pool, "INSERT INTO t (name) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 1000)")) ==
+  CHECK(base::FailureKindOf(Run(
+            *pool, "INSERT INTO t (name) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 1000)")) ==
         FailureKind::kOfRecord);
   CHECK(base::FailureKindOf(Run(*pool, "INSERT INTO elsewhere VALUES (1)")) == FailureKind::kPassing);
   CHECK(base::FailureKindOf(Run(*pool, "INSERT INTO t (column_to_come) VALUES (1)")) == FailureKind::kPassing);
-  CHECK(base::FailureKindOf(Run(*pool, "DO $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = 'disk_full'; END $$")) == FailureKind::kPassing);
+  CHECK(base::FailureKindOf(Run(*pool, "DO $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = 'disk_full'; END $$")) ==
+        FailureKind::kPassing);
   CHECK(base::FailureKindOf(Run(*pool, "SELEC")) == FailureKind::kUnclear);
   const absl::Status read_only = Run(*pool, "SET TRANSACTION READ ONLY; INSERT INTO t (number) VALUES (1)");
   CHECK(base::FailureKindOf(read_only) == FailureKind::kPassing);

@@ -35,7 +35,9 @@ struct Bench {
 
 KeptPrices Batch() {
   KeptPrices unsaved;
-  for (int i = 0; i < 50; ++i) unsaved.symbols.push_back(Prices("S" + std::to_string(i), i == 17 ? std::string("\xff") : "replay", i % 4, 100 + i));
+  for (int i = 0; i < 50; ++i)
+    unsaved.symbols.push_back(
+        Prices("S" + std::to_string(i), i == 17 ? std::string("\xff") : "replay", i % 4, 100 + i));
   for (int32_t partition = 0; partition < 4; ++partition) unsaved.next_offsets[partition] = 200;
   return unsaved;
 }
@@ -50,13 +52,15 @@ TEST_CASE("the others are saved, the places move on, and what cannot be held is 
   CHECK(outcome.letters.size() == 1);
   CHECK(bench.database.Count("SELECT count(*) FROM stockalert_ticker.latest_prices") == 49);
   CHECK(bench.database.Count("SELECT sum(next_offset) FROM stockalert_ticker.log_places") == 800);
-  CHECK(bench.database.Count("SELECT count(*) FROM stockalert_ticker.dead_letters WHERE topic = 'prices' AND partition = 1 AND log_offset = 117"
+  CHECK(bench.database.Count("SELECT count(*) FROM stockalert_ticker.dead_letters WHERE topic = 'prices' AND partition "
+                             "= 1 AND log_offset = 117"
                              " AND key = 'S17'") == 1);
 }
 
 TEST_CASE("where there is no room for it, its partition alone is saved again later") {
   Bench bench;
-  dead_letter::PostgresDeadLetterStore full(*bench.pool, "stockalert_ticker", "test", {.letters_max = 0, .bytes_max = 0});
+  dead_letter::PostgresDeadLetterStore full(*bench.pool, "stockalert_ticker", "test",
+                                            {.letters_max = 0, .bytes_max = 0});
   const SaveOutcome outcome = SavePrices("prices", Batch(), bench.store, full, 5);
   CHECK_FALSE(outcome.status.ok());
   CHECK(outcome.again.next_offsets == std::map<int32_t, int64_t>{{1, 200}});

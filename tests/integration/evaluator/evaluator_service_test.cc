@@ -1,6 +1,6 @@
-// The evaluator's service as it runs, with real Postgres, and with librdkafka's mock cluster and, where STOCKALERT_TEST_KAFKA names one,
-// a real broker. A "kill" is a store that carries out nothing any more, before the service is stopped: nothing is committed, no
-// checkpoint is written.
+// The evaluator's service as it runs, with real Postgres, and with librdkafka's mock cluster and, where
+// STOCKALERT_TEST_KAFKA names one, a real broker. A "kill" is a store that carries out nothing any more, before the
+// service is stopped: nothing is committed, no checkpoint is written.
 #include <catch2/catch.hpp>
 
 #include <atomic>
@@ -286,9 +286,10 @@ TEST_CASE("from a quote to an event, with its trace") {
     CHECK(Await([&] { return mesh.database.Count("SELECT count(*) FROM stockalert_evaluator.checkpoints") > 0; }));
     service.Stop(absl::Now() + absl::Seconds(10));
     // Everything read is committed, and the clean stop has left a checkpoint at the very next offset.
-    CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_evaluator.partitions p WHERE next_offset > 0 AND NOT EXISTS (SELECT 1 "
-                              "FROM stockalert_evaluator.checkpoints c WHERE c.partition = p.partition AND c.next_offset = "
-                              "p.next_offset)") == 0);
+    CHECK(mesh.database.Count(
+              "SELECT count(*) FROM stockalert_evaluator.partitions p WHERE next_offset > 0 AND NOT EXISTS (SELECT 1 "
+              "FROM stockalert_evaluator.checkpoints c WHERE c.partition = p.partition AND c.next_offset = "
+              "p.next_offset)") == 0);
   });
 }
 
@@ -345,7 +346,8 @@ TEST_CASE("another evaluator takes over, and the zombie does no harm") {
     REQUIRE(first.Start().ok());
     AllEdges(mesh, 5);
     REQUIRE(Await([&] { return mesh.CountTriggers() == 25; }));
-    // Somebody takes partitions behind its back: its next commit is fenced, it drops everything, joins again and goes on.
+    // Somebody takes partitions behind its back: its next commit is fenced, it drops everything, joins again and goes
+    // on.
     for (int32_t partition = 0; partition < kPartitions; ++partition) {
       REQUIRE(mesh.store->TakePartition(partition, "somebody").ok());
     }
@@ -377,7 +379,8 @@ TEST_CASE("a replay that differs from the record stops its partition, and only t
     mortal.Kill();
     service.Stop(absl::Now());
   }
-  const int64_t partition = mesh.database.Count("SELECT partition FROM stockalert_evaluator.triggers WHERE symbol = 'AAPL' LIMIT 1");
+  const int64_t partition =
+      mesh.database.Count("SELECT partition FROM stockalert_evaluator.triggers WHERE symbol = 'AAPL' LIMIT 1");
   mesh.database.Execute("DELETE FROM stockalert_evaluator.triggers WHERE symbol = 'AAPL' AND trigger_number = 2");
   EvaluatorService service(*mesh.store, mesh.Options("one"));
   REQUIRE(service.Start().ok());
@@ -386,14 +389,17 @@ TEST_CASE("a replay that differs from the record stops its partition, and only t
   REQUIRE(stopped.size() == 1);
   CHECK(stopped.begin()->first == partition);
   AllEdges(mesh, 1);
-  const int64_t elsewhere = mesh.database.Count(
-      absl::StrCat("SELECT count(DISTINCT alert_id) FROM stockalert_evaluator.triggers WHERE partition <> ", partition));
+  const int64_t elsewhere = mesh.database.Count(absl::StrCat(
+      "SELECT count(DISTINCT alert_id) FROM stockalert_evaluator.triggers WHERE partition <> ", partition));
   REQUIRE(Await([&] {
-    return mesh.database.Count(absl::StrCat("SELECT count(*) FROM stockalert_evaluator.triggers WHERE trigger_number = 5 AND "
-                                            "partition <> ", partition)) == elsewhere;
+    return mesh.database.Count(
+               absl::StrCat("SELECT count(*) FROM stockalert_evaluator.triggers WHERE trigger_number = 5 AND "
+                            "partition <> ",
+                            partition)) == elsewhere;
   }));
-  CHECK(mesh.database.Count(absl::StrCat("SELECT count(*) FROM stockalert_evaluator.triggers WHERE trigger_number = 5 AND partition = ",
-                                         partition)) == 0);
+  CHECK(mesh.database.Count(
+            absl::StrCat("SELECT count(*) FROM stockalert_evaluator.triggers WHERE trigger_number = 5 AND partition = ",
+                         partition)) == 0);
 }
 
 TEST_CASE("a poison record stops its partition, visibly; a malformed quote does not") {
@@ -433,7 +439,8 @@ TEST_CASE("while Postgres is away nothing is lost, and partitions are kept") {
     }
     mesh.CheckExactly(alerts, 15);
     CHECK(service.health().stopped.empty());
-    CHECK(mesh.database.Count("SELECT max(epoch) FROM stockalert_evaluator.partitions") == 1);  // Nobody had to take anything anew.
+    CHECK(mesh.database.Count("SELECT max(epoch) FROM stockalert_evaluator.partitions") ==
+          1);  // Nobody had to take anything anew.
   });
 }
 
@@ -489,17 +496,19 @@ TEST_CASE("an effect that cannot be stored stops its own partition alone, which 
   REQUIRE(service.Start().ok());
   AllEdges(mesh, 1);
   REQUIRE(Await([&] { return mesh.CountTriggers() == 5 && IsLive(service); }));
-  const int64_t partition = mesh.database.Count("SELECT partition FROM stockalert_evaluator.triggers WHERE symbol = 'AAPL'");
-  const int64_t elsewhere =
-      mesh.database.Count(absl::StrCat("SELECT count(*) FROM stockalert_evaluator.triggers WHERE partition <> ", partition));
+  const int64_t partition =
+      mesh.database.Count("SELECT partition FROM stockalert_evaluator.triggers WHERE symbol = 'AAPL'");
+  const int64_t elsewhere = mesh.database.Count(
+      absl::StrCat("SELECT count(*) FROM stockalert_evaluator.triggers WHERE partition <> ", partition));
   REQUIRE(elsewhere > 0);
-  mesh.database.Execute("ALTER TABLE stockalert_evaluator.triggers ADD CONSTRAINT none_of_it CHECK (symbol <> 'AAPL') NOT VALID");
+  mesh.database.Execute(
+      "ALTER TABLE stockalert_evaluator.triggers ADD CONSTRAINT none_of_it CHECK (symbol <> 'AAPL') NOT VALID");
   // Two rounds: the partitions without the symbol go on, together with it in one batch and after it.
   for (int64_t round = 1; round <= 2; ++round) {
     AllEdges(mesh, 1);
     REQUIRE(Await([&] {
-      return mesh.database.Count(absl::StrCat("SELECT count(*) FROM stockalert_evaluator.triggers WHERE partition <> ", partition)) ==
-             elsewhere * (1 + round);
+      return mesh.database.Count(absl::StrCat("SELECT count(*) FROM stockalert_evaluator.triggers WHERE partition <> ",
+                                              partition)) == elsewhere * (1 + round);
     }));
   }
   REQUIRE(Await([&] { return service.health().stopped.contains(static_cast<int32_t>(partition)); }));
@@ -555,7 +564,8 @@ TEST_CASE("how many quotes a second with 100,000 alerts", "[.][throughput]") {
   const absl::Time begin = absl::Now();
   const int64_t done_before = folded() - kAlerts;
   REQUIRE(Await([&] { return folded() == kAlerts + kQuotes; }, absl::Seconds(200)));
-  std::cout << static_cast<int64_t>(static_cast<double>(kQuotes - done_before) / absl::ToDoubleSeconds(absl::Now() - begin))
+  std::cout << static_cast<int64_t>(static_cast<double>(kQuotes - done_before) /
+                                    absl::ToDoubleSeconds(absl::Now() - begin))
             << " quotes a second from Kafka through the evaluator, " << kAlerts << " alerts\n";
 }
 

@@ -1,5 +1,5 @@
-// The fetcher against a Finnhub that drips, denies, fails and lies, and against users who ask too much: what one reply, one symbol or one user may
-// not do to all the others.
+// The fetcher against a Finnhub that drips, denies, fails and lies, and against users who ask too much: what one reply,
+// one symbol or one user may not do to all the others.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -47,7 +47,8 @@ struct Feed {
   std::unique_ptr<Running> fetcher;
 };
 
-TEST_CASE("must show 7: the other symbols are polled on under a dripping reply, a denied symbol, a user who asks and asks") {
+TEST_CASE(
+    "must show 7: the other symbols are polled on under a dripping reply, a denied symbol, a user who asks and asks") {
   const absl::Duration window = absl::Seconds(12);
   int quiet = 0;
   {
@@ -75,7 +76,8 @@ TEST_CASE("must show 7: the other symbols are polled on under a dripping reply, 
   int answered = 0;
   int refused = 0;
   {
-    // Ten times a second under ten times the free plan's budget; of a symbol that nobody polls, so that each answer is a call.
+    // Ten times a second under ten times the free plan's budget; of a symbol that nobody polls, so that each answer is
+    // a call.
     Feed feed;
     feed.finnhub.SetQuote("MINE", QuoteJson("1.5", NowSeconds() - 10));
     feed.Start();
@@ -93,10 +95,12 @@ TEST_CASE("must show 7: the other symbols are polled on under a dripping reply, 
     user.join();
   }
   const auto ratio = [&](int calls) { return static_cast<double>(calls) / quiet; };
-  std::printf("MUST SHOW 7: calls for the other symbols within %d s: %d in quiet; dripping reply %d (%.2f); 403 symbol %d (%.2f); "
-              "user who asks without end %d (%.2f; %d answers, %d refusals)\n",
-              static_cast<int>(absl::ToInt64Seconds(window)), quiet, dripping, ratio(dripping), denied, ratio(denied), asked, ratio(asked),
-              answered, refused);
+  std::printf(
+      "MUST SHOW 7: calls for the other symbols within %d s: %d in quiet; dripping reply %d (%.2f); 403 symbol %d "
+      "(%.2f); "
+      "user who asks without end %d (%.2f; %d answers, %d refusals)\n",
+      static_cast<int>(absl::ToInt64Seconds(window)), quiet, dripping, ratio(dripping), denied, ratio(denied), asked,
+      ratio(asked), answered, refused);
   CHECK(quiet >= 60);
   CHECK(ratio(dripping) >= 0.9);
   CHECK(ratio(denied) >= 0.9);
@@ -155,7 +159,9 @@ TEST_CASE("replies without end, and headers without end, are cut off") {
   CHECK(fetcher.Lookup("MOVED") == pb::LookupSymbolResponse::KNOWLEDGE_ASK_LATER);
 }
 
-TEST_CASE("a symbol outside the plan is refused, set aside and said so; a key that is good for nothing is not taken for that") {
+TEST_CASE(
+    "a symbol outside the plan is refused, set aside and said so; a key that is good for nothing is not taken for "
+    "that") {
   Feed feed;
   feed.finnhub.FailQuote("PAID", 403, kNoAccess);
   feed.finnhub.FailQuote("ODD", 403, "<html>forbidden</html>");
@@ -180,7 +186,10 @@ TEST_CASE("a symbol outside the plan is refused, set aside and said so; a key th
   CHECK(asked() == before);
   // Everything is denied: it is the key's fault, and no symbol is refused for good.
   feed.finnhub.FailRest(403, kNoAccess);
-  CHECK(Eventually([&] { return feed.fetcher->Lookup(absl::StrCat("N", feed.finnhub.rest_calls())) == pb::LookupSymbolResponse::KNOWLEDGE_ASK_LATER; }));
+  CHECK(Eventually([&] {
+    return feed.fetcher->Lookup(absl::StrCat("N", feed.finnhub.rest_calls())) ==
+           pb::LookupSymbolResponse::KNOWLEDGE_ASK_LATER;
+  }));
   feed.finnhub.FailRest(0, "");
   feed.finnhub.SetQuote("GOOD", QuoteJson("1.5", NowSeconds() - 10));
   CHECK(Eventually([&] { return feed.fetcher->Lookup("GOOD") == pb::LookupSymbolResponse::KNOWLEDGE_KNOWN; }));
@@ -192,7 +201,8 @@ TEST_CASE("what the source cannot tell is no permission, and is asked again") {
   Config config = FinnhubConfig(mesh, finnhub);
   config.finnhub_stream_symbols = 0;
   Running fetcher(config);
-  for (const auto& [status, body] : std::vector<std::pair<int, std::string>>{{500, "oops"}, {200, "<html>"}, {502, ""}, {204, ""}}) {
+  for (const auto& [status, body] :
+       std::vector<std::pair<int, std::string>>{{500, "oops"}, {200, "<html>"}, {502, ""}, {204, ""}}) {
     CAPTURE(status);
     finnhub.FailRest(status, body);
     CHECK(fetcher.Lookup("NONSENSE") == pb::LookupSymbolResponse::KNOWLEDGE_ASK_LATER);
@@ -233,7 +243,8 @@ TEST_CASE("a source that is away is asked now and then, and all symbols are back
   const size_t before = feed.finnhub.quoted().size();
   REQUIRE(Eventually([&] {
     const std::vector<std::string> quoted = feed.finnhub.quoted();
-    return std::set<std::string>(quoted.begin() + static_cast<std::ptrdiff_t>(before), quoted.end()).size() == feed.symbols.size();
+    return std::set<std::string>(quoted.begin() + static_cast<std::ptrdiff_t>(before), quoted.end()).size() ==
+           feed.symbols.size();
   }));
   // A round of 32 symbols at eight a second, and the pause that was under way.
   CHECK(absl::Now() - back < absl::Seconds(12));

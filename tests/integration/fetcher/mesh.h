@@ -85,10 +85,9 @@ struct Running {
     app = std::move(*created);
     if (const absl::Status started = app->Start(); !started.ok()) throw std::runtime_error(started.ToString());
     const int port = static_cast<FetcherApp&>(*app).internal_port();
-    peer = std::make_unique<rpc::Peer>(
-        rpc::PeerOptions{.address = "127.0.0.1:" + std::to_string(port),
-                         .credentials = ::grpc::InsecureChannelCredentials(),
-                         .mesh_token = config.mesh_token});
+    peer = std::make_unique<rpc::Peer>(rpc::PeerOptions{.address = "127.0.0.1:" + std::to_string(port),
+                                                        .credentials = ::grpc::InsecureChannelCredentials(),
+                                                        .mesh_token = config.mesh_token});
     stub = pb::FetcherService::NewStub(peer->channel());
   }
   ~Running() { app->Stop(absl::Now() + absl::Seconds(10)); }
@@ -108,8 +107,8 @@ struct Running {
     if (whole != nullptr) *whole = response;
     return called;
   }
-  std::vector<pb::QuoteRecord> Fetch(const std::vector<std::string>& symbols, absl::Status* status = nullptr, const std::string& user = "",
-                                     pb::FetchQuotesResponse* whole = nullptr) {
+  std::vector<pb::QuoteRecord> Fetch(const std::vector<std::string>& symbols, absl::Status* status = nullptr,
+                                     const std::string& user = "", pb::FetchQuotesResponse* whole = nullptr) {
     pb::FetchQuotesRequest request;
     request.mutable_symbols()->Assign(symbols.begin(), symbols.end());
     request.set_user_id(user);
@@ -136,7 +135,8 @@ struct Running {
   std::unique_ptr<pb::FetcherService::StubInterface> stub;
 };
 
-inline pb::PublishQuotesRequest OneQuote(int64_t price_micros, int64_t event_time_us = absl::ToUnixMicros(absl::Now())) {
+inline pb::PublishQuotesRequest OneQuote(int64_t price_micros,
+                                         int64_t event_time_us = absl::ToUnixMicros(absl::Now())) {
   pb::PublishQuotesRequest request;
   pb::QuoteRecord& quote = *request.add_quotes();
   quote.set_symbol("AAPL");

@@ -34,7 +34,8 @@ TEST_CASE("must show 7: the older of two fetchers stands by, and is accepted aga
   const absl::Time ended = absl::Now();
   REQUIRE(Eventually([&] { return older.Publish(OneQuote(4'000'000)).ok(); }));
   const absl::Duration again = absl::Now() - ended;
-  std::printf("MUST SHOW 7: the older fetcher is accepted again %.1f s after the newer ended\n", absl::ToDoubleSeconds(again));
+  std::printf("MUST SHOW 7: the older fetcher is accepted again %.1f s after the newer ended\n",
+              absl::ToDoubleSeconds(again));
   CHECK(again < absl::Seconds(5));
   CHECK(epochs() == std::set<int64_t>{1, 2, 3});
 }
@@ -61,7 +62,8 @@ TEST_CASE("an epoch below the log's is given up for one above it; a ticker servi
   mesh.ticker.SetLogEpoch(40);
   REQUIRE(Eventually([&] { return mesh.ticker.epoch() == 41; }));
   REQUIRE(Eventually([&] {
-    return fetcher.Publish(OneQuote(1'000'000)).ok() && ReadLog(mesh.kafka).back().record.quote().publisher_epoch() == 41;
+    return fetcher.Publish(OneQuote(1'000'000)).ok() &&
+           ReadLog(mesh.kafka).back().record.quote().publisher_epoch() == 41;
   }));
   mesh.ticker.SetOld(true);
   absl::SleepFor(absl::Seconds(1));
@@ -73,7 +75,8 @@ TEST_CASE("a list of tickers comes in pages, whole, and again when it changed me
   std::set<std::string> all;
   for (int i = 0; i < 1'000; ++i) all.insert(absl::StrCat("T", i));
   ticker.SetSymbols(all);
-  const rpc::Peer peer(rpc::PeerOptions{.address = ticker.address(), .credentials = ::grpc::InsecureChannelCredentials(), .mesh_token = "mesh"});
+  const rpc::Peer peer(rpc::PeerOptions{
+      .address = ticker.address(), .credentials = ::grpc::InsecureChannelCredentials(), .mesh_token = "mesh"});
   std::mutex mutex;
   std::set<std::string> heard;
   SymbolWatch watch(

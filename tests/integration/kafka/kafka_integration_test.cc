@@ -39,7 +39,8 @@ void Produce(const std::string& topic, int from, int to) {
   }
 }
 
-std::unique_ptr<GroupConsumer> Member(const std::string& topic, const std::string& instance, GroupConsumerOptions::Start start,
+std::unique_ptr<GroupConsumer> Member(const std::string& topic, const std::string& instance,
+                                      GroupConsumerOptions::Start start,
                                       std::shared_ptr<prometheus::Registry> registry = nullptr) {
   GroupConsumerOptions options;
   options.registry = std::move(registry);
@@ -131,7 +132,8 @@ TEST_CASE("two members share a topic, and one goes on where another committed") 
   std::set<std::string> later;
   const absl::Time deadline = absl::Now() + absl::Seconds(40);
   while (later.size() < 5 && absl::Now() < deadline) {
-    for (const Message& message : third->Poll(absl::Milliseconds(100), 100).messages) later.insert(std::string(message.value()));
+    for (const Message& message : third->Poll(absl::Milliseconds(100), 100).messages)
+      later.insert(std::string(message.value()));
   }
   for (int i = 40; i < 45; ++i) CHECK(later.contains(absl::StrCat(i)));
 }
@@ -144,7 +146,8 @@ TEST_CASE("the lag counts what was handed out and is not committed") {
   const auto member = Member(topic, "one", GroupConsumerOptions::Start::kFromBeginning, registry);
   const auto lag = [&] {
     for (const auto& family : registry->Collect()) {
-      if (family.name == "stockalert_kafka_consumer_lag_records" && !family.metric.empty()) return family.metric[0].gauge.value;
+      if (family.name == "stockalert_kafka_consumer_lag_records" && !family.metric.empty())
+        return family.metric[0].gauge.value;
     }
     return -1.0;
   };
@@ -152,7 +155,8 @@ TEST_CASE("the lag counts what was handed out and is not committed") {
   // Polls until the lag is so, or for long.
   const auto await_lag = [&](double wanted) {
     const absl::Time deadline = absl::Now() + absl::Seconds(40);
-    while ((read < 5 || lag() != wanted) && absl::Now() < deadline) read += member->Poll(absl::Milliseconds(50), 100).messages.size();
+    while ((read < 5 || lag() != wanted) && absl::Now() < deadline)
+      read += member->Poll(absl::Milliseconds(50), 100).messages.size();
     return lag() == wanted;
   };
   REQUIRE(await_lag(5));

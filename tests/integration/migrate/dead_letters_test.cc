@@ -121,7 +121,8 @@ TEST_CASE("a replay produces the very record to its topic, once, and leaves a ma
   }
   // One key, one partition: in the letters' order.
   CHECK(values == std::vector<std::string>{all, "", "third"});
-  CHECK(bench.database.Count("SELECT count(*) FROM stockalert_alert.dead_letters WHERE replay_time_us IS NOT NULL AND length(value) = 0") == 3);
+  CHECK(bench.database.Count("SELECT count(*) FROM stockalert_alert.dead_letters WHERE replay_time_us IS NOT NULL AND "
+                             "length(value) = 0") == 3);
 }
 
 TEST_CASE("what the broker does not take stays open") {
@@ -140,7 +141,8 @@ TEST_CASE("what the broker does not take stays open") {
 TEST_CASE("an old price is never produced anew, and unknown ids are said") {
   Bench bench;
   bench.Add("ticker", 5, "one");
-  CHECK(absl::IsFailedPrecondition(ReplayDeadLetters(*bench.pool, *bench.producer, "ticker", std::nullopt, kNow).status()));
+  CHECK(absl::IsFailedPrecondition(
+      ReplayDeadLetters(*bench.pool, *bench.producer, "ticker", std::nullopt, kNow).status()));
   CHECK(absl::IsNotFound(ReplayDeadLetters(*bench.pool, *bench.producer, "alert", 99, kNow).status()));
   CHECK(absl::IsNotFound(DropDeadLetters(*bench.pool, "alert", 99).status()));
 }
@@ -172,7 +174,8 @@ TEST_CASE("a record at which a partition stands still is put aside, from topics 
   CHECK(absl::IsFailedPrecondition(take("notifier", "alert-events", 1)));
   CHECK(absl::IsFailedPrecondition(take("ticker", "prices", 1)));
   CHECK(ListDeadLetters(*pool, "")->size() == 1);
-  CHECK(database.Count("SELECT count(*) FROM stockalert_alert.dead_letters WHERE convert_from(value, 'UTF8') = 'two' AND log_offset = 1 AND"
+  CHECK(database.Count("SELECT count(*) FROM stockalert_alert.dead_letters WHERE convert_from(value, 'UTF8') = 'two' "
+                       "AND log_offset = 1 AND"
                        " convert_from(header_values[1], 'UTF8') = 'v'") == 1);
 }
 
@@ -195,13 +198,16 @@ TEST_CASE("a database from before the table has none") {
 }
 
 TEST_CASE("the command says how it is used, and drops nothing without a word") {
-  const auto run = [](std::vector<const char*> arguments) { return RunDeadLetters(static_cast<int>(arguments.size()), arguments.data()); };
+  const auto run = [](std::vector<const char*> arguments) {
+    return RunDeadLetters(static_cast<int>(arguments.size()), arguments.data());
+  };
   CHECK(run({}) == 2);
   CHECK(run({"burn"}) == 2);
   const testing::TestDatabase database;
   database.Migrate("alert");
   // It holds a password, which no flag may.
-  const std::string url = database.url() + (database.url().find('?') == std::string::npos ? "?" : "&") + "sslmode=disable";
+  const std::string url =
+      database.url() + (database.url().find('?') == std::string::npos ? "?" : "&") + "sslmode=disable";
   REQUIRE(setenv("STOCKALERT_POSTGRES_URL", url.c_str(), 1) == 0);
   CHECK(run({"list"}) == 0);
   CHECK(run({"drop", "--all"}) == 2);

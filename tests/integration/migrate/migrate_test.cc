@@ -1,5 +1,5 @@
-// The migration job against real Postgres and, for its topics, whatever Kafka can be had. The topics' names are the mesh's own, so this
-// test only runs against topics that are there or can be made.
+// The migration job against real Postgres and, for its topics, whatever Kafka can be had. The topics' names are the
+// mesh's own, so this test only runs against topics that are there or can be made.
 #include <catch2/catch.hpp>
 
 #include "services/migrate/migrate.h"

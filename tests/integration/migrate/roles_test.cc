@@ -1,4 +1,5 @@
-// Each role of the database against every table of the mesh, on a real Postgres: what is its own works, everything else is refused.
+// Each role of the database against every table of the mesh, on a real Postgres: what is its own works, everything else
+// is refused.
 #include "services/migrate/roles.h"
 
 #include <libpq-fe.h>
@@ -85,7 +86,9 @@ class World {
     std::filesystem::remove_all(passwords_);
   }
   std::string Role(const std::string& key) const { return absl::StrCat(tag_, "_", key); }
-  std::string Url(const std::string& key, const std::string& database_name = "") const { return As(Role(key), "password%20of%20" + Role(key), database_name); }
+  std::string Url(const std::string& key, const std::string& database_name = "") const {
+    return As(Role(key), "password%20of%20" + Role(key), database_name);
+  }
   // The same server, by another role.
   std::string As(const std::string& role, const std::string& password, const std::string& database_name = "") const {
     const std::string& url = database.url();
@@ -102,12 +105,14 @@ class World {
   }
   // "stockalert_user.users" and every other table of the mesh.
   std::vector<std::string> Tables() const {
-    return Rows("SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                "WHERE c.relkind = 'r' AND (n.nspname = 'mesh' OR n.nspname LIKE 'stockalert\\_%') ORDER BY 1");
+    return Rows(
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.relkind = 'r' AND (n.nspname = 'mesh' OR n.nspname LIKE 'stockalert\\_%') ORDER BY 1");
   }
   std::string FirstColumn(const std::string& table) const {
-    return Rows(absl::StrCat("SELECT attname FROM pg_attribute WHERE attrelid = '", table,
-                             "'::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = '' ORDER BY attnum LIMIT 1"))[0];
+    return Rows(absl::StrCat(
+        "SELECT attname FROM pg_attribute WHERE attrelid = '", table,
+        "'::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = '' ORDER BY attnum LIMIT 1"))[0];
   }
 
   testing::TestDatabase database;
@@ -132,11 +137,13 @@ std::pair<int, std::string> RunShell(const std::string& command) {
 
 std::string SchemaOf(const std::string& table) { return table.substr(0, table.find('.')); }
 
-// Every way to touch a table, none of which changes a row. A DELETE or UPDATE without a row needs the right all the same.
+// Every way to touch a table, none of which changes a row. A DELETE or UPDATE without a row needs the right all the
+// same.
 std::vector<std::pair<std::string, std::string>> Ways(const World& world, const std::string& table) {
   const std::string column = world.FirstColumn(table);
   return {{"SELECT", absl::StrCat("SELECT ", column, " FROM ", table, " LIMIT 1")},
-          {"INSERT", absl::StrCat("INSERT INTO ", table, " (", column, ") SELECT ", column, " FROM ", table, " WHERE false")},
+          {"INSERT",
+           absl::StrCat("INSERT INTO ", table, " (", column, ") SELECT ", column, " FROM ", table, " WHERE false")},
           {"UPDATE", absl::StrCat("UPDATE ", table, " SET ", column, " = ", column, " WHERE false")},
           {"DELETE", absl::StrCat("DELETE FROM ", table, " WHERE false")},
           {"TRUNCATE", absl::StrCat("TRUNCATE ", table)},
@@ -161,15 +168,17 @@ TEST_CASE("a service's role works with the rows of its own schema, and is refuse
     for (const std::string& table : tables) {
       const bool is_own = SchemaOf(table) == own;
       for (const auto& [way, sql] : Ways(world, table)) {
-        const bool may = (is_own && (way == "SELECT" || way == "INSERT" || way == "UPDATE" || way == "DELETE" || way == "LOCK")) ||
-                         (std::string(key) == "evaluator" && table == "mesh.topics" && way == "SELECT");
+        const bool may =
+            (is_own && (way == "SELECT" || way == "INSERT" || way == "UPDATE" || way == "DELETE" || way == "LOCK")) ||
+            (std::string(key) == "evaluator" && table == "mesh.topics" && way == "SELECT");
         INFO(key << ": " << sql);
         const std::string state = session.Try(sql);
         CHECK(state == (may ? "00000" : kRefused));
         refused += may ? 0 : 1;
       }
     }
-    for (const std::string& schema : schemas) CHECK(session.Try(absl::StrCat("CREATE TABLE ", schema, ".mine (a integer)")) == kRefused);
+    for (const std::string& schema : schemas)
+      CHECK(session.Try(absl::StrCat("CREATE TABLE ", schema, ".mine (a integer)")) == kRefused);
     CHECK(session.Try("CREATE TABLE public.mine (a integer)") == kRefused);
     CHECK(session.Try("CREATE TEMPORARY TABLE mine (a integer)") == kRefused);
     CHECK(session.Try("CREATE SCHEMA mine") == kRefused);
@@ -181,7 +190,8 @@ TEST_CASE("a service's role works with the rows of its own schema, and is refuse
   }
   // An identity column's sequence comes along.
   Session user(world.Url("user"));
-  CHECK(user.Try("INSERT INTO stockalert_user.outbox (user_id, delete_time_us, traceparent) VALUES (gen_random_uuid(), 1, '')") == "00000");
+  CHECK(user.Try("INSERT INTO stockalert_user.outbox (user_id, delete_time_us, traceparent) VALUES (gen_random_uuid(), "
+                 "1, '')") == "00000");
   std::printf("ways refused: %d\n", refused);
 }
 
@@ -192,17 +202,21 @@ TEST_CASE("the audit's role reads what the audit reads, and writes nothing") {
   REQUIRE(session.connected());
   // The queries of scripts/audit.
   for (const char* sql :
-       {"SELECT alert_id, trigger_number, revision, price_micros, event_time_us, price_before_micros, late, record_offset "
+       {"SELECT alert_id, trigger_number, revision, price_micros, event_time_us, price_before_micros, late, "
+        "record_offset "
         "FROM stockalert_evaluator.triggers",
-        "SELECT alert_id, number, revision, price_micros, event_time_us, price_before_micros, late, log_offset, withheld, throttled "
+        "SELECT alert_id, number, revision, price_micros, event_time_us, price_before_micros, late, log_offset, "
+        "withheld, throttled "
         "FROM stockalert_alert.triggers",
         "SELECT alert_id, trigger_number, price_micros, event_time_us, price_before_micros, late, "
         "CASE WHEN key IS NOT NULL THEN throttled END FROM stockalert_notifier.notifications WHERE kind = 1",
         "SELECT user_id, count(*) FILTER (WHERE throttled), sum(folded_count) FROM stockalert_notifier.notifications "
         "WHERE throttled OR kind = 2 GROUP BY user_id",
-        "SELECT DISTINCT t.alert_id FROM stockalert_evaluator.triggers t JOIN stockalert_alert.alerts a ON a.id = t.alert_id "
+        "SELECT DISTINCT t.alert_id FROM stockalert_evaluator.triggers t JOIN stockalert_alert.alerts a ON a.id = "
+        "t.alert_id "
         "JOIN stockalert_alert.owners o ON o.user_id = a.user_id WHERE o.deleted UNION SELECT DISTINCT t.alert_id "
-        "FROM stockalert_evaluator.triggers t WHERE NOT EXISTS (SELECT FROM stockalert_alert.alerts a WHERE a.id = t.alert_id)"}) {
+        "FROM stockalert_evaluator.triggers t WHERE NOT EXISTS (SELECT FROM stockalert_alert.alerts a WHERE a.id = "
+        "t.alert_id)"}) {
     CHECK(session.Try(sql) == "00000");
   }
   for (const std::string& table : world.Tables()) {
@@ -212,9 +226,10 @@ TEST_CASE("the audit's role reads what the audit reads, and writes nothing") {
       CHECK(session.Try(sql) == kRefused);
     }
   }
-  for (const char* sql : {"SELECT email FROM stockalert_user.users", "SELECT secret_sha256 FROM stockalert_user.api_keys",
-                          "SELECT note FROM stockalert_alert.alerts", "SELECT note FROM stockalert_notifier.notifications",
-                          "SELECT state FROM stockalert_evaluator.checkpoints", "SELECT symbol FROM stockalert_ticker.tickers"}) {
+  for (const char* sql :
+       {"SELECT email FROM stockalert_user.users", "SELECT secret_sha256 FROM stockalert_user.api_keys",
+        "SELECT note FROM stockalert_alert.alerts", "SELECT note FROM stockalert_notifier.notifications",
+        "SELECT state FROM stockalert_evaluator.checkpoints", "SELECT symbol FROM stockalert_ticker.tickers"}) {
     INFO(sql);
     CHECK(session.Try(sql) == kRefused);
   }
@@ -224,26 +239,28 @@ TEST_CASE("the maintenance's role runs deploy/retention.sql, and does nothing el
   World world;
   REQUIRE(MigrateRoles(*world.pool, world.config).ok());
   // As it is documented: by psql, with the role's own password.
-  const std::string command = absl::StrCat("psql -X -q '", world.Url("maintenance"), "' -v kept_days=90 -f ", STOCKALERT_SOURCE_DIR,
-                                           "/deploy/retention.sql >/dev/null");
+  const std::string command = absl::StrCat("psql -X -q '", world.Url("maintenance"), "' -v kept_days=90 -f ",
+                                           STOCKALERT_SOURCE_DIR, "/deploy/retention.sql >/dev/null");
   CHECK(std::system(command.c_str()) == 0);  // NOLINT(cert-env33-c): the test's own words.
   Session session(world.Url("maintenance"));
   REQUIRE(session.connected());
   // Whole tables, column by column: what retention.sql names, and no more.
-  const std::set<std::string> deletes = {"stockalert_evaluator.triggers", "stockalert_alert.triggers", "stockalert_notifier.notifications",
-                                         "stockalert_user.requests"};
+  const std::set<std::string> deletes = {"stockalert_evaluator.triggers", "stockalert_alert.triggers",
+                                         "stockalert_notifier.notifications", "stockalert_user.requests"};
   for (const std::string& table : world.Tables()) {
     const bool dead_letters = table.ends_with(".dead_letters");
     for (const auto& [way, sql] : Ways(world, table)) {
-      if (way == "SELECT" || (dead_letters && (way == "INSERT" || way == "UPDATE" || way == "DELETE" || way == "LOCK"))) continue;
+      if (way == "SELECT" || (dead_letters && (way == "INSERT" || way == "UPDATE" || way == "DELETE" || way == "LOCK")))
+        continue;
       const bool may = deletes.contains(table) && (way == "DELETE" || way == "LOCK");
       INFO(sql);
       CHECK(session.Try(sql) == (may ? "00000" : kRefused));
     }
   }
   for (const char* sql :
-       {"SELECT email FROM stockalert_user.users", "SELECT secret_sha256 FROM stockalert_user.api_keys", "SELECT user_id FROM stockalert_user.api_keys",
-        "SELECT note FROM stockalert_alert.alerts", "UPDATE stockalert_alert.alerts SET note = ''", "UPDATE stockalert_alert.alerts SET paused = true",
+       {"SELECT email FROM stockalert_user.users", "SELECT secret_sha256 FROM stockalert_user.api_keys",
+        "SELECT user_id FROM stockalert_user.api_keys", "SELECT note FROM stockalert_alert.alerts",
+        "UPDATE stockalert_alert.alerts SET note = ''", "UPDATE stockalert_alert.alerts SET paused = true",
         "SELECT price_micros FROM stockalert_alert.triggers", "SELECT summary FROM stockalert_notifier.notifications",
         "SELECT state FROM stockalert_evaluator.checkpoints", "SELECT symbol FROM stockalert_ticker.tickers",
         "CREATE TABLE stockalert_alert.mine (a integer)", "CREATE TABLE public.mine (a integer)"}) {
@@ -254,12 +271,16 @@ TEST_CASE("the maintenance's role runs deploy/retention.sql, and does nothing el
 
 TEST_CASE("deploy/retention.sql says in a sentence what it wants to be told, and touches nothing before") {
   const testing::TestDatabase database;  // It has none of the tables.
-  for (const std::string given : {"", "-v kept_day=90", "-v kept_days", "-v kept_days=", "-v kept_days=13", "-v kept_days=-90", "-v kept_days=90.5",
-                                  "-v kept_days=90d", "-v kept_days=1000000", "-v \"kept_days='90'\"", "-v 'kept_days=90; SELECT 1'"}) {
+  for (const std::string given : {"", "-v kept_day=90", "-v kept_days", "-v kept_days=", "-v kept_days=13",
+                                  "-v kept_days=-90", "-v kept_days=90.5", "-v kept_days=90d", "-v kept_days=1000000",
+                                  "-v \"kept_days='90'\"", "-v 'kept_days=90; SELECT 1'"}) {
     INFO(given);
-    const auto [code, said] = RunShell(absl::StrCat("psql -X '", database.url(), "' ", given, " -f ", STOCKALERT_SOURCE_DIR, "/deploy/retention.sql 2>&1"));
+    const auto [code, said] = RunShell(absl::StrCat("psql -X '", database.url(), "' ", given, " -f ",
+                                                    STOCKALERT_SOURCE_DIR, "/deploy/retention.sql 2>&1"));
     CHECK(code == 3);  // psql's, of a script that was stopped.
-    CHECK_THAT(said, Catch::Matches("psql:[^\n]*: ERROR:  retention: kept_days must be a whole number of days, at least 14 [^\n]*\n"));
+    CHECK_THAT(said,
+               Catch::Matches(
+                   "psql:[^\n]*: ERROR:  retention: kept_days must be a whole number of days, at least 14 [^\n]*\n"));
   }
 }
 
@@ -272,8 +293,9 @@ TEST_CASE("a table of a later migration is covered before anybody runs the roles
   Session ticker(world.Url("ticker"));
   CHECK(ticker.Try("SELECT * FROM stockalert_alert.later") == kRefused);
 
-  world.database.Execute(absl::StrCat("GRANT USAGE ON SCHEMA stockalert_user TO PUBLIC; GRANT SELECT ON stockalert_user.users TO \"",
-                                      world.Role("ticker"), "\""));
+  world.database.Execute(
+      absl::StrCat("GRANT USAGE ON SCHEMA stockalert_user TO PUBLIC; GRANT SELECT ON stockalert_user.users TO \"",
+                   world.Role("ticker"), "\""));
   REQUIRE(ticker.Try("SELECT email FROM stockalert_user.users") == "00000");
   CHECK(CheckRoles(*world.pool, world.names()).value().size() == 1);
   REQUIRE(MigrateRoles(*world.pool, world.config).ok());
@@ -301,8 +323,10 @@ TEST_CASE("passwords are set from files, never stand in SQL, and can be changed"
   REQUIRE(MigrateRoles(*world.pool, world.config).ok());
   CHECK(Session(world.Url("user")).connected());
   CHECK_FALSE(Session(world.As(world.Role("user"), "wrong")).connected());
-  CHECK(world.Rows(absl::StrCat("SELECT rolpassword FROM pg_authid WHERE rolname = '", world.Role("user"), "'"))[0].starts_with("SCRAM-SHA-256$"));
-  std::ofstream(std::filesystem::path(world.config.postgres_role_passwords_dir) / "user") << "another password, long enough";
+  CHECK(world.Rows(absl::StrCat("SELECT rolpassword FROM pg_authid WHERE rolname = '", world.Role("user"), "'"))[0]
+            .starts_with("SCRAM-SHA-256$"));
+  std::ofstream(std::filesystem::path(world.config.postgres_role_passwords_dir) / "user")
+      << "another password, long enough";
   REQUIRE(MigrateRoles(*world.pool, world.config).ok());
   CHECK_FALSE(Session(world.Url("user")).connected());
   CHECK(Session(world.As(world.Role("user"), "another%20password,%20long%20enough")).connected());
@@ -331,7 +355,9 @@ TEST_CASE("a migrating role without the right to make roles prints the SQL, and 
     world.config.postgres_roles = "auto";
     CHECK(MigrateRoles(*pool, world.config).ok());
     // Somebody who may runs what was printed...
-    Session administrator(world.As("", "", name).replace(0, world.As("", "", name).find('@'), world.database.url().substr(0, world.database.url().find('@'))));
+    Session administrator(world.As("", "", name)
+                              .replace(0, world.As("", "", name).find('@'),
+                                       world.database.url().substr(0, world.database.url().find('@'))));
     REQUIRE(administrator.connected());
     const std::string state = administrator.Run(RolesSql(world.names()));
     INFO(administrator.error());
@@ -361,7 +387,8 @@ TEST_CASE("in a cluster of the mesh's own a service's role connects to no other 
 }
 
 TEST_CASE("names of roles that cannot be meant are refused") {
-  for (const char* text : {"stranger=x", "user", "user=", "user=a b", "user=a\"b", "user=a'b", "user=stockalert_ticker", "user=x,ticker=x"}) {
+  for (const char* text : {"stranger=x", "user", "user=", "user=a b", "user=a\"b", "user=a'b", "user=stockalert_ticker",
+                           "user=x,ticker=x"}) {
     INFO(text);
     CHECK(absl::IsInvalidArgument(ParseRoleNames(text).status()));
   }

@@ -158,17 +158,19 @@ TEST_CASE("triggers become notifications once, are streamed, resumed, listed and
     mesh.Trigger(kOther, NewId(), 1);
     REQUIRE(watch.ReadUntil(3));
     for (size_t i = 0; i < 3; ++i) {
-      CHECK(watch.seen[i].trigger() == "users/" + std::string(kUser) + "/alerts/" + alert + "/triggers/" + std::to_string(i + 1));
+      CHECK(watch.seen[i].trigger() ==
+            "users/" + std::string(kUser) + "/alerts/" + alert + "/triggers/" + std::to_string(i + 1));
     }
     CHECK(watch.seen[0].price() == "150.000001");
     CHECK(watch.seen[0].note() == "look at it");
     CHECK(watch.seen[2].cursor() == watch.cursor);
     cursor = watch.seen[1].cursor();
     // The other user's has a partition of its own: it may come later.
-    REQUIRE(Eventually([&] { return mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications") == 4; }));
+    REQUIRE(
+        Eventually([&] { return mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications") == 4; }));
   }
-  CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications WHERE traceparent = '" + std::string(kTraceparent) +
-                            "'") == 4);
+  CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications WHERE traceparent = '" +
+                            std::string(kTraceparent) + "'") == 4);
   // Stored while nobody was there to see: in the log.
   mesh.Trigger(kUser, alert, 4);
   Instance instance(mesh.config);
@@ -206,16 +208,20 @@ TEST_CASE("a deleted user's notifications go and stay away; what cannot be under
   mesh.Produce(mesh.config.triggers_topic, kUser, "no message \xff");
   mesh.Trigger(kUser, alert, 1);
   mesh.Trigger(kOther, NewId(), 1);
-  REQUIRE(Eventually([&] { return mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications") == 2; }));
+  REQUIRE(
+      Eventually([&] { return mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications") == 2; }));
   ipb::UserEvent event;
   event.mutable_user_deleted()->set_user_id(kUser);
   event.mutable_user_deleted()->set_delete_time_us(5);
   mesh.Produce(mesh.config.user_events_topic, kUser, event.SerializeAsString());
-  REQUIRE(Eventually([&] { return mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications") == 1; }));
+  REQUIRE(
+      Eventually([&] { return mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications") == 1; }));
   mesh.Trigger(kUser, alert, 2);
   mesh.Trigger(kOther, NewId(), 1);
-  REQUIRE(Eventually([&] { return mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications") == 2; }));
-  CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications WHERE user_id = '" + std::string(kUser) + "'") == 0);
+  REQUIRE(
+      Eventually([&] { return mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications") == 2; }));
+  CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications WHERE user_id = '" +
+                            std::string(kUser) + "'") == 0);
 }
 
 constexpr char kCount[] = "SELECT count(*) FROM stockalert_notifier.notifications";
@@ -234,9 +240,11 @@ TEST_CASE("a trace that is none stops nothing, and is not kept") {
   CHECK(mesh.database.Count(kLetters) == 0);
 }
 
-TEST_CASE("a record that nobody can read, or the database refuses for what it is, is put aside, and the others are stored") {
+TEST_CASE(
+    "a record that nobody can read, or the database refuses for what it is, is put aside, and the others are stored") {
   Mesh mesh;
-  mesh.database.Execute("ALTER TABLE stockalert_notifier.notifications ADD CHECK (price_micros NOT IN (150000003, 150000017))");
+  mesh.database.Execute(
+      "ALTER TABLE stockalert_notifier.notifications ADD CHECK (price_micros NOT IN (150000003, 150000017))");
   const std::string alert = NewId();
   mesh.Produce(mesh.config.triggers_topic, kUser, "no message \xff");
   mesh.Produce(mesh.config.triggers_topic, kUser, "");
@@ -246,7 +254,8 @@ TEST_CASE("a record that nobody can read, or the database refuses for what it is
     Instance instance(mesh.config);
     REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 19 && mesh.database.Count(kLetters) == 4; }));
     CHECK(mesh.database.Count(std::string(kLetters) + " WHERE cause LIKE '%23514%'") == 2);
-    CHECK(mesh.database.Count(std::string(kLetters) + " WHERE convert_from(key, 'UTF8') = '" + kUser + "' AND header_names[1] = 'traceparent'") == 4);
+    CHECK(mesh.database.Count(std::string(kLetters) + " WHERE convert_from(key, 'UTF8') = '" + kUser +
+                              "' AND header_names[1] = 'traceparent'") == 4);
   }
   // The offsets went past them: nothing comes twice.
   Instance again(mesh.config);
@@ -257,9 +266,11 @@ TEST_CASE("a record that nobody can read, or the database refuses for what it is
 
 TEST_CASE("what fails for no clear reason holds its partition alone, and goes on by itself") {
   Mesh mesh;
-  mesh.database.Execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
-                        "$$ BEGIN IF NEW.trigger_number = 2 THEN RAISE EXCEPTION 'somebody''s own'; END IF; RETURN NEW; END $$");
-  mesh.database.Execute("CREATE TRIGGER own BEFORE INSERT ON stockalert_notifier.notifications FOR EACH ROW EXECUTE FUNCTION refuse()");
+  mesh.database.Execute(
+      "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+      "$$ BEGIN IF NEW.trigger_number = 2 THEN RAISE EXCEPTION 'somebody''s own'; END IF; RETURN NEW; END $$");
+  mesh.database.Execute(
+      "CREATE TRIGGER own BEFORE INSERT ON stockalert_notifier.notifications FOR EACH ROW EXECUTE FUNCTION refuse()");
   // Another user in another partition.
   std::string elsewhere = NewId();
   while (kafka::PartitionOf(elsewhere, 3) == kafka::PartitionOf(kUser, 3)) elsewhere = NewId();
@@ -272,14 +283,15 @@ TEST_CASE("what fails for no clear reason holds its partition alone, and goes on
   REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 3; }));
   CHECK(mesh.database.Count(std::string(kCount) + " WHERE user_id = '" + kUser + "'") == 1);
   CHECK(mesh.database.Count(kLetters) == 0);
-  const auto& held = metrics::GetGauge("stockalert_consumer_partitions_held", "", {{"topic", mesh.config.triggers_topic}});
+  const auto& held =
+      metrics::GetGauge("stockalert_consumer_partitions_held", "", {{"topic", mesh.config.triggers_topic}});
   REQUIRE(Eventually([&] { return held.Value() == 1; }));
   mesh.database.Execute("DROP TRIGGER own ON stockalert_notifier.notifications");
   REQUIRE(Eventually([&] { return mesh.database.Count(kCount) == 5; }));
   REQUIRE(Eventually([&] { return held.Value() == 0; }));
   // In their order, none lost and none twice.
-  CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications WHERE user_id = '" + std::string(kUser) +
-                            "' AND sequence = trigger_number") == 3);
+  CHECK(mesh.database.Count("SELECT count(*) FROM stockalert_notifier.notifications WHERE user_id = '" +
+                            std::string(kUser) + "' AND sequence = trigger_number") == 3);
 }
 
 TEST_CASE("an event of a kind to come holds its partition, and a user is deleted in another") {
@@ -296,7 +308,8 @@ TEST_CASE("an event of a kind to come holds its partition, and a user is deleted
     event.mutable_user_deleted()->set_user_id(user);
     mesh.Produce(mesh.config.user_events_topic, user, event.SerializeAsString());
   }
-  REQUIRE(Eventually([&] { return mesh.database.Count(std::string(kCount) + " WHERE user_id = '" + elsewhere + "'") == 0; }));
+  REQUIRE(Eventually(
+      [&] { return mesh.database.Count(std::string(kCount) + " WHERE user_id = '" + elsewhere + "'") == 0; }));
   CHECK(mesh.database.Count(kCount) == 1);  // Behind the unknown one, where its reader waits.
   CHECK(mesh.database.Count(kLetters) == 0);
 }

@@ -1,7 +1,7 @@
 // Pool, transactions and migrations against a real server: dead connections, conflicts, constraints.
-#include <catch2/catch.hpp>
 #include <soci/soci.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -28,8 +28,9 @@ namespace {
 testing::TestDatabase& Database() {
   static testing::TestDatabase database;
   static const bool prepared = [] {
-    database.Execute("CREATE TABLE t (id bigint PRIMARY KEY, name text NOT NULL CONSTRAINT t_name_short CHECK (length(name) < 10), "
-                     "CONSTRAINT t_name_once UNIQUE (name))");
+    database.Execute(
+        "CREATE TABLE t (id bigint PRIMARY KEY, name text NOT NULL CONSTRAINT t_name_short CHECK (length(name) < 10), "
+        "CONSTRAINT t_name_once UNIQUE (name))");
     return true;
   }();
   static_cast<void>(prepared);
@@ -123,8 +124,9 @@ TEST_CASE("a dead connection is healed, and the work run again where that is saf
   Database().Execute("DELETE FROM t");
   REQUIRE(Insert(*pool, 1, "one").ok());
   // The server ends all sessions, as its restart does.
-  Database().Execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stockalert-test' AND "
-                     "datname = current_database()");
+  Database().Execute(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stockalert-test' AND "
+      "datname = current_database()");
   CHECK(Insert(*pool, 2, "two").ok());
   proxy.Cut();
   absl::SleepFor(absl::Milliseconds(50));
@@ -198,20 +200,21 @@ TEST_CASE("a server that is frozen holds nobody for longer than it may take, and
 TEST_CASE("kept statements serve again and again, also after a failure") {
   struct Sum {
     explicit Sum(soci::session& sql)
-        : statement((sql.prepare << "SELECT COALESCE(sum(n), 0) FROM unnest(CAST(:numbers AS bigint[])) AS n", soci::use(numbers),
-                     soci::into(sum))) {}
+        : statement((sql.prepare << "SELECT COALESCE(sum(n), 0) FROM unnest(CAST(:numbers AS bigint[])) AS n",
+                     soci::use(numbers), soci::into(sum))) {}
     std::string numbers;
     int64_t sum = 0;
     soci::statement statement;
   };
   auto pool = Database().NewPool(1);
   for (const char* numbers : {"{1,2,3}", "{}", "no array", "{4}"}) {
-    const auto sum = Transact(*pool, "test.kept", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<int64_t> {
-      Sum& kept = connection.Kept<Sum>();
-      kept.numbers = numbers;
-      kept.statement.execute(true);
-      return kept.sum;
-    });
+    const auto sum =
+        Transact(*pool, "test.kept", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<int64_t> {
+          Sum& kept = connection.Kept<Sum>();
+          kept.numbers = numbers;
+          kept.statement.execute(true);
+          return kept.sum;
+        });
     const std::string text = numbers;
     if (text == "no array") {
       CHECK(absl::IsInvalidArgument(sum.status()));
@@ -260,7 +263,8 @@ TEST_CASE("migrations are applied once, in order, and watched") {
   CHECK(absl::IsNotFound(ReadMigrations(folder.path() + "/none").status()));
   CHECK(absl::IsNotFound(ReadMigrations(folder.path()).status()));
   folder.Write("0001_first.sql", "CREATE TABLE " + schema + ".a (at timestamptz DEFAULT '2026-01-01 10:30:00');");
-  folder.Write("0002_second.sql", "ALTER TABLE " + schema + ".a ADD b bigint; INSERT INTO " + schema + ".a (b) VALUES (1);");
+  folder.Write("0002_second.sql",
+               "ALTER TABLE " + schema + ".a ADD b bigint; INSERT INTO " + schema + ".a (b) VALUES (1);");
   const auto apply = [&]() -> absl::StatusOr<std::vector<std::string>> {
     const auto migrations = ReadMigrations(folder.path());
     if (!migrations.ok()) return migrations.status();
@@ -309,7 +313,8 @@ TEST_CASE("migrations are applied once, in order, and watched") {
   }
 }
 
-// A schema whose tables refuse, while disk.is_full says so, as a full disk does: reads go on, and rows that need no more room are written.
+// A schema whose tables refuse, while disk.is_full says so, as a full disk does: reads go on, and rows that need no
+// more room are written.
 struct FullDisk {
   FullDisk() {
     database.Execute("CREATE SCHEMA s");
@@ -319,13 +324,17 @@ struct FullDisk {
     database.Execute("CREATE TABLE s.rows (id bigint)");
     database.Execute(
         "CREATE FUNCTION s.extend() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN"
-        " IF (SELECT is_full AND (TG_TABLE_NAME <> 'write_probe' OR length(to_jsonb(NEW)->>'payload') > room) FROM s.disk) THEN"
+        " IF (SELECT is_full AND (TG_TABLE_NAME <> 'write_probe' OR length(to_jsonb(NEW)->>'payload') > room) FROM "
+        "s.disk) THEN"
         "  RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END IF; RETURN NEW; END $f$");
     for (const char* table : {"write_probe", "rows"}) {
-      database.Execute(absl::StrCat("CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON s.", table, " FOR EACH ROW EXECUTE FUNCTION s.extend()"));
+      database.Execute(absl::StrCat("CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON s.", table,
+                                    " FOR EACH ROW EXECUTE FUNCTION s.extend()"));
     }
   }
-  void Set(bool full, int64_t room) const { database.Execute(absl::StrCat("UPDATE s.disk SET is_full = ", full ? "true" : "false", ", room = ", room)); }
+  void Set(bool full, int64_t room) const {
+    database.Execute(absl::StrCat("UPDATE s.disk SET is_full = ", full ? "true" : "false", ", room = ", room));
+  }
   absl::Status InsertRow(Pool& pool) const {
     return Transact(pool, "test.insert", Idempotency::kNotIdempotent, [&](Connection& connection) {
       connection.sql() << "INSERT INTO s.rows VALUES (1)";
@@ -360,7 +369,9 @@ TEST_CASE("a full disk is seen though reads go on, and that there is room again"
   CHECK(disk.InsertRow(*pool).ok());
 }
 
-TEST_CASE("where the probe's own row still fits, the service's refused writes tell; and little room is not enough to take it back") {
+TEST_CASE(
+    "where the probe's own row still fits, the service's refused writes tell; and little room is not enough to take it "
+    "back") {
   const FullDisk disk;
   auto pool = disk.database.NewPool();
   std::atomic<int> writable{-1};
@@ -380,15 +391,18 @@ TEST_CASE("a database that is read-only takes no writes; one that is away is nei
   const FullDisk disk;
   std::atomic<int> writable{-1};
   {
-    auto pool = testing::TestDatabase::NewPoolAt(disk.database.url() + (disk.database.url().find('?') == std::string::npos ? "?" : "&") +
+    auto pool = testing::TestDatabase::NewPoolAt(disk.database.url() +
+                                                 (disk.database.url().find('?') == std::string::npos ? "?" : "&") +
                                                  "options=-c%20default_transaction_read_only%3Don");
-    WriteProbe probe(*pool, {.schema = "s", .interval = absl::Milliseconds(5)}, [&writable](bool now) { writable = now ? 1 : 0; });
+    WriteProbe probe(*pool, {.schema = "s", .interval = absl::Milliseconds(5)},
+                     [&writable](bool now) { writable = now ? 1 : 0; });
     AwaitTrue([&] { return writable == 0; });
     CHECK(pool->Ready().ok());
   }
   writable = -1;
   auto away = testing::TestDatabase::NewPoolAt(disk.database.UrlAtPort(1));
-  WriteProbe probe(*away, {.schema = "s", .interval = absl::Milliseconds(5)}, [&writable](bool now) { writable = now ? 1 : 0; });
+  WriteProbe probe(*away, {.schema = "s", .interval = absl::Milliseconds(5)},
+                   [&writable](bool now) { writable = now ? 1 : 0; });
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   CHECK(writable == -1);
 }

@@ -83,7 +83,8 @@ struct Mesh {
     const absl::Status started = app->Start();
     INFO(started);
     REQUIRE(started.ok());
-    channel = ::grpc::CreateChannel("127.0.0.1:" + std::to_string(app->public_port()), ::grpc::InsecureChannelCredentials());
+    channel =
+        ::grpc::CreateChannel("127.0.0.1:" + std::to_string(app->public_port()), ::grpc::InsecureChannelCredentials());
     stub = v1::TickerService::NewStub(channel);
     peer = std::make_unique<rpc::Peer>(rpc::PeerOptions{.address = "127.0.0.1:" + std::to_string(app->internal_port()),
                                                         .credentials = ::grpc::InsecureChannelCredentials(),
@@ -99,14 +100,16 @@ struct Mesh {
     if (app) Stop();
   }
 
-  static std::unique_ptr<::grpc::ClientContext> Context(const std::string& key = kKey, absl::Duration timeout = absl::Seconds(10)) {
+  static std::unique_ptr<::grpc::ClientContext> Context(const std::string& key = kKey,
+                                                        absl::Duration timeout = absl::Seconds(10)) {
     auto context = std::make_unique<::grpc::ClientContext>();
     context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
     context->AddMetadata("authorization", "Bearer " + key);
     return context;
   }
 
-  absl::Status Register(const std::string& symbol, v1::Ticker* ticker = nullptr, absl::Duration timeout = absl::Seconds(10)) {
+  absl::Status Register(const std::string& symbol, v1::Ticker* ticker = nullptr,
+                        absl::Duration timeout = absl::Seconds(10)) {
     v1::RegisterTickerRequest request;
     request.set_symbol(symbol);
     v1::Ticker answer;
@@ -137,11 +140,13 @@ struct Mesh {
   }
 
   void Produce(const ipb::LogRecord& record, const std::string& symbol) {
-    const auto delivered = producer->ProduceAndWait(config.prices_topic, symbol, record.SerializeAsString(), {}, absl::Now() + kPatience);
+    const auto delivered =
+        producer->ProduceAndWait(config.prices_topic, symbol, record.SerializeAsString(), {}, absl::Now() + kPatience);
     INFO(delivered.status());
     REQUIRE(delivered.ok());
   }
-  void Quote(const std::string& symbol, int64_t price_micros, int64_t time_us, ipb::TradingSession session = ipb::TRADING_SESSION_REGULAR) {
+  void Quote(const std::string& symbol, int64_t price_micros, int64_t time_us,
+             ipb::TradingSession session = ipb::TRADING_SESSION_REGULAR) {
     ipb::LogRecord record;
     ipb::QuoteRecord& quote = *record.mutable_quote();
     quote.set_symbol(symbol);
@@ -169,13 +174,16 @@ struct Mesh {
 constexpr int64_t kTime = 1'767'366'000'000'000;
 
 double Records(const std::string& kind) {
-  return metrics::GetCounter("stockalert_ticker_log_records_total", "Records of the log of prices, by what they were", {{"kind", kind}}).Value();
+  return metrics::GetCounter("stockalert_ticker_log_records_total", "Records of the log of prices, by what they were",
+                             {{"kind", kind}})
+      .Value();
 }
 
 TEST_CASE("prices from the log are shown, streamed, and known after a restart") {
   Mesh mesh;
   std::map<std::string, double> before;
-  for (const char* kind : {"quote_accepted", "quote_late", "quote_repeated", "quote_refused", "restart", "malformed"}) before[kind] = Records(kind);
+  for (const char* kind : {"quote_accepted", "quote_late", "quote_repeated", "quote_refused", "restart", "malformed"})
+    before[kind] = Records(kind);
   mesh.Start();
   v1::Ticker ticker;
   REQUIRE(mesh.Register(" aapl ", &ticker).ok());
@@ -238,12 +246,15 @@ TEST_CASE("a place that the log does not have begins the partition anew") {
   Mesh mesh;
   mesh.database.Execute("INSERT INTO stockalert_ticker.log_places VALUES (0, 500), (1, 500), (2, 500)");
   mesh.database.Execute(
-      "INSERT INTO stockalert_ticker.latest_prices (symbol, publisher_epoch, sequence, session, source, log_partition, log_offset) "
+      "INSERT INTO stockalert_ticker.latest_prices (symbol, publisher_epoch, sequence, session, source, log_partition, "
+      "log_offset) "
       "SELECT 'AAPL', 0, 0, 0, '', x, 499 FROM generate_series(0, 0) AS x");
   for (int i = 1; i <= 3; ++i) mesh.Quote("AAPL", 150'000'000 + i, kTime + i);
   // The places were another cluster's, as far as anybody knows; here they are this one's.
-  const auto admin = kafka::TopicAdmin::Create({.bootstrap = mesh.config.kafka_bootstrap, .client_id = "test", .extra = {}});
-  mesh.database.Execute("INSERT INTO stockalert_ticker.log_identity (cluster_id) VALUES ('" + *(*admin)->ClusterId(absl::Seconds(5)) + "')");
+  const auto admin =
+      kafka::TopicAdmin::Create({.bootstrap = mesh.config.kafka_bootstrap, .client_id = "test", .extra = {}});
+  mesh.database.Execute("INSERT INTO stockalert_ticker.log_identity (cluster_id) VALUES ('" +
+                        *(*admin)->ClusterId(absl::Seconds(5)) + "')");
   mesh.Start();
   CHECK(Eventually([&] {
     const auto last = mesh.LastPrice("AAPL");
@@ -272,7 +283,8 @@ TEST_CASE("the database away: calls answer, prices go on and are saved afterward
   proxy.Mend();
   CHECK(Eventually([&] { return mesh.Register("MSFT").ok(); }));
   CHECK(Eventually([&] {
-    return mesh.database.Count("SELECT count(*) FROM stockalert_ticker.latest_prices WHERE regular_price_micros = 151000000") == 1;
+    return mesh.database.Count(
+               "SELECT count(*) FROM stockalert_ticker.latest_prices WHERE regular_price_micros = 151000000") == 1;
   }));
 }
 
@@ -302,7 +314,8 @@ TEST_CASE("published quotes go by the fetcher into the log and come out") {
     *record.mutable_quote() = quote;
     record.mutable_quote()->set_session(ipb::TRADING_SESSION_REGULAR);
     record.mutable_quote()->set_source("published");
-    (void)mesh.producer->ProduceAndWait(mesh.config.prices_topic, quote.symbol(), record.SerializeAsString(), {}, absl::Now() + kPatience);
+    (void)mesh.producer->ProduceAndWait(mesh.config.prices_topic, quote.symbol(), record.SerializeAsString(), {},
+                                        absl::Now() + kPatience);
   });
   mesh.Start();
   REQUIRE(mesh.Register("AAPL").ok());
@@ -319,7 +332,8 @@ TEST_CASE("published quotes go by the fetcher into the log and come out") {
   CHECK(response.published_count() == 1);
   CHECK(Eventually([&] { return mesh.Get("AAPL").latest_quote().price() == "150.5"; }));
   const auto as_user = Mesh::Context();
-  CHECK(mesh.stub->PublishQuotes(as_user.get(), request, &response).error_code() == ::grpc::StatusCode::PERMISSION_DENIED);
+  CHECK(mesh.stub->PublishQuotes(as_user.get(), request, &response).error_code() ==
+        ::grpc::StatusCode::PERMISSION_DENIED);
 }
 
 TEST_CASE("two instances read the same log and save into the same rows") {
@@ -330,7 +344,9 @@ TEST_CASE("two instances read the same log and save into the same rows") {
   for (int i = 1; i <= 200; ++i) mesh.Quote(i % 2 == 0 ? "AAPL" : "MSFT", 100'000'000 + i, kTime + i);
   CHECK(Eventually([&] {
     return mesh.database.Count("SELECT coalesce(sum(next_offset), 0) FROM stockalert_ticker.log_places") == 200 &&
-           mesh.database.Count("SELECT count(*) FROM stockalert_ticker.latest_prices WHERE regular_price_micros IN (100000200, 100000199)") == 2;
+           mesh.database.Count(
+               "SELECT count(*) FROM stockalert_ticker.latest_prices WHERE regular_price_micros IN (100000200, "
+               "100000199)") == 2;
   }));
   second->Stop(absl::Now() + absl::Seconds(10));
 }
@@ -339,7 +355,9 @@ std::string KeyOf(int user) { return "sak_of_user_" + std::to_string(user) + "_0
 
 void SetCaller(Mesh& mesh, int user) {
   const std::string number = std::to_string(user);
-  mesh.fakes.SetCaller(KeyOf(user), {.user_id = "00000000-0000-4000-8000-" + std::string(12 - number.size(), '0') + number, .key_id = number});
+  mesh.fakes.SetCaller(
+      KeyOf(user),
+      {.user_id = "00000000-0000-4000-8000-" + std::string(12 - number.size(), '0') + number, .key_id = number});
 }
 
 double PercentileMs(std::vector<double> latencies_ms, double percentile) {
@@ -397,7 +415,8 @@ TEST_CASE("registrations that wait for the source hold up nobody who only reads"
   release.count_down();
   for (std::thread& thread : slow) thread.join();
   std::printf("GetTicker, p99 and worst: %.1f and %.1f ms alone, %.1f and %.1f ms beside 30 registrations that wait\n",
-              PercentileMs(before_ms, 0.99), PercentileMs(before_ms, 1), PercentileMs(during_ms, 0.99), PercentileMs(during_ms, 1));
+              PercentileMs(before_ms, 0.99), PercentileMs(before_ms, 1), PercentileMs(during_ms, 0.99),
+              PercentileMs(during_ms, 1));
 }
 
 TEST_CASE("a key at full speed is told to slow down, and another one goes on as before") {
@@ -457,8 +476,8 @@ TEST_CASE("fifty accounts with all streams they may have shut nobody out") {
   for (int account = 0; account <= kAccounts; ++account) {
     ::grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // A connection each.
-    stubs.push_back(v1::TickerService::NewStub(::grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(mesh.app->public_port()),
-                                                                           ::grpc::InsecureChannelCredentials(), arguments)));
+    stubs.push_back(v1::TickerService::NewStub(::grpc::CreateCustomChannel(
+        "127.0.0.1:" + std::to_string(mesh.app->public_port()), ::grpc::InsecureChannelCredentials(), arguments)));
     for (int i = 0; i < (account == kAccounts ? 1 : kStreamsEach); ++i) {
       Watcher& watcher = watchers.emplace_back();
       watcher.context = Mesh::Context(KeyOf(account), absl::Minutes(2));

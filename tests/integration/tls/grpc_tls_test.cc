@@ -1,5 +1,5 @@
-// Who may talk to a port, over real sockets: an internal one by mutual TLS, a public one by the server's certificate, and both while their
-// certificates are exchanged under load.
+// Who may talk to a port, over real sockets: an internal one by mutual TLS, a public one by the server's certificate,
+// and both while their certificates are exchanged under load.
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
@@ -32,13 +32,16 @@ constexpr char kToken[] = "the token of the mesh";
 class Users final : public pb::UserInternalService::CallbackService {
  public:
   explicit Users(CallRunner& runner) : runner_(runner) {}
-  ::grpc::ServerUnaryReactor* CountFollowers(::grpc::CallbackServerContext* context, const pb::CountFollowersRequest* request,
+  ::grpc::ServerUnaryReactor* CountFollowers(::grpc::CallbackServerContext* context,
+                                             const pb::CountFollowersRequest* request,
                                              pb::CountFollowersResponse* response) override {
-    return Unary(runner_, context, {"stockalert.internal.v1.UserInternalService/CountFollowers", Access::kMesh}, request, response,
-                 [this](const CallContext&, const pb::CountFollowersRequest&) -> absl::StatusOr<pb::CountFollowersResponse> {
-                   ++answered;
-                   return pb::CountFollowersResponse();
-                 });
+    return Unary(
+        runner_, context, {"stockalert.internal.v1.UserInternalService/CountFollowers", Access::kMesh}, request,
+        response,
+        [this](const CallContext&, const pb::CountFollowersRequest&) -> absl::StatusOr<pb::CountFollowersResponse> {
+          ++answered;
+          return pb::CountFollowersResponse();
+        });
   }
   std::atomic<int> answered{0};
 
@@ -74,7 +77,8 @@ struct Service {
     internal = Start(credentials->internal_server(), connection_age_max);
     open = Start(credentials->public_server(), connection_age_max);
   }
-  std::unique_ptr<Server> Start(const std::shared_ptr<::grpc::ServerCredentials>& with, absl::Duration connection_age_max) {
+  std::unique_ptr<Server> Start(const std::shared_ptr<::grpc::ServerCredentials>& with,
+                                absl::Duration connection_age_max) {
     auto started = Server::Start({.address = "127.0.0.1:0",
                                   .credentials = with,
                                   .services = {&users},
@@ -115,7 +119,8 @@ Answer Call(const std::shared_ptr<::grpc::Channel>& channel, const std::string& 
 }
 
 // A connection of its own, which no other channel shares.
-std::shared_ptr<::grpc::Channel> Connect(const Server& server, const std::shared_ptr<::grpc::ChannelCredentials>& credentials,
+std::shared_ptr<::grpc::Channel> Connect(const Server& server,
+                                         const std::shared_ptr<::grpc::ChannelCredentials>& credentials,
                                          const std::string& host = "127.0.0.1") {
   ::grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -123,7 +128,8 @@ std::shared_ptr<::grpc::Channel> Connect(const Server& server, const std::shared
 }
 
 std::shared_ptr<::grpc::ChannelCredentials> Showing(const std::string& trusted, const Identity& identity) {
-  return ::grpc::SslCredentials({.pem_root_certs = trusted, .pem_private_key = identity.key, .pem_cert_chain = identity.certificate});
+  return ::grpc::SslCredentials(
+      {.pem_root_certs = trusted, .pem_private_key = identity.key, .pem_cert_chain = identity.certificate});
 }
 
 TEST_CASE("a service calls its own ports, with TLS and with mutual TLS, whatever their certificates say") {
@@ -134,12 +140,14 @@ TEST_CASE("a service calls its own ports, with TLS and with mutual TLS, whatever
   const SwappedFolder folder(Files(mesh.Issue(wanted), mesh.certificate()));
   const Service service(folder);
   const auto answers = [](const Server& server, const std::shared_ptr<::grpc::ChannelCredentials>& credentials) {
-    PortProbe probe({.name = "test", .address = "127.0.0.1:" + std::to_string(server.port()), .credentials = credentials});
+    PortProbe probe(
+        {.name = "test", .address = "127.0.0.1:" + std::to_string(server.port()), .credentials = credentials});
     return probe.AskOnce();
   };
   CHECK(answers(*service.open, service.credentials->own_public_port()));
   CHECK(answers(*service.internal, service.credentials->own_internal_port()));
-  // It is the port that answers: that gRPC itself refuses to send the call, for the name in it, would pass for an answer.
+  // It is the port that answers: that gRPC itself refuses to send the call, for the name in it, would pass for an
+  // answer.
   for (const auto& status : {Call(Connect(*service.open, service.credentials->own_public_port())).status,
                              Call(Connect(*service.internal, service.credentials->own_internal_port())).status}) {
     CHECK(base::ReasonOf(FromGrpc(status)) == "CERTIFICATE_NAMELESS");
@@ -166,7 +174,8 @@ TEST_CASE("an internal port takes the mesh's certificates, and refuses every oth
   REQUIRE(service.users.answered == 2);
 
   const std::pair<const char*, std::shared_ptr<::grpc::ChannelCredentials>> refused[] = {
-      {"no certificate", ::grpc::SslCredentials({.pem_root_certs = mesh.certificate(), .pem_private_key = "", .pem_cert_chain = ""})},
+      {"no certificate",
+       ::grpc::SslCredentials({.pem_root_certs = mesh.certificate(), .pem_private_key = "", .pem_cert_chain = ""})},
       {"another authority's", Showing(mesh.certificate(), foreign.Issue())},
       {"an expired one", Showing(mesh.certificate(), expired)},
       {"one that is for servers alone", Showing(mesh.certificate(), no_client)},
@@ -206,7 +215,8 @@ TEST_CASE("a service calls only servers of the mesh, and by the name that it dia
   const SwappedFolder other_mesh(Files(foreign.Issue(), foreign.certificate() + mesh.certificate()));
   for (const SwappedFolder* files : {&other_name, &other_mesh}) {
     Service imposter(*files);
-    CHECK(Call(Connect(*imposter.internal, (*caller)->internal_client())).status.error_code() == ::grpc::StatusCode::UNAVAILABLE);
+    CHECK(Call(Connect(*imposter.internal, (*caller)->internal_client())).status.error_code() ==
+          ::grpc::StatusCode::UNAVAILABLE);
     CHECK(imposter.users.answered == 0);
   }
   const auto insecure = Server::Start({.address = "127.0.0.1:0",
@@ -225,25 +235,29 @@ TEST_CASE("a public port has the server's certificate, and asks clients for none
   const SwappedFolder folder(Files(mesh.Issue(), mesh.certificate()));
   Service service(folder);
   const auto trusting = [](const Authority& authority) {
-    return ::grpc::SslCredentials({.pem_root_certs = authority.certificate(), .pem_private_key = "", .pem_cert_chain = ""});
+    return ::grpc::SslCredentials(
+        {.pem_root_certs = authority.certificate(), .pem_private_key = "", .pem_cert_chain = ""});
   };
   // The connection is taken; a method of internal ports is none the less for whoever shows a certificate.
   CHECK(Call(Connect(*service.open, trusting(mesh))).status.error_code() == ::grpc::StatusCode::UNAUTHENTICATED);
   CHECK(Call(Connect(*service.open, trusting(foreign))).status.error_code() == ::grpc::StatusCode::UNAVAILABLE);
-  CHECK(Call(Connect(*service.open, ::grpc::InsecureChannelCredentials())).status.error_code() == ::grpc::StatusCode::UNAVAILABLE);
+  CHECK(Call(Connect(*service.open, ::grpc::InsecureChannelCredentials())).status.error_code() ==
+        ::grpc::StatusCode::UNAVAILABLE);
   CHECK(service.users.answered == 0);
 }
 
 TEST_CASE("neither a server without credentials nor unfit files begin to serve") {
-  CHECK(Server::Start({.address = "127.0.0.1:0", .services = {}, .service_names = {}}).status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(Server::Start({.address = "127.0.0.1:0", .services = {}, .service_names = {}}).status().code() ==
+        absl::StatusCode::kInvalidArgument);
   CHECK(Call(Peer({.address = "127.0.0.1:1"}).channel()).status.error_code() == ::grpc::StatusCode::INVALID_ARGUMENT);
   const Authority mesh("mesh");
-  const SwappedFolder folder({{"tls.crt", mesh.Issue().certificate}, {"tls.key", mesh.Issue().key}, {"ca.crt", mesh.certificate()}});
+  const SwappedFolder folder(
+      {{"tls.crt", mesh.Issue().certificate}, {"tls.key", mesh.Issue().key}, {"ca.crt", mesh.certificate()}});
   CHECK(Credentials::Create(SettingsOf(folder, false)).status().code() == absl::StatusCode::kInvalidArgument);
 }
 
-// Calls as the services do, and as new ones would: two threads on channels that stay (and connect anew as their connections grow old), two
-// that connect for each call.
+// Calls as the services do, and as new ones would: two threads on channels that stay (and connect anew as their
+// connections grow old), two that connect for each call.
 class Load {
  public:
   Load(const Service& service, const Credentials& caller) {
@@ -281,7 +295,7 @@ class Load {
  private:
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
-  int calls_ = 0;                                           // Guarded by mutex_, as are these:
+  int calls_ = 0;  // Guarded by mutex_, as are these:
   std::vector<std::string> failures_;
   std::set<std::string> seen_by_staying_, seen_by_new_;
   std::vector<std::thread> threads_;
@@ -358,7 +372,9 @@ TEST_CASE("files that became unfit are told of, while open connections go on, an
   Service service(files);
   const auto channel = Connect(*service.internal, Showing(mesh.certificate(), mesh.Issue()));
   REQUIRE(Call(channel).status.ok());
-  const auto unusable = [] { return metrics::GetGauge("stockalert_tls_files_unusable", "", {{"file_role", "internal_cert"}}).Value(); };
+  const auto unusable = [] {
+    return metrics::GetGauge("stockalert_tls_files_unusable", "", {{"file_role", "internal_cert"}}).Value();
+  };
   constexpr absl::Duration kBound = absl::Seconds(20);
 
   const Identity second = mesh.Issue();
@@ -377,7 +393,8 @@ TEST_CASE("files that became unfit are told of, while open connections go on, an
   files.Swap({});
   CHECK(Within(kBound, [&] { return unusable() == 1; }));
   CHECK(Call(Connect(*service.internal, good)).status.ok());
-  CHECK(metrics::ExpositionText().find("stockalert_tls_certificate_expiry_time_seconds{file_role=\"internal_ca\"}") != std::string::npos);
+  CHECK(metrics::ExpositionText().find("stockalert_tls_certificate_expiry_time_seconds{file_role=\"internal_ca\"}") !=
+        std::string::npos);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Every service's identity against every internal method, over real connections: let through if and only if the flow table says so.
+// Every service's identity against every internal method, over real connections: let through if and only if the flow
+// table says so.
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -29,11 +30,14 @@ namespace pb = ::stockalert::internal::v1;
 constexpr char kSharedToken[] = "the token of the mesh";
 
 // Every method in the common path, with a handler that answers.
-#define ANSWERS(SERVICE, METHOD)                                                                                                     \
-  ::grpc::ServerUnaryReactor* METHOD(::grpc::CallbackServerContext* context, const pb::METHOD##Request* request,                     \
-                                     pb::METHOD##Response* response) override {                                                      \
-    return Unary(runner, context, {"stockalert.internal.v1." SERVICE "/" #METHOD, Access::kMesh}, request, response,                 \
-                 [](const CallContext&, const pb::METHOD##Request&) -> absl::StatusOr<pb::METHOD##Response> { return pb::METHOD##Response(); }); \
+#define ANSWERS(SERVICE, METHOD)                                                                                 \
+  ::grpc::ServerUnaryReactor* METHOD(::grpc::CallbackServerContext* context, const pb::METHOD##Request* request, \
+                                     pb::METHOD##Response* response) override {                                  \
+    return Unary(                                                                                                \
+        runner, context, {"stockalert.internal.v1." SERVICE "/" #METHOD, Access::kMesh}, request, response,      \
+        [](const CallContext&, const pb::METHOD##Request&) -> absl::StatusOr<pb::METHOD##Response> {             \
+          return pb::METHOD##Response();                                                                         \
+        });                                                                                                      \
   }
 
 struct Users final : pb::UserInternalService::CallbackService {
@@ -67,9 +71,11 @@ struct Fetcher final : pb::FetcherService::CallbackService {
 #undef ANSWERS
 
 struct Mesh {
-  Mesh(const std::shared_ptr<::grpc::ServerCredentials>& credentials, const std::string& mesh_token, const MeshSettings& settings)
+  Mesh(const std::shared_ptr<::grpc::ServerCredentials>& credentials, const std::string& mesh_token,
+       const MeshSettings& settings)
       : runner({.name = "internal", .threads = 2, .mesh_token = mesh_token, .mesh = settings}) {
-    auto started = Server::Start({.address = "127.0.0.1:0", .credentials = credentials, .services = {&users, &tickers, &alerts, &fetcher}});
+    auto started = Server::Start(
+        {.address = "127.0.0.1:0", .credentials = credentials, .services = {&users, &tickers, &alerts, &fetcher}});
     INFO(started.status());
     REQUIRE(started.ok());
     server = *std::move(started);
@@ -82,8 +88,8 @@ struct Mesh {
   std::unique_ptr<Server> server;
 };
 
-::grpc::StatusCode Call(const std::shared_ptr<::grpc::Channel>& channel, std::string_view method, const std::string& mesh_token,
-                        const std::string& caller_token) {
+::grpc::StatusCode Call(const std::shared_ptr<::grpc::Channel>& channel, std::string_view method,
+                        const std::string& mesh_token, const std::string& caller_token) {
   ::grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
   if (!mesh_token.empty()) context.AddMetadata(kMeshTokenMetadata, mesh_token);
@@ -104,7 +110,8 @@ struct Mesh {
   return status.error_code();
 }
 
-std::shared_ptr<::grpc::Channel> Connect(const Mesh& mesh, const std::shared_ptr<::grpc::ChannelCredentials>& credentials) {
+std::shared_ptr<::grpc::Channel> Connect(const Mesh& mesh,
+                                         const std::shared_ptr<::grpc::ChannelCredentials>& credentials) {
   ::grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return ::grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(mesh.server->port()), credentials, arguments);
@@ -121,7 +128,8 @@ void CheckAll(std::string_view caller, const std::function<::grpc::StatusCode(st
 TEST_CASE("over mutual TLS a certificate calls what the flow table lets its service call, and nothing else") {
   const testing::Authority authority("mesh");
   const testing::Identity own = authority.Issue();
-  const testing::SwappedFolder files({{"tls.crt", own.certificate}, {"tls.key", own.key}, {"ca.crt", authority.certificate()}});
+  const testing::SwappedFolder files(
+      {{"tls.crt", own.certificate}, {"tls.key", own.key}, {"ca.crt", authority.certificate()}});
   tls::Settings settings;
   settings.has_public_port = false;
   settings.internal_cert_file = files.Path("tls.crt");
@@ -144,9 +152,11 @@ TEST_CASE("over mutual TLS a certificate calls what the flow table lets its serv
   }
   // Nobody's: without a name, and with those of all.
   for (const std::vector<std::string>& names :
-       {std::vector<std::string>{"localhost"}, std::vector<std::string>{"user", "ticker", "alert", "notifier", "fetcher", "evaluator"}}) {
+       {std::vector<std::string>{"localhost"},
+        std::vector<std::string>{"user", "ticker", "alert", "notifier", "fetcher", "evaluator"}}) {
     const auto connection = channel(names);
-    for (const Flow& flow : FlowTable()) CHECK(Call(connection, flow.method, kSharedToken, "") == ::grpc::StatusCode::UNAUTHENTICATED);
+    for (const Flow& flow : FlowTable())
+      CHECK(Call(connection, flow.method, kSharedToken, "") == ::grpc::StatusCode::UNAUTHENTICATED);
   }
 }
 
@@ -155,7 +165,8 @@ TEST_CASE("over plaintext the caller's token does, and the shared one tells nobo
   const auto token = [](std::string_view service) { return "the token of " + std::string(service); };
   {
     std::ofstream file(table);
-    for (const std::string_view service : Services()) file << service << " " << base::HexEncode(base::Sha256(token(service))) << "\n";
+    for (const std::string_view service : Services())
+      file << service << " " << base::HexEncode(base::Sha256(token(service))) << "\n";
   }
   const MeshSettings settings{.caller_token = "", .callers_file = table.string(), .names = ""};
   {
@@ -174,7 +185,8 @@ TEST_CASE("over plaintext the caller's token does, and the shared one tells nobo
   const Mesh upgrading(::grpc::InsecureServerCredentials(), kSharedToken, settings);
   const auto channel = Connect(upgrading, ::grpc::InsecureChannelCredentials());
   for (const Flow& flow : FlowTable()) CHECK(Call(channel, flow.method, kSharedToken, "") == ::grpc::StatusCode::OK);
-  CheckAll("evaluator", [&](std::string_view method) { return Call(channel, method, kSharedToken, token("evaluator")); });
+  CheckAll("evaluator",
+           [&](std::string_view method) { return Call(channel, method, kSharedToken, token("evaluator")); });
   std::filesystem::remove(table);
 }
 

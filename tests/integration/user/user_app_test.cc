@@ -33,11 +33,10 @@ constexpr char kAdministratorKey[] = "the administrator's key";
 class TickerService final : public internal_v1::TickerInternalService::CallbackService {
  public:
   TickerService() {
-    auto started = rpc::Server::Start(
-        {.address = "127.0.0.1:0",
-         .credentials = ::grpc::InsecureServerCredentials(),
-         .services = {this},
-         .service_names = {"stockalert.internal.v1.TickerInternalService"}});
+    auto started = rpc::Server::Start({.address = "127.0.0.1:0",
+                                       .credentials = ::grpc::InsecureServerCredentials(),
+                                       .services = {this},
+                                       .service_names = {"stockalert.internal.v1.TickerInternalService"}});
     if (!started.ok()) throw std::runtime_error(started.status().ToString());
     server_ = *std::move(started);
   }
@@ -50,14 +49,18 @@ class TickerService final : public internal_v1::TickerInternalService::CallbackS
   std::string address() const { return "127.0.0.1:" + std::to_string(server_->port()); }
   int calls() const { return calls_; }
 
-  ::grpc::ServerUnaryReactor* RegisterTicker(::grpc::CallbackServerContext* context, const internal_v1::RegisterTickerRequest* request,
+  ::grpc::ServerUnaryReactor* RegisterTicker(::grpc::CallbackServerContext* context,
+                                             const internal_v1::RegisterTickerRequest* request,
                                              internal_v1::RegisterTickerResponse* response) override {
     return rpc::Unary(
-        runner_, context, {"stockalert.internal.v1.TickerInternalService/RegisterTicker", rpc::Access::kMesh}, request, response,
-        [this](const rpc::CallContext&, const internal_v1::RegisterTickerRequest& asked) -> absl::StatusOr<internal_v1::RegisterTickerResponse> {
+        runner_, context, {"stockalert.internal.v1.TickerInternalService/RegisterTicker", rpc::Access::kMesh}, request,
+        response,
+        [this](const rpc::CallContext&,
+               const internal_v1::RegisterTickerRequest& asked) -> absl::StatusOr<internal_v1::RegisterTickerResponse> {
           ++calls_;
           if (asked.hold_ms() <= 0) return absl::InternalError("a follow must hold its ticker");
-          if (asked.symbol() == "NOSUCH") return base::InvalidField("symbol", "is not known to the source", "UNKNOWN_SYMBOL");
+          if (asked.symbol() == "NOSUCH")
+            return base::InvalidField("symbol", "is not known to the source", "UNKNOWN_SYMBOL");
           internal_v1::RegisterTickerResponse answer;
           answer.set_symbol(asked.symbol());
           return answer;
@@ -94,8 +97,8 @@ struct Running {
   ~Running() { app->Stop(absl::Now() + absl::Seconds(10)); }
 
   template <typename Request, typename Response>
-  absl::StatusOr<Response> Call(::grpc::Status (Stub::*method)(::grpc::ClientContext*, const Request&, Response*), const std::string& key,
-                                const Request& request) {
+  absl::StatusOr<Response> Call(::grpc::Status (Stub::*method)(::grpc::ClientContext*, const Request&, Response*),
+                                const std::string& key, const Request& request) {
     ::grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
     if (!key.empty()) context.AddMetadata("authorization", "Bearer " + key);
@@ -154,7 +157,8 @@ TEST_CASE("a deleted user is told of on Kafka, with the trace of the call") {
   CHECK(running.Call(&Stub::FollowTicker, ann.secret(), follow)->symbol() == "AAPL");
   CHECK(database.Count("SELECT count(*) FROM stockalert_user.followed_tickers WHERE symbol = 'AAPL'") == 1);
 
-  auto consumer = kafka::AssignedConsumer::Create({.bootstrap = bootstrap, .client_id = "test", .extra = {}, .registry = nullptr});
+  auto consumer =
+      kafka::AssignedConsumer::Create({.bootstrap = bootstrap, .client_id = "test", .extra = {}, .registry = nullptr});
   REQUIRE(consumer.ok());
   REQUIRE((*consumer)->AssignAll(kafka::kUserEventsTopic, kafka::kBeginning, absl::Seconds(10)).ok());
   v1::DeleteUserRequest remove;
@@ -176,7 +180,8 @@ TEST_CASE("a deleted user is told of on Kafka, with the trace of the call") {
     }
   }
   CHECK(told);
-  while (database.Count("SELECT count(*) FROM stockalert_user.outbox") > 0 && absl::Now() < give_up) absl::SleepFor(absl::Milliseconds(20));
+  while (database.Count("SELECT count(*) FROM stockalert_user.outbox") > 0 && absl::Now() < give_up)
+    absl::SleepFor(absl::Milliseconds(20));
   CHECK(database.Count("SELECT count(*) FROM stockalert_user.outbox") == 0);
   CHECK(database.Count("SELECT count(*) FROM stockalert_user.followed_tickers") == 0);
 }
@@ -192,7 +197,8 @@ TEST_CASE("an address is verified by the code that went to Kafka, or by the admi
   const v1::RegisterUserResponse impostor = running.Register("ANN@example.org");
   CHECK(ann.user().name() != impostor.user().name());
 
-  auto consumer = kafka::AssignedConsumer::Create({.bootstrap = bootstrap, .client_id = "test", .extra = {}, .registry = nullptr});
+  auto consumer =
+      kafka::AssignedConsumer::Create({.bootstrap = bootstrap, .client_id = "test", .extra = {}, .registry = nullptr});
   REQUIRE(consumer.ok());
   REQUIRE((*consumer)->AssignAll(kafka::kUserEventsTopic, kafka::kBeginning, absl::Seconds(10)).ok());
   v1::SendEmailVerificationRequest send;
@@ -222,10 +228,12 @@ TEST_CASE("an address is verified by the code that went to Kafka, or by the admi
   verify.clear_code();
   CHECK(base::ReasonOf(running.Call(&Stub::VerifyEmail, kAdministratorKey, verify).status()) == "EMAIL_TAKEN");
   v1::CreateInvitationRequest invite;
-  CHECK(running.Call(&Stub::CreateInvitation, ann.secret(), invite).status().code() == absl::StatusCode::kPermissionDenied);
+  CHECK(running.Call(&Stub::CreateInvitation, ann.secret(), invite).status().code() ==
+        absl::StatusCode::kPermissionDenied);
   CHECK(running.Call(&Stub::CreateInvitation, kAdministratorKey, invite)->code().size() >= 20);
   // The code is kept no longer than the broker needs it.
-  while (database.Count("SELECT count(*) FROM stockalert_user.email_verifications WHERE untold_code IS NOT NULL") > 0 && absl::Now() < give_up) {
+  while (database.Count("SELECT count(*) FROM stockalert_user.email_verifications WHERE untold_code IS NOT NULL") > 0 &&
+         absl::Now() < give_up) {
     absl::SleepFor(absl::Milliseconds(20));
   }
   CHECK(database.Count("SELECT count(*) FROM stockalert_user.email_verifications WHERE untold_code IS NOT NULL") == 0);
@@ -293,7 +301,8 @@ TEST_CASE("no secret is in the database") {
   TickerService tickers;
   Running running(database.url(), "127.0.0.1:1", tickers.address());
   const v1::RegisterUserResponse ann = running.Register("ann@example.org");
-  CHECK(database.Count("SELECT count(*) FROM stockalert_user.api_keys k WHERE strpos(CAST(k AS text), '" + ann.secret().substr(10) + "') > 0") == 0);
+  CHECK(database.Count("SELECT count(*) FROM stockalert_user.api_keys k WHERE strpos(CAST(k AS text), '" +
+                       ann.secret().substr(10) + "') > 0") == 0);
   CHECK(database.Count("SELECT count(*) FROM stockalert_user.api_keys") == 1);
   v1::ListUsersRequest list;
   CHECK(running.Call(&Stub::ListUsers, kAdministratorKey, list)->users_size() == 1);

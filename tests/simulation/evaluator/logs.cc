@@ -44,7 +44,8 @@ SimulatedLog MakeLog(uint64_t seed, int32_t partition, int64_t records) {
   return log;
 }
 
-std::optional<std::string> FindUndelivered(const std::vector<SimulatedLog>& logs, const std::vector<std::string>& delivered, bool ordered,
+std::optional<std::string> FindUndelivered(const std::vector<SimulatedLog>& logs,
+                                           const std::vector<std::string>& delivered, bool ordered,
                                            evaluator::EvaluatorStore& store) {
   std::map<std::pair<std::string, int64_t>, int64_t> expected;  // Trigger identity → offset.
   std::set<std::pair<std::string, int64_t>> confirmations;      // Alert id and offset.

@@ -1,5 +1,5 @@
-// Random logs of partitions with what they must trigger by the auditor, and the comparison of that with what a simulated evaluator has stored
-// and delivered in the end.
+// Random logs of partitions with what they must trigger by the auditor, and the comparison of that with what a
+// simulated evaluator has stored and delivered in the end.
 #pragma once
 
 #include <cstdint>
@@ -27,9 +27,10 @@ struct SimulatedLog {
 
 SimulatedLog MakeLog(uint64_t seed, int32_t partition, int64_t records);
 
-// Every expected trigger and every confirmation is among the delivered events (of alert-events, serialized), in the order of its alert
-// where `ordered`, and no other trigger is; and the outbox is empty. Else what is wrong.
-std::optional<std::string> FindUndelivered(const std::vector<SimulatedLog>& logs, const std::vector<std::string>& delivered, bool ordered,
+// Every expected trigger and every confirmation is among the delivered events (of alert-events, serialized), in the
+// order of its alert where `ordered`, and no other trigger is; and the outbox is empty. Else what is wrong.
+std::optional<std::string> FindUndelivered(const std::vector<SimulatedLog>& logs,
+                                           const std::vector<std::string>& delivered, bool ordered,
                                            evaluator::EvaluatorStore& store);
 
 }  // namespace stockalert::simulation

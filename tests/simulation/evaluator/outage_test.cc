@@ -1,4 +1,5 @@
-// The evaluator through outages in every order (outages.h). A failure prints its seed and its story; STOCKALERT_SIMULATION_STORY plays one.
+// The evaluator through outages in every order (outages.h). A failure prints its seed and its story;
+// STOCKALERT_SIMULATION_STORY plays one.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -18,10 +19,13 @@ constexpr uint64_t kSeed = 9'173;
 constexpr int64_t kSecondsMax = 10;
 
 uint64_t FirstSeed() { return static_cast<uint64_t>(FromEnvironment("STOCKALERT_SIMULATION_SEED", kSeed)); }
-std::chrono::seconds SecondsMax() { return std::chrono::seconds(FromEnvironment("STOCKALERT_SIMULATION_SECONDS", kSecondsMax)); }
+std::chrono::seconds SecondsMax() {
+  return std::chrono::seconds(FromEnvironment("STOCKALERT_SIMULATION_SECONDS", kSecondsMax));
+}
 
 void Quiet() {
-  if (FromEnvironment("STOCKALERT_SIMULATION_LOG", 0) == 0 && std::freopen("/dev/null", "w", stderr) == nullptr) std::abort();
+  if (FromEnvironment("STOCKALERT_SIMULATION_LOG", 0) == 0 && std::freopen("/dev/null", "w", stderr) == nullptr)
+    std::abort();
 }
 
 class Play {
@@ -34,8 +38,8 @@ class Play {
     OutageWorld world(logs_, seed_ + variation);
     const OutageReport report = world.Run(story);
     if (report.failure.has_value()) {
-      FAIL("STOCKALERT_SIMULATION_SEED=" << seed_ << " STOCKALERT_SIMULATION_STORY=" << story << " (variation " << variation
-                                         << "): " << *report.failure);
+      FAIL("STOCKALERT_SIMULATION_SEED=" << seed_ << " STOCKALERT_SIMULATION_STORY=" << story << " (variation "
+                                         << variation << "): " << *report.failure);
     }
     ++stories_;
     sum_.turns += report.turns;
@@ -49,9 +53,10 @@ class Play {
 
   // That what should be met was met.
   void Check() const {
-    std::cout << stories_ << " stories of outages, seed " << seed_ << ": " << sum_.triggers << " triggers, " << sum_.turns << " turns, "
-              << sum_.blocked << " blocked, " << sum_.rested << " with a stopped partition, " << sum_.apart << " outside of the group, "
-              << sum_.fenced << " fenced, " << sum_.tried_again << " partitions tried again\n";
+    std::cout << stories_ << " stories of outages, seed " << seed_ << ": " << sum_.triggers << " triggers, "
+              << sum_.turns << " turns, " << sum_.blocked << " blocked, " << sum_.rested
+              << " with a stopped partition, " << sum_.apart << " outside of the group, " << sum_.fenced << " fenced, "
+              << sum_.tried_again << " partitions tried again\n";
     CHECK(sum_.triggers > 0);
     CHECK(sum_.blocked > 0);
     CHECK(sum_.rested > 0);
@@ -85,8 +90,10 @@ TEST_CASE("what has hung before", "[simulation]") {
   Quiet();
   Play play(FirstSeed());
   for (uint64_t variation = 0; variation < 20; ++variation) {
-    // A commit waits for the database, and the group is lost meanwhile: by the broker, by a frozen process, by both disks.
-    for (const char* story : {"DG", "DGd", "DZ", "DBbd", "DBdb", "FBdb", "FBbd", "FZd", "DR", "DRd", "FRd"}) play(story, variation);
+    // A commit waits for the database, and the group is lost meanwhile: by the broker, by a frozen process, by both
+    // disks.
+    for (const char* story : {"DG", "DGd", "DZ", "DBbd", "DBdb", "FBdb", "FBbd", "FZd", "DR", "DRd", "FRd"})
+      play(story, variation);
     // What cannot be stored, alone and with the rest.
     for (const char* story : {"U", "Uu", "UDd", "UGu", "UR", "UX", "UFd", "UO"}) play(story, variation);
     // A partition's place is gone while its commit is blocked.

@@ -63,7 +63,8 @@ class OutageWorld::Store final : public evaluator::EvaluatorStore {
     world_.Fail("the log was taken for another one");
     return truth.AdoptLog(row, checkpoint);
   }
-  absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t partition, int64_t generation, Progress from, size_t rows_max) override {
+  absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t partition, int64_t generation, Progress from,
+                                                          size_t rows_max) override {
     if (absl::Status status = Ask(false); !status.ok()) return status;
     return truth.ReadTriggers(partition, generation, from, rows_max);
   }
@@ -91,7 +92,8 @@ class OutageWorld::Store final : public evaluator::EvaluatorStore {
   // As a check of the table of triggers and events would.
   bool Refuses(const CommitBatch& batch) const {
     return world_.unstorable_.has_value() &&
-           std::any_of(batch.outbox.begin(), batch.outbox.end(), [&](const OutboxRow& row) { return row.partition == *world_.unstorable_; });
+           std::any_of(batch.outbox.begin(), batch.outbox.end(),
+                       [&](const OutboxRow& row) { return row.partition == *world_.unstorable_; });
   }
 
   OutageWorld& world_;
@@ -124,15 +126,16 @@ class OutageWorld::Consumer final : public evaluator::LogConsumer {
     }
     if (world_.broker_) {
       for (const int32_t partition : std::exchange(misplaced_, {})) {
-        if (reading_.erase(partition) > 0) result.errors.push_back({partition, absl::OutOfRangeError("simulated: no such place")});
+        if (reading_.erase(partition) > 0)
+          result.errors.push_back({partition, absl::OutOfRangeError("simulated: no such place")});
       }
       if (world_.now_ < world_.forbidden_until_ && reading_.erase(0) > 0) {
         result.errors.push_back({0, absl::PermissionDeniedError("simulated: reading is forbidden")});
       }
       for (auto& [partition, next] : reading_) {
         const SimulatedLog& log = world_.logs_[static_cast<size_t>(partition)];
-        for (int64_t room = world_.random_.Between(0, 4); room > 0 && next < world_.written_[static_cast<size_t>(partition)] &&
-                                                          result.records.size() < records_max;
+        for (int64_t room = world_.random_.Between(0, 4);
+             room > 0 && next < world_.written_[static_cast<size_t>(partition)] && result.records.size() < records_max;
              --room) {
           const SimulatedLog::Record& record = log.records[static_cast<size_t>(next)];
           result.records.push_back({partition, {next, record.log_time_us, record.key, record.value, ""}});
@@ -181,7 +184,9 @@ class OutageWorld::Consumer final : public evaluator::LogConsumer {
     joins_at_ = world_.now_ + absl::Milliseconds(world_.random_.Between(0, 300));
     in_part_ = true;
   }
-  bool IsAssigned(int32_t partition) const { return std::find(assigned_.begin(), assigned_.end(), partition) != assigned_.end(); }
+  bool IsAssigned(int32_t partition) const {
+    return std::find(assigned_.begin(), assigned_.end(), partition) != assigned_.end();
+  }
   void End() { ends_ = true; }
   void Misplace(int32_t partition) { misplaced_.push_back(partition); }
 
@@ -236,7 +241,9 @@ class OutageWorld::Consumer final : public evaluator::LogConsumer {
 class OutageWorld::Publisher final : public evaluator::EventPublisher {
  public:
   explicit Publisher(OutageWorld& world) : world_(world) {}
-  void Publish(const OutboxRow& row, std::function<void(bool)> done) override { under_way_.push_back({row.value, std::move(done)}); }
+  void Publish(const OutboxRow& row, std::function<void(bool)> done) override {
+    under_way_.push_back({row.value, std::move(done)});
+  }
   void Work() {
     if (!world_.broker_) return;
     for (int64_t count = world_.random_.Between(0, 20); count > 0 && !under_way_.empty(); --count) {
@@ -299,7 +306,9 @@ void OutageWorld::Fail(const std::string& what) {
   if (!report_.failure.has_value()) report_.failure = what;
 }
 
-bool OutageWorld::IsAssigned(int32_t partition) const { return consumer_ != nullptr && consumer_->IsAssigned(partition); }
+bool OutageWorld::IsAssigned(int32_t partition) const {
+  return consumer_ != nullptr && consumer_->IsAssigned(partition);
+}
 
 void OutageWorld::Begin() {
   evaluator::EvaluatorLoopOptions options;
@@ -441,7 +450,8 @@ void OutageWorld::Turn() {
   process_->publisher.Work();
   if (now_ - begun > kTurnMax) Fail("a turn took " + absl::FormatDuration(now_ - begun));
   const EvaluatorLoop::Health health = process_->loop.health();
-  if (was_blocked && health.commits_blocked && process_->logic.pending_effects() > waited) Fail("what waits grows while a commit is blocked");
+  if (was_blocked && health.commits_blocked && process_->logic.pending_effects() > waited)
+    Fail("what waits grows while a commit is blocked");
   report_.blocked += health.commits_blocked ? 1 : 0;
   report_.rested += health.stopped.empty() ? 0 : 1;
   report_.apart += health.membership == EvaluatorLoop::Membership::kMember ? 0 : 1;
@@ -457,13 +467,16 @@ void OutageWorld::CheckAtTheEnd() {
   const EvaluatorLoop::Health health = process_->loop.health();
   if (health.membership != EvaluatorLoop::Membership::kMember) return Fail("it is no member of the group");
   if (health.commits_blocked) return Fail("commits are blocked");
-  if (!health.stopped.empty()) return Fail("partition " + std::to_string(health.stopped.begin()->first) + " is stopped: " + health.stopped.begin()->second);
+  if (!health.stopped.empty())
+    return Fail("partition " + std::to_string(health.stopped.begin()->first) +
+                " is stopped: " + health.stopped.begin()->second);
   if (health.assigned != static_cast<int>(logs_.size())) return Fail("not all partitions are assigned");
   if (health.loading > 0) return Fail(std::to_string(health.loading) + " partitions are not live");
   if (process_->logic.has_progress() || process_->logic.has_effects()) return Fail("something waits for its commit");
   for (int32_t partition = 0; partition < static_cast<int32_t>(logs_.size()); ++partition) {
     const SimulatedLog& log = logs_[static_cast<size_t>(partition)];
-    if (process_->logic.next_offset(partition) != log.size()) return Fail("partition " + std::to_string(partition) + " is not at its end");
+    if (process_->logic.next_offset(partition) != log.size())
+      return Fail("partition " + std::to_string(partition) + " is not at its end");
     const auto rows = store_->truth.ReadTriggers(partition, 1, {0, 0}, 1'000'000);
     std::vector<evaluator::Trigger> got;
     for (const StoredTrigger& row : *rows) got.push_back(row.trigger);

@@ -1,9 +1,9 @@
-// One evaluator as it runs (loop, logic and relay), on a clock of the simulation's own, and outages of all that it lives on: the database,
-// the broker, the group, its own process; in any order, and any of them while others last.
+// One evaluator as it runs (loop, logic and relay), on a clock of the simulation's own, and outages of all that it
+// lives on: the database, the broker, the group, its own process; in any order, and any of them while others last.
 //
-// One thread; everything follows from the seed and the outages. What must hold: once all has been well for 30 s of the simulation's time,
-// every partition is live, all of the log is folded, what is stored is what the auditor expects, once each, and all of it has reached the
-// broker; and no single turn of the loop takes longer than a group bears.
+// One thread; everything follows from the seed and the outages. What must hold: once all has been well for 30 s of the
+// simulation's time, every partition is live, all of the log is folded, what is stored is what the auditor expects,
+// once each, and all of it has reached the broker; and no single turn of the loop takes longer than a group bears.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,8 @@ inline constexpr std::string_view kOutages =
     "d"   // It is well again.
     "B"   // The broker is away; after a session the group is lost.
     "b"   // It is back.
-    "G"   // The group is lost at once, and joined again; another member has its partitions meanwhile, and gets somewhere.
+    "G"   // The group is lost at once, and joined again; another member has its partitions meanwhile, and gets
+          // somewhere.
     "R"   // The partitions are given back in good order, and some are given again; the others a second later.
     "Z"   // The process is frozen for 45 s: as G, if the broker is there.
     "X"   // Another member takes the partitions, and nobody tells.
@@ -50,9 +51,9 @@ inline constexpr std::string_view kOutages =
 struct OutageReport {
   std::optional<std::string> failure;  // What went wrong; nothing where all is well.
   int64_t turns = 0;
-  int64_t blocked = 0;    // Turns with a blocked commit,
-  int64_t rested = 0;     // with a partition that is stopped,
-  int64_t apart = 0;      // without being a member.
+  int64_t blocked = 0;  // Turns with a blocked commit,
+  int64_t rested = 0;   // with a partition that is stopped,
+  int64_t apart = 0;    // without being a member.
   int64_t fenced = 0;
   int64_t tried_again = 0;
   int64_t triggers = 0;

@@ -66,7 +66,8 @@ std::optional<std::string> Run(const std::vector<std::string>& lines) {
     const std::string got = PlainLines(out);
     if (got != want) return absl::StrCat("expected\n", want, "got\n", got, "  at ", line, "\n");
     const auto [got_states, want_states] = states();
-    if (got_states != want_states) return absl::StrCat("expected\n", want_states, "got\n", got_states, "  at ", line, "\n");
+    if (got_states != want_states)
+      return absl::StrCat("expected\n", want_states, "got\n", got_states, "  at ", line, "\n");
   }
   return std::nullopt;
 }

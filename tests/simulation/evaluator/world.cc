@@ -129,9 +129,7 @@ void World::Fail(const std::string& what) {
   if (!report_.failure.has_value()) report_.failure = what;
 }
 
-LogFacts World::FactsOf(int32_t partition) const {
-  return {kCluster, 0, written_[static_cast<size_t>(partition)]};
-}
+LogFacts World::FactsOf(int32_t partition) const { return {kCluster, 0, written_[static_cast<size_t>(partition)]}; }
 
 void World::Start(Process& process) {
   process.publisher = std::make_unique<Publisher>(*this, options_.ordered_failures);
@@ -250,7 +248,8 @@ void World::Step() {
   } else if (what < 94) {
     HearOfTheGroup(process);
   } else if (what < 97) {
-    for (size_t i = 0; i < logs_.size(); ++i) written_[i] = std::min(written_[i] + random_.Between(0, 12), logs_[i].size());
+    for (size_t i = 0; i < logs_.size(); ++i)
+      written_[i] = std::min(written_[i] + random_.Between(0, 12), logs_[i].size());
   } else if (what < 98) {
     // What the broker has is deleted without waiting for a commit.
     const auto acknowledged = process.relay->TakeAcknowledged();

@@ -89,7 +89,7 @@ class World {
   evaluator::EvaluatorStore& truth_;
   SimulatedStore store_;
   std::vector<SimulatedLog> logs_;
-  std::vector<int64_t> written_;        // Partition → how many of its records the broker has by now.
+  std::vector<int64_t> written_;  // Partition → how many of its records the broker has by now.
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<size_t> assigned_;        // Partition → process, as the group has it.
   std::vector<std::string> delivered_;  // What the broker has on alert-events, in its order.

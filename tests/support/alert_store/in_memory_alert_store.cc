@@ -17,7 +17,8 @@ void InMemoryAlertStore::FailWith(absl::Status status) {
 AlertView InMemoryAlertStore::ViewOf(const StoredAlert& alert) const {
   AlertView view;
   view.alert = alert;
-  if (const auto trigger = triggers_.find({alert.id, alert.last_trigger_number}); trigger != triggers_.end()) view.last_trigger = trigger->second;
+  if (const auto trigger = triggers_.find({alert.id, alert.last_trigger_number}); trigger != triggers_.end())
+    view.last_trigger = trigger->second;
   view.status.symbol = alert.symbol;
   if (const auto status = statuses_.find(alert.symbol); status != statuses_.end()) view.status = status->second;
   return view;
@@ -27,14 +28,18 @@ void InMemoryAlertStore::OpenChangeOf(const StoredAlert& alert, int64_t now_us) 
   changes_[alert.id] = {alert.record.revision, now_us, now_us + kFirstSweepUs, 0};
 }
 
-absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota, int64_t now_us) {
+absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::vector<StoredAlert>& alerts,
+                                        int64_t quota, int64_t now_us) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  if (std::any_of(alerts.begin(), alerts.end(), [&](const StoredAlert& alert) { return alerts_.count(alert.id) > 0; })) return absl::OkStatus();
+  if (std::any_of(alerts.begin(), alerts.end(), [&](const StoredAlert& alert) { return alerts_.count(alert.id) > 0; }))
+    return absl::OkStatus();
   const auto owner = owners_.find(user_id);
-  if (owner != owners_.end() && owner->second.deleted) return base::NotFound(kReasonUserNotFound, "the user was deleted");
+  if (owner != owners_.end() && owner->second.deleted)
+    return base::NotFound(kReasonUserNotFound, "the user was deleted");
   const int64_t count = owner == owners_.end() ? 0 : owner->second.alert_count;
-  if (count + static_cast<int64_t>(alerts.size()) > quota) return base::ResourceExhausted(kReasonAlertQuota, "over the quota");
+  if (count + static_cast<int64_t>(alerts.size()) > quota)
+    return base::ResourceExhausted(kReasonAlertQuota, "over the quota");
   for (const StoredAlert& alert : alerts) {
     for (const auto& [id, present] : alerts_) {
       if (!alert.request_id.empty() && present.user_id == user_id && present.request_id == alert.request_id) {
@@ -53,17 +58,19 @@ absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::v
   return absl::OkStatus();
 }
 
-absl::Status InMemoryAlertStore::CheckWindows(const std::string& user_id, const std::vector<StoredAlert>& alerts) const {
+absl::Status InMemoryAlertStore::CheckWindows(const std::string& user_id,
+                                              const std::vector<StoredAlert>& alerts) const {
   std::vector<StoredAlert> others;
   for (const auto& [id, alert] : alerts_) {
-    const bool is_other = std::none_of(alerts.begin(), alerts.end(), [&id = id](const StoredAlert& one) { return one.id == id; });
+    const bool is_other =
+        std::none_of(alerts.begin(), alerts.end(), [&id = id](const StoredAlert& one) { return one.id == id; });
     if (is_other && alert.user_id == user_id && !alert.record.deleted) others.push_back(alert);
   }
   return CheckWindowLengths(WindowLengths(others), WindowLengths(alerts));
 }
 
-absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::FindByRequestIds(const std::string& user_id,
-                                                                              const std::vector<std::string>& request_ids) {
+absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::FindByRequestIds(
+    const std::string& user_id, const std::vector<std::string>& request_ids) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::vector<StoredAlert> found;
@@ -76,25 +83,28 @@ absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::FindByRequestIds(co
   return found;
 }
 
-absl::StatusOr<std::optional<AlertView>> InMemoryAlertStore::Find(const std::string& user_id, const std::string& alert_id) {
+absl::StatusOr<std::optional<AlertView>> InMemoryAlertStore::Find(const std::string& user_id,
+                                                                  const std::string& alert_id) {
   STOCKALERT_ASSIGN_OR_RETURN(std::vector<AlertView> views, FindAll(user_id, {alert_id}));
   if (views.empty()) return std::optional<AlertView>();
   return std::optional<AlertView>(std::move(views.front()));
 }
 
-absl::StatusOr<std::vector<AlertView>> InMemoryAlertStore::FindAll(const std::string& user_id, const std::vector<std::string>& alert_ids) {
+absl::StatusOr<std::vector<AlertView>> InMemoryAlertStore::FindAll(const std::string& user_id,
+                                                                   const std::vector<std::string>& alert_ids) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::vector<AlertView> views;
   for (const std::string& id : alert_ids) {
     const auto found = alerts_.find(id);
-    if (found != alerts_.end() && found->second.user_id == user_id && !found->second.record.deleted) views.push_back(ViewOf(found->second));
+    if (found != alerts_.end() && found->second.user_id == user_id && !found->second.record.deleted)
+      views.push_back(ViewOf(found->second));
   }
   return views;
 }
 
-absl::StatusOr<AlertView> InMemoryAlertStore::Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
-                                                     const Mutation& mutation) {
+absl::StatusOr<AlertView> InMemoryAlertStore::Change(const std::string& user_id, const std::string& alert_id,
+                                                     int64_t now_us, const Mutation& mutation) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   const auto found = alerts_.find(alert_id);
@@ -116,17 +126,21 @@ absl::StatusOr<AlertView> InMemoryAlertStore::Change(const std::string& user_id,
   return view;
 }
 
-absl::StatusOr<std::vector<AlertView>> InMemoryAlertStore::List(const ListFilter& filter, const std::optional<ListPlace>& after,
-                                                                int64_t now_us, int limit) {
+absl::StatusOr<std::vector<AlertView>> InMemoryAlertStore::List(const ListFilter& filter,
+                                                                const std::optional<ListPlace>& after, int64_t now_us,
+                                                                int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::vector<AlertView> views;
   for (const auto& [id, alert] : alerts_) {
     if (alert.record.deleted || (filter.user_id && alert.user_id != *filter.user_id)) continue;
     if (!filter.symbol.empty() && alert.symbol != filter.symbol) continue;
-    if (after && !(std::pair(alert.create_time_us, alert.id) < std::pair(after->create_time_us, after->alert_id))) continue;
+    if (after && !(std::pair(alert.create_time_us, alert.id) < std::pair(after->create_time_us, after->alert_id)))
+      continue;
     AlertView view = ViewOf(alert);
-    if (!filter.states.empty() && std::find(filter.states.begin(), filter.states.end(), StateOf(view, now_us)) == filter.states.end()) continue;
+    if (!filter.states.empty() &&
+        std::find(filter.states.begin(), filter.states.end(), StateOf(view, now_us)) == filter.states.end())
+      continue;
     views.push_back(std::move(view));
   }
   std::sort(views.begin(), views.end(), [](const AlertView& a, const AlertView& b) {
@@ -137,12 +151,14 @@ absl::StatusOr<std::vector<AlertView>> InMemoryAlertStore::List(const ListFilter
 }
 
 absl::StatusOr<std::vector<StoredTrigger>> InMemoryAlertStore::ListTriggers(const TriggerFilter& filter,
-                                                                            const std::optional<TriggerPlace>& after, int limit) {
+                                                                            const std::optional<TriggerPlace>& after,
+                                                                            int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   const auto place = [&](const StoredTrigger& trigger) {
     // An alert's own are ordered by their numbers alone.
-    return std::tuple(filter.alert_id ? 0 : trigger.create_time_us, filter.alert_id ? "" : trigger.alert_id, trigger.number);
+    return std::tuple(filter.alert_id ? 0 : trigger.create_time_us, filter.alert_id ? "" : trigger.alert_id,
+                      trigger.number);
   };
   std::vector<StoredTrigger> triggers;
   for (const auto& [id, trigger] : triggers_) {
@@ -157,7 +173,8 @@ absl::StatusOr<std::vector<StoredTrigger>> InMemoryAlertStore::ListTriggers(cons
     }
     triggers.push_back(trigger);
   }
-  std::sort(triggers.begin(), triggers.end(), [&](const StoredTrigger& a, const StoredTrigger& b) { return place(a) > place(b); });
+  std::sort(triggers.begin(), triggers.end(),
+            [&](const StoredTrigger& a, const StoredTrigger& b) { return place(a) > place(b); });
   if (triggers.size() > static_cast<size_t>(limit)) triggers.resize(static_cast<size_t>(limit));
   return triggers;
 }
@@ -198,14 +215,16 @@ absl::Status InMemoryAlertStore::PostponeOpenChanges(const std::vector<std::stri
   return absl::OkStatus();
 }
 
-absl::StatusOr<ReopenedChanges> InMemoryAlertStore::ReopenChanges(const std::string& symbol, const std::string& after_alert_id, int limit,
+absl::StatusOr<ReopenedChanges> InMemoryAlertStore::ReopenChanges(const std::string& symbol,
+                                                                  const std::string& after_alert_id, int limit,
                                                                   int64_t now_us) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   ReopenedChanges reopened;
   for (auto it = alerts_.upper_bound(after_alert_id); it != alerts_.end(); ++it) {
     if (!symbol.empty() && it->second.symbol != symbol) continue;
-    OpenChange& change = changes_.try_emplace(it->first, OpenChange{it->second.record.revision, now_us, now_us, 0}).first->second;
+    OpenChange& change =
+        changes_.try_emplace(it->first, OpenChange{it->second.record.revision, now_us, now_us, 0}).first->second;
     change.next_attempt_us = now_us;
     change.attempts = 0;
     if (++reopened.count == limit) {
@@ -270,8 +289,10 @@ absl::StatusOr<AppliedEvents> InMemoryAlertStore::ApplyEvents(const EventBatch& 
       ++applied.triggers_withheld;
       continue;
     }
-    PassedTrigger passed{trigger.alert_id, trigger.number, trigger.user_id,
-                         MakeTriggerMessage(alert->second, trigger, event.log_time_us).SerializeAsString(), event.traceparent, trigger.throttled};
+    PassedTrigger passed{
+        trigger.alert_id,  trigger.number,
+        trigger.user_id,   MakeTriggerMessage(alert->second, trigger, event.log_time_us).SerializeAsString(),
+        event.traceparent, trigger.throttled};
     if (trigger.throttled) ++applied.triggers_throttled;
     open_triggers_.emplace(id, OpenTrigger{passed, now_us + kTriggerClaimUs});
     passed_alerts.insert(passed.alert_id);
@@ -283,7 +304,8 @@ absl::StatusOr<AppliedEvents> InMemoryAlertStore::ApplyEvents(const EventBatch& 
   }
   for (const SymbolStatus& status : batch.statuses) {
     const auto [slot, is_new] = statuses_.try_emplace(status.symbol, status);
-    if (!is_new && std::pair(status.partition, status.offset) > std::pair(slot->second.partition, slot->second.offset)) slot->second = status;
+    if (!is_new && std::pair(status.partition, status.offset) > std::pair(slot->second.partition, slot->second.offset))
+      slot->second = status;
   }
   return applied;
 }
@@ -304,7 +326,8 @@ absl::StatusOr<std::vector<AlertOwner>> InMemoryAlertStore::ClaimTriggers(int64_
   using Due = std::tuple<bool, int64_t, TriggerId>;
   std::map<std::string, std::vector<Due>> due;
   for (const auto& [id, open] : open_triggers_) {
-    if (open.claimed_until_us <= now_us) due[open.trigger.user_id].emplace_back(open.trigger.throttled, open.claimed_until_us, id);
+    if (open.claimed_until_us <= now_us)
+      due[open.trigger.user_id].emplace_back(open.trigger.throttled, open.claimed_until_us, id);
   }
   // A user's first, then all users' second…
   std::multimap<size_t, TriggerId> ranked;
@@ -323,7 +346,8 @@ absl::StatusOr<std::vector<AlertOwner>> InMemoryAlertStore::ClaimTriggers(int64_
   return std::vector<AlertOwner>(owners.begin(), owners.end());
 }
 
-absl::StatusOr<std::vector<PassedTrigger>> InMemoryAlertStore::LoadTriggers(const std::vector<std::string>& alert_ids, int limit) {
+absl::StatusOr<std::vector<PassedTrigger>> InMemoryAlertStore::LoadTriggers(const std::vector<std::string>& alert_ids,
+                                                                            int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   const std::set<std::string> wanted(alert_ids.begin(), alert_ids.end());
@@ -342,7 +366,8 @@ absl::Status InMemoryAlertStore::RemoveTriggers(const std::vector<TriggerId>& tr
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::DeleteUser(const std::string& user_id, int64_t now_us, int limit) {
+absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::DeleteUser(const std::string& user_id, int64_t now_us,
+                                                                        int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   Owner& owner = owners_[user_id];
@@ -367,7 +392,8 @@ absl::StatusOr<int64_t> InMemoryAlertStore::Purge(int64_t before_us, int limit) 
       ++it;
       continue;
     }
-    for (auto trigger = triggers_.lower_bound({it->first, 0}); trigger != triggers_.end() && trigger->first.alert_id == it->first;) {
+    for (auto trigger = triggers_.lower_bound({it->first, 0});
+         trigger != triggers_.end() && trigger->first.alert_id == it->first;) {
       trigger = triggers_.erase(trigger);
     }
     it = alerts_.erase(it);

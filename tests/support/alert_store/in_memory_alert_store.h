@@ -16,17 +16,19 @@ namespace stockalert::alert {
 
 class InMemoryAlertStore final : public AlertStore {
  public:
-  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota, int64_t now_us) override;
+  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota,
+                      int64_t now_us) override;
   absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
                                                             const std::vector<std::string>& request_ids) override;
   absl::StatusOr<std::optional<AlertView>> Find(const std::string& user_id, const std::string& alert_id) override;
-  absl::StatusOr<std::vector<AlertView>> FindAll(const std::string& user_id, const std::vector<std::string>& alert_ids) override;
+  absl::StatusOr<std::vector<AlertView>> FindAll(const std::string& user_id,
+                                                 const std::vector<std::string>& alert_ids) override;
   absl::StatusOr<AlertView> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
                                    const Mutation& mutation) override;
-  absl::StatusOr<std::vector<AlertView>> List(const ListFilter& filter, const std::optional<ListPlace>& after, int64_t now_us,
-                                              int limit) override;
-  absl::StatusOr<std::vector<StoredTrigger>> ListTriggers(const TriggerFilter& filter, const std::optional<TriggerPlace>& after,
-                                                          int limit) override;
+  absl::StatusOr<std::vector<AlertView>> List(const ListFilter& filter, const std::optional<ListPlace>& after,
+                                              int64_t now_us, int limit) override;
+  absl::StatusOr<std::vector<StoredTrigger>> ListTriggers(const TriggerFilter& filter,
+                                                          const std::optional<TriggerPlace>& after, int limit) override;
   absl::StatusOr<int64_t> Count(const std::string& symbol) override;
   absl::StatusOr<std::vector<StoredAlert>> ClaimOpenChanges(int64_t now_us, int limit) override;
   absl::Status PostponeOpenChanges(const std::vector<std::string>& alert_ids, int64_t when_us) override;
@@ -36,7 +38,8 @@ class InMemoryAlertStore final : public AlertStore {
   absl::StatusOr<AppliedEvents> ApplyEvents(const EventBatch& batch, int64_t now_us) override;
   absl::StatusOr<std::vector<AlertOwner>> FindOwners(const std::vector<std::string>& alert_ids) override;
   absl::StatusOr<std::vector<AlertOwner>> ClaimTriggers(int64_t now_us, int limit) override;
-  absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids, int limit) override;
+  absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids,
+                                                          int limit) override;
   absl::Status RemoveTriggers(const std::vector<TriggerId>& triggers) override;
   absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit) override;
   absl::StatusOr<int64_t> Purge(int64_t before_us, int limit) override;

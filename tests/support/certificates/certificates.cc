@@ -44,7 +44,8 @@ std::string ToPem(X509* certificate) {
 
 std::string ToPem(EVP_PKEY* key) {
   const Bio bio(BIO_new(BIO_s_mem()));
-  Require(PEM_write_bio_PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) == 1, "a key cannot be written");
+  Require(PEM_write_bio_PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) == 1,
+          "a key cannot be written");
   return Text(bio);
 }
 
@@ -126,7 +127,8 @@ void SwappedFolder::Swap(const std::map<std::string, std::string>& files) {
     std::ofstream out(root_ / name / file, std::ios::binary);
     out << content;
     if (!out.flush()) throw std::runtime_error("cannot write " + file);
-    std::filesystem::permissions(root_ / name / file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+    std::filesystem::permissions(root_ / name / file,
+                                 std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   }
   std::filesystem::remove(root_ / "next");
   std::filesystem::create_directory_symlink(name, root_ / "next");

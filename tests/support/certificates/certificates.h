@@ -1,4 +1,5 @@
-// Authorities, certificates and folders of TLS files for tests. Everything is made anew at each run; nothing here is a secret.
+// Authorities, certificates and folders of TLS files for tests. Everything is made anew at each run; nothing here is a
+// secret.
 #pragma once
 
 #include <filesystem>

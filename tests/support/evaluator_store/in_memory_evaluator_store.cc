@@ -15,7 +15,8 @@ absl::StatusOr<PartitionRow> InMemoryEvaluatorStore::TakePartition(int32_t parti
   return row;
 }
 
-absl::StatusOr<std::vector<StoredCheckpoint>> InMemoryEvaluatorStore::LoadCheckpoints(int32_t partition, int64_t log_generation) {
+absl::StatusOr<std::vector<StoredCheckpoint>> InMemoryEvaluatorStore::LoadCheckpoints(int32_t partition,
+                                                                                      int64_t log_generation) {
   const std::lock_guard lock(mutex_);
   std::vector<StoredCheckpoint> found;
   const auto& kept = checkpoints_[partition];
@@ -49,7 +50,8 @@ absl::Status InMemoryEvaluatorStore::Commit(const CommitBatch& batch) {
     }
   }
   for (const OutboxRow& row : batch.outbox) {
-    if (outbox_.contains({row.partition, row.sequence})) return absl::AlreadyExistsError("the outbox's sequence is taken");
+    if (outbox_.contains({row.partition, row.sequence}))
+      return absl::AlreadyExistsError("the outbox's sequence is taken");
   }
   for (const PartitionMove& move : batch.moves) {
     PartitionRow& row = partitions_[move.partition];
@@ -101,8 +103,9 @@ absl::Status InMemoryEvaluatorStore::AdoptLog(const PartitionRow& row, const Sto
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<StoredTrigger>> InMemoryEvaluatorStore::ReadTriggers(int32_t partition, int64_t log_generation,
-                                                                                Progress from, size_t rows_max) {
+absl::StatusOr<std::vector<StoredTrigger>> InMemoryEvaluatorStore::ReadTriggers(int32_t partition,
+                                                                                int64_t log_generation, Progress from,
+                                                                                size_t rows_max) {
   const std::lock_guard lock(mutex_);
   std::vector<StoredTrigger> rows;
   for (auto row = triggers_.lower_bound({partition, log_generation, from.next_offset, from.next_ordinal});
@@ -114,7 +117,8 @@ absl::StatusOr<std::vector<StoredTrigger>> InMemoryEvaluatorStore::ReadTriggers(
   return rows;
 }
 
-absl::StatusOr<std::vector<OutboxRow>> InMemoryEvaluatorStore::ReadOutbox(int32_t partition, int64_t after, size_t rows_max) {
+absl::StatusOr<std::vector<OutboxRow>> InMemoryEvaluatorStore::ReadOutbox(int32_t partition, int64_t after,
+                                                                          size_t rows_max) {
   const std::lock_guard lock(mutex_);
   std::vector<OutboxRow> rows;
   for (auto row = outbox_.upper_bound({partition, after});

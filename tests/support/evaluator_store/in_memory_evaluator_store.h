@@ -14,13 +14,16 @@ namespace stockalert::testing {
 class InMemoryEvaluatorStore final : public evaluator::EvaluatorStore {
  public:
   absl::StatusOr<evaluator::PartitionRow> TakePartition(int32_t partition, const std::string& owner) override;
-  absl::StatusOr<std::vector<evaluator::StoredCheckpoint>> LoadCheckpoints(int32_t partition, int64_t log_generation) override;
+  absl::StatusOr<std::vector<evaluator::StoredCheckpoint>> LoadCheckpoints(int32_t partition,
+                                                                           int64_t log_generation) override;
   absl::Status Commit(const evaluator::CommitBatch& batch) override;
   absl::Status WriteCheckpoint(const evaluator::StoredCheckpoint& checkpoint, int64_t epoch) override;
   absl::Status AdoptLog(const evaluator::PartitionRow& row, const evaluator::StoredCheckpoint& checkpoint) override;
   absl::StatusOr<std::vector<evaluator::StoredTrigger>> ReadTriggers(int32_t partition, int64_t log_generation,
-                                                                     evaluator::Progress from, size_t rows_max) override;
-  absl::StatusOr<std::vector<evaluator::OutboxRow>> ReadOutbox(int32_t partition, int64_t after, size_t rows_max) override;
+                                                                     evaluator::Progress from,
+                                                                     size_t rows_max) override;
+  absl::StatusOr<std::vector<evaluator::OutboxRow>> ReadOutbox(int32_t partition, int64_t after,
+                                                               size_t rows_max) override;
   absl::Status DeleteOutbox(const std::vector<evaluator::OutboxAcknowledgement>& acknowledged) override;
   absl::Status Ready() override { return absl::OkStatus(); }
 

@@ -1,4 +1,5 @@
-// Ids and tokens that count up, so that tests can name them: 00000000-0000-4000-8000-000000000001 and so on. Thread-safe.
+// Ids and tokens that count up, so that tests can name them: 00000000-0000-4000-8000-000000000001 and so on.
+// Thread-safe.
 #pragma once
 
 #include <atomic>

@@ -69,7 +69,8 @@ struct FakeMesh::Fetchers final : ipb::FetcherService::Service {
       lock.lock();
     }
     const auto known = mesh.knowledge_.find(request->symbol());
-    response->set_knowledge(known == mesh.knowledge_.end() ? ipb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL : known->second);
+    response->set_knowledge(known == mesh.knowledge_.end() ? ipb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL
+                                                           : known->second);
     return ::grpc::Status::OK;
   }
   ::grpc::Status FetchQuotes(::grpc::ServerContext* context, const ipb::FetchQuotesRequest* request,
@@ -103,8 +104,11 @@ FakeMesh::FakeMesh() {
   services_.push_back(std::make_unique<Users>(*this));
   services_.push_back(std::make_unique<Alerts>(*this));
   services_.push_back(std::make_unique<Fetchers>(*this));
-  absl::StatusOr<std::unique_ptr<rpc::Server>> server = rpc::Server::Start(
-      {.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {services_[0].get(), services_[1].get(), services_[2].get()}, .service_names = {}});
+  absl::StatusOr<std::unique_ptr<rpc::Server>> server =
+      rpc::Server::Start({.address = "127.0.0.1:0",
+                          .credentials = ::grpc::InsecureServerCredentials(),
+                          .services = {services_[0].get(), services_[1].get(), services_[2].get()},
+                          .service_names = {}});
   if (!server.ok()) throw std::runtime_error(server.status().ToString());
   server_ = *std::move(server);
 }

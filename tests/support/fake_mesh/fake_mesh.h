@@ -1,5 +1,5 @@
-// The internal ports of the user service, the alert service and the fetcher, as a service under test sees them: on one real port, with
-// answers that the test sets. Thread-safe.
+// The internal ports of the user service, the alert service and the fetcher, as a service under test sees them: on one
+// real port, with answers that the test sets. Thread-safe.
 #pragma once
 
 #include <functional>

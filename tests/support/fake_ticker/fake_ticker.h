@@ -1,5 +1,5 @@
-// The ticker service's internal side in memory, on a port of its own: epochs that rise, who publishes, and the symbols that a test
-// registers, in pages of any size that is asked for. Thread-safe.
+// The ticker service's internal side in memory, on a port of its own: epochs that rise, who publishes, and the symbols
+// that a test registers, in pages of any size that is asked for. Thread-safe.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -49,10 +49,12 @@ class FakeTicker final : public internal::v1::TickerInternalService::Service {
     return epoch_;
   }
 
-  ::grpc::Status AcquirePublisherEpoch(::grpc::ServerContext*, const internal::v1::AcquirePublisherEpochRequest* request,
+  ::grpc::Status AcquirePublisherEpoch(::grpc::ServerContext*,
+                                       const internal::v1::AcquirePublisherEpochRequest* request,
                                        internal::v1::AcquirePublisherEpochResponse* response) override {
     std::lock_guard lock(mutex_);
-    if (request->if_highest_is() != 0 && request->if_highest_is() != epoch_) return {::grpc::StatusCode::ABORTED, "another has a newer one"};
+    if (request->if_highest_is() != 0 && request->if_highest_is() != epoch_)
+      return {::grpc::StatusCode::ABORTED, "another has a newer one"};
     epoch_ = std::max(epoch_, log_epoch_) + 1;
     response->set_epoch(epoch_);
     return ::grpc::Status::OK;

@@ -12,7 +12,8 @@ namespace stockalert::testing {
 
 class FakeTickers final : public user::TickerRegistrar {
  public:
-  absl::StatusOr<std::string> Register(const std::string& symbol, const std::string& user_id, const trace::Context&, absl::Time) override {
+  absl::StatusOr<std::string> Register(const std::string& symbol, const std::string& user_id, const trace::Context&,
+                                       absl::Time) override {
     std::lock_guard lock(mutex_);
     if (!answer_.ok()) return answer_;
     registered_.push_back(symbol);

@@ -49,12 +49,13 @@ struct FinnhubDouble::Rest {
         return;
       }
       if (const auto drips = dripping.find(symbol); drips != dripping.end()) {
-        response.set_chunked_content_provider("application/json", [this, interval_ms = drips->second](size_t, httplib::DataSink& sink) {
-          for (int waited_ms = 0; waited_ms < interval_ms && !ending; waited_ms += 20) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(20));
-          }
-          return !ending && sink.write(" ", 1);
-        });
+        response.set_chunked_content_provider(
+            "application/json", [this, interval_ms = drips->second](size_t, httplib::DataSink& sink) {
+              for (int waited_ms = 0; waited_ms < interval_ms && !ending; waited_ms += 20) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(20));
+              }
+              return !ending && sink.write(" ", 1);
+            });
         return;
       }
       const auto found = quotes.find(symbol);

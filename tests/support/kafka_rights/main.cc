@@ -1,6 +1,6 @@
-// stockalert-kafka-rights: tries, as whoever the flags say, to read and write every topic of the mesh, to join every group, to create a topic
-// and to allow itself more. Prints "WAY yes" or "WAY no"; exit 1 where it cannot be told. What may be written is written: for a broker
-// that nobody else uses.
+// stockalert-kafka-rights: tries, as whoever the flags say, to read and write every topic of the mesh, to join every
+// group, to create a topic and to allow itself more. Prints "WAY yes" or "WAY no"; exit 1 where it cannot be told. What
+// may be written is written: for a broker that nobody else uses.
 #include <librdkafka/rdkafka.h>
 
 #include <cstdio>
@@ -18,7 +18,8 @@ namespace stockalert {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(20);
-constexpr const char* kTopics[] = {kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic, kafka::kUserEventsTopic};
+constexpr const char* kTopics[] = {kafka::kPricesTopic, kafka::kAlertEventsTopic, kafka::kTriggersTopic,
+                                   kafka::kUserEventsTopic};
 
 struct Broker {
   std::string bootstrap;
@@ -27,7 +28,8 @@ struct Broker {
 
 // OK: it may. PERMISSION_DENIED: it may not. Anything else is no answer.
 absl::Status TryRead(const Broker& broker, const std::string& topic) {
-  auto consumer = kafka::AssignedConsumer::Create({.bootstrap = broker.bootstrap, .security = broker.security, .client_id = "rights", .extra = {}, .registry = {}});
+  auto consumer = kafka::AssignedConsumer::Create(
+      {.bootstrap = broker.bootstrap, .security = broker.security, .client_id = "rights", .extra = {}, .registry = {}});
   if (!consumer.ok()) return consumer.status();
   if (absl::Status status = (*consumer)->Assign({{{topic, 0}, kafka::kBeginning}}); !status.ok()) return status;
   absl::Status last = absl::DeadlineExceededError("neither records nor a refusal");
@@ -36,7 +38,9 @@ absl::Status TryRead(const Broker& broker, const std::string& topic) {
     if (!polled.messages.empty() || !polled.ends.empty()) return absl::OkStatus();
     for (const auto& error : polled.errors) {
       // The group of no one, which librdkafka asks for all the same, is none of this.
-      if (absl::IsPermissionDenied(error.status) && absl::StrCat(error.status.message()).find("roup") == std::string::npos) return error.status;
+      if (absl::IsPermissionDenied(error.status) &&
+          absl::StrCat(error.status.message()).find("roup") == std::string::npos)
+        return error.status;
     }
     if (!polled.fatal.ok()) return polled.fatal;
   }
@@ -44,8 +48,13 @@ absl::Status TryRead(const Broker& broker, const std::string& topic) {
 }
 
 absl::Status TryWrite(const Broker& broker, const std::string& topic) {
-  auto producer = kafka::CreateProducer({.bootstrap = broker.bootstrap, .security = broker.security, .client_id = "rights",
-                                         .message_timeout = kPatience, .topics = {}, .extra = {}, .registry = {}});
+  auto producer = kafka::CreateProducer({.bootstrap = broker.bootstrap,
+                                         .security = broker.security,
+                                         .client_id = "rights",
+                                         .message_timeout = kPatience,
+                                         .topics = {},
+                                         .extra = {},
+                                         .registry = {}});
   if (!producer.ok()) return producer.status();
   return (*producer)->ProduceAndWait(topic, "key", "value", {}, absl::Now() + kPatience).status();
 }
@@ -95,7 +104,8 @@ bool Tell(const std::string& way, const absl::Status& status) {
 }
 
 bool TryAll(const Broker& broker) {
-  auto admin = kafka::TopicAdmin::Create({.bootstrap = broker.bootstrap, .security = broker.security, .client_id = "rights", .extra = {}});
+  auto admin = kafka::TopicAdmin::Create(
+      {.bootstrap = broker.bootstrap, .security = broker.security, .client_id = "rights", .extra = {}});
   if (!admin.ok()) return false;
   bool told = true;
   for (const char* topic : kTopics) {
@@ -111,7 +121,8 @@ bool TryAll(const Broker& broker) {
   kafka::TopicSpec spec;
   spec.name = "mine";
   told &= Tell("create a topic", (*admin)->CreateTopic(spec, kPatience));
-  told &= Tell("allow itself more", (*admin)->CreateAcls({{.principal = "User:stockalert-user", .name = kafka::kPricesTopic}}, kPatience));
+  told &= Tell("allow itself more",
+               (*admin)->CreateAcls({{.principal = "User:stockalert-user", .name = kafka::kPricesTopic}}, kPatience));
   return told;
 }
 

@@ -87,12 +87,12 @@ class MemoryProducer final : public kafka::Producer {
     kafka::DeliveryCallback done;
   };
   mutable std::mutex mutex_;
-  bool holding_ = false;         // Guarded by mutex_.
-  absl::Status failure_;         // Guarded by mutex_.
+  bool holding_ = false;                                   // Guarded by mutex_.
+  absl::Status failure_;                                   // Guarded by mutex_.
   size_t bytes_max_ = std::numeric_limits<size_t>::max();  // Guarded by mutex_.
   std::string refused_key_ = "no key is this";             // Guarded by mutex_.
-  std::deque<Held> held_;        // Guarded by mutex_.
-  std::vector<Record> records_;  // Guarded by mutex_.
+  std::deque<Held> held_;                                  // Guarded by mutex_.
+  std::vector<Record> records_;                            // Guarded by mutex_.
 };
 
 }  // namespace stockalert::testing

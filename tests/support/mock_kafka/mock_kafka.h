@@ -1,7 +1,8 @@
 // A Kafka in the process: librdkafka's mock cluster, for the fast tiers.
 //
-// Thread-safe. What it is not: topics are created here, not by clients; it keeps the producer's time, not the append time; a first
-// group join takes about 3 s; beyond 5 MiB or 100,000 messages a partition silently loses its oldest records.
+// Thread-safe. What it is not: topics are created here, not by clients; it keeps the producer's time, not the append
+// time; a first group join takes about 3 s; beyond 5 MiB or 100,000 messages a partition silently loses its oldest
+// records.
 #pragma once
 
 #include <cstddef>

@@ -18,8 +18,8 @@ absl::StatusOr<IntakeResult> InMemoryNotificationStore::TakeIn(const IntakeBatch
   IntakeResult result;
   for (const notifier::UserDeletion& deletion : batch.deletions) {
     recipients_[deletion.user_id].deleted = true;
-    result.deleted += static_cast<int64_t>(
-        std::erase_if(notifications_, [&](const StoredNotification& stored) { return stored.user_id == deletion.user_id; }));
+    result.deleted += static_cast<int64_t>(std::erase_if(
+        notifications_, [&](const StoredNotification& stored) { return stored.user_id == deletion.user_id; }));
   }
   std::map<std::string, std::vector<StoredNotification>> throttled;
   const auto store = [&](const NewNotification& notification) {
@@ -38,7 +38,8 @@ absl::StatusOr<IntakeResult> InMemoryNotificationStore::TakeIn(const IntakeBatch
       continue;
     }
     const bool known = std::any_of(notifications_.begin(), notifications_.end(), [&](const StoredNotification& stored) {
-      return stored.kind == notifier::Kind::kTrigger && stored.alert_id == notification.alert_id && stored.trigger_number == notification.trigger_number;
+      return stored.kind == notifier::Kind::kTrigger && stored.alert_id == notification.alert_id &&
+             stored.trigger_number == notification.trigger_number;
     });
     if (known) {
       ++result.repeated;
@@ -46,13 +47,15 @@ absl::StatusOr<IntakeResult> InMemoryNotificationStore::TakeIn(const IntakeBatch
     }
     NewNotification keyed = notification;
     keyed.key = notifier::TriggerKey(notification);
-    if (StoredNotification stored = store(keyed); stored.throttled) throttled[stored.user_id].push_back(std::move(stored));
+    if (StoredNotification stored = store(keyed); stored.throttled)
+      throttled[stored.user_id].push_back(std::move(stored));
   }
   for (const auto& [user_id, rows] : throttled) store(notifier::Fold(rows, batch.fold_ids.at(user_id)));
   return result;
 }
 
-absl::StatusOr<std::map<std::string, int64_t>> InMemoryNotificationStore::LastSequences(const std::vector<std::string>& user_ids) {
+absl::StatusOr<std::map<std::string, int64_t>> InMemoryNotificationStore::LastSequences(
+    const std::vector<std::string>& user_ids) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::map<std::string, int64_t> last;
@@ -63,20 +66,23 @@ absl::StatusOr<std::map<std::string, int64_t>> InMemoryNotificationStore::LastSe
   return last;
 }
 
-absl::StatusOr<std::vector<StoredNotification>> InMemoryNotificationStore::ListAfter(const std::string& user_id, int64_t sequence,
-                                                                                     int limit) {
+absl::StatusOr<std::vector<StoredNotification>> InMemoryNotificationStore::ListAfter(const std::string& user_id,
+                                                                                     int64_t sequence, int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::vector<StoredNotification> rows;
   for (const StoredNotification& stored : notifications_) {
-    if (stored.user_id == user_id && !stored.throttled && stored.sequence > sequence && static_cast<int>(rows.size()) < limit) rows.push_back(stored);
+    if (stored.user_id == user_id && !stored.throttled && stored.sequence > sequence &&
+        static_cast<int>(rows.size()) < limit)
+      rows.push_back(stored);
   }
   return rows;
 }
 
 absl::StatusOr<std::vector<StoredNotification>> InMemoryNotificationStore::ListNewest(const std::string& user_id,
                                                                                       const NotificationFilter& filter,
-                                                                                      int64_t before_sequence, int limit) {
+                                                                                      int64_t before_sequence,
+                                                                                      int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::vector<StoredNotification> rows;
@@ -90,8 +96,8 @@ absl::StatusOr<std::vector<StoredNotification>> InMemoryNotificationStore::ListN
   return rows;
 }
 
-absl::StatusOr<StoredNotification> InMemoryNotificationStore::Acknowledge(const std::string& user_id, const std::string& id,
-                                                                          int64_t now_us) {
+absl::StatusOr<StoredNotification> InMemoryNotificationStore::Acknowledge(const std::string& user_id,
+                                                                          const std::string& id, int64_t now_us) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   for (StoredNotification& stored : notifications_) {

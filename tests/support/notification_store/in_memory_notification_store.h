@@ -14,11 +14,13 @@ class InMemoryNotificationStore final : public notifier::NotificationStore {
  public:
   absl::StatusOr<notifier::IntakeResult> TakeIn(const notifier::IntakeBatch& batch, int64_t now_us) override;
   absl::StatusOr<std::map<std::string, int64_t>> LastSequences(const std::vector<std::string>& user_ids) override;
-  absl::StatusOr<std::vector<notifier::StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence, int limit) override;
+  absl::StatusOr<std::vector<notifier::StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence,
+                                                                      int limit) override;
   absl::StatusOr<std::vector<notifier::StoredNotification>> ListNewest(const std::string& user_id,
                                                                        const notifier::NotificationFilter& filter,
                                                                        int64_t before_sequence, int limit) override;
-  absl::StatusOr<notifier::StoredNotification> Acknowledge(const std::string& user_id, const std::string& id, int64_t now_us) override;
+  absl::StatusOr<notifier::StoredNotification> Acknowledge(const std::string& user_id, const std::string& id,
+                                                           int64_t now_us) override;
 
   // What every later call answers; OK ends that.
   void Fail(absl::Status status);
@@ -29,7 +31,7 @@ class InMemoryNotificationStore final : public notifier::NotificationStore {
     bool deleted = false;
   };
   std::mutex mutex_;
-  absl::Status failure_;                                   // Guarded by mutex_, as what follows.
+  absl::Status failure_;  // Guarded by mutex_, as what follows.
   std::map<std::string, Recipient> recipients_;
   std::vector<notifier::StoredNotification> notifications_;  // In the order of storing.
 };

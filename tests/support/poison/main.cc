@@ -1,8 +1,9 @@
-// stockalert-poison: writes records that no service should ever meet into the mesh's topics, and prints where each is, a line of JSON each.
-// Exit codes: 0 all written, 1 not, 2 wrong flags.
+// stockalert-poison: writes records that no service should ever meet into the mesh's topics, and prints where each is,
+// a line of JSON each. Exit codes: 0 all written, 1 not, 2 wrong flags.
 //
-// `prices`: each into a partition of its own, from the last one down, without those of --keep's symbols, for an evaluator stops at most of
-// them. The other topics: into the partition of --keep's first key, but unknown kinds into the last partition that no key of --keep has.
+// `prices`: each into a partition of its own, from the last one down, without those of --keep's symbols, for an
+// evaluator stops at most of them. The other topics: into the partition of --keep's first key, but unknown kinds into
+// the last partition that no key of --keep has.
 #include <librdkafka/rdkafka.h>
 
 #include <cstdio>
@@ -26,17 +27,20 @@ struct Written {
   int64_t offset = -1;
 };
 
-absl::Status Write(rd_kafka_t* client, const std::string& topic, int32_t partition, const testing::Poison& poison, int64_t& offset) {
+absl::Status Write(rd_kafka_t* client, const std::string& topic, int32_t partition, const testing::Poison& poison,
+                   int64_t& offset) {
   Written written;
   rd_kafka_headers_t* headers = rd_kafka_headers_new(1);
   if (!poison.traceparent.empty()) {
-    rd_kafka_header_add(headers, "traceparent", -1, poison.traceparent.data(), static_cast<ssize_t>(poison.traceparent.size()));
+    rd_kafka_header_add(headers, "traceparent", -1, poison.traceparent.data(),
+                        static_cast<ssize_t>(poison.traceparent.size()));
   }
-  const rd_kafka_resp_err_t queued = rd_kafka_producev(
-      client, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-      RD_KAFKA_V_KEY(poison.key.empty() ? nullptr : poison.key.data(), poison.key.size()),
-      RD_KAFKA_V_VALUE(const_cast<char*>(poison.value.data()), poison.value.size()), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&written),
-      RD_KAFKA_V_END);
+  const rd_kafka_resp_err_t queued =
+      rd_kafka_producev(client, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition),
+                        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                        RD_KAFKA_V_KEY(poison.key.empty() ? nullptr : poison.key.data(), poison.key.size()),
+                        RD_KAFKA_V_VALUE(const_cast<char*>(poison.value.data()), poison.value.size()),
+                        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&written), RD_KAFKA_V_END);
   if (queued != RD_KAFKA_RESP_ERR_NO_ERROR) {
     rd_kafka_headers_destroy(headers);
     return kafka::ToStatus(queued, poison.name);
@@ -47,8 +51,8 @@ absl::Status Write(rd_kafka_t* client, const std::string& topic, int32_t partiti
   return kafka::ToStatus(written.error, poison.name);
 }
 
-absl::Status WriteAll(const std::string& bootstrap, const kafka::Security& security, const std::string& topic, const testing::Sample& sample,
-                      const std::vector<std::string>& keep) {
+absl::Status WriteAll(const std::string& bootstrap, const kafka::Security& security, const std::string& topic,
+                      const testing::Sample& sample, const std::vector<std::string>& keep) {
   kafka::Settings settings(bootstrap, security, "stockalert-poison");
   rd_kafka_conf_set_dr_msg_cb(settings.conf(), [](rd_kafka_t*, const rd_kafka_message_t* message, void*) {
     auto* written = static_cast<Written*>(message->_private);
@@ -77,7 +81,8 @@ absl::Status WriteAll(const std::string& bootstrap, const kafka::Security& secur
       if (unknown < 0) unknown = next_free();
       partition = unknown;
     }
-    if (partition < 0) return absl::FailedPreconditionError("the topic has too few partitions for all that is to be written");
+    if (partition < 0)
+      return absl::FailedPreconditionError("the topic has too few partitions for all that is to be written");
     int64_t offset = -1;
     const absl::Status status = Write(*client, topic, partition, poison, offset);
     if (!status.ok()) return status;

@@ -32,7 +32,9 @@ struct Mutation {
 std::vector<Mutation> MutationsOf(const FieldDescriptor* field) {
   std::vector<Mutation> mutations;
   const auto text = [&](const char* name, const std::string& value) {
-    mutations.push_back({name, [field, value](const Reflection& reflection, Message* message) { reflection.SetString(message, field, value); }});
+    mutations.push_back({name, [field, value](const Reflection& reflection, Message* message) {
+                           reflection.SetString(message, field, value);
+                         }});
   };
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING:
@@ -42,19 +44,27 @@ std::vector<Mutation> MutationsOf(const FieldDescriptor* field) {
       text("huge", std::string(500'000, 'x'));
       break;
     case FieldDescriptor::CPPTYPE_INT64:
-      for (const auto& [name, number] : {std::pair<const char*, int64_t>{"largest", std::numeric_limits<int64_t>::max()},
-                                         {"smallest", std::numeric_limits<int64_t>::min()}}) {
-        mutations.push_back({name, [field, number](const Reflection& reflection, Message* message) { reflection.SetInt64(message, field, number); }});
+      for (const auto& [name, number] :
+           {std::pair<const char*, int64_t>{"largest", std::numeric_limits<int64_t>::max()},
+            {"smallest", std::numeric_limits<int64_t>::min()}}) {
+        mutations.push_back({name, [field, number](const Reflection& reflection, Message* message) {
+                               reflection.SetInt64(message, field, number);
+                             }});
       }
       break;
     case FieldDescriptor::CPPTYPE_INT32:
-      for (const auto& [name, number] : {std::pair<const char*, int32_t>{"largest", std::numeric_limits<int32_t>::max()},
-                                         {"smallest", std::numeric_limits<int32_t>::min()}}) {
-        mutations.push_back({name, [field, number](const Reflection& reflection, Message* message) { reflection.SetInt32(message, field, number); }});
+      for (const auto& [name, number] :
+           {std::pair<const char*, int32_t>{"largest", std::numeric_limits<int32_t>::max()},
+            {"smallest", std::numeric_limits<int32_t>::min()}}) {
+        mutations.push_back({name, [field, number](const Reflection& reflection, Message* message) {
+                               reflection.SetInt32(message, field, number);
+                             }});
       }
       break;
     case FieldDescriptor::CPPTYPE_ENUM:
-      mutations.push_back({"unknown value", [field](const Reflection& reflection, Message* message) { reflection.SetEnumValue(message, field, 99); }});
+      mutations.push_back({"unknown value", [field](const Reflection& reflection, Message* message) {
+                             reflection.SetEnumValue(message, field, 99);
+                           }});
       break;
     default:
       break;  // A boolean has no other values; messages are walked into.
@@ -64,19 +74,21 @@ std::vector<Mutation> MutationsOf(const FieldDescriptor* field) {
 
 // Every leaf field that is set in `sample` or could be, each mutation in a copy of its own.
 void Walk(const Message& sample, const std::string& path, const std::function<std::unique_ptr<Message>()>& copy,
-          const std::function<Message*(Message*)>& find, const std::function<void(const std::string&, const Message&)>& emit) {
+          const std::function<Message*(Message*)>& find,
+          const std::function<void(const std::string&, const Message&)>& emit) {
   const Reflection& reflection = *sample.GetReflection();
   for (int i = 0; i < sample.GetDescriptor()->field_count(); ++i) {
     const FieldDescriptor* field = sample.GetDescriptor()->field(i);
     const std::string name = path.empty() ? field->name() : path + "." + field->name();
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       if (!reflection.HasField(sample, field)) continue;
-      Walk(reflection.GetMessage(sample, field), name, copy,
-           [find, field](Message* root) {
-             Message* parent = find(root);
-             return parent->GetReflection()->MutableMessage(parent, field);
-           },
-           emit);
+      Walk(
+          reflection.GetMessage(sample, field), name, copy,
+          [find, field](Message* root) {
+            Message* parent = find(root);
+            return parent->GetReflection()->MutableMessage(parent, field);
+          },
+          emit);
       continue;
     }
     for (const Mutation& mutation : MutationsOf(field)) {
@@ -89,14 +101,17 @@ void Walk(const Message& sample, const std::string& path, const std::function<st
 }
 
 void AddMutants(const Message& sample, const std::string& key, std::vector<Poison>& all) {
-  Walk(sample, "",
-       [&sample] {
-         std::unique_ptr<Message> copy(sample.New());
-         copy->CopyFrom(sample);
-         return copy;
-       },
-       [](Message* root) { return root; },
-       [&](const std::string& name, const Message& mutant) { all.push_back({name, key, mutant.SerializeAsString(), kTrace, false}); });
+  Walk(
+      sample, "",
+      [&sample] {
+        std::unique_ptr<Message> copy(sample.New());
+        copy->CopyFrom(sample);
+        return copy;
+      },
+      [](Message* root) { return root; },
+      [&](const std::string& name, const Message& mutant) {
+        all.push_back({name, key, mutant.SerializeAsString(), kTrace, false});
+      });
 }
 
 // What every topic gets: `sample` is a sound record.
@@ -110,7 +125,8 @@ void AddRaw(const std::string& sample, const std::string& key, std::vector<Poiso
   all.push_back({"key of bytes", std::string("\xff\x00\xfe", 3), sample, kTrace, false});
   all.push_back({"traceparent: no UTF-8", key, sample, "\xff\xfe\xfd", false});
   all.push_back({"traceparent: NUL", key, sample, std::string("00-\0", 4) + kTrace, false});
-  all.push_back({"traceparent: bytes behind it", key, sample, "01" + std::string(kTrace).substr(2) + std::string("-\xff\x00", 3), false});
+  all.push_back({"traceparent: bytes behind it", key, sample,
+                 "01" + std::string(kTrace).substr(2) + std::string("-\xff\x00", 3), false});
   all.push_back({"traceparent: 100 KB", key, sample, std::string(100'000, 'a'), false});
   all.push_back({"unknown kind", key, kUnknownKind, kTrace, true});
 }

@@ -1,4 +1,5 @@
-// Records that no service should ever meet: every field of every message of a topic, with values that it must never have. Pure.
+// Records that no service should ever meet: every field of every message of a topic, with values that it must never
+// have. Pure.
 #pragma once
 
 #include <string>

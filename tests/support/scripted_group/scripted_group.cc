@@ -10,7 +10,8 @@ namespace stockalert::testing {
 
 class ScriptedGroup::Member final : public kafka::GroupConsumer {
  public:
-  Member(ScriptedGroup& group, std::unique_ptr<kafka::AssignedConsumer> reader, std::map<kafka::TopicPartition, int64_t> places)
+  Member(ScriptedGroup& group, std::unique_ptr<kafka::AssignedConsumer> reader,
+         std::map<kafka::TopicPartition, int64_t> places)
       : group_(group), reader_(std::move(reader)), places_(std::move(places)) {}
 
   kafka::PollResult Poll(absl::Duration timeout, size_t messages_max) override {
@@ -30,7 +31,8 @@ class ScriptedGroup::Member final : public kafka::GroupConsumer {
       return {};
     }
     kafka::PollResult polled = reader_->Poll(std::min(timeout, absl::Milliseconds(20)), messages_max);
-    for (const kafka::Message& message : polled.messages) places_[{std::string(message.topic()), message.partition()}] = message.offset() + 1;
+    for (const kafka::Message& message : polled.messages)
+      places_[{std::string(message.topic()), message.partition()}] = message.offset() + 1;
     std::lock_guard lock(group_.mutex_);
     group_.records_ += static_cast<int>(polled.messages.size());
     return polled;
@@ -47,11 +49,16 @@ class ScriptedGroup::Member final : public kafka::GroupConsumer {
     places_[partition] = next_offset;
     return reader_->Assign(places_);
   }
-  absl::StatusOr<kafka::Watermarks> QueryWatermarks(const kafka::TopicPartition& partition, absl::Duration timeout) override {
+  absl::StatusOr<kafka::Watermarks> QueryWatermarks(const kafka::TopicPartition& partition,
+                                                    absl::Duration timeout) override {
     return reader_->QueryWatermarks(partition, timeout);
   }
-  absl::Status StartAt(const std::map<kafka::TopicPartition, int64_t>&) override { return absl::UnimplementedError("of an owner"); }
-  absl::Status StopReading(const std::vector<kafka::TopicPartition>&) override { return absl::UnimplementedError("of an owner"); }
+  absl::Status StartAt(const std::map<kafka::TopicPartition, int64_t>&) override {
+    return absl::UnimplementedError("of an owner");
+  }
+  absl::Status StopReading(const std::vector<kafka::TopicPartition>&) override {
+    return absl::UnimplementedError("of an owner");
+  }
   absl::Status Pause(const std::vector<kafka::TopicPartition>&) override { return absl::OkStatus(); }
   absl::Status Resume(const std::vector<kafka::TopicPartition>&) override { return absl::OkStatus(); }
   absl::StatusOr<std::string> ClusterId(absl::Duration) override { return "scripted"; }

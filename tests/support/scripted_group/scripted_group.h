@@ -1,5 +1,6 @@
-// A consumer group as a service's reader sees it, that does what a test says: the records are real ones of librdkafka's mock cluster; rebalances,
-// errors and the end of a member come as they are told. Pausing holds nothing back: what was fetched before may come all the same.
+// A consumer group as a service's reader sees it, that does what a test says: the records are real ones of librdkafka's
+// mock cluster; rebalances, errors and the end of a member come as they are told. Pausing holds nothing back: what was
+// fetched before may come all the same.
 //
 // Thread-safe but for its members, which belong to the reader's thread. Must outlive them.
 #pragma once
@@ -53,7 +54,7 @@ class ScriptedGroup {
   MockKafka kafka_;
   std::unique_ptr<kafka::Producer> producer_;
   mutable std::mutex mutex_;
-  absl::Status failure_;                   // Guarded by mutex_, as what follows.
+  absl::Status failure_;  // Guarded by mutex_, as what follows.
   bool holding_back_ = false;
   std::deque<kafka::PollResult> said_;
   int tries_ = 0, members_ = 0, polls_ = 0, records_ = 0;

@@ -69,7 +69,8 @@ void CreateTopicOrThrow(const std::string& bootstrap, const std::string& topic, 
   spec.name = topic;
   spec.partitions = partitions;
   spec.config = {{"message.timestamp.type", "LogAppendTime"}};
-  if (const auto status = (*admin)->CreateTopic(spec, absl::Seconds(10)); !status.ok()) throw std::runtime_error(status.ToString());
+  if (const auto status = (*admin)->CreateTopic(spec, absl::Seconds(10)); !status.ok())
+    throw std::runtime_error(status.ToString());
   if (const auto status = (*admin)->AwaitTopics({topic}, absl::Now() + absl::Seconds(10)); !status.ok()) {
     throw std::runtime_error(status.ToString());
   }
@@ -100,7 +101,9 @@ std::string TestDatabase::UrlAtPort(int port) const {
   return absl::StrCat(url_.substr(0, colon + 1), port, url_.substr(slash));
 }
 
-std::unique_ptr<postgres::Pool> TestDatabase::NewPool(int connections_max) const { return NewPoolAt(url_, connections_max); }
+std::unique_ptr<postgres::Pool> TestDatabase::NewPool(int connections_max) const {
+  return NewPoolAt(url_, connections_max);
+}
 
 std::unique_ptr<postgres::Pool> TestDatabase::NewPoolAt(const std::string& url, int connections_max) {
   postgres::PoolOptions options;
@@ -113,7 +116,8 @@ std::unique_ptr<postgres::Pool> TestDatabase::NewPoolAt(const std::string& url, 
 }
 
 void TestDatabase::Migrate(const std::string& service) const {
-  const auto migrations = postgres::ReadMigrations(absl::StrCat(STOCKALERT_SOURCE_DIR, "/services/", service, "/schema"));
+  const auto migrations =
+      postgres::ReadMigrations(absl::StrCat(STOCKALERT_SOURCE_DIR, "/services/", service, "/schema"));
   if (!migrations.ok()) throw std::runtime_error(migrations.status().ToString());
   const auto pool = NewPool(1);
   const auto applied = postgres::ApplyMigrations(*pool, absl::StrCat("stockalert_", service), *migrations);

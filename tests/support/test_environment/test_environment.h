@@ -1,5 +1,5 @@
-// The real Postgres and Kafka that integration tests are given by STOCKALERT_TEST_POSTGRES and STOCKALERT_TEST_KAFKA. Where one is not
-// set, the test program says so loudly and exits with 77, which CTest shows as skipped.
+// The real Postgres and Kafka that integration tests are given by STOCKALERT_TEST_POSTGRES and STOCKALERT_TEST_KAFKA.
+// Where one is not set, the test program says so loudly and exits with 77, which CTest shows as skipped.
 //
 // Tests make databases and topics of their own, so that they can run side by side.
 #pragma once

@@ -31,13 +31,15 @@ absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Find(const std::vect
   if (!failure_.ok()) return failure_;
   std::vector<TickerRow> found;
   for (const auto& [symbol, row] : rows_) {
-    if (std::find(symbols.begin(), symbols.end(), symbol) != symbols.end()) found.push_back({symbol, row.create_time_us});
+    if (std::find(symbols.begin(), symbols.end(), symbol) != symbols.end())
+      found.push_back({symbol, row.create_time_us});
   }
   return found;
 }
 
-absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Register(const std::vector<std::string>& symbols, int64_t now_us,
-                                                                     int64_t hold_until_us, const std::string& user) {
+absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::Register(const std::vector<std::string>& symbols,
+                                                                     int64_t now_us, int64_t hold_until_us,
+                                                                     const std::string& user) {
   std::lock_guard lock(mutex_);
   ++registrations_;
   if (!failure_.ok()) return failure_;
@@ -78,11 +80,13 @@ absl::StatusOr<std::vector<std::string>> InMemoryTickerStore::FindUnused(const s
 absl::StatusOr<int64_t> InMemoryTickerStore::CountRegistered(const std::string& user, int64_t after_us) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  return std::count_if(rows_.begin(), rows_.end(),
-                       [&](const auto& row) { return row.second.user == user && row.second.create_time_us > after_us; });
+  return std::count_if(rows_.begin(), rows_.end(), [&](const auto& row) {
+    return row.second.user == user && row.second.create_time_us > after_us;
+  });
 }
 
-absl::StatusOr<std::vector<std::string>> InMemoryTickerStore::FindToLookAt(int64_t before_us, int64_t now_us, int limit) {
+absl::StatusOr<std::vector<std::string>> InMemoryTickerStore::FindToLookAt(int64_t before_us, int64_t now_us,
+                                                                           int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::vector<std::pair<int64_t, std::string>> found;
@@ -116,14 +120,16 @@ absl::StatusOr<std::vector<TickerRow>> InMemoryTickerStore::List(const std::stri
   return rows;
 }
 
-absl::Status InMemoryTickerStore::MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) {
+absl::Status InMemoryTickerStore::MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us,
+                                               int64_t until_us) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   const auto row = rows_.find(symbol);
   if (row == rows_.end()) return ticker::TickerNotFound(symbol);
   Row& found = row->second;
   if (found.hold_until_us > now_us) return ticker::TickerHeld(symbol);
-  if (!found.token.empty() && found.token != token && found.deleting_until_us > now_us) return ticker::TickerDeletedByAnother(symbol);
+  if (!found.token.empty() && found.token != token && found.deleting_until_us > now_us)
+    return ticker::TickerDeletedByAnother(symbol);
   found.token = token;
   found.deleting_until_us = until_us;
   return absl::OkStatus();
@@ -147,7 +153,8 @@ absl::StatusOr<bool> InMemoryTickerStore::DeleteMarked(const std::string& symbol
   return true;
 }
 
-absl::StatusOr<SymbolList> InMemoryTickerStore::ListSymbols(int64_t known_version, const std::string& after, int limit) {
+absl::StatusOr<SymbolList> InMemoryTickerStore::ListSymbols(int64_t known_version, const std::string& after,
+                                                            int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   SymbolList list;

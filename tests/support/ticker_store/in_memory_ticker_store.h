@@ -14,14 +14,14 @@ class InMemoryTickerStore final : public ticker::TickerStore {
  public:
   absl::StatusOr<std::vector<ticker::TickerRow>> Find(const std::vector<std::string>& symbols) override;
   absl::StatusOr<std::vector<ticker::TickerRow>> Register(const std::vector<std::string>& symbols, int64_t now_us,
-                                                          int64_t hold_until_us,
-                                                          const std::string& user) override;
+                                                          int64_t hold_until_us, const std::string& user) override;
   absl::StatusOr<std::vector<std::string>> FindUnused(const std::string& user, int limit) override;
   absl::StatusOr<int64_t> CountRegistered(const std::string& user, int64_t after_us) override;
   absl::StatusOr<std::vector<std::string>> FindToLookAt(int64_t before_us, int64_t now_us, int limit) override;
   absl::Status MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) override;
   absl::StatusOr<std::vector<ticker::TickerRow>> List(const std::string& after, int limit) override;
-  absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us, int64_t until_us) override;
+  absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us,
+                            int64_t until_us) override;
   absl::Status Unmark(const std::string& symbol, const std::string& token) override;
   absl::StatusOr<bool> DeleteMarked(const std::string& symbol, const std::string& token) override;
   absl::StatusOr<ticker::SymbolList> ListSymbols(int64_t known_version, const std::string& after, int limit) override;
@@ -45,7 +45,7 @@ class InMemoryTickerStore final : public ticker::TickerStore {
     int64_t used_time_us = 0;
   };
   mutable std::mutex mutex_;
-  absl::Status failure_;               // Guarded by mutex_, as what follows.
+  absl::Status failure_;  // Guarded by mutex_, as what follows.
   std::map<std::string, Row> rows_;
   int64_t version_ = 1;
   int64_t epoch_ = 0;

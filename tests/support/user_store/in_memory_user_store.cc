@@ -13,7 +13,8 @@ template <typename Row>
 std::vector<Row> Page(std::vector<Row> rows, const std::optional<user::TimePlace>& after, int limit) {
   const auto place = [](const Row& row) { return std::tie(row.create_time_us, row.id); };
   std::sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) { return place(a) < place(b); });
-  if (after) std::erase_if(rows, [&](const Row& row) { return place(row) <= std::tie(after->create_time_us, after->id); });
+  if (after)
+    std::erase_if(rows, [&](const Row& row) { return place(row) <= std::tie(after->create_time_us, after->id); });
   if (rows.size() > static_cast<size_t>(limit)) rows.resize(static_cast<size_t>(limit));
   return rows;
 }
@@ -34,10 +35,9 @@ absl::Status InMemoryUserStore::Up() const {
 }
 
 bool InMemoryUserStore::EmailIsTaken(const std::string& email_key, const std::string& by_other_than) const {
-  return std::any_of(users_.begin(), users_.end(),
-                     [&](const auto& entry) {
-                       return entry.second.email_key == email_key && entry.second.email_verify_time_us && entry.first != by_other_than;
-                     });
+  return std::any_of(users_.begin(), users_.end(), [&](const auto& entry) {
+    return entry.second.email_key == email_key && entry.second.email_verify_time_us && entry.first != by_other_than;
+  });
 }
 
 absl::StatusOr<user::CreatedUser> InMemoryUserStore::CreateUser(const user::User& user, const user::ApiKey& key,
@@ -51,7 +51,8 @@ absl::StatusOr<user::CreatedUser> InMemoryUserStore::CreateUser(const user::User
   }
   if (invitation_sha256) {
     const auto invitation = invitations_.find(*invitation_sha256);
-    if (invitation == invitations_.end() || invitation->second.expire_time_us <= user.create_time_us) return user::InvitationInvalid();
+    if (invitation == invitations_.end() || invitation->second.expire_time_us <= user.create_time_us)
+      return user::InvitationInvalid();
     invitations_.erase(invitation);
   }
   users_[user.id] = user;
@@ -75,7 +76,8 @@ absl::StatusOr<user::User> InMemoryUserStore::GetUser(const std::string& id) {
   return found->second;
 }
 
-absl::StatusOr<user::User> InMemoryUserStore::ChangeUser(const std::string& id, const std::function<absl::Status(user::User&)>& change) {
+absl::StatusOr<user::User> InMemoryUserStore::ChangeUser(const std::string& id,
+                                                         const std::function<absl::Status(user::User&)>& change) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   const auto found = users_.find(id);
@@ -87,7 +89,8 @@ absl::StatusOr<user::User> InMemoryUserStore::ChangeUser(const std::string& id, 
   return changed;
 }
 
-absl::Status InMemoryUserStore::PutEmailCode(const std::string& user_id, const user::EmailCode& code, const user::EmailCodeLimits& limits) {
+absl::Status InMemoryUserStore::PutEmailCode(const std::string& user_id, const user::EmailCode& code,
+                                             const user::EmailCodeLimits& limits) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   const auto found = users_.find(user_id);
@@ -95,7 +98,11 @@ absl::Status InMemoryUserStore::PutEmailCode(const std::string& user_id, const u
   if (found->second.email_verify_time_us) return user::EmailVerified();
   constexpr int64_t kDayUs = 86'400'000'000;
   const int64_t now_us = code.create_time_us;
-  KeptCode kept{.email = found->second.email, .email_key = found->second.email_key, .code = code, .day_begin_us = now_us, .made_in_day = 1};
+  KeptCode kept{.email = found->second.email,
+                .email_key = found->second.email_key,
+                .code = code,
+                .day_begin_us = now_us,
+                .made_in_day = 1};
   if (const auto before = codes_.find(user_id); before != codes_.end()) {
     const KeptCode& last = before->second;
     if (now_us < last.code.create_time_us + limits.pause_us) {
@@ -111,8 +118,9 @@ absl::Status InMemoryUserStore::PutEmailCode(const std::string& user_id, const u
   return absl::OkStatus();
 }
 
-absl::StatusOr<user::User> InMemoryUserStore::VerifyEmail(const std::string& user_id, const std::optional<std::string>& code_sha256,
-                                                          int64_t now_us, int tries_max) {
+absl::StatusOr<user::User> InMemoryUserStore::VerifyEmail(const std::string& user_id,
+                                                          const std::optional<std::string>& code_sha256, int64_t now_us,
+                                                          int tries_max) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   const auto found = users_.find(user_id);
@@ -124,7 +132,8 @@ absl::StatusOr<user::User> InMemoryUserStore::VerifyEmail(const std::string& use
     if (kept == codes_.end() || kept->second.tries >= tries_max) return user::EmailCodeInvalid();
     ++kept->second.tries;
     const KeptCode& known = kept->second;
-    if (known.email_key != user.email_key || known.code.expire_time_us <= now_us || known.code.code_sha256 != *code_sha256) {
+    if (known.email_key != user.email_key || known.code.expire_time_us <= now_us ||
+        known.code.code_sha256 != *code_sha256) {
       return user::EmailCodeInvalid();
     }
   }
@@ -143,7 +152,8 @@ absl::StatusOr<std::vector<user::UntoldEmailCode>> InMemoryUserStore::ReadUntold
   for (const auto& [id, kept] : codes_) {
     if (!kept.told) codes.push_back({id, kept.email, kept.code});
   }
-  std::sort(codes.begin(), codes.end(), [](const auto& a, const auto& b) { return a.code.create_time_us < b.code.create_time_us; });
+  std::sort(codes.begin(), codes.end(),
+            [](const auto& a, const auto& b) { return a.code.create_time_us < b.code.create_time_us; });
   if (codes.size() > static_cast<size_t>(limit)) codes.resize(static_cast<size_t>(limit));
   return codes;
 }
@@ -175,7 +185,8 @@ absl::Status InMemoryUserStore::DeleteUser(const std::string& id, int64_t now_us
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<user::User>> InMemoryUserStore::ListUsers(const std::optional<user::TimePlace>& after, int limit) {
+absl::StatusOr<std::vector<user::User>> InMemoryUserStore::ListUsers(const std::optional<user::TimePlace>& after,
+                                                                     int limit) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   std::vector<user::User> users;
@@ -184,7 +195,8 @@ absl::StatusOr<std::vector<user::User>> InMemoryUserStore::ListUsers(const std::
   return Page(std::move(users), after, limit);
 }
 
-absl::StatusOr<user::CreatedKey> InMemoryUserStore::CreateApiKey(const user::ApiKey& key, const user::RequestTag& request,
+absl::StatusOr<user::CreatedKey> InMemoryUserStore::CreateApiKey(const user::ApiKey& key,
+                                                                 const user::RequestTag& request,
                                                                  const user::KeyLimits& limits) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
@@ -217,7 +229,8 @@ absl::StatusOr<user::CreatedKey> InMemoryUserStore::CreateApiKey(const user::Api
 }
 
 absl::StatusOr<std::vector<user::ApiKey>> InMemoryUserStore::ListApiKeys(const std::string& user_id,
-                                                                         const std::optional<user::TimePlace>& after, int limit) {
+                                                                         const std::optional<user::TimePlace>& after,
+                                                                         int limit) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   if (!users_.contains(user_id)) return user::UserNotFound(user_id);
@@ -228,7 +241,8 @@ absl::StatusOr<std::vector<user::ApiKey>> InMemoryUserStore::ListApiKeys(const s
   return Page(std::move(keys), after, limit);
 }
 
-absl::StatusOr<user::ApiKey> InMemoryUserStore::RevokeApiKey(const std::string& user_id, const std::string& key_id, int64_t now_us) {
+absl::StatusOr<user::ApiKey> InMemoryUserStore::RevokeApiKey(const std::string& user_id, const std::string& key_id,
+                                                             int64_t now_us) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   const auto found = keys_.find(key_id);
@@ -246,14 +260,17 @@ absl::StatusOr<std::optional<user::ApiKey>> InMemoryUserStore::FindApiKey(const 
   return std::optional<user::ApiKey>();
 }
 
-absl::StatusOr<user::FollowedTicker> InMemoryUserStore::Follow(const std::string& user_id, const user::FollowedTicker& ticker,
+absl::StatusOr<user::FollowedTicker> InMemoryUserStore::Follow(const std::string& user_id,
+                                                               const user::FollowedTicker& ticker,
                                                                int64_t followed_max) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   if (!users_.contains(user_id)) return user::UserNotFound(user_id);
   const std::pair<std::string, std::string> key(user_id, ticker.symbol);
-  if (const auto known = followed_.find(key); known != followed_.end()) return user::FollowedTicker{ticker.symbol, known->second};
-  const auto count = std::count_if(followed_.begin(), followed_.end(), [&](const auto& entry) { return entry.first.first == user_id; });
+  if (const auto known = followed_.find(key); known != followed_.end())
+    return user::FollowedTicker{ticker.symbol, known->second};
+  const auto count = std::count_if(followed_.begin(), followed_.end(),
+                                   [&](const auto& entry) { return entry.first.first == user_id; });
   if (count >= followed_max) return user::FollowQuota(followed_max);
   followed_[key] = ticker.create_time_us;
   return ticker;
@@ -266,19 +283,22 @@ absl::Status InMemoryUserStore::Unfollow(const std::string& user_id, const std::
 }
 
 absl::StatusOr<std::vector<user::FollowedTicker>> InMemoryUserStore::ListFollowed(const std::string& user_id,
-                                                                                  const std::string& after_symbol, int limit) {
+                                                                                  const std::string& after_symbol,
+                                                                                  int limit) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   if (!users_.contains(user_id)) return user::UserNotFound(user_id);
   std::vector<user::FollowedTicker> tickers;
   for (auto entry = followed_.upper_bound({user_id, after_symbol});
-       entry != followed_.end() && entry->first.first == user_id && tickers.size() < static_cast<size_t>(limit); ++entry) {
+       entry != followed_.end() && entry->first.first == user_id && tickers.size() < static_cast<size_t>(limit);
+       ++entry) {
     tickers.push_back({entry->first.second, entry->second});
   }
   return tickers;
 }
 
-absl::StatusOr<std::optional<user::FollowedTicker>> InMemoryUserStore::FindFollowed(const std::string& user_id, const std::string& symbol) {
+absl::StatusOr<std::optional<user::FollowedTicker>> InMemoryUserStore::FindFollowed(const std::string& user_id,
+                                                                                    const std::string& symbol) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   const auto found = followed_.find({user_id, symbol});
@@ -290,13 +310,15 @@ absl::StatusOr<int64_t> InMemoryUserStore::CountFollowed(const std::string& user
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
   if (!users_.contains(user_id)) return user::UserNotFound(user_id);
-  return std::count_if(followed_.begin(), followed_.end(), [&](const auto& entry) { return entry.first.first == user_id; });
+  return std::count_if(followed_.begin(), followed_.end(),
+                       [&](const auto& entry) { return entry.first.first == user_id; });
 }
 
 absl::StatusOr<int64_t> InMemoryUserStore::CountFollowers(const std::string& symbol) {
   std::lock_guard lock(mutex_);
   STOCKALERT_RETURN_IF_ERROR(Up());
-  return std::count_if(followed_.begin(), followed_.end(), [&](const auto& entry) { return entry.first.second == symbol; });
+  return std::count_if(followed_.begin(), followed_.end(),
+                       [&](const auto& entry) { return entry.first.second == symbol; });
 }
 
 absl::StatusOr<std::vector<user::Deletion>> InMemoryUserStore::ReadDeletions(int limit) {

@@ -189,14 +189,18 @@ TEST_CASE("conditions are summed up for people") {
   CHECK(summary(condition::PriceTarget{condition::TargetOp::kAtOrAbove, 150'250'000}) == "AAPL at or above 150.25");
   CHECK(summary(condition::PriceTarget{condition::TargetOp::kAtOrBelow, 1}) == "AAPL at or below 0.000001");
   CHECK(summary(condition::PriceTarget{condition::TargetOp::kCrosses, 96'000'000}) == "AAPL crosses 96");
-  CHECK(summary(condition::PercentChange{PercentOp::kUp, 25'000, PercentReference::kArming, 0, 0}) == "AAPL up 2.5% from its price when armed");
+  CHECK(summary(condition::PercentChange{PercentOp::kUp, 25'000, PercentReference::kArming, 0, 0}) ==
+        "AAPL up 2.5% from its price when armed");
   CHECK(summary(condition::PercentChange{PercentOp::kDown, 10'000, PercentReference::kPreviousClose, 0, 0}) ==
         "AAPL down 1% from the previous close");
   CHECK(summary(condition::PercentChange{PercentOp::kEither, 10'000, PercentReference::kDayOpen, 0, 0}) ==
         "AAPL up or down 1% from the day's open");
-  CHECK(summary(condition::PercentChange{PercentOp::kUp, 10'000, PercentReference::kGiven, 100'000'000, 0}) == "AAPL up 1% from 100");
-  CHECK(summary(condition::PercentChange{PercentOp::kUp, 10'000, PercentReference::kWindow, 0, 90'000'000}) == "AAPL up 1% within 1m30s");
-  CHECK(summary(condition::TrailingChange{condition::TrailingOp::kFallsFromHigh, 0, 50'000, std::nullopt}) == "AAPL falls 5% from its high");
+  CHECK(summary(condition::PercentChange{PercentOp::kUp, 10'000, PercentReference::kGiven, 100'000'000, 0}) ==
+        "AAPL up 1% from 100");
+  CHECK(summary(condition::PercentChange{PercentOp::kUp, 10'000, PercentReference::kWindow, 0, 90'000'000}) ==
+        "AAPL up 1% within 1m30s");
+  CHECK(summary(condition::TrailingChange{condition::TrailingOp::kFallsFromHigh, 0, 50'000, std::nullopt}) ==
+        "AAPL falls 5% from its high");
   CHECK(summary(condition::TrailingChange{condition::TrailingOp::kRisesFromLow, 2'000'000, 0, 90'000'000}) ==
         "AAPL rises 2 from its low, once at or below 90");
   CHECK(summary(condition::Channel{condition::ChannelOp::kLeaves, 90'000'000, 110'000'000}) == "AAPL leaves 90 to 110");
@@ -259,7 +263,8 @@ TEST_CASE("events that cannot be so are refused") {
   CHECK(!add(triggered).ok());
   trigger.set_price_micros(150'000'000);
   CHECK(add(triggered).ok());
-  for (const int64_t time_us : {int64_t{-1}, std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()}) {
+  for (const int64_t time_us :
+       {int64_t{-1}, std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()}) {
     trigger.set_event_time_us(time_us);
     CHECK(!add(triggered).ok());
   }

@@ -1,9 +1,9 @@
-// The public calls over real gRPC in the process: a real server, user and ticker services that are fakes behind their real protos, the
-// in-memory store and producer.
+// The public calls over real gRPC in the process: a real server, user and ticker services that are fakes behind their
+// real protos, the in-memory store and producer.
 #include "services/alert/alert_service.h"
 
-#include <catch2/catch.hpp>
 #include <grpcpp/grpcpp.h>
+#include <catch2/catch.hpp>
 
 #include <atomic>
 #include <map>
@@ -57,9 +57,11 @@ class FakeAuthenticator final : public rpc::Authenticator {
 
 class FakeUsers final : public ipb::UserInternalService::Service {
  public:
-  grpc::Status GetUser(grpc::ServerContext*, const ipb::GetUserRequest* request, ipb::GetUserResponse* response) override {
+  grpc::Status GetUser(grpc::ServerContext*, const ipb::GetUserRequest* request,
+                       ipb::GetUserResponse* response) override {
     if (down) return {grpc::StatusCode::UNAVAILABLE, "down"};
-    if (gone.count(request->user_id()) > 0) return rpc::ToGrpc(base::NotFound("USER_NOT_FOUND", "there is no such user"));
+    if (gone.count(request->user_id()) > 0)
+      return rpc::ToGrpc(base::NotFound("USER_NOT_FOUND", "there is no such user"));
     response->set_user_id(request->user_id());
     return grpc::Status::OK;
   }
@@ -73,15 +75,18 @@ class FakeTickerService final : public ipb::TickerInternalService::Service {
                               ipb::RegisterTickerResponse* response) override {
     if (down) return {grpc::StatusCode::UNAVAILABLE, "down"};
     if (!failure.ok()) return rpc::ToGrpc(failure);
-    if (request->symbol() == "NONE") return rpc::ToGrpc(base::InvalidField("symbol", "is known to no source", "UNKNOWN_SYMBOL"));
+    if (request->symbol() == "NONE")
+      return rpc::ToGrpc(base::InvalidField("symbol", "is known to no source", "UNKNOWN_SYMBOL"));
     hold_ms = request->hold_ms();
     const auto trace = context->client_metadata().find("traceparent");
-    if (trace != context->client_metadata().end()) traceparent = std::string(trace->second.data(), trace->second.size());
+    if (trace != context->client_metadata().end())
+      traceparent = std::string(trace->second.data(), trace->second.size());
     response->set_symbol(*market::NormalizeSymbol(request->symbol()));
     ++registrations;
     return grpc::Status::OK;
   }
-  grpc::Status GetLastPrices(grpc::ServerContext*, const ipb::GetLastPricesRequest* request, ipb::GetLastPricesResponse* response) override {
+  grpc::Status GetLastPrices(grpc::ServerContext*, const ipb::GetLastPricesRequest* request,
+                             ipb::GetLastPricesResponse* response) override {
     if (down) return {grpc::StatusCode::UNAVAILABLE, "down"};
     for (const std::string& symbol : request->symbols()) {
       ipb::LastPrice& price = *response->add_prices();
@@ -156,7 +161,8 @@ struct Bench {
   AlertService service{runner, store, upstream, publisher, sweeper, ids, clock, SmallQuota()};
   AlertInternalService internal_service{runner, store};
   std::unique_ptr<rpc::Server> server = Serve(&service, "stockalert.alert.v1.AlertService");
-  std::unique_ptr<rpc::Server> internal_server = Serve(&internal_service, "stockalert.internal.v1.AlertInternalService");
+  std::unique_ptr<rpc::Server> internal_server =
+      Serve(&internal_service, "stockalert.internal.v1.AlertInternalService");
   std::unique_ptr<v1::AlertService::Stub> stub = v1::AlertService::NewStub(server->InProcessChannel());
   std::string key = "ann";
 
@@ -174,12 +180,13 @@ struct Bench {
   }
 
   template <typename Request, typename Response>
-  absl::Status Call(grpc::Status (v1::AlertService::Stub::*method)(grpc::ClientContext*, const Request&, Response*), const Request& request,
-                    Response& response) {
+  absl::Status Call(grpc::Status (v1::AlertService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                    const Request& request, Response& response) {
     return rpc::FromGrpc((stub.get()->*method)(Context().get(), request, &response));
   }
 
-  absl::StatusOr<v1::Alert> Create(const v1::Alert& alert, const std::string& request_id = "", const std::string& parent = "users/me") {
+  absl::StatusOr<v1::Alert> Create(const v1::Alert& alert, const std::string& request_id = "",
+                                   const std::string& parent = "users/me") {
     v1::CreateAlertRequest request;
     request.set_parent(parent);
     *request.mutable_alert() = alert;
@@ -207,7 +214,8 @@ struct Bench {
   }
 
   template <typename Request>
-  absl::StatusOr<v1::Alert> Do(grpc::Status (v1::AlertService::Stub::*method)(grpc::ClientContext*, const Request&, v1::Alert*),
+  absl::StatusOr<v1::Alert> Do(grpc::Status (v1::AlertService::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                              v1::Alert*),
                                const std::string& name, const std::string& etag = "") {
     Request request;
     request.set_name(name);
@@ -219,8 +227,12 @@ struct Bench {
   absl::StatusOr<v1::Alert> Pause(const std::string& name, const std::string& etag = "") {
     return Do<v1::PauseAlertRequest>(&v1::AlertService::Stub::PauseAlert, name, etag);
   }
-  absl::StatusOr<v1::Alert> Resume(const std::string& name) { return Do<v1::ResumeAlertRequest>(&v1::AlertService::Stub::ResumeAlert, name); }
-  absl::StatusOr<v1::Alert> Rearm(const std::string& name) { return Do<v1::RearmAlertRequest>(&v1::AlertService::Stub::RearmAlert, name); }
+  absl::StatusOr<v1::Alert> Resume(const std::string& name) {
+    return Do<v1::ResumeAlertRequest>(&v1::AlertService::Stub::ResumeAlert, name);
+  }
+  absl::StatusOr<v1::Alert> Rearm(const std::string& name) {
+    return Do<v1::RearmAlertRequest>(&v1::AlertService::Stub::RearmAlert, name);
+  }
 
   absl::Status Delete(const std::string& name, const std::string& etag = "") {
     v1::DeleteAlertRequest request;
@@ -252,7 +264,9 @@ struct Bench {
   int64_t Stored(const std::string& symbol = "AAPL") { return *store.Count(symbol); }
 
   // What the evaluator would say.
-  void Confirm(const v1::Alert& alert) { REQUIRE(store.ApplyEvents({{{IdOf(alert), alert.revision()}}, {}, {}}, clock.NowUs()).ok()); }
+  void Confirm(const v1::Alert& alert) {
+    REQUIRE(store.ApplyEvents({{{IdOf(alert), alert.revision()}}, {}, {}}, clock.NowUs()).ok());
+  }
   void Trigger(const v1::Alert& alert, int64_t number) {
     TriggerEvent event;
     event.trigger.alert_id = IdOf(alert);
@@ -343,7 +357,8 @@ TEST_CASE("keys decide what a caller reaches") {
   list.set_parent("users/-");
   CHECK(bench.List(list).status().code() == absl::StatusCode::kPermissionDenied);
   v1::ResyncAlertsResponse resynced;
-  CHECK(bench.Call(&v1::AlertService::Stub::ResyncAlerts, v1::ResyncAlertsRequest(), resynced).code() == absl::StatusCode::kPermissionDenied);
+  CHECK(bench.Call(&v1::AlertService::Stub::ResyncAlerts, v1::ResyncAlertsRequest(), resynced).code() ==
+        absl::StatusCode::kPermissionDenied);
   bench.key = "ann-read";
   CHECK(bench.Get(created->name()).ok());
   CHECK(bench.Create(Target()).status().code() == absl::StatusCode::kPermissionDenied);
@@ -359,8 +374,10 @@ TEST_CASE("keys decide what a caller reaches") {
 
 TEST_CASE("bad calls are refused by the field, and nothing is stored") {
   Bench bench;
-  CHECK(FieldsOf(bench.Create(Target("NaN")).status()) == std::vector<std::string>{"alert.condition.price_target.price"});
-  CHECK(FieldsOf(bench.Create(Target("-1")).status()) == std::vector<std::string>{"alert.condition.price_target.price"});
+  CHECK(FieldsOf(bench.Create(Target("NaN")).status()) ==
+        std::vector<std::string>{"alert.condition.price_target.price"});
+  CHECK(FieldsOf(bench.Create(Target("-1")).status()) ==
+        std::vector<std::string>{"alert.condition.price_target.price"});
   CHECK(FieldsOf(bench.Create(v1::Alert()).status()) == std::vector<std::string>{"alert.symbol", "alert.condition"});
   const absl::Status unknown = bench.Create(Target("1", "NONE")).status();
   CHECK(unknown.code() == absl::StatusCode::kInvalidArgument);
@@ -371,8 +388,10 @@ TEST_CASE("bad calls are refused by the field, and nothing is stored") {
   CHECK(FieldsOf(bench.Create(past).status()) == std::vector<std::string>{"alert.expire_time"});
   v1::Alert note = Target();
   note.set_note(std::string(501, 'n'));
-  CHECK(FieldsOf(bench.Create(note, "id with spaces").status()) == std::vector<std::string>{"request_id", "alert.note"});
-  for (const std::string parent : {"", "users/", "users/bob", "me", "users/me/alerts", "users/00000000-0000-4000-8000-00000000000"}) {
+  CHECK(FieldsOf(bench.Create(note, "id with spaces").status()) ==
+        std::vector<std::string>{"request_id", "alert.note"});
+  for (const std::string parent :
+       {"", "users/", "users/bob", "me", "users/me/alerts", "users/00000000-0000-4000-8000-00000000000"}) {
     CHECK(FieldsOf(bench.Create(Target(), "", parent).status()) == std::vector<std::string>{"parent"});
   }
   for (const std::string name : {"", "alerts/1", "users/me/alerts/", "users/me/alerts/1", "users/me/alerts/-"}) {
@@ -381,7 +400,8 @@ TEST_CASE("bad calls are refused by the field, and nothing is stored") {
   }
   CHECK(bench.Stored() == 0);
   CHECK(bench.producer.records().empty());
-  CHECK(bench.Get(absl::StrCat("users/me/alerts/", testing::FakeIds::Uuid(99))).status().code() == absl::StatusCode::kNotFound);
+  CHECK(bench.Get(absl::StrCat("users/me/alerts/", testing::FakeIds::Uuid(99))).status().code() ==
+        absl::StatusCode::kNotFound);
 }
 
 TEST_CASE("a request id gives the first alert again, and only for the same request") {
@@ -512,8 +532,9 @@ TEST_CASE("REJECT_IF_MET looks at the date's own reference") {
   change.set_direction(v1::PercentChange::DIRECTION_UP);
   change.set_percent("10");
   alert.set_creation_policy(v1::Alert::CREATION_POLICY_REJECT_IF_MET);
-  for (const auto& [reference, known] : {std::pair(v1::PercentChange::REFERENCE_DAY_OPEN, &bench.tickers.day_open_micros),
-                                         std::pair(v1::PercentChange::REFERENCE_PREVIOUS_CLOSE, &bench.tickers.previous_close_micros)}) {
+  for (const auto& [reference, known] :
+       {std::pair(v1::PercentChange::REFERENCE_DAY_OPEN, &bench.tickers.day_open_micros),
+        std::pair(v1::PercentChange::REFERENCE_PREVIOUS_CLOSE, &bench.tickers.previous_close_micros)}) {
     change.set_reference(reference);
     CHECK(bench.Create(alert).ok());
     *known = 100'000'001;
@@ -555,7 +576,8 @@ TEST_CASE("BatchCreateAlerts creates all or none") {
 
   request.mutable_requests(0)->set_parent("users/" + kBob);
   *request.mutable_requests(2)->mutable_alert() = Target("0");
-  CHECK(FieldsOf(call()) == std::vector<std::string>{"requests[0].parent", "requests[2].alert.condition.price_target.price"});
+  CHECK(FieldsOf(call()) ==
+        std::vector<std::string>{"requests[0].parent", "requests[2].alert.condition.price_target.price"});
   request.mutable_requests(0)->clear_parent();
   request.mutable_requests(0)->set_request_id("b");
   *request.mutable_requests(2)->mutable_alert() = Target("1", "NONE");
@@ -697,7 +719,8 @@ TEST_CASE("lists are paged, filtered, and their tokens good for themselves only"
       triggers.set_parent("users/me/alerts/-");
       triggers.set_page_token(token);
       v1::ListTriggersResponse response;
-      CHECK(FieldsOf(bench.Call(&v1::AlertService::Stub::ListTriggers, triggers, response)) == std::vector<std::string>{"page_token"});
+      CHECK(FieldsOf(bench.Call(&v1::AlertService::Stub::ListTriggers, triggers, response)) ==
+            std::vector<std::string>{"page_token"});
       bench.key = "bob";
       other = request;
       other.set_page_token(token);

@@ -14,8 +14,8 @@ namespace {
 using testing::FakeIds;
 
 prometheus::Counter& Published(const char* result) {
-  return metrics::GetCounter("stockalert_alert_changes_published_total", "Changes of alerts handed to the log, by what came of it",
-                             {{"result", result}});
+  return metrics::GetCounter("stockalert_alert_changes_published_total",
+                             "Changes of alerts handed to the log, by what came of it", {{"result", result}});
 }
 
 StoredAlert AlertOf(uint64_t number) {

@@ -92,8 +92,10 @@ TEST_CASE("events are applied and committed, and what nobody can read is put asi
   CHECK(bench.letters.letters()[0].offset == 1);
 }
 
-TEST_CASE("a partition stands still at an event of a kind to come, though what was fetched behind it comes all the same") {
-  const auto& held = metrics::GetGauge("stockalert_consumer_partitions_held", "", {{"topic", kafka::kAlertEventsTopic}});
+TEST_CASE(
+    "a partition stands still at an event of a kind to come, though what was fetched behind it comes all the same") {
+  const auto& held =
+      metrics::GetGauge("stockalert_consumer_partitions_held", "", {{"topic", kafka::kAlertEventsTopic}});
   Bench bench;
   bench.options.poll_max = 1;
   bench.options.held.first_retry = absl::Hours(1);
@@ -115,7 +117,8 @@ TEST_CASE("a partition stands still at an event of a kind to come, though what w
 
 TEST_CASE("while the store is away the time counts, and a stop waits neither for it nor for the next try") {
   const auto& blocked = metrics::GetGauge("stockalert_consumer_blocked_seconds", "");
-  auto& failures = metrics::GetCounter("stockalert_alert_apply_failures_total", "Batches of events that the store did not take at once");
+  auto& failures = metrics::GetCounter("stockalert_alert_apply_failures_total",
+                                       "Batches of events that the store did not take at once");
   const double before = failures.Value();
   Bench bench;
   bench.options.give_up_after = absl::Hours(1);
@@ -157,7 +160,8 @@ TEST_CASE("a batch that is tried record by record shows before each try that it 
   std::vector<absl::Duration> ages;
   const WatchingClock clock([&] {
     ages.push_back(liveness.Ages().at("alert_events").age);
-    bench.store.FailWith(base::WithFailureKind(absl::InternalError("a value that cannot be"), base::FailureKind::kOfRecord));
+    bench.store.FailWith(
+        base::WithFailureKind(absl::InternalError("a value that cannot be"), base::FailureKind::kOfRecord));
     absl::SleepFor(kPause);
     liveness.Look();
   });
@@ -167,7 +171,8 @@ TEST_CASE("a batch that is tried record by record shows before each try that it 
   (*created)->Start();
   REQUIRE(Eventually([&] { return bench.letters.letters().size() == kRecords; }));
   (*created)->Stop();
-  // Before each of the last tries there were far more others than records: without a sign since they began, each would be long ago.
+  // Before each of the last tries there were far more others than records: without a sign since they began, each would
+  // be long ago.
   REQUIRE(ages.size() > kRecords);
   CHECK(*std::min_element(ages.end() - kRecords / 2, ages.end()) < kPause * kRecords);
 }

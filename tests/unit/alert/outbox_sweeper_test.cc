@@ -54,8 +54,10 @@ TEST_CASE("resyncs are done one after the other, without a pause between, and no
 }
 
 TEST_CASE("a store that does not answer fails the sweeper's turns, which are counted, and it goes on when it does") {
-  auto& failures = metrics::GetCounter("stockalert_alert_sweeper_failures_total", "Turns of the outbox sweeper that failed");
-  auto& changes = metrics::GetGauge("stockalert_alert_open_changes", "Changes of alerts that the evaluator has not confirmed");
+  auto& failures =
+      metrics::GetCounter("stockalert_alert_sweeper_failures_total", "Turns of the outbox sweeper that failed");
+  auto& changes =
+      metrics::GetGauge("stockalert_alert_open_changes", "Changes of alerts that the evaluator has not confirmed");
   Bench bench;
   bench.options.measure_interval = absl::ZeroDuration();
   bench.options.purge_interval = absl::ZeroDuration();

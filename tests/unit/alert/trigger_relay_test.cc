@@ -110,7 +110,8 @@ struct Bench {
     for (const auto& record : producer.records()) {
       if (record.topic != "triggers") continue;
       internal::v1::TriggerMessage message;
-      if (message.ParseFromString(record.value) && message.trigger().alert_id() == alert_id) numbers.push_back(message.trigger().trigger_number());
+      if (message.ParseFromString(record.value) && message.trigger().alert_id() == alert_id)
+        numbers.push_back(message.trigger().trigger_number());
     }
     return numbers;
   }
@@ -164,7 +165,8 @@ TEST_CASE("a trigger wakes the relay") {
   bench.options.sweep_interval = absl::Hours(1);
   const std::string a = bench.Create(1);
   bench.Begin();
-  // One after the other, so that each finds it asleep. If it slept on until it looks again by itself, all of them took far longer than is waited.
+  // One after the other, so that each finds it asleep. If it slept on until it looks again by itself, all of them took
+  // far longer than is waited.
   const absl::Time give_up = absl::Now() + absl::Seconds(20);
   int64_t passed = 0;
   while (passed < 100 && absl::Now() < give_up) {
@@ -177,7 +179,8 @@ TEST_CASE("a trigger wakes the relay") {
 
 TEST_CASE("what Kafka took, and what it cannot take, is counted") {
   auto& taken = metrics::GetCounter("stockalert_alert_triggers_passed_total", "Triggers that the notifier's topic has");
-  auto& refused = metrics::GetCounter("stockalert_alert_triggers_refused_total", "Tries of triggers that Kafka cannot take as they are");
+  auto& refused = metrics::GetCounter("stockalert_alert_triggers_refused_total",
+                                      "Tries of triggers that Kafka cannot take as they are");
   auto& failures = metrics::GetCounter("stockalert_alert_relay_failures_total", "Failed tries of the trigger relay");
   const double taken_before = taken.Value(), refused_before = refused.Value(), failures_before = failures.Value();
   Bench bench;
@@ -206,7 +209,8 @@ TEST_CASE("a store that does not answer is not asked again and again without a p
   const double before = failures.Value();
   bench.store.FailWith(base::Unavailable("DATABASE_UNAVAILABLE", "down"));
   bench.producer.Release();
-  // What was acknowledged cannot be removed, and the rest not be read: once each, perhaps beside a sweep, and the former once more at the end.
+  // What was acknowledged cannot be removed, and the rest not be read: once each, perhaps beside a sweep, and the
+  // former once more at the end.
   REQUIRE(Eventually([&] { return failures.Value() >= before + 2; }));
   bench.relay->Stop(absl::Now() + absl::Hours(1));
   CHECK(failures.Value() <= before + 4);
@@ -393,8 +397,12 @@ TEST_CASE("records take the turns of their alert's user") {
   confirmed.mutable_change_confirmed()->set_revision(1);
   internal::v1::AlertEvent status;
   status.mutable_symbol_status()->set_symbol("AAPL");
-  const std::string values[] = {Bench::Event(a, 1), Bench::Event(b, 1), confirmed.SerializeAsString(), status.SerializeAsString(),
-                                Bench::Event(FakeIds::Uuid(77), 1), "garbage"};
+  const std::string values[] = {Bench::Event(a, 1),
+                                Bench::Event(b, 1),
+                                confirmed.SerializeAsString(),
+                                status.SerializeAsString(),
+                                Bench::Event(FakeIds::Uuid(77), 1),
+                                "garbage"};
   std::vector<IncomingRecord> records;
   for (const std::string& value : values) records.push_back({"alert-events", value, ""});
   records.push_back({"user-events", values[0], ""});
@@ -454,8 +462,9 @@ TEST_CASE("a record that cannot be understood is told apart, whatever its bytes 
   CHECK(ReadEvent({"alert-events", sound, kTrace}).verdict == Verdict::kApply);
   CHECK(ReadEvent({"alert-events", sound, kTrace}).events.triggers.at(0).traceparent == kTrace);
   CHECK(ReadEvent({"alert-events", sound, "\xff\xfe"}).events.triggers.at(0).traceparent.empty());
-  for (const std::string& value : {std::string(), std::string("\xff\xff\xff"), Bench::Event("no id", 1), Bench::Event(FakeIds::Uuid(1), 0),
-                                   sound.substr(0, sound.size() - 1), std::string(100'000, '\xff')}) {
+  for (const std::string& value :
+       {std::string(), std::string("\xff\xff\xff"), Bench::Event("no id", 1), Bench::Event(FakeIds::Uuid(1), 0),
+        sound.substr(0, sound.size() - 1), std::string(100'000, '\xff')}) {
     const EventChange change = ReadEvent({"alert-events", value, kTrace});
     CHECK(change.verdict == Verdict::kDeadLetter);
     CHECK(!change.cause.empty());

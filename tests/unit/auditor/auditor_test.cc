@@ -149,9 +149,9 @@ TEST_CASE("lines that are no events are faults of the stream", "[auditor]") {
     INFO(line);
     StreamAuditor auditor;
     // An unknown op is met only by the id of an alert that exists.
-    auditor.Apply(json::parse(
-        R"({"op":"create","id":"a0","symbol":"AAPL","condition":{"kind":"target",)"
-        R"("op":"CROSSES","price":"1"},"policy":"ONCE","creation":"FIRE_IF_MET","sessions":"REGULAR"})"));
+    auditor.Apply(
+        json::parse(R"({"op":"create","id":"a0","symbol":"AAPL","condition":{"kind":"target",)"
+                    R"("op":"CROSSES","price":"1"},"policy":"ONCE","creation":"FIRE_IF_MET","sessions":"REGULAR"})"));
     json event = json::parse(line);
     if (event.at("op") == "buy") event["id"] = "a0";
     CHECK_THROWS_AS(auditor.Apply(event), BadStream);

@@ -73,7 +73,8 @@ TEST_CASE("failures say which field is wrong, and scripts can tell them apart") 
   // What a service says cannot steer a terminal.
   CHECK(refused.err.find('\x1b') == std::string::npos);
   const Ran json = home.Run({"--json", "alert", "create", "AAPL", "--at_or_above=-1"});
-  CHECK(json.err.find("\"violations\":[{\"field\":\"alert.condition.price_target.price\",\"flag\":\"--at_or_above\"") != std::string::npos);
+  CHECK(json.err.find("\"violations\":[{\"field\":\"alert.condition.price_target.price\",\"flag\":\"--at_or_above\"") !=
+        std::string::npos);
   CHECK(home.Run({"alert", "get", "x"}).code == 4);
   CHECK(home.Run({"alert", "create", "AAPL"}).code == 2);
   CHECK(home.Run({"alert"}).code == 2);
@@ -157,7 +158,8 @@ TEST_CASE("which addresses are called by TLS") {
     CAPTURE(address);
     CHECK_FALSE(SpeaksTls(settings, address));
   }
-  const std::vector<std::string> elsewhere = {"10.0.0.1:1", "user.mesh:1", "[2001:db8::1]:1", "127.0.0.1.example.com:1", "localhost.example.com:1"};
+  const std::vector<std::string> elsewhere = {"10.0.0.1:1", "user.mesh:1", "[2001:db8::1]:1", "127.0.0.1.example.com:1",
+                                              "localhost.example.com:1"};
   for (const std::string& address : elsewhere) {
     CAPTURE(address);
     CHECK(SpeaksTls(settings, address));

@@ -272,8 +272,8 @@ TEST_CASE("an alert's page says why it waits, and what the price is") {
   const Ran ran = mesh.Run({"alert", "get", "a3"});
   CHECK(ran.code == 0);
   for (const char* part :
-       {"up 5% from the previous close", "WAITING: no price of AAPL has brought the date's previous close yet",
-        "149.5", "wait for cross", "extended", "never", "revision 3, not in force yet: 2 is", "repeat"}) {
+       {"up 5% from the previous close", "WAITING: no price of AAPL has brought the date's previous close yet", "149.5",
+        "wait for cross", "extended", "never", "revision 3, not in force yet: 2 is", "repeat"}) {
     CAPTURE(part, ran.out);
     CHECK(Says(ran.out, part));
   }
@@ -336,8 +336,8 @@ TEST_CASE("a profile keeps a key with its mesh") {
   FakeMesh mesh;
   Home home;
   const std::string address = mesh.address();
-  const Args at = {"--user_address", address, "--ticker_address", address, "--alert_address", address,
-                   "--notifier_address", address};
+  const Args at = {"--user_address",  address, "--ticker_address",   address,
+                   "--alert_address", address, "--notifier_address", address};
   Args login = {"--profile", "work", "login"};
   login.insert(login.end(), at.begin(), at.end());
   CHECK(home.Run({"--profile", "work", "whoami"}).code == 2);

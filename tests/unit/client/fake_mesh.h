@@ -202,7 +202,8 @@ class FakeMesh final : public user_v1::UserService::Service,
       published_.push_back(quote);
       auto& outcome = *response->add_outcomes();
       // 13 is bad luck.
-      outcome.set_verdict(quote.price() == "13" ? ticker_v1::QuoteOutcome::VERDICT_LATE : ticker_v1::QuoteOutcome::VERDICT_ACCEPTED);
+      outcome.set_verdict(quote.price() == "13" ? ticker_v1::QuoteOutcome::VERDICT_LATE
+                                                : ticker_v1::QuoteOutcome::VERDICT_ACCEPTED);
       outcome.set_counts_for_no_alert(quote.session() == quote::v1::SESSION_CLOSED);
     }
     response->set_published_count(request->quotes_size());
@@ -286,7 +287,8 @@ struct Home {
     std::ostringstream out, err;
     Ran ran;
     ran.code =
-        RunClient(args, {in, out, err, is_terminal, [this](const std::string& name) -> std::optional<std::string> {
+        RunClient(args, {in, out, err, is_terminal,
+                         [this](const std::string& name) -> std::optional<std::string> {
                            const auto found = variables.find(name);
                            return found == variables.end() ? std::nullopt : std::optional<std::string>(found->second);
                          },

@@ -16,7 +16,8 @@ TEST_CASE("pauses double up to the maximum, and begin again after a success") {
 }
 
 TEST_CASE("jitter shortens a pause by at most its share") {
-  Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(1), .jitter = 0.5}, [] { return 0.999; });
+  Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(1), .jitter = 0.5},
+                  [] { return 0.999; });
   const absl::Duration pause = backoff.Next();
   CHECK(pause >= absl::Milliseconds(50));
   CHECK(pause < absl::Milliseconds(51));

@@ -159,7 +159,9 @@ TEST_CASE("many keys from many threads: each task runs or is dropped, once") {
       clients.emplace_back([&, c] {
         for (int i = 0; i < 5000; ++i) {
           const auto done = [&ended] { ++ended; };
-          if (executor.TrySubmit("user " + std::to_string((c * 7 + i) % 13), done, done) == BoundedExecutor::Taken::kYes) ++accepted;
+          if (executor.TrySubmit("user " + std::to_string((c * 7 + i) % 13), done, done) ==
+              BoundedExecutor::Taken::kYes)
+            ++accepted;
         }
       });
     }

@@ -64,7 +64,8 @@ TEST_CASE("violations are collected and said together") {
   violations.Merge(InvalidField("price", "must be above 0", "PRICE"), "", "condition.price_target");
   violations.Merge(absl::InvalidArgumentError("not a decimal"), "percent", "condition");
   const absl::Status status = violations.ToStatus();
-  CHECK(ToStd(status.message()) == "email: is required; condition.price_target.price: must be above 0; condition.percent: not a decimal");
+  CHECK(ToStd(status.message()) ==
+        "email: is required; condition.price_target.price: must be above 0; condition.percent: not a decimal");
   const std::optional<ErrorDetails> details = FindErrorDetails(status);
   REQUIRE(details);
   CHECK(details->reason == "INVALID_FIELD");

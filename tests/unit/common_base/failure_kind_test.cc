@@ -20,8 +20,9 @@ TEST_CASE("without a mark the code decides, and never for the dead letters") {
   CHECK(FailureKindOf(absl::DeadlineExceededError("")) == FailureKind::kPassing);
   CHECK(FailureKindOf(absl::AbortedError("")) == FailureKind::kPassing);
   CHECK(FailureKindOf(absl::ResourceExhaustedError("")) == FailureKind::kPassing);
-  for (const absl::Status& status : {absl::InternalError(""), absl::InvalidArgumentError(""), absl::FailedPreconditionError(""),
-                                     absl::UnknownError(""), absl::AlreadyExistsError("")}) {
+  for (const absl::Status& status :
+       {absl::InternalError(""), absl::InvalidArgumentError(""), absl::FailedPreconditionError(""),
+        absl::UnknownError(""), absl::AlreadyExistsError("")}) {
     CHECK(FailureKindOf(status) == FailureKind::kUnclear);
   }
 }

@@ -40,7 +40,9 @@ TEST_CASE("what is removed is gone, the rest keeps its order and turns") {
   CHECK(queue.empty());
 }
 
-TEST_CASE("whatever is pushed and popped, an item waits for at most one of each other owner for each of its own, and none is lost") {
+TEST_CASE(
+    "whatever is pushed and popped, an item waits for at most one of each other owner for each of its own, and none is "
+    "lost") {
   const unsigned seed = GENERATE(1U, 2U, 3U, 4U, 5U);
   std::mt19937 random(seed);
   FairQueue<int, int> queue;

@@ -58,7 +58,8 @@ Run ParseWith(const std::vector<std::string>& arguments, const std::map<std::str
     return found == environment.end() ? std::nullopt : std::optional<std::string>(found->second);
   };
   const int argc = static_cast<int>(argv.size());
-  run.result = only.empty() ? parser.Parse(argc, argv.data(), variables) : parser.ParseOnly(only, argc, argv.data(), variables);
+  run.result =
+      only.empty() ? parser.Parse(argc, argv.data(), variables) : parser.ParseOnly(only, argc, argv.data(), variables);
   run.described = parser.Describe();
   return run;
 }
@@ -98,8 +99,9 @@ TEST_CASE("defaults, environment and flags, each above the one before") {
 }
 
 TEST_CASE("values of every type") {
-  const Run run = ParseWith({"--public_address=[::1]:0", "--user_address=user:50051", "--kafka_bootstrap=a:1,b:2", "--source=finnhub", "--quota=7",
-                             "--threads=8", "--speed=2.5", "--demo", "--timeout_ms=1500"});
+  const Run run =
+      ParseWith({"--public_address=[::1]:0", "--user_address=user:50051", "--kafka_bootstrap=a:1,b:2",
+                 "--source=finnhub", "--quota=7", "--threads=8", "--speed=2.5", "--demo", "--timeout_ms=1500"});
   REQUIRE(run.result.errors == std::vector<std::string>{});
   CHECK(run.values.public_address == "[::1]:0");
   CHECK(run.values.user_address == "user:50051");
@@ -176,7 +178,9 @@ TEST_CASE("secrets come from files and the environment, and are never described"
 }
 
 TEST_CASE("a database's URL is described without its password") {
-  const auto described = [](const std::string& url) { return Described(ParseWith({}, {{"STOCKALERT_POSTGRES_URL", url}}), "postgres_url"); };
+  const auto described = [](const std::string& url) {
+    return Described(ParseWith({}, {{"STOCKALERT_POSTGRES_URL", url}}), "postgres_url");
+  };
   CHECK(described("postgresql://user:pa:ss@host:5432/db") == "postgresql://user:***@host:5432/db");
   CHECK(described("postgresql://user@host:5432/db") == "postgresql://user@host:5432/db");
   CHECK(described("postgresql://host/db?password=x&user=y") == "postgresql://host/db?password=***&user=y");
@@ -187,18 +191,21 @@ TEST_CASE("a database's URL is described without its password") {
 }
 
 TEST_CASE("the parameters of TLS pass in a database's URL, and a key's passphrase is a password") {
-  const std::string url = "postgresql://u@h:5432/d?sslmode=verify-full&sslrootcert=/tls/ca.crt&sslcert=/tls/tls.crt&sslkey=/tls/tls.key";
+  const std::string url =
+      "postgresql://u@h:5432/d?sslmode=verify-full&sslrootcert=/tls/ca.crt&sslcert=/tls/tls.crt&sslkey=/tls/tls.key";
   const Run run = ParseWith({"--postgres_url=" + url});
   CHECK(run.result.kind == ParseResult::Kind::kRun);
   CHECK(run.values.database == url);
   CHECK(Described(run, "postgres_url") == url);
   CHECK(ParseWith({"--postgres_url=" + url + "&sslpassword=x"}).result.kind == ParseResult::Kind::kErrors);
-  CHECK(Described(ParseWith({}, {{"STOCKALERT_POSTGRES_URL", url + "&sslpassword=x"}}), "postgres_url") == url + "&sslpassword=***");
+  CHECK(Described(ParseWith({}, {{"STOCKALERT_POSTGRES_URL", url + "&sslpassword=x"}}), "postgres_url") ==
+        url + "&sslpassword=***");
 }
 
 TEST_CASE("a setting alone is read whatever else is missing or wrong") {
   const std::vector<std::string> only = {"public_address"};
-  const Run run = ParseWith({"--quota=0", "--threads=1", "--nothing", "--public_address=127.0.0.1:7"}, {{"STOCKALERT_DEMO", "perhaps"}}, only);
+  const Run run = ParseWith({"--quota=0", "--threads=1", "--nothing", "--public_address=127.0.0.1:7"},
+                            {{"STOCKALERT_DEMO", "perhaps"}}, only);
   CHECK(run.result.kind == ParseResult::Kind::kRun);
   CHECK(run.values.public_address == "127.0.0.1:7");
   CHECK(ParseWith({}, {{"STOCKALERT_PUBLIC_ADDRESS", "[::]:8"}}, only).values.public_address == "[::]:8");

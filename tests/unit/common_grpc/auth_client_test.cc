@@ -27,7 +27,9 @@ std::string KeyOf(const std::string& name) { return "key_0123456789_" + name; }
 
 struct Cache {
   explicit Cache(const CachingOptions& options = {}) : cache(source, wall_clock, clock, options) {}
-  absl::StatusOr<Caller> Ask(const std::string& name) { return cache.Authenticate(KeyOf(name), trace::NewRoot(), absl::InfiniteFuture()); }
+  absl::StatusOr<Caller> Ask(const std::string& name) {
+    return cache.Authenticate(KeyOf(name), trace::NewRoot(), absl::InfiniteFuture());
+  }
   bool Finds(const std::string& name) { return cache.Find(KeyOf(name)).has_value(); }
   void Advance(absl::Duration by) {
     clock.Advance(by);
@@ -107,12 +109,14 @@ TEST_CASE("wrong keys drive out no right ones, and neither kind grows without en
 
 TEST_CASE("what is no key is refused without asking anybody") {
   Cache cache;
-  for (const std::string& text : {std::string(), std::string("short"), std::string(201, 'x'), std::string("fifteen_letters"),
-                                  std::string("key_0123456789_\x01"), std::string("key_0123456789_\xff")}) {
+  for (const std::string& text :
+       {std::string(), std::string("short"), std::string(201, 'x'), std::string("fifteen_letters"),
+        std::string("key_0123456789_\x01"), std::string("key_0123456789_\xff")}) {
     INFO(text);
     CHECK_FALSE(IsKeyLike(text));
     CHECK(cache.cache.Find(text)->status().code() == absl::StatusCode::kUnauthenticated);
-    CHECK(cache.cache.Authenticate(text, trace::NewRoot(), absl::InfiniteFuture()).status().code() == absl::StatusCode::kUnauthenticated);
+    CHECK(cache.cache.Authenticate(text, trace::NewRoot(), absl::InfiniteFuture()).status().code() ==
+          absl::StatusCode::kUnauthenticated);
   }
   CHECK(cache.source.asked == 0);
   CHECK(IsKeyLike("sak_0123456789012345678901234567890123456789abc"));
@@ -123,13 +127,13 @@ TEST_CASE("what is no key is refused without asking anybody") {
 class UserInternal final : public stockalert::internal::v1::UserInternalService::CallbackService {
  public:
   explicit UserInternal(CallRunner& runner) : runner_(runner) {}
-  ::grpc::ServerUnaryReactor* AuthenticateApiKey(::grpc::CallbackServerContext* context,
-                                                 const stockalert::internal::v1::AuthenticateApiKeyRequest* request,
-                                                 stockalert::internal::v1::AuthenticateApiKeyResponse* response) override {
+  ::grpc::ServerUnaryReactor* AuthenticateApiKey(
+      ::grpc::CallbackServerContext* context, const stockalert::internal::v1::AuthenticateApiKeyRequest* request,
+      stockalert::internal::v1::AuthenticateApiKeyResponse* response) override {
     using Request = stockalert::internal::v1::AuthenticateApiKeyRequest;
     using Response = stockalert::internal::v1::AuthenticateApiKeyResponse;
-    return Unary(runner_, context, {"stockalert.internal.v1.UserInternalService/AuthenticateApiKey", Access::kMesh}, request, response,
-                 [](const CallContext&, const Request& asked) -> absl::StatusOr<Response> {
+    return Unary(runner_, context, {"stockalert.internal.v1.UserInternalService/AuthenticateApiKey", Access::kMesh},
+                 request, response, [](const CallContext&, const Request& asked) -> absl::StatusOr<Response> {
                    if (asked.api_key() != "good") return base::Unauthenticated("API_KEY_INVALID", "x");
                    Response answer;
                    answer.set_user_id("u");
@@ -147,7 +151,10 @@ class UserInternal final : public stockalert::internal::v1::UserInternalService:
 TEST_CASE("the user service is asked with the mesh token; without it, or without an answer, nobody gets in") {
   CallRunner runner({.name = "internal", .threads = 2, .mesh_token = "mesh"});
   UserInternal service(runner);
-  auto server = Server::Start({.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {&service}, .service_names = {"stockalert.internal.v1.UserInternalService"}});
+  auto server = Server::Start({.address = "127.0.0.1:0",
+                               .credentials = ::grpc::InsecureServerCredentials(),
+                               .services = {&service},
+                               .service_names = {"stockalert.internal.v1.UserInternalService"}});
   REQUIRE(server.ok());
   const std::string address = "127.0.0.1:" + std::to_string((*server)->port());
   const absl::Time deadline = absl::Now() + absl::Seconds(20);
@@ -160,7 +167,8 @@ TEST_CASE("the user service is asked with the mesh token; without it, or without
   CHECK(caller->read_only);
   CHECK_FALSE(caller->is_administrator);
   CHECK(caller->expire_time == absl::FromUnixMicros(1'250'000));
-  CHECK(authenticator.Authenticate("bad", trace::NewRoot(), deadline).status().code() == absl::StatusCode::kUnauthenticated);
+  CHECK(authenticator.Authenticate("bad", trace::NewRoot(), deadline).status().code() ==
+        absl::StatusCode::kUnauthenticated);
 
   for (const char* token : {"", "wrong"}) {
     const Peer stranger({.address = address, .credentials = ::grpc::InsecureChannelCredentials(), .mesh_token = token});
@@ -168,7 +176,8 @@ TEST_CASE("the user service is asked with the mesh token; without it, or without
     CHECK(refused.Authenticate("good", trace::NewRoot(), deadline).status().code() == absl::StatusCode::kUnavailable);
   }
   (*server)->Shutdown(absl::Now());
-  const absl::Status down = authenticator.Authenticate("good", trace::NewRoot(), absl::Now() + absl::Seconds(1)).status();
+  const absl::Status down =
+      authenticator.Authenticate("good", trace::NewRoot(), absl::Now() + absl::Seconds(1)).status();
   CHECK(down.code() == absl::StatusCode::kUnavailable);
   CHECK(base::ReasonOf(down) == "USER_SERVICE_UNAVAILABLE");
 }

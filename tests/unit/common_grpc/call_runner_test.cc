@@ -32,7 +32,8 @@ class KeyTable final : public Authenticator {
     if (key == "read") return Caller{.user_id = "u", .key_id = "2", .read_only = true};
     ++asked;
     if (before) before(key);
-    if (key.starts_with("user:") || key.starts_with("kept:")) return Caller{.user_id = std::string(key.substr(5)), .key_id = std::string(key)};
+    if (key.starts_with("user:") || key.starts_with("kept:"))
+      return Caller{.user_id = std::string(key.substr(5)), .key_id = std::string(key)};
     if (key == "admin") return Caller{.key_id = "a", .is_administrator = true};
     if (key == "down") return base::Unavailable("USER_SERVICE_UNAVAILABLE", "down");
     return base::Unauthenticated("API_KEY_INVALID", "no such key");
@@ -51,27 +52,38 @@ class KeyTable final : public Authenticator {
 class Users final : public user::UserService::CallbackService {
  public:
   explicit Users(CallRunner& runner) : runner_(runner) {}
-  ::grpc::ServerUnaryReactor* GetUser(::grpc::CallbackServerContext* context, const user::GetUserRequest* request, user::User* response) override {
+  ::grpc::ServerUnaryReactor* GetUser(::grpc::CallbackServerContext* context, const user::GetUserRequest* request,
+                                      user::User* response) override {
     return Unary(runner_, context, {"stockalert.user.v1.UserService/GetUser", Access::kRead}, request, response,
                  [this](const CallContext& call, const user::GetUserRequest& asked) { return get(call, asked); });
   }
-  ::grpc::ServerUnaryReactor* UpdateUser(::grpc::CallbackServerContext* context, const user::UpdateUserRequest* request, user::User* response) override {
-    return Unary(runner_, context, {"stockalert.user.v1.UserService/UpdateUser", Access::kWrite, Work::kOthers, true}, request, response,
-                 [this](const CallContext&, const user::UpdateUserRequest&) -> absl::StatusOr<user::User> {
-                   if (update) update();
-                   return user::User();
-                 },
-                 static_cast<size_t>(std::max(request->update_mask().paths_size(), 1)));
+  ::grpc::ServerUnaryReactor* UpdateUser(::grpc::CallbackServerContext* context, const user::UpdateUserRequest* request,
+                                         user::User* response) override {
+    return Unary(
+        runner_, context, {"stockalert.user.v1.UserService/UpdateUser", Access::kWrite, Work::kOthers, true}, request,
+        response,
+        [this](const CallContext&, const user::UpdateUserRequest&) -> absl::StatusOr<user::User> {
+          if (update) update();
+          return user::User();
+        },
+        static_cast<size_t>(std::max(request->update_mask().paths_size(), 1)));
   }
   ::grpc::ServerUnaryReactor* ListUsers(::grpc::CallbackServerContext* context, const user::ListUsersRequest* request,
                                         user::ListUsersResponse* response) override {
-    return Unary(runner_, context, {"stockalert.user.v1.UserService/ListUsers", Access::kAdministrator}, request, response,
-                 [](const CallContext&, const user::ListUsersRequest&) -> absl::StatusOr<user::ListUsersResponse> { return user::ListUsersResponse(); });
+    return Unary(runner_, context, {"stockalert.user.v1.UserService/ListUsers", Access::kAdministrator}, request,
+                 response,
+                 [](const CallContext&, const user::ListUsersRequest&) -> absl::StatusOr<user::ListUsersResponse> {
+                   return user::ListUsersResponse();
+                 });
   }
-  ::grpc::ServerUnaryReactor* RegisterUser(::grpc::CallbackServerContext* context, const user::RegisterUserRequest* request,
+  ::grpc::ServerUnaryReactor* RegisterUser(::grpc::CallbackServerContext* context,
+                                           const user::RegisterUserRequest* request,
                                            user::RegisterUserResponse* response) override {
-    return Unary(runner_, context, {"stockalert.user.v1.UserService/RegisterUser", Access::kNobody}, request, response,
-                 [](const CallContext&, const user::RegisterUserRequest&) -> absl::StatusOr<user::RegisterUserResponse> { return user::RegisterUserResponse(); });
+    return Unary(
+        runner_, context, {"stockalert.user.v1.UserService/RegisterUser", Access::kNobody}, request, response,
+        [](const CallContext&, const user::RegisterUserRequest&) -> absl::StatusOr<user::RegisterUserResponse> {
+          return user::RegisterUserResponse();
+        });
   }
   std::function<absl::StatusOr<user::User>(const CallContext&, const user::GetUserRequest&)> get;
   std::function<void()> update;
@@ -88,19 +100,22 @@ class Watch final : public notification::NotificationService::CallbackService {
   ::grpc::ServerWriteReactor<notification::WatchNotificationsResponse>* WatchNotifications(
       ::grpc::CallbackServerContext* context, const notification::WatchNotificationsRequest* request) override {
     return ServerStream<notification::WatchNotificationsRequest, notification::WatchNotificationsResponse>(
-        runner_, context, {"stockalert.notification.v1.NotificationService/WatchNotifications", Access::kRead}, request, 4,
-        [this](const CallContext& call, const notification::WatchNotificationsRequest& asked, std::shared_ptr<Notifications> stream) {
-          return open(call, asked, std::move(stream));
-        });
+        runner_, context, {"stockalert.notification.v1.NotificationService/WatchNotifications", Access::kRead}, request,
+        4,
+        [this](const CallContext& call, const notification::WatchNotificationsRequest& asked,
+               std::shared_ptr<Notifications> stream) { return open(call, asked, std::move(stream)); });
   }
-  std::function<absl::Status(const CallContext&, const notification::WatchNotificationsRequest&, std::shared_ptr<Notifications>)> open;
+  std::function<absl::Status(const CallContext&, const notification::WatchNotificationsRequest&,
+                             std::shared_ptr<Notifications>)>
+      open;
 
  private:
   CallRunner& runner_;
 };
 
 struct Fixture {
-  explicit Fixture(CallRunnerOptions options = {}) : runner(With(std::move(options), &keys)), users(runner), watch(runner) {
+  explicit Fixture(CallRunnerOptions options = {})
+      : runner(With(std::move(options), &keys)), users(runner), watch(runner) {
     users.get = [](const CallContext& call, const user::GetUserRequest& request) -> absl::StatusOr<user::User> {
       user::User answer;
       answer.set_name(request.name());
@@ -108,14 +123,16 @@ struct Fixture {
       answer.set_display_name(call.trace.trace_id);
       return answer;
     };
-    auto started = Server::Start({.address = "127.0.0.1:0",
-                                  .credentials = ::grpc::InsecureServerCredentials(),
-                                  .services = {&users, &watch},
-                                  .service_names = {"stockalert.user.v1.UserService", "stockalert.notification.v1.NotificationService"}});
+    auto started = Server::Start(
+        {.address = "127.0.0.1:0",
+         .credentials = ::grpc::InsecureServerCredentials(),
+         .services = {&users, &watch},
+         .service_names = {"stockalert.user.v1.UserService", "stockalert.notification.v1.NotificationService"}});
     REQUIRE(started.ok());
     server = *std::move(started);
     server->SetServing(true);
-    channel = ::grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), ::grpc::InsecureChannelCredentials());
+    channel =
+        ::grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), ::grpc::InsecureChannelCredentials());
     users_stub = user::UserService::NewStub(channel);
     watch_stub = notification::NotificationService::NewStub(channel);
   }
@@ -140,7 +157,8 @@ struct Fixture {
     user::User answer;
     return users_stub->UpdateUser(&context, request, &answer);
   }
-  ::grpc::Status Get(const std::string& authorization, user::User* answer = nullptr, const std::string& traceparent = "") {
+  ::grpc::Status Get(const std::string& authorization, user::User* answer = nullptr,
+                     const std::string& traceparent = "") {
     ::grpc::ClientContext context;
     Prepare(context, authorization);
     if (!traceparent.empty()) context.AddMetadata("traceparent", traceparent);
@@ -164,7 +182,8 @@ std::string Reason(const ::grpc::Status& status) { return base::ReasonOf(FromGrp
 
 TEST_CASE("keys and scopes decide who gets in") {
   Fixture fixture;
-  for (const char* authorization : {"Bearer full", "bearer full", "BEARER   full", "Bearer read", "Bearer admin"}) CHECK(fixture.Get(authorization).ok());
+  for (const char* authorization : {"Bearer full", "bearer full", "BEARER   full", "Bearer read", "Bearer admin"})
+    CHECK(fixture.Get(authorization).ok());
   struct Row {
     std::string authorization;
     ::grpc::StatusCode code;
@@ -218,7 +237,8 @@ TEST_CASE("the trace goes on, errors are converted, calls are counted") {
   const ::grpc::Status status = fixture.Get("Bearer full");
   CHECK(status.error_code() == ::grpc::INTERNAL);
   CHECK(status.error_message().find("SELECT") == std::string::npos);
-  CHECK(metrics::ExpositionText().find("code=\"INTERNAL\",method=\"stockalert.user.v1.UserService/GetUser\"") != std::string::npos);
+  CHECK(metrics::ExpositionText().find("code=\"INTERNAL\",method=\"stockalert.user.v1.UserService/GetUser\"") !=
+        std::string::npos);
 }
 
 TEST_CASE("calls beyond the queue are refused at once; a stopped runner answers what it accepted") {
@@ -303,7 +323,8 @@ TEST_CASE("a stream on which nothing is sent shows that it lives, and its source
   options.stream_heartbeat_interval = absl::Milliseconds(20);
   Fixture fixture(options);
   std::atomic<int> drained{0};
-  fixture.watch.open = [&](const CallContext&, const notification::WatchNotificationsRequest& request, const std::shared_ptr<Notifications>& stream) {
+  fixture.watch.open = [&](const CallContext&, const notification::WatchNotificationsRequest& request,
+                           const std::shared_ptr<Notifications>& stream) {
     Notifications::Hooks hooks{.on_drained = [&drained] { ++drained; }};
     if (!request.cursor().empty()) {
       hooks.heartbeat = [cursor = request.cursor()] {
@@ -341,7 +362,8 @@ TEST_CASE("a request that holds too much is refused before its handler sees it")
     ++seen;
     return user::User();
   };
-  fixture.watch.open = [&](const CallContext&, const notification::WatchNotificationsRequest&, const std::shared_ptr<Notifications>&) {
+  fixture.watch.open = [&](const CallContext&, const notification::WatchNotificationsRequest&,
+                           const std::shared_ptr<Notifications>&) {
     ++seen;
     return absl::OkStatus();
   };
@@ -372,7 +394,9 @@ TEST_CASE("an error of many violations reaches the client as it was meant") {
   fixture.users.get = [](const CallContext&, const user::GetUserRequest&) -> absl::StatusOr<user::User> {
     base::FieldViolations violations;
     for (int i = 0; i < 100; ++i) {
-      violations.Add("symbols[" + std::to_string(i) + "]", "must be 1 to 32 characters: a letter or digit, then letters, digits and . - : ^ = _ as in AAPL or BRK.B");
+      violations.Add(
+          "symbols[" + std::to_string(i) + "]",
+          "must be 1 to 32 characters: a letter or digit, then letters, digits and . - : ^ = _ as in AAPL or BRK.B");
     }
     return violations.ToStatus();
   };
@@ -388,7 +412,8 @@ TEST_CASE("streams end by their client, by their key, by the limit and by the en
   Fixture fixture(options);
   std::atomic<int> opened{0};
   std::atomic<int> done{0};
-  fixture.watch.open = [&](const CallContext&, const notification::WatchNotificationsRequest&, const std::shared_ptr<Notifications>& stream) {
+  fixture.watch.open = [&](const CallContext&, const notification::WatchNotificationsRequest&,
+                           const std::shared_ptr<Notifications>& stream) {
     stream->SetHooks({.on_drained = {}, .on_done = [&done] { ++done; }});
     ++opened;
     stream->TryPush(notification::WatchNotificationsResponse());
@@ -402,7 +427,8 @@ TEST_CASE("streams end by their client, by their key, by the limit and by the en
   const auto watch = [&](const char* authorization) {
     auto client = std::make_unique<Client>();
     Fixture::Prepare(client->context, authorization);
-    client->reader = fixture.watch_stub->WatchNotifications(&client->context, notification::WatchNotificationsRequest());
+    client->reader =
+        fixture.watch_stub->WatchNotifications(&client->context, notification::WatchNotificationsRequest());
     return client;
   };
   auto wrong = watch("Bearer wrong");
@@ -511,12 +537,14 @@ TEST_CASE("one look-up answers all who come with the same key meanwhile") {
   fixture.keys.before = [&](std::string_view key) {
     if (key == "user:same") release.wait();
   };
-  auto& refusals = metrics::GetCounter("stockalert_rpc_refusals_total", "Calls refused for what the caller is or does too much of, by reason",
+  auto& refusals = metrics::GetCounter("stockalert_rpc_refusals_total",
+                                       "Calls refused for what the caller is or does too much of, by reason",
                                        {{"port", options.name}, {"reason", "TOO_MANY_CALLS"}});
   const double before = refusals.Value();
   Callers callers;
   for (int i = 0; i < 12; ++i) callers.Start([&] { return fixture.Get("Bearer user:same"); });
-  // Those beyond what a user may have under way are refused while they wait; that may come before the look-up has begun.
+  // Those beyond what a user may have under way are refused while they wait; that may come before the look-up has
+  // begun.
   REQUIRE(Await([&] { return refusals.Value() > before && fixture.keys.asked > 0; }));
   CHECK(fixture.keys.asked == 1);
   release.count_down();
@@ -570,7 +598,8 @@ TEST_CASE("calls that wait for others hold up none that do not, and no user has 
 }
 
 TEST_CASE("all queues and loops of a runner are watched, for as long as it is there") {
-  const std::vector<std::string> names = {"calls_watched", "waiting_calls_watched", "key_look_ups_watched", "stream_keys_watched"};
+  const std::vector<std::string> names = {"calls_watched", "waiting_calls_watched", "key_look_ups_watched",
+                                          "stream_keys_watched"};
   {
     CallRunnerOptions options;
     options.name = "watched";
@@ -685,11 +714,13 @@ TEST_CASE("where no more streams fit, a newcomer gets one of who has the most, e
   options.stream_check_interval = absl::Milliseconds(10);
   options.stream_end_patience = absl::Milliseconds(50);
   Fixture fixture(options);
-  auto& given_up = metrics::GetCounter("stockalert_rpc_streams_given_up_total", "Streams ended for others that had fewer, where no more fit",
-                                       {{"port", options.name}});
+  auto& given_up =
+      metrics::GetCounter("stockalert_rpc_streams_given_up_total",
+                          "Streams ended for others that had fewer, where no more fit", {{"port", options.name}});
   const double before = given_up.Value();
   std::atomic<int> done{0};
-  fixture.watch.open = [&](const CallContext& call, const notification::WatchNotificationsRequest&, const std::shared_ptr<Notifications>& stream) {
+  fixture.watch.open = [&](const CallContext& call, const notification::WatchNotificationsRequest&,
+                           const std::shared_ptr<Notifications>& stream) {
     stream->SetHooks({.on_done = [&done] { ++done; }});
     notification::WatchNotificationsResponse response;
     // More than the flow control lets through unread.
@@ -705,7 +736,8 @@ TEST_CASE("where no more streams fit, a newcomer gets one of who has the most, e
   const auto watch = [&](const std::string& authorization) {
     auto client = std::make_unique<Client>();
     Fixture::Prepare(client->context, authorization);
-    client->reader = fixture.watch_stub->WatchNotifications(&client->context, notification::WatchNotificationsRequest());
+    client->reader =
+        fixture.watch_stub->WatchNotifications(&client->context, notification::WatchNotificationsRequest());
     return client;
   };
   std::vector<std::unique_ptr<Client>> greedy;

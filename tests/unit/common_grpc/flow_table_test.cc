@@ -37,7 +37,8 @@ TEST_CASE("every internal method has a row, and every row a method") {
   std::set<std::string> methods;
   for (const google::protobuf::FileDescriptor* file :
        {internal::v1::CountAlertsRequest::descriptor()->file(), internal::v1::LookupSymbolRequest::descriptor()->file(),
-        internal::v1::ListSymbolsRequest::descriptor()->file(), internal::v1::CountFollowersRequest::descriptor()->file()}) {
+        internal::v1::ListSymbolsRequest::descriptor()->file(),
+        internal::v1::CountFollowersRequest::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       for (int m = 0; m < file->service(s)->method_count(); ++m) {
         methods.insert(file->service(s)->full_name() + "/" + file->service(s)->method(m)->name());
@@ -66,7 +67,8 @@ TEST_CASE("an internal service whose proto is new is known here") {
       if (line.starts_with("service ")) files.insert(entry.path().filename().string());
     }
   }
-  CHECK(files == std::set<std::string>{"alert_internal.proto", "fetcher.proto", "ticker_internal.proto", "user_internal.proto"});
+  CHECK(files ==
+        std::set<std::string>{"alert_internal.proto", "fetcher.proto", "ticker_internal.proto", "user_internal.proto"});
 }
 
 TEST_CASE("docs/architecture.md says who may call whom as the table does") {
@@ -80,7 +82,8 @@ TEST_CASE("docs/architecture.md says who may call whom as the table does") {
     const std::vector<std::string> cells = absl::StrSplit(line, '|');
     REQUIRE(cells.size() >= 4);
     const auto names = [](const std::string& cell) {
-      std::vector<std::string> found = absl::StrSplit(absl::StrReplaceAll(cell, {{" and ", ","}, {" ", ""}}), ',', absl::SkipEmpty());
+      std::vector<std::string> found =
+          absl::StrSplit(absl::StrReplaceAll(cell, {{" and ", ","}, {" ", ""}}), ',', absl::SkipEmpty());
       return found;
     };
     std::vector<std::string> to = names(cells[2]);

@@ -21,11 +21,14 @@ std::string Hash(const std::string& token) { return base::HexEncode(base::Sha256
 // A file that is gone with its owner, and changes visibly whenever it is written.
 class File {
  public:
-  File() : path_(std::filesystem::temp_directory_path() / ("callers-" + std::to_string(getpid()) + "-" + std::to_string(++count_))) {}
+  File()
+      : path_(std::filesystem::temp_directory_path() /
+              ("callers-" + std::to_string(getpid()) + "-" + std::to_string(++count_))) {}
   ~File() { std::filesystem::remove(path_); }
   void Write(const std::string& text) {
     std::ofstream(path_) << text;
-    std::filesystem::last_write_time(path_, std::filesystem::file_time_type::clock::now() + std::chrono::seconds(++version_));
+    std::filesystem::last_write_time(path_,
+                                     std::filesystem::file_time_type::clock::now() + std::chrono::seconds(++version_));
   }
   std::string path() const { return path_.string(); }
 
@@ -36,15 +39,20 @@ class File {
 };
 
 MeshCallers::Shown Certificate(std::vector<std::string> names) {
-  return {.mesh_token = "the shared token of all", .caller_token = "", .by_certificate = true, .names = std::move(names)};
+  return {
+      .mesh_token = "the shared token of all", .caller_token = "", .by_certificate = true, .names = std::move(names)};
 }
 
 TEST_CASE("a certificate names one service, or nobody") {
-  MeshCallers callers({.caller_token = "", .callers_file = "", .names = "alert=mesh-alert.example, ticker=spiffe://mesh/ticker"},
-                      "the shared token of all");
+  MeshCallers callers(
+      {.caller_token = "", .callers_file = "", .names = "alert=mesh-alert.example, ticker=spiffe://mesh/ticker"},
+      "the shared token of all");
   CHECK(callers.Admit(Certificate({"localhost", "mesh-alert.example"}), kGetUser).value() == "alert");
-  CHECK(callers.Admit(Certificate({"spiffe://mesh/ticker"}), "stockalert.internal.v1.UserInternalService/CountFollowers").value() == "ticker");
-  CHECK(callers.Admit(Certificate({"user"}), "stockalert.internal.v1.TickerInternalService/RegisterTicker").value() == "user");
+  CHECK(
+      callers.Admit(Certificate({"spiffe://mesh/ticker"}), "stockalert.internal.v1.UserInternalService/CountFollowers")
+          .value() == "ticker");
+  CHECK(callers.Admit(Certificate({"user"}), "stockalert.internal.v1.TickerInternalService/RegisterTicker").value() ==
+        "user");
   const std::pair<std::vector<std::string>, std::string> refused[] = {
       {{}, "CERTIFICATE_NAMELESS"},
       {{"localhost"}, "CERTIFICATE_NAMELESS"},
@@ -61,13 +69,15 @@ TEST_CASE("a certificate names one service, or nobody") {
   MeshCallers::Shown no_token = Certificate({"mesh-alert.example"});
   no_token.mesh_token = "another";
   CHECK(base::ReasonOf(callers.Admit(no_token, kGetUser).status()) == "MESH_TOKEN_INVALID");
-  CHECK(base::ReasonOf(callers.Admit(Certificate({"mesh-alert.example"}), "stockalert.internal.v1.UserInternalService/Other").status()) ==
-        "CALLER_NOT_ALLOWED");
+  CHECK(base::ReasonOf(
+            callers.Admit(Certificate({"mesh-alert.example"}), "stockalert.internal.v1.UserInternalService/Other")
+                .status()) == "CALLER_NOT_ALLOWED");
 }
 
 TEST_CASE("without TLS the caller's own token tells who it is") {
   File file;
-  file.Write("# comment\nalert " + Hash("token of the alert service") + "\nticker\t" + Hash("token of the ticker") + "\r\n\n");
+  file.Write("# comment\nalert " + Hash("token of the alert service") + "\nticker\t" + Hash("token of the ticker") +
+             "\r\n\n");
   const MeshSettings settings{.caller_token = "", .callers_file = file.path(), .names = ""};
   MeshCallers callers(settings, "");
   const auto shows = [](const std::string& token, const std::string& shared = "") {
@@ -77,7 +87,8 @@ TEST_CASE("without TLS the caller's own token tells who it is") {
   CHECK(base::ReasonOf(callers.Admit(shows("token of the ticker"), kGetUser).status()) == "CALLER_NOT_ALLOWED");
   CHECK(base::ReasonOf(callers.Admit(shows("anything"), kGetUser).status()) == "CALLER_TOKEN_INVALID");
   // The hash that is known here is no token.
-  CHECK(base::ReasonOf(callers.Admit(shows(Hash("token of the alert service")), kGetUser).status()) == "CALLER_TOKEN_INVALID");
+  CHECK(base::ReasonOf(callers.Admit(shows(Hash("token of the alert service")), kGetUser).status()) ==
+        "CALLER_TOKEN_INVALID");
   CHECK(base::ReasonOf(callers.Admit(shows(""), kGetUser).status()) == "MESH_TOKEN_INVALID");
   CHECK(base::ReasonOf(callers.Admit(shows("", "the shared token of all"), kGetUser).status()) == "MESH_TOKEN_INVALID");
   // A certificate and a token of different callers.
@@ -92,8 +103,10 @@ TEST_CASE("without TLS the caller's own token tells who it is") {
   MeshCallers upgrading(settings, "the shared token of all");
   CHECK(upgrading.Admit(shows("", "the shared token of all"), kGetUser).value().empty());
   CHECK(upgrading.Admit(shows("token of the alert service", "the shared token of all"), kGetUser).value() == "alert");
-  CHECK(base::ReasonOf(upgrading.Admit(shows("token of the ticker", "the shared token of all"), kGetUser).status()) == "CALLER_NOT_ALLOWED");
-  CHECK(base::ReasonOf(upgrading.Admit(shows("", "the shared token of all"), "stockalert.internal.v1.X/Y").status()) == "CALLER_NOT_ALLOWED");
+  CHECK(base::ReasonOf(upgrading.Admit(shows("token of the ticker", "the shared token of all"), kGetUser).status()) ==
+        "CALLER_NOT_ALLOWED");
+  CHECK(base::ReasonOf(upgrading.Admit(shows("", "the shared token of all"), "stockalert.internal.v1.X/Y").status()) ==
+        "CALLER_NOT_ALLOWED");
 }
 
 TEST_CASE("a caller's token is exchanged without a gap, and an unfit file changes nothing") {
@@ -101,10 +114,12 @@ TEST_CASE("a caller's token is exchanged without a gap, and an unfit file change
   file.Write("alert " + Hash("the first token of alert") + "\n");
   MeshCallers callers({.caller_token = "", .callers_file = file.path(), .names = ""}, "");
   const auto taken = [&callers](const std::string& token) {
-    return callers.Admit({.mesh_token = "", .caller_token = token, .by_certificate = false, .names = {}}, kGetUser).ok();
+    return callers.Admit({.mesh_token = "", .caller_token = token, .by_certificate = false, .names = {}}, kGetUser)
+        .ok();
   };
   const auto within = [](const std::function<bool()>& so) {
-    for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20); std::chrono::steady_clock::now() < end;) {
+    for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+         std::chrono::steady_clock::now() < end;) {
       if (so()) return true;
       usleep(20'000);
     }
@@ -124,14 +139,15 @@ TEST_CASE("a caller's token is exchanged without a gap, and an unfit file change
 
 TEST_CASE("tables that cannot be meant are refused") {
   const std::string hash = Hash("some token");
-  for (const std::string& text : {std::string(), std::string("# nothing"), "stranger " + hash, "alert " + hash.substr(1), "alert " + hash + " more",
-                                  std::string("alert"), "alert " + hash + "\nticker " + hash, "alert " + hash.substr(1) + "g",
-                                  "alert " + hash + "\nalert " + Hash("2") + "\nalert " + Hash("3")}) {
+  for (const std::string& text :
+       {std::string(), std::string("# nothing"), "stranger " + hash, "alert " + hash.substr(1),
+        "alert " + hash + " more", std::string("alert"), "alert " + hash + "\nticker " + hash,
+        "alert " + hash.substr(1) + "g", "alert " + hash + "\nalert " + Hash("2") + "\nalert " + Hash("3")}) {
     INFO(text);
     CHECK(absl::IsInvalidArgument(ParseMeshCallers(text).status()));
   }
-  for (const std::string& text : {std::string("stranger=x"), std::string("alert"), std::string("alert="), std::string("alert=x,ticker=x"),
-                                  std::string("alert=ticker")}) {
+  for (const std::string& text : {std::string("stranger=x"), std::string("alert"), std::string("alert="),
+                                  std::string("alert=x,ticker=x"), std::string("alert=ticker")}) {
     INFO(text);
     CHECK(absl::IsInvalidArgument(ParseMeshNames(text).status()));
   }
@@ -142,7 +158,8 @@ TEST_CASE("tables that cannot be meant are refused") {
 TEST_CASE("a service does not start with a certificate that is not its own alone, or without a token") {
   const testing::Authority authority("mesh");
   testing::Wanted wanted;
-  const auto errors = [&](std::vector<std::string> names, std::vector<std::string> arguments, bool shared_token = true) {
+  const auto errors = [&](std::vector<std::string> names, std::vector<std::string> arguments,
+                          bool shared_token = true) {
     wanted.dns_names = std::move(names);
     const testing::Identity identity = authority.Issue(wanted);
     const testing::SwappedFolder folder({{"tls.crt", identity.certificate}});
@@ -158,7 +175,9 @@ TEST_CASE("a service does not start with a certificate that is not its own alone
     return parser
         .Parse(static_cast<int>(argv.size()), argv.data(),
                [shared_token](const std::string& name) -> std::optional<std::string> {
-                 return shared_token && name == "STOCKALERT_MESH_TOKEN" ? std::optional<std::string>("the shared token of all") : std::nullopt;
+                 return shared_token && name == "STOCKALERT_MESH_TOKEN"
+                            ? std::optional<std::string>("the shared token of all")
+                            : std::nullopt;
                })
         .errors;
   };

@@ -23,8 +23,9 @@ TEST_CASE("a token leads back to its place, in its own list only") {
   const std::string token = EncodePageToken(scope, place);
   CHECK(*DecodePageToken(scope, token, 3) == place);
   CHECK(DecodePageToken(scope, "", 3)->empty());
-  for (const std::string& other : {PageScope("ListAlerts", "users/2", "symbol=AAPL"), PageScope("ListAlerts", "users/1", ""),
-                                   PageScope("ListTriggers", "users/1", "symbol=AAPL"), PageScope("ListAlerts", "users/1s", "ymbol=AAPL")}) {
+  for (const std::string& other :
+       {PageScope("ListAlerts", "users/2", "symbol=AAPL"), PageScope("ListAlerts", "users/1", ""),
+        PageScope("ListTriggers", "users/1", "symbol=AAPL"), PageScope("ListAlerts", "users/1s", "ymbol=AAPL")}) {
     CHECK(DecodePageToken(other, token, 3).status().code() == absl::StatusCode::kInvalidArgument);
   }
   CHECK_FALSE(DecodePageToken(scope, token, 2).ok());
@@ -39,8 +40,9 @@ TEST_CASE("tokens that no list gave are refused") {
     INFO(changed);
     CHECK_FALSE(DecodePageToken(scope, changed, 1).ok());
   }
-  for (const std::string& text : {std::string("x"), std::string("AAAA"), std::string("AAAAAAAAAAAAAAAA"), std::string("????"), token + "A",
-                                  std::string(100'000, 'A'), std::string("\0\0\0\0", 4)}) {
+  for (const std::string& text :
+       {std::string("x"), std::string("AAAA"), std::string("AAAAAAAAAAAAAAAA"), std::string("????"), token + "A",
+        std::string(100'000, 'A'), std::string("\0\0\0\0", 4)}) {
     CHECK(base::ReasonOf(DecodePageToken(scope, text, 1).status()) == "PAGE_TOKEN_INVALID");
   }
 }
@@ -53,7 +55,8 @@ TEST_CASE("a place that is no place is refused under a right checksum, too") {
     return base::Base64UrlEncode(base::Sha256(sized(scope) + sized(place)).substr(0, 8) + place);
   };
   REQUIRE(*DecodePageToken(scope, forge("2:ab"), 1) == std::vector<std::string>{"ab"});
-  for (const char* place : {"x", "2", "2:", "2:a", "2;ab", ":ab", "-1:a", "2:ab3", "2:ab9:", "18446744073709551615:a", "99999999999999999999:a"}) {
+  for (const char* place : {"x", "2", "2:", "2:a", "2;ab", ":ab", "-1:a", "2:ab3", "2:ab9:", "18446744073709551615:a",
+                            "99999999999999999999:a"}) {
     INFO(place);
     CHECK(base::ReasonOf(DecodePageToken(scope, forge(place), 1).status()) == "PAGE_TOKEN_INVALID");
   }

@@ -90,7 +90,8 @@ TEST_CASE("X-Forwarded-For is believed as far as trusted proxies wrote it") {
       {"a proxy's word", "ipv4:10.1.2.3:1", "203.0.113.9", "203.0.113.9"},
       {"a proxy that says nothing", "ipv4:10.1.2.3:1", "", "10.1.2.3"},
       {"what a client wrote before the proxy did", "ipv4:10.1.2.3:1", "6.6.6.6, 203.0.113.9", "203.0.113.9"},
-      {"a client that writes as if it were a proxy", "ipv4:10.1.2.3:1", "6.6.6.6, 10.9.9.9, 203.0.113.9", "203.0.113.9"},
+      {"a client that writes as if it were a proxy", "ipv4:10.1.2.3:1", "6.6.6.6, 10.9.9.9, 203.0.113.9",
+       "203.0.113.9"},
       {"two proxies", "ipv4:10.1.2.3:1", "6.6.6.6,203.0.113.9,10.4.4.4", "203.0.113.9"},
       {"proxies alone", "ipv4:10.1.2.3:1", "10.5.5.5, 192.0.2.7", "10.5.5.5"},
       {"one that is nearly trusted", "ipv4:192.0.2.8:1", "203.0.113.9", "192.0.2.8"},
@@ -121,12 +122,13 @@ TEST_CASE("X-Forwarded-For is believed as far as trusted proxies wrote it") {
 }
 
 TEST_CASE("networks of proxies are read strictly") {
-  for (const char* good : {"", "10.0.0.0/8", "0.0.0.0/0", "::/0", "192.0.2.1", "192.0.2.1/32", "2001:db8::/32, ::1", " 10.0.0.0/8 ,127.0.0.1"}) {
+  for (const char* good : {"", "10.0.0.0/8", "0.0.0.0/0", "::/0", "192.0.2.1", "192.0.2.1/32", "2001:db8::/32, ::1",
+                           " 10.0.0.0/8 ,127.0.0.1"}) {
     INFO(good);
     CHECK(TrustedProxies::Parse(good).ok());
   }
-  for (const char* bad : {"10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "10.0.0.0/8x", "10.0.0.1/8", "2001:db8::1/64", "example.com", "10.0.0.0/8,,::1",
-                          "10.0.0.0/8;::1", "[::1]", "::1/129", "/8"}) {
+  for (const char* bad : {"10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "10.0.0.0/8x", "10.0.0.1/8", "2001:db8::1/64",
+                          "example.com", "10.0.0.0/8,,::1", "10.0.0.0/8;::1", "[::1]", "::1/129", "/8"}) {
     INFO(bad);
     CHECK(TrustedProxies::Parse(bad).status().code() == absl::StatusCode::kInvalidArgument);
   }

@@ -31,16 +31,26 @@ void Fill(Message& message, const FieldDescriptor& field, int count, size_t byte
           reflection.SetString(&message, &field, std::string(bytes, 'x'));
         }
         break;
-      case FieldDescriptor::CPPTYPE_MESSAGE: reflection.AddMessage(&message, &field); break;
-      case FieldDescriptor::CPPTYPE_ENUM: reflection.AddEnumValue(&message, &field, 1); break;
-      case FieldDescriptor::CPPTYPE_INT32: reflection.AddInt32(&message, &field, 1); break;
-      case FieldDescriptor::CPPTYPE_INT64: reflection.AddInt64(&message, &field, 1); break;
-      default: FAIL("a repeated field of a kind that this test does not know: " << field.full_name());
+      case FieldDescriptor::CPPTYPE_MESSAGE:
+        reflection.AddMessage(&message, &field);
+        break;
+      case FieldDescriptor::CPPTYPE_ENUM:
+        reflection.AddEnumValue(&message, &field, 1);
+        break;
+      case FieldDescriptor::CPPTYPE_INT32:
+        reflection.AddInt32(&message, &field, 1);
+        break;
+      case FieldDescriptor::CPPTYPE_INT64:
+        reflection.AddInt64(&message, &field, 1);
+        break;
+      default:
+        FAIL("a repeated field of a kind that this test does not know: " << field.full_name());
     }
   }
 }
 
-// Whether the request is taken where the field, in a message at `place` below it, holds so much; and that a refusal names it.
+// Whether the request is taken where the field, in a message at `place` below it, holds so much; and that a refusal
+// names it.
 bool IsTaken(Message& request, Message& place, const FieldDescriptor& field, int count, size_t bytes) {
   Fill(place, field, count, bytes);
   const absl::Status status = CheckRequestSize(request);
@@ -73,7 +83,8 @@ void TryFields(Message& request, Message& place, std::set<const Descriptor*> see
     }
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       const google::protobuf::Reflection& reflection = *place.GetReflection();
-      Message& below = field.is_repeated() ? *reflection.AddMessage(&place, &field) : *reflection.MutableMessage(&place, &field);
+      Message& below =
+          field.is_repeated() ? *reflection.AddMessage(&place, &field) : *reflection.MutableMessage(&place, &field);
       TryFields(request, below, seen, tried);
       reflection.ClearField(&place, &field);
     }
@@ -85,13 +96,16 @@ TEST_CASE("every request of every service is bounded, field by field, and the re
   size_t methods = 0;
   for (const google::protobuf::FileDescriptor* file :
        {alert::v1::CreateAlertRequest::descriptor()->file(), user::v1::GetUserRequest::descriptor()->file(),
-        ticker::v1::GetTickerRequest::descriptor()->file(), notification::v1::ListNotificationsRequest::descriptor()->file(),
-        internal::v1::AuthenticateApiKeyRequest::descriptor()->file(), internal::v1::CountAlertsRequest::descriptor()->file(),
-        internal::v1::LookupSymbolRequest::descriptor()->file(), internal::v1::GetLastPricesRequest::descriptor()->file()}) {
+        ticker::v1::GetTickerRequest::descriptor()->file(),
+        notification::v1::ListNotificationsRequest::descriptor()->file(),
+        internal::v1::AuthenticateApiKeyRequest::descriptor()->file(),
+        internal::v1::CountAlertsRequest::descriptor()->file(), internal::v1::LookupSymbolRequest::descriptor()->file(),
+        internal::v1::GetLastPricesRequest::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       for (int m = 0; m < file->service(s)->method_count(); ++m) {
         const Descriptor* type = file->service(s)->method(m)->input_type();
-        const std::unique_ptr<Message> request(google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
+        const std::unique_ptr<Message> request(
+            google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
         TryFields(*request, *request, {}, tried);
         ++methods;
       }
@@ -106,7 +120,8 @@ TEST_CASE("a million elements are refused by their number, without a look at eac
   for (int i = 0; i < 1'000'000; ++i) request.add_states(static_cast<alert::v1::Alert::State>(99));
   const absl::Status status = CheckRequestSize(request);
   REQUIRE(absl::IsInvalidArgument(status));
-  CHECK(base::FindErrorDetails(status)->violations == std::vector<base::FieldViolation>{{"states", "must have at most 100 elements"}});
+  CHECK(base::FindErrorDetails(status)->violations ==
+        std::vector<base::FieldViolation>{{"states", "must have at most 100 elements"}});
   alert::v1::BatchCreateAlertsRequest deep;
   deep.add_requests();
   deep.add_requests()->mutable_alert()->set_note(std::string(kStringBytesMax + 1, 'x'));
@@ -117,9 +132,10 @@ TEST_CASE("characters are counted as people count them, and what is no text is r
   CHECK(CountCharacters("") == 0);
   CHECK(CountCharacters("abc\t\n") == 5);
   CHECK(CountCharacters("äöü€😀") == 5);
-  for (const std::string& text : {std::string("a\0b", 3), std::string("\x01"), std::string("\x7f"), std::string("\xff"), std::string("\xc3"),
-                                  std::string("\xc0\x80"), std::string("\xed\xa0\x80"), std::string("\xf4\x90\x80\x80"), std::string("\xe2\x82"),
-                                  std::string("\x80"), std::string("\xc2\x85"), std::string("\xf8\x88\x80\x80\x80")}) {
+  for (const std::string& text :
+       {std::string("a\0b", 3), std::string("\x01"), std::string("\x7f"), std::string("\xff"), std::string("\xc3"),
+        std::string("\xc0\x80"), std::string("\xed\xa0\x80"), std::string("\xf4\x90\x80\x80"), std::string("\xe2\x82"),
+        std::string("\x80"), std::string("\xc2\x85"), std::string("\xf8\x88\x80\x80\x80")}) {
     CHECK_FALSE(CountCharacters(text).has_value());
   }
 }
@@ -130,8 +146,9 @@ TEST_CASE("text and its lengths") {
     size_t min, max;
     bool ok;
   };
-  const Row rows[] = {{"", 0, 5, true},       {"", 1, 5, false},       {"äöü", 1, 3, true}, {"abcd", 1, 3, false},
-                      {"a", 2, 3, false},     {"a\xff", 0, 10, false}, {"😀😀", 1, 2, true}, {std::string("\0", 1), 0, 5, false}};
+  const Row rows[] = {
+      {"", 0, 5, true},   {"", 1, 5, false},       {"äöü", 1, 3, true},  {"abcd", 1, 3, false},
+      {"a", 2, 3, false}, {"a\xff", 0, 10, false}, {"😀😀", 1, 2, true}, {std::string("\0", 1), 0, 5, false}};
   for (const Row& row : rows) {
     base::FieldViolations violations;
     CHECK(CheckText(violations, "note", row.text, row.min, row.max) == row.ok);
@@ -151,7 +168,8 @@ TEST_CASE("request ids") {
     base::FieldViolations violations;
     CHECK(CheckRequestId(violations, "request_id", id));
   }
-  for (const std::string& id : {std::string("a b"), std::string("ä"), std::string(65, 'x'), std::string("a/b"), std::string("\0", 1), std::string("a\n")}) {
+  for (const std::string& id : {std::string("a b"), std::string("ä"), std::string(65, 'x'), std::string("a/b"),
+                                std::string("\0", 1), std::string("a\n")}) {
     base::FieldViolations violations;
     CHECK_FALSE(CheckRequestId(violations, "request_id", id));
   }

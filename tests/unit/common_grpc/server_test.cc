@@ -33,7 +33,8 @@ namespace reflection = ::grpc::reflection::v1alpha;
 // Answers everybody, and says how large the key was.
 class Users final : public pb::UserInternalService::CallbackService {
  public:
-  ::grpc::ServerUnaryReactor* AuthenticateApiKey(::grpc::CallbackServerContext* context, const pb::AuthenticateApiKeyRequest* request,
+  ::grpc::ServerUnaryReactor* AuthenticateApiKey(::grpc::CallbackServerContext* context,
+                                                 const pb::AuthenticateApiKeyRequest* request,
                                                  pb::AuthenticateApiKeyResponse* response) override {
     response->set_user_id(std::to_string(request->api_key().size()));
     ::grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -68,7 +69,9 @@ struct Bench {
     pb::AuthenticateApiKeyResponse response;
     return pb::UserInternalService::NewStub(channel)->AuthenticateApiKey(&context, request, &response);
   }
-  PortProbeOptions Probe() const { return {.name = "test", .address = address(), .credentials = ::grpc::InsecureChannelCredentials()}; }
+  PortProbeOptions Probe() const {
+    return {.name = "test", .address = address(), .credentials = ::grpc::InsecureChannelCredentials()};
+  }
 
   Users users;
   std::unique_ptr<Server> server;
@@ -158,7 +161,8 @@ TEST_CASE("a port that had no file left for its connections accepts again once t
   char done = 0;
   const bool connected = ::read(said[0], &done, 1) == 1;
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (bench.server->refused_connections() == 0 && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+  while (bench.server->refused_connections() == 0 && std::chrono::steady_clock::now() < give_up)
+    std::this_thread::yield();
   const uint64_t refused = bench.server->refused_connections();
   const bool told_it = ::write(told[1], &done, 1) == 1;
   int status = 0;
@@ -255,14 +259,18 @@ TEST_CASE("a message above the bound is refused, one below it is not") {
 
 // A stream of reflection, with its first question answered.
 struct Reflecting {
-  explicit Reflecting(const std::shared_ptr<::grpc::Channel>& channel) : stub(reflection::ServerReflection::NewStub(channel)) {
+  explicit Reflecting(const std::shared_ptr<::grpc::Channel>& channel)
+      : stub(reflection::ServerReflection::NewStub(channel)) {
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
     stream = stub->ServerReflectionInfo(&context);
   }
-  bool Ask(const reflection::ServerReflectionRequest& request) { return stream->Write(request) && stream->Read(&answer); }
+  bool Ask(const reflection::ServerReflectionRequest& request) {
+    return stream->Write(request) && stream->Read(&answer);
+  }
   ::grpc::ClientContext context;
   std::unique_ptr<reflection::ServerReflection::Stub> stub;
-  std::unique_ptr<::grpc::ClientReaderWriter<reflection::ServerReflectionRequest, reflection::ServerReflectionResponse>> stream;
+  std::unique_ptr<::grpc::ClientReaderWriter<reflection::ServerReflectionRequest, reflection::ServerReflectionResponse>>
+      stream;
   reflection::ServerReflectionResponse answer;
 };
 
@@ -316,7 +324,8 @@ TEST_CASE("any number of reflection's streams take no thread each, and the longe
   size_t refused = 0;
   for (size_t i = 1; i < 400; ++i) {
     Reflecting& one = open.emplace_back(channel);
-    if (!one.Ask(request)) refused += one.stream->Finish().error_code() == ::grpc::StatusCode::RESOURCE_EXHAUSTED ? 1 : 0;
+    if (!one.Ask(request))
+      refused += one.stream->Finish().error_code() == ::grpc::StatusCode::RESOURCE_EXHAUSTED ? 1 : 0;
   }
   CHECK(refused == 400 - Reflection::kStreamsMax);
   CHECK(Threads() <= threads + 16);

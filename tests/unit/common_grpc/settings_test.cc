@@ -24,15 +24,17 @@ Flags Parse(const std::vector<std::string>& flags) {
   DeclareLimits(parser, parsed.limits);
   std::vector<const char*> argv = {"stockalert-test"};
   for (const std::string& flag : flags) argv.push_back(flag.c_str());
-  parsed.result = parser.Parse(static_cast<int>(argv.size()), argv.data(), [](const std::string&) { return std::optional<std::string>(); });
+  parsed.result = parser.Parse(static_cast<int>(argv.size()), argv.data(),
+                               [](const std::string&) { return std::optional<std::string>(); });
   return parsed;
 }
 
 TEST_CASE("each bound of a public port has its flag") {
-  const Flags flags = Parse({"--reads_per_user_per_s=1001", "--writes_per_user_per_s=1002", "--creations_per_user_per_h=1003",
-                             "--stream_openings_per_user_per_min=1004", "--calls_per_user_max=1005", "--unknown_keys_per_network_per_min=1006",
-                             "--trusted_proxies=10.0.0.0/8", "--waiting_threads=101", "--waiting_queue_max=102", "--connections_max=103",
-                             "--connections_per_address_max=104", "--call_memory_mib=105"});
+  const Flags flags = Parse({"--reads_per_user_per_s=1001", "--writes_per_user_per_s=1002",
+                             "--creations_per_user_per_h=1003", "--stream_openings_per_user_per_min=1004",
+                             "--calls_per_user_max=1005", "--unknown_keys_per_network_per_min=1006",
+                             "--trusted_proxies=10.0.0.0/8", "--waiting_threads=101", "--waiting_queue_max=102",
+                             "--connections_max=103", "--connections_per_address_max=104", "--call_memory_mib=105"});
   REQUIRE(flags.result.kind == config::ParseResult::Kind::kRun);
   CHECK(flags.calls.reads_per_user_per_s == 1001);
   CHECK(flags.calls.writes_per_user_per_s == 1002);
@@ -49,8 +51,9 @@ TEST_CASE("each bound of a public port has its flag") {
 }
 
 TEST_CASE("a bound that would refuse everybody, or networks that are none, are refused") {
-  for (const char* flag : {"--reads_per_user_per_s=0", "--calls_per_user_max=0", "--waiting_threads=0", "--waiting_queue_max=0", "--connections_max=15",
-                           "--connections_per_address_max=0", "--call_memory_mib=15", "--trusted_proxies=10.0.0.0/33"}) {
+  for (const char* flag : {"--reads_per_user_per_s=0", "--calls_per_user_max=0", "--waiting_threads=0",
+                           "--waiting_queue_max=0", "--connections_max=15", "--connections_per_address_max=0",
+                           "--call_memory_mib=15", "--trusted_proxies=10.0.0.0/33"}) {
     INFO(flag);
     CHECK(Parse({flag}).result.errors.size() == 1);
   }

@@ -17,9 +17,13 @@ google::rpc::Status Wire(const ::grpc::Status& status) {
 }
 
 TEST_CASE("every error carries an ErrorInfo, the same code and message inside and outside") {
-  const absl::Status statuses[] = {base::NotFound("USER_NOT_FOUND", "no", {{"name", "users/1"}}), absl::UnavailableError("libpq: host db1"),
-                                   absl::InternalError("SELECT * FROM users"), absl::UnknownError("bad_alloc"), base::Internal("secret"),
-                                   absl::AbortedError("SQLSTATE 40001"), base::EtagMismatch()};
+  const absl::Status statuses[] = {base::NotFound("USER_NOT_FOUND", "no", {{"name", "users/1"}}),
+                                   absl::UnavailableError("libpq: host db1"),
+                                   absl::InternalError("SELECT * FROM users"),
+                                   absl::UnknownError("bad_alloc"),
+                                   base::Internal("secret"),
+                                   absl::AbortedError("SQLSTATE 40001"),
+                                   base::EtagMismatch()};
   for (const absl::Status& status : statuses) {
     const ::grpc::Status sent = ToGrpc(status);
     const google::rpc::Status wire = Wire(sent);
@@ -44,13 +48,15 @@ TEST_CASE("violations, metadata and delays survive the way there and back") {
   violations.Add("email", "is required");
   violations.Add("display_name", "must have 1 to 100 characters");
   const absl::Status statuses[] = {
-      violations.ToStatus(), base::ResourceExhausted("RATE_LIMITED", "too many", absl::Milliseconds(1500), {{"limit", "5"}}),
+      violations.ToStatus(),
+      base::ResourceExhausted("RATE_LIMITED", "too many", absl::Milliseconds(1500), {{"limit", "5"}}),
       base::Unavailable("TICKER_SERVICE_UNAVAILABLE", "down"), base::AlreadyExists("EMAIL_TAKEN", "taken")};
   for (const absl::Status& status : statuses) {
     const absl::Status back = FromGrpc(ToGrpc(status));
     CHECK(back.code() == status.code());
     // Of several violations the message names the first.
-    CHECK(back.message() == (&status == &statuses[0] ? absl::string_view("email: is required; and 1 more") : status.message()));
+    CHECK(back.message() ==
+          (&status == &statuses[0] ? absl::string_view("email: is required; and 1 more") : status.message()));
     const auto expected = base::FindErrorDetails(status);
     const auto found = base::FindErrorDetails(back);
     REQUIRE(found);
@@ -81,7 +87,8 @@ TEST_CASE("an error stays small whatever it holds, and says how much it left out
   for (int i = 0; i < 100'000; ++i) umlauts += "\u00e4";
   base::Metadata much;
   for (int i = 0; i < 1000; ++i) much["key " + std::to_string(i)] = std::string(300, 'v');
-  const std::string symbol_rule = "must be 1 to 32 characters: a letter or digit, then letters, digits and . - : ^ = _ as in AAPL or BRK.B";
+  const std::string symbol_rule =
+      "must be 1 to 32 characters: a letter or digit, then letters, digits and . - : ^ = _ as in AAPL or BRK.B";
   const absl::Status statuses[] = {violations(20, "symbols", symbol_rule),
                                    violations(100, "requests[0].alert.condition.price_target.price", symbol_rule),
                                    violations(100'000, "states", "is no known value"),
@@ -116,7 +123,8 @@ TEST_CASE("an error stays small whatever it holds, and says how much it left out
     }
     CHECK(told == expected->violations.size());
   }
-  // Twenty ordinary ones, as many bad symbols make, are all there, and each once: none of them is in the message but the first.
+  // Twenty ordinary ones, as many bad symbols make, are all there, and each once: none of them is in the message but
+  // the first.
   const auto twenty = base::FindErrorDetails(FromGrpc(ToGrpc(statuses[0])));
   CHECK(twenty->violations.size() >= 15);
   CHECK(ToGrpc(statuses[0]).error_message() == "symbols[0]: " + symbol_rule + "; and 19 more");
@@ -132,15 +140,17 @@ TEST_CASE("gRPC's own errors come back without a reason") {
   const absl::Status status = FromGrpc(::grpc::Status(::grpc::StatusCode::UNAVAILABLE, "failed to connect"));
   CHECK(status.code() == absl::StatusCode::kUnavailable);
   CHECK(base::ReasonOf(status).empty());
-  CHECK(FromGrpc(::grpc::Status(::grpc::StatusCode::INTERNAL, "x", "garbage\xff")).code() == absl::StatusCode::kInternal);
+  CHECK(FromGrpc(::grpc::Status(::grpc::StatusCode::INTERNAL, "x", "garbage\xff")).code() ==
+        absl::StatusCode::kInternal);
 }
 
 TEST_CASE("what a failing peer means for the caller") {
   CHECK(PeerFailure(absl::OkStatus(), "R", "ticker service").ok());
   const absl::Status unknown = base::InvalidField("symbol", "unknown", "UNKNOWN_SYMBOL");
   CHECK(PeerFailure(unknown, "R", "ticker service") == unknown);
-  for (const absl::Status& status : {absl::UnavailableError("x"), absl::DeadlineExceededError("x"), absl::InternalError("x"),
-                                     base::Unauthenticated("MESH_TOKEN_INVALID", "x"), absl::NotFoundError("x")}) {
+  for (const absl::Status& status :
+       {absl::UnavailableError("x"), absl::DeadlineExceededError("x"), absl::InternalError("x"),
+        base::Unauthenticated("MESH_TOKEN_INVALID", "x"), absl::NotFoundError("x")}) {
     const absl::Status failure = PeerFailure(status, "TICKER_SERVICE_UNAVAILABLE", "ticker service");
     CHECK(failure.code() == absl::StatusCode::kUnavailable);
     CHECK(base::ReasonOf(failure) == "TICKER_SERVICE_UNAVAILABLE");

@@ -44,11 +44,13 @@ TEST_CASE("a user has a limit, and gets a slot back when a stream ends") {
 TEST_CASE("fifty accounts with twenty streams each shut nobody out") {
   Streams streams(1000, 20);
   for (int user = 0; user < 50; ++user) {
-    for (int i = 0; i < 20; ++i) REQUIRE(streams.Open("noisy " + std::to_string(user), "198.51.100.1") == Answer::kTaken);
+    for (int i = 0; i < 20; ++i)
+      REQUIRE(streams.Open("noisy " + std::to_string(user), "198.51.100.1") == Answer::kTaken);
   }
   // From anywhere, from the very address of the crowd too.
   for (int user = 0; user < 50; ++user) {
-    CHECK(streams.Open("quiet " + std::to_string(user), user % 2 == 0 ? "198.51.100.1" : "203.0.113.7") == Answer::kTaken);
+    CHECK(streams.Open("quiet " + std::to_string(user), user % 2 == 0 ? "198.51.100.1" : "203.0.113.7") ==
+          Answer::kTaken);
   }
   CHECK(streams.slots.taken() == 1000);
   for (int user = 0; user < 50; ++user) {
@@ -56,7 +58,8 @@ TEST_CASE("fifty accounts with twenty streams each shut nobody out") {
     CHECK(streams.held["noisy " + std::to_string(user)] == 19);
   }
   // Those that gave some up get none back at the cost of their equals or of those with fewer.
-  for (int user = 0; user < 50; ++user) CHECK(streams.Open("noisy " + std::to_string(user), "198.51.100.1") == Answer::kFull);
+  for (int user = 0; user < 50; ++user)
+    CHECK(streams.Open("noisy " + std::to_string(user), "198.51.100.1") == Answer::kFull);
 }
 
 TEST_CASE("a thousand accounts with a stream each, of one network, shut nobody out; of one customer's many, neither") {
@@ -66,7 +69,8 @@ TEST_CASE("a thousand accounts with a stream each, of one network, shut nobody o
       const std::string address = many_networks ? "2001:db8:1:" + std::to_string(user) + "::1" : "2001:db8:1:2::1";
       REQUIRE(streams.Open("noisy " + std::to_string(user), address) == Answer::kTaken);
     }
-    for (int user = 0; user < 300; ++user) CHECK(streams.Open("quiet " + std::to_string(user), "203.0.113." + std::to_string(user % 250)) == Answer::kTaken);
+    for (int user = 0; user < 300; ++user)
+      CHECK(streams.Open("quiet " + std::to_string(user), "203.0.113." + std::to_string(user % 250)) == Answer::kTaken);
     CHECK(streams.slots.taken() == 1000);
     CHECK(streams.Open("one more of them", "2001:db8:1:2::1") == Answer::kFull);
   }
@@ -74,10 +78,12 @@ TEST_CASE("a thousand accounts with a stream each, of one network, shut nobody o
 
 TEST_CASE("an office behind one address keeps a tenth of the slots, whoever comes") {
   Streams streams(100, 20);
-  for (int user = 0; user < 100; ++user) REQUIRE(streams.Open("office " + std::to_string(user), "198.51.100.1") == Answer::kTaken);
+  for (int user = 0; user < 100; ++user)
+    REQUIRE(streams.Open("office " + std::to_string(user), "198.51.100.1") == Answer::kTaken);
   int taken = 0;
   for (int user = 0; user < 100; ++user) {
-    taken += streams.Open("other " + std::to_string(user), "203.0." + std::to_string(user) + ".7") == Answer::kTaken ? 1 : 0;
+    taken +=
+        streams.Open("other " + std::to_string(user), "203.0." + std::to_string(user) + ".7") == Answer::kTaken ? 1 : 0;
   }
   CHECK(taken == 90);
   size_t office = 0;

@@ -23,7 +23,8 @@ namespace {
 TEST_CASE("metrics, health and readiness over HTTP") {
   std::atomic<bool> ready{false};
   auto server = AdminServer::Start({.address = "127.0.0.1:0", .not_ready_reasons = [&ready] {
-                                      return ready ? std::vector<std::string>{} : std::vector<std::string>{"the database does not answer"};
+                                      return ready ? std::vector<std::string>{}
+                                                   : std::vector<std::string>{"the database does not answer"};
                                     }});
   REQUIRE(server.ok());
   REQUIRE((*server)->port() > 0);
@@ -70,7 +71,8 @@ TEST_CASE("/healthz fails while a loop does not turn, says which, and the gauge 
     liveness.Look();
   }
   CHECK(get("/healthz") == std::pair(503, std::string("not alive: test_loop has not turned for 61 s (bound 60 s)\n")));
-  CHECK(get("/metrics").second.find("stockalert_loop_last_turn_age_seconds{loop=\"test_loop\"} 61") != std::string::npos);
+  CHECK(get("/metrics").second.find("stockalert_loop_last_turn_age_seconds{loop=\"test_loop\"} 61") !=
+        std::string::npos);
   CHECK(get("/metrics").second.find("stockalert_loop_stuck{loop=\"test_loop\"} 1") != std::string::npos);
   heartbeat.Beat();
   CHECK(get("/healthz").first == 200);
@@ -119,7 +121,8 @@ TEST_CASE("health is answered while 200 connections are slow and the database do
   std::list<RawConnection> slow;
   for (int i = 0; i < 200; ++i) REQUIRE(slow.emplace_back((*server)->port()).Send("GET /healthz HTTP/1.1\r\nHost: "));
   for (const char* path : {"/readyz", "/metrics"}) {
-    for (int i = 0; i < 20; ++i) REQUIRE(slow.emplace_back((*server)->port()).Send(std::string("GET ") + path + " HTTP/1.1\r\nHost: x\r\n\r\n"));
+    for (int i = 0; i < 20; ++i)
+      REQUIRE(slow.emplace_back((*server)->port()).Send(std::string("GET ") + path + " HTTP/1.1\r\nHost: x\r\n\r\n"));
   }
   while (asked < 2) std::this_thread::yield();
   httplib::Client client("127.0.0.1", (*server)->port());
@@ -139,7 +142,8 @@ TEST_CASE("health is answered while 200 connections are slow and the database do
 TEST_CASE("more slow connections than are held give way to new ones, the oldest first") {
   testing::FakeMonotonicClock clock;
   process::Liveness liveness(clock);
-  auto server = AdminServer::Start({.address = "127.0.0.1:0", .request_time_max = absl::Minutes(10), .liveness = &liveness});
+  auto server =
+      AdminServer::Start({.address = "127.0.0.1:0", .request_time_max = absl::Minutes(10), .liveness = &liveness});
   REQUIRE(server.ok());
   std::list<RawConnection> slow;
   for (int i = 0; i < 600; ++i) REQUIRE(slow.emplace_back((*server)->port()).Send("GET /healthz"));
@@ -153,7 +157,8 @@ TEST_CASE("more slow connections than are held give way to new ones, the oldest 
 TEST_CASE("a request has its time as a whole, however regularly its bytes come") {
   testing::FakeMonotonicClock clock;
   process::Liveness liveness(clock);
-  auto server = AdminServer::Start({.address = "127.0.0.1:0", .request_time_max = absl::Milliseconds(200), .liveness = &liveness});
+  auto server = AdminServer::Start(
+      {.address = "127.0.0.1:0", .request_time_max = absl::Milliseconds(200), .liveness = &liveness});
   REQUIRE(server.ok());
   const RawConnection slow((*server)->port());
   REQUIRE(slow.Send("GET /healthz HTTP/1.1\r\nX-Slow: "));
@@ -170,8 +175,9 @@ TEST_CASE("what is no sound request ends its connection alone") {
   auto server = AdminServer::Start({.address = "127.0.0.1:0", .liveness = &liveness});
   REQUIRE(server.ok());
   httplib::Client client("127.0.0.1", (*server)->port());
-  for (const std::string& nonsense : {std::string(100'000, 'x'), std::string("\0\1\2\r\n\r\n", 7), std::string("GET / HTTP/9.9\r\n\r\n"),
-                                      "GET /healthz HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n" + std::string(20'000, 'y')}) {
+  for (const std::string& nonsense :
+       {std::string(100'000, 'x'), std::string("\0\1\2\r\n\r\n", 7), std::string("GET / HTTP/9.9\r\n\r\n"),
+        "GET /healthz HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n" + std::string(20'000, 'y')}) {
     const RawConnection hostile((*server)->port());
     hostile.Send(nonsense);
     const auto health = client.Get("/healthz");
@@ -191,8 +197,10 @@ TEST_CASE("an address that cannot be listened on is an error, not a second liste
   auto first = AdminServer::Start({.address = "127.0.0.1:0", .not_ready_reasons = {}});
   REQUIRE(first.ok());
   const std::string taken = "127.0.0.1:" + std::to_string((*first)->port());
-  CHECK(AdminServer::Start({.address = taken, .not_ready_reasons = {}}).status().code() == absl::StatusCode::kUnavailable);
-  CHECK(AdminServer::Start({.address = "nonsense", .not_ready_reasons = {}}).status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(AdminServer::Start({.address = taken, .not_ready_reasons = {}}).status().code() ==
+        absl::StatusCode::kUnavailable);
+  CHECK(AdminServer::Start({.address = "nonsense", .not_ready_reasons = {}}).status().code() ==
+        absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

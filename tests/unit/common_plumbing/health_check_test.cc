@@ -12,9 +12,10 @@ namespace {
 
 TEST_CASE("a health check tells ready from not ready, and why") {
   std::atomic<bool> ready{true};
-  auto server = http::AdminServer::Start({.address = "127.0.0.1:0", .not_ready_reasons = [&ready] {
-                                            return ready ? std::vector<std::string>{} : std::vector<std::string>{"no database"};
-                                          }});
+  auto server =
+      http::AdminServer::Start({.address = "127.0.0.1:0", .not_ready_reasons = [&ready] {
+                                  return ready ? std::vector<std::string>{} : std::vector<std::string>{"no database"};
+                                }});
   REQUIRE(server.ok());
   const std::string port = ":" + std::to_string((*server)->port());
   // What listens on all addresses answers on loopback, too.

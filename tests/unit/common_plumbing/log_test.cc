@@ -7,9 +7,14 @@ namespace stockalert::log {
 namespace {
 
 TEST_CASE("a line is one JSON object with typed fields") {
-  const std::string line = Format(Level::kWarning, "it \"broke\"\n", {{"alert_id", "a1"}, {"count", 3}, {"ratio", 0.5}, {"late", true},
-                                                                     {"error", absl::NotFoundError("gone")}, {"took", absl::Milliseconds(5)},
-                                                                     {"trace_id", "abc"}},
+  const std::string line = Format(Level::kWarning, "it \"broke\"\n",
+                                  {{"alert_id", "a1"},
+                                   {"count", 3},
+                                   {"ratio", 0.5},
+                                   {"late", true},
+                                   {"error", absl::NotFoundError("gone")},
+                                   {"took", absl::Milliseconds(5)},
+                                   {"trace_id", "abc"}},
                                   absl::FromUnixMicros(1'500'000));
   CHECK(line.find('\n') == std::string::npos);
   const nlohmann::json json = nlohmann::json::parse(line);

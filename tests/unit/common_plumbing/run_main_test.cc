@@ -21,7 +21,8 @@ namespace {
 
 class TestApp final : public App {
  public:
-  TestApp(int pipe, std::function<absl::Status()> start, std::function<void()> stop) : pipe_(pipe), start_(std::move(start)), stop_(std::move(stop)) {}
+  TestApp(int pipe, std::function<absl::Status()> start, std::function<void()> stop)
+      : pipe_(pipe), start_(std::move(start)), stop_(std::move(stop)) {}
   absl::Status Start() override {
     Say('S');
     return start_();
@@ -59,7 +60,8 @@ struct Child {
   }
 };
 
-Child Launch(std::vector<std::string> arguments, std::function<absl::Status()> start, std::function<void()> stop = [] {}) {
+Child Launch(
+    std::vector<std::string> arguments, std::function<absl::Status()> start, std::function<void()> stop = [] {}) {
   int pipes[2];
   REQUIRE(pipe(pipes) == 0);
   const pid_t pid = fork();
@@ -78,7 +80,9 @@ Child Launch(std::vector<std::string> arguments, std::function<absl::Status()> s
                              {.name = "stockalert-test",
                               .description = "A test",
                               .declare = {},
-                              .create = [&]() -> absl::StatusOr<std::unique_ptr<App>> { return std::make_unique<TestApp>(pipes[1], start, stop); }});
+                              .create = [&]() -> absl::StatusOr<std::unique_ptr<App>> {
+                                return std::make_unique<TestApp>(pipes[1], start, stop);
+                              }});
     _exit(code);
   }
   close(pipes[1]);
@@ -143,7 +147,9 @@ TEST_CASE("the limit of open files is raised to the hard one") {
 }
 
 TEST_CASE("a Start that waits is woken by a signal") {
-  Child child = Launch({}, [] { return AwaitStopRequest(absl::Seconds(60)) ? absl::CancelledError("asked to stop") : absl::OkStatus(); });
+  Child child = Launch({}, [] {
+    return AwaitStopRequest(absl::Seconds(60)) ? absl::CancelledError("asked to stop") : absl::OkStatus();
+  });
   REQUIRE(child.Next() == 'S');
   kill(child.pid, SIGTERM);
   CHECK(child.Next() == 'E');
@@ -153,11 +159,12 @@ TEST_CASE("a Start that waits is woken by a signal") {
 TEST_CASE("a second signal ends a Stop that hangs") {
   int pipes[2];
   REQUIRE(pipe(pipes) == 0);
-  Child child = Launch({"--shutdown_grace_s=60"}, [] { return absl::OkStatus(); },
-                       [write_end = pipes[1]] {
-                         if (write(write_end, "H", 1) != 1) _exit(99);
-                         absl::SleepFor(absl::Seconds(100));
-                       });
+  Child child = Launch(
+      {"--shutdown_grace_s=60"}, [] { return absl::OkStatus(); },
+      [write_end = pipes[1]] {
+        if (write(write_end, "H", 1) != 1) _exit(99);
+        absl::SleepFor(absl::Seconds(100));
+      });
   REQUIRE(child.Next() == 'S');
   kill(child.pid, SIGTERM);
   char c = 0;

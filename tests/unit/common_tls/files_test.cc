@@ -18,7 +18,9 @@ TEST_CASE("good files are taken, and tell when they expire") {
   Wanted wanted;
   wanted.end = end;
   const Identity identity = authority.Issue(wanted);
-  const SwappedFolder folder({{"crt", identity.certificate + authority.certificate()}, {"key", identity.key}, {"ca", authority.certificate()}});
+  const SwappedFolder folder({{"crt", identity.certificate + authority.certificate()},
+                              {"key", identity.key},
+                              {"ca", authority.certificate()}});
   const File certificate{"--cert", folder.Path("crt")};
   const File key{"--key", folder.Path("key")};
   const File ca{"--ca", folder.Path("ca")};
@@ -63,7 +65,8 @@ TEST_CASE("each kind of unfit file is refused by its flag and name") {
       {"a broken second one", good.certificate + half, good.key, Purpose::kServer, "--cert=", "broken"},
       {"a key in the certificate's place", good.key, good.key, Purpose::kServer, "--cert=", "no PEM certificates"},
       {"an empty key", good.certificate, "", Purpose::kServer, "--key=", "is empty"},
-      {"a certificate in the key's place", good.certificate, good.certificate, Purpose::kServer, "--key=", "no private key"},
+      {"a certificate in the key's place", good.certificate, good.certificate, Purpose::kServer,
+       "--key=", "no private key"},
       {"another's key", good.certificate, server_only.key, Purpose::kServer, "--key=", "is not the key"},
       {"expired", expired.certificate, expired.key, Purpose::kServer, "--cert=", "has expired"},
       {"an expired link", good.certificate + expired.certificate, good.key, Purpose::kServer, "--cert=", "has expired"},
@@ -87,7 +90,9 @@ TEST_CASE("each kind of unfit file is refused by its flag and name") {
   }
 
   const SwappedFolder folder({{"crt", good.certificate}, {"key", good.key}});
-  CHECK(std::string(CheckIdentity({"--cert", folder.Path("none")}, {"--key", folder.Path("key")}, Purpose::kServer).status().message())
+  CHECK(std::string(CheckIdentity({"--cert", folder.Path("none")}, {"--key", folder.Path("key")}, Purpose::kServer)
+                        .status()
+                        .message())
             .find("No such file") != std::string::npos);
 }
 

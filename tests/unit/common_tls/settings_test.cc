@@ -13,7 +13,8 @@ std::vector<std::string> Errors(Settings settings, const std::vector<std::string
   Declare(parser, settings);
   std::vector<const char*> argv = {"stockalert-test"};
   for (const std::string& flag : flags) argv.push_back(flag.c_str());
-  return parser.Parse(static_cast<int>(argv.size()), argv.data(), [](const std::string&) { return std::nullopt; }).errors;
+  return parser.Parse(static_cast<int>(argv.size()), argv.data(), [](const std::string&) { return std::nullopt; })
+      .errors;
 }
 
 TEST_CASE("plaintext has to be said, and excludes the files") {
@@ -22,8 +23,8 @@ TEST_CASE("plaintext has to be said, and excludes the files") {
 
   const auto none = Errors({}, {});
   REQUIRE(none.size() == 1);
-  for (const char* word : {"--public_tls_cert_file", "--public_tls_key_file", "--internal_tls_cert_file", "--internal_tls_key_file",
-                           "--internal_tls_ca_file", "--plaintext"}) {
+  for (const char* word : {"--public_tls_cert_file", "--public_tls_key_file", "--internal_tls_cert_file",
+                           "--internal_tls_key_file", "--internal_tls_ca_file", "--plaintext"}) {
     INFO(none[0]);
     CHECK(none[0].find(word) != std::string::npos);
   }
@@ -55,9 +56,10 @@ TEST_CASE("all unfit files are told at once, each by its flag") {
                                        {"other", other.certificate()}});
   const auto with = [&](const std::string& public_cert, const std::string& public_key, const std::string& internal_cert,
                         const std::string& internal_key, const std::string& ca) {
-    return Errors({}, {"--public_tls_cert_file=" + folder.Path(public_cert), "--public_tls_key_file=" + folder.Path(public_key),
-                       "--internal_tls_cert_file=" + folder.Path(internal_cert), "--internal_tls_key_file=" + folder.Path(internal_key),
-                       "--internal_tls_ca_file=" + folder.Path(ca)});
+    return Errors(
+        {}, {"--public_tls_cert_file=" + folder.Path(public_cert), "--public_tls_key_file=" + folder.Path(public_key),
+             "--internal_tls_cert_file=" + folder.Path(internal_cert),
+             "--internal_tls_key_file=" + folder.Path(internal_key), "--internal_tls_ca_file=" + folder.Path(ca)});
   };
   CHECK(with("crt", "key", "crt", "key", "ca").empty());
   const auto three = with("expired", "expired.key", "crt", "expired.key", "crt");

@@ -12,7 +12,9 @@ namespace {
 constexpr int64_t kUnit = price::kMicrosPerUnit;
 constexpr int64_t kNowUs = 1'000'000'000;
 
-Moment At(int64_t wall_us, std::optional<int64_t> last_event_us = std::nullopt) { return {wall_us, last_event_us, true}; }
+Moment At(int64_t wall_us, std::optional<int64_t> last_event_us = std::nullopt) {
+  return {wall_us, last_event_us, true};
+}
 
 Definition Above(int64_t units) {
   Definition definition;
@@ -132,8 +134,10 @@ TEST_CASE("an update raises the revision by one, and arms where it changes what 
   CHECK(armed->armed_revision == 3);
 
   expiring.expire_time_us = kNowUs;
-  CheckRefused(Update(record, expiring, false, At(kNowUs)), absl::StatusCode::kInvalidArgument, kReasonExpiryNotInFuture);
-  CheckRefused(Update(record, Above(0), false, At(kNowUs)), absl::StatusCode::kInvalidArgument, kReasonInvalidDefinition);
+  CheckRefused(Update(record, expiring, false, At(kNowUs)), absl::StatusCode::kInvalidArgument,
+               kReasonExpiryNotInFuture);
+  CheckRefused(Update(record, Above(0), false, At(kNowUs)), absl::StatusCode::kInvalidArgument,
+               kReasonInvalidDefinition);
 }
 
 TEST_CASE("an update that arms leaves a paused alert paused and makes a triggered one active") {

@@ -14,9 +14,13 @@ namespace {
 using base::FailureKind;
 using Verdict = Item::Verdict;
 
-absl::Status OfRecord() { return base::WithFailureKind(absl::InvalidArgumentError("data that cannot be held"), FailureKind::kOfRecord); }
+absl::Status OfRecord() {
+  return base::WithFailureKind(absl::InvalidArgumentError("data that cannot be held"), FailureKind::kOfRecord);
+}
 absl::Status Unclear() { return base::WithFailureKind(absl::InternalError("something broke"), FailureKind::kUnclear); }
-absl::Status Passing() { return base::WithFailureKind(absl::UnavailableError("the store is away"), FailureKind::kPassing); }
+absl::Status Passing() {
+  return base::WithFailureKind(absl::UnavailableError("the store is away"), FailureKind::kPassing);
+}
 
 // Records that are taken all or none, as a transaction takes them.
 struct Store {
@@ -50,7 +54,10 @@ struct Store {
 std::vector<Item> Records(size_t count, int partitions = 1) {
   std::vector<Item> items;
   for (size_t i = 0; i < count; ++i) {
-    items.push_back({{"t", static_cast<int32_t>(i % static_cast<size_t>(partitions))}, static_cast<int64_t>(i), Verdict::kApply, ""});
+    items.push_back({{"t", static_cast<int32_t>(i % static_cast<size_t>(partitions))},
+                     static_cast<int64_t>(i),
+                     Verdict::kApply,
+                     ""});
   }
   return items;
 }
@@ -172,12 +179,23 @@ TEST_CASE("whatever fails, nothing is lost and nothing is passed: random batches
     std::vector<Item> items = Records(1 + random() % 40, 1 + static_cast<int>(random() % 5));
     for (size_t i = 0; i < items.size(); ++i) {
       switch (random() % 12) {
-        case 0: store.poison.insert(i); break;
-        case 1: if (random() % 3 == 0) store.unclear.insert(i); break;
-        case 2: items[i].verdict = Verdict::kDeadLetter; break;
-        case 3: if (random() % 4 == 0) items[i].verdict = Verdict::kHold; break;
-        case 4: items[i].verdict = Verdict::kPassOver; break;
-        default: break;
+        case 0:
+          store.poison.insert(i);
+          break;
+        case 1:
+          if (random() % 3 == 0) store.unclear.insert(i);
+          break;
+        case 2:
+          items[i].verdict = Verdict::kDeadLetter;
+          break;
+        case 3:
+          if (random() % 4 == 0) items[i].verdict = Verdict::kHold;
+          break;
+        case 4:
+          items[i].verdict = Verdict::kPassOver;
+          break;
+        default:
+          break;
       }
     }
     const bool full = random() % 4 == 0;

@@ -69,7 +69,8 @@ TEST_CASE("percent alerts on every reference cost nothing until they are reached
                                          PercentReference::kDayOpen, PercentReference::kGiven};
   for (int i = 0; i < kAlerts; ++i) {
     const int64_t percent = 5 + i % 50;
-    log.Create(Id(i), Of(Percent(i % 2 == 0 ? PercentOp::kEither : PercentOp::kUp, percent, references[i / 2 % 4], 100)));
+    log.Create(Id(i),
+               Of(Percent(i % 2 == 0 ? PercentOp::kEither : PercentOp::kUp, percent, references[i / 2 % 4], 100)));
   }
   CHECK(StepsOfQuietQuotes(log) < kStepsPerQuote);
   log.At(kOpenUs + kDayUs);

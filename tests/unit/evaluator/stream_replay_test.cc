@@ -32,7 +32,8 @@ std::string Run(const std::vector<std::string>& lines) {
 
 TEST_CASE("a stream is replayed and told") {
   CHECK(Run({kCreate, "", QuoteOf("99.5", 1), QuoteOf("100.000", 2)}) ==
-        "{\"trigger\":\"a\",\"n\":1,\"revision\":1,\"price\":\"100\",\"time\":2,\"before\":\"99.5\",\"offset\":2,\"late\":false}\n"
+        "{\"trigger\":\"a\",\"n\":1,\"revision\":1,\"price\":\"100\",\"time\":2,\"before\":\"99.5\",\"offset\":2,"
+        "\"late\":false}\n"
         "{\"state\":\"a\",\"is\":\"ACTIVE\"}\n");
 }
 
@@ -44,10 +45,11 @@ TEST_CASE("refused quotes do nothing") {
 }
 
 TEST_CASE("commands go by the rules of an alert's life") {
-  const std::string out = Run({kCreate, kCreate, R"({"op":"pause","id":"a"})", R"({"op":"pause","id":"nobody"})", QuoteOf("101", 1),
-                               R"({"op":"update","id":"a","condition":{"kind":"target","op":"AT_OR_BELOW","price":"0"}})",
-                               R"({"op":"update","id":"a","policy":"ONCE"})", R"({"op":"resume","id":"a"})", QuoteOf("101", 2),
-                               R"({"op":"pause","id":"a"})"});
+  const std::string out =
+      Run({kCreate, kCreate, R"({"op":"pause","id":"a"})", R"({"op":"pause","id":"nobody"})", QuoteOf("101", 1),
+           R"({"op":"update","id":"a","condition":{"kind":"target","op":"AT_OR_BELOW","price":"0"}})",
+           R"({"op":"update","id":"a","policy":"ONCE"})", R"({"op":"resume","id":"a"})", QuoteOf("101", 2),
+           R"({"op":"pause","id":"a"})"});
   CHECK(out.find(R"("rejected":"a","code":"ALREADY_EXISTS")") != std::string::npos);
   CHECK(out.find(R"("rejected":"nobody","code":"NOT_FOUND")") != std::string::npos);
   CHECK(out.find(R"("rejected":"a","code":"INVALID_ARGUMENT")") != std::string::npos);
@@ -57,7 +59,8 @@ TEST_CASE("commands go by the rules of an alert's life") {
 }
 
 TEST_CASE("a deleted id never lives again") {
-  const std::string out = Run({kCreate, QuoteOf("100", 1), R"({"op":"delete","id":"a"})", kCreate, QuoteOf("99", 2), QuoteOf("101", 3)});
+  const std::string out =
+      Run({kCreate, QuoteOf("100", 1), R"({"op":"delete","id":"a"})", kCreate, QuoteOf("99", 2), QuoteOf("101", 3)});
   CHECK(out.find(R"("rejected":"a","code":"ALREADY_EXISTS")") != std::string::npos);
   CHECK(out.find(R"("n":2)") == std::string::npos);
   CHECK(out.find(R"("state")") == std::string::npos);
@@ -72,11 +75,13 @@ TEST_CASE("a log's change that moves an expiry which the clock has passed arms t
   };
   const std::string clock = R"({"op":"clock","time":50})";
   // Armed anew it is ready, and there is no cooldown.
-  CHECK(Run({change(1, "40"), clock, QuoteOf("100", 1), change(2, "null"), QuoteOf("101", 2)}).find(R"("n":2,"revision":2)") !=
-        std::string::npos);
+  CHECK(Run({change(1, "40"), clock, QuoteOf("100", 1), change(2, "null"), QuoteOf("101", 2)})
+            .find(R"("n":2,"revision":2)") != std::string::npos);
   // Neither the same expiry nor one that has not passed arms.
-  CHECK(Run({change(1, "40"), clock, QuoteOf("100", 1), change(2, "40"), QuoteOf("101", 2)}).find(R"("n":2)") == std::string::npos);
-  CHECK(Run({change(1, "60"), clock, QuoteOf("100", 1), change(2, "null"), QuoteOf("101", 2)}).find(R"("n":2)") == std::string::npos);
+  CHECK(Run({change(1, "40"), clock, QuoteOf("100", 1), change(2, "40"), QuoteOf("101", 2)}).find(R"("n":2)") ==
+        std::string::npos);
+  CHECK(Run({change(1, "60"), clock, QuoteOf("100", 1), change(2, "null"), QuoteOf("101", 2)}).find(R"("n":2)") ==
+        std::string::npos);
 }
 
 TEST_CASE("an expiry by the clock, and by a quote") {
@@ -90,15 +95,16 @@ TEST_CASE("an expiry by the clock, and by a quote") {
 
 TEST_CASE("a change as the log carries it") {
   const auto change = [](int64_t revision, int64_t armed, bool paused, bool deleted) {
-    return R"({"op":"alert","id":"a","symbol":"AAPL","revision":)" + std::to_string(revision) + R"(,"armed_revision":)" +
-           std::to_string(armed) + R"(,"paused":)" + (paused ? "true" : "false") + R"(,"deleted":)" +
-           (deleted ? "true" : "false") +
+    return R"({"op":"alert","id":"a","symbol":"AAPL","revision":)" + std::to_string(revision) +
+           R"(,"armed_revision":)" + std::to_string(armed) + R"(,"paused":)" + (paused ? "true" : "false") +
+           R"(,"deleted":)" + (deleted ? "true" : "false") +
            R"(,"condition":{"kind":"target","op":"AT_OR_ABOVE","price":"100"},"policy":"ONCE","creation":"FIRE_IF_MET",)"
            R"("sessions":"REGULAR","expire_time":null})";
   };
   CHECK(Run({change(3, 3, true, false), QuoteOf("100", 1)}) == "{\"state\":\"a\",\"is\":\"PAUSED\"}\n");
   CHECK(Run({change(3, 3, true, false), change(2, 2, false, false)}) == "{\"state\":\"a\",\"is\":\"PAUSED\"}\n");
-  CHECK(Run({change(3, 3, false, false), QuoteOf("100", 1), change(4, 3, true, false)}).find("TRIGGERED") != std::string::npos);
+  CHECK(Run({change(3, 3, false, false), QuoteOf("100", 1), change(4, 3, true, false)}).find("TRIGGERED") !=
+        std::string::npos);
   CHECK(Run({change(3, 3, false, false), change(4, 3, false, true)}).empty());
 }
 
@@ -106,16 +112,17 @@ TEST_CASE("what cannot be understood is an error, and changes nothing") {
   StreamReplay replay;
   std::string out;
   REQUIRE(replay.ApplyLine(kCreate, &out).ok());
-  for (const char* line :
-       {"{", "[]", "7", "{}", R"({"op":"dance"})", R"({"op":"quote","symbol":"AAPL"})",
-        R"({"op":"quote","symbol":"AAPL","price":101,"time":1,"session":"REGULAR","offset":1})",
-        R"({"op":"quote","symbol":"AAPL","price":"101","time":1.5,"session":"REGULAR","offset":1})",
-        R"({"op":"quote","symbol":"AAPL","price":"101","time":1,"session":"LUNCH","offset":1})",
-        R"({"op":"quote","symbol":"AAPL","price":"101","time":99999999999999999999,"session":"REGULAR","offset":1})",
-        R"({"op":"split","symbol":"AAPL","ratio":"4/1","time":1})", R"({"op":"create","id":"b","symbol":"AAPL"})",
-        R"({"op":"create","id":"b","symbol":"AAPL","condition":{"kind":"moon"}})",
-        R"({"op":"alert","id":"b","symbol":"AAPL","revision":1,"armed_revision":1,"condition":{"kind":"target","op":"CROSSES","price":"0"}})",
-        R"({"op":"update","id":7})", R"({"op":"clock"})"}) {
+  for (
+      const char* line :
+      {"{", "[]", "7", "{}", R"({"op":"dance"})", R"({"op":"quote","symbol":"AAPL"})",
+       R"({"op":"quote","symbol":"AAPL","price":101,"time":1,"session":"REGULAR","offset":1})",
+       R"({"op":"quote","symbol":"AAPL","price":"101","time":1.5,"session":"REGULAR","offset":1})",
+       R"({"op":"quote","symbol":"AAPL","price":"101","time":1,"session":"LUNCH","offset":1})",
+       R"({"op":"quote","symbol":"AAPL","price":"101","time":99999999999999999999,"session":"REGULAR","offset":1})",
+       R"({"op":"split","symbol":"AAPL","ratio":"4/1","time":1})", R"({"op":"create","id":"b","symbol":"AAPL"})",
+       R"({"op":"create","id":"b","symbol":"AAPL","condition":{"kind":"moon"}})",
+       R"({"op":"alert","id":"b","symbol":"AAPL","revision":1,"armed_revision":1,"condition":{"kind":"target","op":"CROSSES","price":"0"}})",
+       R"({"op":"update","id":7})", R"({"op":"clock"})"}) {
     CAPTURE(line);
     CHECK(replay.ApplyLine(line, &out).code() == absl::StatusCode::kInvalidArgument);
   }

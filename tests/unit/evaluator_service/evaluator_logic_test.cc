@@ -40,7 +40,9 @@ TEST_CASE("a replay emits nothing, and goes on after it") {
   Log log;
   log.Alert(kAlertA, kTarget);
   log.Edges(5, kTarget);
-  { REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn); }
+  {
+    REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn);
+  }
   log.Edges(1, kTarget);
   TestEvaluator again(store);
   REQUIRE(again.Run(log) == Verdict::kGoOn);
@@ -89,7 +91,9 @@ TEST_CASE("a replay that differs from what is recorded stops the partition") {
   Log log;
   log.Alert(kAlertA, kTarget);
   log.Edges(8, kTarget);
-  { REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn); }
+  {
+    REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn);
+  }
   SECTION("a trigger is missing") { store.EraseTrigger(kAlertA, 4); }
   SECTION("the last trigger is missing") { store.EraseTrigger(kAlertA, 8); }
   SECTION("one too many") {
@@ -97,16 +101,17 @@ TEST_CASE("a replay that differs from what is recorded stops the partition") {
     StoredTrigger extra = store.AllTriggers().front();
     extra.trigger.alert_id = kAlertB;
     extra.trigger.offset = 3;
-    REQUIRE(store.Commit({.moves = {{.partition = 0,
-                                     .epoch = row.epoch,
-                                     .from = row.progress,
-                                     .to = row.progress,
-                                     .cluster_id = row.log.cluster_id,
-                                     .last_record_checksum = row.last_record_checksum,
-                                     .next_outbox_sequence = row.next_outbox_sequence}},
-                          .triggers = {extra},
-                          .outbox = {},
-                          .acknowledged = {}})
+    REQUIRE(store
+                .Commit({.moves = {{.partition = 0,
+                                    .epoch = row.epoch,
+                                    .from = row.progress,
+                                    .to = row.progress,
+                                    .cluster_id = row.log.cluster_id,
+                                    .last_record_checksum = row.last_record_checksum,
+                                    .next_outbox_sequence = row.next_outbox_sequence}},
+                         .triggers = {extra},
+                         .outbox = {},
+                         .acknowledged = {}})
                 .ok());
   }
   const size_t recorded = store.AllTriggers().size();
@@ -187,14 +192,18 @@ TEST_CASE("a record with many triggers spans transactions, and a crash between t
     class Dying final : public EvaluatorStore {
      public:
       Dying(EvaluatorStore& inner, int commits) : inner_(inner), left_(commits) {}
-      absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override { return inner_.TakePartition(p, o); }
+      absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override {
+        return inner_.TakePartition(p, o);
+      }
       absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
         return inner_.LoadCheckpoints(p, g);
       }
       absl::Status Commit(const CommitBatch& batch) override {
         return left_-- > 0 ? inner_.Commit(batch) : absl::UnavailableError("dead");
       }
-      absl::Status WriteCheckpoint(const StoredCheckpoint& c, int64_t e) override { return inner_.WriteCheckpoint(c, e); }
+      absl::Status WriteCheckpoint(const StoredCheckpoint& c, int64_t e) override {
+        return inner_.WriteCheckpoint(c, e);
+      }
       absl::Status AdoptLog(const PartitionRow& r, const StoredCheckpoint& c) override { return inner_.AdoptLog(r, c); }
       absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t p, int64_t g, Progress f, size_t n) override {
         return inner_.ReadTriggers(p, g, f, n);
@@ -209,13 +218,16 @@ TEST_CASE("a record with many triggers spans transactions, and a crash between t
       EvaluatorStore& inner_;
       int left_;
     } dying(store, crash_after);
-    { TestEvaluator(dying, 4).Run(log); }
+    {
+      TestEvaluator(dying, 4).Run(log);
+    }
     TestEvaluator next(store, 4);
     INFO("crash after commit " << crash_after);
     REQUIRE(next.Run(log) == Verdict::kGoOn);
     CHECK(store.AllTriggers().size() == 12);
     std::set<std::pair<std::string, int64_t>> identities;
-    for (const StoredTrigger& row : store.AllTriggers()) identities.emplace(row.trigger.alert_id, row.trigger.trigger_number);
+    for (const StoredTrigger& row : store.AllTriggers())
+      identities.emplace(row.trigger.alert_id, row.trigger.trigger_number);
     CHECK(identities.size() == 12);
     CHECK(next.relay.backlog() == 0);
   }
@@ -253,7 +265,9 @@ TEST_CASE("on another log, state and numbers are kept and its oldest record is n
   // After the checkpoint: a third trigger, and an alert that the checkpoint does not know.
   log.Alert(kAlertB, kTarget);
   log.Edges(1, kTarget);
-  { REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn); }
+  {
+    REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn);
+  }
   REQUIRE(store.AllTriggers().size() == 4);
 
   Log other;
@@ -335,7 +349,9 @@ TEST_CASE("a database that is away delays a commit and loses nothing") {
   class Away final : public EvaluatorStore {
    public:
     explicit Away(EvaluatorStore& inner) : inner_(inner) {}
-    absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override { return inner_.TakePartition(p, o); }
+    absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override {
+      return inner_.TakePartition(p, o);
+    }
     absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
       return inner_.LoadCheckpoints(p, g);
     }
@@ -351,7 +367,9 @@ TEST_CASE("a database that is away delays a commit and loses nothing") {
     absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t p, int64_t g, Progress f, size_t n) override {
       return inner_.ReadTriggers(p, g, f, n);
     }
-    absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t p, int64_t a, size_t n) override { return inner_.ReadOutbox(p, a, n); }
+    absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t p, int64_t a, size_t n) override {
+      return inner_.ReadOutbox(p, a, n);
+    }
     absl::Status DeleteOutbox(const std::vector<OutboxAcknowledgement>& a) override { return inner_.DeleteOutbox(a); }
     absl::Status Ready() override { return inner_.Ready(); }
     bool away = false;
@@ -391,7 +409,8 @@ struct TwoPartitions {
     second.Edges(1, kTarget);
   }
   static bool Has(const CommitBatch& batch, int32_t partition) {
-    return std::any_of(batch.moves.begin(), batch.moves.end(), [&](const PartitionMove& move) { return move.partition == partition; });
+    return std::any_of(batch.moves.begin(), batch.moves.end(),
+                       [&](const PartitionMove& move) { return move.partition == partition; });
   }
   testing::InMemoryEvaluatorStore inner;
   FailingStore store;
@@ -404,7 +423,8 @@ TEST_CASE("an effect that cannot be stored stops its partition, and the others o
   TestEvaluator evaluator(world.store);
   bool refuses = true;
   world.store.fail = [&](const CommitBatch& batch) {
-    return refuses && TwoPartitions::Has(batch, 1) ? absl::FailedPreconditionError("a check is violated") : absl::OkStatus();
+    return refuses && TwoPartitions::Has(batch, 1) ? absl::FailedPreconditionError("a check is violated")
+                                                   : absl::OkStatus();
   };
   REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == Verdict::kGoOn);
   REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);

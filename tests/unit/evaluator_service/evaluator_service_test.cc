@@ -1,4 +1,5 @@
-// The evaluator's Kafka loop against librdkafka's mock cluster: what it tells of itself. tests/integration/evaluator has the rest.
+// The evaluator's Kafka loop against librdkafka's mock cluster: what it tells of itself. tests/integration/evaluator
+// has the rest.
 #include "services/evaluator/evaluator_service.h"
 
 #include <catch2/catch.hpp>
@@ -89,7 +90,9 @@ TEST_CASE("what is done and what waits is counted and told") {
   tell(5, kTarget - 1, kNoon + 3);
   tell(6, kTarget, kNoon + 4);
 
-  CHECK(Await([] { return Metric("stockalert_evaluator_records_total") == 8 && Metric("stockalert_evaluator_triggers_total") == 2; }));
+  CHECK(Await([] {
+    return Metric("stockalert_evaluator_records_total") == 8 && Metric("stockalert_evaluator_triggers_total") == 2;
+  }));
   CHECK(Quotes("accepted") == 4);
   CHECK(Quotes("repeated") == 1);
   CHECK(Quotes("late") == 1);

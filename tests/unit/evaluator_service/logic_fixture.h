@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "services/evaluator/event_codec.h"
 #include "services/evaluator/evaluator_logic.h"
+#include "services/evaluator/event_codec.h"
 #include "tests/support/evaluator_store/in_memory_evaluator_store.h"
 
 namespace stockalert::evaluator {
@@ -43,7 +43,8 @@ class Log {
  public:
   void Add(const Event& event) { AddRaw(SymbolOf(event), EncodeRecord(event)); }
   void AddRaw(std::string key, std::string value) {
-    records_.push_back({std::move(key), std::move(value), 1'700'000'000'000'000 + static_cast<int64_t>(records_.size())});
+    records_.push_back(
+        {std::move(key), std::move(value), 1'700'000'000'000'000 + static_cast<int64_t>(records_.size())});
   }
   void Quote(int64_t price_micros) {
     evaluator::Quote quote;
@@ -95,8 +96,12 @@ class FailingStore final : public EvaluatorStore {
  public:
   explicit FailingStore(EvaluatorStore& inner) : inner_(inner) {}
 
-  absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override { return inner_.TakePartition(p, o); }
-  absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override { return inner_.LoadCheckpoints(p, g); }
+  absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override {
+    return inner_.TakePartition(p, o);
+  }
+  absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
+    return inner_.LoadCheckpoints(p, g);
+  }
   absl::Status Commit(const CommitBatch& batch) override {
     commits.push_back(batch);
     if (const absl::Status status = fail ? fail(batch) : absl::OkStatus(); !status.ok()) return status;
@@ -127,7 +132,8 @@ class FailingStore final : public EvaluatorStore {
 // One process: dies when it is destroyed, with what it has not committed.
 struct TestEvaluator {
   explicit TestEvaluator(EvaluatorStore& store, size_t commit_rows_max = 10'000)
-      : relay(store, publisher), logic(store, relay, {.owner = "test", .commit_rows_max = commit_rows_max, .compare_rows_max = 3}) {}
+      : relay(store, publisher),
+        logic(store, relay, {.owner = "test", .commit_rows_max = commit_rows_max, .compare_rows_max = 3}) {}
 
   absl::StatusOr<int64_t> Take(const Log& log, int32_t partition = 0) { return logic.Take(partition, log.facts()); }
 

@@ -80,7 +80,8 @@ TEST_CASE("an alert that triggers once is not behind the triggers of others, in 
   OutboxRelay relay(store, publisher, 4'000);
   relay.Begin(0, 1);
   relay.Begin(1, 1);
-  // One commit: a hundred triggers of each of thirty alerts, then one of another in their partition, and one in another partition.
+  // One commit: a hundred triggers of each of thirty alerts, then one of another in their partition, and one in another
+  // partition.
   CommitBatch batch;
   for (const int32_t partition : {0, 1}) {
     const PartitionRow row = *store.TakePartition(partition, "test");
@@ -138,7 +139,8 @@ TEST_CASE("what had not been sent when something failed goes out with it again")
                   .cluster_id = "c",
                   .last_record_checksum = std::nullopt,
                   .next_outbox_sequence = 9}};
-  for (int64_t sequence = 1; sequence <= 8; ++sequence) batch.outbox.push_back({0, sequence, sequence % 4 == 0 ? "b" : "a", "v", ""});
+  for (int64_t sequence = 1; sequence <= 8; ++sequence)
+    batch.outbox.push_back({0, sequence, sequence % 4 == 0 ? "b" : "a", "v", ""});
   REQUIRE(store.Commit(batch).ok());
   relay.Add(batch.outbox);
   REQUIRE(relay.Pump().ok());
@@ -216,7 +218,8 @@ TEST_CASE("a store that is away is asked once a turn, and what is in memory goes
   store.outbox_away = true;
   RecordingPublisher publisher;
   OutboxRelay relay(store, publisher);
-  for (int32_t partition = 0; partition < 3; ++partition) relay.Begin(partition, 5);  // Four rows each are left from before.
+  for (int32_t partition = 0; partition < 3; ++partition)
+    relay.Begin(partition, 5);  // Four rows each are left from before.
   relay.Begin(3, 1);
   relay.Add({{3, 1, "k", "v", ""}});
   CHECK(absl::IsUnavailable(relay.Pump()));

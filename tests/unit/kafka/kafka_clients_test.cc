@@ -123,7 +123,9 @@ class CountingConsumer final : public AssignedConsumer {
   PollResult Poll(absl::Duration, size_t) override { return {}; }
   absl::StatusOr<int> CountPartitions(const std::string&, absl::Duration) override { return partitions_; }
   absl::StatusOr<Watermarks> QueryWatermarks(const TopicPartition&, absl::Duration) override { return Watermarks{}; }
-  absl::StatusOr<std::string> ReadValueAt(const TopicPartition&, int64_t, absl::Duration) override { return std::string(); }
+  absl::StatusOr<std::string> ReadValueAt(const TopicPartition&, int64_t, absl::Duration) override {
+    return std::string();
+  }
   void Wake() override {}
 
   std::map<TopicPartition, int64_t> assigned;
@@ -179,7 +181,8 @@ TEST_CASE("errors of reading are counted by name") {
   REQUIRE(reader->Assign({{{"t", 0}, 1000}}).ok());
   CHECK(poll_until([&] { return Errors(*options.registry, "_AUTO_OFFSET_RESET") == 1; }));
   kafka.SetDown();
-  CHECK(poll_until([&] { return Errors(*options.registry, "_TRANSPORT") + Errors(*options.registry, "_ALL_BROKERS_DOWN") > 0; }));
+  CHECK(poll_until(
+      [&] { return Errors(*options.registry, "_TRANSPORT") + Errors(*options.registry, "_ALL_BROKERS_DOWN") > 0; }));
 }
 
 TEST_CASE("a member that does not poll for too long loses its partitions, and that is counted") {
@@ -234,7 +237,8 @@ TEST_CASE("a consumer that ends leaves no thread behind") {
   CHECK(ClientThreads() == before);
 }
 
-TEST_CASE("a producer whose TLS files are swapped under load is made anew, and no record is lost or overtakes another") {
+TEST_CASE(
+    "a producer whose TLS files are swapped under load is made anew, and no record is lost or overtakes another") {
   testing::MockKafka kafka;
   kafka.CreateTopic("t", 2);
   const testing::Authority authority("a");
@@ -300,9 +304,10 @@ TEST_CASE("as many lanes as allowed can be had") {
 
 TEST_CASE("a broker that is not there is told by librdkafka's own words, in the time given") {
   const auto admin = *TopicAdmin::Create({.bootstrap = "127.0.0.1:1", .client_id = "test", .extra = {}});
-  for (const absl::Status& status : {admin->CreateTopic({.name = "t", .config = {}}, absl::Milliseconds(300)),
-                                     admin->DescribeConfig("t", absl::Milliseconds(300)).status(),
-                                     admin->CreateAcls({{.principal = "User:u", .name = "t"}}, absl::Milliseconds(300))}) {
+  for (const absl::Status& status :
+       {admin->CreateTopic({.name = "t", .config = {}}, absl::Milliseconds(300)),
+        admin->DescribeConfig("t", absl::Milliseconds(300)).status(),
+        admin->CreateAcls({{.principal = "User:u", .name = "t"}}, absl::Milliseconds(300))}) {
     INFO(status);
     CHECK(absl::IsUnavailable(status));
     CHECK(std::string(status.message()).find("_TIMED_OUT") != std::string::npos);
@@ -311,7 +316,8 @@ TEST_CASE("a broker that is not there is told by librdkafka's own words, in the 
 
 TEST_CASE("what no topic can be is refused before anybody is asked") {
   const auto admin = *TopicAdmin::Create({.bootstrap = "127.0.0.1:1", .client_id = "test", .extra = {}});
-  CHECK(absl::IsInvalidArgument(admin->CreateTopic({.name = "t", .partitions = -2, .config = {}}, absl::Milliseconds(300))));
+  CHECK(absl::IsInvalidArgument(
+      admin->CreateTopic({.name = "t", .partitions = -2, .config = {}}, absl::Milliseconds(300))));
 }
 
 TEST_CASE("every client finds a broker that comes back within a second or so, and waits for none for long") {

@@ -1,4 +1,5 @@
-// Producer, consumers and admin against librdkafka's mock cluster. tests/integration/kafka runs the like against a real broker.
+// Producer, consumers and admin against librdkafka's mock cluster. tests/integration/kafka runs the like against a real
+// broker.
 #include <prometheus/registry.h>
 
 #include <catch2/catch.hpp>
@@ -21,7 +22,8 @@ namespace {
 
 using Kind = RebalanceEvent::Kind;
 
-std::unique_ptr<Producer> MakeProducer(const std::string& bootstrap, absl::Duration message_timeout = absl::Seconds(20)) {
+std::unique_ptr<Producer> MakeProducer(const std::string& bootstrap,
+                                       absl::Duration message_timeout = absl::Seconds(20)) {
   ProducerOptions options;
   options.bootstrap = bootstrap;
   options.client_id = "test";
@@ -146,11 +148,12 @@ TEST_CASE("a key keeps its order over several lanes, and its partition") {
   auto made = CreateProducer(options);  // Last: what is left unanswered is answered when it goes.
   REQUIRE(made.ok());
   for (int i = 0; i < kRecords; ++i) {
-    (*made)->ProduceAsync("t", absl::StrCat("key-", i % kKeys), absl::StrCat(i), {}, [&, key = i % kKeys](const absl::StatusOr<Delivery>& delivery) {
-      const std::lock_guard lock(mutex);
-      if (delivery.ok()) partitions_of_key[key].insert(delivery->partition);
-      failed += delivery.ok() ? 0 : 1;
-    });
+    (*made)->ProduceAsync("t", absl::StrCat("key-", i % kKeys), absl::StrCat(i), {},
+                          [&, key = i % kKeys](const absl::StatusOr<Delivery>& delivery) {
+                            const std::lock_guard lock(mutex);
+                            if (delivery.ok()) partitions_of_key[key].insert(delivery->partition);
+                            failed += delivery.ok() ? 0 : 1;
+                          });
   }
   REQUIRE((*made)->Flush(absl::Now() + absl::Seconds(20)).ok());
   CHECK(failed == 0);
@@ -159,8 +162,10 @@ TEST_CASE("a key keeps its order over several lanes, and its partition") {
   auto single = MakeProducer(kafka.bootstrap());
   for (const auto& [key, partitions] : partitions_of_key) {
     REQUIRE(partitions.size() == 1);
-    CHECK(single->ProduceAndWait("t", absl::StrCat("key-", key), absl::StrCat(kRecords + key), {}, absl::Now() + absl::Seconds(10))->partition ==
-          *partitions.begin());
+    CHECK(single
+              ->ProduceAndWait("t", absl::StrCat("key-", key), absl::StrCat(kRecords + key), {},
+                               absl::Now() + absl::Seconds(10))
+              ->partition == *partitions.begin());
   }
   auto reader = MakeReader(kafka.bootstrap());
   REQUIRE(reader->AssignAll("t", kBeginning, absl::Seconds(10)).ok());
@@ -267,7 +272,8 @@ TEST_CASE("commits wait for the one under way, and go together") {
   CHECK(refused() == 2);
   // What was waiting when the member left is committed, too.
   auto member = MakeMember(kafka.bootstrap(), "t", GroupConsumerOptions::Start::kFromBeginning);
-  CHECK(ReadUntil(*member, [](const Read& r) { return r.count == 2; }).values[0] == std::vector<std::string>{"value-48", "value-49"});
+  CHECK(ReadUntil(*member, [](const Read& r) { return r.count == 2; }).values[0] ==
+        std::vector<std::string>{"value-48", "value-49"});
 }
 
 TEST_CASE("an owner says where each partition is read, pauses it, and goes on") {
@@ -382,8 +388,10 @@ TEST_CASE("settings that librdkafka refuses are an error without their value") {
   AssignedConsumerOptions reader;
   reader.bootstrap = options.bootstrap;
   reader.extra = options.extra;
-  const absl::Status refusals[] = {CreateProducer(options).status(), GroupConsumer::Create(member).status(), AssignedConsumer::Create(reader).status(),
-                                   TopicAdmin::Create({.bootstrap = options.bootstrap, .client_id = "test", .extra = options.extra}).status()};
+  const absl::Status refusals[] = {
+      CreateProducer(options).status(), GroupConsumer::Create(member).status(),
+      AssignedConsumer::Create(reader).status(),
+      TopicAdmin::Create({.bootstrap = options.bootstrap, .client_id = "test", .extra = options.extra}).status()};
   for (const absl::Status& refused : refusals) {
     REQUIRE(absl::IsInvalidArgument(refused));
     CHECK(std::string(refused.message()).find("secret") == std::string::npos);

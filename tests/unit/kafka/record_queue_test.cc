@@ -11,7 +11,9 @@
 namespace stockalert::kafka {
 namespace {
 
-QueuedRecord Record(int32_t partition, int64_t offset) { return {{"t", partition}, offset, 0, "", absl::StrCat(partition, "/", offset), ""}; }
+QueuedRecord Record(int32_t partition, int64_t offset) {
+  return {{"t", partition}, offset, 0, "", absl::StrCat(partition, "/", offset), ""};
+}
 
 }  // namespace
 

@@ -10,7 +10,8 @@
 namespace stockalert::kafka {
 namespace {
 
-std::vector<std::string> Errors(std::vector<std::string> flags, const std::map<std::string, std::string>& environment = {}) {
+std::vector<std::string> Errors(std::vector<std::string> flags,
+                                const std::map<std::string, std::string>& environment = {}) {
   std::string bootstrap;
   Security security;
   config::Parser parser("stockalert-test", "d", "1");
@@ -63,7 +64,10 @@ TEST_CASE("what Kafka's flags refuse") {
       {{"--kafka_tls", "--kafka_tls_ca_file=" + folder.Path("none")}, {}, "--kafka_tls_ca_file="},
       {{"--kafka_tls", "--kafka_tls_ca_file=" + folder.Path("crt")}, {}, "CA:TRUE"},
       {{"--kafka_tls", crt, "--kafka_tls_key_file=" + folder.Path("expired.key")}, {}, "is not the key"},
-      {{"--kafka_tls", "--kafka_tls_cert_file=" + folder.Path("expired"), "--kafka_tls_key_file=" + folder.Path("expired.key")}, {}, "has expired"},
+      {{"--kafka_tls", "--kafka_tls_cert_file=" + folder.Path("expired"),
+        "--kafka_tls_key_file=" + folder.Path("expired.key")},
+       {},
+       "has expired"},
       {{"--kafka_plaintext", user}, {}, "--kafka_sasl_mechanism"},
       {{"--kafka_plaintext"}, password, "--kafka_sasl_mechanism"},
       {{"--kafka_tls", user, "--kafka_sasl_mechanism=PLAIN"}, {}, "--kafka_sasl_password_file"},
@@ -83,7 +87,8 @@ TEST_CASE("what Kafka's flags refuse") {
 TEST_CASE("librdkafka takes what the flags took") {
   const testing::Authority authority("a");
   const testing::Identity identity = authority.Issue();
-  const testing::SwappedFolder folder({{"crt", identity.certificate}, {"key", identity.key}, {"ca", authority.certificate()}});
+  const testing::SwappedFolder folder(
+      {{"crt", identity.certificate}, {"key", identity.key}, {"ca", authority.certificate()}});
   for (const char* mechanism : {"", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}) {
     Security security;
     security.tls = true;
@@ -93,7 +98,8 @@ TEST_CASE("librdkafka takes what the flags took") {
     security.sasl_mechanism = mechanism;
     security.sasl_username = "u";
     security.sasl_password = "p";
-    const auto client = TopicAdmin::Create({.bootstrap = "127.0.0.1:1", .security = security, .client_id = "test", .extra = {}});
+    const auto client =
+        TopicAdmin::Create({.bootstrap = "127.0.0.1:1", .security = security, .client_id = "test", .extra = {}});
     INFO(mechanism << ": " << client.status());
     CHECK(client.ok());
   }

@@ -30,9 +30,9 @@ TEST_CASE("what the notifier must be told, and what it refuses") {
   without_token.erase("STOCKALERT_MESH_TOKEN");
   CHECK(ParseWith(without_token).kind == config::ParseResult::Kind::kErrors);
   for (const auto& [name, value] : std::map<std::string, std::string>{{"STOCKALERT_MESH_TOKEN", "short"},
-                                                                       {"STOCKALERT_STREAMS_MAX", "0"},
-                                                                       {"STOCKALERT_WATCH_POLL_INTERVAL_MS", "1"},
-                                                                       {"STOCKALERT_USER_ADDRESS", "nonsense"}}) {
+                                                                      {"STOCKALERT_STREAMS_MAX", "0"},
+                                                                      {"STOCKALERT_WATCH_POLL_INTERVAL_MS", "1"},
+                                                                      {"STOCKALERT_USER_ADDRESS", "nonsense"}}) {
     auto bad = good;
     bad[name] = value;
     INFO(name << "=" << value);

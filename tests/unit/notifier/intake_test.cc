@@ -30,7 +30,8 @@ struct Bench {
     options.user_events_topic = kUserEvents;
   }
   void Begin() {
-    intake = std::make_unique<Intake>(options, group.maker(), store, letters, clock, ids, [](const std::vector<std::string>&) {});
+    intake = std::make_unique<Intake>(options, group.maker(), store, letters, clock, ids,
+                                      [](const std::vector<std::string>&) {});
   }
   void Trigger(int64_t number, int64_t log_time_us = 0) {
     internal::v1::TriggerMessage message;
@@ -60,7 +61,9 @@ struct Bench {
 };
 
 TEST_CASE("triggers are stored and committed, and the time since their quote came into the log is measured") {
-  const auto sum = [] { return metrics::GetHistogram("stockalert_end_to_end_seconds", "").Collect().histogram.sample_sum; };
+  const auto sum = [] {
+    return metrics::GetHistogram("stockalert_end_to_end_seconds", "").Collect().histogram.sample_sum;
+  };
   Bench bench;
   const double before = sum();
   bench.Trigger(1, bench.clock.NowUs() - 3'000'000);
@@ -100,7 +103,9 @@ TEST_CASE("a member that can go on no more, or is refused a partition, is follow
   CHECK(bench.group.seeks().empty());
 }
 
-TEST_CASE("a store that is away for too long has the group left and joined anew, and the time goes on counting until it takes a batch") {
+TEST_CASE(
+    "a store that is away for too long has the group left and joined anew, and the time goes on counting until it "
+    "takes a batch") {
   const auto& blocked = metrics::GetGauge("stockalert_consumer_blocked_seconds", "");
   Bench bench;
   bench.options.give_up_after = absl::ZeroDuration();
@@ -117,7 +122,8 @@ TEST_CASE("a store that is away for too long has the group left and joined anew,
   CHECK(bench.letters.letters().empty());
 }
 
-TEST_CASE("a partition stands still at an event of a kind to come, though what was fetched behind it comes all the same") {
+TEST_CASE(
+    "a partition stands still at an event of a kind to come, though what was fetched behind it comes all the same") {
   const auto& held = metrics::GetGauge("stockalert_consumer_partitions_held", "", {{"topic", kUserEvents}});
   Bench bench;
   bench.options.poll_max = 1;

@@ -73,9 +73,10 @@ TEST_CASE("a cursor is good for its user alone") {
   }
   const std::string scope = rpc::PageScope("WatchNotifications", kUser);
   for (const std::string& cursor :
-       {std::string(), std::string("5"), std::string("!!"), EncodeCursor(kUser, 5) + "A", rpc::EncodePageToken(scope, {"-1"}),
-        rpc::EncodePageToken(scope, {"1x"}), rpc::EncodePageToken(scope, {""}), rpc::EncodePageToken(scope, {"99999999999999999999"}),
-        rpc::EncodePageToken(scope, {"1", "2"}), rpc::EncodePageToken(rpc::PageScope("ListNotifications", kUser), {"1"})}) {
+       {std::string(), std::string("5"), std::string("!!"), EncodeCursor(kUser, 5) + "A",
+        rpc::EncodePageToken(scope, {"-1"}), rpc::EncodePageToken(scope, {"1x"}), rpc::EncodePageToken(scope, {""}),
+        rpc::EncodePageToken(scope, {"99999999999999999999"}), rpc::EncodePageToken(scope, {"1", "2"}),
+        rpc::EncodePageToken(rpc::PageScope("ListNotifications", kUser), {"1"})}) {
     CAPTURE(cursor);
     const auto refused = DecodeCursor(kUser, cursor);
     CHECK(refused.status().code() == absl::StatusCode::kInvalidArgument);

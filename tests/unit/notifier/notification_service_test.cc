@@ -29,7 +29,8 @@ class Keys final : public rpc::Authenticator {
  public:
   absl::StatusOr<rpc::Caller> Authenticate(std::string_view key, const trace::Context&, absl::Time) override {
     if (key == "user") return rpc::Caller{.user_id = kUser, .key_id = "1"};
-    if (key == "reader") return rpc::Caller{.user_id = kUser, .key_id = "2", .is_administrator = false, .read_only = true};
+    if (key == "reader")
+      return rpc::Caller{.user_id = kUser, .key_id = "2", .is_administrator = false, .read_only = true};
     if (key == "other") return rpc::Caller{.user_id = kOther, .key_id = "3"};
     if (key == "admin") return rpc::Caller{.user_id = {}, .key_id = "a", .is_administrator = true};
     return base::Unauthenticated("API_KEY_INVALID", "no such key");
@@ -38,7 +39,10 @@ class Keys final : public rpc::Authenticator {
 
 struct Fixture {
   Fixture() {
-    auto started = rpc::Server::Start({.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {&service}, .service_names = {}});
+    auto started = rpc::Server::Start({.address = "127.0.0.1:0",
+                                       .credentials = ::grpc::InsecureServerCredentials(),
+                                       .services = {&service},
+                                       .service_names = {}});
     REQUIRE(started.ok());
     server = *std::move(started);
     stub = npb::NotificationService::NewStub(server->InProcessChannel());
@@ -178,12 +182,10 @@ TEST_CASE("bad requests name the field; what is another's is not there") {
   const struct {
     const char* field;
     std::function<void(npb::ListNotificationsRequest&)> break_it;
-  } cases[] = {{"parent", [](auto& r) { r.set_parent(""); }},
-               {"parent", [](auto& r) { r.set_parent("users/nobody"); }},
-               {"page_size", [](auto& r) { r.set_page_size(-1); }},
-               {"page_token", [](auto& r) { r.set_page_token("x"); }},
-               {"alert", [](auto& r) { r.set_alert("alerts/5"); }},
-               {"symbol", [](auto& r) { r.set_symbol("A B"); }}};
+  } cases[] = {
+      {"parent", [](auto& r) { r.set_parent(""); }},       {"parent", [](auto& r) { r.set_parent("users/nobody"); }},
+      {"page_size", [](auto& r) { r.set_page_size(-1); }}, {"page_token", [](auto& r) { r.set_page_token("x"); }},
+      {"alert", [](auto& r) { r.set_alert("alerts/5"); }}, {"symbol", [](auto& r) { r.set_symbol("A B"); }}};
   for (const auto& one : cases) {
     npb::ListNotificationsRequest list;
     list.set_parent("users/me");
@@ -210,7 +212,8 @@ TEST_CASE("acknowledging is its user's, and idempotent") {
   npb::AcknowledgeNotificationRequest request;
   request.set_name("users/me/notifications/" + stored[0].id);
   npb::Notification answer;
-  CHECK(f.Call(&Stub::AcknowledgeNotification, request, answer, "reader").code() == absl::StatusCode::kPermissionDenied);
+  CHECK(f.Call(&Stub::AcknowledgeNotification, request, answer, "reader").code() ==
+        absl::StatusCode::kPermissionDenied);
   CHECK(base::ReasonOf(f.Call(&Stub::AcknowledgeNotification, request, answer, "other")) == "NOTIFICATION_NOT_FOUND");
   REQUIRE(f.Call(&Stub::AcknowledgeNotification, request, answer).ok());
   const auto first = answer.acknowledge_time();

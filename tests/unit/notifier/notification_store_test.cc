@@ -18,7 +18,9 @@ StoredNotification Throttled(int64_t number, const std::string& symbol, int64_t 
   return stored;
 }
 
-TEST_CASE("what stands for throttled triggers has their number, the latest of their times, and the trace and key of the last") {
+TEST_CASE(
+    "what stands for throttled triggers has their number, the latest of their times, and the trace and key of the "
+    "last") {
   NewNotification expected;
   expected.kind = Kind::kThrottled;
   expected.id = "the id";

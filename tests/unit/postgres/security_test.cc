@@ -15,7 +15,10 @@ std::vector<std::string> Errors(const std::string& url) {
   DeclareDatabase(parser, taken);
   const char* const argv[] = {"stockalert-test"};
   return parser
-      .Parse(1, argv, [&](const std::string& name) { return name == "STOCKALERT_POSTGRES_URL" ? std::optional(url) : std::nullopt; })
+      .Parse(1, argv,
+             [&](const std::string& name) {
+               return name == "STOCKALERT_POSTGRES_URL" ? std::optional(url) : std::nullopt;
+             })
       .errors;
 }
 
@@ -51,16 +54,17 @@ TEST_CASE("the TLS files of a database's URL are looked at") {
                                        {"expired", expired.certificate},
                                        {"expired.key", expired.key}});
   const auto url = [&](const std::string& ca, const std::string& certificate, const std::string& key) {
-    return "postgresql://u@h/d?sslmode=verify-full&sslrootcert=" + folder.Path(ca) + "&sslcert=" + folder.Path(certificate) +
-           "&sslkey=" + folder.Path(key);
+    return "postgresql://u@h/d?sslmode=verify-full&sslrootcert=" + folder.Path(ca) +
+           "&sslcert=" + folder.Path(certificate) + "&sslkey=" + folder.Path(key);
   };
   CHECK(Errors(url("ca", "crt", "key")).empty());
   CHECK(Errors("postgresql://u@h/d?sslmode=verify-full&sslrootcert=system").empty());
-  for (const auto& [wrong, says] : std::vector<std::pair<std::string, std::string>>{{url("none", "crt", "key"), "sslrootcert"},
-                                                                                   {url("crt", "crt", "key"), "CA:TRUE"},
-                                                                                   {url("ca", "none", "key"), "sslcert"},
-                                                                                   {url("ca", "crt", "expired.key"), "is not the key"},
-                                                                                   {url("ca", "expired", "expired.key"), "has expired"}}) {
+  for (const auto& [wrong, says] :
+       std::vector<std::pair<std::string, std::string>>{{url("none", "crt", "key"), "sslrootcert"},
+                                                        {url("crt", "crt", "key"), "CA:TRUE"},
+                                                        {url("ca", "none", "key"), "sslcert"},
+                                                        {url("ca", "crt", "expired.key"), "is not the key"},
+                                                        {url("ca", "expired", "expired.key"), "has expired"}}) {
     const std::vector<std::string> errors = Errors(wrong);
     REQUIRE(errors.size() == 1);
     INFO(errors[0]);

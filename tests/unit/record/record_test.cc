@@ -107,26 +107,76 @@ TEST_CASE("a record is sound, a quote to be skipped, or a reason to stop") {
   const std::vector<Row> rows = {
       {"quote", Soundness::kSound, SoundQuote},
       {"a price that the fold refuses is the fold's to count", Soundness::kSound,
-       [] { auto r = SoundQuote(); r.mutable_quote()->set_price_micros(-5); return r; }},
+       [] {
+         auto r = SoundQuote();
+         r.mutable_quote()->set_price_micros(-5);
+         return r;
+       }},
       {"change", Soundness::kSound, SoundChange},
       {"deletion without a definition", Soundness::kSound,
-       [] { auto r = SoundChange(); r.mutable_alert_change()->set_deleted(true); r.mutable_alert_change()->clear_definition(); return r; }},
-      {"restart", Soundness::kSound, [] { pb::LogRecord r; r.mutable_restart()->set_symbol("AAPL"); return r; }},
-      {"quote without symbol", Soundness::kMalformedQuote, [] { auto r = SoundQuote(); r.mutable_quote()->clear_symbol(); return r; }},
+       [] {
+         auto r = SoundChange();
+         r.mutable_alert_change()->set_deleted(true);
+         r.mutable_alert_change()->clear_definition();
+         return r;
+       }},
+      {"restart", Soundness::kSound,
+       [] {
+         pb::LogRecord r;
+         r.mutable_restart()->set_symbol("AAPL");
+         return r;
+       }},
+      {"quote without symbol", Soundness::kMalformedQuote,
+       [] {
+         auto r = SoundQuote();
+         r.mutable_quote()->clear_symbol();
+         return r;
+       }},
       {"quote under another key", Soundness::kMalformedQuote, SoundQuote, "MSFT"},
       {"quote without session", Soundness::kMalformedQuote,
-       [] { auto r = SoundQuote(); r.mutable_quote()->clear_session(); return r; }},
+       [] {
+         auto r = SoundQuote();
+         r.mutable_quote()->clear_session();
+         return r;
+       }},
       {"quote with a negative sequence", Soundness::kMalformedQuote,
-       [] { auto r = SoundQuote(); r.mutable_quote()->set_sequence(-1); return r; }},
+       [] {
+         auto r = SoundQuote();
+         r.mutable_quote()->set_sequence(-1);
+         return r;
+       }},
       {"unknown kind", Soundness::kUndecodable, [] { return pb::LogRecord(); }},
-      {"change without id", Soundness::kUndecodable, [] { auto r = SoundChange(); r.mutable_alert_change()->clear_alert_id(); return r; }},
-      {"change of no UUID", Soundness::kUndecodable, [] { auto r = SoundChange(); r.mutable_alert_change()->set_alert_id("a1"); return r; }},
+      {"change without id", Soundness::kUndecodable,
+       [] {
+         auto r = SoundChange();
+         r.mutable_alert_change()->clear_alert_id();
+         return r;
+       }},
+      {"change of no UUID", Soundness::kUndecodable,
+       [] {
+         auto r = SoundChange();
+         r.mutable_alert_change()->set_alert_id("a1");
+         return r;
+       }},
       {"change under another key", Soundness::kUndecodable, SoundChange, "MSFT"},
       {"change armed in its future", Soundness::kUndecodable,
-       [] { auto r = SoundChange(); r.mutable_alert_change()->set_armed_revision(3); return r; }},
+       [] {
+         auto r = SoundChange();
+         r.mutable_alert_change()->set_armed_revision(3);
+         return r;
+       }},
       {"change without definition", Soundness::kUndecodable,
-       [] { auto r = SoundChange(); r.mutable_alert_change()->clear_definition(); return r; }},
-      {"restart of nothing", Soundness::kUndecodable, [] { pb::LogRecord r; r.mutable_restart(); return r; }},
+       [] {
+         auto r = SoundChange();
+         r.mutable_alert_change()->clear_definition();
+         return r;
+       }},
+      {"restart of nothing", Soundness::kUndecodable,
+       [] {
+         pb::LogRecord r;
+         r.mutable_restart();
+         return r;
+       }},
   };
   for (const Row& row : rows) {
     INFO(row.name);

@@ -7,21 +7,24 @@
 namespace stockalert::ticker {
 namespace {
 
-config::ParseResult Parse(Config& config, std::vector<const char*> arguments, std::map<std::string, std::string> environment = {}) {
+config::ParseResult Parse(Config& config, std::vector<const char*> arguments,
+                          std::map<std::string, std::string> environment = {}) {
   config::Parser parser("stockalert-ticker", "test", "1");
   Declare(parser, config);
   arguments.insert(arguments.begin(), "stockalert-ticker");
-  return parser.Parse(static_cast<int>(arguments.size()), arguments.data(), [&](const std::string& name) -> std::optional<std::string> {
-    const auto found = environment.find(name);
-    return found == environment.end() ? std::nullopt : std::optional(found->second);
-  });
+  return parser.Parse(static_cast<int>(arguments.size()), arguments.data(),
+                      [&](const std::string& name) -> std::optional<std::string> {
+                        const auto found = environment.find(name);
+                        return found == environment.end() ? std::nullopt : std::optional(found->second);
+                      });
 }
 
-const std::map<std::string, std::string> kNeeded = {{"STOCKALERT_POSTGRES_URL", "postgresql://127.0.0.1:5432/stockalert?sslmode=disable"},
-                                                    {"STOCKALERT_KAFKA_BOOTSTRAP", "127.0.0.1:9092"},
-                                                    {"STOCKALERT_PLAINTEXT", "true"},
-                                                    {"STOCKALERT_KAFKA_PLAINTEXT", "true"},
-                                                    {"STOCKALERT_MESH_TOKEN", "0123456789abcdef"}};
+const std::map<std::string, std::string> kNeeded = {
+    {"STOCKALERT_POSTGRES_URL", "postgresql://127.0.0.1:5432/stockalert?sslmode=disable"},
+    {"STOCKALERT_KAFKA_BOOTSTRAP", "127.0.0.1:9092"},
+    {"STOCKALERT_PLAINTEXT", "true"},
+    {"STOCKALERT_KAFKA_PLAINTEXT", "true"},
+    {"STOCKALERT_MESH_TOKEN", "0123456789abcdef"}};
 
 TEST_CASE("the defaults stand beside what is needed") {
   Config config;
@@ -33,8 +36,8 @@ TEST_CASE("the defaults stand beside what is needed") {
 
 TEST_CASE("every error is said") {
   Config config;
-  const config::ParseResult result =
-      Parse(config, {"--quotes_per_user_per_minute", "0", "--user_address", "nowhere", "--price_save_interval_ms", "1s"});
+  const config::ParseResult result = Parse(
+      config, {"--quotes_per_user_per_minute", "0", "--user_address", "nowhere", "--price_save_interval_ms", "1s"});
   CHECK(result.kind == config::ParseResult::Kind::kErrors);
   CHECK(result.errors.size() >= 5);
   auto short_token = kNeeded;

@@ -18,7 +18,8 @@ namespace stockalert::ticker {
 
 class MemoryFetcher final : public Fetcher {
  public:
-  absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user, const trace::Context&, absl::Time) override {
+  absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user, const trace::Context&,
+                                  absl::Time) override {
     std::unique_lock lock(mutex);
     lookups.push_back(symbol);
     users.push_back(user);
@@ -30,7 +31,8 @@ class MemoryFetcher final : public Fetcher {
     if (ask_later.contains(symbol)) return LookedUp{Knowledge::kAskLater, ask_later[symbol]};
     return LookedUp{knows_all ? Knowledge::kKnown : Knowledge::kNoList, {}};
   }
-  void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context&, absl::Time, Fetched done) override {
+  void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context&, absl::Time,
+                  Fetched done) override {
     std::unique_lock lock(mutex);
     fetches.push_back(symbols);
     users.push_back(user);
@@ -42,7 +44,8 @@ class MemoryFetcher final : public Fetcher {
     lock.unlock();
     Finish(symbols, done);
   }
-  absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>& given, const trace::Context&, absl::Time) override {
+  absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>& given,
+                                                const trace::Context&, absl::Time) override {
     std::lock_guard lock(mutex);
     if (!failure.ok()) return failure;
     published.insert(published.end(), given.begin(), given.end());

@@ -36,20 +36,23 @@ struct Answers {
 class Fetchers final : public ipb::FetcherService::Service {
  public:
   explicit Fetchers(Answers& answers) : answers_(answers) {}
-  ::grpc::Status LookupSymbol(::grpc::ServerContext*, const ipb::LookupSymbolRequest* request, ipb::LookupSymbolResponse* response) override {
+  ::grpc::Status LookupSymbol(::grpc::ServerContext*, const ipb::LookupSymbolRequest* request,
+                              ipb::LookupSymbolResponse* response) override {
     answers_.user_id = request->user_id();
     answers_.symbol = request->symbol();
     *response = answers_.lookup;
     return rpc::ToGrpc(answers_.failure);
   }
-  ::grpc::Status FetchQuotes(::grpc::ServerContext*, const ipb::FetchQuotesRequest* request, ipb::FetchQuotesResponse* response) override {
+  ::grpc::Status FetchQuotes(::grpc::ServerContext*, const ipb::FetchQuotesRequest* request,
+                             ipb::FetchQuotesResponse* response) override {
     answers_.user_id = request->user_id();
     answers_.symbol = request->symbols(0);
     *response = answers_.quotes;
     if (answers_.before_quotes) answers_.before_quotes();
     return rpc::ToGrpc(answers_.failure);
   }
-  ::grpc::Status PublishQuotes(::grpc::ServerContext*, const ipb::PublishQuotesRequest* request, ipb::PublishQuotesResponse* response) override {
+  ::grpc::Status PublishQuotes(::grpc::ServerContext*, const ipb::PublishQuotesRequest* request,
+                               ipb::PublishQuotesResponse* response) override {
     response->set_published_count(request->quotes_size());
     for (int i = 0; answers_.says_places && i < request->quotes_size(); ++i) {
       ipb::LogPlace& place = *response->add_places();
@@ -80,7 +83,8 @@ class Users final : public ipb::UserInternalService::Service {
 class Alerts final : public ipb::AlertInternalService::Service {
  public:
   explicit Alerts(Answers& answers) : answers_(answers) {}
-  ::grpc::Status CountAlerts(::grpc::ServerContext*, const ipb::CountAlertsRequest* request, ipb::CountAlertsResponse* response) override {
+  ::grpc::Status CountAlerts(::grpc::ServerContext*, const ipb::CountAlertsRequest* request,
+                             ipb::CountAlertsResponse* response) override {
     answers_.symbol = request->symbol();
     response->set_alert_count(5);
     return rpc::ToGrpc(answers_.failure);
@@ -105,10 +109,13 @@ struct Fixture {
   ~Fixture() { server->Shutdown(absl::Now() + absl::Seconds(5)); }
   static absl::Time Soon() { return absl::Now() + absl::Seconds(20); }
   absl::StatusOr<LookedUp> Lookup() { return fetcher->Lookup("AAPL", "u", trace::NewRoot(), Soon()); }
-  absl::StatusOr<std::vector<LogPlace>> Publish() { return fetcher->Publish(std::vector<ipb::QuoteRecord>(2), trace::NewRoot(), Soon()); }
+  absl::StatusOr<std::vector<LogPlace>> Publish() {
+    return fetcher->Publish(std::vector<ipb::QuoteRecord>(2), trace::NewRoot(), Soon());
+  }
   absl::StatusOr<FetchedQuotes> Fetch() {
     std::promise<absl::StatusOr<FetchedQuotes>> fetched;
-    fetcher->FetchAsync({"AAPL"}, "u", trace::NewRoot(), Soon(), [&](absl::StatusOr<FetchedQuotes> result) { fetched.set_value(std::move(result)); });
+    fetcher->FetchAsync({"AAPL"}, "u", trace::NewRoot(), Soon(),
+                        [&](absl::StatusOr<FetchedQuotes> result) { fetched.set_value(std::move(result)); });
     return fetched.get_future().get();
   }
 
@@ -185,7 +192,8 @@ TEST_CASE("a fetcher's end waits for the calls that are under way") {
     release.get_future().wait();
   };
   bool ended = false;
-  f.fetcher->FetchAsync({"AAPL"}, "u", trace::NewRoot(), Fixture::Soon(), [&](const absl::StatusOr<FetchedQuotes>&) { ended = true; });
+  f.fetcher->FetchAsync({"AAPL"}, "u", trace::NewRoot(), Fixture::Soon(),
+                        [&](const absl::StatusOr<FetchedQuotes>&) { ended = true; });
   begun.get_future().wait();
   std::thread releaser([&] { release.set_value(); });
   f.fetcher.reset();

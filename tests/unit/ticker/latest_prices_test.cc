@@ -16,7 +16,8 @@ constexpr int64_t kDayUs = int64_t{24} * 3600 * 1'000'000;
 
 // Feeds one symbol's records at rising places.
 struct Log {
-  Verdict Quote(int64_t price, int64_t time_us = kTime, TradingSession session = internal::v1::TRADING_SESSION_REGULAR) {
+  Verdict Quote(int64_t price, int64_t time_us = kTime,
+                TradingSession session = internal::v1::TRADING_SESSION_REGULAR) {
     return Apply(Make(price, time_us, session));
   }
   QuoteRecord Make(int64_t price, int64_t time_us, TradingSession session = internal::v1::TRADING_SESSION_REGULAR) {

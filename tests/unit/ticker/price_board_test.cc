@@ -11,7 +11,9 @@ namespace stockalert::ticker {
 namespace {
 
 struct Recorder final : QuoteWatcher {
-  void Collect(const internal::v1::QuoteRecord& quote) override { collected.push_back(quote.symbol() + std::to_string(quote.price_micros())); }
+  void Collect(const internal::v1::QuoteRecord& quote) override {
+    collected.push_back(quote.symbol() + std::to_string(quote.price_micros()));
+  }
   void Deliver() override { ++deliveries; }
   std::vector<std::string> collected;
   int deliveries = 0;
@@ -36,7 +38,8 @@ struct Fixture {
 
 TEST_CASE("the latest prices are answered in the order asked, known or not") {
   Fixture f;
-  const ApplyCounts counts = f.board.Apply({f.Quote("AAPL", 1), f.Quote("MSFT", 2), f.Quote("AAPL", 0), f.Quote("AAPL", 3)});
+  const ApplyCounts counts =
+      f.board.Apply({f.Quote("AAPL", 1), f.Quote("MSFT", 2), f.Quote("AAPL", 0), f.Quote("AAPL", 3)});
   CHECK(counts.accepted == 3);
   CHECK(counts.refused == 1);
   const auto prices = f.board.Get({"MSFT", "TSLA", "AAPL"});

@@ -34,12 +34,15 @@ TEST_CASE("callers at the same time share a fetch") {
   QuoteFetcher fetcher(source, absl::Seconds(5));
   std::vector<std::thread> callers;
   std::vector<int64_t> prices(5);
-  callers.emplace_back([&] { prices[0] = (*fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), kSoon))[0].quote->price_micros(); });
+  callers.emplace_back(
+      [&] { prices[0] = (*fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), kSoon))[0].quote->price_micros(); });
   source.AwaitFetches(1);
   for (size_t i = 1; i < 4; ++i) {
-    callers.emplace_back([&, i] { prices[i] = (*fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), kSoon))[0].quote->price_micros(); });
+    callers.emplace_back(
+        [&, i] { prices[i] = (*fetcher.Fetch({"AAPL"}, "u", trace::NewRoot(), kSoon))[0].quote->price_micros(); });
   }
-  callers.emplace_back([&] { prices[4] = (*fetcher.Fetch({"AAPL", "MSFT"}, "u", trace::NewRoot(), kSoon))[1].quote->price_micros(); });
+  callers.emplace_back(
+      [&] { prices[4] = (*fetcher.Fetch({"AAPL", "MSFT"}, "u", trace::NewRoot(), kSoon))[1].quote->price_micros(); });
   source.AwaitFetches(2);
   source.Release();
   for (std::thread& caller : callers) caller.join();
@@ -111,11 +114,15 @@ TEST_CASE("a user's share that is used up is no matter of the others who joined 
 class FetcherByHand final : public Fetcher {
  public:
   explicit FetcherByHand(size_t expected) : expected_(expected) {}
-  absl::StatusOr<LookedUp> Lookup(const std::string&, const std::string&, const trace::Context&, absl::Time) override { return LookedUp(); }
-  absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>&, const trace::Context&, absl::Time) override {
+  absl::StatusOr<LookedUp> Lookup(const std::string&, const std::string&, const trace::Context&, absl::Time) override {
+    return LookedUp();
+  }
+  absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>&, const trace::Context&,
+                                                absl::Time) override {
     return std::vector<LogPlace>();
   }
-  void FetchAsync(const std::vector<std::string>& symbols, const std::string&, const trace::Context&, absl::Time, Fetched done) override {
+  void FetchAsync(const std::vector<std::string>& symbols, const std::string&, const trace::Context&, absl::Time,
+                  Fetched done) override {
     std::unique_lock lock(mutex_);
     fetches_.push_back({symbols, done});
     begun_.notify_all();
@@ -153,7 +160,9 @@ TEST_CASE("who joins fetches that come to nothing, one after the other, is told 
   const absl::Status used_up = base::ResourceExhausted("USER_SHARE_USED", "used up", absl::Seconds(9));
   std::vector<std::thread> greedy;
   for (size_t i = 0; i < 3; ++i) {
-    greedy.emplace_back([&, i] { (void)fetcher.Fetch({std::string(1, static_cast<char>('A' + i))}, "greedy", trace::NewRoot(), kSoon); });
+    greedy.emplace_back([&, i] {
+      (void)fetcher.Fetch({std::string(1, static_cast<char>('A' + i))}, "greedy", trace::NewRoot(), kSoon);
+    });
     (void)source.AwaitFetch(i);
   }
   absl::Status told;

@@ -15,7 +15,8 @@ class PickyStore final : public PriceStore {
   absl::StatusOr<KeptPrices> Load() override { return KeptPrices(); }
   absl::Status Save(const KeptPrices& prices) override {
     for (const SymbolPrices& one : prices.symbols) {
-      if (one.symbol == refused) return base::WithFailureKind(absl::InternalError("bytes that no text can hold"), base::FailureKind::kOfRecord);
+      if (one.symbol == refused)
+        return base::WithFailureKind(absl::InternalError("bytes that no text can hold"), base::FailureKind::kOfRecord);
     }
     for (const SymbolPrices& one : prices.symbols) saved.push_back(one.symbol);
     for (const auto& [partition, next_offset] : prices.next_offsets) next_offsets[partition] = next_offset;
@@ -48,7 +49,8 @@ SymbolPrices Prices(const std::string& symbol, int64_t offset) {
 TEST_CASE("what the store takes is saved once") {
   PickyStore store;
   testing::MemoryDeadLetters letters;
-  const SaveOutcome outcome = SavePrices("prices", {{Prices("AAPL", 8), Prices("MSFT", 9)}, {{2, 10}}}, store, letters, 1);
+  const SaveOutcome outcome =
+      SavePrices("prices", {{Prices("AAPL", 8), Prices("MSFT", 9)}, {{2, 10}}}, store, letters, 1);
   CHECK(outcome.status.ok());
   CHECK(outcome.again.symbols.empty());
   CHECK(outcome.again.next_offsets.empty());
@@ -60,7 +62,8 @@ TEST_CASE("prices that can never be saved are a dead letter that says what they 
   PickyStore store;
   store.refused = "BAD";
   testing::MemoryDeadLetters letters;
-  const SaveOutcome outcome = SavePrices("prices", {{Prices("AAPL", 8), Prices("BAD", 9)}, {{2, 10}}}, store, letters, 1);
+  const SaveOutcome outcome =
+      SavePrices("prices", {{Prices("AAPL", 8), Prices("BAD", 9)}, {{2, 10}}}, store, letters, 1);
   CHECK(outcome.status.ok());
   CHECK(outcome.again.symbols.empty());
   CHECK(store.saved == std::vector<std::string>{"AAPL"});

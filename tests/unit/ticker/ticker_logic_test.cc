@@ -21,7 +21,8 @@ struct Fixture {
   }
   absl::Status Delete(const std::string& symbol) { return logic.Delete(symbol, trace::NewRoot(), Soon()); }
   absl::StatusOr<Quotes> Quote(const std::vector<std::string>& symbols, bool administrator = false) {
-    return logic.Quote(symbols, {.user_id = "u", .key_id = {}, .is_administrator = administrator}, trace::NewRoot(), Soon());
+    return logic.Quote(symbols, {.user_id = "u", .key_id = {}, .is_administrator = administrator}, trace::NewRoot(),
+                       Soon());
   }
   static absl::Time Soon() { return absl::Now() + absl::Seconds(30); }
 
@@ -32,7 +33,14 @@ struct Fixture {
   PriceBoard board{clock, monotonic_clock};
   MemoryFetcher fetcher;
   MemoryTickerUse use;
-  TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = 10, .read_timeout = absl::Milliseconds(50)}, store, board, fetcher, use, clock, monotonic_clock, ids};
+  TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = 10, .read_timeout = absl::Milliseconds(50)},
+                    store,
+                    board,
+                    fetcher,
+                    use,
+                    clock,
+                    monotonic_clock,
+                    ids};
 };
 
 TEST_CASE("registering brings symbols into their normal form and asks the source for new ones alone") {
@@ -68,7 +76,8 @@ TEST_CASE("unknown symbols and text that is none are refused, all or none, by fi
   CHECK(base::FindErrorDetails(bad.status())->violations.size() == 2);
 }
 
-TEST_CASE("what the source cannot tell is refused with a retry time, and what the plan does not include with its field") {
+TEST_CASE(
+    "what the source cannot tell is refused with a retry time, and what the plan does not include with its field") {
   Fixture f;
   f.fetcher.ask_later = {{"LATER", absl::Seconds(7)}, {"ODD", absl::ZeroDuration()}};
   f.fetcher.not_in_plan = {"PAID"};
@@ -100,9 +109,8 @@ TEST_CASE("registrations that wait for the source leave the known tickers alone,
   const auto busy = f.Register({"THIRD"});
   CHECK(base::ReasonOf(busy.status()) == "SOURCE_BUSY");
   CHECK(base::FindErrorDetails(busy.status())->retry_delay);
-  std::thread other([&f] {
-    (void)f.logic.Register({"OTHER"}, {"symbol"}, 0, "other", trace::NewRoot(), Fixture::Soon());
-  });
+  std::thread other(
+      [&f] { (void)f.logic.Register({"OTHER"}, {"symbol"}, 0, "other", trace::NewRoot(), Fixture::Soon()); });
   f.fetcher.AwaitLookups(4);
   f.fetcher.HoldLookups(false);
   for (std::thread& thread : waiting) thread.join();
@@ -315,9 +323,17 @@ constexpr char kAnn[] = "00000000-0000-4000-8000-00000000000a";
 
 struct QuotaFixture : Fixture {
   absl::Status RegisterAs(const std::string& user, const std::vector<std::string>& symbols) {
-    return quota.Register(symbols, std::vector<std::string>(symbols.size(), "symbol"), 0, user, trace::NewRoot(), Soon()).status();
+    return quota
+        .Register(symbols, std::vector<std::string>(symbols.size(), "symbol"), 0, user, trace::NewRoot(), Soon())
+        .status();
   }
-  TickerLogic quota{TickerLogicOptions{.unused_per_user_max = 3, .new_per_user_per_day = 5}, store, board, fetcher, use, clock, monotonic_clock,
+  TickerLogic quota{TickerLogicOptions{.unused_per_user_max = 3, .new_per_user_per_day = 5},
+                    store,
+                    board,
+                    fetcher,
+                    use,
+                    clock,
+                    monotonic_clock,
                     ids};
 };
 

@@ -26,7 +26,8 @@ class Keys final : public rpc::Authenticator {
  public:
   absl::StatusOr<rpc::Caller> Authenticate(std::string_view key, const trace::Context&, absl::Time) override {
     if (key == "user") return rpc::Caller{.user_id = "u", .key_id = "1"};
-    if (key == "reader") return rpc::Caller{.user_id = "u", .key_id = "2", .is_administrator = false, .read_only = true};
+    if (key == "reader")
+      return rpc::Caller{.user_id = "u", .key_id = "2", .is_administrator = false, .read_only = true};
     if (key == "admin") return rpc::Caller{.user_id = {}, .key_id = "a", .is_administrator = true};
     return base::Unauthenticated("API_KEY_INVALID", "no such key");
   }
@@ -35,7 +36,10 @@ class Keys final : public rpc::Authenticator {
 struct Fixture {
   Fixture() {
     fetcher.board = &board;
-    auto started = rpc::Server::Start({.address = "127.0.0.1:0", .credentials = ::grpc::InsecureServerCredentials(), .services = {&service, &internal_service}, .service_names = {}});
+    auto started = rpc::Server::Start({.address = "127.0.0.1:0",
+                                       .credentials = ::grpc::InsecureServerCredentials(),
+                                       .services = {&service, &internal_service},
+                                       .service_names = {}});
     REQUIRE(started.ok());
     server = *std::move(started);
     const auto channel = server->InProcessChannel();
@@ -237,7 +241,8 @@ TEST_CASE("quotes are published by administrators") {
   quote.set_price("NaN");
   *quote.mutable_event_time() = rpc::TimestampFromUs(f.clock.NowUs());
   v1::PublishQuotesResponse published;
-  CHECK(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published).code() == absl::StatusCode::kPermissionDenied);
+  CHECK(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published).code() ==
+        absl::StatusCode::kPermissionDenied);
   CHECK(FieldOf(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published, "admin")) == "quotes[0].price");
   publish.mutable_quotes(0)->set_price("150.5");
   REQUIRE(f.Call(&v1::TickerService::Stub::PublishQuotes, publish, published, "admin").ok());
@@ -312,9 +317,11 @@ TEST_CASE("the internal port takes the mesh token only") {
   REQUIRE(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response).ok());
   CHECK(response.symbol() == "BRK.B");
   request.set_hold_ms(60'001);
-  CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) == "hold_ms");
+  CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) ==
+        "hold_ms");
   request.set_hold_ms(-1);
-  CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) == "hold_ms");
+  CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) ==
+        "hold_ms");
   request.set_hold_ms(0);
   CHECK(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response).ok());
   // Whose share it takes; a peer of another version may say what it likes, within bounds.
@@ -322,7 +329,8 @@ TEST_CASE("the internal port takes the mesh token only") {
   request.set_user_id(std::string(100, 'u'));
   CHECK(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response).ok());
   request.set_user_id(std::string(101, 'u'));
-  CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) == "user_id");
+  CHECK(FieldOf(rpc::FromGrpc(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response))) ==
+        "user_id");
 }
 
 TEST_CASE("last prices, symbols and epochs are answered to the mesh") {
@@ -331,7 +339,8 @@ TEST_CASE("last prices, symbols and epochs are answered to the mesh") {
   last.add_symbols("AAPL");
   last.add_symbols("MSFT");
   ipb::GetLastPricesResponse prices;
-  CHECK(base::ReasonOf(rpc::FromGrpc(f.internal_stub->GetLastPrices(Fixture::MeshContext().get(), last, &prices))) == "PRICES_NOT_READY");
+  CHECK(base::ReasonOf(rpc::FromGrpc(f.internal_stub->GetLastPrices(Fixture::MeshContext().get(), last, &prices))) ==
+        "PRICES_NOT_READY");
   f.board.BeginReading({{0, 0}});
   f.board.ReachedEnd(0);
   f.Quote("AAPL", 5);

@@ -38,7 +38,8 @@ TEST_CASE("what nobody uses is forgotten by itself, and the sweeper may rest as 
 }
 
 TEST_CASE("a round that fails is counted, and tried again before the interval is over") {
-  auto& failures = metrics::GetCounter("stockalert_ticker_sweep_failures_total", "Rounds of looking for unused tickers that failed");
+  auto& failures =
+      metrics::GetCounter("stockalert_ticker_sweep_failures_total", "Rounds of looking for unused tickers that failed");
   const double before = failures.Value();
   Fixture f;
   REQUIRE(f.store.Register({"AAPL"}, f.clock.NowUs(), 0, "").ok());

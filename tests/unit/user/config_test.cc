@@ -30,14 +30,15 @@ TEST_CASE("what the service must be told, and what it refuses") {
   auto without_token = good;
   without_token.erase("STOCKALERT_MESH_TOKEN");
   CHECK(ParseWith(without_token).kind == config::ParseResult::Kind::kErrors);
-  for (const auto& [name, value] : std::multimap<std::string, std::string>{{"STOCKALERT_MESH_TOKEN", "short"},
-                                                                       {"STOCKALERT_ADMIN_KEY", "short"},
-                                                                       {"STOCKALERT_ADMIN_KEY", "0123456789abcdef"},
-                                                                       {"STOCKALERT_THREADS", "0"},
-                                                                       {"STOCKALERT_TRUSTED_PROXIES", "10.0.0.1/8"},
-                                                                       {"STOCKALERT_TRUSTED_PROXIES", "the proxy"},
-                                                                       {"STOCKALERT_READS_PER_USER_PER_S", "0"},
-                                                                       {"STOCKALERT_KAFKA_BOOTSTRAP", "nonsense"}}) {
+  for (const auto& [name, value] :
+       std::multimap<std::string, std::string>{{"STOCKALERT_MESH_TOKEN", "short"},
+                                               {"STOCKALERT_ADMIN_KEY", "short"},
+                                               {"STOCKALERT_ADMIN_KEY", "0123456789abcdef"},
+                                               {"STOCKALERT_THREADS", "0"},
+                                               {"STOCKALERT_TRUSTED_PROXIES", "10.0.0.1/8"},
+                                               {"STOCKALERT_TRUSTED_PROXIES", "the proxy"},
+                                               {"STOCKALERT_READS_PER_USER_PER_S", "0"},
+                                               {"STOCKALERT_KAFKA_BOOTSTRAP", "nonsense"}}) {
     auto bad = good;
     bad[name] = value;
     INFO(name << "=" << value);

@@ -14,14 +14,34 @@ TEST_CASE("addresses are kept as given and compared in lower case") {
 }
 
 TEST_CASE("what is no address") {
-  for (const std::string& text :
-       {std::string(""), std::string("   "), std::string("ann"), std::string("@example.org"), std::string("ann@"), std::string("ann@localhost"),
-        std::string("ann@example..org"), std::string(".ann@example.org"), std::string("ann.@example.org"), std::string("a..b@example.org"),
-        std::string("ann@.example.org"), std::string("ann@example.org."), std::string("ann@-example.org"), std::string("ann@example.org-"),
-        std::string("a b@example.org"), std::string("ann@exam ple.org"), std::string("a@b@example.org"), std::string("ann@example_x.org"),
-        std::string("änn@example.org"), std::string("ann@exämple.org"), std::string("ann@example.org\n"), std::string("ann\0@example.org", 16),
-        std::string("\xff@example.org"), std::string("\"ann\"@example.org"), std::string("<ann@example.org>"), std::string(65, 'a') + "@example.org",
-        std::string("ann@") + std::string(64, 'b') + ".org", std::string("a@") + std::string(252, 'b') + ".org"}) {
+  for (const std::string& text : {std::string(""),
+                                  std::string("   "),
+                                  std::string("ann"),
+                                  std::string("@example.org"),
+                                  std::string("ann@"),
+                                  std::string("ann@localhost"),
+                                  std::string("ann@example..org"),
+                                  std::string(".ann@example.org"),
+                                  std::string("ann.@example.org"),
+                                  std::string("a..b@example.org"),
+                                  std::string("ann@.example.org"),
+                                  std::string("ann@example.org."),
+                                  std::string("ann@-example.org"),
+                                  std::string("ann@example.org-"),
+                                  std::string("a b@example.org"),
+                                  std::string("ann@exam ple.org"),
+                                  std::string("a@b@example.org"),
+                                  std::string("ann@example_x.org"),
+                                  std::string("änn@example.org"),
+                                  std::string("ann@exämple.org"),
+                                  std::string("ann@example.org\n"),
+                                  std::string("ann\0@example.org", 16),
+                                  std::string("\xff@example.org"),
+                                  std::string("\"ann\"@example.org"),
+                                  std::string("<ann@example.org>"),
+                                  std::string(65, 'a') + "@example.org",
+                                  std::string("ann@") + std::string(64, 'b') + ".org",
+                                  std::string("a@") + std::string(252, 'b') + ".org"}) {
     INFO(text);
     CHECK(ParseEmail(text).status().code() == absl::StatusCode::kInvalidArgument);
   }

@@ -12,7 +12,13 @@ namespace stockalert::user {
 namespace {
 
 void AddDeleted(UserStore& store, const std::string& id) {
-  const User user{.id = id, .email = id, .email_key = id, .display_name = "n", .create_time_us = 1, .update_time_us = 1, .version = 1};
+  const User user{.id = id,
+                  .email = id,
+                  .email_key = id,
+                  .display_name = "n",
+                  .create_time_us = 1,
+                  .update_time_us = 1,
+                  .version = 1};
   ApiKey key;
   key.id = "key of " + id;
   key.user_id = id;
@@ -54,7 +60,10 @@ TEST_CASE("a code is handed over to be mailed while it is good for something, an
     key.id = "key of " + id;
     key.user_id = id;
     REQUIRE(store.CreateUser(user, key, RequestTag{}, std::nullopt).ok());
-    REQUIRE(store.PutEmailCode(id, {"CODE", "hash", "00-trace", clock.NowUs(), clock.NowUs() + life_us}, {.pause_us = 0, .day_max = 9}).ok());
+    REQUIRE(store
+                .PutEmailCode(id, {"CODE", "hash", "00-trace", clock.NowUs(), clock.NowUs() + life_us},
+                              {.pause_us = 0, .day_max = 9})
+                .ok());
   };
   put("u1", 1000);
   put("u2", 1);

@@ -20,7 +20,11 @@ struct World {
   testing::FakeTickers tickers;
   testing::FakeMonotonicClock monotonic_clock;
   RegistrationLimit limit{1000, 100, monotonic_clock};
-  UserLogic logic{store, tickers, limit, ids, clock,
+  UserLogic logic{store,
+                  tickers,
+                  limit,
+                  ids,
+                  clock,
                   UserRules{.live_keys_max = 3,
                             .dead_keys_max = 100,
                             .followed_max = 2,
@@ -76,12 +80,15 @@ TEST_CASE("registration tells nothing of other users") {
 
 TEST_CASE("who may register is the operator's choice") {
   World world;
-  const auto rules = [](Registration registration) { return UserRules{.registration = registration, .administrator_key_sha256 = ""}; };
+  const auto rules = [](Registration registration) {
+    return UserRules{.registration = registration, .administrator_key_sha256 = ""};
+  };
   const auto register_with = [&](UserLogic& logic, const std::string& code) {
     return Reason(logic.Register(*ParseEmail("ann@example.org"), "Ann", "", code, "p").status());
   };
   UserLogic closed(world.store, world.tickers, world.limit, world.ids, world.clock, rules(Registration::kClosed));
-  UserLogic invited(world.store, world.tickers, world.limit, world.ids, world.clock, rules(Registration::kByInvitation));
+  UserLogic invited(world.store, world.tickers, world.limit, world.ids, world.clock,
+                    rules(Registration::kByInvitation));
   const auto invitation = invited.CreateInvitation("for Ann", std::nullopt);
   REQUIRE(invitation.ok());
   CHECK(invitation->expire_time_us == world.clock.NowUs() + int64_t{7} * 86'400 * 1'000'000);
@@ -92,7 +99,8 @@ TEST_CASE("who may register is the operator's choice") {
   CHECK(register_with(invited, invitation->code) == "INVITATION_INVALID");
   // Where everybody may, a code does not matter.
   CHECK(register_with(world.logic, "nonsense").empty());
-  for (const int64_t expire_us : {world.clock.NowUs(), int64_t{0}, world.clock.NowUs() + int64_t{91} * 86'400 * 1'000'000}) {
+  for (const int64_t expire_us :
+       {world.clock.NowUs(), int64_t{0}, world.clock.NowUs() + int64_t{91} * 86'400 * 1'000'000}) {
     CHECK(invited.CreateInvitation("", expire_us).status().code() == absl::StatusCode::kInvalidArgument);
   }
 }
@@ -114,14 +122,17 @@ TEST_CASE("an address is verified by the code that was mailed, as people type it
   CHECK(verified->email_verify_time_us == world.clock.NowUs());
   // Another spelling stays verified, another address does not.
   const UserCheck no_check = [](const User&) { return absl::OkStatus(); };
-  CHECK(world.logic.UpdateUser(ann.user.id, UserChange{*ParseEmail("ANN@example.org"), {}}, no_check)->email_verify_time_us.has_value());
-  CHECK_FALSE(world.logic.UpdateUser(ann.user.id, UserChange{*ParseEmail("anna@example.org"), {}}, no_check)->email_verify_time_us.has_value());
+  CHECK(world.logic.UpdateUser(ann.user.id, UserChange{*ParseEmail("ANN@example.org"), {}}, no_check)
+            ->email_verify_time_us.has_value());
+  CHECK_FALSE(world.logic.UpdateUser(ann.user.id, UserChange{*ParseEmail("anna@example.org"), {}}, no_check)
+                  ->email_verify_time_us.has_value());
 }
 
 TEST_CASE("wrong, expired and revoked keys prove nothing") {
   World world;
   const Registered registered = world.Register();
-  const auto expiring = world.logic.CreateApiKey(registered.user.id, NewKey{"short", true, world.clock.NowUs() + 10}, "");
+  const auto expiring =
+      world.logic.CreateApiKey(registered.user.id, NewKey{"short", true, world.clock.NowUs() + 10}, "");
   REQUIRE(expiring.ok());
   CHECK(world.logic.Authenticate(expiring->secret)->read_only);
   CHECK(world.logic.Authenticate(expiring->secret)->expire_time_us == world.clock.NowUs() + 10);
@@ -132,8 +143,9 @@ TEST_CASE("wrong, expired and revoked keys prove nothing") {
   REQUIRE(world.logic.RevokeApiKey(registered.user.id, registered.key.id).ok());
   std::string changed = registered.secret;
   changed.back() = changed.back() == 'A' ? 'B' : 'A';
-  for (const std::string& secret : {registered.secret, changed, std::string(), std::string("sak_"), registered.secret + "x", std::string(1000, 'x'),
-                                    std::string("sak_\0", 5), std::string(kAdministratorKey) + "x"}) {
+  for (const std::string& secret :
+       {registered.secret, changed, std::string(), std::string("sak_"), registered.secret + "x", std::string(1000, 'x'),
+        std::string("sak_\0", 5), std::string(kAdministratorKey) + "x"}) {
     CHECK(Reason(world.logic.Authenticate(secret).status()) == "API_KEY_INVALID");
   }
 }
@@ -152,7 +164,8 @@ TEST_CASE("the administrator has a key, and no user") {
   REQUIRE(identity.ok());
   CHECK(identity->is_administrator);
   CHECK(identity->user_id.empty());
-  UserLogic without(world.store, world.tickers, world.limit, world.ids, world.clock, UserRules{.administrator_key_sha256 = ""});
+  UserLogic without(world.store, world.tickers, world.limit, world.ids, world.clock,
+                    UserRules{.administrator_key_sha256 = ""});
   CHECK_FALSE(without.Authenticate(kAdministratorKey).ok());
   CHECK_FALSE(without.Authenticate("").ok());
 }
@@ -161,7 +174,8 @@ TEST_CASE("keys must expire in the future, if at all, and are few") {
   World world;
   const Registered registered = world.Register();
   for (const int64_t expire_us : {world.clock.NowUs(), world.clock.NowUs() - 1, int64_t{0}}) {
-    CHECK(world.logic.CreateApiKey(registered.user.id, NewKey{"k", false, expire_us}, "").status().code() == absl::StatusCode::kInvalidArgument);
+    CHECK(world.logic.CreateApiKey(registered.user.id, NewKey{"k", false, expire_us}, "").status().code() ==
+          absl::StatusCode::kInvalidArgument);
   }
   CHECK(world.logic.CreateApiKey(registered.user.id, NewKey{}, "a").ok());
   const auto third = world.logic.CreateApiKey(registered.user.id, NewKey{}, "b");
@@ -171,7 +185,8 @@ TEST_CASE("keys must expire in the future, if at all, and are few") {
   REQUIRE(again.ok());
   CHECK(again->key == third->key);
   CHECK(again->secret.empty());
-  CHECK(Reason(world.logic.CreateApiKey(registered.user.id, NewKey{"other", false, {}}, "b").status()) == "REQUEST_ID_REUSED");
+  CHECK(Reason(world.logic.CreateApiKey(registered.user.id, NewKey{"other", false, {}}, "b").status()) ==
+        "REQUEST_ID_REUSED");
 }
 
 TEST_CASE("an update changes what it names, and nothing when it names what is") {
@@ -179,7 +194,8 @@ TEST_CASE("an update changes what it names, and nothing when it names what is") 
   const Registered registered = world.Register();
   const UserCheck no_check = [](const User&) { return absl::OkStatus(); };
   world.clock.Advance(absl::Seconds(1));
-  const auto same = world.logic.UpdateUser(registered.user.id, UserChange{*ParseEmail("ann@example.org"), "Ann"}, no_check);
+  const auto same =
+      world.logic.UpdateUser(registered.user.id, UserChange{*ParseEmail("ann@example.org"), "Ann"}, no_check);
   CHECK(*same == registered.user);
   const auto changed = world.logic.UpdateUser(registered.user.id, UserChange{std::nullopt, "Anna"}, no_check);
   CHECK(changed->display_name == "Anna");
@@ -187,10 +203,14 @@ TEST_CASE("an update changes what it names, and nothing when it names what is") 
   CHECK(changed->update_time_us == registered.user.update_time_us + 1'000'000);
   CHECK(changed->email == registered.user.email);
   world.Register("bob@example.org");
-  CHECK(world.logic.UpdateUser(registered.user.id, UserChange{*ParseEmail("BOB@example.org"), {}}, no_check)->email == "BOB@example.org");
-  CHECK(world.logic.UpdateUser(registered.user.id, UserChange{*ParseEmail("ANN@example.org"), {}}, no_check)->email == "ANN@example.org");
-  CHECK(Reason(world.logic.UpdateUser(registered.user.id, UserChange{{}, "X"}, [](const User&) { return base::EtagMismatch(); }).status()) ==
-        "ETAG_MISMATCH");
+  CHECK(world.logic.UpdateUser(registered.user.id, UserChange{*ParseEmail("BOB@example.org"), {}}, no_check)->email ==
+        "BOB@example.org");
+  CHECK(world.logic.UpdateUser(registered.user.id, UserChange{*ParseEmail("ANN@example.org"), {}}, no_check)->email ==
+        "ANN@example.org");
+  CHECK(
+      Reason(world.logic
+                 .UpdateUser(registered.user.id, UserChange{{}, "X"}, [](const User&) { return base::EtagMismatch(); })
+                 .status()) == "ETAG_MISMATCH");
 }
 
 TEST_CASE("a ticker is followed only where it could be registered") {

@@ -22,13 +22,15 @@ constexpr char kMeshToken[] = "the mesh's token";
 
 struct Mesh {
   Mesh() {
-    auto started = rpc::Server::Start({.address = "127.0.0.1:0",
-                                       .credentials = ::grpc::InsecureServerCredentials(),
-                                       .services = {&service, &internal_service},
-                                       .service_names = {"stockalert.user.v1.UserService", "stockalert.internal.v1.UserInternalService"}});
+    auto started = rpc::Server::Start(
+        {.address = "127.0.0.1:0",
+         .credentials = ::grpc::InsecureServerCredentials(),
+         .services = {&service, &internal_service},
+         .service_names = {"stockalert.user.v1.UserService", "stockalert.internal.v1.UserInternalService"}});
     REQUIRE(started.ok());
     server = *std::move(started);
-    channel = ::grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), ::grpc::InsecureChannelCredentials());
+    channel =
+        ::grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()), ::grpc::InsecureChannelCredentials());
     stub = v1::UserService::NewStub(channel);
   }
   ~Mesh() {
@@ -38,7 +40,8 @@ struct Mesh {
 
   // Calls `method` of the stub with the key.
   template <typename Request, typename Response>
-  absl::StatusOr<Response> Call(::grpc::Status (v1::UserService::StubInterface::*method)(::grpc::ClientContext*, const Request&, Response*),
+  absl::StatusOr<Response> Call(::grpc::Status (v1::UserService::StubInterface::*method)(::grpc::ClientContext*,
+                                                                                         const Request&, Response*),
                                 const std::string& key, const Request& request) {
     ::grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
@@ -69,7 +72,8 @@ struct Mesh {
   testing::FakeTickers tickers;
   testing::FakeMonotonicClock monotonic_clock;
   RegistrationLimit limit{1000, 1000, monotonic_clock};
-  UserLogic logic{store, tickers, limit, ids, clock, UserRules{.administrator_key_sha256 = base::Sha256(kAdministratorKey)}};
+  UserLogic logic{store, tickers, limit,
+                  ids,   clock,   UserRules{.administrator_key_sha256 = base::Sha256(kAdministratorKey)}};
   KeyAuthenticator authenticator{logic};
   rpc::CallRunner runner{{.name = "public", .threads = 4, .mesh_token = kMeshToken, .authenticator = &authenticator}};
   int deleted = 0;
@@ -171,14 +175,17 @@ TEST_CASE("an address is verified by its user with a code, by the administrator 
   // A code that an administrator sends has to be the right one, too.
   verify.set_name(ann.user().name());
   verify.set_code("0000000000");
-  CHECK(mesh.Call(&Stub::VerifyEmail, kAdministratorKey, verify).status().code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(mesh.Call(&Stub::VerifyEmail, kAdministratorKey, verify).status().code() ==
+        absl::StatusCode::kFailedPrecondition);
   verify.clear_code();
   CHECK(mesh.Call(&Stub::VerifyEmail, kAdministratorKey, verify)->has_email_verify_time());
   CHECK(mesh.Get(ann.secret(), "users/me")->has_email_verify_time());
   v1::CreateInvitationRequest invite;
-  CHECK(mesh.Call(&Stub::CreateInvitation, ann.secret(), invite).status().code() == absl::StatusCode::kPermissionDenied);
+  CHECK(mesh.Call(&Stub::CreateInvitation, ann.secret(), invite).status().code() ==
+        absl::StatusCode::kPermissionDenied);
   invite.mutable_expire_time()->set_seconds(1);
-  CHECK(Fields(mesh.Call(&Stub::CreateInvitation, kAdministratorKey, invite).status()) == std::vector<std::string>{"expire_time"});
+  CHECK(Fields(mesh.Call(&Stub::CreateInvitation, kAdministratorKey, invite).status()) ==
+        std::vector<std::string>{"expire_time"});
 }
 
 TEST_CASE("others' users and malformed names") {
@@ -186,8 +193,10 @@ TEST_CASE("others' users and malformed names") {
   const auto ann = mesh.Register("ann@example.org");
   const auto bob = mesh.Register("bob@example.org");
   CHECK(mesh.Get(ann.secret(), bob.user().name()).status().code() == absl::StatusCode::kNotFound);
-  CHECK(mesh.Get(ann.secret(), "users/00000000-0000-4000-8000-000000000000").status().code() == absl::StatusCode::kNotFound);
-  for (const char* name : {"", "users", "users/", "users/x", "user/me", "users/me/", "tickers/AAPL", "users/me/apiKeys/x"}) {
+  CHECK(mesh.Get(ann.secret(), "users/00000000-0000-4000-8000-000000000000").status().code() ==
+        absl::StatusCode::kNotFound);
+  for (const char* name :
+       {"", "users", "users/", "users/x", "user/me", "users/me/", "tickers/AAPL", "users/me/apiKeys/x"}) {
     INFO(name);
     CHECK(mesh.Get(ann.secret(), name).status().code() == absl::StatusCode::kInvalidArgument);
   }
@@ -217,7 +226,8 @@ TEST_CASE("lists go page by page, and tokens are good for their own list only") 
     key = registered.secret();
     mesh.clock.Advance(absl::Seconds(1));
   }
-  CHECK(mesh.Call(&Stub::ListUsers, key, v1::ListUsersRequest()).status().code() == absl::StatusCode::kPermissionDenied);
+  CHECK(mesh.Call(&Stub::ListUsers, key, v1::ListUsersRequest()).status().code() ==
+        absl::StatusCode::kPermissionDenied);
   v1::ListUsersRequest request;
   request.set_page_size(2);
   std::vector<std::string> listed;
@@ -266,7 +276,8 @@ TEST_CASE("keys: scopes, expiry, revoking, and an administrator who helps") {
   CHECK(base::ReasonOf(mesh.Call(&Stub::CreateApiKey, reader->secret(), create).status()) == "API_KEY_READ_ONLY");
   mesh.clock.Advance(absl::Seconds(5));
   CHECK(mesh.Get(reader->secret(), "users/me").status().code() == absl::StatusCode::kUnauthenticated);
-  CHECK(Fields(mesh.Call(&Stub::CreateApiKey, ann.secret(), create).status()) == std::vector<std::string>{"api_key.expire_time"});
+  CHECK(Fields(mesh.Call(&Stub::CreateApiKey, ann.secret(), create).status()) ==
+        std::vector<std::string>{"api_key.expire_time"});
   create.mutable_api_key()->mutable_expire_time()->set_seconds(-1);
   create.mutable_api_key()->set_scope(static_cast<v1::ApiKey::Scope>(77));
   create.mutable_api_key()->set_display_name(std::string(101, 'x'));
@@ -327,8 +338,10 @@ TEST_CASE("the other services learn whose a key is, by the mesh token") {
   const auto caller = authenticator.Authenticate(ann.secret(), trace::NewRoot(), absl::Now() + absl::Seconds(10));
   REQUIRE(caller.ok());
   CHECK("users/" + caller->user_id == ann.user().name());
-  CHECK(authenticator.Authenticate(kAdministratorKey, trace::NewRoot(), absl::Now() + absl::Seconds(10))->is_administrator);
-  CHECK(authenticator.Authenticate("x", trace::NewRoot(), absl::Now() + absl::Seconds(10)).status().code() == absl::StatusCode::kUnauthenticated);
+  CHECK(authenticator.Authenticate(kAdministratorKey, trace::NewRoot(), absl::Now() + absl::Seconds(10))
+            ->is_administrator);
+  CHECK(authenticator.Authenticate("x", trace::NewRoot(), absl::Now() + absl::Seconds(10)).status().code() ==
+        absl::StatusCode::kUnauthenticated);
 
   auto internal_stub = stockalert::internal::v1::UserInternalService::NewStub(mesh.channel);
   const auto get = [&](const std::string& id, const std::string& token) {
