@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lint.sh: shellcheck over every shell script, a compile check of every Python file, and the tree's own rules.
+# lint.sh: shellcheck over every shell script, a compile check of every Python file, clang-format, and the tree's own rules.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 bad=0
@@ -22,6 +22,10 @@ shellcheck -x "${shells[@]}" || bad=1
 for file in "${pythons[@]}"; do
   python3 -c 'import sys; compile(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1], "exec")' "$file" || complain "$file does not compile"
 done
+
+# C++ as .clang-format has it: scripts/lib/format.sh writes it so.
+mapfile -d '' -t sources < <(printf '%s\0' "${files[@]}" | grep -zE '\.(cc|h)$')
+clang-format-19 --dry-run --Werror "${sources[@]}" || complain "unformatted C++: scripts/lib/format.sh mends it"
 
 # Unfinished by its own words.
 if git grep -nIE '\b(TODO|FIXME|XXX)\b|not implemented' -- services proto tests scripts cmake ':!scripts/lib/lint.sh'; then
