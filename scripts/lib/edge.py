@@ -59,7 +59,8 @@ class Edge:
 
     def all_up(self):
         metrics = self.metrics()
-        return all(metrics.get(f'haproxy_backend_active_servers{{proxy="{service}_calls"}}') == 1 for service in SERVICES)
+        ways = [f"{service}_calls" for service in SERVICES] + ["ticker_streams", "notifier_streams"]
+        return all(metrics.get(f'haproxy_backend_active_servers{{proxy="{way}"}}') == 1 for way in ways)
 
     def metrics(self, path="/metrics"):
         result = {}

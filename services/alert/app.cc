@@ -261,6 +261,7 @@ absl::Status AlertApp::Start() {
   server.address = config_.public_address;
   server.credentials = parts_->credentials->public_server();
   server.limits = config_.public_limits;
+  server.trusted_proxies = config_.calls.trusted_proxies;
   server.own_credentials = parts_->credentials->own_public_port();
   server.services = {parts_->service.get()};
   server.service_names = {"stockalert.alert.v1.AlertService"};

@@ -77,7 +77,7 @@ struct NotifierApp::Parts {
                           .threads = static_cast<size_t>(config.threads),
                           .queue_max = static_cast<size_t>(config.queue_max),
                           .calls = config.calls,
-                          .streams_max = static_cast<size_t>(config.streams_max),
+                          .streams_max = rpc::StreamsThatFit(static_cast<size_t>(config.streams_max), config.public_limits),
                           .authenticator = &authenticator}};
   // Its poll runs work on the runner.
   WatchHub hub{store, config.watch_poll_interval};
@@ -164,6 +164,7 @@ absl::Status NotifierApp::Start() {
                                                   .service_names = {"stockalert.notification.v1.NotificationService"},
                                                   .receive_bytes_max = 256 * 1024,
                                                   .limits = parts.config.public_limits,
+.trusted_proxies = parts.config.calls.trusted_proxies,
                                                   .own_credentials = parts.credentials->own_public_port()}));
   parts.server->SetServing(true);
   parts.write_probe =

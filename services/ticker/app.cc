@@ -37,6 +37,7 @@
 namespace stockalert::ticker {
 namespace {
 
+constexpr size_t kStreamsMax = 1000;
 constexpr absl::Duration kTopicsTimeout = absl::Seconds(5);
 constexpr absl::Duration kSweepInterval = absl::Minutes(5);
 
@@ -103,6 +104,7 @@ struct TickerApp::Parts {
                                  .waiting_threads = static_cast<size_t>(config.calls.waiting_threads),
                                  .waiting_queue_max = static_cast<size_t>(config.calls.waiting_queue_max),
                                  .calls = config.calls,
+                                 .streams_max = rpc::StreamsThatFit(kStreamsMax, config.public_limits),
                                  .authenticator = &authenticator}};
   // Threads of its own: clients must not keep the other services waiting.
   rpc::CallRunner internal_runner{{.name = "internal",
@@ -202,6 +204,7 @@ absl::Status TickerApp::Start() {
                                                   .service_names = {"stockalert.ticker.v1.TickerService"},
                                                   .receive_bytes_max = 1024 * 1024,
                                                   .limits = parts.config.public_limits,
+.trusted_proxies = parts.config.calls.trusted_proxies,
                                                   .own_credentials = parts.credentials->own_public_port()}));
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);

@@ -254,7 +254,7 @@ class Attack:
 def connections_past_the_limit(attack):
     """As many connections as the process may have open files, and 400; then all are closed."""
     held = []
-    for _ in range(int(os.environ.get("ABUSE_CONNECTIONS", "1424"))):
+    for _ in range(int(os.environ.get("ABUSE_CONNECTIONS", "4496"))):
         connection = attack.connect(timeout_s=2)
         if connection:
             held.append(connection)

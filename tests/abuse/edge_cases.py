@@ -264,6 +264,49 @@ def limits_of_a_peer(folder):
             connection.close()
 
 
+def kinds_have_a_way_each(folder):
+    """Streams that fill theirs leave the calls', and the check's: a service is not taken for away."""
+    authorization = (("authorization", f"Bearer {KEY}"),)
+    with Behind(folder, {"EDGE_STREAMS_PER_BACKEND": 60}) as behind, behind.channel("notifier") as channel:
+        # All at once, over a connection that is just there: each may get one of its own to the service, and no more than pass are there.
+        burst = attacks.Connection(behind.edge.address("notifier"), "127.0.0.3").open()
+        for _ in range(90):
+            begun = burst.stream()
+            burst.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, begun, attacks.headers(WATCH, KEY))
+                       + attacks.frame(attacks.DATA, attacks.END_STREAM, begun, attacks.message()))
+        await_true("those that found no place within two seconds", lambda: burst.drain(0.1) or len(burst.answers) == 30, 10)
+        expect_equal((set(burst.answers.values()), behind.service.streams), ({14}, 60), "their status, and the streams that are open")
+        expect_equal(call(channel, GET)[0], "OK", "a call beside them")
+        # As long as three checks that fail take.
+        deadline = time.monotonic() + 8
+        while time.monotonic() < deadline:
+            expect_equal(call(channel, GET)[0], "OK", "a call beside them")
+            burst.drain(0.2)
+        expect(behind.edge.all_up(), "a service was taken for away")
+        burst.close()
+        await_true("their end", lambda: behind.service.streams == 0, 5)
+        stream = channel.unary_stream(WATCH)(b"", metadata=authorization)
+        next(stream)
+        stream.cancel()
+    with Behind(folder, {"EDGE_UNARY_CALLS_PER_PEER": 2}) as behind, behind.channel("notifier") as channel:
+        streams = [channel.unary_stream(WATCH)(b"", metadata=authorization) for _ in range(4)]
+        for stream in streams:
+            next(stream)
+        expect_equal(call(channel, GET)[0], "OK", "a call of who has streams")
+        # Bodies that do not come: they are under way.
+        held = attacks.Connection(behind.edge.address("notifier"), "127.0.0.1").open()
+        for _ in range(2):
+            begun = held.stream()
+            held.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, begun, attacks.headers(GET, KEY)))
+        await_true("a third call refused", lambda: call(channel, GET)[:2] == ("RESOURCE_EXHAUSTED", "EDGE_CALLS"), 3)
+        other = attacks.Connection(behind.edge.address("notifier"), "127.0.0.5").open()
+        expect_equal(other.call(GET, b"", KEY), 0, "a neighbour's call")
+        other.close()
+        held.close()
+        for stream in streams:
+            stream.cancel()
+
+
 def bodies_that_do_not_come(folder):
     with Behind(folder) as behind:
         connection = attacks.Connection(behind.edge.address("alert"), "127.0.0.1").open()
@@ -421,6 +464,7 @@ def orderly_end(folder):
 
 
 CASES = [("passes and refuses", passes_and_refuses), ("every reply is gRPC", every_reply_is_grpc), ("peers", peers),
-         ("limits of a peer", limits_of_a_peer), ("bodies that do not come", bodies_that_do_not_come), ("slow reader", slow_reader),
+         ("limits of a peer", limits_of_a_peer), ("kinds have a way each", kinds_have_a_way_each),
+         ("bodies that do not come", bodies_that_do_not_come), ("slow reader", slow_reader),
          ("ends reach the service", ends_reach_the_service), ("IPv6", ipv6),
          ("certificate exchange", certificate_exchange), ("another service", another_service), ("orderly end", orderly_end)]

@@ -30,10 +30,14 @@ from harness import await_true, client, expect, meshes, stack  # noqa: E402
 import edge as edges  # noqa: E402
 
 POD_LIMIT_MB = 512
-# Small, so that a machine with two cores reaches it.
-OPEN_FILES = 1024
+# Small, so that a machine with two cores reaches it: 3072 connections for a port.
+OPEN_FILES = 4096
+# What passes to a service is below them, as with the defaults of both.
+EDGE_SETTINGS = {"EDGE_UNARY_CALLS_PER_BACKEND": 700, "EDGE_STREAMS_PER_BACKEND": 2000, "EDGE_IDLE_CONNECTIONS_PER_BACKEND": 50}
 # What the services withstand without an edge.
 BARE_HOLDS = ("connections", "reflection", "slow-headers", "idle")
+LASTING = ("streams",)
+LASTING_S = 10
 NEIGHBOUR = {
     "user": ("GetUser", {"name": "users/me"}),
     "ticker": ("ListTickers", {"page_size": 1}),
@@ -124,7 +128,7 @@ class World:
         behind = {service: {"TRUSTED_PROXIES": "127.0.0.1"} for service in client.SERVICES}
         behind["user"] |= {"REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"}
         self.mesh = meshes.Mesh(folder / "mesh", meshes.free_first_port(), prices_partitions=8, env=behind)
-        self.edge = edges.Edge(self.mesh, folder / "edge", edges.free_first_port())
+        self.edge = edges.Edge(self.mesh, folder / "edge", edges.free_first_port(), EDGE_SETTINGS)
         self.key_file = folder / "keys"
         self.keys = []
 
@@ -246,8 +250,10 @@ def main():
     rows = []
 
     def case(name, column):
+        # Longer than the edge's checks take until they give a service up.
+        seconds = max(arguments.seconds, LASTING_S if name in LASTING and column == "edge" else 0)
         # Compared is what was measured alike: as long, and just before.
-        result = world.attack(name, column, arguments.seconds, arguments.seconds if arguments.p99 else 0.5)
+        result = world.attack(name, column, seconds, seconds if arguments.p99 else 0.5)
         rows.append(row(result))
         check(result, arguments.p99)
 

@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,12 +15,14 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/config/address.h"
+#include "services/common/grpc/server_limits.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 
@@ -52,12 +53,9 @@ prometheus::Counter& RefusedOf(const std::string& port, const char* bound) {
 
 void SetOption(int fd, int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof(value)); }
 
-// What the limit of open files bears: the process has other files, too. No address gets more than half.
+// No address gets more than half.
 ListenerOptions Fit(ListenerOptions options) {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    options.connections_max = std::min<size_t>(options.connections_max, std::max<rlim_t>(limit.rlim_cur / 4 * 3, 1));
-  }
+  options.connections_max = ConnectionsThatFit(options.connections_max);
   options.connections_per_address_max =
       std::min(options.connections_per_address_max, std::max<size_t>(options.connections_max / 2, 1));
   return options;
@@ -83,6 +81,17 @@ int PortOf(int fd) {
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
   return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
                                              : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+// None for other families.
+std::optional<IpAddress> AddressOf(const sockaddr_storage& address) {
+  if (address.ss_family != AF_INET && address.ss_family != AF_INET6) return std::nullopt;
+  const void* ip = address.ss_family == AF_INET
+                       ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in&>(address).sin_addr)
+                       : static_cast<const void*>(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (inet_ntop(address.ss_family, ip, text.data(), text.size()) == nullptr) return std::nullopt;
+  return IpAddress::Parse(text.data());
 }
 
 absl::StatusOr<std::vector<int>> ListenOnAll(const config::Address& address) {
@@ -135,20 +144,9 @@ absl::StatusOr<std::vector<int>> ListenOnAll(const config::Address& address) {
 }  // namespace
 
 std::string NetworkOf(const sockaddr_storage& address) {
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  if (address.ss_family == AF_INET) {
-    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(address).sin_addr, text.data(), text.size());
-    return text.data();
-  }
-  if (address.ss_family != AF_INET6) return "";
-  in6_addr network = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-  if (IN6_IS_ADDR_V4MAPPED(&network)) {
-    inet_ntop(AF_INET, &network.s6_addr[12], text.data(), text.size());
-    return text.data();
-  }
-  memset(&network.s6_addr[8], 0, 8);
-  inet_ntop(AF_INET6, &network, text.data(), text.size());
-  return absl::StrCat(text.data(), "/64");
+  const std::optional<IpAddress> ip = AddressOf(address);
+  if (!ip) return "";
+  return ip->is_v4() ? ip->ToString() : ip->Network(64);
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Listen(const ListenerOptions& options) {
@@ -232,7 +230,9 @@ void Listener::AcceptFrom(int socket) {
       return;
     }
     Forget(fd);  // What had this descriptor has been closed.
-    std::string peer = NetworkOf(address);
+    const std::optional<IpAddress> ip = AddressOf(address);
+    const bool trusted = ip && options_.trusted_proxies.Contains(*ip);
+    const std::string peer = trusted ? "" : NetworkOf(address);
     if (const char* bound = FindBound(peer)) {
       Refuse(fd, bound);
       continue;
@@ -251,7 +251,7 @@ void Listener::AcceptFrom(int socket) {
 const char* Listener::FindBound(const std::string& peer) {
   const auto find = [&]() -> const char* {
     if (connections_.size() >= options_.connections_max) return "all";
-    const auto found = of_peer_.find(peer);
+    const auto found = peer.empty() ? of_peer_.end() : of_peer_.find(peer);
     return found != of_peer_.end() && found->second >= options_.connections_per_address_max ? "address" : nullptr;
   };
   const char* bound = find();

@@ -20,6 +20,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/grpc/peer.h"
 #include "services/common/process/liveness.h"
 
 namespace prometheus {
@@ -36,6 +37,8 @@ struct ListenerOptions {
   size_t connections_max = 8000;
   // From one address (of IPv6: one /64); never more than half of all.
   size_t connections_per_address_max = 4000;
+  // They bring the connections of many clients, and bound each client's themselves: of these, all count alone.
+  TrustedProxies trusted_proxies = {};
 };
 
 class Listener {
@@ -61,7 +64,7 @@ class Listener {
   // A connection that was handed over: it is there as long as its descriptor is still the same socket.
   struct Connection {
     ino_t socket = 0;
-    std::string peer;
+    std::string peer;  // As of NetworkOf; "" for a trusted proxy.
   };
   Listener(const ListenerOptions& options, std::vector<int> sockets, int port, int wake);
   void Run();

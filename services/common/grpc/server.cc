@@ -30,12 +30,14 @@ int Milliseconds(absl::Duration duration) {
 
 absl::StatusOr<std::unique_ptr<Listener>> Listen(const ServerOptions& options) {
   STOCKALERT_RETURN_IF_ERROR(config::ParseAddress(options.address).status());
+  STOCKALERT_ASSIGN_OR_RETURN(const TrustedProxies trusted_proxies, TrustedProxies::Parse(options.trusted_proxies));
   for (int attempt = 1;; ++attempt) {
     absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Listen(
         {.address = options.address,
          .name = options.name,
          .connections_max = static_cast<size_t>(options.limits.connections_max),
-         .connections_per_address_max = static_cast<size_t>(options.limits.connections_per_address_max)});
+         .connections_per_address_max = static_cast<size_t>(options.limits.connections_per_address_max),
+         .trusted_proxies = trusted_proxies});
     if (listener.ok()) return listener;
     if (attempt == kListenTries) {
       return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, " for gRPC (",

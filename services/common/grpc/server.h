@@ -38,6 +38,7 @@ struct ServerOptions {
   int send_bytes_max = 16 * 1024 * 1024;
   std::string name = "public";  // The label `port` in metrics: "public", "internal".
   ServerLimits limits = {};
+  std::string trusted_proxies = {};  // As for TrustedProxies::Parse: these are not bound an address.
   bool reflection = true;
   // With them the process calls the port regularly (Credentials::own_public_port); null: it does not.
   std::shared_ptr<::grpc::ChannelCredentials> own_credentials = {};

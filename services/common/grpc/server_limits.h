@@ -1,6 +1,8 @@
 // What a gRPC port lets its clients take before anybody knows who they are.
 #pragma once
 
+#include <cstddef>
+
 #include "absl/time/time.h"
 #include "services/common/config/parser.h"
 
@@ -34,6 +36,13 @@ inline constexpr ServerLimits kInternalLimits{.connections_max = 1000,
                                               .connection_idle_max = absl::Minutes(30),
                                               .connection_age_max = absl::Hours(1),
                                               .connection_age_grace = absl::Minutes(2)};
+
+// Of `connections_max` those that the limit of open files bears: the process has other files, too.
+size_t ConnectionsThatFit(size_t connections_max);
+
+// Of `streams_max` those that may be open for good: five eighths of the connections, so that behind a proxy, which may
+// bring each stream on a connection of its own, streams leave room for calls and for the proxy's own checks.
+size_t StreamsThatFit(size_t streams_max, const ServerLimits& limits);
 
 // The flags of a public port: --connections_max, --connections_per_address_max, --call_memory_mib.
 void DeclareLimits(config::Parser& parser, ServerLimits& limits);

@@ -132,6 +132,31 @@ TEST_CASE("connections above the bound are closed at once, and one that ends mak
   }
 }
 
+TEST_CASE("a trusted proxy's connections are bound by all alone") {
+  Bench bench({.limits = {.connections_max = 6, .connections_per_address_max = 2}, .trusted_proxies = "127.0.0.0/8"});
+  std::list<int> held;
+  for (int i = 0; i < 6; ++i) held.push_back(ConnectTo(bench.server->port()));
+  for (const int fd : held) CHECK(IsServed(fd));
+  const int refused = ConnectTo(bench.server->port());
+  CHECK(!IsServed(refused));
+  held.push_back(refused);
+  for (const int fd : held) ::close(fd);
+}
+
+TEST_CASE("streams take five eighths of the connections at most") {
+  CHECK(StreamsThatFit(1000, {.connections_max = 8000}) == 1000);
+  CHECK(StreamsThatFit(5000, {.connections_max = 160}) == 100);
+  CHECK(StreamsThatFit(5000, {.connections_max = 1}) == 1);
+  // What the limit of open files bears.
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit few{1024, before.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+  CHECK(ConnectionsThatFit(8000) == 768);
+  CHECK(StreamsThatFit(5000, {.connections_max = 8000}) == 480);
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+}
+
 // What gRPC's own listener does not live through: no file left for a connection, for a moment.
 TEST_CASE("a port that had no file left for its connections accepts again once there are") {
   Bench bench;
