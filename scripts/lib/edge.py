@@ -9,6 +9,7 @@ Without TLS where the mesh has none; else with TLS to clients, by certificates i
 
 import os
 import pathlib
+import resource
 
 import client
 import stack
@@ -45,6 +46,10 @@ class Edge:
                 self.mesh.authority.issue(self.tls_folder)
             env.update({"EDGE_TLS_CERT_FILE": str(self.tls_folder / "tls.crt"), "EDGE_BACKEND_CA_FILE": str(self.tls_folder / "ca.crt"),
                         **{f"EDGE_{service.upper()}_NAME": "localhost" for service in SERVICES}})
+        # As many as the machine lets it have.
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        if hard != resource.RLIM_INFINITY:
+            env["EDGE_OPEN_FILES"] = str(min(16384, hard))
         keep = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_")}
         return {**keep, **env, **self.settings}
 
