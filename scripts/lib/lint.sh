@@ -36,15 +36,33 @@ while read -r header; do
   grep -q '^#pragma once$' "$header" || complain "$header: no #pragma once"
 done < <(git ls-files 'services/*.h' 'tests/*.h')
 # Doubles are no prices: exact decimals alone.
-if git grep -nE '^[^/]*\b(double|float)\b' -- services/evaluator/core services/common/price services/common/condition; then
+if git grep -nE '^[^/]*\b(double|float)\b' -- services/domain; then
   complain "prices and percentages are whole numbers of micros and 1e-4 of a percent"
 fi
-# Services know each other by the protos alone.
-for service in user ticker alert fetcher evaluator notifier; do
-  if git grep -nE "#include \"services/(user|ticker|alert|fetcher|evaluator|notifier)/" -- "services/$service" | grep -v "\"services/$service/"; then
-    complain "services/$service includes another service"
-  fi
+# Services and tools stand beside each other, on the domain and on plumbing; the domain stands on base and the log's protos alone.
+includes() { # includes FOLDER ALLOWED: the includes of a folder that are not of what it may include, as a regular expression.
+  git grep -nE '#include [<"](services|stockalert)/' -- "$1" | grep -vE "#include \"($2)"
+}
+for room in services/*/; do
+  room=${room%/}
+  case $room in
+    services/common) includes "$room" "services/common/|stockalert/" && complain "common is plumbing: what knows an alert or a service is not" ;;
+    services/domain) includes "$room" "services/domain/|services/common/base/|stockalert/internal/v1/(log|events)\.pb\.h" &&
+      complain "the domain includes only itself, base and the log's protos" ;;
+    *) includes "$room" "$room/|services/common/|services/domain/|stockalert/" && complain "$room includes another service or tool" ;;
+  esac
 done
+if git grep -nE '#include [<"](grpc|soci|librdkafka|libpq|curl|boost)' -- services/domain; then
+  complain "the domain has no I/O"
+fi
+if git grep -noE 'gRPC::[a-z+]+|PkgConfig::[A-Z]+|soci_[a-z]+|stockalert_[a-z_]+' -- 'services/domain/*CMakeLists.txt' |
+  grep -vE ':stockalert_(add_library|base|log_proto|price|market|condition|record|record_codec|fold)$'; then
+  complain "the domain links only itself, base and the log's protos"
+fi
+# The auditor is to find what the fold gets wrong: they share what goes in and comes out, as plain data.
+if includes tests/support/auditor "tests/|services/domain/(condition/definition|market/session|record/event)\.h"; then
+  complain "the auditor shares no rule with the fold"
+fi
 # The tree tells the roles, as CONTRIBUTING.md has them.
 for service in user ticker alert fetcher evaluator notifier; do
   for file in README.md main.cc config.h config.cc app.h app.cc '*_service.h' '*_service.cc'; do

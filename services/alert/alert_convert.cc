@@ -8,8 +8,8 @@
 #include "services/common/grpc/request_validation.h"
 #include "services/common/grpc/resource_name.h"
 #include "services/common/grpc/time_convert.h"
-#include "services/common/market/symbol.h"
-#include "services/common/price/decimal.h"
+#include "services/domain/market/symbol.h"
+#include "services/domain/price/decimal.h"
 
 namespace stockalert::alert {
 namespace {

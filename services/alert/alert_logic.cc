@@ -9,10 +9,10 @@
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/time_limits.h"
-#include "services/common/market/symbol.h"
-#include "services/common/price/decimal.h"
-#include "services/common/record/definition_codec.h"
 #include "services/common/trace/sound.h"
+#include "services/domain/market/symbol.h"
+#include "services/domain/price/decimal.h"
+#include "services/domain/record/definition_codec.h"
 
 namespace stockalert::alert {
 namespace {

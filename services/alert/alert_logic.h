@@ -16,7 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/alert/alert_types.h"
-#include "services/common/condition/lifecycle.h"
+#include "services/domain/condition/lifecycle.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "stockalert/internal/v1/log.pb.h"
 

@@ -14,7 +14,7 @@
 #include "services/common/grpc/page_token.h"
 #include "services/common/grpc/request_validation.h"
 #include "services/common/grpc/resource_name.h"
-#include "services/common/market/symbol.h"
+#include "services/domain/market/symbol.h"
 
 namespace stockalert::alert {
 namespace {

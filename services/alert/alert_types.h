@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "services/common/condition/definition.h"
-#include "services/common/condition/lifecycle.h"
+#include "services/domain/condition/definition.h"
+#include "services/domain/condition/lifecycle.h"
 
 namespace stockalert::alert {
 

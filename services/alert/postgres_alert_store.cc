@@ -16,7 +16,7 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/postgres/arrays.h"
 #include "services/common/postgres/transaction.h"
-#include "services/common/record/definition_codec.h"
+#include "services/domain/record/definition_codec.h"
 
 namespace stockalert::alert {
 namespace {

@@ -8,14 +8,14 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/log/log.h"
 #include "services/common/trace/trace.h"
-#include "services/evaluator/core/checkpoint_codec.h"
-#include "services/evaluator/event_codec.h"
+#include "services/domain/record/event_codec.h"
+#include "services/evaluator/checkpoint_codec.h"
 #include "services/evaluator/log_carry_over.h"
 
 namespace stockalert::evaluator {
 namespace {
 
-bool SameTrigger(const Trigger& a, const Trigger& b) {
+bool SameTrigger(const record::Trigger& a, const record::Trigger& b) {
   return a.alert_id == b.alert_id && a.symbol == b.symbol && a.revision == b.revision &&
          a.trigger_number == b.trigger_number && a.price_micros == b.price_micros &&
          a.event_time_us == b.event_time_us && a.price_before_micros == b.price_before_micros &&
@@ -29,7 +29,7 @@ bool IsPassing(const absl::Status& status) {
          absl::IsResourceExhausted(status) || absl::IsCancelled(status);
 }
 
-void Add(const Counters& more, Counters& total) {
+void Add(const fold::Counters& more, fold::Counters& total) {
   total.quotes_accepted += more.quotes_accepted;
   total.quotes_refused += more.quotes_refused;
   total.quotes_late += more.quotes_late;
@@ -40,7 +40,7 @@ void Add(const Counters& more, Counters& total) {
   total.edges_swallowed += more.edges_swallowed;
 }
 
-Counters operator-(const Counters& a, const Counters& b) {
+fold::Counters operator-(const fold::Counters& a, const fold::Counters& b) {
   return {.quotes_accepted = a.quotes_accepted - b.quotes_accepted,
           .quotes_refused = a.quotes_refused - b.quotes_refused,
           .quotes_late = a.quotes_late - b.quotes_late,
@@ -70,8 +70,8 @@ int64_t ChecksumOf(const LogEntry& entry) {
 
 struct EvaluatorLogic::Partition {
   PartitionRow row;  // As committed.
-  evaluator::Fold fold;
-  Counters counted_before;               // By the fold, when it was taken.
+  fold::Fold fold;
+  fold::Counters counted_before;         // By the fold, when it was taken.
   int64_t next_offset = 0;               // Of the record to fold next.
   Progress live_from;                    // What is below has been committed before: it is compared, not emitted.
   std::optional<int64_t> last_checksum;  // Of the record at next_offset - 1.
@@ -91,8 +91,8 @@ struct EvaluatorLogic::Partition {
 
 struct EvaluatorLogic::Base {
   StoredCheckpoint checkpoint;
-  FoldState state;
-  evaluator::Fold fold;
+  fold::FoldState state;
+  fold::Fold fold;
 };
 
 EvaluatorLogic::EvaluatorLogic(EvaluatorStore& store, OutboxRelay& relay, const Options& options)
@@ -130,9 +130,9 @@ absl::StatusOr<std::optional<EvaluatorLogic::Base>> EvaluatorLogic::FindBase(con
     absl::Status unusable;
     if (checkpoint.next_offset > row.progress.next_offset) {
       unusable = absl::DataLossError("it is ahead of the partition's progress");
-    } else if (absl::StatusOr<FoldState> state = DecodeCheckpoint(checkpoint.state); !state.ok()) {
+    } else if (absl::StatusOr<fold::FoldState> state = DecodeCheckpoint(checkpoint.state); !state.ok()) {
       unusable = state.status();
-    } else if (absl::StatusOr<evaluator::Fold> fold = Fold::Restore(*state); !fold.ok()) {
+    } else if (absl::StatusOr<fold::Fold> fold = fold::Fold::Restore(*state); !fold.ok()) {
       unusable = fold.status();
     } else {
       return Base{std::move(checkpoint), *std::move(state), *std::move(fold)};
@@ -196,7 +196,7 @@ absl::StatusOr<int64_t> EvaluatorLogic::Load(Partition& partition, const LogFact
 absl::StatusOr<int64_t> EvaluatorLogic::Adopt(Partition& partition, const LogFacts& facts) {
   PartitionRow row = partition.row;
   STOCKALERT_ASSIGN_OR_RETURN(std::optional<Base> base, FindBase(row));
-  FoldState state;
+  fold::FoldState state;
   Progress from;
   if (base) {
     state = std::move(base->state);
@@ -213,7 +213,7 @@ absl::StatusOr<int64_t> EvaluatorLogic::Adopt(Partition& partition, const LogFac
     if (last) break;
   }
   CarryOver(state, since);
-  absl::StatusOr<evaluator::Fold> fold = Fold::Restore(state);
+  absl::StatusOr<fold::Fold> fold = fold::Fold::Restore(state);
   if (!fold.ok()) {
     Halt(partition, absl::StrCat("its state cannot be carried into another log: ", fold.status().message()));
     return absl::FailedPreconditionError(*partition.stopped);
@@ -330,16 +330,16 @@ absl::Status EvaluatorLogic::FillRecorded(Partition& partition, int64_t offset) 
 
 // The first `compared` effects of the record at `offset` against the rows that are recorded for it; a text where they
 // differ.
-std::optional<std::string> EvaluatorLogic::FindDifference(Partition& partition, const Outcome& outcome, int64_t offset,
-                                                          size_t compared) {
+std::optional<std::string> EvaluatorLogic::FindDifference(Partition& partition, const fold::Outcome& outcome,
+                                                          int64_t offset, size_t compared) {
   const size_t triggers = std::min(compared, outcome.triggers.size());
   for (size_t i = 0; i < triggers; ++i) {
-    const Trigger& computed = outcome.triggers[i];
+    const record::Trigger& computed = outcome.triggers[i];
     if (partition.recorded.empty() || partition.recorded.front().trigger.offset != offset) {
       return absl::StrCat("a trigger of alert ", computed.alert_id, " (number ", computed.trigger_number,
                           ") is computed and not recorded");
     }
-    const Trigger recorded = std::move(partition.recorded.front().trigger);
+    const record::Trigger recorded = std::move(partition.recorded.front().trigger);
     partition.recorded.pop_front();
     if (!SameTrigger(computed, recorded)) {
       return absl::StrCat("a trigger of alert ", computed.alert_id, " (number ", computed.trigger_number,
@@ -348,7 +348,7 @@ std::optional<std::string> EvaluatorLogic::FindDifference(Partition& partition, 
     }
   }
   if (!partition.recorded.empty() && partition.recorded.front().trigger.offset <= offset) {
-    const Trigger& recorded = partition.recorded.front().trigger;
+    const record::Trigger& recorded = partition.recorded.front().trigger;
     return absl::StrCat("a trigger of alert ", recorded.alert_id, " (number ", recorded.trigger_number,
                         ") is recorded and not computed");
   }
@@ -379,7 +379,7 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
                                : 0;
   if (committed > 0 && !FillRecorded(partition, entry.offset).ok()) return Verdict::kAgain;
 
-  const DecodedRecord decoded = DecodeRecord(entry.key, entry.value);
+  const record::DecodedRecord decoded = record::DecodeRecord(entry.key, entry.value);
   const bool given_up =
       decoded.soundness == record::Soundness::kUndecodable && options_.skipped_records.contains({number, entry.offset});
   if (decoded.soundness == record::Soundness::kUndecodable && !given_up) {
@@ -446,7 +446,7 @@ void EvaluatorLogic::AddPart(int32_t number, const Partition& partition, InFligh
     const size_t first = record.committed;
     const size_t last = std::min(effects, first + room);
     if (first == last) break;
-    const Outcome& outcome = record.outcome;
+    const fold::Outcome& outcome = record.outcome;
     for (size_t i = first; i < last; ++i) {
       OutboxRow outgoing;
       outgoing.partition = number;
@@ -454,17 +454,17 @@ void EvaluatorLogic::AddPart(int32_t number, const Partition& partition, InFligh
       outgoing.traceparent = record.traceparent;
       size_t at = i;
       if (at < outcome.triggers.size()) {
-        const Trigger& trigger = outcome.triggers[at];
+        const record::Trigger& trigger = outcome.triggers[at];
         outgoing.key = trigger.alert_id;
-        outgoing.value = EncodeAlertEvent(trigger, number, record.log_time_us);
+        outgoing.value = record::EncodeAlertEvent(trigger, number, record.log_time_us);
         built.batch.triggers.push_back({trigger, number, row.log.log_generation, static_cast<int64_t>(i)});
       } else if (at -= outcome.triggers.size(); at < outcome.confirmations.size()) {
         outgoing.key = outcome.confirmations[at].alert_id;
-        outgoing.value = EncodeAlertEvent(outcome.confirmations[at], number);
+        outgoing.value = record::EncodeAlertEvent(outcome.confirmations[at], number);
       } else {
         at -= outcome.confirmations.size();
         outgoing.key = outcome.statuses[at].symbol;
-        outgoing.value = EncodeAlertEvent(outcome.statuses[at], number);
+        outgoing.value = record::EncodeAlertEvent(outcome.statuses[at], number);
       }
       built.batch.outbox.push_back(std::move(outgoing));
     }
@@ -657,13 +657,13 @@ std::map<int32_t, std::string> EvaluatorLogic::stopped() const {
   return stopped;
 }
 
-const Fold* EvaluatorLogic::fold(int32_t number) const {
+const fold::Fold* EvaluatorLogic::fold(int32_t number) const {
   auto found = partitions_.find(number);
   return found == partitions_.end() ? nullptr : &found->second->fold;
 }
 
-Counters EvaluatorLogic::fold_counters() const {
-  Counters total = folded_before_;
+fold::Counters EvaluatorLogic::fold_counters() const {
+  fold::Counters total = folded_before_;
   for (const auto& [number, partition] : partitions_)
     Add(partition->fold.counters() - partition->counted_before, total);
   return total;

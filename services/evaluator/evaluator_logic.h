@@ -31,8 +31,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/evaluator/core/event.h"
-#include "services/evaluator/core/fold.h"
+#include "services/domain/fold/fold.h"
+#include "services/domain/record/event.h"
 #include "services/evaluator/evaluator_store.h"
 #include "services/evaluator/outbox_relay.h"
 
@@ -131,7 +131,7 @@ class EvaluatorLogic {
     int64_t log_generation = 1;
     int64_t next_offset = 0;
     std::optional<int64_t> last_record_checksum;
-    FoldState state;
+    fold::FoldState state;
   };
   // None: nothing has changed since the last checkpoint, something waits for Commit, or the partition is being replayed
   // or stopped.
@@ -151,10 +151,10 @@ class EvaluatorLogic {
   std::map<int32_t, std::string> stopped() const;
   // Of a stopped one: the cause may pass by itself, so that taking it anew after a while is worth it.
   bool passes(int32_t partition) const;
-  const Fold* fold(int32_t partition) const;
+  const fold::Fold* fold(int32_t partition) const;
   const LogicCounters& counters() const { return counters_; }
   // What the folds counted since their partitions were taken, those that are dropped by now included. Never falls.
-  Counters fold_counters() const;
+  fold::Counters fold_counters() const;
 
  private:
   struct Partition;
@@ -166,7 +166,7 @@ class EvaluatorLogic {
     int64_t checksum = 0;
     int64_t log_time_us = 0;
     std::string traceparent;
-    Outcome outcome;
+    fold::Outcome outcome;
     size_t effects() const { return outcome.triggers.size() + outcome.confirmations.size() + outcome.statuses.size(); }
   };
   // A transaction that was built; kept until its outcome is known, so that it is tried again as it was.
@@ -189,7 +189,7 @@ class EvaluatorLogic {
   absl::StatusOr<std::optional<Base>> FindBase(const PartitionRow& row);
   Verdict Halt(Partition& partition, const std::string& why, Stop stop = Stop::kUntilMended);
   absl::Status FillRecorded(Partition& partition, int64_t offset);
-  std::optional<std::string> FindDifference(Partition& partition, const Outcome& outcome, int64_t offset,
+  std::optional<std::string> FindDifference(Partition& partition, const fold::Outcome& outcome, int64_t offset,
                                             size_t compared);
   InFlight BuildBatch() const;
   void AddPart(int32_t number, const Partition& partition, InFlight& built) const;
@@ -209,7 +209,7 @@ class EvaluatorLogic {
   std::optional<InFlight> in_flight_;
   std::set<int32_t> apart_;  // Partitions whose parts are committed each by itself, for together they were refused.
   LogicCounters counters_;
-  Counters folded_before_;  // By folds that are gone.
+  fold::Counters folded_before_;  // By folds that are gone.
 };
 
 }  // namespace stockalert::evaluator

@@ -491,7 +491,7 @@ EvaluatorLoop::Health EvaluatorLoop::health() const {
   for (const auto& [partition, assigned] : partitions_) {
     if (health.stopped.contains(partition)) continue;
     if (assigned.state != State::kReading || !logic_.is_live(partition)) ++health.loading;
-    if (const Fold* fold = logic_.fold(partition)) {
+    if (const fold::Fold* fold = logic_.fold(partition)) {
       health.alerts += fold->alert_count();
       health.symbols += fold->symbol_count();
     }

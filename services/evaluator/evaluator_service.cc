@@ -232,7 +232,7 @@ void EvaluatorService::Report() {
   const absl::Time now = MonotonicNow();
   const LogicCounters& counted = logic_->counters();
   if (counted.records == reported_.records && now - last_report_ < kReportInterval) return;
-  const Counters folded = logic_->fold_counters();
+  const fold::Counters folded = logic_->fold_counters();
   Count("stockalert_evaluator_records_total", "Records folded.", counted.records - reported_.records);
   Count("stockalert_evaluator_records_replayed_total", "Records folded again after a partition was taken.",
         counted.records_replayed - reported_.records_replayed);

@@ -94,7 +94,7 @@ class EvaluatorService {
   // What the thread has reported.
   absl::Time last_report_ = absl::InfinitePast();
   LogicCounters reported_;
-  Counters fold_reported_;
+  fold::Counters fold_reported_;
   EvaluatorLoop::LoopCounters loop_reported_;
   int64_t relay_failures_reported_ = 0;
 

@@ -17,7 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/evaluator/core/event.h"
+#include "services/domain/record/event.h"
 
 namespace stockalert::evaluator {
 
@@ -57,7 +57,7 @@ struct StoredCheckpoint {
 
 // A trigger as it is kept, with its place among the effects of its record.
 struct StoredTrigger {
-  Trigger trigger;
+  record::Trigger trigger;
   int32_t partition = 0;
   int64_t log_generation = 1;
   int64_t ordinal = 0;

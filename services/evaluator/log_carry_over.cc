@@ -4,64 +4,65 @@
 #include <map>
 #include <string>
 
-#include "services/evaluator/core/fold.h"
+#include "services/domain/fold/fold.h"
 
 namespace stockalert::evaluator {
 namespace {
 
 // An id whose alert the checkpoint does not know. Nobody evaluates it: its definition only has to be one.
-SavedAlert EndedId(const Trigger& trigger) {
-  SavedAlert alert;
+fold::SavedAlert EndedId(const record::Trigger& trigger) {
+  fold::SavedAlert alert;
   alert.id = trigger.alert_id;
   alert.symbol = trigger.symbol;
   alert.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, trigger.price_micros};
   alert.ended = true;
-  alert.residence = Residence::kOut;
+  alert.residence = fold::Residence::kOut;
   return alert;
 }
 
 // As a fold has a symbol of which it has seen nothing.
-SavedSymbol UnseenSymbol(const std::string& name) {
-  AlertChange change;
+fold::SavedSymbol UnseenSymbol(const std::string& name) {
+  record::AlertChange change;
   change.symbol = name;
   change.revision = change.armed_revision = 1;
   change.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, 1};
-  Fold fold;
-  Outcome nothing;
+  fold::Fold fold;
+  fold::Outcome nothing;
   fold.Apply(change, {0, 0}, &nothing);
   return fold.Snapshot().symbols.at(0);
 }
 
 }  // namespace
 
-void CarryOver(FoldState& state, const std::vector<StoredTrigger>& triggers) {
-  std::map<std::string, SavedAlert> alerts;
-  for (SavedAlert& alert : state.alerts) alerts.emplace(alert.id, std::move(alert));
+void CarryOver(fold::FoldState& state, const std::vector<StoredTrigger>& triggers) {
+  std::map<std::string, fold::SavedAlert> alerts;
+  for (fold::SavedAlert& alert : state.alerts) alerts.emplace(alert.id, std::move(alert));
   for (const StoredTrigger& stored : triggers) {
-    const Trigger& trigger = stored.trigger;
-    const bool deleted = std::any_of(state.tombstones.begin(), state.tombstones.end(),
-                                     [&](const SavedTombstone& tombstone) { return tombstone.id == trigger.alert_id; });
+    const record::Trigger& trigger = stored.trigger;
+    const bool deleted =
+        std::any_of(state.tombstones.begin(), state.tombstones.end(),
+                    [&](const fold::SavedTombstone& tombstone) { return tombstone.id == trigger.alert_id; });
     if (deleted) continue;
     auto [found, added] = alerts.try_emplace(trigger.alert_id, EndedId(trigger));
-    SavedAlert& alert = found->second;
+    fold::SavedAlert& alert = found->second;
     alert.trigger_number = std::max(alert.trigger_number, trigger.trigger_number);
     if (trigger.ends_alert && trigger.revision >= alert.armed_revision) {
       // Known at least at this revision: a republished change of it does not arm again.
       alert.revision = std::max(alert.revision, trigger.revision);
       if (added) alert.armed_revision = trigger.revision;
       alert.ended = true;
-      alert.residence = Residence::kOut;
+      alert.residence = fold::Residence::kOut;
     } else if (!alert.ended) {
       alert.last_trigger_time_us =
           std::max(alert.last_trigger_time_us.value_or(trigger.event_time_us), trigger.event_time_us);
-      for (SavedLeg& leg : alert.legs) leg.ready = false;
+      for (fold::SavedLeg& leg : alert.legs) leg.ready = false;
     }
   }
   state.alerts.clear();
   for (auto& [id, alert] : alerts) {
     const auto at =
         std::lower_bound(state.symbols.begin(), state.symbols.end(), alert.symbol,
-                         [](const SavedSymbol& symbol, const std::string& name) { return symbol.symbol < name; });
+                         [](const fold::SavedSymbol& symbol, const std::string& name) { return symbol.symbol < name; });
     if (at == state.symbols.end() || at->symbol != alert.symbol) {
       state.symbols.insert(at, UnseenSymbol(alert.symbol));
     }

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "services/evaluator/core/fold_state.h"
+#include "services/domain/fold/fold_state.h"
 #include "services/evaluator/evaluator_store.h"
 
 namespace stockalert::evaluator {
@@ -13,6 +13,6 @@ namespace stockalert::evaluator {
 // triggered stays ended; a repeating one is not ready until its level has been false; an alert that the state does not
 // know is kept as an ended id, so that a republished change continues its numbers, and arms it only if it had not
 // ended.
-void CarryOver(FoldState& state, const std::vector<StoredTrigger>& triggers);
+void CarryOver(fold::FoldState& state, const std::vector<StoredTrigger>& triggers);
 
 }  // namespace stockalert::evaluator

@@ -99,7 +99,7 @@ struct TriggerStatement {
     OptionalColumn before, reference;
     std::vector<bool> late, end;
     for (const StoredTrigger& row : rows) {
-      const Trigger& trigger = row.trigger;
+      const record::Trigger& trigger = row.trigger;
       id.push_back(trigger.alert_id);
       number.push_back(trigger.trigger_number);
       symbol.push_back(trigger.symbol);
@@ -348,7 +348,7 @@ absl::StatusOr<std::vector<StoredTrigger>> PostgresEvaluatorStore::ReadTriggers(
         StoredTrigger row;
         row.partition = partition;
         row.log_generation = log_generation;
-        Trigger& trigger = row.trigger;
+        record::Trigger& trigger = row.trigger;
         int64_t before = 0, reference = 0;
         int late = 0, ends = 0;
         soci::indicator has_before = soci::i_null, has_reference = soci::i_null;

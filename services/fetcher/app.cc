@@ -10,10 +10,10 @@
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/domain/market/trading_calendar.h"
 #include "services/fetcher/finnhub_source.h"
 #include "services/fetcher/publish_source.h"
 #include "services/fetcher/replay_source.h"
-#include "services/fetcher/trading_calendar.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
 
 namespace stockalert::fetcher {
@@ -123,7 +123,7 @@ absl::StatusOr<std::unique_ptr<process::App>> FetcherApp::Create(const Config& c
 void FetcherApp::MeasureSession() const {
   static auto& open = metrics::GetGauge("stockalert_fetcher_regular_session",
                                         "1 while the exchanges' regular session is on, by the calendar");
-  open.Set(SessionOf(clock_.NowUs()) == pb::TRADING_SESSION_REGULAR ? 1 : 0);
+  open.Set(market::SessionOf(clock_.NowUs()) == market::Session::kRegular ? 1 : 0);
 }
 
 void FetcherApp::GiveSymbols() {

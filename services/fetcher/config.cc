@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include "services/common/market/symbol.h"
+#include "services/domain/market/symbol.h"
 #include "services/fetcher/finnhub_rest.h"
 
 namespace stockalert::fetcher {

@@ -10,9 +10,10 @@
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
-#include "services/common/market/symbol.h"
+#include "services/domain/market/symbol.h"
+#include "services/domain/market/trading_calendar.h"
+#include "services/domain/record/definition_codec.h"
 #include "services/fetcher/quote_rules.h"
-#include "services/fetcher/trading_calendar.h"
 
 namespace stockalert::fetcher {
 namespace {
@@ -155,7 +156,8 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
   for (size_t i = 0; i < quotes.size(); ++i) {
     pb::QuoteRecord& quote = quotes[i];
     quote.set_source(kSourcePublished);
-    if (quote.session() == pb::TRADING_SESSION_UNSPECIFIED) quote.set_session(SessionOf(quote.event_time_us()));
+    if (quote.session() == pb::TRADING_SESSION_UNSPECIFIED)
+      quote.set_session(record::EncodeSession(market::SessionOf(quote.event_time_us())));
     if (const auto refusal = FindRefusal(quote, clock_.NowUs())) {
       violations.Add(absl::StrCat("quotes[", i, "].", FieldOf(*refusal)), DescriptionOf(*refusal));
     }

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
-#include "services/common/price/decimal.h"
+#include "services/domain/price/decimal.h"
 
 namespace stockalert::fetcher {
 namespace {

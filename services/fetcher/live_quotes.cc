@@ -1,7 +1,8 @@
 #include "services/fetcher/live_quotes.h"
 
+#include "services/domain/market/trading_calendar.h"
+#include "services/domain/record/definition_codec.h"
 #include "services/fetcher/publisher.h"
-#include "services/fetcher/trading_calendar.h"
 
 namespace stockalert::fetcher {
 
@@ -20,9 +21,9 @@ std::optional<pb::QuoteRecord> LiveQuotes::FromRest(const std::string& symbol, c
   quote.set_symbol(symbol);
   quote.set_price_micros(*reply.current_micros);
   quote.set_event_time_us(reply.time_us);
-  quote.set_session(SessionOf(reply.time_us));
+  quote.set_session(record::EncodeSession(market::SessionOf(reply.time_us)));
   quote.set_source(kSourceRest);
-  const std::optional<TradingDay> day = TradingDayOf(reply.time_us);
+  const std::optional<market::TradingDay> day = market::TradingDayOf(reply.time_us);
   if (!day || reply.time_us < day->open_us) return quote;
   const Figures now{day->date, reply.open_micros, reply.high_micros, reply.low_micros, reply.previous_close_micros};
   const auto known = figures_.find(symbol);
@@ -38,9 +39,9 @@ std::optional<pb::QuoteRecord> LiveQuotes::FromStream(const StreamTrade& trade) 
   quote.set_symbol(trade.symbol);
   quote.set_price_micros(*trade.price_micros);
   quote.set_event_time_us(trade.time_us);
-  quote.set_session(SessionOf(trade.time_us));
+  quote.set_session(record::EncodeSession(market::SessionOf(trade.time_us)));
   quote.set_source(kSourceStream);
-  const std::optional<TradingDay> day = TradingDayOf(trade.time_us);
+  const std::optional<market::TradingDay> day = market::TradingDayOf(trade.time_us);
   const auto known = figures_.find(trade.symbol);
   if (day && trade.time_us >= day->open_us && known != figures_.end() && known->second.date == day->date)
     Attach(known->second, quote);

@@ -1,8 +1,7 @@
 #include "services/fetcher/quote_rules.h"
 
-#include "services/common/market/symbol.h"
-#include "services/common/price/decimal.h"
-#include "services/fetcher/trading_calendar.h"
+#include "services/domain/market/symbol.h"
+#include "services/domain/price/decimal.h"
 
 namespace stockalert::fetcher {
 

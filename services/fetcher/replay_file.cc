@@ -25,11 +25,12 @@
 #include "absl/time/time.h"
 #include "services/common/base/ids.h"
 #include "services/common/log/log.h"
-#include "services/common/market/exchange_date.h"
-#include "services/common/market/symbol.h"
-#include "services/common/price/decimal.h"
+#include "services/domain/market/exchange_date.h"
+#include "services/domain/market/symbol.h"
+#include "services/domain/market/trading_calendar.h"
+#include "services/domain/price/decimal.h"
+#include "services/domain/record/definition_codec.h"
 #include "services/fetcher/publisher.h"
-#include "services/fetcher/trading_calendar.h"
 
 namespace stockalert::fetcher {
 namespace {
@@ -116,7 +117,7 @@ std::optional<Moment> ParseMoment(std::string_view text) {
     absl::CivilDay day;
     if (!absl::ParseCivilTime(absl::string_view(text.data(), text.size()), &day)) return std::nullopt;
     const auto date = static_cast<int32_t>(day - absl::CivilDay(1970, 1, 1));
-    return Moment{NominalDayOfDate(date).open_us, date};
+    return Moment{market::NominalDayOfDate(date).open_us, date};
   }
   absl::Time time;
   std::string error;
@@ -235,7 +236,8 @@ class Reader {
       }
       int64_t step_us = bar_us / 4;
       if (row.date) {
-        const TradingDay day = TradingDayOfDate(*row.date).value_or(NominalDayOfDate(*row.date));
+        const market::TradingDay day =
+            market::TradingDayOfDate(*row.date).value_or(market::NominalDayOfDate(*row.date));
         step_us = (day.close_us - day.open_us) / 3;
       }
       for (int i = 0; i < 4; ++i) file_.ticks.push_back({row.begin_us + i * step_us, row.prices[i], row.symbol, 0});
@@ -264,7 +266,7 @@ class Reader {
         file_.days.push_back({date, std::nullopt, symbol.last_regular_micros});
       }
       tick.day = *symbol.day;
-      if (SessionOf(tick.event_time_us) == pb::TRADING_SESSION_REGULAR) {
+      if (market::SessionOf(tick.event_time_us) == market::Session::kRegular) {
         ReplayDay& day = file_.days[*symbol.day];
         if (!day.open_micros) day.open_micros = tick.price_micros;
         symbol.last_regular_micros = tick.price_micros;
@@ -287,7 +289,7 @@ pb::QuoteRecord ReplayFile::QuoteOf(const ReplayTick& tick) const {
   quote.set_symbol(symbols[tick.symbol]);
   quote.set_price_micros(tick.price_micros);
   quote.set_event_time_us(tick.event_time_us);
-  quote.set_session(SessionOf(tick.event_time_us));
+  quote.set_session(record::EncodeSession(market::SessionOf(tick.event_time_us)));
   quote.set_source(kSourceReplay);
   const ReplayDay& day = days[tick.day];
   // Before the open nobody knows the date's figures; out of all sessions they may be of another date.

@@ -8,7 +8,7 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/kafka/partitioner.h"
 #include "services/common/kafka/topic_admin.h"
-#include "services/common/record/log_record.h"
+#include "services/domain/record/log_record.h"
 
 namespace stockalert::fetcher {
 

@@ -5,8 +5,8 @@
 
 #include "services/common/config/parser.h"
 #include "services/common/log/log.h"
-#include "services/common/market/symbol.h"
 #include "services/common/version/version.h"
+#include "services/domain/market/symbol.h"
 #include "services/log/log_reader.h"
 
 int main(int argc, char** argv) {

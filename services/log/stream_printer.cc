@@ -4,10 +4,10 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
-#include "services/common/condition/definition.h"
-#include "services/common/price/decimal.h"
-#include "services/common/record/definition_codec.h"
-#include "services/common/record/log_record.h"
+#include "services/domain/condition/definition.h"
+#include "services/domain/price/decimal.h"
+#include "services/domain/record/definition_codec.h"
+#include "services/domain/record/log_record.h"
 
 namespace stockalert::logtool {
 namespace {

@@ -7,9 +7,9 @@
 #include "services/common/base/ids.h"
 #include "services/common/base/text.h"
 #include "services/common/base/time_limits.h"
-#include "services/common/market/symbol.h"
-#include "services/common/price/decimal.h"
 #include "services/common/trace/sound.h"
+#include "services/domain/market/symbol.h"
+#include "services/domain/price/decimal.h"
 #include "stockalert/internal/v1/events.pb.h"
 
 namespace stockalert::notifier {

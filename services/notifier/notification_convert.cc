@@ -7,7 +7,7 @@
 #include "services/common/grpc/page_token.h"
 #include "services/common/grpc/resource_name.h"
 #include "services/common/grpc/time_convert.h"
-#include "services/common/price/decimal.h"
+#include "services/domain/price/decimal.h"
 
 namespace stockalert::notifier {
 namespace {

@@ -11,7 +11,7 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/page_token.h"
 #include "services/common/grpc/resource_name.h"
-#include "services/common/market/symbol.h"
+#include "services/domain/market/symbol.h"
 #include "services/notifier/notification_convert.h"
 
 namespace stockalert::notifier {

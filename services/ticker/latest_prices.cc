@@ -4,7 +4,7 @@
 #include <tuple>
 #include <utility>
 
-#include "services/common/price/decimal.h"
+#include "services/domain/price/decimal.h"
 
 namespace stockalert::ticker {
 namespace {

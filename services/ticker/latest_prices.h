@@ -14,7 +14,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "services/common/market/exchange_date.h"
+#include "services/domain/market/exchange_date.h"
 #include "stockalert/internal/v1/log.pb.h"
 
 namespace stockalert::ticker {

@@ -9,7 +9,7 @@
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
-#include "services/common/record/log_record.h"
+#include "services/domain/record/log_record.h"
 
 namespace stockalert::ticker {
 namespace {

@@ -6,8 +6,8 @@
 #include "services/common/base/abseil.h"
 #include "services/common/base/error.h"
 #include "services/common/grpc/time_convert.h"
-#include "services/common/market/symbol.h"
-#include "services/common/price/decimal.h"
+#include "services/domain/market/symbol.h"
+#include "services/domain/price/decimal.h"
 
 namespace stockalert::ticker {
 namespace {

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
-#include "services/common/market/symbol.h"
+#include "services/domain/market/symbol.h"
 
 namespace stockalert::ticker {
 

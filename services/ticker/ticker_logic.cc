@@ -11,8 +11,8 @@
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/log/log.h"
-#include "services/common/market/symbol.h"
 #include "services/common/metrics/metrics.h"
+#include "services/domain/market/symbol.h"
 #include "services/ticker/store_errors.h"
 
 namespace stockalert::ticker {

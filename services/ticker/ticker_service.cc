@@ -12,7 +12,7 @@
 #include "services/common/grpc/page_token.h"
 #include "services/common/grpc/resource_name.h"
 #include "services/common/grpc/time_convert.h"
-#include "services/common/market/symbol.h"
+#include "services/domain/market/symbol.h"
 #include "services/ticker/conflating_watcher.h"
 #include "services/ticker/quote_convert.h"
 

@@ -4,7 +4,7 @@
 
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
-#include "services/common/market/symbol.h"
+#include "services/domain/market/symbol.h"
 
 namespace stockalert::user {
 namespace {

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "services/common/price/decimal.h"
+#include "services/domain/price/decimal.h"
 
 namespace stockalert::evaluator {
 namespace {
@@ -55,10 +55,10 @@ constexpr Names<condition::CreationPolicy, 3> kCreations{{{"FIRE_IF_MET", condit
                                                           {"REJECT_IF_MET", condition::CreationPolicy::kRejectIfMet}}};
 constexpr Names<condition::Sessions, 2> kSessions{
     {{"REGULAR", condition::Sessions::kRegular}, {"EXTENDED", condition::Sessions::kExtended}}};
-constexpr Names<condition::Session, 4> kQuoteSessions{{{"PRE", condition::Session::kPre},
-                                                       {"REGULAR", condition::Session::kRegular},
-                                                       {"POST", condition::Session::kPost},
-                                                       {"CLOSED", condition::Session::kClosed}}};
+constexpr Names<market::Session, 4> kQuoteSessions{{{"PRE", market::Session::kPre},
+                                                    {"REGULAR", market::Session::kRegular},
+                                                    {"POST", market::Session::kPost},
+                                                    {"CLOSED", market::Session::kClosed}}};
 
 bool Has(const Json& object, const char* field) {
   const auto found = object.find(field);
@@ -233,7 +233,7 @@ struct StreamReplay::Parser {
       replay.wall_time_us_ = std::max(replay.wall_time_us_, Integer(event, "time"));
       return;
     }
-    if (op == "restart") return replay.Apply(Restart{Text(event, "symbol")}, out);
+    if (op == "restart") return replay.Apply(record::Restart{Text(event, "symbol")}, out);
     if (op == "split") throw Malformed{"splits are not supported"};
     if (op == "alert") return ApplyChange();
     if (op != "create" && op != "update" && op != "pause" && op != "resume" && op != "rearm" && op != "delete") {
@@ -248,7 +248,7 @@ struct StreamReplay::Parser {
   }
 
   void ApplyQuote() const {
-    Quote quote;
+    record::Quote quote;
     quote.symbol = Text(event, "symbol");
     Text(event, "price");
     quote.price_micros = QuotedMicros(event, "price").value_or(0);
@@ -264,7 +264,7 @@ struct StreamReplay::Parser {
   }
 
   void ApplyChange() const {
-    AlertChange change;
+    record::AlertChange change;
     change.alert_id = Text(event, "id");
     change.symbol = Text(event, "symbol");
     change.revision = Integer(event, "revision");
@@ -285,7 +285,7 @@ struct StreamReplay::Parser {
     if (MovesPassedExpiry(change)) change.armed_revision = change.revision;
     replay.Apply(change, out);
     if (change.deleted) replay.deleted_.insert(change.alert_id);
-    const std::optional<AlertView> view = replay.fold_.FindAlert(change.alert_id);
+    const std::optional<fold::AlertView> view = replay.fold_.FindAlert(change.alert_id);
     if (!view.has_value()) {
       replay.alerts_.erase(change.alert_id);
       return;
@@ -300,7 +300,7 @@ struct StreamReplay::Parser {
   }
 
   // Only the stream knows the wall clock: an alert that it has ended is armed like one that a quote has ended.
-  bool MovesPassedExpiry(const AlertChange& change) const {
+  bool MovesPassedExpiry(const record::AlertChange& change) const {
     const auto known = replay.alerts_.find(change.alert_id);
     if (change.deleted || known == replay.alerts_.end() || change.revision <= known->second.record.revision)
       return false;
@@ -365,10 +365,10 @@ absl::Status StreamReplay::ApplyLine(std::string_view line, std::string* out) {
   return absl::OkStatus();
 }
 
-void StreamReplay::Apply(const Event& event, std::string* out) {
-  Outcome outcome;
+void StreamReplay::Apply(const record::Event& event, std::string* out) {
+  fold::Outcome outcome;
   fold_.Apply(event, place_, &outcome);
-  for (const Trigger& trigger : outcome.triggers) {
+  for (const record::Trigger& trigger : outcome.triggers) {
     if (const auto known = alerts_.find(trigger.alert_id); known != alerts_.end()) {
       known->second.record = condition::RecordTrigger(known->second.record, trigger.revision, trigger.ends_alert);
     }
@@ -387,7 +387,7 @@ void StreamReplay::Apply(const Event& event, std::string* out) {
 }
 
 void StreamReplay::Publish(const std::string& id, const KnownAlert& alert, std::string* out) {
-  AlertChange change;
+  record::AlertChange change;
   change.alert_id = id;
   change.symbol = alert.symbol;
   change.revision = alert.record.revision;
@@ -410,7 +410,7 @@ condition::Moment StreamReplay::MomentOf(const std::string& symbol) const {
   condition::Moment moment;
   moment.wall_time_us = wall_time_us_;
   moment.refuse_past_expiry = false;
-  const std::optional<SymbolView> view = fold_.FindSymbol(symbol);
+  const std::optional<fold::SymbolView> view = fold_.FindSymbol(symbol);
   if (view.has_value()) moment.last_event_time_us = view->last_event_time_us;
   return moment;
 }
@@ -428,7 +428,7 @@ condition::ArmingMarket StreamReplay::MarketOf(const std::string& symbol, condit
 
 void StreamReplay::PrintStates(std::string* out) const {
   for (const auto& [id, alert] : alerts_) {
-    const std::optional<AlertView> view = fold_.FindAlert(id);
+    const std::optional<fold::AlertView> view = fold_.FindAlert(id);
     const bool known = !view.has_value() || !view->waiting;
     Json row;
     row["state"] = id;

@@ -15,9 +15,9 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "services/common/condition/lifecycle.h"
-#include "services/evaluator/core/event.h"
-#include "services/evaluator/core/fold.h"
+#include "services/domain/condition/lifecycle.h"
+#include "services/domain/fold/fold.h"
+#include "services/domain/record/event.h"
 
 namespace stockalert::evaluator {
 
@@ -29,7 +29,7 @@ class StreamReplay {
   // Appends the state of every alert that exists, by id.
   void PrintStates(std::string* out) const;
 
-  const Fold& fold() const { return fold_; }
+  const fold::Fold& fold() const { return fold_; }
 
  private:
   struct KnownAlert {
@@ -37,7 +37,7 @@ class StreamReplay {
     condition::AlertRecord record;
   };
 
-  void Apply(const Event& event, std::string* out);
+  void Apply(const record::Event& event, std::string* out);
   // What the rules decided, into the log as the alert service puts it there.
   void Publish(const std::string& id, const KnownAlert& alert, std::string* out);
   void Refuse(const std::string& id, const absl::Status& status, std::string* out) const;
@@ -46,11 +46,11 @@ class StreamReplay {
 
   struct Parser;
 
-  Fold fold_;
+  fold::Fold fold_;
   std::map<std::string, KnownAlert> alerts_;
   std::set<std::string> deleted_;  // Ids that never live again.
   int64_t wall_time_us_ = std::numeric_limits<int64_t>::min();
-  Place place_;
+  record::Place place_;
 };
 
 }  // namespace stockalert::evaluator

@@ -18,8 +18,8 @@
 #include "services/common/kafka/consumer.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/trace/trace.h"
+#include "services/domain/record/event_codec.h"
 #include "services/evaluator/evaluator_service.h"
-#include "services/evaluator/event_codec.h"
 #include "services/evaluator/postgres_evaluator_store.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "tests/support/flaky_proxy/flaky_proxy.h"
@@ -124,8 +124,8 @@ class Mesh {
     return options;
   }
 
-  void Produce(const Event& event, const std::string& traceparent = "") {
-    ProduceRaw(SymbolOf(event), EncodeRecord(event), traceparent);
+  void Produce(const record::Event& event, const std::string& traceparent = "") {
+    ProduceRaw(record::SymbolOf(event), record::EncodeRecord(event), traceparent);
   }
   void ProduceRaw(const std::string& key, const std::string& value, const std::string& traceparent = "") {
     producer->ProduceAsync(prices, key, value, kafka::TraceHeaders(traceparent), [this](const auto& delivered) {
@@ -133,7 +133,7 @@ class Mesh {
     });
   }
   void Alert(const std::string& id, const std::string& symbol) {
-    AlertChange change;
+    record::AlertChange change;
     change.alert_id = id;
     change.symbol = symbol;
     change.revision = change.armed_revision = 1;
@@ -142,7 +142,7 @@ class Mesh {
     Produce(change);
   }
   void Quote(const std::string& symbol, int64_t price_micros, const std::string& traceparent = "") {
-    evaluator::Quote quote;
+    record::Quote quote;
     quote.symbol = symbol;
     quote.price_micros = price_micros;
     quote.event_time_us = 1'767'366'000'000'000 + ++quotes;
@@ -408,9 +408,9 @@ TEST_CASE("a poison record stops its partition, visibly; a malformed quote does 
   REQUIRE(service.Start().ok());
   const std::string alert = NewId();
   mesh.Alert(alert, "AAPL");
-  evaluator::Quote other;
+  record::Quote other;
   other.symbol = "MSFT";
-  mesh.ProduceRaw("AAPL", EncodeRecord(other));
+  mesh.ProduceRaw("AAPL", record::EncodeRecord(other));
   mesh.Edges("AAPL", 1);
   REQUIRE(Await([&] { return mesh.CountTriggers() == 1; }));
   CHECK(service.health().stopped.empty());
@@ -531,7 +531,7 @@ TEST_CASE("how many quotes a second with 100,000 alerts", "[.][throughput]") {
   constexpr int kQuotes = 400'000;
   const auto symbol = [](int i) { return absl::StrCat("S", i % kSymbolCount); };
   for (int i = 0; i < kAlerts; ++i) {
-    AlertChange change;
+    record::AlertChange change;
     change.alert_id = NewId();
     change.symbol = symbol(i);
     change.revision = change.armed_revision = 1;

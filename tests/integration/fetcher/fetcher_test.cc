@@ -6,7 +6,6 @@
 #include <map>
 
 #include "services/common/base/error.h"
-#include "services/fetcher/trading_calendar.h"
 #include "tests/integration/fetcher/mesh.h"
 
 namespace stockalert::fetcher {

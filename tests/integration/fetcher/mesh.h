@@ -14,7 +14,7 @@
 #include "services/common/grpc/status_convert.h"
 #include "services/common/kafka/consumer.h"
 #include "services/common/kafka/topic_admin.h"
-#include "services/common/record/log_record.h"
+#include "services/domain/record/log_record.h"
 #include "services/fetcher/app.h"
 #include "stockalert/internal/v1/fetcher.grpc.pb.h"
 #include "tests/support/eventually/eventually.h"

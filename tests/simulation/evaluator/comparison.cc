@@ -4,7 +4,7 @@
 
 namespace stockalert::simulation {
 
-std::string TriggerText(const evaluator::Trigger& trigger) {
+std::string TriggerText(const record::Trigger& trigger) {
   std::ostringstream text;
   text << trigger.alert_id << " n=" << trigger.trigger_number << " revision=" << trigger.revision
        << " symbol=" << trigger.symbol << " price=" << trigger.price_micros << " time=" << trigger.event_time_us
@@ -14,12 +14,12 @@ std::string TriggerText(const evaluator::Trigger& trigger) {
   return text.str();
 }
 
-std::optional<std::string> Difference(const std::vector<evaluator::Trigger>& got,
-                                      const std::vector<evaluator::Trigger>& want) {
+std::optional<std::string> Difference(const std::vector<record::Trigger>& got,
+                                      const std::vector<record::Trigger>& want) {
   std::string got_text;
   std::string want_text;
-  for (const evaluator::Trigger& trigger : got) got_text += "    " + TriggerText(trigger) + "\n";
-  for (const evaluator::Trigger& trigger : want) want_text += "    " + TriggerText(trigger) + "\n";
+  for (const record::Trigger& trigger : got) got_text += "    " + TriggerText(trigger) + "\n";
+  for (const record::Trigger& trigger : want) want_text += "    " + TriggerText(trigger) + "\n";
   if (got_text == want_text) return std::nullopt;
   return "  expected\n" + want_text + "  got\n" + got_text;
 }

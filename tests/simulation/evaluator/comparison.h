@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "services/evaluator/core/event.h"
+#include "services/domain/record/event.h"
 
 namespace stockalert::simulation {
 
-std::string TriggerText(const evaluator::Trigger& trigger);
-std::optional<std::string> Difference(const std::vector<evaluator::Trigger>& got,
-                                      const std::vector<evaluator::Trigger>& want);
+std::string TriggerText(const record::Trigger& trigger);
+std::optional<std::string> Difference(const std::vector<record::Trigger>& got,
+                                      const std::vector<record::Trigger>& want);
 
 }  // namespace stockalert::simulation

@@ -13,7 +13,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "services/evaluator/core/fold.h"
+#include "services/domain/fold/fold.h"
 #include "tests/simulation/evaluator/comparison.h"
 #include "tests/simulation/evaluator/event_generator.h"
 #include "tests/simulation/evaluator/event_text.h"
@@ -26,12 +26,12 @@ namespace {
 
 using auditor::Auditor;
 using auditor::Shown;
-using evaluator::AlertChange;
-using evaluator::AlertView;
-using evaluator::Fold;
-using evaluator::FoldState;
-using evaluator::Outcome;
-using evaluator::SymbolStatus;
+using fold::AlertView;
+using fold::Fold;
+using fold::FoldState;
+using fold::Outcome;
+using record::AlertChange;
+using record::SymbolStatus;
 
 constexpr int64_t kIterations = 400;
 constexpr int64_t kSecondsMax = 8;
@@ -73,7 +73,7 @@ std::optional<std::string> Run(const std::vector<PlacedEvent>& events, Checkpoin
     const PlacedEvent& placed = events[i];
     Outcome outcome;
     fold.Apply(placed.event, placed.place, &outcome);
-    const std::vector<evaluator::Trigger> expected = auditor.Apply(placed.place.offset, placed.event);
+    const std::vector<record::Trigger> expected = auditor.Apply(placed.place.offset, placed.event);
     *triggers += static_cast<int64_t>(expected.size());
     const auto at_event = [&](const std::string& what) { return what + "  at " + EventLine(placed) + "\n"; };
     if (const auto difference = Difference(outcome.triggers, expected)) return at_event(*difference);

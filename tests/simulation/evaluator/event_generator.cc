@@ -15,16 +15,16 @@ using condition::PercentChange;
 using condition::PercentOp;
 using condition::PercentReference;
 using condition::PriceTarget;
-using condition::Session;
 using condition::Sessions;
 using condition::TargetOp;
 using condition::TrailingChange;
 using condition::TrailingOp;
 using condition::TriggerPolicy;
-using evaluator::AlertChange;
-using evaluator::Event;
-using evaluator::Quote;
-using evaluator::Restart;
+using market::Session;
+using record::AlertChange;
+using record::Event;
+using record::Quote;
+using record::Restart;
 
 namespace {
 

@@ -11,15 +11,15 @@
 #include <string>
 #include <vector>
 
-#include "services/common/condition/definition.h"
-#include "services/evaluator/core/event.h"
+#include "services/domain/condition/definition.h"
+#include "services/domain/record/event.h"
 #include "tests/simulation/evaluator/random.h"
 
 namespace stockalert::simulation {
 
 struct PlacedEvent {
-  evaluator::Place place;
-  evaluator::Event event;
+  record::Place place;
+  record::Event event;
 };
 
 class EventGenerator {
@@ -33,16 +33,16 @@ class EventGenerator {
     int64_t price_micros = 0;
     int64_t time_us = 0;
     int64_t sequence = 0;
-    std::vector<int64_t> recent;            // Prices, for bounds that are measured from them.
-    std::vector<evaluator::Quote> history;  // For repetitions.
+    std::vector<int64_t> recent;         // Prices, for bounds that are measured from them.
+    std::vector<record::Quote> history;  // For repetitions.
   };
   struct Known {
-    evaluator::AlertChange latest;
-    std::vector<evaluator::AlertChange> published;
+    record::AlertChange latest;
+    std::vector<record::AlertChange> published;
   };
 
-  evaluator::Event NextQuote();
-  evaluator::Event NextChange();
+  record::Event NextQuote();
+  record::Event NextChange();
   condition::Definition RandomDefinition(const std::string& symbol);
   condition::Condition RandomCondition(const std::string& symbol);
   int64_t GridPrice();
@@ -50,13 +50,13 @@ class EventGenerator {
   void StepTime(Market& market);
 
   Random random_;
-  evaluator::Place place_;
+  record::Place place_;
   std::vector<std::string> symbols_;
   std::map<std::string, Market> markets_;
   std::map<std::string, Known> alerts_;
   std::vector<std::string> ids_;
   int64_t epoch_ = 0;
-  condition::Session session_ = condition::Session::kRegular;
+  market::Session session_ = market::Session::kRegular;
   // What kind of a log this is.
   double quote_share_;
   double figures_share_;

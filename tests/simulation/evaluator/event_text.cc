@@ -67,7 +67,7 @@ std::string EventLine(const PlacedEvent& placed) {
   static constexpr const char* kCreations[] = {"FIRE_IF_MET", "WAIT_FOR_CROSS", "REJECT_IF_MET"};
   static constexpr const char* kCounted[] = {"REGULAR", "EXTENDED"};
   ordered_json line;
-  if (const auto* quote = std::get_if<evaluator::Quote>(&placed.event)) {
+  if (const auto* quote = std::get_if<record::Quote>(&placed.event)) {
     line = {{"op", "quote"},
             {"symbol", quote->symbol},
             {"price", MicrosText(quote->price_micros)},
@@ -80,7 +80,7 @@ std::string EventLine(const PlacedEvent& placed) {
       line["epoch"] = quote->publisher_epoch;
       line["sequence"] = quote->sequence;
     }
-  } else if (const auto* change = std::get_if<evaluator::AlertChange>(&placed.event)) {
+  } else if (const auto* change = std::get_if<record::AlertChange>(&placed.event)) {
     const Definition& definition = change->definition;
     line = {{"op", "alert"},
             {"id", change->alert_id},
@@ -97,9 +97,8 @@ std::string EventLine(const PlacedEvent& placed) {
             {"sessions", kCounted[static_cast<int>(definition.sessions)]},
             {"expire_time", TimeOrNull(definition.expire_time_us)}};
   } else {
-    line = {{"op", "restart"},
-            {"symbol", std::get<evaluator::Restart>(placed.event).symbol},
-            {"offset", placed.place.offset}};
+    line = {
+        {"op", "restart"}, {"symbol", std::get<record::Restart>(placed.event).symbol}, {"offset", placed.place.offset}};
   }
   return line.dump();
 }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "services/common/condition/definition.h"
+#include "services/domain/condition/definition.h"
 #include "tests/simulation/evaluator/event_generator.h"
 
 namespace stockalert::simulation {

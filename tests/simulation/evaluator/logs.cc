@@ -5,15 +5,15 @@
 #include <set>
 #include <variant>
 
-#include "services/evaluator/event_codec.h"
+#include "services/domain/record/event_codec.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "tests/simulation/evaluator/event_generator.h"
 #include "tests/support/auditor/auditor.h"
 
 namespace stockalert::simulation {
 
-using evaluator::AlertChange;
-using evaluator::Trigger;
+using record::AlertChange;
+using record::Trigger;
 
 namespace {
 
@@ -38,7 +38,7 @@ SimulatedLog MakeLog(uint64_t seed, int32_t partition, int64_t records) {
       log.changes.emplace_back(change->alert_id, offset);
     }
     log.records.push_back(
-        {evaluator::SymbolOf(placed.event), evaluator::EncodeRecord(placed.event), placed.place.log_time_us});
+        {record::SymbolOf(placed.event), record::EncodeRecord(placed.event), placed.place.log_time_us});
     for (Trigger& trigger : auditor.Apply(offset, placed.event)) log.expected.push_back(std::move(trigger));
   }
   return log;

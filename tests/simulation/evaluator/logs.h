@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "services/evaluator/core/event.h"
+#include "services/domain/record/event.h"
 #include "services/evaluator/evaluator_store.h"
 
 namespace stockalert::simulation {
@@ -20,7 +20,7 @@ struct SimulatedLog {
     int64_t log_time_us = 0;
   };
   std::vector<Record> records;
-  std::vector<evaluator::Trigger> expected;              // By the auditor, in order.
+  std::vector<record::Trigger> expected;                 // By the auditor, in order.
   std::vector<std::pair<std::string, int64_t>> changes;  // Alert id and offset of each.
   int64_t size() const { return static_cast<int64_t>(records.size()); }
 };

@@ -478,7 +478,7 @@ void OutageWorld::CheckAtTheEnd() {
     if (process_->logic.next_offset(partition) != log.size())
       return Fail("partition " + std::to_string(partition) + " is not at its end");
     const auto rows = store_->truth.ReadTriggers(partition, 1, {0, 0}, 1'000'000);
-    std::vector<evaluator::Trigger> got;
+    std::vector<record::Trigger> got;
     for (const StoredTrigger& row : *rows) got.push_back(row.trigger);
     if (const auto difference = Difference(got, log.expected)) {
       return Fail("partition " + std::to_string(partition) + ", stored triggers:\n" + *difference);

@@ -10,9 +10,9 @@
 
 #include <catch2/catch.hpp>
 
-#include "services/common/condition/definition.h"
-#include "services/evaluator/core/fold.h"
-#include "services/evaluator/event_codec.h"
+#include "services/domain/condition/definition.h"
+#include "services/domain/fold/fold.h"
+#include "services/domain/record/event_codec.h"
 #include "services/fetcher/replay_file.h"
 #include "tests/simulation/evaluator/comparison.h"
 #include "tests/simulation/evaluator/random.h"
@@ -33,10 +33,10 @@ using condition::TargetOp;
 using condition::TrailingChange;
 using condition::TrailingOp;
 using condition::TriggerPolicy;
-using evaluator::AlertChange;
-using evaluator::Event;
-using evaluator::Fold;
-using evaluator::Outcome;
+using fold::Fold;
+using fold::Outcome;
+using record::AlertChange;
+using record::Event;
 
 constexpr int64_t kUnit = 1'000'000;
 constexpr int64_t kMinuteUs = 60 * kUnit;
@@ -118,7 +118,7 @@ void Replay(const std::string& path) {
     *record.mutable_quote() = file->QuoteOf(file->ticks[i]);
     record.mutable_quote()->set_publisher_epoch(1);
     record.mutable_quote()->set_sequence(static_cast<int64_t>(i) + 1);
-    const auto decoded = evaluator::DecodeRecord(record.quote().symbol(), record.SerializeAsString());
+    const auto decoded = record::DecodeRecord(record.quote().symbol(), record.SerializeAsString());
     REQUIRE(decoded.problem.empty());
     events.push_back(decoded.event);
     if (i % spread == 0 && next_alert < alerts.size()) events.push_back(alerts[next_alert++]);

@@ -109,7 +109,7 @@ TEST_CASE("random logs in their text form", "[simulation]") {
     for (int i = 0; i < 120; ++i) {
       PlacedEvent placed = generator.Next();
       // The text form has no publishers: a quote that is sent again is what it looks like there.
-      if (auto* quote = std::get_if<evaluator::Quote>(&placed.event)) quote->publisher_epoch = quote->sequence = 0;
+      if (auto* quote = std::get_if<record::Quote>(&placed.event)) quote->publisher_epoch = quote->sequence = 0;
       lines.push_back(EventLine(placed));
     }
     return lines;

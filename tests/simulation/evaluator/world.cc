@@ -12,8 +12,8 @@ using evaluator::LogFacts;
 using evaluator::OutboxRelay;
 using evaluator::OutboxRow;
 using evaluator::StoredTrigger;
-using evaluator::Trigger;
 using evaluator::Verdict;
+using record::Trigger;
 
 namespace {
 

@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-#include "services/evaluator/core/event.h"
+#include "services/domain/record/event.h"
 #include "services/evaluator/evaluator_logic.h"
 #include "services/evaluator/evaluator_store.h"
 #include "services/evaluator/outbox_relay.h"

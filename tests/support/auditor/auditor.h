@@ -16,8 +16,8 @@
 
 #include "absl/time/civil_time.h"
 #include "absl/time/time.h"
-#include "services/common/condition/definition.h"
-#include "services/evaluator/core/event.h"
+#include "services/domain/condition/definition.h"
+#include "services/domain/record/event.h"
 
 namespace stockalert::auditor {
 
@@ -36,7 +36,7 @@ class Auditor {
   explicit Auditor(const std::string& time_zone = "America/New_York");
 
   // Takes in the event at its place and returns what triggers there, by alert id.
-  std::vector<evaluator::Trigger> Apply(int64_t offset, const evaluator::Event& event);
+  std::vector<record::Trigger> Apply(int64_t offset, const record::Event& event);
 
   // None for an alert that does not exist. The wall clock only shows an alert as expired; it keeps nothing from
   // triggering.
@@ -90,8 +90,8 @@ class Auditor {
   enum class Leg { kOnly, kUp, kDown };
 
   absl::CivilDay DateOf(int64_t event_time_us) const;
-  std::vector<evaluator::Trigger> ApplyQuote(int64_t offset, const evaluator::Quote& quote);
-  void ApplyChange(const evaluator::AlertChange& change);
+  std::vector<record::Trigger> ApplyQuote(int64_t offset, const record::Quote& quote);
+  void ApplyChange(const record::AlertChange& change);
   void ApplyRestart(const std::string& symbol);
 
   static bool NeedsValueOfDate(const Alert& alert);

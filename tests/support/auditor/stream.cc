@@ -14,12 +14,12 @@ using condition::PercentChange;
 using condition::PercentOp;
 using condition::PercentReference;
 using condition::PriceTarget;
-using condition::Session;
 using condition::Sessions;
 using condition::TargetOp;
 using condition::TrailingChange;
 using condition::TrailingOp;
 using condition::TriggerPolicy;
+using market::Session;
 using nlohmann::json;
 using nlohmann::ordered_json;
 
@@ -269,7 +269,7 @@ std::vector<ordered_json> StreamAuditor::Apply(const json& event) {
     return {};
   }
   if (op == "restart") {
-    auditor_.Apply(offset_, evaluator::Restart{event.at("symbol")});
+    auditor_.Apply(offset_, record::Restart{event.at("symbol")});
     return {};
   }
   if (op == "alert") {
@@ -309,7 +309,7 @@ std::vector<ordered_json> StreamAuditor::States() const {
 std::vector<ordered_json> StreamAuditor::ApplyQuote(const json& event) {
   const std::optional<int64_t> price = Price(event, "price");
   if (!price.has_value()) return {};  // Refused at the edge.
-  evaluator::Quote quote;
+  record::Quote quote;
   quote.symbol = event.at("symbol");
   quote.price_micros = *price;
   quote.event_time_us = event.at("time");
@@ -317,7 +317,7 @@ std::vector<ordered_json> StreamAuditor::ApplyQuote(const json& event) {
   quote.day_open_micros = Price(event, "day_open");
   quote.previous_close_micros = Price(event, "prev_close");
   std::vector<ordered_json> lines;
-  for (const evaluator::Trigger& trigger : auditor_.Apply(event.at("offset"), quote)) {
+  for (const record::Trigger& trigger : auditor_.Apply(event.at("offset"), quote)) {
     ordered_json line{{"trigger", trigger.alert_id},   {"n", trigger.trigger_number},
                       {"revision", trigger.revision},  {"price", MicrosText(trigger.price_micros)},
                       {"time", trigger.event_time_us}, {"before", nullptr},
@@ -329,7 +329,7 @@ std::vector<ordered_json> StreamAuditor::ApplyQuote(const json& event) {
 }
 
 void StreamAuditor::Publish(const std::string& id, const Record& record, bool deleted) {
-  evaluator::AlertChange change;
+  record::AlertChange change;
   change.alert_id = id;
   change.symbol = record.symbol;
   change.revision = record.revision;

@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "services/common/base/error.h"
-#include "services/common/record/definition_codec.h"
-#include "services/common/record/log_record.h"
+#include "services/domain/record/definition_codec.h"
+#include "services/domain/record/log_record.h"
 
 namespace stockalert::alert {
 namespace {

@@ -16,7 +16,7 @@
 #include "services/common/base/error.h"
 #include "services/common/grpc/server.h"
 #include "services/common/grpc/status_convert.h"
-#include "services/common/market/symbol.h"
+#include "services/domain/market/symbol.h"
 #include "stockalert/alert/v1/alert.grpc.pb.h"
 #include "stockalert/internal/v1/alert_internal.grpc.pb.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"

@@ -16,9 +16,9 @@ namespace {
 using condition::PriceTarget;
 using condition::TargetOp;
 using condition::TriggerPolicy;
-using evaluator::AlertChange;
-using evaluator::Quote;
-using evaluator::Restart;
+using record::AlertChange;
+using record::Quote;
+using record::Restart;
 
 constexpr int64_t kUnit = 1'000'000;
 

@@ -1,33 +1,33 @@
-#include "services/evaluator/core/checkpoint_codec.h"
+#include "services/evaluator/checkpoint_codec.h"
 
 #include <catch2/catch.hpp>
 
-#include "services/evaluator/core/fold.h"
-#include "tests/unit/evaluator/random_log.h"
+#include "services/domain/fold/fold.h"
+#include "tests/unit/domain/fold/random_log.h"
 
 namespace stockalert::evaluator {
 namespace {
 
-FoldState SomeState(uint64_t seed, int records) {
-  RandomLog log(seed);
-  Fold fold;
-  Outcome outcome;
+fold::FoldState SomeState(uint64_t seed, int records) {
+  fold::RandomLog log(seed);
+  fold::Fold fold;
+  fold::Outcome outcome;
   for (int64_t offset = 0; offset < records; ++offset) fold.Apply(log.Next(), {offset, offset * 1000}, &outcome);
   return fold.Snapshot();
 }
 
 TEST_CASE("what is encoded is decoded") {
-  for (const FoldState& state : {FoldState{}, SomeState(1, 50), SomeState(2, 2000)}) {
-    const absl::StatusOr<FoldState> decoded = DecodeCheckpoint(EncodeCheckpoint(state));
+  for (const fold::FoldState& state : {fold::FoldState{}, SomeState(1, 50), SomeState(2, 2000)}) {
+    const absl::StatusOr<fold::FoldState> decoded = DecodeCheckpoint(EncodeCheckpoint(state));
     REQUIRE(decoded.ok());
     CHECK(*decoded == state);
   }
 }
 
 TEST_CASE("a state of many parts") {
-  FoldState state;
+  fold::FoldState state;
   for (int i = 0; i < 20'000; ++i) state.tombstones.push_back({"id-" + std::to_string(i), i, i});
-  const absl::StatusOr<FoldState> decoded = DecodeCheckpoint(EncodeCheckpoint(state));
+  const absl::StatusOr<fold::FoldState> decoded = DecodeCheckpoint(EncodeCheckpoint(state));
   REQUIRE(decoded.ok());
   CHECK(*decoded == state);
 }
@@ -42,7 +42,7 @@ TEST_CASE("a changed byte is noticed, wherever it is") {
   for (size_t at = 0; at < good.size(); ++at) {
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 0x10);
-    const absl::StatusOr<FoldState> decoded = DecodeCheckpoint(bad);
+    const absl::StatusOr<fold::FoldState> decoded = DecodeCheckpoint(bad);
     if (decoded.ok() || decoded.status().code() != absl::StatusCode::kDataLoss) {
       FAIL("byte " << at << " was changed unnoticed");
     }
@@ -60,7 +60,7 @@ TEST_CASE("a checkpoint cut short anywhere is noticed") {
 TEST_CASE("a format of another version is no damage") {
   // An empty state in format 2, with its own checksum.
   const std::string later("SAFC\x02\0\0\0\0\0\0\0\x82\x8b\x94\x36", 16);
-  const absl::StatusOr<FoldState> decoded = DecodeCheckpoint(later);
+  const absl::StatusOr<fold::FoldState> decoded = DecodeCheckpoint(later);
   REQUIRE_FALSE(decoded.ok());
   CHECK(decoded.status().code() == absl::StatusCode::kFailedPrecondition);
 }

@@ -158,10 +158,10 @@ TEST_CASE("a gap, a poison record and a malformed quote") {
     CHECK(store.AllTriggers().size() == 2);
   }
   SECTION("a quote under another key is skipped") {
-    evaluator::Quote quote;
+    record::Quote quote;
     quote.symbol = "MSFT";
     quote.price_micros = kTarget;
-    log.AddRaw("AAPL", EncodeRecord(quote));
+    log.AddRaw("AAPL", record::EncodeRecord(quote));
     log.Edges(1, kTarget);
     CHECK(evaluator.Run(log) == Verdict::kGoOn);
     CHECK(evaluator.logic.counters().quotes_malformed == 1);
@@ -280,7 +280,7 @@ TEST_CASE("on another log, state and numbers are kept and its oldest record is n
   other.Quote(kTarget - 1);
   other.Alert(kAlertB, kTarget);  // Published again: continues with number 2.
   for (int i = 0; i < 2; ++i) {
-    evaluator::Quote quote;
+    record::Quote quote;
     quote.symbol = "AAPL";
     quote.price_micros = i == 0 ? kTarget - 1 : kTarget;
     quote.event_time_us = 1'767'366'001'000'000 + i;
@@ -313,7 +313,7 @@ TEST_CASE("on another log, state and numbers are kept and its oldest record is n
 }
 
 TEST_CASE("a ONCE alert that triggered in the lost log stays ended") {
-  FoldState state;
+  fold::FoldState state;
   StoredTrigger row;
   row.trigger.alert_id = kAlertA;
   row.trigger.symbol = "AAPL";
@@ -322,19 +322,19 @@ TEST_CASE("a ONCE alert that triggered in the lost log stays ended") {
   row.trigger.price_micros = kTarget;
   row.trigger.ends_alert = true;
   CarryOver(state, {row});
-  auto fold = Fold::Restore(state);
+  auto fold = fold::Fold::Restore(state);
   REQUIRE(fold.ok());
-  AlertChange change;
+  record::AlertChange change;
   change.alert_id = kAlertA;
   change.symbol = "AAPL";
   change.revision = 2;
   change.armed_revision = 1;
   change.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, kTarget};
-  evaluator::Quote quote;
+  record::Quote quote;
   quote.symbol = "AAPL";
   quote.price_micros = kTarget;
   quote.event_time_us = 1;
-  Outcome outcome;
+  fold::Outcome outcome;
   fold->Apply(change, {0, 0}, &outcome);  // Published again, as it was.
   fold->Apply(quote, {1, 0}, &outcome);
   CHECK(outcome.triggers.empty());

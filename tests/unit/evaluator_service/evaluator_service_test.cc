@@ -8,7 +8,7 @@
 
 #include "absl/time/clock.h"
 #include "services/common/metrics/metrics.h"
-#include "services/evaluator/event_codec.h"
+#include "services/domain/record/event_codec.h"
 #include "tests/support/evaluator_store/in_memory_evaluator_store.h"
 #include "tests/support/mock_kafka/mock_kafka.h"
 
@@ -62,17 +62,18 @@ TEST_CASE("what is done and what waits is counted and told") {
   producer_options.bootstrap = kafka.bootstrap();
   producer_options.client_id = "test";
   const auto producer = *kafka::CreateProducer(producer_options);
-  const auto produce = [&](const Event& event) {
-    REQUIRE(producer->ProduceAndWait("prices", "AAPL", EncodeRecord(event), {}, absl::Now() + absl::Seconds(10)).ok());
+  const auto produce = [&](const record::Event& event) {
+    REQUIRE(producer->ProduceAndWait("prices", "AAPL", record::EncodeRecord(event), {}, absl::Now() + absl::Seconds(10))
+                .ok());
   };
-  AlertChange change;
+  record::AlertChange change;
   change.alert_id = "0b8f8e0e-7c1f-4c39-9d3a-6f4f5f3f2a11";
   change.symbol = "AAPL";
   change.revision = change.armed_revision = 1;
   change.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, kTarget};
   change.definition.trigger_policy = condition::TriggerPolicy::kRepeat;
   produce(change);
-  Quote quote;
+  record::Quote quote;
   quote.symbol = "AAPL";
   quote.publisher_epoch = 1;
   const auto tell = [&](int64_t sequence, int64_t price_micros, int64_t event_time_us) {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "services/domain/record/event_codec.h"
 #include "services/evaluator/evaluator_logic.h"
-#include "services/evaluator/event_codec.h"
 #include "tests/support/evaluator_store/in_memory_evaluator_store.h"
 
 namespace stockalert::evaluator {
@@ -41,13 +41,13 @@ struct LogRecordBytes {
 
 class Log {
  public:
-  void Add(const Event& event) { AddRaw(SymbolOf(event), EncodeRecord(event)); }
+  void Add(const record::Event& event) { AddRaw(record::SymbolOf(event), record::EncodeRecord(event)); }
   void AddRaw(std::string key, std::string value) {
     records_.push_back(
         {std::move(key), std::move(value), 1'700'000'000'000'000 + static_cast<int64_t>(records_.size())});
   }
   void Quote(int64_t price_micros) {
-    evaluator::Quote quote;
+    record::Quote quote;
     quote.symbol = symbol;
     quote.price_micros = price_micros;
     quote.event_time_us = 1'767'366'000'000'000 + static_cast<int64_t>(records_.size());
@@ -57,7 +57,7 @@ class Log {
   }
   // REPEAT, at or above `target_micros`.
   void Alert(const std::string& id, int64_t target_micros, int64_t revision = 1) {
-    AlertChange change;
+    record::AlertChange change;
     change.alert_id = id;
     change.symbol = symbol;
     change.revision = revision;

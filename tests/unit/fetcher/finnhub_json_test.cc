@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "services/fetcher/live_quotes.h"
-#include "services/fetcher/trading_calendar.h"
 
 namespace stockalert::fetcher {
 namespace {

@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include "services/common/price/decimal.h"
+#include "services/domain/price/decimal.h"
 
 namespace stockalert::fetcher {
 namespace {

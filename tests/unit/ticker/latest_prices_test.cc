@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <limits>
 
-#include "services/common/price/decimal.h"
+#include "services/domain/price/decimal.h"
 
 namespace stockalert::ticker {
 namespace {

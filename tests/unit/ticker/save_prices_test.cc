@@ -2,7 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "services/common/base/failure_kind.h"
-#include "services/common/record/log_record.h"
+#include "services/domain/record/log_record.h"
 #include "services/ticker/log_reader.h"
 #include "tests/support/memory_dead_letters/memory_dead_letters.h"
 

@@ -1,0 +1,184 @@
+#include "services/domain/fold/extreme_ladder.h"
+
+#include <cstdlib>
+#include <iterator>
+
+#include "services/domain/condition/level.h"
+
+namespace stockalert::fold {
+
+int64_t SignedLevel(Direction direction, Measure measure, int64_t reference, int64_t distance) {
+  if (measure == Measure::kAmount) return Signed(direction, reference) + distance;
+  return direction == Direction::kUp ? condition::LevelAbovePercent(reference, distance)
+                                     : -condition::LevelBelowPercent(reference, distance);
+}
+
+void FindChanged(const Rung& rung, Direction direction, Measure measure, int64_t price, std::vector<Slot>* found,
+                 int64_t* steps) {
+  const int64_t at = Signed(direction, price);
+  for (const auto& [distance, slot] : rung.ready) {
+    ++*steps;
+    if (SignedLevel(direction, measure, rung.reference_micros, distance) > at) break;
+    found->push_back(slot);
+  }
+  for (auto it = rung.unready.rbegin(); it != rung.unready.rend(); ++it) {
+    ++*steps;
+    if (SignedLevel(direction, measure, rung.reference_micros, it->first) <= at) break;
+    found->push_back(it->second);
+  }
+}
+
+ExtremeLadder::ExtremeLadder(Direction direction, Measure measure, std::optional<int64_t> window_us, Members* members)
+    : direction_(direction), measure_(measure), window_us_(window_us), members_(members) {}
+
+void ExtremeLadder::Register(Rung* rung) {
+  const int64_t extreme = Signed(direction_, rung->reference_micros);
+  if (!rung->ready.empty()) {
+    rung->ready_level = SignedLevel(direction_, measure_, rung->reference_micros, rung->ready.begin()->first);
+    ready_levels_.emplace(*rung->ready_level, extreme);
+  }
+  if (!rung->unready.empty()) {
+    rung->unready_level = SignedLevel(direction_, measure_, rung->reference_micros, rung->unready.rbegin()->first);
+    unready_levels_.emplace(-*rung->unready_level, extreme);
+  }
+}
+
+void ExtremeLadder::Unregister(Rung* rung) {
+  const int64_t extreme = Signed(direction_, rung->reference_micros);
+  if (rung->ready_level.has_value()) ready_levels_.erase({*rung->ready_level, extreme});
+  if (rung->unready_level.has_value()) unready_levels_.erase({-*rung->unready_level, extreme});
+  rung->ready_level.reset();
+  rung->unready_level.reset();
+}
+
+std::unique_ptr<Rung> ExtremeLadder::Merge(std::unique_ptr<Rung> from, std::unique_ptr<Rung> to, int64_t* steps) {
+  Unregister(from.get());
+  Unregister(to.get());
+  if (from->size() > to->size()) {
+    std::swap(from->reference_micros, to->reference_micros);
+    std::swap(from->time_us, to->time_us);
+    std::swap(from, to);
+  }
+  for (const auto& [distance, slot] : from->ready) members_->MovedTo(slot, direction_, to.get());
+  for (const auto& [distance, slot] : from->unready) members_->MovedTo(slot, direction_, to.get());
+  for (Slot slot : from->followers) members_->MovedTo(slot, direction_, to.get());
+  *steps += static_cast<int64_t>(from->size()) + 1;
+  to->followers.insert(from->followers.begin(), from->followers.end());
+  to->ready.insert(from->ready.begin(), from->ready.end());
+  to->unready.insert(from->unready.begin(), from->unready.end());
+  return to;
+}
+
+void ExtremeLadder::Advance(PricePoint point, int64_t* steps) {
+  ++*steps;
+  if (size_ == 0) {
+    rungs_.clear();
+    ready_levels_.clear();
+    unready_levels_.clear();
+    return;
+  }
+  const int64_t signed_price = Signed(direction_, point.price_micros);
+  auto passed = rungs_.lower_bound(signed_price);
+  // In a ladder of all time a price that moves no extreme leaves nothing behind.
+  if (passed != rungs_.end() || window_us_.has_value()) {
+    auto newest = std::make_unique<Rung>();
+    newest->reference_micros = point.price_micros;
+    newest->time_us = point.time_us;
+    while (passed != rungs_.end()) {
+      newest = Merge(std::move(passed->second), std::move(newest), steps);
+      passed = rungs_.erase(passed);
+    }
+    Register(newest.get());
+    rungs_.emplace(signed_price, std::move(newest));
+  }
+  if (!window_us_.has_value()) return;
+  // The newest rung is of the present time and never leaves. Rungs before the first alert's are nobody's.
+  const __int128 begin_us = static_cast<__int128>(point.time_us) - *window_us_;
+  while (rungs_.size() > 1) {
+    auto oldest = rungs_.begin();
+    if (oldest->second->size() > 0 && oldest->second->time_us >= begin_us) break;
+    auto next = std::next(oldest);
+    if (oldest->second->size() > 0) {
+      next->second = Merge(std::move(oldest->second), std::move(next->second), steps);
+      Register(next->second.get());
+    }
+    ++*steps;
+    rungs_.erase(oldest);
+  }
+}
+
+void ExtremeLadder::Find(int64_t price, std::vector<Slot>* found, int64_t* steps) const {
+  // A rung that has both kinds of alerts to change is found twice, and so are its alerts: the caller drops repetitions.
+  const int64_t at = Signed(direction_, price);
+  for (const auto& [level, extreme] : ready_levels_) {
+    ++*steps;
+    if (level > at) break;
+    FindChanged(*rungs_.find(extreme)->second, direction_, measure_, price, found, steps);
+  }
+  for (const auto& [negated_level, extreme] : unready_levels_) {
+    ++*steps;
+    if (-negated_level <= at) break;
+    FindChanged(*rungs_.find(extreme)->second, direction_, measure_, price, found, steps);
+  }
+}
+
+Rung* ExtremeLadder::RungAt(PricePoint point) {
+  std::unique_ptr<Rung>& rung = rungs_[Signed(direction_, point.price_micros)];
+  if (rung == nullptr) {
+    rung = std::make_unique<Rung>();
+    rung->reference_micros = point.price_micros;
+    rung->time_us = point.time_us;
+  }
+  return rung.get();
+}
+
+Rung* ExtremeLadder::FindRung(int64_t reference_micros) {
+  const auto found = rungs_.find(Signed(direction_, reference_micros));
+  return found == rungs_.end() ? nullptr : found->second.get();
+}
+
+void ExtremeLadder::Add(Rung* rung, int64_t distance, Slot slot, bool ready) {
+  Unregister(rung);
+  (ready ? rung->ready : rung->unready).emplace(distance, slot);
+  Register(rung);
+  ++size_;
+  members_->MovedTo(slot, direction_, rung);
+}
+
+void ExtremeLadder::Remove(Rung* rung, int64_t distance, Slot slot, bool ready) {
+  Unregister(rung);
+  if ((ready ? rung->ready : rung->unready).erase({distance, slot}) != 1) std::abort();  // The index lost an alert.
+  Register(rung);
+  --size_;
+  if (rung->size() == 0 && !window_us_.has_value()) rungs_.erase(Signed(direction_, rung->reference_micros));
+}
+
+void ExtremeLadder::AddFollower(Rung* rung, Slot slot) {
+  rung->followers.insert(slot);
+  ++size_;
+  members_->MovedTo(slot, direction_, rung);
+}
+
+void ExtremeLadder::RemoveFollower(Rung* rung, Slot slot) {
+  if (rung->followers.erase(slot) != 1) std::abort();  // The index lost an alert.
+  --size_;
+}
+
+std::vector<PricePoint> ExtremeLadder::EntriesFrom(const Rung& rung) const {
+  std::vector<PricePoint> entries;
+  for (auto it = rungs_.find(Signed(direction_, rung.reference_micros)); it != rungs_.end(); ++it) {
+    entries.push_back({it->second->reference_micros, it->second->time_us});
+  }
+  return entries;
+}
+
+std::vector<PricePoint> ExtremeLadder::Entries() const {
+  std::vector<PricePoint> entries;
+  for (const auto& [extreme, rung] : rungs_) {
+    if (entries.empty() && rung->size() == 0) continue;
+    entries.push_back({rung->reference_micros, rung->time_us});
+  }
+  return entries;
+}
+
+}  // namespace stockalert::fold

@@ -1,0 +1,137 @@
+#include "services/domain/fold/interval_tree.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace stockalert::fold {
+namespace {
+
+// Well spread and the same everywhere: a treap's balance needs no more than that neighbours have unrelated priorities.
+uint32_t PriorityOf(int64_t low, uint32_t slot) {
+  uint64_t x = static_cast<uint64_t>(low) ^ (static_cast<uint64_t>(slot) << 32) ^ slot;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return static_cast<uint32_t>((x ^ (x >> 31)) >> 16);
+}
+
+}  // namespace
+
+bool IntervalTree::IsBefore(const Node& node, int64_t low, Slot slot) {
+  return node.low != low ? node.low < low : node.slot < slot;
+}
+
+void IntervalTree::Refresh(NodeIndex at) {
+  Node& node = nodes_[at];
+  node.highest = node.high;
+  if (node.left != kNone) node.highest = std::max(node.highest, nodes_[node.left].highest);
+  if (node.right != kNone) node.highest = std::max(node.highest, nodes_[node.right].highest);
+}
+
+void IntervalTree::Split(NodeIndex at, int64_t low, Slot slot, NodeIndex* before, NodeIndex* rest) {
+  if (at == kNone) {
+    *before = *rest = kNone;
+    return;
+  }
+  NodeIndex part = kNone;
+  if (IsBefore(nodes_[at], low, slot)) {
+    Split(nodes_[at].right, low, slot, &part, rest);
+    nodes_[at].right = part;
+    *before = at;
+  } else {
+    Split(nodes_[at].left, low, slot, before, &part);
+    nodes_[at].left = part;
+    *rest = at;
+  }
+  Refresh(at);
+}
+
+IntervalTree::NodeIndex IntervalTree::Merge(NodeIndex before, NodeIndex rest) {
+  if (before == kNone) return rest;
+  if (rest == kNone) return before;
+  if (nodes_[before].priority >= nodes_[rest].priority) {
+    const NodeIndex right = Merge(nodes_[before].right, rest);
+    nodes_[before].right = right;
+    Refresh(before);
+    return before;
+  }
+  const NodeIndex left = Merge(before, nodes_[rest].left);
+  nodes_[rest].left = left;
+  Refresh(rest);
+  return rest;
+}
+
+IntervalTree::NodeIndex IntervalTree::InsertBelow(NodeIndex at, NodeIndex added) {
+  if (at == kNone) return added;
+  if (nodes_[added].priority > nodes_[at].priority) {
+    NodeIndex before = kNone;
+    NodeIndex rest = kNone;
+    Split(at, nodes_[added].low, nodes_[added].slot, &before, &rest);
+    nodes_[added].left = before;
+    nodes_[added].right = rest;
+    Refresh(added);
+    return added;
+  }
+  if (IsBefore(nodes_[at], nodes_[added].low, nodes_[added].slot)) {
+    const NodeIndex right = InsertBelow(nodes_[at].right, added);
+    nodes_[at].right = right;
+  } else {
+    const NodeIndex left = InsertBelow(nodes_[at].left, added);
+    nodes_[at].left = left;
+  }
+  Refresh(at);
+  return at;
+}
+
+IntervalTree::NodeIndex IntervalTree::EraseBelow(NodeIndex at, int64_t low, Slot slot) {
+  if (at == kNone) std::abort();  // The caller's precondition is broken: the index no longer knows what is in it.
+  if (nodes_[at].low == low && nodes_[at].slot == slot) {
+    const NodeIndex merged = Merge(nodes_[at].left, nodes_[at].right);
+    free_.push_back(at);
+    return merged;
+  }
+  if (IsBefore(nodes_[at], low, slot)) {
+    const NodeIndex right = EraseBelow(nodes_[at].right, low, slot);
+    nodes_[at].right = right;
+  } else {
+    const NodeIndex left = EraseBelow(nodes_[at].left, low, slot);
+    nodes_[at].left = left;
+  }
+  Refresh(at);
+  return at;
+}
+
+void IntervalTree::Insert(int64_t low, int64_t high, Slot slot) {
+  NodeIndex added = 0;
+  if (free_.empty()) {
+    added = static_cast<NodeIndex>(nodes_.size());
+    nodes_.emplace_back();
+  } else {
+    added = free_.back();
+    free_.pop_back();
+  }
+  nodes_[added] = Node{low, high, high, slot, PriorityOf(low, slot), kNone, kNone};
+  root_ = InsertBelow(root_, added);
+  ++size_;
+}
+
+void IntervalTree::Erase(int64_t low, Slot slot) {
+  root_ = EraseBelow(root_, low, slot);
+  --size_;
+}
+
+void IntervalTree::Find(int64_t price, std::vector<Slot>* found, int64_t* steps) const {
+  FindBelow(root_, price, found, steps);
+}
+
+void IntervalTree::FindBelow(NodeIndex at, int64_t price, std::vector<Slot>* found, int64_t* steps) const {
+  if (at == kNone) return;
+  ++*steps;
+  const Node& node = nodes_[at];
+  if (node.highest < price) return;
+  FindBelow(node.left, price, found, steps);
+  if (node.low > price) return;  // And so are all to its right.
+  if (node.high >= price) found->push_back(node.slot);
+  FindBelow(node.right, price, found, steps);
+}
+
+}  // namespace stockalert::fold

@@ -1,0 +1,197 @@
+// What SymbolFold shows of itself, and its way into a checkpoint and back.
+#include "services/domain/fold/symbol_fold.h"
+
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "services/domain/fold/alert_rules.h"
+
+namespace stockalert::fold {
+namespace {
+
+using condition::PercentChange;
+using condition::PercentReference;
+using condition::Sessions;
+
+}  // namespace
+
+AlertView SymbolFold::ViewOf(Slot slot) const {
+  const Alert& alert = at(slot);
+  AlertView view;
+  view.symbol = symbol_;
+  view.definition = alert.definition;
+  view.revision = alert.revision;
+  view.armed_revision = alert.armed_revision;
+  view.trigger_number = alert.trigger_number;
+  view.paused = alert.paused;
+  view.ended = alert.ended;
+  view.expired = alert.expired;
+  const std::optional<size_t> kind = DateKind(alert.definition);
+  view.waiting = kind.has_value() && !first_reference_[*kind].has_value();
+  return view;
+}
+
+SymbolView SymbolFold::View() const {
+  SymbolView view;
+  view.last_event_time_us = last_event_time_us_;
+  const auto last_of = [this](Sessions sessions) -> std::optional<int64_t> {
+    const std::optional<PricePoint>& last = books_[static_cast<size_t>(sessions)]->last;
+    return last.has_value() ? std::optional(last->price_micros) : std::nullopt;
+  };
+  view.last_regular_price_micros = last_of(Sessions::kRegular);
+  view.last_extended_price_micros = last_of(Sessions::kExtended);
+  view.previous_close_micros = latest_reference_[kPreviousCloseIndex];
+  view.day_open_micros = latest_reference_[kDayOpenIndex];
+  return view;
+}
+
+SavedSymbol SymbolFold::Save() const {
+  SavedSymbol saved;
+  saved.symbol = symbol_;
+  saved.publisher_epoch = publisher_epoch_;
+  saved.sequence = sequence_;
+  saved.last_event_time_us = last_event_time_us_;
+  saved.date = day_.date;
+  saved.first_reference_micros = first_reference_;
+  saved.latest_reference_micros = latest_reference_;
+  for (size_t i = 0; i < books_.size(); ++i) {
+    saved.books[i].last = books_[i]->last;
+    for (const auto& [window_us, windows] : books_[i]->windows) {
+      for (size_t leg : {kUp, kDown}) {
+        if (windows->legs[leg].size() == 0) continue;
+        saved.books[i].windows.push_back({window_us, leg == kUp, windows->legs[leg].Entries()});
+      }
+    }
+  }
+  return saved;
+}
+
+void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
+  for (const std::unique_ptr<Alert>& entry : alerts_) {
+    if (entry == nullptr) continue;
+    const Alert& alert = *entry;
+    SavedAlert saved;
+    saved.id = alert.id;
+    saved.symbol = symbol_;
+    saved.definition = alert.definition;
+    saved.revision = alert.revision;
+    saved.armed_revision = alert.armed_revision;
+    saved.trigger_number = alert.trigger_number;
+    saved.paused = alert.paused;
+    saved.ended = alert.ended;
+    saved.expired = alert.expired;
+    // Of an alert that can only be armed anew, nothing but its identity matters.
+    if (!alert.ended && !alert.expired) {
+      saved.begun = alert.begun;
+      saved.activated = alert.activated;
+      saved.residence = alert.residence;
+      saved.last_trigger_time_us = alert.last_trigger_time_us;
+      saved.last_trigger_date = alert.last_trigger_date;
+      if (DateKind(alert.definition).has_value()) {
+        saved.own_reference = alert.own_reference;
+        // In the index an alert is always up to date with its symbol.
+        saved.date_stamp = alert.residence == Residence::kIndexed ? day_.date : alert.date_stamp;
+      }
+      saved.has_own_price_before = alert.paused || alert.prices_seen_before == BookOf(alert).prices_seen;
+      if (saved.has_own_price_before) saved.own_price_before_micros = alert.price_before_micros;
+      for (size_t i : {kUp, kDown}) {
+        const Leg& leg = alert.legs[i];
+        saved.legs[i].ready = leg.ready;
+        saved.legs[i].reference_micros = leg.rung != nullptr ? leg.rung->reference_micros : leg.reference_micros;
+        saved.legs[i].window_entries = leg.window_entries;
+      }
+    }
+    alerts->push_back(std::move(saved));
+  }
+}
+
+absl::Status SymbolFold::Load(const SavedSymbol& saved) {
+  publisher_epoch_ = saved.publisher_epoch;
+  sequence_ = saved.sequence;
+  last_event_time_us_ = saved.last_event_time_us;
+  if (last_event_time_us_.has_value()) day_ = market::ExchangeDayOf(*last_event_time_us_);
+  if (day_.date != saved.date) {
+    return absl::InvalidArgumentError(absl::StrCat("symbol ", symbol_, ": its date is not that of its last quote"));
+  }
+  for (size_t kind : {kPreviousCloseIndex, kDayOpenIndex}) {
+    LearnReference(kind, saved.first_reference_micros[kind]);
+    LearnReference(kind, saved.latest_reference_micros[kind]);
+  }
+  for (size_t i = 0; i < books_.size(); ++i) {
+    books_[i]->last = saved.books[i].last;
+    // Any number will do that is not the first: alerts with a price before of their own are at it, the others behind.
+    books_[i]->prices_seen = 1;
+    for (const SavedWindow& window : saved.books[i].windows) {
+      if (window.rungs.empty() || !books_[i]->last.has_value()) {
+        return absl::InvalidArgumentError(absl::StrCat("symbol ", symbol_, ": a window without prices"));
+      }
+      std::unique_ptr<Windows>& windows = books_[i]->windows[window.window_us];
+      if (windows == nullptr) windows = std::make_unique<Windows>(window.window_us, this);
+      for (const PricePoint& entry : window.rungs) windows->legs[window.up ? kUp : kDown].RungAt(entry);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
+  const auto broken = [&saved](const char* what) {
+    return absl::InvalidArgumentError(absl::StrCat("alert ", saved.id, ": ", what));
+  };
+  if (condition::FindViolation(saved.definition).has_value()) return broken("its definition breaks the rules");
+  const Slot slot = NewSlot();
+  Alert& alert = at(slot);
+  alert.id = saved.id;
+  alert.definition = saved.definition;
+  alert.revision = saved.revision;
+  alert.armed_revision = saved.armed_revision;
+  alert.trigger_number = saved.trigger_number;
+  alert.paused = saved.paused;
+  alert.ended = saved.ended;
+  alert.expired = saved.expired;
+  alert.begun = saved.begun;
+  alert.activated = saved.activated;
+  alert.own_reference = saved.own_reference;
+  alert.last_trigger_time_us = saved.last_trigger_time_us;
+  alert.last_trigger_date = saved.last_trigger_date;
+  alert.date_stamp = saved.date_stamp;
+  alert.price_before_micros = saved.own_price_before_micros;
+  Book& book = BookOf(alert);
+  alert.prices_seen_before = saved.has_own_price_before ? book.prices_seen : book.prices_seen - 1;
+  for (size_t i : {kUp, kDown}) {
+    alert.legs[i].ready = saved.legs[i].ready;
+    alert.legs[i].reference_micros = saved.legs[i].reference_micros;
+    alert.legs[i].window_entries = saved.legs[i].window_entries;
+  }
+  if (!alert.ended && !alert.expired) TrackExpiry(slot);
+  const std::optional<size_t> kind = DateKind(alert.definition);
+  switch (saved.residence) {
+    case Residence::kOut:
+      return slot;
+    case Residence::kFresh:
+      alert.residence = Residence::kFresh;
+      book.fresh.insert(slot);
+      return slot;
+    case Residence::kAwaitingReference:
+      if (!kind.has_value()) return broken("it awaits a reference that it has no use for");
+      alert.residence = Residence::kAwaitingReference;
+      book.awaiting_reference[*kind].insert(slot);
+      return slot;
+    case Residence::kIndexed:
+      break;
+  }
+  if (!alert.begun || !book.last.has_value()) return broken("it is watched without having begun");
+  const auto* change = std::get_if<PercentChange>(&alert.definition.condition);
+  if (change != nullptr && change->reference == PercentReference::kWindow) {
+    for (size_t i : {kUp, kDown}) {
+      if (!HasLeg(change->op, i)) continue;
+      const auto windows = book.windows.find(change->window_us);
+      if (windows == book.windows.end()) return broken("its window is missing");
+      alert.legs[i].rung = windows->second->legs[i].FindRung(alert.legs[i].reference_micros);
+      if (alert.legs[i].rung == nullptr) return broken("its window does not hold its reference");
+    }
+  }
+  PutIn(slot);
+  return slot;
+}
+
+}  // namespace stockalert::fold

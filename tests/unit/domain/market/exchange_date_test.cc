@@ -1,0 +1,69 @@
+#include "services/domain/market/exchange_date.h"
+
+#include <catch2/catch.hpp>
+
+#include <random>
+
+#include "absl/time/civil_time.h"
+#include "absl/time/time.h"
+
+namespace stockalert::market {
+namespace {
+
+constexpr int64_t kSecondUs = 1'000'000;
+
+TEST_CASE("a date begins at midnight in New York") {
+  // 2025-03-07 05:00 UTC is midnight in winter; 2025-03-10 04:00 UTC in summer, the clock having gone forward on the
+  // 9th.
+  const int64_t winter_us = int64_t{1741323600} * kSecondUs;
+  const int64_t summer_us = int64_t{1741579200} * kSecondUs;
+  for (int64_t midnight_us : {winter_us, summer_us}) {
+    const ExchangeDay day = ExchangeDayOf(midnight_us);
+    CHECK(day.begin_us == midnight_us);
+    CHECK(ExchangeDayOf(midnight_us - 1).date == day.date - 1);
+    CHECK(ExchangeDayOf(midnight_us - 1).end_us == midnight_us);
+    CHECK(ExchangeDayOf(day.end_us - 1).date == day.date);
+    CHECK(ExchangeDayOf(day.end_us).date == day.date + 1);
+  }
+  const int64_t hour_us = 3600 * kSecondUs;
+  const ExchangeDay spring = ExchangeDayOf(int64_t{1741500000} * kSecondUs);  // 2025-03-09.
+  CHECK(spring.end_us - spring.begin_us == 23 * hour_us);
+  const ExchangeDay autumn = ExchangeDayOf(int64_t{1762095600} * kSecondUs);  // 2025-11-02.
+  CHECK(autumn.end_us - autumn.begin_us == 25 * hour_us);
+}
+
+TEST_CASE("dates are those of the zone database, where the machine has one") {
+  absl::TimeZone zone;
+  if (!absl::LoadTimeZone("America/New_York", &zone)) {
+    WARN("no zone database on this machine: nothing to compare with");
+    return;
+  }
+  const uint32_t seed = 20260101;
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const int64_t begin_us = absl::ToUnixMicros(absl::FromCivil(absl::CivilDay(1967, 1, 1), zone));
+  const int64_t end_us = absl::ToUnixMicros(absl::FromCivil(absl::CivilDay(2037, 12, 31), zone));
+  const absl::CivilDay epoch(1970, 1, 1);
+  for (int i = 0; i < 200'000; ++i) {
+    int64_t time_us = begin_us + static_cast<int64_t>(random() % static_cast<uint64_t>(end_us - begin_us));
+    if (i % 2 == 0) time_us = ExchangeDayOf(time_us).begin_us - i % 4 / 2;  // At a border, and just before it.
+    const int64_t expected = absl::CivilDay(absl::ToCivilSecond(absl::FromUnixMicros(time_us), zone)) - epoch;
+    const ExchangeDay day = ExchangeDayOf(time_us);
+    if (day.date != expected || time_us < day.begin_us || time_us >= day.end_us) {
+      CAPTURE(time_us, day.date, expected);
+      FAIL("another date than the zone database's");
+    }
+  }
+}
+
+TEST_CASE("times beyond all reason have a date too") {
+  for (int64_t time_us : {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(), int64_t{0}}) {
+    const ExchangeDay day = ExchangeDayOf(time_us);
+    CHECK(day.date != kNoDate);
+    CHECK(day.begin_us <= time_us);
+    CHECK(day.end_us >= time_us);
+  }
+}
+
+}  // namespace
+}  // namespace stockalert::market
