@@ -26,6 +26,7 @@
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/net/port_claim.h"
 #include "services/common/postgres/write_probe.h"
 #include "services/common/tls/watch.h"
 #include "services/common/version/version.h"
@@ -53,6 +54,7 @@ std::string GroupInstance(const Config& config) {
 
 // In the order of construction; destroyed in the reverse.
 struct AlertApp::Parts {
+  net::PortClaims claims;  // Until the servers have the ports.
   base::SystemClock clock;
   base::SystemMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
@@ -87,6 +89,8 @@ struct AlertApp::Parts {
 
 absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config) {
   auto parts = std::make_unique<Parts>();
+  STOCKALERT_ASSIGN_OR_RETURN(
+      parts->claims, net::PortClaims::Take({config.public_address, config.internal_address, config.http_address}));
   STOCKALERT_ASSIGN_OR_RETURN(parts->credentials, rpc::Credentials::Create(config.tls));
   parts->kafka_files = kafka::WatchFiles(config.kafka_security);
   postgres::PoolOptions pool;
@@ -266,6 +270,7 @@ absl::Status AlertApp::Start() {
   server.services = {parts_->service.get()};
   server.service_names = {"stockalert.alert.v1.AlertService"};
   STOCKALERT_ASSIGN_OR_RETURN(parts_->public_server, rpc::Server::Start(server));
+  parts_->claims.Release();
   parts_->internal_server->SetServing(true);
   parts_->public_server->SetServing(true);
   parts_->write_probe = std::make_unique<postgres::WriteProbe>(

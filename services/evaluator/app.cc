@@ -27,6 +27,7 @@ std::string DefaultInstanceId(const Config& config) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<process::App>> EvaluatorApp::Create(const Config& config) {
+  STOCKALERT_ASSIGN_OR_RETURN(net::PortClaims claims, net::PortClaims::Take({config.http_address}));
   postgres::PoolOptions options;
   options.url = config.postgres_url;
   options.application_name = "stockalert-evaluator";
@@ -36,11 +37,15 @@ absl::StatusOr<std::unique_ptr<process::App>> EvaluatorApp::Create(const Config&
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool, postgres::Pool::Create(options));
   Config complete = config;
   if (complete.instance_id.empty()) complete.instance_id = DefaultInstanceId(config);
-  return std::unique_ptr<process::App>(new EvaluatorApp(complete, std::move(pool)));
+  return std::unique_ptr<process::App>(new EvaluatorApp(complete, std::move(claims), std::move(pool)));
 }
 
-EvaluatorApp::EvaluatorApp(const Config& config, std::unique_ptr<postgres::Pool> pool)
-    : config_(config), kafka_files_(kafka::WatchFiles(config.kafka_security)), pool_(std::move(pool)), store_(*pool_) {}
+EvaluatorApp::EvaluatorApp(const Config& config, net::PortClaims claims, std::unique_ptr<postgres::Pool> pool)
+    : claims_(std::move(claims)),
+      config_(config),
+      kafka_files_(kafka::WatchFiles(config.kafka_security)),
+      pool_(std::move(pool)),
+      store_(*pool_) {}
 
 absl::Status EvaluatorApp::AwaitDependencies() {
   const absl::Time deadline = absl::Now() + config_.start_timeout;
@@ -93,6 +98,7 @@ absl::Status EvaluatorApp::Start() {
   STOCKALERT_ASSIGN_OR_RETURN(
       admin_, http::AdminServer::Start(
                   {.address = config_.http_address, .not_ready_reasons = [this] { return NotReadyReasons(); }}));
+  claims_.Release();
   STOCKALERT_RETURN_IF_ERROR(AwaitDependencies());
   EvaluatorServiceOptions options;
   options.kafka_bootstrap = config_.kafka_bootstrap;

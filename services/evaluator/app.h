@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "services/common/http/admin_server.h"
+#include "services/common/net/port_claim.h"
 #include "services/common/postgres/pool.h"
 #include "services/common/process/run_main.h"
 #include "services/common/tls/watch.h"
@@ -25,12 +26,13 @@ class EvaluatorApp final : public process::App {
   void Stop(absl::Time deadline) override;
 
  private:
-  EvaluatorApp(const Config& config, std::unique_ptr<postgres::Pool> pool);
+  EvaluatorApp(const Config& config, net::PortClaims claims, std::unique_ptr<postgres::Pool> pool);
   absl::Status AwaitDependencies();
   // The number of partitions that stockalert-migrate recorded against what the broker has.
   absl::Status CheckPartitionCount();
   std::vector<std::string> NotReadyReasons();
 
+  net::PortClaims claims_;  // Until the servers have the ports.
   const Config config_;
   const std::unique_ptr<tls::Watch> kafka_files_;
   const std::unique_ptr<postgres::Pool> pool_;

@@ -111,6 +111,7 @@ FetcherApp::~FetcherApp() { Stop(absl::Now()); }
 absl::StatusOr<std::unique_ptr<process::App>> FetcherApp::Create(const Config& config) {
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   auto app = std::unique_ptr<FetcherApp>(new FetcherApp(config, std::move(credentials)));
+  STOCKALERT_ASSIGN_OR_RETURN(app->claims_, net::PortClaims::Take({config.internal_address, config.http_address}));
   kafka::ProducerOptions options = PublisherProducerOptions(config.kafka_bootstrap);
   options.security = config.kafka_security;
   options.registry = metrics::Registry();
@@ -197,6 +198,7 @@ absl::Status FetcherApp::Start() {
                                                            .limits = rpc::kInternalLimits,
                                                            .reflection = false,
                                                            .own_credentials = credentials_->own_internal_port()}));
+  claims_.Release();
   STOCKALERT_RETURN_IF_ERROR(AwaitTopics());
   STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, AcquireEpoch());
   publisher_->Begin(epoch);

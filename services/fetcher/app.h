@@ -16,6 +16,7 @@
 #include "services/common/grpc/server.h"
 #include "services/common/http/admin_server.h"
 #include "services/common/kafka/producer.h"
+#include "services/common/net/port_claim.h"
 #include "services/common/process/run_main.h"
 #include "services/common/tls/watch.h"
 #include "services/fetcher/config.h"
@@ -49,6 +50,7 @@ class FetcherApp final : public process::App {
   // Sets the gauge of the regular session.
   void MeasureSession() const;
 
+  net::PortClaims claims_;  // Until the servers have the ports.
   const Config config_;
   base::SystemClock clock_;
   std::unique_ptr<rpc::Credentials> credentials_;

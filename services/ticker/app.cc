@@ -21,6 +21,7 @@
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/net/port_claim.h"
 #include "services/common/postgres/pool.h"
 #include "services/common/postgres/write_probe.h"
 #include "services/common/tls/watch.h"
@@ -49,6 +50,7 @@ struct TickerApp::Parts {
         std::unique_ptr<postgres::Pool> made_pool)
       : config(given), credentials(std::move(made_credentials)), pool(std::move(made_pool)) {}
 
+  net::PortClaims claims;  // Until the servers have the ports.
   const Config config;
   base::SystemClock clock;
   base::SystemMonotonicClock monotonic_clock;
@@ -133,14 +135,18 @@ struct TickerApp::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<TickerApp>> TickerApp::Create(const Config& config) {
+  STOCKALERT_ASSIGN_OR_RETURN(
+      net::PortClaims claims,
+      net::PortClaims::Take({config.public_address, config.internal_address, config.http_address}));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
                                                       .application_name = "stockalert-ticker",
                                                       .connections_max = config.postgres_connections_max,
                                                       .registry = metrics::Registry()}));
-  return std::unique_ptr<TickerApp>(
-      new TickerApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool))));
+  auto parts = std::make_unique<Parts>(config, std::move(credentials), std::move(pool));
+  parts->claims = std::move(claims);
+  return std::unique_ptr<TickerApp>(new TickerApp(std::move(parts)));
 }
 
 TickerApp::TickerApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -206,6 +212,7 @@ absl::Status TickerApp::Start() {
                                                   .limits = parts.config.public_limits,
 .trusted_proxies = parts.config.calls.trusted_proxies,
                                                   .own_credentials = parts.credentials->own_public_port()}));
+  parts.claims.Release();
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);
   parts.write_probe = std::make_unique<postgres::WriteProbe>(

@@ -20,6 +20,7 @@
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/net/port_claim.h"
 #include "services/common/postgres/pool.h"
 #include "services/common/postgres/write_probe.h"
 #include "services/common/tls/watch.h"
@@ -56,6 +57,7 @@ struct UserApp::Parts {
                      .caller_token = config.mesh.caller_token,
                      .retried = {"stockalert.internal.v1.TickerInternalService/RegisterTicker"}}) {}
 
+  net::PortClaims claims;  // Until the servers have the ports.
   const Config config;
   base::SystemClock clock;
   base::SystemMonotonicClock monotonic_clock;
@@ -108,6 +110,9 @@ struct UserApp::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<UserApp>> UserApp::Create(const Config& config) {
+  STOCKALERT_ASSIGN_OR_RETURN(
+      net::PortClaims claims,
+      net::PortClaims::Take({config.public_address, config.internal_address, config.http_address}));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
@@ -121,8 +126,9 @@ absl::StatusOr<std::unique_ptr<UserApp>> UserApp::Create(const Config& config) {
                                                      .topics = {kafka::kUserEventsTopic},
                                                      .extra = {},
                                                      .registry = metrics::Registry()}));
-  return std::unique_ptr<UserApp>(
-      new UserApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool), std::move(producer))));
+  auto parts = std::make_unique<Parts>(config, std::move(credentials), std::move(pool), std::move(producer));
+  parts->claims = std::move(claims);
+  return std::unique_ptr<UserApp>(new UserApp(std::move(parts)));
 }
 
 UserApp::UserApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -172,6 +178,7 @@ absl::Status UserApp::Start() {
                                                   .limits = parts.config.public_limits,
 .trusted_proxies = parts.config.calls.trusted_proxies,
                                                   .own_credentials = parts.credentials->own_public_port()}));
+  parts.claims.Release();
   parts.internal_server->SetServing(true);
   parts.public_server->SetServing(true);
   parts.write_probe = std::make_unique<postgres::WriteProbe>(

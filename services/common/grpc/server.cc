@@ -13,13 +13,11 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/config/address.h"
 #include "services/common/grpc/reflection.h"
-#include "services/common/log/log.h"
+#include "services/common/net/port_claim.h"
 
 namespace stockalert::rpc {
 namespace {
 
-constexpr int kListenTries = 5;
-constexpr absl::Duration kListenPause = absl::Milliseconds(300);
 // A client that has connected has so long for TLS and its first frame.
 constexpr absl::Duration kHandshakeMax = absl::Seconds(10);
 
@@ -29,25 +27,19 @@ int Milliseconds(absl::Duration duration) {
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listen(const ServerOptions& options) {
-  STOCKALERT_RETURN_IF_ERROR(config::ParseAddress(options.address).status());
   STOCKALERT_ASSIGN_OR_RETURN(const TrustedProxies trusted_proxies, TrustedProxies::Parse(options.trusted_proxies));
-  for (int attempt = 1;; ++attempt) {
-    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Listen(
-        {.address = options.address,
-         .name = options.name,
-         .connections_max = static_cast<size_t>(options.limits.connections_max),
-         .connections_per_address_max = static_cast<size_t>(options.limits.connections_per_address_max),
-         .trusted_proxies = trusted_proxies});
-    if (listener.ok()) return listener;
-    if (attempt == kListenTries) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, " for gRPC (",
-                                                 listener.status().message(),
-                                                 "): is another process there? Choose another address by its flag"));
-    }
-    log::Warning("cannot listen for gRPC; trying again",
-                 {{"address", options.address}, {"attempt", attempt}, {"why", listener.status()}});
-    absl::SleepFor(kListenPause);
-  }
+  std::unique_ptr<Listener> listener;
+  STOCKALERT_RETURN_IF_ERROR(net::RetryTaken(options.address, options.port_patience, [&]() -> absl::Status {
+    STOCKALERT_ASSIGN_OR_RETURN(
+        listener, Listener::Listen(
+                      {.address = options.address,
+                       .name = options.name,
+                       .connections_max = static_cast<size_t>(options.limits.connections_max),
+                       .connections_per_address_max = static_cast<size_t>(options.limits.connections_per_address_max),
+                       .trusted_proxies = trusted_proxies}));
+    return absl::OkStatus();
+  }));
+  return listener;
 }
 
 std::vector<std::string> Listed(const ServerOptions& options) {

@@ -20,6 +20,7 @@
 #include "services/common/grpc/listener.h"
 #include "services/common/grpc/port_probe.h"
 #include "services/common/grpc/server_limits.h"
+#include "services/common/net/port_claim.h"
 
 namespace stockalert::rpc {
 
@@ -42,12 +43,12 @@ struct ServerOptions {
   bool reflection = true;
   // With them the process calls the port regularly (Credentials::own_public_port); null: it does not.
   std::shared_ptr<::grpc::ChannelCredentials> own_credentials = {};
+  absl::Duration port_patience = net::kPortPatience;
 };
 
 class Server {
  public:
-  // INVALID_ARGUMENT: no credentials. UNAVAILABLE: the address cannot be listened on (after a few tries: a fixed port
-  // may be taken for a moment).
+  // INVALID_ARGUMENT: no credentials. UNAVAILABLE: the address cannot be listened on; says who has it.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
   // Shuts down at once where Shutdown was not called.
   ~Server();

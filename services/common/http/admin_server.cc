@@ -20,10 +20,12 @@
 #include "absl/time/clock.h"
 #include "services/common/base/abseil.h"
 #include "services/common/base/bounded_executor.h"
+#include "services/common/base/status_macros.h"
 #include "services/common/config/address.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/metrics/process_metrics.h"
+#include "services/common/net/port_claim.h"
 #include "services/common/process/liveness.h"
 
 namespace stockalert::http {
@@ -39,8 +41,6 @@ constexpr uint64_t kBodyBytesMax = 1024;
 constexpr int kRequestsPerConnectionMax = 100;
 // Above it, the connection that has brought no whole request for longest makes room for the next.
 constexpr size_t kConnectionsMax = 512;
-constexpr int kListenTries = 5;
-constexpr absl::Duration kListenPause = absl::Milliseconds(300);
 constexpr std::chrono::milliseconds kAcceptPause{50};
 
 struct Answer {
@@ -115,7 +115,7 @@ struct AdminServer::Impl {
   Answer Readiness();
   Answer Health();
 
-  bool Bind(const config::Address& address, std::string& why);
+  absl::Status Bind(const config::Address& address);
   void Accept();
   // The answer comes at once, or later by Session::Write.
   void Ask(const std::shared_ptr<Session>& session, const std::string& path);
@@ -224,7 +224,7 @@ Answer AdminServer::Impl::Health() {
   return {503, text};
 }
 
-bool AdminServer::Impl::Bind(const config::Address& address, std::string& why) {
+absl::Status AdminServer::Impl::Bind(const config::Address& address) {
   beast::error_code error;
   Tcp::resolver resolver(loop);
   const auto found = resolver.resolve(address.host, std::to_string(address.port),
@@ -236,12 +236,11 @@ bool AdminServer::Impl::Bind(const config::Address& address, std::string& why) {
     if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
     if (!error) acceptor.bind(endpoint, error);
     if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-    if (!error) return true;
+    if (!error) return absl::OkStatus();
     beast::error_code ignored;
     acceptor.close(ignored);
   }
-  why = error.message();
-  return false;
+  return absl::UnavailableError(error.message());
 }
 
 void AdminServer::Impl::Accept() {
@@ -298,16 +297,8 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const AdminServe
   const absl::StatusOr<config::Address> address = config::ParseAddress(options.address);
   if (!address.ok()) return address.status();
   auto impl = std::make_unique<Impl>(options);
-  std::string why;
-  for (int attempt = 1; !impl->Bind(*address, why); ++attempt) {
-    if (attempt == kListenTries) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address, " for HTTP (", why,
-                                                 "): is another process there? Choose another --http_address"));
-    }
-    log::Warning("cannot listen for HTTP; trying again",
-                 {{"address", options.address}, {"attempt", attempt}, {"why", why}});
-    absl::SleepFor(kListenPause);
-  }
+  STOCKALERT_RETURN_IF_ERROR(
+      net::RetryTaken(options.address, options.port_patience, [&] { return impl->Bind(*address); }));
   const int port = impl->acceptor.local_endpoint().port();
   impl->Accept();
   impl->heartbeat.Beat();

@@ -13,12 +13,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/net/port_claim.h"
 #include "services/common/process/liveness.h"
 
 namespace stockalert::http {
 
 struct AdminServerOptions {
-  std::string address = {};  // "127.0.0.1:51051"; port 0 takes any free one.
+  std::string address = {};  // "127.0.0.1:11051"; port 0 takes any free one.
   // Why the service is not ready; empty: it is. Called on threads of the server's, must be bounded (a few seconds).
   std::function<std::vector<std::string>()> not_ready_reasons = {};
   // Sets the gauges that are true only at the moment of a scrape; may be empty. Called on threads of the server's, must
@@ -30,11 +31,12 @@ struct AdminServerOptions {
   absl::Duration answer_time_max = absl::Seconds(10);
   // What /healthz answers by; watched as long as the server is there. Must outlive it.
   process::Liveness* liveness = &process::Liveness::OfProcess();
+  absl::Duration port_patience = net::kPortPatience;
 };
 
 class AdminServer {
  public:
-  // INVALID_ARGUMENT: not an address; UNAVAILABLE: it cannot be listened on (after a few tries).
+  // INVALID_ARGUMENT: not an address; UNAVAILABLE: it cannot be listened on; says who has it.
   static absl::StatusOr<std::unique_ptr<AdminServer>> Start(const AdminServerOptions& options);
   // Stops it.
   ~AdminServer();
