@@ -1,6 +1,6 @@
 """The mesh as child processes: Postgres, Kafka, the migration and the six services, on loopback.
 
-    mesh = Mesh(folder, first_port=50051)
+    mesh = Mesh(folder)                # on the product's own ports; first_port=N: on others
     mesh.start(fetcher={"SOURCE": "publish"})
     mesh.client.call("user", "GetUser", {"name": "users/me"}, key)
     mesh.stop()
@@ -19,17 +19,21 @@ import certificates
 import client
 import stack
 
-# The order in which they start; they stop in the reverse one. Of each: the place of its ports from the first one on, and which it has.
+# The order in which they start; they stop in the reverse one. Of each: the place of its ports from the first one on, and which it has. Those with
+# public ports come first: these lie among the ports that the system lends to outgoing connections, of which the others then have none yet.
 SERVICES = {
     "user": (0, ("public", "http", "internal")),
     "ticker": (1, ("public", "http", "internal")),
-    "fetcher": (4, ("http", "internal")),
     "alert": (2, ("public", "http", "internal")),
-    "evaluator": (5, ("http",)),
     "notifier": (3, ("public", "http")),
+    "fetcher": (4, ("http", "internal")),
+    "evaluator": (5, ("http",)),
 }
+# The product's own first ports of each kind.
+FIRST_PORTS = {"public": 50051, "http": 11051, "internal": 12051}
 # What has a role of its own in the database (services/migrate/roles.h).
 ROLES = ("user", "ticker", "alert", "evaluator", "notifier", "maintenance", "audit")
+# Where the kinds begin, from another first port on.
 SPAN = {"public": 0, "http": 1000, "internal": 2000}
 
 
@@ -48,10 +52,11 @@ def free_first_port():
 
 
 class Mesh:
-    def __init__(self, folder, first_port, postgres_url=None, kafka_bootstrap=None, say=lambda text: None, env=None, prices_partitions=None,
+    def __init__(self, folder, first_port=None, postgres_url=None, kafka_bootstrap=None, say=lambda text: None, env=None, prices_partitions=None,
                  tls=False):
         self.folder = pathlib.Path(folder)
-        self.first_port = first_port
+        self.first_ports = FIRST_PORTS if first_port is None else {kind: first_port + span for kind, span in SPAN.items()}
+        self.held_ports = {}
         self.say = say
         self.extra_env = env or {}
         self.prices_partitions = prices_partitions
@@ -70,8 +75,11 @@ class Mesh:
 
     # --- where things are
 
+    def port(self, service, kind):
+        return self.first_ports[kind] + SERVICES[service][0]
+
     def address(self, service, kind="public"):
-        return f"127.0.0.1:{self.first_port + SERVICES[service][0] + SPAN[kind]}"
+        return f"127.0.0.1:{self.port(service, kind)}"
 
     def operator_env(self):
         """What the operator's tools need to reach this mesh; holds secrets."""
@@ -125,7 +133,8 @@ class Mesh:
         env = {f"{pair}_TLS_{kind}_FILE": files / name for pair in pairs for kind, name in (("CERT", "tls.crt"), ("KEY", "tls.key"))}
         return {**env, "INTERNAL_TLS_CA_FILE": files / "ca.crt"}
 
-    def _env(self, service):
+    def service_env(self, service):
+        """The environment of a service, or of stockalert-migrate; holds secrets."""
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKALERT_", "FINNHUB_"))}
         env = {
             "POSTGRES_URL": self.postgres_url if service in ("migrate", "fetcher") else self._role_url(service),
@@ -165,14 +174,12 @@ class Mesh:
         self.folder.mkdir(parents=True, exist_ok=True)
         # The log below may be read by all, the secrets by their owner alone; Postgres' user must come through.
         self.folder.chmod(0o755)
-        self.admin_key = stack.secret(self.folder / "admin_key", lambda: "sak_" + stack.token(43))
-        self.caller_tokens = {name: stack.secret(self.folder / "callers" / name) for name in SERVICES}
-        self.write_callers()
+        self.prepare_secrets()
+        self.hold_ports()
         self.start_stores()
         self.migrate()
-        self._await_free_ports()
         for name in SERVICES:
-            self.services[name] = stack.Process(name, [binary(f"stockalert-{name}")], self.folder / "log" / f"{name}.log", env=self._env(name))
+            self.services[name] = stack.Process(name, [binary(f"stockalert-{name}")], self.folder / "log" / f"{name}.log", env=self.service_env(name))
         self.say("starting the services")
         for name in SERVICES:
             self.services[name].start()
@@ -184,6 +191,11 @@ class Mesh:
         with os.fdopen(descriptor, "w") as file:
             for name, value in self.operator_env().items():
                 file.write(f"export {name}='{value}'\n")
+
+    def prepare_secrets(self):
+        self.admin_key = stack.secret(self.folder / "admin_key", lambda: "sak_" + stack.token(43))
+        self.caller_tokens = {name: stack.secret(self.folder / "callers" / name) for name in SERVICES}
+        self.write_callers()
 
     def start_stores(self):
         if self.kafka:
@@ -210,27 +222,32 @@ class Mesh:
         log = self.folder / "log" / "migrate.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab") as out:
-            done = subprocess.run(["setpriv", "--pdeathsig=KILL"] + command, env=self._env("migrate"), stdin=subprocess.DEVNULL, stdout=out,
+            done = subprocess.run(["setpriv", "--pdeathsig=KILL"] + command, env=self.service_env("migrate"), stdin=subprocess.DEVNULL, stdout=out,
                                   stderr=out, check=False, start_new_session=True)
         if done.returncode != 0:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
             raise stack.StackError(f"stockalert-migrate failed (exit {done.returncode}); its log: {log}\n{tail}")
 
-    def _await_free_ports(self):
-        """The product's ports lie among those that the system lends to outgoing connections: one may be taken for a moment."""
-        ports = [self.first_port + place + SPAN[kind] for place, kinds in SERVICES.values() for kind in kinds]
+    def hold_ports(self):
+        """Takes the services' ports before anything of the mesh connects anywhere, and keeps them: no outgoing connection gets one, also while
+        its service is down. Who connects is refused until the service listens, which binds them besides."""
+        ports = [self.port(name, kind) for name, (_, kinds) in SERVICES.items() for kind in kinds]
         told = False
         deadline = time.monotonic() + 20
         while True:
-            taken = [port for port in ports if not stack.port_free(port)]
+            for port in ports:
+                if port not in self.held_ports and (held := stack.hold_port(port)):
+                    self.held_ports[port] = held
+            taken = [port for port in ports if port not in self.held_ports]
             if not taken:
                 return
+            who = "; ".join(f"{port}: {stack.port_holder(port)}" for port in taken)
             if time.monotonic() > deadline:
-                raise stack.StackError(f"ports {taken} are taken: end what listens there, or choose others with --first-port")
+                raise stack.StackError(f"ports are taken ({who}): end what has them, or choose others with --first-port")
             if not told:
-                self.say(f"waiting for the ports {taken}, which are taken")
+                self.say(f"waiting for ports that are taken ({who})")
                 told = True
-            time.sleep(0.5)
+            time.sleep(0.25)
 
     def ready(self, name):
         return stack.http_ok(f"http://{self.address(name, 'http')}/readyz")
@@ -243,7 +260,7 @@ class Mesh:
         """Stops a service in order, where it runs, and starts it again, the fetcher with new settings if given."""
         if fetcher is not None:
             self.fetcher_settings = fetcher
-            self.services["fetcher"].env = self._env("fetcher")
+            self.services["fetcher"].env = self.service_env("fetcher")
         self.services[name].stop()
         self.services[name].start()
         if wait:
@@ -260,6 +277,9 @@ class Mesh:
             self.client = None
         killed = stack.stop_all(list(reversed(list(self.services.values()))))
         killed += stack.stop_all([part.process for part in (self.kafka, self.postgres) if part is not None and part.process is not None])
+        for held in self.held_ports.values():
+            held.close()
+        self.held_ports = {}
         return killed
 
     def query(self, sql):

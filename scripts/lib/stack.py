@@ -89,15 +89,34 @@ def port_open(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def port_free(port):
-    """Whether a server could listen there now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def hold_port(port):
+    """A socket that keeps outgoing connections off a port of loopback, and lets a server of ours listen there; None where it is taken."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind(("127.0.0.1", port))
+        return held
+    except OSError:
+        held.close()
+        return None
+
+
+def port_holder(port):
+    """Who has a port of this machine, in words, as far as this process may see."""
+    found = {}
+    for table in ("tcp", "tcp6"):
+        for line in pathlib.Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+            local, state, inode = (line.split()[column] for column in (1, 3, 9))
+            if int(local.rpartition(":")[2], 16) == port and inode != "0":
+                found[f"socket:[{inode}]"] = "listens there" if state == "0A" else "has a connection from there"
+    for file in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            probe.bind(("127.0.0.1", port))
-            return True
+            does = found.get(os.readlink(file))
+            if does:
+                return f"process {file.parts[2]} ({(file.parents[1] / 'comm').read_text().strip()}) {does}"
         except OSError:
-            return False
+            continue
+    return "another user's process has it" if found else "nobody who can be seen has it"
 
 
 # Loopback needs no proxy, whatever the environment names.
@@ -276,7 +295,7 @@ class Postgres:
         if self.authority:
             self._secure()
         if port_open(self.port):
-            raise StackError(f"port {self.port} is taken: another Postgres, or another run, listens there")
+            raise StackError(f"port {self.port} is taken, another Postgres or another run may be there: {port_holder(self.port)}")
         self.process.start()
 
     def _secure(self):
@@ -378,8 +397,9 @@ class Kafka:
 
     def start(self):
         self.fetch()
-        if port_open(self.port) or port_open(self.controller_port):
-            raise StackError(f"port {self.port} or {self.controller_port} is taken: another Kafka, or another run, listens there")
+        for port in (self.port, self.controller_port):
+            if port_open(port):
+                raise StackError(f"port {port} is taken, another Kafka or another run may be there: {port_holder(port)}")
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
         listener = "SSL" if self.authority else "PLAINTEXT"

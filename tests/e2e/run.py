@@ -13,6 +13,7 @@ import harness  # noqa: E402
 import kills  # noqa: E402
 import outages  # noqa: E402
 import poison  # noqa: E402
+import ports  # noqa: E402
 import replays  # noqa: E402
 import secured  # noqa: E402
 import whole_run  # noqa: E402
@@ -25,7 +26,7 @@ def main():
     parser.add_argument("parts", nargs="*")
     arguments = parser.parse_args()
     cases = (calls.CASES + replays.CASES + kills.CASES + outages.CASES + calls.LAST_CASES) * arguments.rounds
-    cases += fairness.CASES + guide.CASES + secured.CASES + poison.CASES + whole_run.CASES
+    cases += fairness.CASES + guide.CASES + secured.CASES + poison.CASES + ports.CASES + whole_run.CASES
     return harness.run_cases(cases, harness.new_folder(), arguments.junit, arguments.parts)
 
 

@@ -160,7 +160,7 @@ def rotating_keys(world):
     old = mesh.admin_key
 
     mesh.admin_key = admin_key
-    mesh.services["user"].env = mesh._env("user")  # pylint: disable=protected-access
+    mesh.services["user"].env = mesh.service_env("user")
     mesh.restart("user")
     await_client(mesh)
     mesh.client.list_all("user", "ListUsers", "users", {}, admin_key)
@@ -185,7 +185,7 @@ def rotating_keys(world):
                          ("fetcher", "FetcherService/LookupSymbol")):
         await_true(f"{name} knows the new token", lambda n=name, m=method: internal_code(mesh, n, m, token) != "UNAUTHENTICATED", 20)
     refused_before = {name: mesh.metrics(name).get(refused_calls, 0) for name in ("user", "alert", "fetcher")}
-    mesh.services["ticker"].env = mesh._env("ticker")  # pylint: disable=protected-access
+    mesh.services["ticker"].env = mesh.service_env("ticker")
     mesh.restart("ticker")
     await_client(mesh)
     fire(world, traffic)
@@ -197,7 +197,7 @@ def rotating_keys(world):
     password = run(world, blocks("Rotating keys")[0]).split()[1]
     (mesh.postgres.roles / "alert").write_text(password + "\n")
     mesh.migrate()
-    mesh.services["alert"].env = mesh._env("alert")  # pylint: disable=protected-access
+    mesh.services["alert"].env = mesh.service_env("alert")
     mesh.restart("alert")
     await_client(mesh)
     fire(world, traffic)
