@@ -359,7 +359,7 @@ def main():
     parser.add_argument("--file")
     parser.add_argument("--kafka")
     parser.add_argument("--postgres")
-    parser.add_argument("--first-port", type=int, default=50051)
+    parser.add_argument("--first-port", type=int)
     parser.add_argument("--state")
     parser.add_argument("--no-build", action="store_true")  # Read by scripts/run.
     arguments = parser.parse_args()

@@ -16,10 +16,10 @@ namespace stockalert::alert {
 
 struct Config {
   std::string public_address = "127.0.0.1:50053";
-  std::string http_address = "127.0.0.1:51053";
-  std::string internal_address = "127.0.0.1:52053";
-  std::string user_address = "127.0.0.1:52051";
-  std::string ticker_address = "127.0.0.1:52052";
+  std::string http_address = "127.0.0.1:11053";
+  std::string internal_address = "127.0.0.1:12053";
+  std::string user_address = "127.0.0.1:12051";
+  std::string ticker_address = "127.0.0.1:12052";
   std::string mesh_token;
   rpc::MeshSettings mesh;
   tls::Settings tls;

@@ -17,7 +17,7 @@ struct Config {
   std::string kafka_bootstrap;
   kafka::Security kafka_security;
   std::string postgres_url;
-  std::string http_address = "127.0.0.1:51056";
+  std::string http_address = "127.0.0.1:11056";
   std::string group_id = "stockalert-evaluator";
   // Unique among the evaluators; empty: made of the host's name and the HTTP port.
   std::string instance_id;

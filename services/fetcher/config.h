@@ -12,11 +12,11 @@
 namespace stockalert::fetcher {
 
 struct Config {
-  std::string internal_address = "127.0.0.1:52055";
-  std::string http_address = "127.0.0.1:51055";
+  std::string internal_address = "127.0.0.1:12055";
+  std::string http_address = "127.0.0.1:11055";
   std::string kafka_bootstrap;
   kafka::Security kafka_security;
-  std::string ticker_address = "127.0.0.1:52052";
+  std::string ticker_address = "127.0.0.1:12052";
   std::string mesh_token;
   rpc::MeshSettings mesh;
   tls::Settings tls{.has_public_port = false};

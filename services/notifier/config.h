@@ -16,8 +16,8 @@ namespace stockalert::notifier {
 
 struct Config {
   std::string public_address = "127.0.0.1:50054";
-  std::string http_address = "127.0.0.1:51054";
-  std::string user_address = "127.0.0.1:52051";
+  std::string http_address = "127.0.0.1:11054";
+  std::string user_address = "127.0.0.1:12051";
   std::string postgres_url;
   std::string kafka_bootstrap;
   kafka::Security kafka_security;

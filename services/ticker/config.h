@@ -16,11 +16,11 @@ namespace stockalert::ticker {
 
 struct Config {
   std::string public_address = "127.0.0.1:50052";
-  std::string http_address = "127.0.0.1:51052";
-  std::string internal_address = "127.0.0.1:52052";
-  std::string user_address = "127.0.0.1:52051";
-  std::string alert_address = "127.0.0.1:52053";
-  std::string fetcher_address = "127.0.0.1:52055";
+  std::string http_address = "127.0.0.1:11052";
+  std::string internal_address = "127.0.0.1:12052";
+  std::string user_address = "127.0.0.1:12051";
+  std::string alert_address = "127.0.0.1:12053";
+  std::string fetcher_address = "127.0.0.1:12055";
   std::string postgres_url;
   std::string kafka_bootstrap;
   kafka::Security kafka_security;

@@ -16,9 +16,9 @@ namespace stockalert::user {
 
 struct Config {
   std::string public_address = "127.0.0.1:50051";
-  std::string http_address = "127.0.0.1:51051";
-  std::string internal_address = "127.0.0.1:52051";
-  std::string ticker_address = "127.0.0.1:52052";
+  std::string http_address = "127.0.0.1:11051";
+  std::string internal_address = "127.0.0.1:12051";
+  std::string ticker_address = "127.0.0.1:12052";
   std::string postgres_url;
   std::string kafka_bootstrap;
   kafka::Security kafka_security;

@@ -51,7 +51,7 @@ struct Flags {
   std::string ticker_address = "127.0.0.1:50052";
   std::string alert_address = "127.0.0.1:50053";
   std::string notifier_address = "127.0.0.1:50054";
-  std::string evaluator_http = "http://127.0.0.1:51056";
+  std::string evaluator_http = "http://127.0.0.1:11056";
   std::string kafka = "127.0.0.1:9092";
   std::string admin_key;
   int callers = 32;

@@ -36,8 +36,8 @@ IMAGES_TOLD_S = 40
 
 # docs/architecture.md, "Who may talk to whom": of each kind of pod, what it may reach. Stores are the chart's own here.
 PUBLIC = {"user": 50051, "ticker": 50052, "alert": 50053, "notifier": 50054}
-INTERNAL = {"user": 52051, "ticker": 52052, "alert": 52053, "fetcher": 52055}
-HTTP = {"user": 51051, "ticker": 51052, "alert": 51053, "notifier": 51054, "fetcher": 51055, "evaluator": 51056}
+INTERNAL = {"user": 12051, "ticker": 12052, "alert": 12053, "fetcher": 12055}
+HTTP = {"user": 11051, "ticker": 11052, "alert": 11053, "notifier": 11054, "fetcher": 11055, "evaluator": 11056}
 CALLS = {
     "user": ["ticker"],
     "ticker": ["user", "alert", "fetcher"],
@@ -47,7 +47,7 @@ CALLS = {
     "evaluator": [],
 }
 STORES = {"kafka": [9092, 9093, 9094], "postgres": [5432]}
-EDGE = [*PUBLIC.values(), 51050]
+EDGE = [*PUBLIC.values(), 11050]
 
 
 def allowed(source):

@@ -92,6 +92,28 @@ def leaves(value, path=""):
         yield path, value
 
 
+def ports_let_two_versions_stand_side_by_side():
+    """What others dial stays; where containers listen is found by the ports' names, so that the next version may listen elsewhere again."""
+    kubernetes.need_helm()
+    text = run(["helm", "template", "x", CHART, "-f", VALUES / "cluster.yaml", "--set", "networkPolicy.enabled=true", "--set-json",
+                'networkPolicy.metricsFrom=[{"podSelector":{}}]']).stdout
+    documents = re.split(r"^---$", text, flags=re.MULTILINE)
+
+    def of(kind):
+        return "".join(document for document in documents if re.search(rf"^kind: {kind}$", document, re.MULTILINE))
+
+    listens = sorted({int(port) for port in re.findall(r"containerPort: (\d+)", of("Deployment") + of("StatefulSet"))})
+    lent = [port for port in listens if 32768 <= port < 61000]
+    assert lent == [50051, 50052, 50053, 50054], f"containers listen on {lent}, which Linux lends to outgoing connections"
+    services = re.findall(r"name: (http|internal|certificates), port: (\d+), targetPort: (\w+)", of("Service"))
+    dialled = {(name, int(port)) for name, port, _ in services if int(port) > 20000}
+    assert dialled == {("http", port) for port in range(51050, 51057)} | {("certificates", 51150)} | {
+        ("internal", port) for port in (52051, 52052, 52053, 52055)}, f"the Services have {sorted(dialled)}"
+    assert {target for _, _, target in services} <= {"http", "internal", "certificates"}, f"Services lead to {services}"
+    numbers = {int(port) for port in re.findall(r"port: (\d+), protocol: TCP", of("NetworkPolicy"))}
+    assert not {port for port in numbers if port in listens and port > 10000} - {50051, 50052, 50053, 50054}, f"policies name {sorted(numbers)}"
+
+
 def install_custom_kinds():
     """Answers those that were not there."""
     there = kubectl("get", "crd", "-o", "name").split()
@@ -183,5 +205,6 @@ CASES = [
     ("chart version", version_is_the_programs),
     ("chart settings", settings_are_the_programs_own),
     ("chart wrong values", wrong_values_are_refused),
+    ("chart ports", ports_let_two_versions_stand_side_by_side),
     ("chart renderings", renderings_are_accepted),
 ]

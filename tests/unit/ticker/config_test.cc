@@ -28,8 +28,8 @@ const std::map<std::string, std::string> kNeeded = {
 
 TEST_CASE("the defaults stand beside what is needed") {
   Config config;
-  CHECK(Parse(config, {"--fetcher_address", "fetcher.mesh:52055"}, kNeeded).kind == config::ParseResult::Kind::kRun);
-  CHECK(config.fetcher_address == "fetcher.mesh:52055");
+  CHECK(Parse(config, {"--fetcher_address", "fetcher.mesh:12055"}, kNeeded).kind == config::ParseResult::Kind::kRun);
+  CHECK(config.fetcher_address == "fetcher.mesh:12055");
   CHECK(config.public_address == "127.0.0.1:50052");
   CHECK(config.prices_topic == "prices");
 }

@@ -1,4 +1,7 @@
-{{/* The services: their ports, whom they call on internal ports, and what they keep. Everything else in the chart follows from this. */}}
+{{/*
+The services: their Services' ports, whom they call on internal ports, and what they keep. Everything else in the chart follows from this. The
+containers listen on others (stockalert.listenPort): Services and policies name those, so that pods of two versions may have different ones.
+*/}}
 {{- define "stockalert.services" -}}
 user: {public: 50051, http: 51051, internal: 52051, calls: [ticker], postgres: true, tls: true, api: [stockalert.user.v1.UserService]}
 ticker: {public: 50052, http: 51052, internal: 52052, calls: [user, alert, fetcher], postgres: true, tls: true, api: [stockalert.ticker.v1.TickerService]}
@@ -6,6 +9,11 @@ alert: {public: 50053, http: 51053, internal: 52053, calls: [user, ticker], post
 notifier: {public: 50054, http: 51054, calls: [user], postgres: true, tls: true, api: [stockalert.notification.v1.NotificationService]}
 fetcher: {http: 51055, internal: 52055, calls: [ticker], postgres: false, tls: true}
 evaluator: {http: 51056, calls: [], postgres: true, tls: false}
+{{- end }}
+
+{{/* dict kind (public, http, internal), port: where a container listens behind its Service's port. Below 32768, from where on Linux takes ports for outgoing connections. */}}
+{{- define "stockalert.listenPort" -}}
+{{- eq .kind "public" | ternary .port (sub .port 40000) }}
 {{- end }}
 
 {{/* 40 characters, so that the longest suffix and a pod's own still fit. */}}

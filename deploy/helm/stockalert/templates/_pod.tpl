@@ -234,7 +234,7 @@ initContainers:
 {{- $values := get $root.Values .service }}
 {{- range $kind := list "public" "http" "internal" }}
 {{- if get $is $kind }}
-STOCKALERT_{{ $kind | upper }}_ADDRESS: "{{ $root.Values.listenHost }}:{{ get $is $kind }}"
+STOCKALERT_{{ $kind | upper }}_ADDRESS: "{{ $root.Values.listenHost }}:{{ include "stockalert.listenPort" (dict "kind" $kind "port" (get $is $kind)) }}"
 {{- end }}
 {{- end }}
 {{- range $is.calls }}
@@ -380,9 +380,9 @@ spec:
         {{- if $is.public }}
         - {name: grpc, containerPort: {{ $is.public }}}
         {{- end }}
-        - {name: http, containerPort: {{ $is.http }}}
+        - {name: http, containerPort: {{ include "stockalert.listenPort" (dict "kind" "http" "port" $is.http) }}}
         {{- if $is.internal }}
-        - {name: internal, containerPort: {{ $is.internal }}}
+        - {name: internal, containerPort: {{ include "stockalert.listenPort" (dict "kind" "internal" "port" $is.internal) }}}
         {{- end }}
       # Alive at once, whatever it waits for; ready when it can answer.
       startupProbe:
