@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
+#include "services/common/base/mutex.h"
+#include "services/common/base/status_macros.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
 
@@ -293,6 +295,11 @@ void FinnhubSource::Remember(const std::string& symbol, Knowledge knowledge) {
   looked_up_[symbol] = {knowledge, now_us + absl::ToInt64Microseconds(life)};
 }
 
+std::optional<PollOrder::Aside> FinnhubSource::AsideOf(const std::string& symbol) {
+  std::lock_guard lock(mutex_);
+  return order_.AsideOf(symbol, clock_.NowUs());
+}
+
 LookedUp FinnhubSource::Lookup(const std::string& symbol, const std::string& user, absl::Time deadline) {
   {
     std::lock_guard lock(mutex_);
@@ -329,168 +336,202 @@ LookedUp FinnhubSource::AskAbout(const std::string& symbol, const std::string& u
   return {Knowledge::kAskLater, kAskLaterAfterNonsense};
 }
 
-absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string>& symbols, const std::string& user,
-                                                   const trace::Context& trace, absl::Time deadline) {
-  static auto& fresh = metrics::GetCounter("stockalert_fetcher_fresh_answers_total",
-                                           "Prices asked for that were published a moment before");
-  FetchedQuotes fetched;
-  absl::Status failure;
-  bool any_answer = false;
-  const auto no_answer = [&](const std::string& symbol, absl::Duration retry_after, const absl::Status& why) {
-    fetched.problems.push_back({symbol, false, retry_after});
-    if (failure.ok()) failure = why;
-  };
-  std::vector<std::string> to_ask;
-  for (const std::string& symbol : symbols) {
-    if (auto quote = publisher_.LastPublishedWithin(symbol, options_.fresh)) {
-      fresh.Increment();
-      any_answer = true;
-      fetched.quotes.push_back(*std::move(quote));
-      continue;
+// One call's Fetch: what was published a moment before, what the source answers for the rest, and the log's word that
+// it has that.
+class FinnhubSource::Fetching {
+ public:
+  Fetching(FinnhubSource& source, const std::string& user, const trace::Context& trace, absl::Time deadline)
+      : source_(source), user_(user), trace_(trace), deadline_(deadline) {}
+
+  absl::StatusOr<FetchedQuotes> Run(const std::vector<std::string>& symbols) {
+    for (const std::string& symbol : symbols) AnswerUnasked(symbol);
+    AskSource();
+    for (const std::string& symbol : to_ask_) {
+      STOCKALERT_RETURN_IF_ERROR(TakeReply(symbol));
     }
-    std::optional<PollOrder::Aside> aside;
-    {
-      std::lock_guard lock(mutex_);
-      aside = order_.AsideOf(symbol, clock_.NowUs());
+    STOCKALERT_RETURN_IF_ERROR(AwaitLog());
+    // As the log has them: their epoch and sequence tell a reader of the log when it has come to them.
+    for (pb::QuoteRecord& quote : fetched_.quotes) {
+      if (auto last = source_.publisher_.LastPublished(quote.symbol())) quote = *std::move(last);
     }
-    if (!aside) {
-      to_ask.push_back(symbol);
-    } else if (aside->denied) {
-      fetched.problems.push_back({symbol, true, aside->left});
-    } else {
-      no_answer(symbol, aside->left,
-                WithRetry(absl::StatusCode::kUnavailable, "SOURCE_UNAVAILABLE",
-                          absl::StrCat("the price source does not answer for ", symbol, "; it is asked again later"),
-                          aside->left));
-    }
+    const bool any_denied = std::any_of(fetched_.problems.begin(), fetched_.problems.end(),
+                                        [](const auto& problem) { return problem.not_in_plan; });
+    if (!any_answer_ && !any_denied && !failure_.ok()) return failure_;
+    return std::move(fetched_);
   }
 
-  // As many at once as one user may have under way.
+ private:
   struct Replies {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::unordered_map<std::string, absl::StatusOr<RestQuote>> by_symbol;
-    size_t in_flight = 0;
-    absl::Status exhausted;
+    base::Mutex mutex;
+    base::ConditionVariable changed;
+    std::unordered_map<std::string, absl::StatusOr<RestQuote>> by_symbol ABSL_GUARDED_BY(mutex);
+    size_t in_flight ABSL_GUARDED_BY(mutex) = 0;
+    // Once the budget is used up, the others get the last price that is known.
+    absl::Status exhausted ABSL_GUARDED_BY(mutex);
   };
-  const auto replies = std::make_shared<Replies>();
-  {
-    std::unique_lock lock(replies->mutex);
-    size_t next = 0;
-    for (;;) {
-      while (next < to_ask.size() && replies->exhausted.ok() &&
-             replies->in_flight < options_.rest.in_flight_per_user_max) {
-        const std::string& symbol = to_ask[next++];
-        ++replies->in_flight;
-        lock.unlock();
-        rest_.Quote(symbol, {Priority::kUser, user}, [this, replies, symbol](absl::StatusOr<RestQuote> reply) {
-          Note(symbol, reply.status(), false);
-          std::lock_guard guard(replies->mutex);
-          --replies->in_flight;
-          // Once the budget is used up, the others get the last price that is known.
-          if (absl::IsResourceExhausted(reply.status())) {
-            replies->exhausted = reply.status();
-          } else {
-            replies->by_symbol.emplace(symbol, std::move(reply));
-          }
-          replies->changed.notify_all();
-        });
-        lock.lock();
-      }
-      if (replies->in_flight == 0) break;
-      const size_t in_flight = replies->in_flight;
-      if (!replies->changed.wait_for(lock, PatienceUntil(deadline - kAnswerMargin),
-                                     [&] { return replies->in_flight < in_flight; }))
-        break;
+  struct Acknowledgements {
+    base::Mutex mutex;
+    base::ConditionVariable changed;
+    size_t left ABSL_GUARDED_BY(mutex) = 0;
+    absl::Status failure ABSL_GUARDED_BY(mutex);
+  };
+
+  void AddProblem(const std::string& symbol, absl::Duration retry_after, std::string_view message) {
+    fetched_.problems.push_back({symbol, false, retry_after});
+    if (!failure_.ok()) return;
+    failure_ = WithRetry(absl::StatusCode::kUnavailable, "SOURCE_UNAVAILABLE", message, retry_after);
+  }
+
+  // From what is known; where that is nothing, the source is to be asked.
+  void AnswerUnasked(const std::string& symbol) {
+    static auto& fresh = metrics::GetCounter("stockalert_fetcher_fresh_answers_total",
+                                             "Prices asked for that were published a moment before");
+    if (auto quote = source_.publisher_.LastPublishedWithin(symbol, source_.options_.fresh)) {
+      fresh.Increment();
+      any_answer_ = true;
+      fetched_.quotes.push_back(*std::move(quote));
+      return;
+    }
+    const std::optional<PollOrder::Aside> aside = source_.AsideOf(symbol);
+    if (!aside) {
+      to_ask_.push_back(symbol);
+    } else if (aside->denied) {
+      fetched_.problems.push_back({symbol, true, aside->left});
+    } else {
+      AddProblem(symbol, aside->left,
+                 absl::StrCat("the price source does not answer for ", symbol, "; it is asked again later"));
     }
   }
 
-  // What is answered is what the log has, so that alerts see what the caller sees.
-  struct Acknowledgements {
-    std::mutex mutex;
-    std::condition_variable changed;
-    size_t left = 0;
-    absl::Status failure;
-  };
-  const auto acknowledgements = std::make_shared<Acknowledgements>();
-  for (const std::string& symbol : to_ask) {
-    absl::StatusOr<RestQuote> reply = absl::DeadlineExceededError("no answer in time");
-    bool asked = true;
-    {
-      std::lock_guard lock(replies->mutex);
-      const auto found = replies->by_symbol.find(symbol);
-      if (found != replies->by_symbol.end()) {
-        reply = found->second;
-      } else if (!replies->exhausted.ok()) {
-        asked = false;
-        failure = replies->exhausted;
+  // As many at once as one user may have under way, until all have answered or the time is over.
+  void AskSource() {
+    base::MutexLock lock(replies_->mutex);
+    for (size_t next = 0;;) {
+      while (next < to_ask_.size() && replies_->exhausted.ok() &&
+             replies_->in_flight < source_.options_.rest.in_flight_per_user_max) {
+        ++replies_->in_flight;
+        lock.Unlock();
+        AskFor(to_ask_[next++]);
+        lock.Lock();
       }
+      if (replies_->in_flight == 0) return;
+      const auto one_less = [this, in_flight = replies_->in_flight]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(replies_->mutex) {
+        return replies_->in_flight < in_flight;
+      };
+      if (!replies_->changed.WaitFor(lock, deadline_ - kAnswerMargin - absl::Now(), one_less)) return;
     }
-    std::optional<pb::QuoteRecord> last = publisher_.LastPublished(symbol);
-    if (!asked) {
-      if (last) fetched.quotes.push_back(*std::move(last));
-      continue;
+  }
+
+  // The answer may come when this is gone.
+  void AskFor(const std::string& symbol) {
+    source_.rest_.Quote(symbol, {Priority::kUser, user_},
+                        [source = &source_, replies = replies_, symbol](absl::StatusOr<RestQuote> reply) {
+                          source->Note(symbol, reply.status(), false);
+                          base::MutexLock lock(replies->mutex);
+                          --replies->in_flight;
+                          if (absl::IsResourceExhausted(reply.status())) {
+                            replies->exhausted = reply.status();
+                          } else {
+                            replies->by_symbol.emplace(symbol, std::move(reply));
+                          }
+                          replies->changed.NotifyAll();
+                        });
+  }
+
+  // What the source said of the symbol. None: it was not asked, for the budget was used up.
+  std::optional<absl::StatusOr<RestQuote>> ReplyOf(const std::string& symbol) {
+    base::MutexLock lock(replies_->mutex);
+    const auto found = replies_->by_symbol.find(symbol);
+    if (found != replies_->by_symbol.end()) return found->second;
+    if (replies_->exhausted.ok()) return absl::DeadlineExceededError("no answer in time");
+    failure_ = replies_->exhausted;
+    return std::nullopt;
+  }
+
+  // An error only where the log takes nothing.
+  absl::Status TakeReply(const std::string& symbol) {
+    const std::optional<absl::StatusOr<RestQuote>> reply = ReplyOf(symbol);
+    std::optional<pb::QuoteRecord> last = source_.publisher_.LastPublished(symbol);
+    if (!reply) {
+      if (last) fetched_.quotes.push_back(*std::move(last));
+      return absl::OkStatus();
     }
-    if (absl::IsPermissionDenied(reply.status()) && !KeyIsDoubted()) {
-      fetched.problems.push_back({symbol, true, PollOrder::kDeniedPauseMin});
-      continue;
+    const absl::Status status = reply->status();
+    if (absl::IsPermissionDenied(status) && !source_.KeyIsDoubted()) {
+      fetched_.problems.push_back({symbol, true, PollOrder::kDeniedPauseMin});
+      return absl::OkStatus();
     }
-    if (!reply.ok()) {
+    if (!status.ok()) {
       // The key is the operator's affair, not the caller's.
-      const bool key = absl::IsUnauthenticated(reply.status()) || absl::IsPermissionDenied(reply.status());
-      no_answer(symbol, kAskLaterAfterFailure,
-                WithRetry(absl::StatusCode::kUnavailable, "SOURCE_UNAVAILABLE",
-                          key ? "the price source does not take the mesh's key"
-                              : absl::StrCat("the price source does not answer for ", symbol, "; try again later"),
-                          kAskLaterAfterFailure));
-      continue;
+      const bool key = absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
+      AddProblem(symbol, kAskLaterAfterFailure,
+                 key ? "the price source does not take the mesh's key"
+                     : absl::StrCat("the price source does not answer for ", symbol, "; try again later"));
+      return absl::OkStatus();
     }
-    any_answer = true;
-    std::optional<pb::QuoteRecord> quote = MakeQuote(symbol, *reply);
-    if (quote && (!last || last->event_time_us() <= quote->event_time_us())) {
-      {
-        std::lock_guard lock(acknowledgements->mutex);
-        ++acknowledgements->left;
-      }
-      const absl::Status sent = publisher_.Publish(*quote, trace.Child().Traceparent(), {},
-                                                   [acknowledgements](const absl::StatusOr<kafka::Delivery>& delivery) {
-                                                     std::lock_guard lock(acknowledgements->mutex);
-                                                     if (!delivery.ok()) acknowledgements->failure = delivery.status();
-                                                     --acknowledgements->left;
-                                                     acknowledgements->changed.notify_all();
-                                                   });
-      if (!sent.ok()) {
-        std::lock_guard lock(acknowledgements->mutex);
-        --acknowledgements->left;
-      }
-      if (absl::IsInvalidArgument(sent)) {
-        quote = last;
-      } else if (!sent.ok()) {
+    any_answer_ = true;
+    std::optional<pb::QuoteRecord> quote = source_.MakeQuote(symbol, **reply);
+    bool newer = quote && (!last || last->event_time_us() <= quote->event_time_us());
+    if (newer) {
+      const absl::Status sent = Publish(*quote);
+      if (!sent.ok() && !absl::IsInvalidArgument(sent)) {
         return base::Unavailable("LOG_UNAVAILABLE",
                                  "the price was fetched, but the log does not take it; try again in a moment");
       }
-    } else {
-      quote = last;
+      newer = sent.ok();
     }
-    if (quote) fetched.quotes.push_back(*std::move(quote));
+    if (std::optional<pb::QuoteRecord>& answer = newer ? quote : last) fetched_.quotes.push_back(*std::move(answer));
+    return absl::OkStatus();
   }
-  {
-    std::unique_lock lock(acknowledgements->mutex);
-    const bool all =
-        acknowledgements->changed.wait_for(lock, PatienceUntil(deadline), [&] { return acknowledgements->left == 0; });
-    if (!all || !acknowledgements->failure.ok()) {
-      return base::Unavailable("LOG_UNAVAILABLE",
-                               "the price was fetched, but the log has not acknowledged it; try again in a moment");
+
+  absl::Status Publish(const pb::QuoteRecord& quote) {
+    {
+      base::MutexLock lock(acknowledgements_->mutex);
+      ++acknowledgements_->left;
     }
+    absl::Status sent = source_.publisher_.Publish(
+        quote, trace_.Child().Traceparent(), {},
+        [acknowledgements = acknowledgements_](const absl::StatusOr<kafka::Delivery>& delivery) {
+          base::MutexLock lock(acknowledgements->mutex);
+          if (!delivery.ok()) acknowledgements->failure = delivery.status();
+          --acknowledgements->left;
+          acknowledgements->changed.NotifyAll();
+        });
+    if (!sent.ok()) {
+      base::MutexLock lock(acknowledgements_->mutex);
+      --acknowledgements_->left;
+    }
+    return sent;
   }
-  // As the log has them: their epoch and sequence tell a reader of the log when it has come to them.
-  for (pb::QuoteRecord& quote : fetched.quotes) {
-    if (auto last = publisher_.LastPublished(quote.symbol())) quote = *std::move(last);
+
+  // What is answered is what the log has, so that alerts see what the caller sees.
+  absl::Status AwaitLog() {
+    base::MutexLock lock(acknowledgements_->mutex);
+    const auto all = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(acknowledgements_->mutex) {
+      return acknowledgements_->left == 0;
+    };
+    if (acknowledgements_->changed.WaitFor(lock, deadline_ - absl::Now(), all) && acknowledgements_->failure.ok()) {
+      return absl::OkStatus();
+    }
+    return base::Unavailable("LOG_UNAVAILABLE",
+                             "the price was fetched, but the log has not acknowledged it; try again in a moment");
   }
-  const bool any_denied = std::any_of(fetched.problems.begin(), fetched.problems.end(),
-                                      [](const auto& problem) { return problem.not_in_plan; });
-  if (!any_answer && !any_denied && !failure.ok()) return failure;
-  return fetched;
+
+  FinnhubSource& source_;
+  const std::string& user_;
+  const trace::Context& trace_;
+  const absl::Time deadline_;
+  FetchedQuotes fetched_;
+  absl::Status failure_;
+  bool any_answer_ = false;
+  std::vector<std::string> to_ask_;
+  const std::shared_ptr<Replies> replies_ = std::make_shared<Replies>();
+  const std::shared_ptr<Acknowledgements> acknowledgements_ = std::make_shared<Acknowledgements>();
+};
+
+absl::StatusOr<FetchedQuotes> FinnhubSource::Fetch(const std::vector<std::string>& symbols, const std::string& user,
+                                                   const trace::Context& trace, absl::Time deadline) {
+  return Fetching(*this, user, trace, deadline).Run(symbols);
 }
 
 }  // namespace stockalert::fetcher

@@ -59,6 +59,7 @@ class FinnhubSource final : public QuoteSource {
                                       const trace::Context& trace, absl::Time deadline) override;
 
  private:
+  class Fetching;
   struct Looked {
     Knowledge knowledge = Knowledge::kAskLater;
     int64_t until_us = 0;
@@ -75,6 +76,8 @@ class FinnhubSource final : public QuoteSource {
   void OnTrade(const StreamTrade& trade);
   // The quote of a reply, if it has a price.
   std::optional<internal::v1::QuoteRecord> MakeQuote(const std::string& symbol, const RestQuote& reply);
+  // Whether the symbol is not asked for at present.
+  std::optional<PollOrder::Aside> AsideOf(const std::string& symbol);
   LookedUp AskAbout(const std::string& symbol, const std::string& user, absl::Time deadline);
   void Remember(const std::string& symbol, Knowledge knowledge);
 

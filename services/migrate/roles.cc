@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -233,6 +234,83 @@ absl::Status SetPasswords(postgres::Pool& pool, const Names& passwords) {
       });
 }
 
+// What stands above all rights, such as SUPERUSER. None: there is no such role.
+std::optional<std::string> PowersOf(soci::session& sql, const std::string& role) {
+  int count = 0;
+  std::string powers;
+  sql << "SELECT CAST(count(*) AS integer), coalesce(max(concat_ws(', ', CASE WHEN rolsuper THEN 'SUPERUSER' END, "
+         "CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END, "
+         "CASE WHEN rolreplication THEN 'REPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END)), '') "
+         "FROM pg_roles WHERE rolname = :role",
+      soci::use(role), soci::into(count), soci::into(powers);
+  if (count == 0) return std::nullopt;
+  return powers;
+}
+
+// What it can do with each table ("schema.table SELECT"), by column where not as a whole.
+std::set<std::string> RightsOf(soci::session& sql, const std::string& role) {
+  std::vector<std::string> found(4096);
+  sql << "SELECT n.nspname || '.' || c.relname || ' ' || p.privilege FROM pg_class c "
+         "JOIN pg_namespace n ON n.oid = c.relnamespace "
+         "CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE'), ('REFERENCES'), "
+         "('TRIGGER')) p (privilege) "
+         "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') "
+         "AND (n.nspname = 'mesh' OR n.nspname LIKE 'stockalert\\_%') "
+         "AND has_schema_privilege(:role, n.oid, 'USAGE') AND (has_table_privilege(:role, c.oid, p.privilege) OR "
+         "(p.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') "
+         "AND has_any_column_privilege(:role, c.oid, p.privilege)))",
+      soci::use(role, "role"), soci::into(found);
+  return {found.begin(), found.end()};
+}
+
+std::set<std::string> NeededRights(soci::session& sql, const std::string& key) {
+  const std::vector<std::string>& services = ServicesWithSchemas();
+  // As variables: SOCI keeps references.
+  const std::string own = SchemaOf(key);
+  const int is_service = std::find(services.begin(), services.end(), key) != services.end() ? 1 : 0;
+  const int is_maintenance = key == kMaintenance ? 1 : 0;
+  std::vector<std::string> tables(1024);
+  sql << "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+         "WHERE c.relkind IN ('r', 'p') AND ((n.nspname = :own AND :is_service = 1) "
+         "OR (c.relname = 'dead_letters' AND n.nspname LIKE 'stockalert\\_%' AND :is_maintenance = 1))",
+      soci::use(own, "own"), soci::use(is_service, "is_service"), soci::use(is_maintenance, "is_maintenance"),
+      soci::into(tables);
+  std::set<std::string> needed;
+  for (const std::string& table : tables) {
+    for (const char* privilege : {"SELECT", "INSERT", "UPDATE", "DELETE"})
+      needed.insert(absl::StrCat(table, " ", privilege));
+  }
+  for (const Right& right : kRights) {
+    if (key == right.key) needed.insert(absl::StrCat(right.table, " ", right.privilege));
+  }
+  return needed;
+}
+
+// Adds to `wrong` what the role has beyond what it needs, and what it lacks.
+void CheckRole(soci::session& sql, const std::string& key, const std::string& role, std::vector<std::string>& wrong) {
+  const std::optional<std::string> powers = PowersOf(sql, role);
+  if (!powers) {
+    wrong.push_back(absl::StrCat("the role ", role, " is missing"));
+    return;
+  }
+  if (!powers->empty()) wrong.push_back(absl::StrCat("the role ", role, " has ", *powers, ", which it does not need"));
+  const std::set<std::string> has = RightsOf(sql, role);
+  const std::set<std::string> needed = NeededRights(sql, key);
+  for (const std::string& right : needed) {
+    if (!has.contains(right)) wrong.push_back(absl::StrCat("the role ", role, " lacks ", right));
+  }
+  for (const std::string& right : has) {
+    if (!needed.contains(right)) wrong.push_back(absl::StrCat("the role ", role, " should not have ", right));
+  }
+  std::vector<std::string> creates(64);
+  sql << "SELECT nspname FROM pg_namespace "
+         "WHERE (nspname = 'mesh' OR nspname = 'public' OR nspname LIKE 'stockalert\\_%') "
+         "AND has_schema_privilege(:role, oid, 'CREATE')",
+      soci::use(role), soci::into(creates);
+  for (const std::string& schema : creates)
+    wrong.push_back(absl::StrCat("the role ", role, " should not have CREATE on the schema ", schema));
+}
+
 }  // namespace
 
 const std::vector<std::string>& RoleKeys() {
@@ -280,77 +358,12 @@ std::string RolesSql(const std::map<std::string, std::string>& names) {
 
 absl::StatusOr<std::vector<std::string>> CheckRoles(postgres::Pool& pool,
                                                     const std::map<std::string, std::string>& names) {
-  return postgres::Read(
-      pool, "migrate.check_roles", [&](postgres::Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
-        soci::session& sql = connection.sql();
-        std::vector<std::string> wrong;
-        for (const auto& [key, role] : names) {
-          int count = 0;
-          std::string powers;
-          sql << "SELECT CAST(count(*) AS integer), coalesce(max(concat_ws(', ', CASE WHEN rolsuper THEN 'SUPERUSER' "
-                 "END, "
-                 "CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END, "
-                 "CASE WHEN rolreplication THEN 'REPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END)), '') "
-                 "FROM pg_roles WHERE rolname = :role",
-              soci::use(role), soci::into(count), soci::into(powers);
-          if (count == 0) {
-            wrong.push_back(absl::StrCat("the role ", role, " is missing"));
-            continue;
-          }
-          if (!powers.empty())
-            wrong.push_back(absl::StrCat("the role ", role, " has ", powers, ", which it does not need"));
-          // What it can do with each table, by column where not as a whole.
-          std::vector<std::string> found(4096);
-          sql << "SELECT n.nspname || '.' || c.relname || ' ' || p.privilege FROM pg_class c JOIN pg_namespace n ON "
-                 "n.oid = c.relnamespace "
-                 "CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE'), ('REFERENCES'), "
-                 "('TRIGGER')) p (privilege) "
-                 "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (n.nspname = 'mesh' OR n.nspname LIKE "
-                 "'stockalert\\_%') "
-                 "AND has_schema_privilege(:role, n.oid, 'USAGE') AND (has_table_privilege(:role, c.oid, p.privilege) "
-                 "OR "
-                 "(p.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege(:role, "
-                 "c.oid, p.privilege)))",
-              soci::use(role, "role"), soci::into(found);
-          std::vector<std::string> tables(1024);
-          const std::string own = SchemaOf(key);
-          // As variables: SOCI keeps references.
-          const int is_service =
-              std::find(ServicesWithSchemas().begin(), ServicesWithSchemas().end(), key) != ServicesWithSchemas().end()
-                  ? 1
-                  : 0;
-          const int is_maintenance = key == kMaintenance ? 1 : 0;
-          sql << "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                 "WHERE c.relkind IN ('r', 'p') AND ((n.nspname = :own AND :is_service = 1) OR (c.relname = "
-                 "'dead_letters' AND n.nspname LIKE 'stockalert\\_%' "
-                 "AND :is_maintenance = 1))",
-              soci::use(own, "own"), soci::use(is_service, "is_service"), soci::use(is_maintenance, "is_maintenance"),
-              soci::into(tables);
-          std::set<std::string> needed;
-          for (const std::string& table : tables) {
-            for (const char* privilege : {"SELECT", "INSERT", "UPDATE", "DELETE"})
-              needed.insert(absl::StrCat(table, " ", privilege));
-          }
-          for (const Right& right : kRights) {
-            if (key == right.key) needed.insert(absl::StrCat(right.table, " ", right.privilege));
-          }
-          const std::set<std::string> has(found.begin(), found.end());
-          for (const std::string& right : needed) {
-            if (!has.contains(right)) wrong.push_back(absl::StrCat("the role ", role, " lacks ", right));
-          }
-          for (const std::string& right : has) {
-            if (!needed.contains(right)) wrong.push_back(absl::StrCat("the role ", role, " should not have ", right));
-          }
-          std::vector<std::string> creates(64);
-          sql << "SELECT nspname FROM pg_namespace WHERE (nspname = 'mesh' OR nspname = 'public' OR nspname LIKE "
-                 "'stockalert\\_%') "
-                 "AND has_schema_privilege(:role, oid, 'CREATE')",
-              soci::use(role), soci::into(creates);
-          for (const std::string& schema : creates)
-            wrong.push_back(absl::StrCat("the role ", role, " should not have CREATE on the schema ", schema));
-        }
-        return wrong;
-      });
+  return postgres::Read(pool, "migrate.check_roles",
+                        [&](postgres::Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
+                          std::vector<std::string> wrong;
+                          for (const auto& [key, role] : names) CheckRole(connection.sql(), key, role, wrong);
+                          return wrong;
+                        });
 }
 
 absl::Status MigrateRoles(postgres::Pool& pool, const Config& config) {

@@ -278,132 +278,154 @@ void Parser::DatabaseUrl(const std::string& name, std::string* value, Presence p
 
 void Parser::Rule(std::function<std::optional<std::string>()> rule) { rules_.push_back(std::move(rule)); }
 
+// One run of Parse. CLI11 splits the command line and writes the help; values are taken over here, for it stops at the
+// first error.
+class Parser::Reading {
+ public:
+  Reading(Parser& parser, const Environment& environment)
+      : parser_(parser), environment_(environment), app_(parser.description_, parser.program_) {
+    app_.set_version_flag("--version", parser.program_ + " " + parser.version_);
+    app_.allow_extras();
+    for (const Setting& setting : parser.settings_) AddFlags(setting);
+  }
+
+  // All settings where `only` is null.
+  ParseResult Run(const std::vector<std::string>* only, int argc, const char* const* argv) {
+    try {
+      app_.parse(argc, const_cast<char**>(argv));
+    } catch (const CLI::CallForHelp&) {
+      return {ParseResult::Kind::kShow, app_.help(), {}};
+    } catch (const CLI::CallForVersion&) {
+      return {ParseResult::Kind::kShow, parser_.program_ + " " + parser_.version_ + "\n", {}};
+    } catch (const CLI::ParseError& error) {
+      errors_.emplace_back(error.what());
+    }
+    for (const std::string& extra : only == nullptr ? app_.remaining() : std::vector<std::string>())
+      errors_.push_back(extra + " is no flag of " + parser_.program_ + ": see --help");
+    for (Setting& setting : parser_.settings_) {
+      if (only == nullptr || std::find(only->begin(), only->end(), setting.name) != only->end()) Take(setting);
+    }
+    if (errors_.empty() && only == nullptr) {
+      for (const auto& rule : parser_.rules_) {
+        if (std::optional<std::string> wrong = rule()) errors_.push_back(*std::move(wrong));
+      }
+    }
+    return {errors_.empty() ? ParseResult::Kind::kRun : ParseResult::Kind::kErrors, "", std::move(errors_)};
+  }
+
+ private:
+  // A value that was given, or what is wrong with how it was.
+  struct Given {
+    std::optional<std::string> text;
+    std::string source;
+    std::string wrong;
+  };
+
+  static std::string FlagOf(const Setting& setting) { return "--" + setting.name; }
+  static std::string FileFlagOf(const Setting& setting) { return "--" + setting.name + "_file"; }
+
+  void AddFlag(const std::string& flag, const std::string& help, bool takes_value) {
+    auto* option = app_.add_option(flag, given_[flag], help)->expected(0, 1);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name(takes_value ? "VALUE" : "[BOOLEAN]");
+  }
+
+  void AddFlags(const Setting& setting) {
+    const std::string twin = " [" + EnvName(setting.name) + (setting.env.empty() ? "" : ", " + setting.env) + "]";
+    const std::string by_default =
+        setting.by_flag && !setting.describe().empty() ? " (default: " + setting.describe() + ")" : "";
+    if (setting.by_flag) AddFlag(FlagOf(setting), absl::StrCat(setting.help, by_default, twin), setting.takes_value);
+    if (setting.by_file) {
+      AddFlag(FileFlagOf(setting),
+              setting.by_flag ? "a file with the value of " + FlagOf(setting) : setting.help + ", in a file" + twin,
+              true);
+    }
+  }
+
+  size_t Count(const std::string& flag) const {
+    const auto* option = app_.get_option_no_throw(flag);
+    return option == nullptr ? 0 : option->count();
+  }
+
+  void Take(Setting& setting) {
+    const size_t by_flag = setting.by_flag ? Count(FlagOf(setting)) : 0;
+    const size_t by_file = setting.by_file ? Count(FileFlagOf(setting)) : 0;
+    if (by_flag + by_file > 1) {
+      errors_.push_back(absl::StrCat(FlagOf(setting), setting.by_file ? " and " + FileFlagOf(setting) : "",
+                                     " must be given once only"));
+      return;
+    }
+    const Given given = by_flag == 1 ? FromFlag(setting) : by_file == 1 ? FromFile(setting) : FromEnvironment(setting);
+    if (!given.wrong.empty()) {
+      errors_.push_back(given.source + " " + given.wrong);
+      return;
+    }
+    if (given.text) {
+      if (const std::optional<std::string> wrong = setting.take(*given.text)) {
+        errors_.push_back(given.source + " " + *wrong + (setting.by_file ? "" : ", not \"" + *given.text + "\""));
+        return;
+      }
+    }
+    if (!setting.check) return;
+    if (const std::optional<std::string> wrong = setting.check()) {
+      const std::string flag = setting.by_flag ? FlagOf(setting) : FileFlagOf(setting);
+      errors_.push_back(flag + " (or " + EnvName(setting.name) + ") " + *wrong);
+    }
+  }
+
+  Given FromFlag(const Setting& setting) {
+    const std::string flag = FlagOf(setting);
+    const std::vector<std::string>& values = given_[flag];
+    // An option without a value comes back as one empty text.
+    const bool empty = values.empty() || values.front().empty();
+    if (empty && setting.takes_value) return {std::nullopt, flag, "needs a value"};
+    const std::string text = empty ? "true" : values.front();
+    if (setting.password_refused && !PasswordPlaces(text).empty()) {
+      return {std::nullopt, flag,
+              absl::StrCat("holds a password, which every user of the machine could read: give it by ",
+                           FileFlagOf(setting), " or ", EnvName(setting.name))};
+    }
+    return {text, flag, ""};
+  }
+
+  Given FromFile(const Setting& setting) {
+    const std::string flag = FileFlagOf(setting);
+    const std::string path = given_[flag].empty() ? "" : given_[flag].front();
+    std::ifstream file(path, std::ios::binary);
+    std::string content(kSecretFileBytesMax + 1, '\0');
+    file.read(content.data(), static_cast<std::streamsize>(content.size()));
+    content.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+    if (path.empty() || (content.empty() && !file.is_open())) {
+      return {std::nullopt, flag, absl::StrCat("names a file that cannot be read: \"", path, "\"")};
+    }
+    if (content.size() > kSecretFileBytesMax || Trim(content).empty()) {
+      return {std::nullopt, flag, absl::StrCat("names a file that is empty or too large: \"", path, "\"")};
+    }
+    return {content, flag, ""};
+  }
+
+  Given FromEnvironment(const Setting& setting) const {
+    for (const std::string& name : {EnvName(setting.name), setting.env}) {
+      if (name.empty()) continue;
+      std::optional<std::string> value = environment_(name);
+      if (value && !value->empty()) return {std::move(value), name, ""};
+    }
+    return {};
+  }
+
+  Parser& parser_;
+  const Environment& environment_;
+  CLI::App app_;
+  std::map<std::string, std::vector<std::string>> given_;  // By flag; CLI11 writes into it.
+  std::vector<std::string> errors_;
+};
+
 ParseResult Parser::Parse(int argc, const char* const* argv, const Environment& environment) {
-  return ParseSome(nullptr, argc, argv, environment);
+  return Reading(*this, environment).Run(nullptr, argc, argv);
 }
 
 ParseResult Parser::ParseOnly(const std::vector<std::string>& names, int argc, const char* const* argv,
                               const Environment& environment) {
-  return ParseSome(&names, argc, argv, environment);
-}
-
-ParseResult Parser::ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv,
-                              const Environment& environment) {
-  // CLI11 splits the command line and writes the help; values are taken over below, for it stops at the first error.
-  CLI::App app(description_, program_);
-  app.set_version_flag("--version", program_ + " " + version_);
-  app.allow_extras();
-  std::map<std::string, std::vector<std::string>> given;
-  for (const Setting& setting : settings_) {
-    const auto add = [&](const std::string& flag, const std::string& help, bool takes_value) {
-      auto* option = app.add_option(flag, given[flag], help)->expected(0, 1);
-      option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name(takes_value ? "VALUE" : "[BOOLEAN]");
-    };
-    const std::string twin = " [" + EnvName(setting.name) + (setting.env.empty() ? "" : ", " + setting.env) + "]";
-    const std::string by_default =
-        setting.by_flag && !setting.describe().empty() ? " (default: " + setting.describe() + ")" : "";
-    if (setting.by_flag) add("--" + setting.name, absl::StrCat(setting.help, by_default, twin), setting.takes_value);
-    if (setting.by_file) {
-      add("--" + setting.name + "_file",
-          setting.by_flag ? "a file with the value of --" + setting.name : setting.help + ", in a file" + twin, true);
-    }
-  }
-
-  ParseResult result;
-  try {
-    app.parse(argc, const_cast<char**>(argv));
-  } catch (const CLI::CallForHelp&) {
-    return {ParseResult::Kind::kShow, app.help(), {}};
-  } catch (const CLI::CallForVersion&) {
-    return {ParseResult::Kind::kShow, program_ + " " + version_ + "\n", {}};
-  } catch (const CLI::ParseError& error) {
-    result.errors.push_back(error.what());
-  }
-  for (const std::string& extra : only == nullptr ? app.remaining() : std::vector<std::string>())
-    result.errors.push_back(extra + " is no flag of " + program_ + ": see --help");
-
-  for (Setting& setting : settings_) {
-    if (only != nullptr && std::find(only->begin(), only->end(), setting.name) == only->end()) continue;
-    const std::string flag = "--" + setting.name;
-    const std::string file_flag = flag + "_file";
-    const auto count = [&](const std::string& name) {
-      const auto* option = app.get_option_no_throw(name);
-      return option == nullptr ? size_t{0} : option->count();
-    };
-    const size_t by_flag = setting.by_flag ? count(flag) : 0;
-    const size_t by_file = setting.by_file ? count(file_flag) : 0;
-    if (by_flag + by_file > 1) {
-      result.errors.push_back(
-          absl::StrCat(flag, setting.by_file ? " and " + file_flag : "", " must be given once only"));
-      continue;
-    }
-
-    std::optional<std::string> text;
-    std::string source = flag;
-    if (by_flag == 1) {
-      const std::vector<std::string>& values = given[flag];
-      // An option without a value comes back as one empty text.
-      if (values.empty() || values.front().empty()) {
-        if (setting.takes_value) {
-          result.errors.push_back(flag + " needs a value");
-          continue;
-        }
-        text = "true";
-      } else {
-        text = values.front();
-      }
-      if (setting.password_refused && !PasswordPlaces(*text).empty()) {
-        result.errors.push_back(
-            absl::StrCat(flag, " holds a password, which every user of the machine could read: give it by ", file_flag,
-                         " or ", EnvName(setting.name)));
-        continue;
-      }
-    } else if (by_file == 1) {
-      source = file_flag;
-      const std::string path = given[file_flag].empty() ? "" : given[file_flag].front();
-      std::ifstream file(path, std::ios::binary);
-      std::string content(kSecretFileBytesMax + 1, '\0');
-      file.read(content.data(), static_cast<std::streamsize>(content.size()));
-      content.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
-      if (path.empty() || (content.empty() && !file.is_open())) {
-        result.errors.push_back(absl::StrCat(file_flag, " names a file that cannot be read: \"", path, "\""));
-        continue;
-      }
-      if (content.size() > kSecretFileBytesMax || Trim(content).empty()) {
-        result.errors.push_back(absl::StrCat(file_flag, " names a file that is empty or too large: \"", path, "\""));
-        continue;
-      }
-      text = content;
-    } else {
-      for (const std::string& name : {EnvName(setting.name), setting.env}) {
-        if (name.empty() || text) continue;
-        std::optional<std::string> value = environment(name);
-        if (value && !value->empty()) {
-          text = std::move(value);
-          source = name;
-        }
-      }
-    }
-
-    if (text) {
-      if (const std::optional<std::string> wrong = setting.take(*text)) {
-        result.errors.push_back(source + " " + *wrong + (setting.by_file ? "" : ", not \"" + *text + "\""));
-        continue;
-      }
-    }
-    if (setting.check) {
-      if (const std::optional<std::string> wrong = setting.check()) {
-        result.errors.push_back((setting.by_flag ? flag : file_flag) + " (or " + EnvName(setting.name) + ") " + *wrong);
-      }
-    }
-  }
-  if (result.errors.empty() && only == nullptr) {
-    for (const auto& rule : rules_) {
-      if (std::optional<std::string> wrong = rule()) result.errors.push_back(*std::move(wrong));
-    }
-  }
-  if (!result.errors.empty()) result.kind = ParseResult::Kind::kErrors;
-  return result;
+  return Reading(*this, environment).Run(&names, argc, argv);
 }
 
 std::vector<std::pair<std::string, std::string>> Parser::Describe() const {

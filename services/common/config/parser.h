@@ -96,10 +96,8 @@ class Parser {
     std::function<std::optional<std::string>()> check;
     std::function<std::string()> describe;
   };
+  class Reading;
   Setting& Declare(const std::string& name, const std::string& help);
-  // All settings where `only` is null.
-  ParseResult ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv,
-                        const Environment& environment);
 
   const std::string program_;
   const std::string description_;

@@ -132,6 +132,45 @@ int HealthCheckMain(int argc, char** argv, const Program& program, config::Parse
   return 1;
 }
 
+// Where nothing is to be run: the help or the version, or what is wrong with the configuration.
+int ShowInstead(const config::ParseResult& parsed, const std::string& program) {
+  if (parsed.kind == config::ParseResult::Kind::kShow) {
+    std::fputs(parsed.text.c_str(), stdout);
+    return 0;
+  }
+  for (const std::string& error : parsed.errors) std::fprintf(stderr, "%s: %s\n", program.c_str(), error.c_str());
+  std::fprintf(stderr, "%s: nothing was started; %s --help tells the flags\n", program.c_str(), program.c_str());
+  return 2;
+}
+
+// From its creation to its end, which is asked for by a signal or by itself. The exit code.
+int RunApp(const Program& program, absl::Duration grace) {
+  absl::StatusOr<std::unique_ptr<App>> app = program.create();
+  if (!app.ok()) {
+    log::Error("cannot start", {{"error", app.status()}});
+    return 1;
+  }
+  const absl::Status started = (*app)->Start();
+  if (started.ok()) {
+    log::Info("started");
+    AwaitStopRequest(absl::InfiniteDuration());
+  } else if (StopRequested()) {
+    log::Info("stopped before it had started");
+  } else {
+    log::Error("cannot start", {{"error", started}});
+    RequestStop(true);
+  }
+  (*app)->Stop(absl::Now() + grace);
+  app->reset();
+  bool failed = false;
+  {
+    std::lock_guard lock(TheStop().mutex);
+    failed = TheStop().failed;
+  }
+  log::Info("stopped");
+  return failed ? 1 : 0;
+}
+
 }  // namespace
 
 bool StopRequested() {
@@ -164,13 +203,13 @@ int RunMain(int argc, char** argv, const Program& program) {
 
   std::string log_level = "info";
   absl::Duration grace = absl::Seconds(10);
+  bool healthcheck = false;
   config::Parser parser(program.name, program.description, version::Text());
   if (program.declare) program.declare(parser);
   parser.Choice("log_level", &log_level, {"debug", "info", "warning", "error"},
                 "the least severe lines that are logged");
   parser.Seconds("shutdown_grace_s", &grace, absl::Seconds(1), absl::Seconds(300),
                  "how long running work may take to end");
-  bool healthcheck = false;
   parser.Boolean("healthcheck", &healthcheck,
                  "only ask the service that runs with this --http_address whether it is ready: exit code 0 where it "
                  "is, else 1 and why");
@@ -178,17 +217,7 @@ int RunMain(int argc, char** argv, const Program& program) {
     return HealthCheckMain(argc, argv, program, parser);
   }
   const config::ParseResult parsed = parser.Parse(argc, argv);
-  if (parsed.kind == config::ParseResult::Kind::kShow) {
-    std::fputs(parsed.text.c_str(), stdout);
-    return 0;
-  }
-  if (parsed.kind == config::ParseResult::Kind::kErrors) {
-    for (const std::string& error : parsed.errors)
-      std::fprintf(stderr, "%s: %s\n", program.name.c_str(), error.c_str());
-    std::fprintf(stderr, "%s: nothing was started; %s --help tells the flags\n", program.name.c_str(),
-                 program.name.c_str());
-    return 2;
-  }
+  if (parsed.kind != config::ParseResult::Kind::kRun) return ShowInstead(parsed, program.name);
 
   log::Configure(program.name, *log::ParseLevel(log_level));
   RaiseFileLimit();
@@ -196,39 +225,13 @@ int RunMain(int argc, char** argv, const Program& program) {
   for (const auto& [name, value] : parser.Describe()) log::Info("setting", {{"name", name}, {"value", value}});
 
   std::thread watcher([grace] { WatchSignals(grace); });
-  const auto end = [&watcher](int code) {
-    {
-      std::lock_guard lock(TheStop().mutex);
-      TheStop().ended = true;
-    }
-    watcher.join();
-    return code;
-  };
-
-  absl::StatusOr<std::unique_ptr<App>> app = program.create();
-  if (!app.ok()) {
-    log::Error("cannot start", {{"error", app.status()}});
-    return end(1);
-  }
-  const absl::Status started = (*app)->Start();
-  if (started.ok()) {
-    log::Info("started");
-    AwaitStopRequest(absl::InfiniteDuration());
-  } else if (StopRequested()) {
-    log::Info("stopped before it had started");
-  } else {
-    log::Error("cannot start", {{"error", started}});
-    RequestStop(true);
-  }
-  (*app)->Stop(absl::Now() + grace);
-  app->reset();
-  bool failed = false;
+  const int code = RunApp(program, grace);
   {
     std::lock_guard lock(TheStop().mutex);
-    failed = TheStop().failed;
+    TheStop().ended = true;
   }
-  log::Info("stopped");
-  return end(failed ? 1 : 0);
+  watcher.join();
+  return code;
 }
 
 }  // namespace stockalert::process
