@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# lint.sh: shellcheck over every shell script, a compile check of every Python file, clang-format, and the tree's own rules.
+# lint.sh: shellcheck over every shell script, a compile check of every Python file, clang-format, the length of functions, and the tree's own
+# rules.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 bad=0
@@ -26,6 +27,7 @@ done
 # C++ as .clang-format has it: scripts/lib/format.sh writes it so.
 mapfile -d '' -t sources < <(printf '%s\0' "${files[@]}" | grep -zE '\.(cc|h)$')
 clang-format-19 --dry-run --Werror "${sources[@]}" || complain "unformatted C++: scripts/lib/format.sh mends it"
+scripts/lib/function_length.py || bad=1
 
 # Unfinished by its own words.
 if git grep -nIE '\b(TODO|FIXME|XXX)\b|not implemented' -- services proto tests scripts cmake ':!scripts/lib/lint.sh'; then
