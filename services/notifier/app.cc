@@ -75,12 +75,13 @@ struct NotifierApp::Parts {
   dead_letter::PostgresDeadLetterStore dead_letters{*pool, "stockalert_notifier", version::Text()};
   rpc::UserServiceAuthenticator user_service{user_peer};
   rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
-  rpc::CallRunner runner{{.name = "public",
-                          .threads = static_cast<size_t>(config.threads),
-                          .queue_max = static_cast<size_t>(config.queue_max),
-                          .calls = config.calls,
-                          .streams_max = rpc::StreamsThatFit(static_cast<size_t>(config.streams_max), config.public_limits),
-                          .authenticator = &authenticator}};
+  rpc::CallRunner runner{
+      {.name = "public",
+       .threads = static_cast<size_t>(config.threads),
+       .queue_max = static_cast<size_t>(config.queue_max),
+       .calls = config.calls,
+       .streams_max = rpc::StreamsThatFit(static_cast<size_t>(config.streams_max), config.public_limits),
+       .authenticator = &authenticator}};
   // Its poll runs work on the runner.
   WatchHub hub{store, config.watch_poll_interval};
   NotificationServiceImpl service{runner, store, hub, clock};
@@ -169,7 +170,7 @@ absl::Status NotifierApp::Start() {
                                                   .service_names = {"stockalert.notification.v1.NotificationService"},
                                                   .receive_bytes_max = 256 * 1024,
                                                   .limits = parts.config.public_limits,
-.trusted_proxies = parts.config.calls.trusted_proxies,
+                                                  .trusted_proxies = parts.config.calls.trusted_proxies,
                                                   .own_credentials = parts.credentials->own_public_port()}));
   parts.claims.Release();
   parts.server->SetServing(true);

@@ -210,7 +210,7 @@ absl::Status TickerApp::Start() {
                                                   .service_names = {"stockalert.ticker.v1.TickerService"},
                                                   .receive_bytes_max = 1024 * 1024,
                                                   .limits = parts.config.public_limits,
-.trusted_proxies = parts.config.calls.trusted_proxies,
+                                                  .trusted_proxies = parts.config.calls.trusted_proxies,
                                                   .own_credentials = parts.credentials->own_public_port()}));
   parts.claims.Release();
   parts.internal_server->SetServing(true);

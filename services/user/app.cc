@@ -176,7 +176,7 @@ absl::Status UserApp::Start() {
                                                   .service_names = {"stockalert.user.v1.UserService"},
                                                   .receive_bytes_max = 256 * 1024,
                                                   .limits = parts.config.public_limits,
-.trusted_proxies = parts.config.calls.trusted_proxies,
+                                                  .trusted_proxies = parts.config.calls.trusted_proxies,
                                                   .own_credentials = parts.credentials->own_public_port()}));
   parts.claims.Release();
   parts.internal_server->SetServing(true);
