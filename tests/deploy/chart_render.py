@@ -1,8 +1,12 @@
 """The chart without pods: every rendering is accepted by the API server, every wrong value is refused with its name."""
 
 import json
+import os
+import pathlib
 import re
 import secrets
+import shutil
+import tempfile
 
 import kubernetes
 from kubernetes import CHART, ROOT, VALUES, kubectl, run
@@ -30,6 +34,62 @@ def version_is_the_programs():
     chart = re.search(r"^appVersion: (\S+)$", (CHART / "Chart.yaml").read_text(encoding="utf-8"), re.MULTILINE).group(1)
     programs = re.search(r"^project\(stockalert VERSION (\S+) ", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"), re.MULTILINE).group(1)
     assert chart == programs, f"the chart is of version {chart}, the programs of {programs}"
+
+
+def images_have_the_tag_that_the_chart_asks_for():
+    """By an engine that takes everything and builds nothing."""
+    wanted = re.search(r"^appVersion: (\S+)$", (CHART / "Chart.yaml").read_text(encoding="utf-8"), re.MULTILINE).group(1)
+    with tempfile.TemporaryDirectory() as folder:
+        docker = pathlib.Path(folder) / "docker"
+        docker.write_text('#!/bin/sh\n[ "$1" = image ] && echo 1\nexit 0\n', encoding="ascii")
+        docker.chmod(0o755)
+        done = run(["env", f"PATH={folder}:{os.environ['PATH']}", ROOT / "scripts" / "images"])
+    tags = re.findall(r"^stockalert/(\w+):(\S+)", done.stdout, re.MULTILINE)
+    compose = set(re.findall(r"\$\{STOCKALERT_TAG:-([^}]*)\}", (ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8")))
+    assert compose == {wanted}, f"the chart asks for {wanted}, compose for {compose}"
+    assert ("user", wanted) in tags and {tag for _, tag in tags} == {wanted}, f"the chart asks for {wanted}, built were {tags}"
+
+
+def notes_of(values, *arguments):
+    """helm renders the notes of an installation alone: a copy of the chart has them in a manifest."""
+    with tempfile.TemporaryDirectory() as folder:
+        chart = shutil.copytree(CHART, pathlib.Path(folder) / "stockalert")
+        notes = chart / "templates" / "NOTES.txt"
+        text = notes.read_text(encoding="utf-8")
+        (chart / "templates" / "_notes.tpl").write_text('{{- define "notes" }}' + text + "{{ end }}", encoding="utf-8")
+        (chart / "templates" / "notes.yaml").write_text('notes: {{ include "notes" . | toJson }}\n', encoding="utf-8")
+        notes.unlink()
+        done = run(["helm", "template", "x", chart, "-f", values, "--kube-version", OLDEST_KUBERNETES, "-s", "templates/notes.yaml", *arguments])
+        return json.loads(done.stdout.split("notes: ", 1)[1])
+
+
+def notes_show_every_port():
+    kubernetes.need_helm()
+    for name in ("defaults.yaml", "no-edge.yaml"):
+        values = VALUES / "good" / name
+        manifest = run(["helm", "template", "x", CHART, "-f", values, "--kube-version", OLDEST_KUBERNETES]).stdout
+        ports = {}
+        for part in re.split(r"^---$", manifest, flags=re.MULTILINE):
+            service = re.search(r"^kind: Service\nmetadata:\n  name: (\S+)$", part, re.MULTILINE)
+            if service and not re.search(r"-(backend|kafka|postgres)$", service[1]):
+                ports[service[1]] = re.findall(r"\bport: (\d+)", part)
+        assert len(ports) >= 10, ports
+        notes = notes_of(values)
+        for service, numbers in ports.items():
+            lines = [line for line in notes.splitlines() if re.search(rf"\b{service}\b(?!-)", line)]
+            missing = [number for number in numbers if not any(number in line for line in lines)]
+            assert not missing, f"{name}: the notes do not say that {service} has {missing}:\n{notes}"
+
+
+def runbooks_are_where_one_says():
+    kubernetes.need_helm()
+    for values, begin in (("defaults.yaml", "docs/operations.md"), ("monitoring.yaml", "https://wiki.example/stockalert/operations")):
+        rules = run(["helm", "template", "x", CHART, "-f", VALUES / "good" / values, "--kube-version", OLDEST_KUBERNETES,
+                     "--api-versions", "monitoring.coreos.com/v1/PrometheusRule"]).stdout
+        links = re.findall(r"runbook_url: (\S+)$", rules, re.MULTILINE)
+        assert len(links) > 30, f"{values}: {len(links)} runbooks"
+        wrong = [link for link in links if not link.startswith(f"{begin}#stockalert")]
+        assert not wrong, f"{values}: not below {begin}: {wrong}"
 
 
 def wrong_values_are_refused():
@@ -203,6 +263,9 @@ CASES = [
     ("chart lint", lint),
     ("chart readme", readme_is_current),
     ("chart version", version_is_the_programs),
+    ("chart images", images_have_the_tag_that_the_chart_asks_for),
+    ("chart notes", notes_show_every_port),
+    ("chart runbooks", runbooks_are_where_one_says),
     ("chart settings", settings_are_the_programs_own),
     ("chart wrong values", wrong_values_are_refused),
     ("chart ports", ports_let_two_versions_stand_side_by_side),
