@@ -130,7 +130,7 @@ def made(root):
     all_made = [(*one, maker_of(name)) for name, text in texts.items() for one in made_in(name, text, named)]
     # What a status of a library is told as.
     plain = texts.get("services/common/grpc/status_convert.cc", "")
-    all_made += [(reason, spell(code), "every service") for code, reason in re.findall(r'case absl::StatusCode::(k\w+): return \{"(\w+)"', plain)]
+    all_made += [(reason, spell(code), "every service") for code, reason in re.findall(r'case absl::StatusCode::(k\w+):\s+return \{"(\w+)"', plain)]
     replies = [edge_reply(path.read_text(encoding="ascii")) for path in sorted((root / "docker" / "edge" / "replies").glob("*.http"))]
     all_made += [(*reply, "edge") for reply in replies if reply]
     found = {}

@@ -31,7 +31,7 @@ TREE = {
         absl::Status PeerFailure(const absl::Status& status, std::string_view reason) { return base::Unavailable(reason, "x"); }
     """,
     "services/common/grpc/mesh_callers.cc": 'return base::Unauthenticated("TOKEN", "x");',
-    "services/common/grpc/status_convert.cc": 'case absl::StatusCode::kNotFound: return {"NOT_FOUND", "x"};',
+    "services/common/grpc/status_convert.cc": 'case absl::StatusCode::kNotFound:\n  return {"NOT_FOUND", "x"};',
     "docker/edge/replies/rate.http": "grpc-status: 8\ngrpc-status-details-bin: " + base64.b64encode(INFO).decode().rstrip("=") + "\n",
 }
 FOUND = {
