@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "services/alert/alert_logic.h"
+#include "services/alert/alert_errors.h"
+#include "services/alert/alert_rules.h"
 #include "services/common/base/abseil.h"
 #include "services/common/grpc/request_validation.h"
 #include "services/common/grpc/resource_name.h"
@@ -396,6 +397,22 @@ v1::Alert ToMessage(const AlertView& view, int64_t now_us) {
   if (alert.throttle_end_us > now_us)
     *message.mutable_throttle_end_time() = rpc::TimestampFromUs(alert.throttle_end_us);
   return message;
+}
+
+absl::Status FromRefusal(const absl::Status& refusal, Call call, std::string_view field_prefix) {
+  const std::string reason = condition::RefusalReason(refusal);
+  const std::string message(refusal.message());
+  if (refusal.code() == absl::StatusCode::kInvalidArgument) {
+    const std::string field = condition::RefusalField(refusal);
+    std::string description = message;
+    // Lifecycle begins its message with the field, which stands apart here.
+    if (description.rfind(field + " ", 0) == 0) description = description.substr(field.size() + 1);
+    return base::InvalidField(absl::StrCat(base::ToAbsl(field_prefix), field), description);
+  }
+  if (refusal.code() == absl::StatusCode::kNotFound) return base::NotFound(kReasonAlertNotFound, message);
+  if (reason == condition::kReasonConditionAlreadyMet) return base::FailedPrecondition(kReasonConditionMet, message);
+  if (call == Call::kUpdate) return base::FailedPrecondition(kReasonAlertExpired, message);
+  return base::FailedPrecondition(kReasonAlertEnded, message);
 }
 
 std::vector<ShownState> ReadStates(const v1::ListAlertsRequest& request, FieldViolations& violations) {

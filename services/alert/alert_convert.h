@@ -22,13 +22,6 @@ inline constexpr char kAlertPattern[] = "users/{user}/alerts/{alert}";
 inline constexpr char kTriggerPattern[] = "users/{user}/alerts/{alert}/triggers/{n}";
 inline constexpr char kUserPattern[] = "users/{user}";
 
-// What a user may ask for: an alert without what is output only.
-struct WantedAlert {
-  std::string symbol;  // In its normal form as far as this service can tell.
-  condition::Definition definition;
-  std::string note;
-};
-
 // A new alert, the defaults filled in. Violations stand below `prefix` ("alert", "requests[3].alert"). None: there were
 // violations.
 std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, std::string_view prefix,
@@ -45,6 +38,10 @@ absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<s
 
 v1::Alert ToMessage(const AlertView& view, int64_t now_us);
 v1::Trigger ToMessage(const StoredTrigger& trigger);
+
+// A refusal of condition/lifecycle as an error of the API. `field_prefix` is what stands before its field ("alert.").
+enum class Call { kCreate, kUpdate, kStateChange };
+absl::Status FromRefusal(const absl::Status& refusal, Call call, std::string_view field_prefix);
 
 // The states of a ListAlerts filter; UNSPECIFIED and unknown ones are violations.
 std::vector<ShownState> ReadStates(const v1::ListAlertsRequest& request, base::FieldViolations& violations);

@@ -1,324 +1,235 @@
 #include "services/alert/alert_logic.h"
 
-#include <algorithm>
-#include <variant>
+#include <set>
+#include <utility>
 
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
-#include "services/common/base/abseil.h"
+#include "absl/time/clock.h"
+#include "services/alert/alert_errors.h"
+#include "services/alert/alert_rules.h"
 #include "services/common/base/error.h"
-#include "services/common/base/ids.h"
-#include "services/common/base/time_limits.h"
-#include "services/common/trace/sound.h"
-#include "services/domain/market/symbol.h"
-#include "services/domain/price/decimal.h"
-#include "services/domain/record/definition_codec.h"
+#include "services/common/base/status_macros.h"
 
 namespace stockalert::alert {
 namespace {
 
-namespace ipb = ::stockalert::internal::v1;
+constexpr int kCreateRoundsMax = 3;
+constexpr char kRequestPayload[] = "stockalert.alert/request";
 
-constexpr int64_t kMinuteUs = 60'000'000;
-
-absl::StatusOr<StoredAlert> Changed(const StoredAlert& present, absl::StatusOr<condition::AlertRecord> record,
-                                    Call call, int64_t now_us) {
-  if (!record.ok()) return FromRefusal(record.status(), call, "alert.");
-  StoredAlert alert = present;
-  if (record->revision != present.record.revision) alert.update_time_us = now_us;
-  alert.record = *std::move(record);
-  return alert;
+absl::Status OfRequest(absl::Status error, size_t index) {
+  error.SetPayload(kRequestPayload, absl::Cord(absl::StrCat(index)));
+  return error;
 }
 
-std::string Percent(int64_t percent_e4) { return price::FormatPercentE4(percent_e4) + "%"; }
+// The peer's violations are those of the alert that was asked for; another error is about the whole call.
+absl::Status OfTicker(const absl::Status& error, size_t index) {
+  if (!absl::IsInvalidArgument(error)) return error;
+  base::FieldViolations violations;
+  violations.Merge(error, "symbol", "alert");
+  return OfRequest(violations.ToStatus(), index);
+}
 
-struct Summary {
-  std::string operator()(const condition::PriceTarget& target) const {
-    const char* op = target.op == condition::TargetOp::kAtOrAbove   ? "at or above "
-                     : target.op == condition::TargetOp::kAtOrBelow ? "at or below "
-                                                                    : "crosses ";
-    return absl::StrCat(op, price::FormatMicros(target.price_micros));
-  }
+condition::ArmingMarket MarketFor(const condition::Definition& definition, const LastPrices& last) {
+  condition::ArmingMarket market;
+  market.price_micros =
+      definition.sessions == condition::Sessions::kExtended ? last.extended_price_micros : last.regular_price_micros;
+  market.previous_close_micros = last.previous_close_micros;
+  market.day_open_micros = last.day_open_micros;
+  return market;
+}
 
-  std::string operator()(const condition::PercentChange& change) const {
-    const char* way = change.op == condition::PercentOp::kUp     ? "up "
-                      : change.op == condition::PercentOp::kDown ? "down "
-                                                                 : "up or down ";
-    std::string from;
-    switch (change.reference) {
-      case condition::PercentReference::kArming:
-        from = " from its price when armed";
-        break;
-      case condition::PercentReference::kPreviousClose:
-        from = " from the previous close";
-        break;
-      case condition::PercentReference::kDayOpen:
-        from = " from the day's open";
-        break;
-      case condition::PercentReference::kGiven:
-        from = absl::StrCat(" from ", price::FormatMicros(change.given_price_micros));
-        break;
-      case condition::PercentReference::kWindow:
-        from = absl::StrCat(" within ", absl::FormatDuration(absl::Microseconds(change.window_us)));
-        break;
+// Those that exist and those that are new, in the order asked.
+std::vector<AlertView> Merged(size_t count, const std::map<size_t, AlertView>& created,
+                              std::vector<StoredAlert> alerts) {
+  std::vector<AlertView> views;
+  size_t next = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (const auto found = created.find(i); found != created.end()) {
+      views.push_back(found->second);
+      continue;
     }
-    return absl::StrCat(way, Percent(change.percent_e4), from);
+    AlertView view;
+    view.alert = std::move(alerts[next++]);
+    view.status.symbol = view.alert.symbol;
+    views.push_back(std::move(view));
   }
-
-  std::string operator()(const condition::TrailingChange& trailing) const {
-    const bool falls = trailing.op == condition::TrailingOp::kFallsFromHigh;
-    std::string text = absl::StrCat(
-        falls ? "falls " : "rises ",
-        trailing.percent_e4 > 0 ? Percent(trailing.percent_e4) : price::FormatMicros(trailing.amount_micros),
-        falls ? " from its high" : " from its low");
-    if (trailing.activation_price_micros) {
-      absl::StrAppend(&text, ", once ", falls ? "at or above " : "at or below ",
-                      price::FormatMicros(*trailing.activation_price_micros));
-    }
-    return text;
-  }
-
-  std::string operator()(const condition::Channel& channel) const {
-    return absl::StrCat(channel.op == condition::ChannelOp::kEnters ? "enters " : "leaves ",
-                        price::FormatMicros(channel.low_micros), " to ", price::FormatMicros(channel.high_micros));
-  }
-};
-
-bool IsTime(int64_t us) { return us >= 0 && us <= base::kTimeUsMax; }
-
-absl::Status BadEvent(const char* what) { return absl::InvalidArgumentError(absl::StrCat("an event with ", what)); }
+  return views;
+}
 
 }  // namespace
 
-condition::Moment MomentOf(const SymbolStatus& status, int64_t now_us) {
+std::optional<size_t> RequestOf(const absl::Status& error) {
+  const absl::optional<absl::Cord> payload = error.GetPayload(kRequestPayload);
+  int64_t index = 0;
+  if (!payload || !absl::SimpleAtoi(std::string(*payload), &index)) return std::nullopt;
+  return static_cast<size_t>(index);
+}
+
+AlertLogic::AlertLogic(AlertStore& store, Upstream& upstream, ChangeLog& log, base::IdSource& ids,
+                       const base::Clock& clock, const Options& options)
+    : store_(store), upstream_(upstream), log_(log), ids_(ids), clock_(clock), options_(options) {}
+
+absl::StatusOr<std::vector<AlertView>> AlertLogic::Create(const rpc::CallContext& call, const std::string& user_id,
+                                                          const std::vector<CreationRequest>& requests) {
+  for (int round = 1;; ++round) {
+    STOCKALERT_ASSIGN_OR_RETURN(const Created created, FindCreated(user_id, requests));
+    std::vector<StoredAlert> alerts;
+    if (created.size() < requests.size()) {
+      STOCKALERT_ASSIGN_OR_RETURN(alerts, Prepare(call, user_id, requests, created));
+      // The ticker is held until the deadline: a row that came later might stand without it.
+      if (absl::Now() >= call.deadline) {
+        return base::DeadlineExceeded("DEADLINE_EXCEEDED", "the call's deadline passed before anything was done");
+      }
+      const absl::Status stored =
+          store_.Create(user_id, alerts, options_.alerts_per_user_max, clock_.NowUs(),
+                        [&](const OtherWindows& others) { return AdmitWindows(alerts, others); });
+      // The same request came twice at once: the other one's alert is the answer.
+      if (absl::IsAlreadyExists(stored) && round < kCreateRoundsMax) continue;
+      STOCKALERT_RETURN_IF_ERROR(stored);
+      Publish(call, alerts);
+    }
+    return Merged(requests.size(), created, std::move(alerts));
+  }
+}
+
+absl::StatusOr<AlertLogic::Created> AlertLogic::FindCreated(const std::string& user_id,
+                                                            const std::vector<CreationRequest>& requests) {
+  Created created;
+  std::vector<std::string> request_ids;
+  for (const CreationRequest& request : requests) {
+    if (!request.request_id.empty()) request_ids.push_back(request.request_id);
+  }
+  if (request_ids.empty()) return created;
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<StoredAlert> found, store_.FindByRequestIds(user_id, request_ids));
+  if (found.empty()) return created;
+  std::map<std::string, const StoredAlert*> by_request;
+  std::vector<std::string> ids;
+  for (const StoredAlert& alert : found) {
+    by_request[alert.request_id] = &alert;
+    ids.push_back(alert.id);
+  }
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> views, store_.FindAll(user_id, ids));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto known = by_request.find(requests[i].request_id);
+    if (requests[i].request_id.empty() || known == by_request.end()) continue;
+    const StoredAlert& alert = *known->second;
+    const WantedAlert& asked = requests[i].alert;
+    if (alert.request_fingerprint != Fingerprint(asked.symbol, asked.definition, asked.note)) {
+      return OfRequest(base::InvalidField("request_id", "was used for another alert: take a new one for each alert",
+                                          kReasonRequestIdReused),
+                       i);
+    }
+    for (const AlertView& view : views) {
+      if (view.alert.id == alert.id) created.emplace(i, view);
+    }
+    if (created.count(i) == 0) {
+      return base::NotFound(kReasonAlertNotFound,
+                            "the alert that was created with this request id has been deleted since",
+                            {{"name", AlertName(user_id, alert.id)}});
+    }
+  }
+  return created;
+}
+
+absl::StatusOr<std::map<std::string, std::string>> AlertLogic::RegisterTickers(
+    const rpc::CallContext& call, const std::vector<CreationRequest>& requests, const Created& created) {
+  std::map<std::string, std::string> normal;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (created.count(i) > 0) continue;
+    const auto [slot, is_new] = normal.try_emplace(requests[i].alert.symbol);
+    if (!is_new) continue;
+    absl::StatusOr<std::string> registered = upstream_.RegisterTicker(requests[i].alert.symbol, call);
+    if (!registered.ok()) return OfTicker(registered.status(), i);
+    slot->second = *std::move(registered);
+  }
+  return normal;
+}
+
+absl::StatusOr<std::vector<StoredAlert>> AlertLogic::Prepare(const rpc::CallContext& call, const std::string& user_id,
+                                                             const std::vector<CreationRequest>& requests,
+                                                             const Created& created) {
+  STOCKALERT_RETURN_IF_ERROR(upstream_.CheckUser(user_id, call));
+  STOCKALERT_ASSIGN_OR_RETURN(const auto normal, RegisterTickers(call, requests, created));
+  std::set<std::string> priced;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const WantedAlert& asked = requests[i].alert;
+    if (created.count(i) > 0 || asked.definition.creation_policy != condition::CreationPolicy::kRejectIfMet) continue;
+    priced.insert(normal.at(asked.symbol));
+  }
+  std::map<std::string, LastPrices> prices;
+  if (!priced.empty()) {
+    STOCKALERT_ASSIGN_OR_RETURN(prices, upstream_.GetLastPrices({priced.begin(), priced.end()}, call));
+  }
+  const int64_t now_us = clock_.NowUs();
   condition::Moment moment;
   moment.wall_time_us = now_us;
-  if (status.last_event_time_us > 0) moment.last_event_time_us = status.last_event_time_us;
-  return moment;
-}
-
-ShownState StateOf(const AlertView& view, int64_t now_us) {
-  const condition::AlertState state = condition::ShownState(
-      view.alert.record, MomentOf(view.status, now_us), view.status.previous_close_known, view.status.day_open_known);
-  switch (state) {
-    case condition::AlertState::kTriggered:
-      return ShownState::kTriggered;
-    case condition::AlertState::kExpired:
-      return ShownState::kExpired;
-    case condition::AlertState::kPaused:
-      return ShownState::kPaused;
-    case condition::AlertState::kWaiting:
-      return view.alert.applied_revision == 0 ? ShownState::kPending : ShownState::kWaiting;
-    case condition::AlertState::kActive:
-    case condition::AlertState::kDeleted:  // Never shown.
-      break;
+  std::vector<StoredAlert> alerts;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (created.count(i) > 0) continue;
+    const WantedAlert& asked = requests[i].alert;
+    StoredAlert alert;
+    alert.symbol = normal.at(asked.symbol);
+    absl::StatusOr<condition::AlertRecord> record =
+        condition::Create(asked.definition, moment, MarketFor(asked.definition, prices[alert.symbol]));
+    if (!record.ok()) return OfRequest(record.status(), i);
+    alert.id = ids_.NewUuid();
+    alert.user_id = user_id;
+    alert.record = *std::move(record);
+    alert.note = asked.note;
+    alert.create_time_us = now_us;
+    alert.update_time_us = now_us;
+    alert.request_id = requests[i].request_id;
+    if (!alert.request_id.empty()) alert.request_fingerprint = Fingerprint(asked.symbol, asked.definition, asked.note);
+    alerts.push_back(std::move(alert));
   }
-  return view.alert.applied_revision == 0 ? ShownState::kPending : ShownState::kActive;
+  return alerts;
 }
 
-absl::Status FromRefusal(const absl::Status& refusal, Call call, std::string_view field_prefix) {
-  const std::string reason = condition::RefusalReason(refusal);
-  const std::string message(refusal.message());
-  if (refusal.code() == absl::StatusCode::kInvalidArgument) {
-    const std::string field = condition::RefusalField(refusal);
-    std::string description = message;
-    // Lifecycle begins its message with the field, which stands apart here.
-    if (description.rfind(field + " ", 0) == 0) description = description.substr(field.size() + 1);
-    return base::InvalidField(absl::StrCat(base::ToAbsl(field_prefix), field), description);
-  }
-  if (refusal.code() == absl::StatusCode::kNotFound) return base::NotFound(kReasonAlertNotFound, message);
-  if (reason == condition::kReasonConditionAlreadyMet) return base::FailedPrecondition(kReasonConditionMet, message);
-  if (call == Call::kUpdate) return base::FailedPrecondition(kReasonAlertExpired, message);
-  return base::FailedPrecondition(kReasonAlertEnded, message);
+absl::StatusOr<AlertView> AlertLogic::Update(
+    const rpc::CallContext& call, const NamedAlert& alert,
+    const std::function<absl::StatusOr<WantedAlert>(const StoredAlert& present)>& wanted) {
+  return Change(call, alert, [&](const AlertView& present, int64_t now_us) -> absl::StatusOr<StoredAlert> {
+    STOCKALERT_ASSIGN_OR_RETURN(const WantedAlert asked, wanted(present.alert));
+    return ApplyUpdate(present, asked.definition, asked.note, now_us);
+  });
 }
 
-absl::StatusOr<StoredAlert> ApplyUpdate(const AlertView& present, const condition::Definition& wanted,
-                                        std::string_view note, int64_t now_us) {
-  const bool note_changes = present.alert.note != note;
-  absl::StatusOr<StoredAlert> changed = Changed(
-      present.alert, condition::Update(present.alert.record, wanted, note_changes, MomentOf(present.status, now_us)),
-      Call::kUpdate, now_us);
-  if (changed.ok()) changed->note = std::string(note);
+absl::StatusOr<AlertView> AlertLogic::Pause(const rpc::CallContext& call, const NamedAlert& alert) {
+  return Change(call, alert, ApplyPause);
+}
+
+absl::StatusOr<AlertView> AlertLogic::Resume(const rpc::CallContext& call, const NamedAlert& alert) {
+  return Change(call, alert, ApplyResume);
+}
+
+absl::StatusOr<AlertView> AlertLogic::Rearm(const rpc::CallContext& call, const NamedAlert& alert) {
+  return Change(call, alert, ApplyRearm);
+}
+
+absl::Status AlertLogic::Delete(const rpc::CallContext& call, const NamedAlert& alert) {
+  return Change(call, alert,
+                [](const AlertView& present, int64_t now_us) { return ApplyDelete(present.alert, now_us); })
+      .status();
+}
+
+absl::StatusOr<AlertView> AlertLogic::Change(const rpc::CallContext& call, const NamedAlert& alert, const Rule& rule) {
+  const int64_t now_us = clock_.NowUs();
+  int64_t revision = 0;
+  absl::StatusOr<AlertView> changed =
+      store_.Change(alert.user_id, alert.alert_id, now_us,
+                    [&](const AlertView& present, const OtherWindows& others) -> absl::StatusOr<StoredAlert> {
+                      revision = present.alert.record.revision;
+                      if (alert.precondition) STOCKALERT_RETURN_IF_ERROR(alert.precondition(present));
+                      return AdmitChange(present.alert, rule(present, now_us), others);
+                    });
+  if (changed.ok() && changed->alert.record.revision != revision) Publish(call, {changed->alert});
   return changed;
 }
 
-absl::StatusOr<StoredAlert> ApplyPause(const AlertView& present, int64_t now_us) {
-  return Changed(present.alert, condition::Pause(present.alert.record, MomentOf(present.status, now_us)),
-                 Call::kStateChange, now_us);
-}
-
-absl::StatusOr<StoredAlert> ApplyResume(const AlertView& present, int64_t now_us) {
-  return Changed(present.alert, condition::Resume(present.alert.record, MomentOf(present.status, now_us)),
-                 Call::kStateChange, now_us);
-}
-
-absl::StatusOr<StoredAlert> ApplyRearm(const AlertView& present, int64_t now_us) {
-  return Changed(present.alert, condition::Rearm(present.alert.record, MomentOf(present.status, now_us)),
-                 Call::kStateChange, now_us);
-}
-
-absl::StatusOr<StoredAlert> ApplyDelete(const StoredAlert& present, int64_t now_us) {
-  absl::StatusOr<StoredAlert> changed = Changed(present, condition::Delete(present.record), Call::kStateChange, now_us);
-  if (changed.ok()) changed->note.clear();
-  return changed;
-}
-
-TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigger) {
-  TriggerVerdict verdict;
-  verdict.alert = alert;
-  verdict.alert.record = condition::RecordTrigger(alert.record, trigger.revision, trigger.ends_alert);
-  ++verdict.alert.trigger_count;
-  verdict.alert.last_trigger_number = std::max(alert.last_trigger_number, trigger.number);
-  if (trigger.throttled) {
-    ++verdict.alert.throttled_count;
-    verdict.alert.throttle_end_us = std::max(alert.throttle_end_us, (MinuteOf(trigger.event_time_us) + 1) * kMinuteUs);
-  }
-  if (alert.record.deleted) {
-    verdict.withheld = Withheld::kDeleted;
-  } else if (alert.record.paused) {
-    verdict.withheld = Withheld::kPaused;
-  }
-  return verdict;
-}
-
-int64_t MinuteOf(int64_t event_time_us) { return event_time_us / kMinuteUs; }
-
-void Throttle(std::vector<StoredTrigger>& triggers, int64_t triggers_per_minute,
-              std::map<UserMinute, int64_t>& counts) {
-  for (StoredTrigger& trigger : triggers) {
-    if (trigger.withheld != Withheld::kNo) continue;
-    trigger.throttled = ++counts[{trigger.user_id, MinuteOf(trigger.event_time_us)}] > triggers_per_minute;
-  }
-}
-
-std::map<std::string, std::set<int64_t>> WindowLengths(const std::vector<StoredAlert>& alerts) {
-  std::map<std::string, std::set<int64_t>> lengths;
-  for (const StoredAlert& alert : alerts) {
-    const auto* change = std::get_if<condition::PercentChange>(&alert.record.definition.condition);
-    if (change == nullptr || change->reference != condition::PercentReference::kWindow) continue;
-    lengths[alert.symbol].insert(change->window_us);
-  }
-  return lengths;
-}
-
-absl::Status CheckWindowLengths(const std::map<std::string, std::set<int64_t>>& present,
-                                const std::map<std::string, std::set<int64_t>>& added) {
-  for (const auto& [symbol, lengths] : added) {
-    const auto found = present.find(symbol);
-    std::set<int64_t> all = found == present.end() ? std::set<int64_t>() : found->second;
-    const size_t before = all.size();
-    all.insert(lengths.begin(), lengths.end());
-    if (all.size() == before || all.size() <= kWindowLengthsMax) continue;
-    return base::ResourceExhausted(kReasonWindowQuota,
-                                   absl::StrCat("a user's alerts have windows of at most ", kWindowLengthsMax,
-                                                " different lengths on one symbol: use a length that others "
-                                                "have, or delete alerts that are not needed any more"),
-                                   std::nullopt, {{"quota", absl::StrCat(kWindowLengthsMax)}, {"symbol", symbol}});
-  }
-  return absl::OkStatus();
-}
-
-ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger, int64_t log_time_us) {
-  ipb::TriggerMessage message;
-  ipb::AlertTriggered& out = *message.mutable_trigger();
-  out.set_alert_id(trigger.alert_id);
-  out.set_symbol(trigger.symbol);
-  out.set_revision(trigger.revision);
-  out.set_trigger_number(trigger.number);
-  out.set_price_micros(trigger.price_micros);
-  out.set_event_time_us(trigger.event_time_us);
-  if (trigger.price_before_micros) out.set_price_before_micros(*trigger.price_before_micros);
-  if (trigger.reference_micros) out.set_reference_micros(*trigger.reference_micros);
-  out.set_partition(trigger.partition);
-  out.set_offset(trigger.offset);
-  out.set_late(trigger.late);
-  out.set_ends_alert(trigger.ends_alert);
-  out.set_log_time_us(log_time_us);
-  message.set_user_id(alert.user_id);
-  message.set_note(alert.note);
-  message.set_summary(Summarize(alert.symbol, alert.record.definition));
-  message.set_throttled(trigger.throttled);
-  return message;
-}
-
-std::string Summarize(std::string_view symbol, const condition::Definition& definition) {
-  return absl::StrCat(base::ToAbsl(symbol), " ", std::visit(Summary{}, definition.condition));
-}
-
-ipb::LogRecord MakeLogRecord(const StoredAlert& alert) {
-  ipb::LogRecord record;
-  ipb::AlertChangeRecord& change = *record.mutable_alert_change();
-  change.set_alert_id(alert.id);
-  change.set_symbol(alert.symbol);
-  change.set_revision(alert.record.revision);
-  change.set_armed_revision(alert.record.armed_revision);
-  change.set_paused(alert.record.paused);
-  change.set_deleted(alert.record.deleted);
-  *change.mutable_definition() = record::EncodeDefinition(condition::ForLog(alert.record.definition));
-  return record;
-}
-
-std::string Fingerprint(std::string_view symbol, const condition::Definition& definition, std::string_view note) {
-  // The parts are told apart by their lengths.
-  const std::string encoded = record::EncodeDefinition(definition).SerializeAsString();
-  return base::HexEncode(base::Sha256(
-      absl::StrCat(symbol.size(), ":", base::ToAbsl(symbol), encoded.size(), ":", encoded, base::ToAbsl(note))));
-}
-
-absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent, EventBatch& batch) {
-  switch (event.kind_case()) {
-    case ipb::AlertEvent::kChangeConfirmed: {
-      const ipb::ChangeConfirmed& confirmed = event.change_confirmed();
-      if (!base::IsUuid(confirmed.alert_id())) return BadEvent("an alert id that is no UUID");
-      if (confirmed.revision() < 1) return BadEvent("a revision below 1");
-      batch.confirmations.push_back({confirmed.alert_id(), confirmed.revision()});
-      return absl::OkStatus();
-    }
-    case ipb::AlertEvent::kTriggered: {
-      const ipb::AlertTriggered& triggered = event.triggered();
-      if (!base::IsUuid(triggered.alert_id())) return BadEvent("an alert id that is no UUID");
-      if (!market::IsNormalSymbol(triggered.symbol())) return BadEvent("a symbol that is none");
-      if (triggered.revision() < 1 || triggered.trigger_number() < 1)
-        return BadEvent("a revision or trigger number below 1");
-      if (!price::IsValidPriceMicros(triggered.price_micros())) return BadEvent("a price that is none");
-      if (!IsTime(triggered.event_time_us())) return BadEvent("an event time that is none");
-      TriggerEvent added;
-      StoredTrigger& trigger = added.trigger;
-      trigger.alert_id = triggered.alert_id();
-      trigger.symbol = triggered.symbol();
-      trigger.number = triggered.trigger_number();
-      trigger.revision = triggered.revision();
-      trigger.price_micros = triggered.price_micros();
-      trigger.event_time_us = triggered.event_time_us();
-      if (triggered.has_price_before_micros()) trigger.price_before_micros = triggered.price_before_micros();
-      if (triggered.has_reference_micros()) trigger.reference_micros = triggered.reference_micros();
-      trigger.late = triggered.late();
-      trigger.ends_alert = triggered.ends_alert();
-      trigger.partition = triggered.partition();
-      trigger.offset = triggered.offset();
-      added.log_time_us = triggered.log_time_us();
-      added.traceparent = std::string(trace::Sound(traceparent));
-      batch.triggers.push_back(std::move(added));
-      return absl::OkStatus();
-    }
-    case ipb::AlertEvent::kSymbolStatus: {
-      const ipb::SymbolStatusChanged& changed = event.symbol_status();
-      if (!market::IsNormalSymbol(changed.symbol())) return BadEvent("a symbol that is none");
-      if (!IsTime(changed.last_event_time_us())) return BadEvent("an event time that is none");
-      SymbolStatus status;
-      status.symbol = changed.symbol();
-      status.previous_close_known = changed.previous_close_known();
-      status.day_open_known = changed.day_open_known();
-      status.last_event_time_us = changed.last_event_time_us();
-      status.partition = changed.partition();
-      status.offset = changed.offset();
-      batch.statuses.push_back(std::move(status));
-      return absl::OkStatus();
-    }
-    case ipb::AlertEvent::KIND_NOT_SET:
-      break;
-  }
-  return BadEvent("a kind that this version does not know");
+void AlertLogic::Publish(const rpc::CallContext& call, const std::vector<StoredAlert>& alerts) {
+  log_.Publish(alerts, call.trace.Child().Traceparent(), call.deadline - options_.answer_margin);
 }
 
 }  // namespace stockalert::alert

@@ -1,99 +1,105 @@
-// The rules of the alert service that need no network and no database: new alerts, changes, shown states, what becomes
-// of a trigger, what the log is told.
+// What the alert service does, apart from how it is called: creating alerts and changing them.
 //
-// Pure and thread-safe. What may happen to an alert is condition/lifecycle's to say; here it meets owners, notes and
-// errors.
+// Thread-safe. Calls block on the store, on peers and on the log, at most until the call's deadline. A call answers
+// when what it did is durable and the log has it; where the log does not answer in time, the change is open and is
+// published later. All that it holds must outlive it.
+//
+// Errors are those of base/error.h, and condition/lifecycle's refusals as they are (condition::RefusalReason): how the
+// API says those is the edge's.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
-#include <set>
+#include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/alert/alert_types.h"
-#include "services/domain/condition/lifecycle.h"
-#include "stockalert/internal/v1/events.pb.h"
-#include "stockalert/internal/v1/log.pb.h"
+#include "absl/time/time.h"
+#include "services/alert/alert_store.h"
+#include "services/alert/change_log.h"
+#include "services/alert/upstream.h"
+#include "services/common/base/clock.h"
+#include "services/common/base/ids.h"
+#include "services/common/grpc/caller.h"
 
 namespace stockalert::alert {
 
-inline constexpr char kReasonAlertNotFound[] = "ALERT_NOT_FOUND";
-inline constexpr char kReasonUserNotFound[] = "USER_NOT_FOUND";
-inline constexpr char kReasonAlertQuota[] = "ALERT_QUOTA";
-inline constexpr char kReasonWindowQuota[] = "WINDOW_QUOTA";
-inline constexpr char kReasonRequestIdTaken[] = "REQUEST_ID_TAKEN";
-inline constexpr char kReasonRequestIdReused[] = "REQUEST_ID_REUSED";
-inline constexpr char kReasonConditionMet[] = "CONDITION_MET";
-inline constexpr char kReasonAlertEnded[] = "ALERT_ENDED";
-inline constexpr char kReasonAlertExpired[] = "ALERT_EXPIRED";
-inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
-
-// Windows of so many different lengths a user may have on one symbol: each length has its own index of prices in the
-// evaluator.
-inline constexpr size_t kWindowLengthsMax = 32;
-
-// The moment of a call, for condition/lifecycle.
-condition::Moment MomentOf(const SymbolStatus& status, int64_t now_us);
-
-// The state that an alert is shown in: as condition::ShownState, and PENDING in place of ACTIVE and WAITING while the
-// evaluator has not confirmed any revision of it.
-ShownState StateOf(const AlertView& view, int64_t now_us);
-
-// A refusal of condition/lifecycle as an error of the API. `field_prefix` is what stands before its field ("alert.").
-enum class Call { kCreate, kUpdate, kStateChange };
-absl::Status FromRefusal(const absl::Status& refusal, Call call, std::string_view field_prefix);
-
-// What an alert becomes by a call of its user. Errors are the API's.
-absl::StatusOr<StoredAlert> ApplyUpdate(const AlertView& present, const condition::Definition& wanted,
-                                        std::string_view note, int64_t now_us);
-absl::StatusOr<StoredAlert> ApplyPause(const AlertView& present, int64_t now_us);
-absl::StatusOr<StoredAlert> ApplyResume(const AlertView& present, int64_t now_us);
-absl::StatusOr<StoredAlert> ApplyRearm(const AlertView& present, int64_t now_us);
-// The tombstone: the user's words are gone with it.
-absl::StatusOr<StoredAlert> ApplyDelete(const StoredAlert& present, int64_t now_us);
-
-// What a trigger that is not known yet does to its alert.
-struct TriggerVerdict {
-  StoredAlert alert;  // Counted, its shown state moved where the rules say so.
-  // A trigger of an alert that is paused or deleted by now is recorded only: its user has been told that it is quiet.
-  Withheld withheld = Withheld::kNo;
+// One alert to create.
+struct CreationRequest {
+  WantedAlert alert;
+  std::string request_id;  // Empty: none.
 };
-TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigger);
 
-// A user and a minute of event time.
-using UserMinute = std::pair<std::string, int64_t>;
-int64_t MinuteOf(int64_t event_time_us);
-// Marks those of the triggers, new ones in the order of their recording, that are throttled. `counts`: how many of a
-// user's were recorded in a minute before; counted on here. What is withheld does not count. So the outcome depends on
-// what is recorded alone, not on when.
-void Throttle(std::vector<StoredTrigger>& triggers, int64_t triggers_per_minute, std::map<UserMinute, int64_t>& counts);
+// An alert that a call names.
+struct NamedAlert {
+  std::string user_id;
+  std::string alert_id;
+  // Has to hold for the alert as it is when it is changed; its error ends the call. Pure: may be called more than once.
+  std::function<absl::Status(const AlertView& present)> precondition;
+};
 
-// The lengths of the alerts' windows by symbol; nothing of those without one.
-std::map<std::string, std::set<int64_t>> WindowLengths(const std::vector<StoredAlert>& alerts);
-// RESOURCE_EXHAUSTED (WINDOW_QUOTA): `added` brings a symbol a length that `present` (of the user's other alerts) has
-// not, and it would have more than kWindowLengthsMax then.
-absl::Status CheckWindowLengths(const std::map<std::string, std::set<int64_t>>& present,
-                                const std::map<std::string, std::set<int64_t>>& added);
+// Which of the requests an error of AlertLogic::Create is about, its fields being those of a CreationRequest ("alert",
+// "alert.symbol", "request_id"); none: about the whole call.
+std::optional<size_t> RequestOf(const absl::Status& error);
 
-// What the notifier is told of it; serialized, it is the record of the topic `triggers`.
-internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger,
-                                                int64_t log_time_us);
+class AlertLogic {
+ public:
+  struct Options {
+    int64_t alerts_per_user_max = 1000;
+    // Kept back from a call's deadline for its answer.
+    absl::Duration answer_margin = absl::Milliseconds(50);
+  };
 
-// One line for people: "AAPL at or above 150".
-std::string Summarize(std::string_view symbol, const condition::Definition& definition);
+  AlertLogic(AlertStore& store, Upstream& upstream, ChangeLog& log, base::IdSource& ids, const base::Clock& clock,
+             const Options& options);
 
-// What the log is told of the alert's present state.
-internal::v1::LogRecord MakeLogRecord(const StoredAlert& alert);
+  // All or none, in the order asked; those whose request ids are known are the ones created then. INVALID_ARGUMENT:
+  // a symbol that the source does not know, or a request id of another alert (REQUEST_ID_REUSED). NOT_FOUND: no such
+  // user (USER_NOT_FOUND), or what was created with a request id has been deleted since (ALERT_NOT_FOUND).
+  // RESOURCE_EXHAUSTED (ALERT_QUOTA, WINDOW_QUOTA). DEADLINE_EXCEEDED: nothing was done. Else as the peers' and the
+  // store's.
+  absl::StatusOr<std::vector<AlertView>> Create(const rpc::CallContext& call, const std::string& user_id,
+                                                const std::vector<CreationRequest>& requests);
 
-// Tells requests apart that come with the same request id.
-std::string Fingerprint(std::string_view symbol, const condition::Definition& definition, std::string_view note);
+  // What a call changes of its alert; each answers the alert as it is then. NOT_FOUND (ALERT_NOT_FOUND), the
+  // precondition's error, or the store's.
+  // `wanted` says what the present alert is to become. Pure, as the precondition. RESOURCE_EXHAUSTED (WINDOW_QUOTA).
+  absl::StatusOr<AlertView> Update(
+      const rpc::CallContext& call, const NamedAlert& alert,
+      const std::function<absl::StatusOr<WantedAlert>(const StoredAlert& present)>& wanted);
+  absl::StatusOr<AlertView> Pause(const rpc::CallContext& call, const NamedAlert& alert);
+  absl::StatusOr<AlertView> Resume(const rpc::CallContext& call, const NamedAlert& alert);
+  absl::StatusOr<AlertView> Rearm(const rpc::CallContext& call, const NamedAlert& alert);
+  absl::Status Delete(const rpc::CallContext& call, const NamedAlert& alert);
 
-// An event of the topic `alert-events` as data. INVALID_ARGUMENT where ids, numbers or the symbol cannot be so.
-absl::Status AddEvent(const internal::v1::AlertEvent& event, std::string_view traceparent, EventBatch& batch);
+ private:
+  using Created = std::map<size_t, AlertView>;  // By the index of what was asked.
+  using Rule = std::function<absl::StatusOr<StoredAlert>(const AlertView& present, int64_t now_us)>;
+
+  // Of the requests those whose alerts exist by their request ids.
+  absl::StatusOr<Created> FindCreated(const std::string& user_id, const std::vector<CreationRequest>& requests);
+  // Registers the tickers of the others; answers the symbols in their normal form, by the symbols asked for.
+  absl::StatusOr<std::map<std::string, std::string>> RegisterTickers(const rpc::CallContext& call,
+                                                                     const std::vector<CreationRequest>& requests,
+                                                                     const Created& created);
+  // The new alerts of the others, in their order.
+  absl::StatusOr<std::vector<StoredAlert>> Prepare(const rpc::CallContext& call, const std::string& user_id,
+                                                   const std::vector<CreationRequest>& requests,
+                                                   const Created& created);
+  // Changes the alert by `rule` and publishes the change.
+  absl::StatusOr<AlertView> Change(const rpc::CallContext& call, const NamedAlert& alert, const Rule& rule);
+  void Publish(const rpc::CallContext& call, const std::vector<StoredAlert>& alerts);
+
+  AlertStore& store_;
+  Upstream& upstream_;
+  ChangeLog& log_;
+  base::IdSource& ids_;
+  const base::Clock& clock_;
+  const Options options_;
+};
 
 }  // namespace stockalert::alert

@@ -7,8 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "services/alert/alert_logic.h"
+#include "services/alert/alert_errors.h"
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/page_token.h"
@@ -25,7 +24,6 @@ using rpc::CallContext;
 using rpc::Work;
 
 constexpr size_t kBatchMax = 100;
-constexpr int kCreateRoundsMax = 3;
 constexpr char kEverybody[] = "users/-";
 
 absl::StatusOr<std::string> ReadParent(const CallContext& call, const std::string& parent) {
@@ -40,11 +38,32 @@ std::string Below(const std::string& prefix, const char* field) {
 
 absl::Status AlertNotFound(const std::string& name) { return rpc::ResourceNotFound(kReasonAlertNotFound, name); }
 
-// The violations of a peer's INVALID_ARGUMENT below `prefix`; another error as it is.
-absl::Status BelowPrefix(const absl::Status& status, const std::string& prefix) {
-  if (!absl::IsInvalidArgument(status)) return status;
+// The alert that a request names, to be changed where `etag` is empty or its present one.
+absl::StatusOr<NamedAlert> ReadName(const CallContext& call, const std::string& name, const std::string& field,
+                                    const std::string& etag) {
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
+                              rpc::ParseOwnName(call.caller, kAlertPattern, name, field, kReasonAlertNotFound));
+  return NamedAlert{segments[0], segments[1], [etag](const AlertView& present) {
+                      return rpc::CheckEtag(etag, present.alert.id, present.alert.record.revision);
+                    }};
+}
+
+// An error of AlertLogic's changes, in the API's words.
+absl::Status ToChangeError(const absl::Status& error, Call call, const std::string& name) {
+  if (absl::IsNotFound(error)) return AlertNotFound(name);
+  return condition::RefusalReason(error).empty() ? error : FromRefusal(error, call, "alert.");
+}
+
+// An error of AlertLogic::Create, in the API's words. `prefixes`: what stands before the fields of each request.
+absl::Status ToCreateError(const absl::Status& error, const std::vector<std::string>& prefixes) {
+  const std::optional<size_t> request = RequestOf(error);
+  if (!request) return error;
+  const std::string& prefix = prefixes[*request];
+  if (!condition::RefusalReason(error).empty()) {
+    return FromRefusal(error, Call::kCreate, Below(prefix, "alert."));
+  }
   FieldViolations violations;
-  violations.Merge(status, "symbol", prefix);
+  violations.Merge(error, "", prefix);
   return violations.ToStatus();
 }
 
@@ -66,18 +85,6 @@ absl::Status BadPageToken() {
 
 }  // namespace
 
-AlertService::AlertService(rpc::CallRunner& runner, AlertStore& store, Upstream& upstream, ChangePublisher& publisher,
-                           OutboxSweeper& sweeper, base::IdSource& ids, const base::Clock& clock,
-                           const Options& options)
-    : runner_(runner),
-      store_(store),
-      upstream_(upstream),
-      publisher_(publisher),
-      sweeper_(sweeper),
-      ids_(ids),
-      clock_(clock),
-      options_(options) {}
-
 grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext* context,
                                                     const v1::CreateAlertRequest* request, v1::Alert* response) {
   return rpc::Unary(
@@ -88,10 +95,9 @@ grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext*
         rpc::CheckRequestId(violations, "request_id", asked.request_id());
         std::optional<WantedAlert> wanted = ReadNewAlert(asked.alert(), "alert", violations);
         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-        std::vector<Wanted> all;
-        all.push_back({*std::move(wanted), asked.request_id(), ""});
-        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> created, CreateAll(call, user_id, all));
-        return ToMessage(created.front(), clock_.NowUs());
+        const auto created = logic_.Create(call, user_id, {{*std::move(wanted), asked.request_id()}});
+        if (!created.ok()) return ToCreateError(created.status(), {""});
+        return ToMessage(created->front(), clock_.NowUs());
       });
 }
 
@@ -108,7 +114,8 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
           return base::InvalidField("requests", absl::StrCat("must be 1 to ", kBatchMax));
         }
         FieldViolations violations;
-        std::vector<Wanted> all;
+        std::vector<CreationRequest> all;
+        std::vector<std::string> prefixes;
         std::set<std::string> request_ids;
         for (int i = 0; i < asked.requests_size(); ++i) {
           const v1::CreateAlertRequest& one = asked.requests(i);
@@ -121,143 +128,18 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
             violations.Add(Below(prefix, "request_id"), "is that of another request of the call");
           }
           std::optional<WantedAlert> wanted = ReadNewAlert(one.alert(), Below(prefix, "alert"), violations);
-          if (wanted) all.push_back({*std::move(wanted), one.request_id(), prefix});
+          if (wanted) all.push_back({*std::move(wanted), one.request_id()});
+          prefixes.push_back(prefix);
         }
         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> created, CreateAll(call, user_id, all));
+        const auto created = logic_.Create(call, user_id, all);
+        if (!created.ok()) return ToCreateError(created.status(), prefixes);
         v1::BatchCreateAlertsResponse answer;
         const int64_t now_us = clock_.NowUs();
-        for (const AlertView& view : created) *answer.add_alerts() = ToMessage(view, now_us);
+        for (const AlertView& view : *created) *answer.add_alerts() = ToMessage(view, now_us);
         return answer;
       },
       static_cast<size_t>(std::min(request->requests_size(), static_cast<int>(kBatchMax))));
-}
-
-absl::StatusOr<AlertService::Created> AlertService::FindCreated(const std::string& user_id,
-                                                                const std::vector<Wanted>& wanted) {
-  Created created;
-  std::vector<std::string> request_ids;
-  for (const Wanted& one : wanted) {
-    if (!one.request_id.empty()) request_ids.push_back(one.request_id);
-  }
-  if (request_ids.empty()) return created;
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<StoredAlert> found, store_.FindByRequestIds(user_id, request_ids));
-  if (found.empty()) return created;
-  std::map<std::string, const StoredAlert*> by_request;
-  std::vector<std::string> ids;
-  for (const StoredAlert& alert : found) {
-    by_request[alert.request_id] = &alert;
-    ids.push_back(alert.id);
-  }
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> views, store_.FindAll(user_id, ids));
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    const auto known = by_request.find(wanted[i].request_id);
-    if (wanted[i].request_id.empty() || known == by_request.end()) continue;
-    const StoredAlert& alert = *known->second;
-    const WantedAlert& asked = wanted[i].alert;
-    if (alert.request_fingerprint != Fingerprint(asked.symbol, asked.definition, asked.note)) {
-      return base::InvalidField(Below(wanted[i].prefix, "request_id"),
-                                "was used for another alert: take a new one for each alert", kReasonRequestIdReused);
-    }
-    for (const AlertView& view : views) {
-      if (view.alert.id == alert.id) created.emplace(i, view);
-    }
-    if (created.count(i) == 0) {
-      return base::NotFound(kReasonAlertNotFound,
-                            "the alert that was created with this request id has been deleted since",
-                            {{"name", rpc::FormatName(kAlertPattern, {user_id, alert.id})}});
-    }
-  }
-  return created;
-}
-
-absl::StatusOr<std::vector<StoredAlert>> AlertService::Prepare(const CallContext& call, const std::string& user_id,
-                                                               const std::vector<Wanted>& wanted,
-                                                               const Created& created) {
-  STOCKALERT_RETURN_IF_ERROR(upstream_.CheckUser(user_id, call));
-  std::map<std::string, std::string> normal;  // By the symbol asked for.
-  std::set<std::string> priced;
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    if (created.count(i) > 0) continue;
-    const WantedAlert& asked = wanted[i].alert;
-    const auto [slot, is_new] = normal.try_emplace(asked.symbol);
-    if (is_new) {
-      absl::StatusOr<std::string> registered = upstream_.RegisterTicker(asked.symbol, call);
-      if (!registered.ok()) return BelowPrefix(registered.status(), Below(wanted[i].prefix, "alert"));
-      slot->second = *std::move(registered);
-    }
-    if (asked.definition.creation_policy == condition::CreationPolicy::kRejectIfMet) priced.insert(slot->second);
-  }
-  std::map<std::string, LastPrices> prices;
-  if (!priced.empty()) {
-    STOCKALERT_ASSIGN_OR_RETURN(prices, upstream_.GetLastPrices({priced.begin(), priced.end()}, call));
-  }
-  const int64_t now_us = clock_.NowUs();
-  condition::Moment moment;
-  moment.wall_time_us = now_us;
-  std::vector<StoredAlert> alerts;
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    if (created.count(i) > 0) continue;
-    const WantedAlert& asked = wanted[i].alert;
-    StoredAlert alert;
-    alert.symbol = normal.at(asked.symbol);
-    const LastPrices& last = prices[alert.symbol];
-    condition::ArmingMarket market;
-    market.price_micros = asked.definition.sessions == condition::Sessions::kExtended ? last.extended_price_micros
-                                                                                      : last.regular_price_micros;
-    market.previous_close_micros = last.previous_close_micros;
-    market.day_open_micros = last.day_open_micros;
-    absl::StatusOr<condition::AlertRecord> record = condition::Create(asked.definition, moment, market);
-    if (!record.ok())
-      return FromRefusal(record.status(), Call::kCreate, absl::StrCat(Below(wanted[i].prefix, "alert"), "."));
-    alert.id = ids_.NewUuid();
-    alert.user_id = user_id;
-    alert.record = *std::move(record);
-    alert.note = asked.note;
-    alert.create_time_us = now_us;
-    alert.update_time_us = now_us;
-    alert.request_id = wanted[i].request_id;
-    if (!alert.request_id.empty()) alert.request_fingerprint = Fingerprint(asked.symbol, asked.definition, asked.note);
-    alerts.push_back(std::move(alert));
-  }
-  return alerts;
-}
-
-absl::StatusOr<std::vector<AlertView>> AlertService::CreateAll(const CallContext& call, const std::string& user_id,
-                                                               const std::vector<Wanted>& wanted) {
-  for (int round = 1;; ++round) {
-    STOCKALERT_ASSIGN_OR_RETURN(const Created created, FindCreated(user_id, wanted));
-    std::vector<StoredAlert> alerts;
-    if (created.size() < wanted.size()) {
-      STOCKALERT_ASSIGN_OR_RETURN(alerts, Prepare(call, user_id, wanted, created));
-      // The ticker is held until the deadline: a row that came later might stand without it.
-      if (absl::Now() >= call.deadline) {
-        return base::DeadlineExceeded("DEADLINE_EXCEEDED", "the call's deadline passed before anything was done");
-      }
-      const absl::Status stored = store_.Create(user_id, alerts, options_.alerts_per_user_max, clock_.NowUs());
-      // The same request came twice at once: the other one's alert is the answer.
-      if (absl::IsAlreadyExists(stored) && round < kCreateRoundsMax) continue;
-      STOCKALERT_RETURN_IF_ERROR(stored);
-      Publish(call, alerts);
-    }
-    std::vector<AlertView> views;
-    size_t next = 0;
-    for (size_t i = 0; i < wanted.size(); ++i) {
-      if (const auto found = created.find(i); found != created.end()) {
-        views.push_back(found->second);
-        continue;
-      }
-      AlertView view;
-      view.alert = std::move(alerts[next++]);
-      view.status.symbol = view.alert.symbol;
-      views.push_back(std::move(view));
-    }
-    return views;
-  }
-}
-
-void AlertService::Publish(const CallContext& call, const std::vector<StoredAlert>& alerts) {
-  publisher_.Publish(alerts, call.trace.Child().Traceparent(), call.deadline - options_.answer_margin);
 }
 
 grpc::ServerUnaryReactor* AlertService::GetAlert(grpc::CallbackServerContext* context,
@@ -274,21 +156,10 @@ grpc::ServerUnaryReactor* AlertService::GetAlert(grpc::CallbackServerContext* co
                     });
 }
 
-absl::StatusOr<AlertView> AlertService::Change(const CallContext& call, const std::string& name,
-                                               const std::string& field, const std::string& etag,
-                                               const Mutation& mutation) {
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
-                              rpc::ParseOwnName(call.caller, kAlertPattern, name, field, kReasonAlertNotFound));
-  int64_t revision = 0;
-  absl::StatusOr<AlertView> changed = store_.Change(
-      segments[0], segments[1], clock_.NowUs(), [&](const AlertView& present) -> absl::StatusOr<StoredAlert> {
-        revision = present.alert.record.revision;
-        STOCKALERT_RETURN_IF_ERROR(rpc::CheckEtag(etag, present.alert.id, revision));
-        return mutation(present);
-      });
-  if (absl::IsNotFound(changed.status())) return AlertNotFound(name);
-  if (changed.ok() && changed->alert.record.revision != revision) Publish(call, {changed->alert});
-  return changed;
+absl::StatusOr<v1::Alert> AlertService::Answer(const absl::StatusOr<AlertView>& changed, Call call,
+                                               const std::string& name) {
+  if (!changed.ok()) return ToChangeError(changed.status(), call, name);
+  return ToMessage(*changed, clock_.NowUs());
 }
 
 grpc::ServerUnaryReactor* AlertService::UpdateAlert(grpc::CallbackServerContext* context,
@@ -300,15 +171,10 @@ grpc::ServerUnaryReactor* AlertService::UpdateAlert(grpc::CallbackServerContext*
         const std::set<std::string> fields = rpc::ResolveFieldMask(violations, "update_mask", asked.update_mask(),
                                                                    UpdatableFields(), SetFields(asked.alert()));
         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-        const int64_t now_us = clock_.NowUs();
-        STOCKALERT_ASSIGN_OR_RETURN(
-            const AlertView view, Change(call, asked.alert().name(), "alert.name", asked.alert().etag(),
-                                         [&](const AlertView& present) -> absl::StatusOr<StoredAlert> {
-                                           STOCKALERT_ASSIGN_OR_RETURN(const WantedAlert wanted,
-                                                                       ReadPatch(asked.alert(), fields, present.alert));
-                                           return ApplyUpdate(present, wanted.definition, wanted.note, now_us);
-                                         }));
-        return ToMessage(view, clock_.NowUs());
+        STOCKALERT_ASSIGN_OR_RETURN(const NamedAlert alert,
+                                    ReadName(call, asked.alert().name(), "alert.name", asked.alert().etag()));
+        const auto wanted = [&](const StoredAlert& present) { return ReadPatch(asked.alert(), fields, present); };
+        return Answer(logic_.Update(call, alert, wanted), Call::kUpdate, asked.alert().name());
       });
 }
 
@@ -319,10 +185,9 @@ grpc::ServerUnaryReactor* AlertService::DeleteAlert(grpc::CallbackServerContext*
       runner_, context, {"stockalert.alert.v1.AlertService/DeleteAlert", Access::kWrite, Work::kOthers}, request,
       response,
       [this](const CallContext& call, const v1::DeleteAlertRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
-        const int64_t now_us = clock_.NowUs();
-        STOCKALERT_RETURN_IF_ERROR(Change(call, asked.name(), "name", asked.etag(), [&](const AlertView& present) {
-                                     return ApplyDelete(present.alert, now_us);
-                                   }).status());
+        STOCKALERT_ASSIGN_OR_RETURN(const NamedAlert alert, ReadName(call, asked.name(), "name", asked.etag()));
+        const absl::Status deleted = logic_.Delete(call, alert);
+        if (!deleted.ok()) return ToChangeError(deleted, Call::kStateChange, asked.name());
         return google::protobuf::Empty();
       });
 }
@@ -332,11 +197,8 @@ grpc::ServerUnaryReactor* AlertService::PauseAlert(grpc::CallbackServerContext* 
   return rpc::Unary(
       runner_, context, {"stockalert.alert.v1.AlertService/PauseAlert", Access::kWrite, Work::kOthers}, request,
       response, [this](const CallContext& call, const v1::PauseAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
-        const int64_t now_us = clock_.NowUs();
-        STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
-                                    Change(call, asked.name(), "name", asked.etag(),
-                                           [&](const AlertView& present) { return ApplyPause(present, now_us); }));
-        return ToMessage(view, clock_.NowUs());
+        STOCKALERT_ASSIGN_OR_RETURN(const NamedAlert alert, ReadName(call, asked.name(), "name", asked.etag()));
+        return Answer(logic_.Pause(call, alert), Call::kStateChange, asked.name());
       });
 }
 
@@ -345,11 +207,8 @@ grpc::ServerUnaryReactor* AlertService::ResumeAlert(grpc::CallbackServerContext*
   return rpc::Unary(
       runner_, context, {"stockalert.alert.v1.AlertService/ResumeAlert", Access::kWrite, Work::kOthers}, request,
       response, [this](const CallContext& call, const v1::ResumeAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
-        const int64_t now_us = clock_.NowUs();
-        STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
-                                    Change(call, asked.name(), "name", asked.etag(),
-                                           [&](const AlertView& present) { return ApplyResume(present, now_us); }));
-        return ToMessage(view, clock_.NowUs());
+        STOCKALERT_ASSIGN_OR_RETURN(const NamedAlert alert, ReadName(call, asked.name(), "name", asked.etag()));
+        return Answer(logic_.Resume(call, alert), Call::kStateChange, asked.name());
       });
 }
 
@@ -358,11 +217,8 @@ grpc::ServerUnaryReactor* AlertService::RearmAlert(grpc::CallbackServerContext* 
   return rpc::Unary(
       runner_, context, {"stockalert.alert.v1.AlertService/RearmAlert", Access::kWrite, Work::kOthers}, request,
       response, [this](const CallContext& call, const v1::RearmAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
-        const int64_t now_us = clock_.NowUs();
-        STOCKALERT_ASSIGN_OR_RETURN(const AlertView view,
-                                    Change(call, asked.name(), "name", asked.etag(),
-                                           [&](const AlertView& present) { return ApplyRearm(present, now_us); }));
-        return ToMessage(view, clock_.NowUs());
+        STOCKALERT_ASSIGN_OR_RETURN(const NamedAlert alert, ReadName(call, asked.name(), "name", asked.etag()));
+        return Answer(logic_.Rearm(call, alert), Call::kStateChange, asked.name());
       });
 }
 

@@ -5,8 +5,11 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "services/domain/condition/definition.h"
@@ -30,6 +33,13 @@ struct StoredAlert {
   std::string request_id;  // Empty: none.
   std::string request_fingerprint;
   bool operator==(const StoredAlert&) const = default;
+};
+
+// What a user may ask for: an alert without what is output only.
+struct WantedAlert {
+  std::string symbol;  // In its normal form as far as this service can tell.
+  condition::Definition definition;
+  std::string note;
 };
 
 // Why a trigger is recorded without telling the user.
@@ -114,6 +124,12 @@ struct AlertOwner {
   std::string user_id;
   auto operator<=>(const AlertOwner&) const = default;
 };
+
+// A user and a minute of event time.
+using UserMinute = std::pair<std::string, int64_t>;
+
+// The lengths of windows, in microseconds, by symbol.
+using WindowLengths = std::map<std::string, std::set<int64_t>>;
 
 struct TriggerId {
   std::string alert_id;

@@ -9,12 +9,15 @@
 #include "absl/time/clock.h"
 #include "services/alert/alert_internal_service.h"
 #include "services/alert/alert_service.h"
+#include "services/alert/change_publisher.h"
 #include "services/alert/event_applier.h"
 #include "services/alert/event_consumer.h"
+#include "services/alert/grpc_upstream.h"
 #include "services/alert/outbox_sweeper.h"
 #include "services/alert/postgres_alert_store.h"
+#include "services/alert/postgres_event_store.h"
+#include "services/alert/postgres_outbox_store.h"
 #include "services/alert/trigger_relay.h"
-#include "services/alert/upstream.h"
 #include "services/common/base/error.h"
 #include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
@@ -50,6 +53,63 @@ std::string GroupInstance(const Config& config) {
   return port == "0" ? "" : absl::StrCat(kClientId, "-", host, "-", port);
 }
 
+postgres::PoolOptions PoolOptionsOf(const Config& config) {
+  postgres::PoolOptions pool;
+  pool.url = config.postgres_url;
+  pool.application_name = kClientId;
+  pool.connections_max = config.postgres_connections;
+  pool.registry = metrics::Registry();
+  return pool;
+}
+
+kafka::ProducerOptions ProducerOptionsOf(const Config& config) {
+  kafka::ProducerOptions producer;
+  producer.bootstrap = config.kafka_bootstrap;
+  producer.security = config.kafka_security;
+  producer.client_id = kClientId;
+  producer.linger = absl::ZeroDuration();
+  // librdkafka sends a request for each partition, so that one at a time would make callers of different symbols wait
+  // for each other. What is published here may overtake: changes are whole states ordered by their revisions, and a
+  // trigger goes out after the one before it was acknowledged.
+  producer.extra = {{"max.in.flight.requests.per.connection", "128"}};
+  producer.topics = {kafka::kPricesTopic, kafka::kTriggersTopic};
+  producer.registry = metrics::Registry();
+  return producer;
+}
+
+rpc::PeerOptions PeerOptionsOf(const Config& config, const rpc::Credentials& credentials, const std::string& address,
+                               const std::string& service) {
+  rpc::PeerOptions peer;
+  peer.address = address;
+  peer.credentials = credentials.internal_client();
+  peer.mesh_token = config.mesh_token;
+  peer.caller_token = config.mesh.caller_token;
+  peer.retried = {service};
+  return peer;
+}
+
+rpc::CallRunnerOptions PublicCallsOf(const Config& config, rpc::Authenticator& authenticator) {
+  rpc::CallRunnerOptions calls;
+  calls.name = "public";
+  calls.threads = static_cast<size_t>(config.threads);
+  calls.queue_max = static_cast<size_t>(config.queue);
+  calls.waiting_threads = static_cast<size_t>(config.calls.waiting_threads);
+  calls.waiting_queue_max = static_cast<size_t>(config.calls.waiting_queue_max);
+  calls.calls = config.calls;
+  calls.call_time_max = config.call_time_max;
+  calls.authenticator = &authenticator;
+  return calls;
+}
+
+rpc::CallRunnerOptions InternalCallsOf(const Config& config) {
+  rpc::CallRunnerOptions calls;
+  calls.name = "internal";
+  calls.threads = 4;
+  calls.mesh_token = config.mesh_token;
+  calls.mesh = config.mesh;
+  return calls;
+}
+
 }  // namespace
 
 // In the order of construction; destroyed in the reverse.
@@ -62,6 +122,8 @@ struct AlertApp::Parts {
   std::unique_ptr<tls::Watch> kafka_files;
   std::unique_ptr<postgres::Pool> pool;
   std::unique_ptr<PostgresAlertStore> store;
+  std::unique_ptr<PostgresOutboxStore> outboxes;
+  std::unique_ptr<PostgresEventStore> events;
   std::unique_ptr<dead_letter::PostgresDeadLetterStore> dead_letters;
   std::unique_ptr<kafka::Producer> producer;
   std::unique_ptr<kafka::TopicAdmin> topics;
@@ -77,6 +139,7 @@ struct AlertApp::Parts {
   std::unique_ptr<EventConsumer> consumer;
   std::unique_ptr<rpc::CallRunner> public_calls;
   std::unique_ptr<rpc::CallRunner> internal_calls;
+  std::unique_ptr<AlertLogic> logic;
   std::unique_ptr<AlertService> service;
   std::unique_ptr<AlertInternalService> internal_service;
   std::unique_ptr<rpc::Server> internal_server;
@@ -93,48 +156,23 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
       parts->claims, net::PortClaims::Take({config.public_address, config.internal_address, config.http_address}));
   STOCKALERT_ASSIGN_OR_RETURN(parts->credentials, rpc::Credentials::Create(config.tls));
   parts->kafka_files = kafka::WatchFiles(config.kafka_security);
-  postgres::PoolOptions pool;
-  pool.url = config.postgres_url;
-  pool.application_name = kClientId;
-  pool.connections_max = config.postgres_connections;
-  pool.registry = metrics::Registry();
-  STOCKALERT_ASSIGN_OR_RETURN(parts->pool, postgres::Pool::Create(pool));
+  STOCKALERT_ASSIGN_OR_RETURN(parts->pool, postgres::Pool::Create(PoolOptionsOf(config)));
   parts->store = std::make_unique<PostgresAlertStore>(*parts->pool);
+  parts->outboxes = std::make_unique<PostgresOutboxStore>(*parts->pool);
+  parts->events = std::make_unique<PostgresEventStore>(*parts->pool);
   parts->dead_letters =
       std::make_unique<dead_letter::PostgresDeadLetterStore>(*parts->pool, "stockalert_alert", version::Text());
-
-  kafka::ProducerOptions producer;
-  producer.bootstrap = config.kafka_bootstrap;
-  producer.security = config.kafka_security;
-  producer.client_id = kClientId;
-  producer.linger = absl::ZeroDuration();
-  // librdkafka sends a request for each partition, so that one at a time would make callers of different symbols wait
-  // for each other. What is published here may overtake: changes are whole states ordered by their revisions, and a
-  // trigger goes out after the one before it was acknowledged.
-  producer.extra = {{"max.in.flight.requests.per.connection", "128"}};
-  producer.topics = {kafka::kPricesTopic, kafka::kTriggersTopic};
-  producer.registry = metrics::Registry();
-  STOCKALERT_ASSIGN_OR_RETURN(parts->producer, kafka::CreateProducer(producer));
+  STOCKALERT_ASSIGN_OR_RETURN(parts->producer, kafka::CreateProducer(ProducerOptionsOf(config)));
   kafka::TopicAdminOptions topics;
   topics.bootstrap = config.kafka_bootstrap;
   topics.security = config.kafka_security;
   topics.client_id = kClientId;
   STOCKALERT_ASSIGN_OR_RETURN(parts->topics, kafka::TopicAdmin::Create(topics));
 
-  rpc::PeerOptions user;
-  user.address = config.user_address;
-  user.credentials = parts->credentials->internal_client();
-  user.mesh_token = config.mesh_token;
-  user.caller_token = config.mesh.caller_token;
-  user.retried = {"stockalert.internal.v1.UserInternalService"};
-  parts->user_service = std::make_unique<rpc::Peer>(user);
-  rpc::PeerOptions ticker;
-  ticker.address = config.ticker_address;
-  ticker.credentials = parts->credentials->internal_client();
-  ticker.mesh_token = config.mesh_token;
-  ticker.caller_token = config.mesh.caller_token;
-  ticker.retried = {"stockalert.internal.v1.TickerInternalService"};
-  parts->ticker_service = std::make_unique<rpc::Peer>(ticker);
+  parts->user_service = std::make_unique<rpc::Peer>(
+      PeerOptionsOf(config, *parts->credentials, config.user_address, "stockalert.internal.v1.UserInternalService"));
+  parts->ticker_service = std::make_unique<rpc::Peer>(PeerOptionsOf(config, *parts->credentials, config.ticker_address,
+                                                                    "stockalert.internal.v1.TickerInternalService"));
   parts->upstream =
       std::make_unique<GrpcUpstream>(*parts->user_service, *parts->ticker_service, config.upstream_timeout);
   parts->user_authenticator = std::make_unique<rpc::UserServiceAuthenticator>(*parts->user_service);
@@ -146,32 +184,19 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
   parts->publisher = std::make_unique<ChangePublisher>(*parts->producer, parts->monotonic_clock, publisher);
   OutboxSweeper::Options sweeper;
   sweeper.tombstones_kept = config.tombstones_kept;
-  parts->sweeper = std::make_unique<OutboxSweeper>(*parts->store, *parts->publisher, parts->clock, sweeper);
-  parts->relay = std::make_unique<TriggerRelay>(*parts->store, *parts->producer, parts->clock, TriggerRelay::Options());
-  parts->applier = std::make_unique<EventApplier>(*parts->store, *parts->relay, *parts->publisher, parts->clock,
+  parts->sweeper = std::make_unique<OutboxSweeper>(*parts->outboxes, *parts->publisher, parts->clock, sweeper);
+  parts->relay =
+      std::make_unique<TriggerRelay>(*parts->outboxes, *parts->producer, parts->clock, TriggerRelay::Options());
+  parts->applier = std::make_unique<EventApplier>(*parts->events, *parts->relay, *parts->publisher, parts->clock,
                                                   config.triggers_per_minute);
-
-  rpc::CallRunnerOptions calls;
-  calls.name = "public";
-  calls.threads = static_cast<size_t>(config.threads);
-  calls.queue_max = static_cast<size_t>(config.queue);
-  calls.waiting_threads = static_cast<size_t>(config.calls.waiting_threads);
-  calls.waiting_queue_max = static_cast<size_t>(config.calls.waiting_queue_max);
-  calls.calls = config.calls;
-  calls.call_time_max = config.call_time_max;
-  calls.authenticator = parts->authenticator.get();
-  parts->public_calls = std::make_unique<rpc::CallRunner>(calls);
-  rpc::CallRunnerOptions internal;
-  internal.name = "internal";
-  internal.threads = 4;
-  internal.mesh_token = config.mesh_token;
-  internal.mesh = config.mesh;
-  parts->internal_calls = std::make_unique<rpc::CallRunner>(internal);
-  AlertService::Options service;
-  service.alerts_per_user_max = config.alerts_per_user_max;
+  parts->public_calls = std::make_unique<rpc::CallRunner>(PublicCallsOf(config, *parts->authenticator));
+  parts->internal_calls = std::make_unique<rpc::CallRunner>(InternalCallsOf(config));
+  AlertLogic::Options logic;
+  logic.alerts_per_user_max = config.alerts_per_user_max;
+  parts->logic =
+      std::make_unique<AlertLogic>(*parts->store, *parts->upstream, *parts->publisher, parts->ids, parts->clock, logic);
   parts->service =
-      std::make_unique<AlertService>(*parts->public_calls, *parts->store, *parts->upstream, *parts->publisher,
-                                     *parts->sweeper, parts->ids, parts->clock, service);
+      std::make_unique<AlertService>(*parts->public_calls, *parts->logic, *parts->store, *parts->sweeper, parts->clock);
   parts->internal_service = std::make_unique<AlertInternalService>(*parts->internal_calls, *parts->store);
   return std::unique_ptr<AlertApp>(new AlertApp(config, std::move(parts)));
 }
@@ -219,7 +244,7 @@ absl::Status AlertApp::Start() {
     absl::Status ready = parts_->store->Ready();
     const bool answers = ready.ok();
     // Without its tables there is nothing to serve.
-    if (answers) ready = parts_->store->MeasureBacklog().status();
+    if (answers) ready = parts_->outboxes->MeasureBacklog().status();
     if (ready.ok()) break;
     if (absl::Now() >= began + (answers ? kMigrationsWait : kReadyWait)) {
       if (answers) {

@@ -6,7 +6,7 @@
 #include <mutex>
 
 #include "absl/time/clock.h"
-#include "services/alert/alert_logic.h"
+#include "services/alert/alert_rules.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"

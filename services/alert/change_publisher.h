@@ -12,13 +12,13 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "services/alert/alert_types.h"
+#include "services/alert/change_log.h"
 #include "services/common/base/monotonic_clock.h"
 #include "services/common/kafka/producer.h"
 
 namespace stockalert::alert {
 
-class ChangePublisher {
+class ChangePublisher final : public ChangeLog {
  public:
   struct Options {
     // The longest that a call waits for the broker, and the longest while it is known not to answer.
@@ -31,10 +31,8 @@ class ChangePublisher {
   // `producer` and `clock` must outlive it.
   ChangePublisher(kafka::Producer& producer, const base::MonotonicClock& clock, const Options& options);
 
-  // Publishes all of them and waits, at most until `deadline`. Answers the ids of those that the broker has not
-  // acknowledged by then.
   std::vector<std::string> Publish(const std::vector<StoredAlert>& alerts, std::string_view traceparent,
-                                   absl::Time deadline);
+                                   absl::Time deadline) override;
 
   bool degraded() const;
 

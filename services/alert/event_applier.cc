@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "services/alert/alert_logic.h"
+#include "services/alert/alert_rules.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/kafka/topic_admin.h"
@@ -68,9 +68,9 @@ void Count(const AppliedEvents& applied) {
 
 }  // namespace
 
-EventApplier::EventApplier(AlertStore& store, TriggerRelay& relay, ChangePublisher& publisher, const base::Clock& clock,
+EventApplier::EventApplier(EventStore& store, TriggerRelay& relay, ChangeLog& log, const base::Clock& clock,
                            int64_t triggers_per_minute)
-    : store_(store), relay_(relay), publisher_(publisher), clock_(clock), triggers_per_minute_(triggers_per_minute) {}
+    : store_(store), relay_(relay), log_(log), clock_(clock), triggers_per_minute_(triggers_per_minute) {}
 
 absl::StatusOr<std::vector<std::string>> EventApplier::FindLanes(const std::vector<IncomingRecord>& records) {
   std::vector<std::string> lanes(records.size());
@@ -143,7 +143,7 @@ absl::Status EventApplier::Apply(const std::vector<const EventChange*>& changes)
   }
   if (!batch.empty()) {
     batch.triggers_per_minute = triggers_per_minute_;
-    STOCKALERT_ASSIGN_OR_RETURN(const AppliedEvents applied, store_.ApplyEvents(batch, clock_.NowUs()));
+    STOCKALERT_ASSIGN_OR_RETURN(const AppliedEvents applied, ApplyEvents(store_, batch, clock_.NowUs()));
     Count(applied);
     relay_.Add(applied);
   }
@@ -157,11 +157,14 @@ absl::Status EventApplier::Apply(const std::vector<const EventChange*>& changes)
 absl::Status EventApplier::DeleteUser(const std::string& user_id, std::string_view traceparent) {
   size_t count = 0;
   for (;;) {
+    const int64_t now_us = clock_.NowUs();
     STOCKALERT_ASSIGN_OR_RETURN(const std::vector<StoredAlert> gone,
-                                store_.DeleteUser(user_id, clock_.NowUs(), kDeleteBatch));
+                                store_.DeleteUser(user_id, now_us, kDeleteBatch, [now_us](const StoredAlert& alert) {
+                                  return ApplyDelete(alert, now_us);
+                                }));
     count += gone.size();
     // What is not acknowledged now is swept.
-    publisher_.Publish(gone, traceparent, absl::Now() + absl::Milliseconds(500));
+    log_.Publish(gone, traceparent, absl::Now() + absl::Milliseconds(500));
     if (gone.size() < kDeleteBatch) break;
   }
   log::Info("a user was deleted, and with it its alerts", {{"user_id", user_id}, {"alerts", count}});

@@ -18,8 +18,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/alert/alert_store.h"
-#include "services/alert/change_publisher.h"
+#include "services/alert/change_log.h"
+#include "services/alert/event_store.h"
 #include "services/alert/trigger_relay.h"
 #include "services/common/base/clock.h"
 #include "services/common/dead_letter/settle.h"
@@ -48,7 +48,7 @@ EventChange ReadEvent(const IncomingRecord& record);
 class EventApplier {
  public:
   // All must outlive it. `triggers_per_minute`: how many of a user's are passed on one by one.
-  EventApplier(AlertStore& store, TriggerRelay& relay, ChangePublisher& publisher, const base::Clock& clock,
+  EventApplier(EventStore& store, TriggerRelay& relay, ChangeLog& log, const base::Clock& clock,
                int64_t triggers_per_minute = std::numeric_limits<int64_t>::max());
 
   // Whose turn each record takes: its alert's user, or, where it is of no alert that is known, something of its own.
@@ -60,9 +60,9 @@ class EventApplier {
  private:
   absl::Status DeleteUser(const std::string& user_id, std::string_view traceparent);
 
-  AlertStore& store_;
+  EventStore& store_;
   TriggerRelay& relay_;
-  ChangePublisher& publisher_;
+  ChangeLog& log_;
   const base::Clock& clock_;
   const int64_t triggers_per_minute_;
   std::unordered_map<std::string, std::string> owners_;  // Of alerts; bounded.

@@ -25,9 +25,8 @@ void LogStoreFailure(const char* what, const absl::Status& status) {
 
 }  // namespace
 
-OutboxSweeper::OutboxSweeper(AlertStore& store, ChangePublisher& publisher, const base::Clock& clock,
-                             const Options& options)
-    : store_(store), publisher_(publisher), clock_(clock), options_(options) {}
+OutboxSweeper::OutboxSweeper(OutboxStore& store, ChangeLog& log, const base::Clock& clock, const Options& options)
+    : store_(store), log_(log), clock_(clock), options_(options) {}
 
 OutboxSweeper::~OutboxSweeper() { Stop(); }
 
@@ -89,7 +88,7 @@ bool OutboxSweeper::SweepBatch() {
   static auto& swept =
       metrics::GetCounter("stockalert_alert_changes_swept_total", "Open changes that the sweeper published again");
   swept.Increment(static_cast<double>(due->size()));
-  const std::vector<std::string> failed = publisher_.Publish(*due, "", absl::Now() + options_.publish_timeout);
+  const std::vector<std::string> failed = log_.Publish(*due, "", absl::Now() + options_.publish_timeout);
   log_answers_ = failed.empty();
   if (!failed.empty()) {
     const int64_t when_us = clock_.NowUs() + absl::ToInt64Microseconds(options_.retry_after);

@@ -14,8 +14,8 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "services/alert/alert_store.h"
-#include "services/alert/change_publisher.h"
+#include "services/alert/change_log.h"
+#include "services/alert/outbox_store.h"
 #include "services/common/base/clock.h"
 #include "services/common/process/liveness.h"
 
@@ -36,7 +36,7 @@ class OutboxSweeper {
   };
 
   // All must outlive it.
-  OutboxSweeper(AlertStore& store, ChangePublisher& publisher, const base::Clock& clock, const Options& options);
+  OutboxSweeper(OutboxStore& store, ChangeLog& log, const base::Clock& clock, const Options& options);
   ~OutboxSweeper();
 
   void Start();
@@ -62,8 +62,8 @@ class OutboxSweeper {
   bool ResyncBatch();
   void MeasureAndPurge();
 
-  AlertStore& store_;
-  ChangePublisher& publisher_;
+  OutboxStore& store_;
+  ChangeLog& log_;
   const base::Clock& clock_;
   const Options options_;
   // The thread's own.

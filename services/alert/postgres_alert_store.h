@@ -5,7 +5,6 @@
 // postgres::Transact runs one again, bounded.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,8 +19,8 @@ class PostgresAlertStore final : public AlertStore {
   // `pool` must outlive it.
   explicit PostgresAlertStore(postgres::Pool& pool) : pool_(pool) {}
 
-  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota,
-                      int64_t now_us) override;
+  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota, int64_t now_us,
+                      const Admission& admission) override;
   absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
                                                             const std::vector<std::string>& request_ids) override;
   absl::StatusOr<std::optional<AlertView>> Find(const std::string& user_id, const std::string& alert_id) override;
@@ -34,21 +33,6 @@ class PostgresAlertStore final : public AlertStore {
   absl::StatusOr<std::vector<StoredTrigger>> ListTriggers(const TriggerFilter& filter,
                                                           const std::optional<TriggerPlace>& after, int limit) override;
   absl::StatusOr<int64_t> Count(const std::string& symbol) override;
-  absl::StatusOr<std::vector<StoredAlert>> ClaimOpenChanges(int64_t now_us, int limit) override;
-  absl::Status PostponeOpenChanges(const std::vector<std::string>& alert_ids, int64_t when_us) override;
-  absl::StatusOr<ReopenedChanges> ReopenChanges(const std::string& symbol, const std::string& after_alert_id, int limit,
-                                                int64_t now_us) override;
-  absl::Status ForgetSymbolPlaces(const std::string& symbol) override;
-  absl::StatusOr<AppliedEvents> ApplyEvents(const EventBatch& batch, int64_t now_us) override;
-  absl::StatusOr<std::vector<AlertOwner>> FindOwners(const std::vector<std::string>& alert_ids) override;
-  absl::StatusOr<std::vector<AlertOwner>> ClaimTriggers(int64_t now_us, int limit) override;
-  absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids,
-                                                          int limit) override;
-  absl::Status RemoveTriggers(const std::vector<TriggerId>& triggers) override;
-  absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit) override;
-  absl::StatusOr<int64_t> Purge(int64_t before_us, int limit) override;
-  absl::Status ForgetMinutes(int64_t now_us) override;
-  absl::StatusOr<Backlog> MeasureBacklog() override;
   absl::Status Ready() override;
 
  private:

@@ -33,7 +33,7 @@ void LogFailure(const char* what, const absl::Status& status) {
 
 }  // namespace
 
-TriggerRelay::TriggerRelay(AlertStore& store, kafka::Producer& producer, const base::Clock& clock,
+TriggerRelay::TriggerRelay(OutboxStore& store, kafka::Producer& producer, const base::Clock& clock,
                            const Options& options)
     : store_(store), producer_(producer), clock_(clock), options_(options) {}
 

@@ -29,7 +29,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "services/alert/alert_store.h"
+#include "services/alert/event_rules.h"
+#include "services/alert/outbox_store.h"
 #include "services/common/base/clock.h"
 #include "services/common/base/fair_queue.h"
 #include "services/common/kafka/producer.h"
@@ -53,7 +54,7 @@ class TriggerRelay {
   };
 
   // All must outlive it.
-  TriggerRelay(AlertStore& store, kafka::Producer& producer, const base::Clock& clock, const Options& options);
+  TriggerRelay(OutboxStore& store, kafka::Producer& producer, const base::Clock& clock, const Options& options);
   ~TriggerRelay();
 
   void Start();
@@ -104,7 +105,7 @@ class TriggerRelay {
   void Hold(const std::string& user_id);
   void Release(const std::string& user_id);
 
-  AlertStore& store_;
+  OutboxStore& store_;
   kafka::Producer& producer_;
   const base::Clock& clock_;
   const Options options_;

@@ -1,13 +1,12 @@
 // What the alert service asks of the user and the ticker service, over their internal ports.
 //
-// Upstream is the interface that the handlers hold (tests bring their own); GrpcUpstream asks over gRPC. Thread-safe.
-// Calls block until the answer, or until the call's deadline or the timeout of its own. A service that does not answer
-// is UNAVAILABLE (USER_SERVICE_UNAVAILABLE, TICKER_SERVICE_UNAVAILABLE); other refusals are the peer's own.
+// Thread-safe. Calls block until the answer, or until the call's deadline or the timeout of its own. A service that
+// does not answer is UNAVAILABLE (USER_SERVICE_UNAVAILABLE, TICKER_SERVICE_UNAVAILABLE); other refusals are the peer's
+// own.
 #pragma once
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,12 +15,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/grpc/caller.h"
-#include "services/common/grpc/channel.h"
 
 namespace stockalert::alert {
-
-inline constexpr char kReasonUserServiceUnavailable[] = "USER_SERVICE_UNAVAILABLE";
-inline constexpr char kReasonTickerServiceUnavailable[] = "TICKER_SERVICE_UNAVAILABLE";
 
 // The latest that the ticker service knows of a symbol.
 struct LastPrices {
@@ -41,27 +36,6 @@ class Upstream {
   virtual absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, const rpc::CallContext& call) = 0;
   virtual absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                           const rpc::CallContext& call) = 0;
-};
-
-class GrpcUpstream final : public Upstream {
- public:
-  // The peers must outlive it. `timeout` bounds each call besides the caller's own deadline.
-  GrpcUpstream(const rpc::Peer& user_service, const rpc::Peer& ticker_service, absl::Duration timeout);
-  ~GrpcUpstream() override;
-
-  absl::Status CheckUser(const std::string& user_id, const rpc::CallContext& call) override;
-  absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, const rpc::CallContext& call) override;
-  absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
-                                                                  const rpc::CallContext& call) override;
-
- private:
-  struct Stubs;
-  absl::Time DeadlineOf(const rpc::CallContext& call) const;
-
-  const rpc::Peer& user_service_;
-  const rpc::Peer& ticker_service_;
-  const absl::Duration timeout_;
-  const std::unique_ptr<Stubs> stubs_;
 };
 
 }  // namespace stockalert::alert

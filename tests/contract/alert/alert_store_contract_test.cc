@@ -1,5 +1,6 @@
-// What an AlertStore promises, held against the in-memory store and, where STOCKALERT_TEST_POSTGRES names a server,
-// against Postgres. Each case has users, alerts and symbols of its own, so that the cases share one database.
+// What an AlertStore, an OutboxStore and an EventStore promise together, held against the in-memory store and, where
+// STOCKALERT_TEST_POSTGRES names a server, against Postgres. Each case has users, alerts and symbols of its own, so
+// that the cases share one database.
 #include <soci/soci.h>
 #include <catch2/catch.hpp>
 
@@ -13,8 +14,12 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "services/alert/alert_logic.h"
+#include "services/alert/alert_errors.h"
+#include "services/alert/alert_rules.h"
+#include "services/alert/event_rules.h"
 #include "services/alert/postgres_alert_store.h"
+#include "services/alert/postgres_event_store.h"
+#include "services/alert/postgres_outbox_store.h"
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/postgres/transaction.h"
@@ -43,16 +48,43 @@ postgres::Pool* TestPool() {
   return pool.get();
 }
 
+// The three faces of one database, with the rules that go with them.
+struct Stores {
+  AlertStore& alerts;
+  OutboxStore& outboxes;
+  EventStore& events;
+
+  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& created, int64_t quota,
+                      int64_t now_us) {
+    return alerts.Create(user_id, created, quota, now_us,
+                         [&](const OtherWindows& others) { return AdmitWindows(created, others); });
+  }
+  absl::StatusOr<AlertView> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
+                                   const std::function<absl::StatusOr<StoredAlert>(const AlertView&)>& rule) {
+    return alerts.Change(user_id, alert_id, now_us, [&](const AlertView& present, const OtherWindows& others) {
+      return AdmitChange(present.alert, rule(present), others);
+    });
+  }
+  absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit) {
+    return events.DeleteUser(user_id, now_us, limit,
+                             [&](const StoredAlert& present) { return ApplyDelete(present, now_us); });
+  }
+};
+
 // Runs the case against each store that there is.
-void ForEachStore(const std::function<void(AlertStore&)>& test) {
+void ForEachStore(const std::function<void(Stores&)>& test) {
   SECTION("in memory") {
     InMemoryAlertStore store;
-    test(store);
+    Stores stores{store, store, store};
+    test(stores);
   }
   SECTION("postgres") {
     if (postgres::Pool* pool = TestPool()) {
-      PostgresAlertStore store(*pool);
-      test(store);
+      PostgresAlertStore alerts(*pool);
+      PostgresOutboxStore outboxes(*pool);
+      PostgresEventStore events(*pool);
+      Stores stores{alerts, outboxes, events};
+      test(stores);
     }
   }
 }
@@ -93,7 +125,8 @@ TriggerEvent TriggerOf(const StoredAlert& alert, int64_t number, int64_t revisio
   return event;
 }
 
-Mutation Mutate(absl::StatusOr<StoredAlert> (*apply)(const AlertView&, int64_t)) {
+std::function<absl::StatusOr<StoredAlert>(const AlertView&)> Mutate(
+    absl::StatusOr<StoredAlert> (*apply)(const AlertView&, int64_t)) {
   return [apply](const AlertView& present) { return apply(present, kNow); };
 }
 
@@ -107,8 +140,8 @@ std::vector<std::string> IdsOf(const std::vector<AlertView>& views) {
 }
 
 // The open changes of these alerts, claimed at a time when all are due.
-std::vector<StoredAlert> ClaimOf(AlertStore& store, const std::vector<std::string>& ids, int64_t now_us) {
-  const auto claimed = store.ClaimOpenChanges(now_us, 100'000);
+std::vector<StoredAlert> ClaimOf(Stores& store, const std::vector<std::string>& ids, int64_t now_us) {
+  const auto claimed = store.outboxes.ClaimOpenChanges(now_us, 100'000);
   REQUIRE(claimed.ok());
   std::vector<StoredAlert> own;
   for (const StoredAlert& alert : *claimed) {
@@ -120,7 +153,7 @@ std::vector<StoredAlert> ClaimOf(AlertStore& store, const std::vector<std::strin
 }  // namespace
 
 TEST_CASE("a created alert is found as it was, by its owner only") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     StoredAlert alert = NewAlert(user, NewSymbol());
     alert.record.definition.condition = condition::PercentChange{
@@ -131,18 +164,18 @@ TEST_CASE("a created alert is found as it was, by its owner only") {
     alert.record.definition.sessions = condition::Sessions::kExtended;
     alert.record.definition.expire_time_us = kNow + kSecond;
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
-    const auto view = store.Find(user, alert.id);
+    const auto view = store.alerts.Find(user, alert.id);
     REQUIRE(view.ok());
     REQUIRE(view->has_value());
     CHECK((*view)->alert == alert);
     CHECK(!(*view)->last_trigger.has_value());
-    CHECK(store.Find(NewId(), alert.id)->has_value() == false);
-    CHECK(store.Find(user, NewId())->has_value() == false);
+    CHECK(store.alerts.Find(NewId(), alert.id)->has_value() == false);
+    CHECK(store.alerts.Find(user, NewId())->has_value() == false);
   });
 }
 
 TEST_CASE("every kind of condition comes back exactly") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::vector<condition::Condition> conditions = {
         condition::PriceTarget{condition::TargetOp::kCrosses, 1},
@@ -157,7 +190,7 @@ TEST_CASE("every kind of condition comes back exactly") {
       StoredAlert alert = NewAlert(user, NewSymbol());
       alert.record.definition.condition = condition;
       REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
-      CHECK((*store.Find(user, alert.id))->alert == alert);
+      CHECK((*store.alerts.Find(user, alert.id))->alert == alert);
     }
   });
 }
@@ -168,7 +201,8 @@ TEST_CASE("a definition with fields of a version to come is read as far as it is
   PostgresAlertStore store(*pool);
   const std::string user = NewId();
   const StoredAlert alert = NewAlert(user, NewSymbol());
-  REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
+  const Admission all = [](const OtherWindows&) { return absl::OkStatus(); };
+  REQUIRE(store.Create(user, {alert}, kQuota, kNow, all).ok());
   REQUIRE(postgres::Transact(*pool, "test.update", postgres::Idempotency::kNotIdempotent,
                              [&](postgres::Connection& connection) -> absl::Status {
                                connection.sql() << "UPDATE stockalert_alert.alerts SET definition = definition || "
@@ -183,7 +217,7 @@ TEST_CASE("a definition with fields of a version to come is read as far as it is
 }
 
 TEST_CASE("the quota holds for one, for many at once, and is freed by a deletion") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::string symbol = NewSymbol();
     const StoredAlert first = NewAlert(user, symbol);
@@ -191,7 +225,7 @@ TEST_CASE("the quota holds for one, for many at once, and is freed by a deletion
     const absl::Status over = store.Create(user, {NewAlert(user, symbol), NewAlert(user, symbol)}, 3, kNow);
     CHECK(over.code() == absl::StatusCode::kResourceExhausted);
     CHECK(base::ReasonOf(over) == kReasonAlertQuota);
-    CHECK(*store.Count(symbol) == 2);
+    CHECK(*store.alerts.Count(symbol) == 2);
     REQUIRE(store.Create(user, {NewAlert(user, symbol)}, 3, kNow).ok());
     CHECK(!store.Create(user, {NewAlert(user, symbol)}, 3, kNow).ok());
     REQUIRE(store.Change(user, first.id, kNow, DeleteNow).ok());
@@ -208,7 +242,7 @@ TEST_CASE("the quota holds for one, for many at once, and is freed by a deletion
 }
 
 TEST_CASE("callers who create at once do not pass the quota together") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::string symbol = NewSymbol();
     std::vector<absl::Status> results(24);
@@ -223,12 +257,12 @@ TEST_CASE("callers who create at once do not pass the quota together") {
     CHECK(std::count_if(results.begin(), results.end(), [](const absl::Status& status) { return status.ok(); }) == 10);
     CHECK(std::count_if(results.begin(), results.end(),
                         [](const absl::Status& status) { return base::ReasonOf(status) == kReasonAlertQuota; }) == 14);
-    CHECK(*store.Count(symbol) == 10);
+    CHECK(*store.alerts.Count(symbol) == 10);
   });
 }
 
 TEST_CASE("a request id is taken once a user, and all or none are created") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::string symbol = NewSymbol();
     StoredAlert alert = NewAlert(user, symbol);
@@ -242,14 +276,14 @@ TEST_CASE("a request id is taken once a user, and all or none are created") {
     const absl::Status taken = store.Create(user, {NewAlert(user, symbol), other}, kQuota, kNow);
     CHECK(taken.code() == absl::StatusCode::kAlreadyExists);
     CHECK(base::ReasonOf(taken) == kReasonRequestIdTaken);
-    CHECK(*store.Count(symbol) == 1);
-    const auto found = store.FindByRequestIds(user, {"r-1", "r-2"});
+    CHECK(*store.alerts.Count(symbol) == 1);
+    const auto found = store.alerts.FindByRequestIds(user, {"r-1", "r-2"});
     REQUIRE(found.ok());
     REQUIRE(found->size() == 1);
     CHECK(found->front() == alert);
     // Another user's request ids are its own.
     const std::string stranger = NewId();
-    CHECK(store.FindByRequestIds(stranger, {"r-1"})->empty());
+    CHECK(store.alerts.FindByRequestIds(stranger, {"r-1"})->empty());
     other.user_id = stranger;
     CHECK(store.Create(stranger, {other}, kQuota, kNow).ok());
     // A failed batch has taken nothing of the quota.
@@ -258,7 +292,7 @@ TEST_CASE("a request id is taken once a user, and all or none are created") {
 }
 
 TEST_CASE("a change is written once its revision rises, and only then") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const StoredAlert alert = NewAlert(user, NewSymbol());
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
@@ -266,12 +300,12 @@ TEST_CASE("a change is written once its revision rises, and only then") {
     REQUIRE(paused.ok());
     CHECK(paused->alert.record.paused);
     CHECK(paused->alert.record.revision == 2);
-    CHECK((*store.Find(user, alert.id))->alert.record.revision == 2);
-    CHECK((*store.Find(user, alert.id))->alert.record.armed_revision == 1);
+    CHECK((*store.alerts.Find(user, alert.id))->alert.record.revision == 2);
+    CHECK((*store.alerts.Find(user, alert.id))->alert.record.armed_revision == 1);
     const auto again = store.Change(user, alert.id, kNow + 9, Mutate(ApplyPause));
     REQUIRE(again.ok());
     CHECK(again->alert.record.revision == 2);
-    CHECK((*store.Find(user, alert.id))->alert.update_time_us == kNow + 5);
+    CHECK((*store.alerts.Find(user, alert.id))->alert.update_time_us == kNow + 5);
     const auto refused = store.Change(user, alert.id, kNow, [](const AlertView&) -> absl::StatusOr<StoredAlert> {
       return base::FailedPrecondition("SOME_REASON", "no");
     });
@@ -287,7 +321,7 @@ TEST_CASE("a change is written once its revision rises, and only then") {
       return ApplyUpdate(present, wanted, "another note", kNow);
     });
     REQUIRE(updated.ok());
-    const auto view = store.Find(user, alert.id);
+    const auto view = store.alerts.Find(user, alert.id);
     CHECK((*view)->alert == updated->alert);
     CHECK((*view)->alert.record.armed_revision == 3);
     CHECK((*view)->alert.note == "another note");
@@ -295,7 +329,7 @@ TEST_CASE("a change is written once its revision rises, and only then") {
 }
 
 TEST_CASE("a deleted alert is gone for its user and stays as a tombstone for the log") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const StoredAlert alert = NewAlert(user, NewSymbol());
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
@@ -304,9 +338,9 @@ TEST_CASE("a deleted alert is gone for its user and stays as a tombstone for the
     CHECK(deleted->alert.record.deleted);
     CHECK(deleted->alert.record.revision == 2);
     CHECK(deleted->alert.note.empty());
-    CHECK(!store.Find(user, alert.id)->has_value());
-    CHECK(store.List({user, "", {}}, std::nullopt, kNow, 10)->empty());
-    CHECK(*store.Count(alert.symbol) == 0);
+    CHECK(!store.alerts.Find(user, alert.id)->has_value());
+    CHECK(store.alerts.List({user, "", {}}, std::nullopt, kNow, 10)->empty());
+    CHECK(*store.alerts.Count(alert.symbol) == 0);
     CHECK(base::ReasonOf(store.Change(user, alert.id, kNow, DeleteNow).status()) == kReasonAlertNotFound);
     const std::vector<StoredAlert> open = ClaimOf(store, {alert.id}, kNow + 10 * kSecond);
     REQUIRE(open.size() == 1);
@@ -316,7 +350,7 @@ TEST_CASE("a deleted alert is gone for its user and stays as a tombstone for the
 }
 
 TEST_CASE("open changes are claimed when they are due, by one at a time, later and later, until they are confirmed") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const StoredAlert alert = NewAlert(user, NewSymbol());
     const int64_t now = kNow + 3600 * kSecond;
@@ -327,37 +361,37 @@ TEST_CASE("open changes are claimed when they are due, by one at a time, later a
     CHECK(ClaimOf(store, {alert.id}, now + 2 * kFirstSweepUs).size() == 1);
     CHECK(ClaimOf(store, {alert.id}, now + 4 * kFirstSweepUs - 1).empty());
     CHECK(ClaimOf(store, {alert.id}, now + 4 * kFirstSweepUs).size() == 1);
-    REQUIRE(store.PostponeOpenChanges({alert.id}, now + 5 * kFirstSweepUs).ok());
+    REQUIRE(store.outboxes.PostponeOpenChanges({alert.id}, now + 5 * kFirstSweepUs).ok());
     CHECK(ClaimOf(store, {alert.id}, now + 5 * kFirstSweepUs).size() == 1);
     // A confirmation of a revision closes the change of that revision, not of a later one.
     REQUIRE(store.Change(user, alert.id, now + 5 * kFirstSweepUs, Mutate(ApplyPause)).ok());
-    REQUIRE(store.ApplyEvents({{{alert.id, 1}}, {}, {}}, now).ok());
-    CHECK((*store.Find(user, alert.id))->alert.applied_revision == 1);
+    REQUIRE(ApplyEvents(store.events, {{{alert.id, 1}}, {}, {}}, now).ok());
+    CHECK((*store.alerts.Find(user, alert.id))->alert.applied_revision == 1);
     const std::vector<StoredAlert> open = ClaimOf(store, {alert.id}, now + 6 * kFirstSweepUs);
     REQUIRE(open.size() == 1);
     CHECK(open.front().record.revision == 2);
-    REQUIRE(store.ApplyEvents({{{alert.id, 2}, {alert.id, 1}}, {}, {}}, now).ok());
-    CHECK((*store.Find(user, alert.id))->alert.applied_revision == 2);
+    REQUIRE(ApplyEvents(store.events, {{{alert.id, 2}, {alert.id, 1}}, {}, {}}, now).ok());
+    CHECK((*store.alerts.Find(user, alert.id))->alert.applied_revision == 2);
     CHECK(ClaimOf(store, {alert.id}, now + 1000 * kFirstSweepUs).empty());
     // Never lower again, and never above what there is.
-    REQUIRE(store.ApplyEvents({{{alert.id, 1}}, {}, {}}, now).ok());
-    CHECK((*store.Find(user, alert.id))->alert.applied_revision == 2);
-    REQUIRE(store.ApplyEvents({{{alert.id, 9}}, {}, {}}, now).ok());
-    CHECK((*store.Find(user, alert.id))->alert.applied_revision == 2);
+    REQUIRE(ApplyEvents(store.events, {{{alert.id, 1}}, {}, {}}, now).ok());
+    CHECK((*store.alerts.Find(user, alert.id))->alert.applied_revision == 2);
+    REQUIRE(ApplyEvents(store.events, {{{alert.id, 9}}, {}, {}}, now).ok());
+    CHECK((*store.alerts.Find(user, alert.id))->alert.applied_revision == 2);
     // Unknown alerts do no harm.
-    CHECK(store.ApplyEvents({{{NewId(), 1}}, {}, {}}, now).ok());
+    CHECK(ApplyEvents(store.events, {{{NewId(), 1}}, {}, {}}, now).ok());
   });
 }
 
 TEST_CASE("a trigger is recorded once, ends its alert and goes into the outbox") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const StoredAlert alert = NewAlert(user, NewSymbol());
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
     TriggerEvent event = TriggerOf(alert, 1, 1);
     event.trigger.late = true;
     event.log_time_us = kNow - 5;
-    auto applied = store.ApplyEvents({{}, {event, event}, {}}, kNow);
+    auto applied = ApplyEvents(store.events, {{}, {event, event}, {}}, kNow);
     REQUIRE(applied.ok());
     CHECK(applied->triggers_recorded == 1);
     CHECK(applied->triggers_repeated == 1);
@@ -375,7 +409,7 @@ TEST_CASE("a trigger is recorded once, ends its alert and goes into the outbox")
     CHECK(message.trigger().price_micros() == 151'000'000);
     CHECK(message.trigger().log_time_us() == kNow - 5);
 
-    const auto view = store.Find(user, alert.id);
+    const auto view = store.alerts.Find(user, alert.id);
     CHECK((*view)->alert.record.triggered);
     CHECK((*view)->alert.trigger_count == 1);
     // As it was told, with what the store finds of it.
@@ -383,32 +417,32 @@ TEST_CASE("a trigger is recorded once, ends its alert and goes into the outbox")
     recorded.user_id = user;
     recorded.create_time_us = kNow;
     CHECK((*view)->last_trigger == recorded);
-    CHECK(*store.ListTriggers({user, alert.id}, std::nullopt, 10) == std::vector<StoredTrigger>{recorded});
+    CHECK(*store.alerts.ListTriggers({user, alert.id}, std::nullopt, 10) == std::vector<StoredTrigger>{recorded});
 
-    applied = store.ApplyEvents({{}, {event}, {}}, kNow);
+    applied = ApplyEvents(store.events, {{}, {event}, {}}, kNow);
     REQUIRE(applied.ok());
     CHECK(applied->triggers_recorded == 0);
     CHECK(applied->passed.empty());
-    CHECK((*store.Find(user, alert.id))->alert.trigger_count == 1);
+    CHECK((*store.alerts.Find(user, alert.id))->alert.trigger_count == 1);
 
-    CHECK(*store.LoadTriggers({alert.id}, 10) == std::vector<PassedTrigger>{passed});
-    REQUIRE(store.RemoveTriggers({{alert.id, 1}}).ok());
-    CHECK(store.LoadTriggers({alert.id}, 10)->empty());
+    CHECK(*store.outboxes.LoadTriggers({alert.id}, 10) == std::vector<PassedTrigger>{passed});
+    REQUIRE(store.outboxes.RemoveTriggers({{alert.id, 1}}).ok());
+    CHECK(store.outboxes.LoadTriggers({alert.id}, 10)->empty());
     // Told again after it was passed on: still known.
-    CHECK(store.ApplyEvents({{}, {event}, {}}, kNow)->passed.empty());
+    CHECK(ApplyEvents(store.events, {{}, {event}, {}}, kNow)->passed.empty());
   });
 }
 
 TEST_CASE("a trigger meets edits, pauses and deletions that it did not see") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     SECTION("of an earlier arming: recorded and passed on, the state stays") {
       const StoredAlert alert = NewAlert(user, NewSymbol());
       REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
       REQUIRE(store.Change(user, alert.id, kNow, Mutate(ApplyRearm)).ok());
-      const auto applied = store.ApplyEvents({{}, {TriggerOf(alert, 1, 1)}, {}}, kNow);
+      const auto applied = ApplyEvents(store.events, {{}, {TriggerOf(alert, 1, 1)}, {}}, kNow);
       CHECK(applied->passed.size() == 1);
-      const auto view = store.Find(user, alert.id);
+      const auto view = store.alerts.Find(user, alert.id);
       CHECK(!(*view)->alert.record.triggered);
       CHECK((*view)->alert.trigger_count == 1);
     }
@@ -416,28 +450,28 @@ TEST_CASE("a trigger meets edits, pauses and deletions that it did not see") {
       const StoredAlert alert = NewAlert(user, NewSymbol());
       REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
       REQUIRE(store.Change(user, alert.id, kNow, Mutate(ApplyPause)).ok());
-      const auto applied = store.ApplyEvents({{}, {TriggerOf(alert, 1, 1)}, {}}, kNow);
+      const auto applied = ApplyEvents(store.events, {{}, {TriggerOf(alert, 1, 1)}, {}}, kNow);
       CHECK(applied->passed.empty());
       CHECK(applied->triggers_withheld == 1);
-      const auto view = store.Find(user, alert.id);
+      const auto view = store.alerts.Find(user, alert.id);
       CHECK((*view)->alert.record.triggered);
       REQUIRE((*view)->last_trigger.has_value());
       CHECK((*view)->last_trigger->withheld == Withheld::kPaused);
-      CHECK(store.LoadTriggers({alert.id}, 10)->empty());
+      CHECK(store.outboxes.LoadTriggers({alert.id}, 10)->empty());
     }
     SECTION("a deletion: recorded, and the user is not told") {
       const StoredAlert alert = NewAlert(user, NewSymbol());
       REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
       REQUIRE(store.Change(user, alert.id, kNow, DeleteNow).ok());
-      const auto applied = store.ApplyEvents({{}, {TriggerOf(alert, 1, 1)}, {}}, kNow);
+      const auto applied = ApplyEvents(store.events, {{}, {TriggerOf(alert, 1, 1)}, {}}, kNow);
       CHECK(applied->triggers_recorded == 1);
       CHECK(applied->triggers_withheld == 1);
       CHECK(applied->passed.empty());
-      CHECK(!store.Find(user, alert.id)->has_value());
-      CHECK(store.ListTriggers({user, std::nullopt}, std::nullopt, 10)->empty());
+      CHECK(!store.alerts.Find(user, alert.id)->has_value());
+      CHECK(store.alerts.ListTriggers({user, std::nullopt}, std::nullopt, 10)->empty());
     }
     SECTION("an alert that nobody knows") {
-      const auto applied = store.ApplyEvents({{}, {TriggerOf(NewAlert(user, NewSymbol()), 1, 1)}, {}}, kNow);
+      const auto applied = ApplyEvents(store.events, {{}, {TriggerOf(NewAlert(user, NewSymbol()), 1, 1)}, {}}, kNow);
       REQUIRE(applied.ok());
       CHECK(applied->triggers_unknown == 1);
       CHECK(applied->triggers_recorded == 0);
@@ -446,9 +480,9 @@ TEST_CASE("a trigger meets edits, pauses and deletions that it did not see") {
       const StoredAlert alert = NewAlert(user, NewSymbol());
       REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
       const auto applied =
-          store.ApplyEvents({{}, {TriggerOf(alert, 1, 1, false), TriggerOf(alert, 2, 1, false)}, {}}, kNow);
+          ApplyEvents(store.events, {{}, {TriggerOf(alert, 1, 1, false), TriggerOf(alert, 2, 1, false)}, {}}, kNow);
       CHECK(applied->passed.size() == 2);
-      const auto view = store.Find(user, alert.id);
+      const auto view = store.alerts.Find(user, alert.id);
       CHECK(!(*view)->alert.record.triggered);
       CHECK((*view)->alert.trigger_count == 2);
       CHECK((*view)->alert.last_trigger_number == 2);
@@ -457,15 +491,15 @@ TEST_CASE("a trigger meets edits, pauses and deletions that it did not see") {
 }
 
 TEST_CASE("the trigger outbox says what is older, and is claimed once it is nobody's") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const StoredAlert alert = NewAlert(user, NewSymbol());
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
-    CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 1, 1, false)}, {}}, kNow)->alerts_with_older.empty());
-    CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 2, 1, false)}, {}}, kNow)->alerts_with_older ==
+    CHECK(ApplyEvents(store.events, {{}, {TriggerOf(alert, 1, 1, false)}, {}}, kNow)->alerts_with_older.empty());
+    CHECK(ApplyEvents(store.events, {{}, {TriggerOf(alert, 2, 1, false)}, {}}, kNow)->alerts_with_older ==
           std::vector<std::string>{alert.id});
     const auto claimed_ids = [&](int64_t now_us) {
-      const auto claimed = store.ClaimTriggers(now_us, 100'000);
+      const auto claimed = store.outboxes.ClaimTriggers(now_us, 100'000);
       REQUIRE(claimed.ok());
       return std::count(claimed->begin(), claimed->end(), AlertOwner{alert.id, user});
     };
@@ -473,19 +507,19 @@ TEST_CASE("the trigger outbox says what is older, and is claimed once it is nobo
     CHECK(claimed_ids(kNow + kTriggerClaimUs) == 1);
     CHECK(claimed_ids(kNow + kTriggerClaimUs) == 0);
     CHECK(claimed_ids(kNow + 2 * kTriggerClaimUs) == 1);
-    const auto rows = store.LoadTriggers({alert.id, NewId()}, 10);
+    const auto rows = store.outboxes.LoadTriggers({alert.id, NewId()}, 10);
     REQUIRE(rows.ok());
     REQUIRE(rows->size() == 2);
     CHECK(rows->at(0).number == 1);
     CHECK(rows->at(1).number == 2);
-    CHECK(store.LoadTriggers({alert.id}, 1)->size() == 1);
-    REQUIRE(store.RemoveTriggers({{alert.id, 1}, {alert.id, 2}, {NewId(), 1}}).ok());
-    CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 3, 1, false)}, {}}, kNow)->alerts_with_older.empty());
+    CHECK(store.outboxes.LoadTriggers({alert.id}, 1)->size() == 1);
+    REQUIRE(store.outboxes.RemoveTriggers({{alert.id, 1}, {alert.id, 2}, {NewId(), 1}}).ok());
+    CHECK(ApplyEvents(store.events, {{}, {TriggerOf(alert, 3, 1, false)}, {}}, kNow)->alerts_with_older.empty());
   });
 }
 
 TEST_CASE("triggers beyond a user's in a minute are throttled: counted once, marked, shown on their alert") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::string other = NewId();
     const std::string symbol = NewSymbol();
@@ -504,7 +538,7 @@ TEST_CASE("triggers beyond a user's in a minute are throttled: counted once, mar
       EventBatch batch;
       batch.triggers = std::move(events);
       batch.triggers_per_minute = 3;
-      auto applied = store.ApplyEvents(batch, kNow);
+      auto applied = ApplyEvents(store.events, batch, kNow);
       REQUIRE(applied.ok());
       return *applied;
     };
@@ -532,19 +566,19 @@ TEST_CASE("triggers beyond a user's in a minute are throttled: counted once, mar
     CHECK(throttled(apply({at(alerts[1], 4, begin + kMinute), at(alerts[1], 5, begin - 1)})) ==
           std::vector<bool>{false, false});
 
-    auto view = store.Find(user, alerts[1].id);
+    auto view = store.alerts.Find(user, alerts[1].id);
     CHECK((*view)->alert.throttled_count == 2);
     CHECK((*view)->alert.throttle_end_us == begin + kMinute);
     CHECK((*view)->alert.trigger_count == 5);
-    CHECK((*store.Find(user, alerts[0].id))->alert.throttled_count == 0);
-    CHECK((*store.Find(user, alerts[0].id))->alert.throttle_end_us == 0);
+    CHECK((*store.alerts.Find(user, alerts[0].id))->alert.throttled_count == 0);
+    CHECK((*store.alerts.Find(user, alerts[0].id))->alert.throttle_end_us == 0);
     std::vector<bool> listed;
-    const auto triggers = store.ListTriggers({user, alerts[1].id}, std::nullopt, 10);
+    const auto triggers = store.alerts.ListTriggers({user, alerts[1].id}, std::nullopt, 10);
     REQUIRE(triggers.ok());
     for (const StoredTrigger& trigger : *triggers) listed.push_back(trigger.throttled);
     CHECK(listed == std::vector<bool>{false, false, true, true, false});
     // In the outbox as they were passed.
-    const auto rows = store.LoadTriggers({alerts[1].id}, 10);
+    const auto rows = store.outboxes.LoadTriggers({alerts[1].id}, 10);
     REQUIRE(rows->size() == 5);
     CHECK(rows->at(1).throttled);
     CHECK(!rows->at(4).throttled);
@@ -556,15 +590,15 @@ TEST_CASE("triggers beyond a user's in a minute are throttled: counted once, mar
               .triggers_throttled == 0);
 
     // A count that nobody has written for long is forgotten.
-    REQUIRE(store.ForgetMinutes(kNow + kMinutesKeptUs).ok());
+    REQUIRE(store.outboxes.ForgetMinutes(kNow + kMinutesKeptUs).ok());
     CHECK(throttled(apply({at(alerts[1], 7, begin)})) == std::vector<bool>{true});
-    REQUIRE(store.ForgetMinutes(kNow + kMinutesKeptUs + 1).ok());
+    REQUIRE(store.outboxes.ForgetMinutes(kNow + kMinutesKeptUs + 1).ok());
     CHECK(throttled(apply({at(alerts[1], 8, begin)})) == std::vector<bool>{false});
   });
 }
 
 TEST_CASE("instances that record at once let a minute's number pass together, no more and no less") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     std::vector<StoredAlert> alerts;
     for (int i = 0; i < 8; ++i) alerts.push_back(NewAlert(user, NewSymbol()));
@@ -578,7 +612,7 @@ TEST_CASE("instances that record at once let a minute's number pass together, no
           EventBatch batch;
           batch.triggers = {TriggerOf(alert, number, 1, false)};
           batch.triggers_per_minute = 50;
-          const auto applied = store.ApplyEvents(batch, kNow);
+          const auto applied = ApplyEvents(store.events, batch, kNow);
           if (!applied.ok()) failed = true;
           if (applied.ok()) throttled += applied->triggers_throttled;
         }
@@ -591,7 +625,7 @@ TEST_CASE("instances that record at once let a minute's number pass together, no
 }
 
 TEST_CASE("claims are shared among users, however much one of them has") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     // Far in the past: no other case's rows are due then.
     const int64_t then = kNow / 2;
     const std::string noisy = NewId();
@@ -606,32 +640,32 @@ TEST_CASE("claims are shared among users, however much one of them has") {
     const StoredAlert one = NewAlert(quiet, NewSymbol());
     REQUIRE(store.Create(noisy, many, kQuota, then).ok());
     REQUIRE(store.Create(quiet, {one}, kQuota, then).ok());
-    REQUIRE(store.ApplyEvents(batch, then).ok());
+    REQUIRE(ApplyEvents(store.events, batch, then).ok());
     EventBatch last;
     last.triggers = {TriggerOf(one, 1, 1, false)};
-    REQUIRE(store.ApplyEvents(last, then + 1).ok());
-    const auto claimed = store.ClaimTriggers(then + 1 + kTriggerClaimUs, 4);
+    REQUIRE(ApplyEvents(store.events, last, then + 1).ok());
+    const auto claimed = store.outboxes.ClaimTriggers(then + 1 + kTriggerClaimUs, 4);
     REQUIRE(claimed.ok());
     CHECK(claimed->size() <= 4);
     CHECK(std::count(claimed->begin(), claimed->end(), AlertOwner{one.id, quiet}) == 1);
     // Of each alert as many rows as are asked for.
-    const auto rows = store.LoadTriggers({many[0].id, many[1].id, one.id}, 2);
+    const auto rows = store.outboxes.LoadTriggers({many[0].id, many[1].id, one.id}, 2);
     REQUIRE(rows.ok());
     CHECK(rows->size() == 5);
     std::vector<TriggerId> all;
     for (const TriggerEvent& event : batch.triggers) all.push_back({event.trigger.alert_id, event.trigger.number});
     all.push_back({one.id, 1});
-    REQUIRE(store.RemoveTriggers(all).ok());
+    REQUIRE(store.outboxes.RemoveTriggers(all).ok());
   });
 }
 
 TEST_CASE("alerts' owners are found, of tombstones too") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::vector<StoredAlert> alerts = {NewAlert(user, NewSymbol()), NewAlert(user, NewSymbol())};
     REQUIRE(store.Create(user, alerts, kQuota, kNow).ok());
     REQUIRE(store.Change(user, alerts[1].id, kNow, DeleteNow).ok());
-    auto owners = store.FindOwners({alerts[0].id, alerts[1].id, NewId()});
+    auto owners = store.events.FindOwners({alerts[0].id, alerts[1].id, NewId()});
     REQUIRE(owners.ok());
     std::sort(owners->begin(), owners->end());
     std::vector<AlertOwner> expected = {{alerts[0].id, user}, {alerts[1].id, user}};
@@ -641,7 +675,7 @@ TEST_CASE("alerts' owners are found, of tombstones too") {
 }
 
 TEST_CASE("a user's windows on one symbol have a bounded number of lengths") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::string symbol = NewSymbol();
     const auto window = [&](int64_t length_us, const std::string& on) {
@@ -657,13 +691,13 @@ TEST_CASE("a user's windows on one symbol have a bounded number of lengths") {
       std::vector<StoredAlert> more = alerts;
       more.push_back(extra);
       CHECK(base::ReasonOf(store.Create(user, more, kQuota, kNow)) == kReasonWindowQuota);
-      CHECK(store.List({user, "", {}}, std::nullopt, kNow, 100)->empty());
+      CHECK(store.alerts.List({user, "", {}}, std::nullopt, kNow, 100)->empty());
     }
     REQUIRE(store.Create(user, alerts, kQuota, kNow).ok());
     const absl::Status refused = store.Create(user, {extra}, kQuota, kNow);
     CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
     CHECK(base::ReasonOf(refused) == kReasonWindowQuota);
-    CHECK(!store.Find(user, extra.id)->has_value());
+    CHECK(!store.alerts.Find(user, extra.id)->has_value());
     // A length that is there, another symbol, another kind of condition: as many as the quota of alerts allows.
     CHECK(store.Create(user, {window(kSecond, symbol), window(1, NewSymbol()), NewAlert(user, symbol)}, kQuota, kNow)
               .ok());
@@ -689,35 +723,35 @@ TEST_CASE("a user's windows on one symbol have a bounded number of lengths") {
 }
 
 TEST_CASE("the newest place of a symbol's status wins") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const StoredAlert alert = NewAlert(user, NewSymbol());
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
     const auto tell = [&](bool close, bool open, int64_t offset) {
       SymbolStatus status{alert.symbol, close, open, kNow + offset, 3, offset};
-      REQUIRE(store.ApplyEvents({{}, {}, {status}}, kNow).ok());
+      REQUIRE(ApplyEvents(store.events, {{}, {}, {status}}, kNow).ok());
     };
     tell(true, false, 10);
-    CHECK((*store.Find(user, alert.id))->status == SymbolStatus{alert.symbol, true, false, kNow + 10, 3, 10});
+    CHECK((*store.alerts.Find(user, alert.id))->status == SymbolStatus{alert.symbol, true, false, kNow + 10, 3, 10});
     tell(false, false, 9);
-    CHECK((*store.Find(user, alert.id))->status.previous_close_known);
+    CHECK((*store.alerts.Find(user, alert.id))->status.previous_close_known);
     tell(true, true, 11);
-    CHECK((*store.Find(user, alert.id))->status.day_open_known);
+    CHECK((*store.alerts.Find(user, alert.id))->status.day_open_known);
     // Two in a batch.
-    REQUIRE(store
-                .ApplyEvents(
-                    {{}, {}, {{alert.symbol, false, true, kNow, 3, 13}, {alert.symbol, true, true, kNow, 3, 12}}}, kNow)
+    REQUIRE(ApplyEvents(store.events,
+                        {{}, {}, {{alert.symbol, false, true, kNow, 3, 13}, {alert.symbol, true, true, kNow, 3, 12}}},
+                        kNow)
                 .ok());
-    CHECK(!(*store.Find(user, alert.id))->status.previous_close_known);
+    CHECK(!(*store.alerts.Find(user, alert.id))->status.previous_close_known);
     // A log that began anew.
-    REQUIRE(store.ForgetSymbolPlaces(alert.symbol).ok());
+    REQUIRE(store.outboxes.ForgetSymbolPlaces(alert.symbol).ok());
     tell(true, true, 0);
-    CHECK((*store.Find(user, alert.id))->status.previous_close_known);
+    CHECK((*store.alerts.Find(user, alert.id))->status.previous_close_known);
   });
 }
 
 TEST_CASE("lists go page by page, newest first, and filter by the state that is shown") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::string symbol = NewSymbol();
     const std::string other_symbol = NewSymbol();
@@ -741,13 +775,13 @@ TEST_CASE("lists go page by page, newest first, and filter by the state that is 
     for (int i = 1; i < 8; ++i) batch.confirmations.push_back({alerts[i].id, 1});
     batch.triggers.push_back(TriggerOf(alerts[5], 1, 1));
     batch.statuses.push_back({symbol, true, false, kNow, 0, 1});
-    REQUIRE(store.ApplyEvents(batch, kNow).ok());
+    REQUIRE(ApplyEvents(store.events, batch, kNow).ok());
     REQUIRE(store.Change(user, alerts[6].id, kNow, Mutate(ApplyPause)).ok());
     const int64_t now = kNow + 200 * kSecond;
 
     // 0 PENDING, 1 ACTIVE, 2 EXPIRED, 3 ACTIVE (its close is known), 4 WAITING, 5 TRIGGERED, 6 PAUSED, 7 ACTIVE.
     const auto in_state = [&](std::vector<ShownState> states, const std::string& on_symbol = "") {
-      const auto views = store.List({user, on_symbol, std::move(states)}, std::nullopt, now, 100);
+      const auto views = store.alerts.List({user, on_symbol, std::move(states)}, std::nullopt, now, 100);
       REQUIRE(views.ok());
       return IdsOf(*views);
     };
@@ -761,7 +795,7 @@ TEST_CASE("lists go page by page, newest first, and filter by the state that is 
           std::vector<std::string>{alerts[6].id, alerts[5].id});
     CHECK(in_state({}).size() == 8);
     // The filter's rule and the shown state agree.
-    const auto all = store.List({user, "", {}}, std::nullopt, now, 100);
+    const auto all = store.alerts.List({user, "", {}}, std::nullopt, now, 100);
     REQUIRE(all.ok());
     for (const AlertView& view : *all) {
       const std::vector<std::string> same = in_state({StateOf(view, now)});
@@ -771,64 +805,65 @@ TEST_CASE("lists go page by page, newest first, and filter by the state that is 
     std::vector<std::string> paged;
     std::optional<ListPlace> after;
     for (int page = 0; page < 4; ++page) {
-      const auto views = store.List({user, "", {}}, after, now, 2);
+      const auto views = store.alerts.List({user, "", {}}, after, now, 2);
       REQUIRE(views.ok());
       REQUIRE(views->size() == 2);
       for (const AlertView& view : *views) paged.push_back(view.alert.id);
       after = ListPlace{views->back().alert.create_time_us, views->back().alert.id};
     }
     CHECK(paged == in_state({}));
-    CHECK(store.List({user, "", {}}, after, now, 2)->empty());
+    CHECK(store.alerts.List({user, "", {}}, after, now, 2)->empty());
     // Everybody's, of one symbol.
-    CHECK(IdsOf(*store.List({std::nullopt, other_symbol, {}}, std::nullopt, now, 10)) ==
+    CHECK(IdsOf(*store.alerts.List({std::nullopt, other_symbol, {}}, std::nullopt, now, 10)) ==
           std::vector<std::string>{alerts[7].id});
   });
 }
 
 TEST_CASE("an alert expires by the events of its symbol too") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     StoredAlert alert = NewAlert(user, NewSymbol());
     alert.record.definition.expire_time_us = kNow + 10;
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
-    CHECK(store.List({user, "", {ShownState::kExpired}}, std::nullopt, kNow, 10)->empty());
-    REQUIRE(store.ApplyEvents({{}, {}, {{alert.symbol, false, false, kNow + 10, 0, 1}}}, kNow).ok());
-    CHECK(store.List({user, "", {ShownState::kExpired}}, std::nullopt, kNow, 10)->size() == 1);
-    CHECK(StateOf(**store.Find(user, alert.id), kNow) == ShownState::kExpired);
+    CHECK(store.alerts.List({user, "", {ShownState::kExpired}}, std::nullopt, kNow, 10)->empty());
+    REQUIRE(ApplyEvents(store.events, {{}, {}, {{alert.symbol, false, false, kNow + 10, 0, 1}}}, kNow).ok());
+    CHECK(store.alerts.List({user, "", {ShownState::kExpired}}, std::nullopt, kNow, 10)->size() == 1);
+    CHECK(StateOf(**store.alerts.Find(user, alert.id), kNow) == ShownState::kExpired);
   });
 }
 
 TEST_CASE("triggers are listed newest first, of one alert or of all of a user's") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const StoredAlert a = NewAlert(user, NewSymbol());
     const StoredAlert b = NewAlert(user, NewSymbol());
     REQUIRE(store.Create(user, {a, b}, kQuota, kNow).ok());
     for (int64_t i = 1; i <= 4; ++i) {
-      REQUIRE(store.ApplyEvents({{}, {TriggerOf(i % 2 == 0 ? b : a, (i + 1) / 2, 1, false)}, {}}, kNow + i).ok());
+      REQUIRE(
+          ApplyEvents(store.events, {{}, {TriggerOf(i % 2 == 0 ? b : a, (i + 1) / 2, 1, false)}, {}}, kNow + i).ok());
     }
-    const auto own = store.ListTriggers({user, a.id}, std::nullopt, 10);
+    const auto own = store.alerts.ListTriggers({user, a.id}, std::nullopt, 10);
     REQUIRE(own.ok());
     REQUIRE(own->size() == 2);
     CHECK(own->at(0).number == 2);
     CHECK(own->at(1).number == 1);
-    CHECK(store.ListTriggers({user, a.id}, TriggerPlace{own->at(0).create_time_us, a.id, 2}, 10)->size() == 1);
+    CHECK(store.alerts.ListTriggers({user, a.id}, TriggerPlace{own->at(0).create_time_us, a.id, 2}, 10)->size() == 1);
     std::vector<TriggerId> seen;
     std::optional<TriggerPlace> after;
     for (;;) {
-      const auto page = store.ListTriggers({user, std::nullopt}, after, 1);
+      const auto page = store.alerts.ListTriggers({user, std::nullopt}, after, 1);
       REQUIRE(page.ok());
       if (page->empty()) break;
       seen.push_back({page->front().alert_id, page->front().number});
       after = TriggerPlace{page->front().create_time_us, page->front().alert_id, page->front().number};
     }
     CHECK(seen == std::vector<TriggerId>{{b.id, 2}, {a.id, 2}, {b.id, 1}, {a.id, 1}});
-    CHECK(store.ListTriggers({NewId(), a.id}, std::nullopt, 10)->empty());
+    CHECK(store.alerts.ListTriggers({NewId(), a.id}, std::nullopt, 10)->empty());
   });
 }
 
 TEST_CASE("a deleted user's alerts go, piece by piece, and no new one comes") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::string symbol = NewSymbol();
     REQUIRE(store.Create(user, {NewAlert(user, symbol), NewAlert(user, symbol), NewAlert(user, symbol)}, kQuota, kNow)
@@ -842,7 +877,7 @@ TEST_CASE("a deleted user's alerts go, piece by piece, and no new one comes") {
     }
     CHECK(store.DeleteUser(user, kNow, 2)->size() == 1);
     CHECK(store.DeleteUser(user, kNow, 2)->empty());
-    CHECK(*store.Count(symbol) == 0);
+    CHECK(*store.alerts.Count(symbol) == 0);
     const absl::Status refused = store.Create(user, {NewAlert(user, symbol)}, kQuota, kNow);
     CHECK(refused.code() == absl::StatusCode::kNotFound);
     CHECK(base::ReasonOf(refused) == kReasonUserNotFound);
@@ -854,7 +889,7 @@ TEST_CASE("a deleted user's alerts go, piece by piece, and no new one comes") {
 }
 
 TEST_CASE("whoever creates while the user is being deleted leaves no alert behind") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::string symbol = NewSymbol();
     std::vector<std::thread> callers;
@@ -870,12 +905,12 @@ TEST_CASE("whoever creates while the user is being deleted leaves no alert behin
       last = gone.ok() ? gone->size() : 10;
     } while (last == 10);
     for (std::thread& caller : callers) caller.join();
-    CHECK(*store.Count(symbol) == 0);
+    CHECK(*store.alerts.Count(symbol) == 0);
   });
 }
 
 TEST_CASE("changes are opened anew for a resync, page by page") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const std::string symbol = NewSymbol();
     std::vector<StoredAlert> alerts = {NewAlert(user, symbol), NewAlert(user, symbol), NewAlert(user, symbol)};
@@ -886,47 +921,47 @@ TEST_CASE("changes are opened anew for a resync, page by page") {
       ids.push_back(alert.id);
       batch.confirmations.push_back({alert.id, 1});
     }
-    REQUIRE(store.ApplyEvents(batch, kNow).ok());
+    REQUIRE(ApplyEvents(store.events, batch, kNow).ok());
     CHECK(ClaimOf(store, ids, kNow + 1000 * kSecond).empty());
-    const auto first = store.ReopenChanges(symbol, "", 2, kNow);
+    const auto first = store.outboxes.ReopenChanges(symbol, "", 2, kNow);
     REQUIRE(first.ok());
     CHECK(first->count == 2);
     REQUIRE(!first->last_alert_id.empty());
-    const auto second = store.ReopenChanges(symbol, first->last_alert_id, 2, kNow);
+    const auto second = store.outboxes.ReopenChanges(symbol, first->last_alert_id, 2, kNow);
     CHECK(second->count == 1);
     CHECK(second->last_alert_id.empty());
     CHECK(ClaimOf(store, ids, kNow).size() == 3);
-    REQUIRE(store.ApplyEvents(batch, kNow).ok());
+    REQUIRE(ApplyEvents(store.events, batch, kNow).ok());
     CHECK(ClaimOf(store, ids, kNow + 1000 * kSecond).empty());
   });
 }
 
 TEST_CASE("old tombstones are forgotten once the log knows of them") {
-  ForEachStore([](AlertStore& store) {
+  ForEachStore([](Stores& store) {
     const std::string user = NewId();
     StoredAlert alert = NewAlert(user, NewSymbol());
     alert.request_id = "once";
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
-    REQUIRE(store.ApplyEvents({{}, {TriggerOf(alert, 1, 1, false)}, {}}, kNow).ok());
+    REQUIRE(ApplyEvents(store.events, {{}, {TriggerOf(alert, 1, 1, false)}, {}}, kNow).ok());
     REQUIRE(store.Change(user, alert.id, kNow, DeleteNow).ok());
-    REQUIRE(store.Purge(kNow + kSecond, 100'000).ok());
-    CHECK(store.FindByRequestIds(user, {"once"})->size() == 1);
-    REQUIRE(store.ApplyEvents({{{alert.id, 2}}, {}, {}}, kNow).ok());
-    REQUIRE(store.Purge(kNow - 10 * kSecond, 100'000).ok());
-    CHECK(store.FindByRequestIds(user, {"once"})->size() == 1);
+    REQUIRE(store.outboxes.Purge(kNow + kSecond, 100'000).ok());
+    CHECK(store.alerts.FindByRequestIds(user, {"once"})->size() == 1);
+    REQUIRE(ApplyEvents(store.events, {{{alert.id, 2}}, {}, {}}, kNow).ok());
+    REQUIRE(store.outboxes.Purge(kNow - 10 * kSecond, 100'000).ok());
+    CHECK(store.alerts.FindByRequestIds(user, {"once"})->size() == 1);
     // The tombstone carries the time at which its mutation was made.
-    REQUIRE(store.Purge(kNow + kSecond, 100'000).ok());
-    CHECK(store.FindByRequestIds(user, {"once"})->empty());
-    CHECK(store.ApplyEvents({{}, {TriggerOf(alert, 2, 1)}, {}}, kNow)->triggers_unknown == 1);
+    REQUIRE(store.outboxes.Purge(kNow + kSecond, 100'000).ok());
+    CHECK(store.alerts.FindByRequestIds(user, {"once"})->empty());
+    CHECK(ApplyEvents(store.events, {{}, {TriggerOf(alert, 2, 1)}, {}}, kNow)->triggers_unknown == 1);
   });
 }
 
 TEST_CASE("a store that answers is ready and can tell its backlog") {
-  ForEachStore([](AlertStore& store) {
-    CHECK(store.Ready().ok());
+  ForEachStore([](Stores& store) {
+    CHECK(store.alerts.Ready().ok());
     const std::string user = NewId();
     REQUIRE(store.Create(user, {NewAlert(user, NewSymbol())}, kQuota, kNow).ok());
-    const auto backlog = store.MeasureBacklog();
+    const auto backlog = store.outboxes.MeasureBacklog();
     REQUIRE(backlog.ok());
     CHECK(backlog->open_changes >= 1);
     CHECK(backlog->oldest_open_change_us > 0);

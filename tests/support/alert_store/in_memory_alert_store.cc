@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "services/alert/alert_logic.h"
+#include "services/alert/alert_errors.h"
+#include "services/alert/alert_rules.h"
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 
@@ -17,56 +18,63 @@ void InMemoryAlertStore::FailWith(absl::Status status) {
 AlertView InMemoryAlertStore::ViewOf(const StoredAlert& alert) const {
   AlertView view;
   view.alert = alert;
-  if (const auto trigger = triggers_.find({alert.id, alert.last_trigger_number}); trigger != triggers_.end())
+  if (const auto trigger = tables_.triggers.find({alert.id, alert.last_trigger_number});
+      trigger != tables_.triggers.end())
     view.last_trigger = trigger->second;
   view.status.symbol = alert.symbol;
-  if (const auto status = statuses_.find(alert.symbol); status != statuses_.end()) view.status = status->second;
+  if (const auto status = tables_.statuses.find(alert.symbol); status != tables_.statuses.end())
+    view.status = status->second;
   return view;
 }
 
 void InMemoryAlertStore::OpenChangeOf(const StoredAlert& alert, int64_t now_us) {
-  changes_[alert.id] = {alert.record.revision, now_us, now_us + kFirstSweepUs, 0};
+  tables_.changes[alert.id] = {alert.record.revision, now_us, now_us + kFirstSweepUs, 0};
 }
 
 absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::vector<StoredAlert>& alerts,
-                                        int64_t quota, int64_t now_us) {
+                                        int64_t quota, int64_t now_us, const Admission& admission) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  if (std::any_of(alerts.begin(), alerts.end(), [&](const StoredAlert& alert) { return alerts_.count(alert.id) > 0; }))
+  if (std::any_of(alerts.begin(), alerts.end(),
+                  [&](const StoredAlert& alert) { return tables_.alerts.count(alert.id) > 0; }))
     return absl::OkStatus();
-  const auto owner = owners_.find(user_id);
-  if (owner != owners_.end() && owner->second.deleted)
+  const auto owner = tables_.owners.find(user_id);
+  if (owner != tables_.owners.end() && owner->second.deleted)
     return base::NotFound(kReasonUserNotFound, "the user was deleted");
-  const int64_t count = owner == owners_.end() ? 0 : owner->second.alert_count;
+  const int64_t count = owner == tables_.owners.end() ? 0 : owner->second.alert_count;
   if (count + static_cast<int64_t>(alerts.size()) > quota)
     return base::ResourceExhausted(kReasonAlertQuota, "over the quota");
   for (const StoredAlert& alert : alerts) {
-    for (const auto& [id, present] : alerts_) {
+    for (const auto& [id, present] : tables_.alerts) {
       if (!alert.request_id.empty() && present.user_id == user_id && present.request_id == alert.request_id) {
         return base::AlreadyExists(kReasonRequestIdTaken, "the request id was used before");
       }
     }
   }
-  STOCKALERT_RETURN_IF_ERROR(CheckWindows(user_id, alerts));
-  owners_[user_id].alert_count = count + static_cast<int64_t>(alerts.size());
+  std::set<std::string> ids;
+  for (const StoredAlert& alert : alerts) ids.insert(alert.id);
+  STOCKALERT_RETURN_IF_ERROR(
+      admission([&](const std::vector<std::string>& symbols) { return OthersOf(user_id, ids, symbols); }));
+  tables_.owners[user_id].alert_count = count + static_cast<int64_t>(alerts.size());
   for (StoredAlert alert : alerts) {
     alert.create_time_us = now_us;
     alert.update_time_us = now_us;
     OpenChangeOf(alert, now_us);
-    alerts_.emplace(alert.id, std::move(alert));
+    tables_.alerts.emplace(alert.id, std::move(alert));
   }
   return absl::OkStatus();
 }
 
-absl::Status InMemoryAlertStore::CheckWindows(const std::string& user_id,
-                                              const std::vector<StoredAlert>& alerts) const {
-  std::vector<StoredAlert> others;
-  for (const auto& [id, alert] : alerts_) {
-    const bool is_other =
-        std::none_of(alerts.begin(), alerts.end(), [&id = id](const StoredAlert& one) { return one.id == id; });
-    if (is_other && alert.user_id == user_id && !alert.record.deleted) others.push_back(alert);
+WindowLengths InMemoryAlertStore::OthersOf(const std::string& user_id, const std::set<std::string>& alert_ids,
+                                           const std::vector<std::string>& symbols) const {
+  WindowLengths lengths;
+  for (const auto& [id, alert] : tables_.alerts) {
+    if (alert.user_id != user_id || alert.record.deleted || alert_ids.count(id) > 0) continue;
+    if (std::find(symbols.begin(), symbols.end(), alert.symbol) == symbols.end()) continue;
+    const auto* change = std::get_if<condition::PercentChange>(&alert.record.definition.condition);
+    if (change != nullptr && change->window_us > 0) lengths[alert.symbol].insert(change->window_us);
   }
-  return CheckWindowLengths(WindowLengths(others), WindowLengths(alerts));
+  return lengths;
 }
 
 absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::FindByRequestIds(
@@ -74,7 +82,7 @@ absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::FindByRequestIds(
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::vector<StoredAlert> found;
-  for (const auto& [id, alert] : alerts_) {
+  for (const auto& [id, alert] : tables_.alerts) {
     if (alert.user_id == user_id && !alert.request_id.empty() &&
         std::find(request_ids.begin(), request_ids.end(), alert.request_id) != request_ids.end()) {
       found.push_back(alert);
@@ -96,8 +104,8 @@ absl::StatusOr<std::vector<AlertView>> InMemoryAlertStore::FindAll(const std::st
   if (!failure_.ok()) return failure_;
   std::vector<AlertView> views;
   for (const std::string& id : alert_ids) {
-    const auto found = alerts_.find(id);
-    if (found != alerts_.end() && found->second.user_id == user_id && !found->second.record.deleted)
+    const auto found = tables_.alerts.find(id);
+    if (found != tables_.alerts.end() && found->second.user_id == user_id && !found->second.record.deleted)
       views.push_back(ViewOf(found->second));
   }
   return views;
@@ -107,22 +115,20 @@ absl::StatusOr<AlertView> InMemoryAlertStore::Change(const std::string& user_id,
                                                      int64_t now_us, const Mutation& mutation) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  const auto found = alerts_.find(alert_id);
-  if (found == alerts_.end() || found->second.user_id != user_id || found->second.record.deleted) {
+  const auto found = tables_.alerts.find(alert_id);
+  if (found == tables_.alerts.end() || found->second.user_id != user_id || found->second.record.deleted) {
     return base::NotFound(kReasonAlertNotFound, "no such alert");
   }
   AlertView view = ViewOf(found->second);
   const int64_t revision = view.alert.record.revision;
-  const std::map<std::string, std::set<int64_t>> windows = WindowLengths({view.alert});
-  STOCKALERT_ASSIGN_OR_RETURN(view.alert, mutation(view));
+  STOCKALERT_ASSIGN_OR_RETURN(view.alert, mutation(view, [&](const std::vector<std::string>& symbols) {
+                                return OthersOf(user_id, {alert_id}, symbols);
+                              }));
   if (view.alert.record.revision == revision) return view;
-  if (!view.alert.record.deleted && WindowLengths({view.alert}) != windows) {
-    STOCKALERT_RETURN_IF_ERROR(CheckWindows(user_id, {view.alert}));
-  }
   view.alert.update_time_us = now_us;
   found->second = view.alert;
   OpenChangeOf(view.alert, now_us);
-  if (view.alert.record.deleted) --owners_[user_id].alert_count;
+  if (view.alert.record.deleted) --tables_.owners[user_id].alert_count;
   return view;
 }
 
@@ -132,7 +138,7 @@ absl::StatusOr<std::vector<AlertView>> InMemoryAlertStore::List(const ListFilter
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::vector<AlertView> views;
-  for (const auto& [id, alert] : alerts_) {
+  for (const auto& [id, alert] : tables_.alerts) {
     if (alert.record.deleted || (filter.user_id && alert.user_id != *filter.user_id)) continue;
     if (!filter.symbol.empty() && alert.symbol != filter.symbol) continue;
     if (after && !(std::pair(alert.create_time_us, alert.id) < std::pair(after->create_time_us, after->alert_id)))
@@ -161,9 +167,9 @@ absl::StatusOr<std::vector<StoredTrigger>> InMemoryAlertStore::ListTriggers(cons
                       trigger.number);
   };
   std::vector<StoredTrigger> triggers;
-  for (const auto& [id, trigger] : triggers_) {
+  for (const auto& [id, trigger] : tables_.triggers) {
     if (trigger.user_id != filter.user_id || (filter.alert_id && trigger.alert_id != *filter.alert_id)) continue;
-    if (alerts_.at(trigger.alert_id).record.deleted) continue;
+    if (tables_.alerts.at(trigger.alert_id).record.deleted) continue;
     StoredTrigger border;
     if (after) {
       border.create_time_us = after->create_time_us;
@@ -182,7 +188,7 @@ absl::StatusOr<std::vector<StoredTrigger>> InMemoryAlertStore::ListTriggers(cons
 absl::StatusOr<int64_t> InMemoryAlertStore::Count(const std::string& symbol) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  return static_cast<int64_t>(std::count_if(alerts_.begin(), alerts_.end(), [&](const auto& entry) {
+  return static_cast<int64_t>(std::count_if(tables_.alerts.begin(), tables_.alerts.end(), [&](const auto& entry) {
     return !entry.second.record.deleted && (symbol.empty() || entry.second.symbol == symbol);
   }));
 }
@@ -191,17 +197,17 @@ absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::ClaimOpenChanges(in
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::vector<std::pair<int64_t, std::string>> due;
-  for (const auto& [id, change] : changes_) {
+  for (const auto& [id, change] : tables_.changes) {
     if (change.next_attempt_us <= now_us) due.emplace_back(change.next_attempt_us, id);
   }
   std::sort(due.begin(), due.end());
   if (due.size() > static_cast<size_t>(limit)) due.resize(static_cast<size_t>(limit));
   std::vector<StoredAlert> claimed;
   for (const auto& [when, id] : due) {
-    OpenChange& change = changes_.at(id);
+    OpenChange& change = tables_.changes.at(id);
     change.next_attempt_us = now_us + std::min(kSweepPauseMaxUs, kFirstSweepUs << std::min(change.attempts, 10));
     ++change.attempts;
-    claimed.push_back(alerts_.at(id));
+    claimed.push_back(tables_.alerts.at(id));
   }
   return claimed;
 }
@@ -210,7 +216,8 @@ absl::Status InMemoryAlertStore::PostponeOpenChanges(const std::vector<std::stri
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   for (const std::string& id : alert_ids) {
-    if (const auto found = changes_.find(id); found != changes_.end()) found->second.next_attempt_us = when_us;
+    if (const auto found = tables_.changes.find(id); found != tables_.changes.end())
+      found->second.next_attempt_us = when_us;
   }
   return absl::OkStatus();
 }
@@ -221,10 +228,10 @@ absl::StatusOr<ReopenedChanges> InMemoryAlertStore::ReopenChanges(const std::str
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   ReopenedChanges reopened;
-  for (auto it = alerts_.upper_bound(after_alert_id); it != alerts_.end(); ++it) {
+  for (auto it = tables_.alerts.upper_bound(after_alert_id); it != tables_.alerts.end(); ++it) {
     if (!symbol.empty() && it->second.symbol != symbol) continue;
     OpenChange& change =
-        changes_.try_emplace(it->first, OpenChange{it->second.record.revision, now_us, now_us, 0}).first->second;
+        tables_.changes.try_emplace(it->first, OpenChange{it->second.record.revision, now_us, now_us, 0}).first->second;
     change.next_attempt_us = now_us;
     change.attempts = 0;
     if (++reopened.count == limit) {
@@ -238,7 +245,7 @@ absl::StatusOr<ReopenedChanges> InMemoryAlertStore::ReopenChanges(const std::str
 absl::Status InMemoryAlertStore::ForgetSymbolPlaces(const std::string& symbol) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  for (auto& [name, status] : statuses_) {
+  for (auto& [name, status] : tables_.statuses) {
     if (!symbol.empty() && name != symbol) continue;
     status.partition = 0;
     status.offset = -1;
@@ -246,68 +253,98 @@ absl::Status InMemoryAlertStore::ForgetSymbolPlaces(const std::string& symbol) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<AppliedEvents> InMemoryAlertStore::ApplyEvents(const EventBatch& batch, int64_t now_us) {
+class InMemoryAlertStore::Transaction final : public EventTransaction {
+ public:
+  explicit Transaction(Tables& tables) : tables_(tables) {}
+
+  void Confirm(const std::map<std::string, int64_t>& revisions) override {
+    for (const auto& [id, revision] : revisions) {
+      if (const auto alert = tables_.alerts.find(id); alert != tables_.alerts.end()) {
+        alert->second.applied_revision =
+            std::max(alert->second.applied_revision, std::min(revision, alert->second.record.revision));
+      }
+      const auto change = tables_.changes.find(id);
+      if (change != tables_.changes.end() && change->second.revision <= revision) tables_.changes.erase(change);
+    }
+  }
+
+  absl::StatusOr<std::map<std::string, StoredAlert>> LockAlerts(const std::set<std::string>& alert_ids) override {
+    std::map<std::string, StoredAlert> found;
+    for (const std::string& id : alert_ids) {
+      if (const auto alert = tables_.alerts.find(id); alert != tables_.alerts.end()) found.insert(*alert);
+    }
+    return found;
+  }
+
+  std::set<TriggerId> FindRecorded(const std::set<TriggerId>& triggers) override {
+    std::set<TriggerId> recorded;
+    for (const TriggerId& id : triggers) {
+      if (tables_.triggers.count(id) > 0) recorded.insert(id);
+    }
+    return recorded;
+  }
+
+  std::map<UserMinute, int64_t> AddToMinutes(const std::map<UserMinute, int64_t>& added, int64_t now_us) override {
+    std::map<UserMinute, int64_t> before;
+    for (const auto& [place, count] : added) {
+      Minute& minute = tables_.minutes[place];
+      before[place] = minute.count;
+      minute = {minute.count + count, now_us};
+    }
+    return before;
+  }
+
+  void Record(const std::vector<StoredTrigger>& triggers) override {
+    for (const StoredTrigger& trigger : triggers)
+      tables_.triggers.insert_or_assign({trigger.alert_id, trigger.number}, trigger);
+  }
+
+  void SaveTriggered(const std::vector<StoredAlert>& alerts) override {
+    for (const StoredAlert& alert : alerts) {
+      StoredAlert& kept = tables_.alerts.at(alert.id);
+      kept.trigger_count = alert.trigger_count;
+      kept.last_trigger_number = alert.last_trigger_number;
+      kept.record.triggered = alert.record.triggered;
+      kept.throttled_count = alert.throttled_count;
+      kept.throttle_end_us = alert.throttle_end_us;
+    }
+  }
+
+  std::vector<std::string> FindWaiting(const std::set<std::string>& alert_ids) override {
+    std::vector<std::string> waiting;
+    for (const std::string& id : alert_ids) {
+      const auto first = tables_.open_triggers.lower_bound({id, 0});
+      if (first != tables_.open_triggers.end() && first->first.alert_id == id) waiting.push_back(id);
+    }
+    return waiting;
+  }
+
+  void PassOn(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) override {
+    for (const PassedTrigger& trigger : triggers)
+      tables_.open_triggers.emplace(TriggerId{trigger.alert_id, trigger.number},
+                                    OpenTrigger{trigger, claimed_until_us});
+  }
+
+  void SaveStatuses(const std::vector<SymbolStatus>& statuses) override {
+    for (const SymbolStatus& status : statuses) {
+      const auto [slot, is_new] = tables_.statuses.try_emplace(status.symbol, status);
+      SymbolStatus& kept = slot->second;
+      if (!is_new && std::pair(status.partition, status.offset) > std::pair(kept.partition, kept.offset)) kept = status;
+    }
+  }
+
+ private:
+  Tables& tables_;
+};
+
+absl::Status InMemoryAlertStore::Transact(const std::function<absl::Status(EventTransaction&)>& steps) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  AppliedEvents applied;
-  for (const Confirmation& confirmation : batch.confirmations) {
-    if (const auto alert = alerts_.find(confirmation.alert_id); alert != alerts_.end()) {
-      alert->second.applied_revision =
-          std::max(alert->second.applied_revision, std::min(confirmation.revision, alert->second.record.revision));
-    }
-    const auto change = changes_.find(confirmation.alert_id);
-    if (change != changes_.end() && change->second.revision <= confirmation.revision) changes_.erase(change);
-  }
-  const auto waiting_before = open_triggers_;
-  std::set<std::string> passed_alerts;
-  for (const TriggerEvent& event : batch.triggers) {
-    StoredTrigger trigger = event.trigger;
-    const auto alert = alerts_.find(trigger.alert_id);
-    if (alert == alerts_.end()) {
-      ++applied.triggers_unknown;
-      continue;
-    }
-    const TriggerId id{trigger.alert_id, trigger.number};
-    if (triggers_.count(id) > 0) {
-      ++applied.triggers_repeated;
-      continue;
-    }
-    trigger.user_id = alert->second.user_id;
-    trigger.create_time_us = now_us;
-    trigger.withheld = JudgeTrigger(alert->second, trigger).withheld;
-    const UserMinute place{trigger.user_id, MinuteOf(trigger.event_time_us)};
-    std::map<UserMinute, int64_t> counts{{place, minutes_[place].count}};
-    std::vector<StoredTrigger> judged{trigger};
-    Throttle(judged, batch.triggers_per_minute, counts);
-    trigger = judged.front();
-    minutes_[place] = {counts[place], now_us};
-    TriggerVerdict verdict = JudgeTrigger(alert->second, trigger);
-    alert->second = std::move(verdict.alert);
-    triggers_.emplace(id, trigger);
-    ++applied.triggers_recorded;
-    if (trigger.withheld != Withheld::kNo) {
-      ++applied.triggers_withheld;
-      continue;
-    }
-    PassedTrigger passed{
-        trigger.alert_id,  trigger.number,
-        trigger.user_id,   MakeTriggerMessage(alert->second, trigger, event.log_time_us).SerializeAsString(),
-        event.traceparent, trigger.throttled};
-    if (trigger.throttled) ++applied.triggers_throttled;
-    open_triggers_.emplace(id, OpenTrigger{passed, now_us + kTriggerClaimUs});
-    passed_alerts.insert(passed.alert_id);
-    applied.passed.push_back(std::move(passed));
-  }
-  for (const std::string& id : passed_alerts) {
-    const auto older = waiting_before.lower_bound({id, 0});
-    if (older != waiting_before.end() && older->first.alert_id == id) applied.alerts_with_older.push_back(id);
-  }
-  for (const SymbolStatus& status : batch.statuses) {
-    const auto [slot, is_new] = statuses_.try_emplace(status.symbol, status);
-    if (!is_new && std::pair(status.partition, status.offset) > std::pair(slot->second.partition, slot->second.offset))
-      slot->second = status;
-  }
-  return applied;
+  Tables changed = tables_;
+  Transaction transaction(changed);
+  STOCKALERT_RETURN_IF_ERROR(steps(transaction));
+  tables_ = std::move(changed);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<AlertOwner>> InMemoryAlertStore::FindOwners(const std::vector<std::string>& alert_ids) {
@@ -315,7 +352,8 @@ absl::StatusOr<std::vector<AlertOwner>> InMemoryAlertStore::FindOwners(const std
   if (!failure_.ok()) return failure_;
   std::vector<AlertOwner> owners;
   for (const std::string& id : alert_ids) {
-    if (const auto found = alerts_.find(id); found != alerts_.end()) owners.push_back({id, found->second.user_id});
+    if (const auto found = tables_.alerts.find(id); found != tables_.alerts.end())
+      owners.push_back({id, found->second.user_id});
   }
   return owners;
 }
@@ -325,7 +363,7 @@ absl::StatusOr<std::vector<AlertOwner>> InMemoryAlertStore::ClaimTriggers(int64_
   if (!failure_.ok()) return failure_;
   using Due = std::tuple<bool, int64_t, TriggerId>;
   std::map<std::string, std::vector<Due>> due;
-  for (const auto& [id, open] : open_triggers_) {
+  for (const auto& [id, open] : tables_.open_triggers) {
     if (open.claimed_until_us <= now_us)
       due[open.trigger.user_id].emplace_back(open.trigger.throttled, open.claimed_until_us, id);
   }
@@ -339,7 +377,7 @@ absl::StatusOr<std::vector<AlertOwner>> InMemoryAlertStore::ClaimTriggers(int64_
   int rows = 0;
   for (const auto& [place, id] : ranked) {
     if (rows++ == limit) break;
-    OpenTrigger& open = open_triggers_.at(id);
+    OpenTrigger& open = tables_.open_triggers.at(id);
     open.claimed_until_us = now_us + kTriggerClaimUs;
     owners.insert({id.alert_id, open.trigger.user_id});
   }
@@ -353,7 +391,7 @@ absl::StatusOr<std::vector<PassedTrigger>> InMemoryAlertStore::LoadTriggers(cons
   const std::set<std::string> wanted(alert_ids.begin(), alert_ids.end());
   std::vector<PassedTrigger> loaded;
   std::map<std::string, int> counts;
-  for (const auto& [id, open] : open_triggers_) {
+  for (const auto& [id, open] : tables_.open_triggers) {
     if (wanted.count(id.alert_id) > 0 && counts[id.alert_id]++ < limit) loaded.push_back(open.trigger);
   }
   return loaded;
@@ -362,20 +400,20 @@ absl::StatusOr<std::vector<PassedTrigger>> InMemoryAlertStore::LoadTriggers(cons
 absl::Status InMemoryAlertStore::RemoveTriggers(const std::vector<TriggerId>& triggers) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  for (const TriggerId& id : triggers) open_triggers_.erase(id);
+  for (const TriggerId& id : triggers) tables_.open_triggers.erase(id);
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::DeleteUser(const std::string& user_id, int64_t now_us,
-                                                                        int limit) {
+                                                                        int limit, const Burial& burial) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  Owner& owner = owners_[user_id];
+  Owner& owner = tables_.owners[user_id];
   owner.deleted = true;
   std::vector<StoredAlert> gone;
-  for (auto& [id, alert] : alerts_) {
+  for (auto& [id, alert] : tables_.alerts) {
     if (alert.user_id != user_id || alert.record.deleted || gone.size() == static_cast<size_t>(limit)) continue;
-    STOCKALERT_ASSIGN_OR_RETURN(alert, ApplyDelete(alert, now_us));
+    STOCKALERT_ASSIGN_OR_RETURN(alert, burial(alert));
     OpenChangeOf(alert, now_us);
     --owner.alert_count;
     gone.push_back(alert);
@@ -387,16 +425,16 @@ absl::StatusOr<int64_t> InMemoryAlertStore::Purge(int64_t before_us, int limit) 
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   int64_t purged = 0;
-  for (auto it = alerts_.begin(); it != alerts_.end() && purged < limit;) {
-    if (!it->second.record.deleted || it->second.update_time_us >= before_us || changes_.count(it->first) > 0) {
+  for (auto it = tables_.alerts.begin(); it != tables_.alerts.end() && purged < limit;) {
+    if (!it->second.record.deleted || it->second.update_time_us >= before_us || tables_.changes.count(it->first) > 0) {
       ++it;
       continue;
     }
-    for (auto trigger = triggers_.lower_bound({it->first, 0});
-         trigger != triggers_.end() && trigger->first.alert_id == it->first;) {
-      trigger = triggers_.erase(trigger);
+    for (auto trigger = tables_.triggers.lower_bound({it->first, 0});
+         trigger != tables_.triggers.end() && trigger->first.alert_id == it->first;) {
+      trigger = tables_.triggers.erase(trigger);
     }
-    it = alerts_.erase(it);
+    it = tables_.alerts.erase(it);
     ++purged;
   }
   return purged;
@@ -405,7 +443,8 @@ absl::StatusOr<int64_t> InMemoryAlertStore::Purge(int64_t before_us, int limit) 
 absl::Status InMemoryAlertStore::ForgetMinutes(int64_t now_us) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  std::erase_if(minutes_, [&](const auto& entry) { return entry.second.update_time_us < now_us - kMinutesKeptUs; });
+  std::erase_if(tables_.minutes,
+                [&](const auto& entry) { return entry.second.update_time_us < now_us - kMinutesKeptUs; });
   return absl::OkStatus();
 }
 
@@ -413,9 +452,9 @@ absl::StatusOr<Backlog> InMemoryAlertStore::MeasureBacklog() {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   Backlog backlog;
-  backlog.open_changes = static_cast<int64_t>(changes_.size());
-  backlog.open_triggers = static_cast<int64_t>(open_triggers_.size());
-  for (const auto& [id, change] : changes_) {
+  backlog.open_changes = static_cast<int64_t>(tables_.changes.size());
+  backlog.open_triggers = static_cast<int64_t>(tables_.open_triggers.size());
+  for (const auto& [id, change] : tables_.changes) {
     if (backlog.oldest_open_change_us == 0 || change.open_time_us < backlog.oldest_open_change_us) {
       backlog.oldest_open_change_us = change.open_time_us;
     }

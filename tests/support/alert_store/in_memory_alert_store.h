@@ -1,8 +1,10 @@
-// AlertStore in memory, for tests: the same rules as PostgresAlertStore, held to the same contract suite.
+// AlertStore, OutboxStore and EventStore in memory, for tests: they promise what the Postgres stores promise, and are
+// held to the same contract suite.
 //
 // Thread-safe by one mutex. FailWith makes every later call answer an error, as a database that is down does.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -11,13 +13,15 @@
 #include <vector>
 
 #include "services/alert/alert_store.h"
+#include "services/alert/event_store.h"
+#include "services/alert/outbox_store.h"
 
 namespace stockalert::alert {
 
-class InMemoryAlertStore final : public AlertStore {
+class InMemoryAlertStore final : public AlertStore, public OutboxStore, public EventStore {
  public:
-  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota,
-                      int64_t now_us) override;
+  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota, int64_t now_us,
+                      const Admission& admission) override;
   absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
                                                             const std::vector<std::string>& request_ids) override;
   absl::StatusOr<std::optional<AlertView>> Find(const std::string& user_id, const std::string& alert_id) override;
@@ -30,22 +34,31 @@ class InMemoryAlertStore final : public AlertStore {
   absl::StatusOr<std::vector<StoredTrigger>> ListTriggers(const TriggerFilter& filter,
                                                           const std::optional<TriggerPlace>& after, int limit) override;
   absl::StatusOr<int64_t> Count(const std::string& symbol) override;
+  absl::Status Ready() override;
+
   absl::StatusOr<std::vector<StoredAlert>> ClaimOpenChanges(int64_t now_us, int limit) override;
   absl::Status PostponeOpenChanges(const std::vector<std::string>& alert_ids, int64_t when_us) override;
   absl::StatusOr<ReopenedChanges> ReopenChanges(const std::string& symbol, const std::string& after_alert_id, int limit,
                                                 int64_t now_us) override;
   absl::Status ForgetSymbolPlaces(const std::string& symbol) override;
-  absl::StatusOr<AppliedEvents> ApplyEvents(const EventBatch& batch, int64_t now_us) override;
-  absl::StatusOr<std::vector<AlertOwner>> FindOwners(const std::vector<std::string>& alert_ids) override;
   absl::StatusOr<std::vector<AlertOwner>> ClaimTriggers(int64_t now_us, int limit) override;
   absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids,
                                                           int limit) override;
   absl::Status RemoveTriggers(const std::vector<TriggerId>& triggers) override;
-  absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit) override;
+  absl::StatusOr<Backlog> MeasureBacklog() override;
   absl::StatusOr<int64_t> Purge(int64_t before_us, int limit) override;
   absl::Status ForgetMinutes(int64_t now_us) override;
-  absl::StatusOr<Backlog> MeasureBacklog() override;
-  absl::Status Ready() override;
+
+  absl::Status Transact(const std::function<absl::Status(EventTransaction&)>& steps) override;
+  absl::StatusOr<std::vector<AlertOwner>> FindOwners(const std::vector<std::string>& alert_ids) override;
+  absl::StatusOr<std::vector<StoredAlert>> DeleteUser(const std::string& user_id, int64_t now_us, int limit,
+                                                      const Burial& burial) override;
+
+  // Any windows are admitted.
+  absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota,
+                      int64_t now_us) {
+    return Create(user_id, alerts, quota, now_us, [](const OtherWindows&) { return absl::OkStatus(); });
+  }
 
   // OK ends the failing.
   void FailWith(absl::Status status);
@@ -65,24 +78,29 @@ class InMemoryAlertStore final : public AlertStore {
     PassedTrigger trigger;
     int64_t claimed_until_us = 0;
   };
-  AlertView ViewOf(const StoredAlert& alert) const;
-  void OpenChangeOf(const StoredAlert& alert, int64_t now_us);
-  // Whether the user may have the windows of these alerts beside those of the others.
-  absl::Status CheckWindows(const std::string& user_id, const std::vector<StoredAlert>& alerts) const;
-
-  std::mutex mutex_;  // Guards all.
-  absl::Status failure_;
-  std::map<std::string, Owner> owners_;
-  std::map<std::string, StoredAlert> alerts_;
-  std::map<std::string, OpenChange> changes_;
-  std::map<TriggerId, StoredTrigger> triggers_;
-  std::map<TriggerId, OpenTrigger> open_triggers_;
-  std::map<std::string, SymbolStatus> statuses_;
   struct Minute {
     int64_t count = 0;
     int64_t update_time_us = 0;
   };
-  std::map<std::pair<std::string, int64_t>, Minute> minutes_;  // By user and minute.
+  struct Tables {
+    std::map<std::string, Owner> owners;
+    std::map<std::string, StoredAlert> alerts;
+    std::map<std::string, OpenChange> changes;
+    std::map<TriggerId, StoredTrigger> triggers;
+    std::map<TriggerId, OpenTrigger> open_triggers;
+    std::map<std::string, SymbolStatus> statuses;
+    std::map<UserMinute, Minute> minutes;
+  };
+  class Transaction;
+  AlertView ViewOf(const StoredAlert& alert) const;
+  void OpenChangeOf(const StoredAlert& alert, int64_t now_us);
+  // The windows of the user's alerts on the symbols, but for those of `alert_ids`.
+  WindowLengths OthersOf(const std::string& user_id, const std::set<std::string>& alert_ids,
+                         const std::vector<std::string>& symbols) const;
+
+  std::mutex mutex_;  // Guards all.
+  absl::Status failure_;
+  Tables tables_;
 };
 
 }  // namespace stockalert::alert

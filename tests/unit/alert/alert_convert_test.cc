@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "services/alert/alert_logic.h"
+#include "services/alert/alert_rules.h"
 #include "services/common/base/error.h"
 #include "services/common/grpc/time_convert.h"
 

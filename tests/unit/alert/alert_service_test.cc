@@ -11,14 +11,18 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "services/alert/alert_errors.h"
 #include "services/alert/alert_internal_service.h"
-#include "services/alert/alert_logic.h"
+#include "services/alert/change_publisher.h"
+#include "services/alert/event_rules.h"
+#include "services/alert/grpc_upstream.h"
 #include "services/common/base/error.h"
 #include "services/common/grpc/server.h"
 #include "services/common/grpc/status_convert.h"
 #include "services/domain/market/symbol.h"
 #include "stockalert/alert/v1/alert.grpc.pb.h"
 #include "stockalert/internal/v1/alert_internal.grpc.pb.h"
+#include "stockalert/internal/v1/log.pb.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
 #include "stockalert/internal/v1/user_internal.grpc.pb.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
@@ -135,8 +139,8 @@ ChangePublisher::Options QuickPublishing() {
   return options;
 }
 
-AlertService::Options SmallQuota() {
-  AlertService::Options options;
+AlertLogic::Options SmallQuota() {
+  AlertLogic::Options options;
   options.alerts_per_user_max = 5;
   return options;
 }
@@ -158,7 +162,8 @@ struct Bench {
   rpc::CallRunner runner{PublicCalls(&authenticator)};
   ChangePublisher publisher{producer, clock.monotonic(), QuickPublishing()};
   OutboxSweeper sweeper{store, publisher, clock, OutboxSweeper::Options()};
-  AlertService service{runner, store, upstream, publisher, sweeper, ids, clock, SmallQuota()};
+  AlertLogic logic{store, upstream, publisher, ids, clock, SmallQuota()};
+  AlertService service{runner, logic, store, sweeper, clock};
   AlertInternalService internal_service{runner, store};
   std::unique_ptr<rpc::Server> server = Serve(&service, "stockalert.alert.v1.AlertService");
   std::unique_ptr<rpc::Server> internal_server =
@@ -265,7 +270,7 @@ struct Bench {
 
   // What the evaluator would say.
   void Confirm(const v1::Alert& alert) {
-    REQUIRE(store.ApplyEvents({{{IdOf(alert), alert.revision()}}, {}, {}}, clock.NowUs()).ok());
+    REQUIRE(ApplyEvents(store, {{{IdOf(alert), alert.revision()}}, {}, {}}, clock.NowUs()).ok());
   }
   void Trigger(const v1::Alert& alert, int64_t number) {
     TriggerEvent event;
@@ -276,7 +281,7 @@ struct Bench {
     event.trigger.price_micros = 151'000'000;
     event.trigger.event_time_us = clock.NowUs();
     event.trigger.ends_alert = alert.trigger_policy() == v1::Alert::TRIGGER_POLICY_ONCE;
-    REQUIRE(store.ApplyEvents({{}, {event}, {}}, clock.NowUs()).ok());
+    REQUIRE(ApplyEvents(store, {{}, {event}, {}}, clock.NowUs()).ok());
     clock.Advance(absl::Seconds(1));
   }
   static std::string IdOf(const v1::Alert& alert) { return alert.name().substr(alert.name().rfind('/') + 1); }

@@ -6,7 +6,8 @@
 #include <functional>
 
 #include "absl/time/clock.h"
-#include "services/alert/alert_logic.h"
+#include "services/alert/alert_errors.h"
+#include "services/alert/change_publisher.h"
 #include "services/common/base/error.h"
 #include "services/common/base/failure_kind.h"
 #include "services/common/kafka/topic_admin.h"

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "services/alert/change_publisher.h"
+#include "services/alert/event_rules.h"
 #include "services/common/base/error.h"
 #include "services/common/metrics/metrics.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
@@ -29,7 +31,7 @@ struct Bench {
     alert.symbol = symbol;
     alert.record.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, 150'000'000};
     REQUIRE(store.Create(alert.user_id, {alert}, 100'000, clock.NowUs()).ok());
-    REQUIRE(store.ApplyEvents({{{alert.id, 1}}, {}, {}}, clock.NowUs()).ok());
+    REQUIRE(ApplyEvents(store, {{{alert.id, 1}}, {}, {}}, clock.NowUs()).ok());
   }
 };
 

@@ -7,8 +7,10 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "services/alert/alert_logic.h"
+#include "services/alert/alert_rules.h"
+#include "services/alert/change_publisher.h"
 #include "services/alert/event_applier.h"
+#include "services/alert/event_rules.h"
 #include "services/common/base/error.h"
 #include "services/common/metrics/metrics.h"
 #include "stockalert/internal/v1/events.pb.h"
@@ -254,7 +256,7 @@ TEST_CASE("what another instance left is taken over, and goes before what comes 
     internal::v1::AlertEvent event;
     REQUIRE(event.ParseFromString(Bench::Event(id, number)));
     REQUIRE(AddEvent(event, kTrace, batch).ok());
-    REQUIRE(bench.store.ApplyEvents(batch, bench.clock.NowUs()).ok());
+    REQUIRE(ApplyEvents(bench.store, batch, bench.clock.NowUs()).ok());
   }
   bench.Begin();
   REQUIRE(bench.Apply({Bench::Event(a, 3)}).ok());

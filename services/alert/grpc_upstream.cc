@@ -1,8 +1,9 @@
-#include "services/alert/upstream.h"
+#include "services/alert/grpc_upstream.h"
 
 #include <algorithm>
 
 #include "absl/time/clock.h"
+#include "services/alert/alert_errors.h"
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/status_convert.h"

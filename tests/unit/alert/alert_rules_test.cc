@@ -1,9 +1,10 @@
-#include "services/alert/alert_logic.h"
+#include "services/alert/alert_rules.h"
 
 #include <catch2/catch.hpp>
 
 #include <limits>
 
+#include "services/alert/alert_errors.h"
 #include "services/common/base/error.h"
 #include "services/domain/record/definition_codec.h"
 #include "services/domain/record/log_record.h"
@@ -107,10 +108,10 @@ TEST_CASE("updates arm where they should, keep the revision where nothing change
   AlertView expired = present;
   expired.alert.record.definition.expire_time_us = kNow;
   condition::Definition later = expired.alert.record.definition;
-  CHECK(base::ReasonOf(ApplyUpdate(expired, later, "x", kNow).status()) == kReasonAlertExpired);
+  CHECK(condition::RefusalReason(ApplyUpdate(expired, later, "x", kNow).status()) == condition::kReasonAlertExpired);
   later.expire_time_us = kNow + 10;
   expired.status.last_event_time_us = kNow + 10;
-  CHECK(base::ReasonOf(ApplyUpdate(expired, later, "x", kNow).status()) == kReasonAlertExpired);
+  CHECK(condition::RefusalReason(ApplyUpdate(expired, later, "x", kNow).status()) == condition::kReasonAlertExpired);
   later.expire_time_us = kNow + 11;
   updated = ApplyUpdate(expired, later, "x", kNow);
   REQUIRE(updated.ok());
@@ -120,9 +121,7 @@ TEST_CASE("updates arm where they should, keep the revision where nothing change
   later.expire_time_us = kNow;
   const absl::Status past = ApplyUpdate(present, later, "x", kNow).status();
   CHECK(past.code() == absl::StatusCode::kInvalidArgument);
-  REQUIRE(base::FindErrorDetails(past).has_value());
-  REQUIRE(base::FindErrorDetails(past)->violations.size() == 1);
-  CHECK(base::FindErrorDetails(past)->violations[0].field == "alert.expire_time");
+  CHECK(condition::RefusalField(past) == "expire_time");
 }
 
 TEST_CASE("pause, resume and rearm are refused at an alert's end") {
@@ -131,21 +130,61 @@ TEST_CASE("pause, resume and rearm are refused at an alert's end") {
   CHECK(ApplyPause(view, kNow)->record.revision == 2);
   CHECK(ApplyRearm(view, kNow)->record.armed_revision == 2);
   view.alert.record.triggered = true;
-  CHECK(base::ReasonOf(ApplyPause(view, kNow).status()) == kReasonAlertEnded);
-  CHECK(base::ReasonOf(ApplyResume(view, kNow).status()) == kReasonAlertEnded);
+  CHECK(condition::RefusalReason(ApplyPause(view, kNow).status()) == condition::kReasonAlertTriggered);
+  CHECK(condition::RefusalReason(ApplyResume(view, kNow).status()) == condition::kReasonAlertTriggered);
   CHECK(ApplyRearm(view, kNow).ok());
   view.alert.record.triggered = false;
   view.alert.record.definition.expire_time_us = kNow;
   for (const auto& apply : {ApplyPause, ApplyResume, ApplyRearm}) {
     const absl::Status refused = apply(view, kNow).status();
     CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
-    CHECK(base::ReasonOf(refused) == kReasonAlertEnded);
+    CHECK(condition::RefusalReason(refused) == condition::kReasonAlertExpired);
   }
   const auto deleted = ApplyDelete(view.alert, kNow);
   REQUIRE(deleted.ok());
   CHECK(deleted->record.deleted);
   CHECK(deleted->note.empty());
-  CHECK(base::ReasonOf(ApplyDelete(*deleted, kNow).status()) == kReasonAlertNotFound);
+  CHECK(condition::RefusalReason(ApplyDelete(*deleted, kNow).status()) == condition::kReasonAlertDeleted);
+}
+
+TEST_CASE(
+    "a symbol takes a bounded number of windows' lengths of a user's, and one that is there any number of times") {
+  const auto window = [](int64_t length_us) {
+    StoredAlert alert = TargetAlert();
+    alert.record.definition.condition =
+        condition::PercentChange{condition::PercentOp::kUp, 10'000, condition::PercentReference::kWindow, 0, length_us};
+    return alert;
+  };
+  WindowLengths present;
+  for (int64_t length = 1; length <= static_cast<int64_t>(kWindowLengthsMax); ++length) present["AAPL"].insert(length);
+  int asked = 0;
+  const OtherWindows others = [&](const std::vector<std::string>& symbols) {
+    ++asked;
+    CHECK(symbols == std::vector<std::string>{"AAPL"});
+    return present;
+  };
+  CHECK(AdmitWindows({TargetAlert()}, others).ok());
+  CHECK(asked == 0);
+  CHECK(AdmitWindows({window(1), window(2)}, others).ok());
+  CHECK(base::ReasonOf(AdmitWindows({window(1), window(1'000)}, others)) == kReasonWindowQuota);
+  present["AAPL"].erase(5);
+  CHECK(AdmitWindows({window(1'000), window(1'000)}, others).ok());
+  CHECK(base::ReasonOf(AdmitWindows({window(1'000), window(2'000)}, others)) == kReasonWindowQuota);
+
+  // A change asks only where the windows become others.
+  asked = 0;
+  StoredAlert changed = window(2'000);
+  CHECK(AdmitChange(window(1), changed, others).ok());
+  CHECK(asked == 0);
+  changed.record.revision = 2;
+  CHECK(AdmitChange(window(2'000), changed, others).ok());
+  CHECK(asked == 0);
+  CHECK(AdmitChange(window(1), changed, others).ok());
+  present["AAPL"].insert(5);
+  CHECK(base::ReasonOf(AdmitChange(window(1), changed, others).status()) == kReasonWindowQuota);
+  changed.record.deleted = true;
+  CHECK(AdmitChange(window(1), changed, others).ok());
+  CHECK(AdmitChange(window(1), absl::AbortedError("no"), others).status() == absl::AbortedError("no"));
 }
 
 TEST_CASE("a trigger is judged by the alert as it stands") {
