@@ -1,7 +1,9 @@
 #include "services/fetcher/quote_rules.h"
 
+#include "services/domain/market/date_figures.h"
 #include "services/domain/market/symbol.h"
 #include "services/domain/price/decimal.h"
+#include "services/domain/record/definition_codec.h"
 
 namespace stockalert::fetcher {
 
@@ -71,8 +73,8 @@ int DropNonsense(pb::QuoteRecord& quote) {
     (quote.*clear)();
     ++dropped;
   };
-  const bool pre = quote.session() == pb::TRADING_SESSION_PRE;
-  const auto bad = [&](int64_t micros) { return pre || !price::IsValidPriceMicros(micros); };
+  const market::Session session = record::DecodeSession(quote.session()).value_or(market::Session::kClosed);
+  const auto bad = [&](int64_t micros) { return !market::CountedFigure(session, micros).has_value(); };
   drop_if(bad(quote.day_open_micros()), quote.has_day_open_micros(), &pb::QuoteRecord::clear_day_open_micros);
   drop_if(bad(quote.day_high_micros()) || quote.day_high_micros() < quote.price_micros(), quote.has_day_high_micros(),
           &pb::QuoteRecord::clear_day_high_micros);

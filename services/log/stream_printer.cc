@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/domain/condition/definition.h"
+#include "services/domain/market/date_figures.h"
 #include "services/domain/price/decimal.h"
 #include "services/domain/record/definition_codec.h"
 #include "services/domain/record/log_record.h"
@@ -76,9 +77,9 @@ Json QuoteLine(const pb::QuoteRecord& quote, int64_t offset) {
                {"session", NameOf(quote.session())},
                {"offset", offset}};
   // The day's high and low are not printed: this version of the contract evaluates nothing of them, and whoever
-  // evaluates gaps would find triggers in the stream that were never due. Before the open a source's own figures may
-  // still be yesterday's: nobody takes them.
-  if (quote.session() == pb::TRADING_SESSION_PRE) return line;
+  // evaluates gaps would find triggers in the stream that were never due.
+  const absl::StatusOr<market::Session> session = record::DecodeSession(quote.session());
+  if (!session.ok() || !market::CarriesFigures(*session)) return line;
   if (quote.has_day_open_micros()) line["day_open"] = price::FormatMicros(quote.day_open_micros());
   if (quote.has_previous_close_micros()) line["prev_close"] = price::FormatMicros(quote.previous_close_micros());
   return line;

@@ -4,18 +4,28 @@
 #include <tuple>
 #include <utility>
 
+#include "services/domain/condition/counted_sessions.h"
+#include "services/domain/market/quote_order.h"
 #include "services/domain/price/decimal.h"
+#include "services/domain/record/definition_codec.h"
 
 namespace stockalert::ticker {
 namespace {
 
 using internal::v1::QuoteRecord;
+using market::DateFigure;
 
 constexpr int64_t kEpochMax = 1'000'000'000'000'000;
 
-std::optional<int64_t> Sensible(bool known, int64_t micros) {
-  if (!known || !price::IsValidPriceMicros(micros)) return std::nullopt;
-  return micros;
+// A figure of the day as it is shown: without what counts for nothing.
+std::optional<int64_t> FigureOf(market::Session session, bool known, int64_t micros) {
+  return market::CountedFigure(session, known ? std::optional(micros) : std::nullopt);
+}
+
+market::QuoteOrder OrderOf(const SymbolPrices& prices) {
+  market::QuoteOrder order{prices.publisher_epoch, prices.sequence, std::nullopt};
+  if (prices.latest.has_value()) order.last_event_time_us = prices.latest->event_time_us();
+  return order;
 }
 
 }  // namespace
@@ -37,41 +47,31 @@ Verdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) {
   prices.partition = place.partition;
   prices.offset = place.offset;
   changed_.insert(quote.symbol());
-  if (quote.publisher_epoch() != 0 || quote.sequence() != 0) {
-    NoteEpoch(quote.publisher_epoch());
-    const std::pair identity(quote.publisher_epoch(), quote.sequence());
-    if (identity <= std::pair(prices.publisher_epoch, prices.sequence)) return Verdict::kRepeated;
-    // A late quote counts as seen, too.
-    std::tie(prices.publisher_epoch, prices.sequence) = identity;
-  }
-  const int64_t time_us = quote.event_time_us();
-  if (prices.latest.has_value() && time_us < prices.latest->event_time_us()) return Verdict::kLate;
+  NoteEpoch(quote.publisher_epoch());
+  market::QuoteOrder order = OrderOf(prices);
+  const market::Arrival arrival = order.Take(quote.publisher_epoch(), quote.sequence(), quote.event_time_us());
+  std::tie(prices.publisher_epoch, prices.sequence) = std::pair(order.publisher_epoch, order.sequence);
+  if (arrival == market::Arrival::kRepeated) return Verdict::kRepeated;
+  if (arrival == market::Arrival::kLate) return Verdict::kLate;
 
-  // Not before the day begins: time goes on, for late ones are gone.
-  if (!prices.latest.has_value() || time_us >= entry.day.end_us) {
-    entry.day = market::ExchangeDayOf(time_us);
-    prices.previous_close_micros.reset();
-    prices.day_open_micros.reset();
-  }
+  // One without a known session is read from no log.
+  const market::Session session = record::DecodeSession(quote.session()).value_or(market::Session::kClosed);
+  const auto open = FigureOf(session, quote.has_day_open_micros(), quote.day_open_micros());
+  const auto close = FigureOf(session, quote.has_previous_close_micros(), quote.previous_close_micros());
+  entry.figures.EnterDate(quote.event_time_us());
+  entry.figures.Learn(DateFigure::kDayOpen, session, open);
+  entry.figures.Learn(DateFigure::kPreviousClose, session, close);
+  prices.day_open_micros = entry.figures.latest(DateFigure::kDayOpen);
+  prices.previous_close_micros = entry.figures.latest(DateFigure::kPreviousClose);
+  if (condition::Counts(condition::Sessions::kRegular, session)) prices.regular_price_micros = quote.price_micros();
+  if (condition::Counts(condition::Sessions::kExtended, session)) prices.extended_price_micros = quote.price_micros();
   QuoteRecord shown = quote;
   shown.clear_publisher_epoch();
   shown.clear_sequence();
-  // Before the open a source's figures may still be yesterday's: the fold takes none from there either.
-  const bool before_open = quote.session() == internal::v1::TRADING_SESSION_PRE;
-  if (const auto open = Sensible(!before_open && quote.has_day_open_micros(), quote.day_open_micros())) {
-    prices.day_open_micros = open;
-  } else {
-    shown.clear_day_open_micros();
-  }
-  if (const auto close = Sensible(!before_open && quote.has_previous_close_micros(), quote.previous_close_micros())) {
-    prices.previous_close_micros = close;
-  } else {
-    shown.clear_previous_close_micros();
-  }
-  if (!Sensible(quote.has_day_high_micros(), quote.day_high_micros())) shown.clear_day_high_micros();
-  if (!Sensible(quote.has_day_low_micros(), quote.day_low_micros())) shown.clear_day_low_micros();
-  if (quote.session() == internal::v1::TRADING_SESSION_REGULAR) prices.regular_price_micros = quote.price_micros();
-  if (quote.session() != internal::v1::TRADING_SESSION_CLOSED) prices.extended_price_micros = quote.price_micros();
+  if (!open) shown.clear_day_open_micros();
+  if (!close) shown.clear_previous_close_micros();
+  if (!FigureOf(session, quote.has_day_high_micros(), quote.day_high_micros())) shown.clear_day_high_micros();
+  if (!FigureOf(session, quote.has_day_low_micros(), quote.day_low_micros())) shown.clear_day_low_micros();
   prices.latest = std::move(shown);
   return Verdict::kAccepted;
 }
@@ -99,8 +99,13 @@ void LatestPrices::Load(const std::vector<SymbolPrices>& kept) {
     Entry& entry = symbols_[prices.symbol];
     entry.prices = prices;
     NoteEpoch(prices.publisher_epoch);
-    entry.day =
-        prices.latest.has_value() ? market::ExchangeDayOf(prices.latest->event_time_us()) : market::ExchangeDay{};
+    entry.figures = market::DateFigures();
+    if (prices.latest.has_value()) {
+      entry.figures.EnterDate(prices.latest->event_time_us());
+      // What was kept has been counted: any session that carries figures will do.
+      entry.figures.Learn(DateFigure::kDayOpen, market::Session::kRegular, prices.day_open_micros);
+      entry.figures.Learn(DateFigure::kPreviousClose, market::Session::kRegular, prices.previous_close_micros);
+    }
     changed_.erase(prices.symbol);
   }
 }

@@ -14,7 +14,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "services/domain/market/exchange_date.h"
+#include "services/domain/market/date_figures.h"
 #include "stockalert/internal/v1/log.pb.h"
 
 namespace stockalert::ticker {
@@ -80,7 +80,7 @@ class LatestPrices {
  private:
   struct Entry {
     SymbolPrices prices;
-    market::ExchangeDay day;  // Of `latest`.
+    market::DateFigures figures;  // Of the date of `latest`.
   };
 
   void NoteEpoch(int64_t epoch);

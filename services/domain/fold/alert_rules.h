@@ -8,6 +8,7 @@
 
 #include "services/domain/condition/definition.h"
 #include "services/domain/fold/extreme_ladder.h"
+#include "services/domain/market/date_figures.h"
 
 namespace stockalert::fold {
 
@@ -15,12 +16,12 @@ namespace stockalert::fold {
 inline constexpr size_t kUpLeg = 0;
 inline constexpr size_t kDownLeg = 1;
 
-// Which of the date's references the alert takes; none: it takes neither.
-inline std::optional<size_t> DateKind(const condition::Definition& definition) {
+// Which of the date's figures is the alert's reference; none: neither is.
+inline std::optional<market::DateFigure> DateFigureOf(const condition::Definition& definition) {
   const auto* change = std::get_if<condition::PercentChange>(&definition.condition);
   if (change == nullptr) return std::nullopt;
-  if (change->reference == condition::PercentReference::kPreviousClose) return 0;
-  if (change->reference == condition::PercentReference::kDayOpen) return 1;
+  if (change->reference == condition::PercentReference::kPreviousClose) return market::DateFigure::kPreviousClose;
+  if (change->reference == condition::PercentReference::kDayOpen) return market::DateFigure::kDayOpen;
   return std::nullopt;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "services/domain/condition/counted_sessions.h"
 #include "services/domain/fold/alert_rules.h"
 #include "services/domain/price/decimal.h"
 
@@ -19,12 +20,8 @@ using condition::Sessions;
 using condition::TargetOp;
 using condition::TrailingChange;
 using condition::TriggerPolicy;
+using market::DateFigure;
 using market::Session;
-
-bool CountsFor(Sessions sessions, Session session) {
-  if (session == Session::kRegular) return true;
-  return sessions == Sessions::kExtended && session != Session::kClosed;
-}
 
 }  // namespace
 
@@ -57,31 +54,25 @@ Slot SymbolFold::NewSlot() {
 }
 
 void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters* counters, Outcome* outcome) {
-  if (quote.publisher_epoch != 0 || quote.sequence != 0) {
-    if (std::pair(quote.publisher_epoch, quote.sequence) <= std::pair(publisher_epoch_, sequence_)) {
+  switch (order_.Take(quote.publisher_epoch, quote.sequence, quote.event_time_us)) {
+    case market::Arrival::kRepeated:
       ++counters->quotes_repeated;
       return;
-    }
-    publisher_epoch_ = quote.publisher_epoch;
-    sequence_ = quote.sequence;
+    case market::Arrival::kLate:
+      ++counters->quotes_late;
+      return;
+    case market::Arrival::kInOrder:
+      ++counters->quotes_accepted;
+      break;
   }
-  if (last_event_time_us_.has_value() && quote.event_time_us < *last_event_time_us_) {
-    ++counters->quotes_late;
-    return;
-  }
-  ++counters->quotes_accepted;
   EnterDate(quote.event_time_us);
-  // Before the open a source's figures may still be those of the date before.
-  if (quote.session != Session::kPre) {
-    LearnReference(kPreviousCloseIndex, quote.previous_close_micros);
-    LearnReference(kDayOpenIndex, quote.day_open_micros);
-  }
-  last_event_time_us_ = quote.event_time_us;
+  LearnFigure(market::DateFigure::kPreviousClose, quote.session, quote.previous_close_micros);
+  LearnFigure(market::DateFigure::kDayOpen, quote.session, quote.day_open_micros);
   ExpireUpTo(quote.event_time_us);
 
   const size_t first_trigger = outcome->triggers.size();
   for (Sessions sessions : {Sessions::kRegular, Sessions::kExtended}) {
-    if (!CountsFor(sessions, quote.session)) continue;
+    if (!condition::Counts(sessions, quote.session)) continue;
     Book& book = *books_[static_cast<size_t>(sessions)];
     Counted counted;
     counted.point = {quote.price_micros, quote.event_time_us};
@@ -96,9 +87,7 @@ void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters
 }
 
 void SymbolFold::EnterDate(int64_t event_time_us) {
-  if (day_.date != market::kNoDate && event_time_us >= day_.begin_us && event_time_us < day_.end_us) return;
-  const market::ExchangeDay day = market::ExchangeDayOf(event_time_us);
-  if (day.date == day_.date) return;
+  if (figures_.IsOnDate(event_time_us)) return;
   // Nobody is looked at until the new date's reference is known; then everybody is ready, and has that for a reference.
   std::vector<Slot> own;
   for (const std::unique_ptr<Book>& book : books_) {
@@ -116,22 +105,17 @@ void SymbolFold::EnterDate(int64_t event_time_us) {
       }
     }
   }
-  day_ = day;
-  first_reference_ = {};
-  latest_reference_ = {};
+  figures_.EnterDate(event_time_us);
   for (Slot slot : own) {
     RefreshDate(at(slot));
     PutIn(slot);
   }
 }
 
-void SymbolFold::LearnReference(size_t kind, const std::optional<int64_t>& micros) {
-  if (!micros.has_value() || !price::IsValidPriceMicros(*micros)) return;
-  latest_reference_[kind] = micros;
-  if (first_reference_[kind].has_value()) return;
-  first_reference_[kind] = micros;
+void SymbolFold::LearnFigure(DateFigure figure, Session session, const std::optional<int64_t>& micros) {
+  if (!figures_.Learn(figure, session, micros)) return;
   for (const std::unique_ptr<Book>& book : books_) {
-    for (Rung& rung : book->groups[kind].legs) rung.reference_micros = *micros;
+    for (Rung& rung : book->groups[static_cast<size_t>(figure)].legs) rung.reference_micros = *micros;
   }
 }
 
@@ -153,8 +137,9 @@ void SymbolFold::Count(Book& book, Counted counted) {
 
   std::vector<Slot> found(book.fresh.begin(), book.fresh.end());
   book.fresh.clear();
-  for (size_t kind : {kPreviousCloseIndex, kDayOpenIndex}) {
-    if (!first_reference_[kind].has_value()) continue;
+  for (DateFigure figure : market::kDateFigures) {
+    if (!figures_.first(figure).has_value()) continue;
+    const auto kind = static_cast<size_t>(figure);
     SlotSet& awaiting = book.awaiting_reference[kind];
     found.insert(found.end(), awaiting.begin(), awaiting.end());
     awaiting.clear();
@@ -195,16 +180,16 @@ void SymbolFold::Count(Book& book, Counted counted) {
 }
 
 void SymbolFold::RefreshDate(Alert& alert) const {
-  if (alert.date_stamp == day_.date) return;
-  alert.date_stamp = day_.date;
+  if (alert.date_stamp == figures_.date()) return;
+  alert.date_stamp = figures_.date();
   alert.own_reference = false;
   if (!alert.begun) return;
   for (Leg& leg : alert.legs) leg.ready = true;
 }
 
 std::optional<int64_t> SymbolFold::DateReferenceOf(const Alert& alert) const {
-  if (alert.own_reference && alert.date_stamp == day_.date) return alert.legs[kUp].reference_micros;
-  return first_reference_[*DateKind(alert.definition)];
+  if (alert.own_reference && alert.date_stamp == figures_.date()) return alert.legs[kUp].reference_micros;
+  return figures_.first(*DateFigureOf(alert.definition));
 }
 
 void SymbolFold::Arm(Slot slot) {
@@ -218,27 +203,28 @@ void SymbolFold::Arm(Slot slot) {
   alert.last_trigger_date = market::kNoDate;
   alert.legs = {};
   alert.residence = Residence::kOut;
-  alert.date_stamp = day_.date;
+  alert.date_stamp = figures_.date();
   alert.own_reference = false;
-  const std::optional<size_t> kind = DateKind(alert.definition);
-  if (kind.has_value() && latest_reference_[*kind].has_value() && latest_reference_[*kind] != first_reference_[*kind]) {
+  const std::optional<DateFigure> figure = DateFigureOf(alert.definition);
+  if (figure.has_value() && figures_.latest(*figure).has_value() &&
+      figures_.latest(*figure) != figures_.first(*figure)) {
     alert.own_reference = true;
-    for (Leg& leg : alert.legs) leg.reference_micros = *latest_reference_[*kind];
+    for (Leg& leg : alert.legs) leg.reference_micros = *figures_.latest(*figure);
   }
   alert.price_before_micros.reset();
   if (book.last.has_value()) alert.price_before_micros = book.last->price_micros;
   alert.prices_seen_before = book.prices_seen;
 
   UntrackExpiry(slot);
-  if (alert.definition.expire_time_us.has_value() && last_event_time_us_.has_value() &&
-      *last_event_time_us_ >= *alert.definition.expire_time_us) {
+  if (alert.definition.expire_time_us.has_value() && order_.last_event_time_us.has_value() &&
+      *order_.last_event_time_us >= *alert.definition.expire_time_us) {
     alert.expired = true;
     expiry_reached_ = true;
     return;
   }
   TrackExpiry(slot);
 
-  const bool reference_known = !kind.has_value() || DateReferenceOf(alert).has_value();
+  const bool reference_known = !figure.has_value() || DateReferenceOf(alert).has_value();
   if (book.last.has_value() && reference_known) Begin(alert, book.last->price_micros);
   if (alert.paused) {
     // The window that the alert will go on from holds the arming price.
@@ -255,7 +241,7 @@ void SymbolFold::Arm(Slot slot) {
     PutIn(slot);
   } else if (book.last.has_value()) {
     alert.residence = Residence::kAwaitingReference;
-    BookOf(alert).awaiting_reference[*kind].insert(slot);
+    BookOf(alert).awaiting_reference[static_cast<size_t>(*figure)].insert(slot);
   } else {
     alert.residence = Residence::kFresh;
     BookOf(alert).fresh.insert(slot);
@@ -290,7 +276,7 @@ void SymbolFold::Begin(Alert& alert, int64_t price_micros) {
   const PercentChange& change = std::get<PercentChange>(alert.definition.condition);
   int64_t reference_micros = price_micros;
   if (change.reference == PercentReference::kGiven) reference_micros = change.given_price_micros;
-  if (DateKind(alert.definition).has_value()) reference_micros = *DateReferenceOf(alert);
+  if (DateFigureOf(alert.definition).has_value()) reference_micros = *DateReferenceOf(alert);
   for (size_t i : {kUp, kDown}) {
     if (!HasLeg(change.op, i)) continue;
     Leg& leg = alert.legs[i];
@@ -351,13 +337,13 @@ void SymbolFold::Look(Book& book, Slot slot, const Counted& counted) {
   const int64_t price_before =
       (has_own_before ? alert.price_before_micros : counted.price_before_micros).value_or(counted.point.price_micros);
   TakeOut(slot);
-  const bool date_bound = DateKind(alert.definition).has_value();
+  const bool date_bound = DateFigureOf(alert.definition).has_value();
   if (date_bound) RefreshDate(alert);
   const bool reference_known = !date_bound || DateReferenceOf(alert).has_value();
   if (!alert.begun) {
     if (!reference_known) {
       alert.residence = Residence::kAwaitingReference;
-      book.awaiting_reference[*DateKind(alert.definition)].insert(slot);
+      book.awaiting_reference[static_cast<size_t>(*DateFigureOf(alert.definition))].insert(slot);
       return;
     }
     Begin(alert, counted.point.price_micros);
@@ -401,7 +387,7 @@ bool SymbolFold::IsSwallowed(const Alert& alert, const Counted& counted) const {
     case TriggerPolicy::kRepeat:
       return counted.point.time_us < static_cast<__int128>(*alert.last_trigger_time_us) + alert.definition.cooldown_us;
     case TriggerPolicy::kOnceADay:
-      return alert.last_trigger_date == day_.date;
+      return alert.last_trigger_date == figures_.date();
   }
   return false;
 }
@@ -473,7 +459,7 @@ void SymbolFold::Step(Slot slot, int64_t price_before, const Counted& counted) {
     take(leg, level, !level);
     measured_from = extreme;
   } else {
-    const bool own_only = DateKind(alert.definition).has_value() && !alert.own_reference;
+    const bool own_only = DateFigureOf(alert.definition).has_value() && !alert.own_reference;
     for (size_t leg : {kUp, kDown}) {
       if (!HasLeg(change->op, leg)) continue;
       if (own_only) alert.legs[leg].reference_micros = *DateReferenceOf(alert);
@@ -496,7 +482,7 @@ void SymbolFold::Step(Slot slot, int64_t price_before, const Counted& counted) {
   ++counted.counters->triggers;
   ++alert.trigger_number;
   alert.last_trigger_time_us = counted.point.time_us;
-  alert.last_trigger_date = day_.date;
+  alert.last_trigger_date = figures_.date();
   record::Trigger trigger;
   trigger.alert_id = alert.id;
   trigger.symbol = symbol_;
@@ -518,9 +504,9 @@ void SymbolFold::Step(Slot slot, int64_t price_before, const Counted& counted) {
       leg.ready = true;
       leg.reference_micros = price_micros;
     }
-    if (DateKind(alert.definition).has_value()) {
+    if (DateFigureOf(alert.definition).has_value()) {
       alert.own_reference = true;
-      alert.date_stamp = day_.date;
+      alert.date_stamp = figures_.date();
     }
   } else {
     alert.legs[kUp].ready = ready_after_edge;
@@ -569,7 +555,7 @@ void SymbolFold::Change(Slot slot, const record::AlertChange& change) {
     alert.definition.expire_time_us = change.definition.expire_time_us;
     if (!alert.ended) {
       TrackExpiry(slot);
-      if (last_event_time_us_.has_value()) ExpireUpTo(*last_event_time_us_);
+      if (order_.last_event_time_us.has_value()) ExpireUpTo(*order_.last_event_time_us);
     }
   }
   if (change.paused && !alert.paused) Pause(slot);
@@ -584,10 +570,8 @@ void SymbolFold::Remove(Slot slot) {
 }
 
 void SymbolFold::ApplyRestart() {
-  last_event_time_us_.reset();
-  day_ = market::ExchangeDay{};
-  first_reference_ = {};
-  latest_reference_ = {};
+  order_.Restart();
+  figures_ = market::DateFigures();
   for (std::unique_ptr<Book>& book : books_) book = std::make_unique<Book>(this);
   for (Slot slot = 0; slot < alerts_.size(); ++slot) {
     if (alerts_[slot] == nullptr || alerts_[slot]->ended) continue;

@@ -43,7 +43,9 @@
 #include "services/domain/fold/fold_state.h"
 #include "services/domain/fold/interval_tree.h"
 #include "services/domain/fold/outcome.h"
+#include "services/domain/market/date_figures.h"
 #include "services/domain/market/exchange_date.h"
+#include "services/domain/market/quote_order.h"
 #include "services/domain/record/event.h"
 
 namespace stockalert::fold {
@@ -69,9 +71,9 @@ class SymbolFold final : public ExtremeLadder::Members {
   SymbolView View() const;
 
   const std::string& symbol() const { return symbol_; }
-  bool previous_close_known() const { return first_reference_[kPreviousCloseIndex].has_value(); }
-  bool day_open_known() const { return first_reference_[kDayOpenIndex].has_value(); }
-  std::optional<int64_t> last_event_time_us() const { return last_event_time_us_; }
+  bool previous_close_known() const { return figures_.first(market::DateFigure::kPreviousClose).has_value(); }
+  bool day_open_known() const { return figures_.first(market::DateFigure::kDayOpen).has_value(); }
+  std::optional<int64_t> last_event_time_us() const { return order_.last_event_time_us; }
   // True once after a record that took the event time to the expiry of an alert.
   bool TakeExpiryReached() { return std::exchange(expiry_reached_, false); }
   int64_t index_steps() const { return steps_; }
@@ -83,8 +85,6 @@ class SymbolFold final : public ExtremeLadder::Members {
   absl::StatusOr<Slot> LoadAlert(const SavedAlert& saved);
 
  private:
-  static constexpr size_t kPreviousCloseIndex = 0;
-  static constexpr size_t kDayOpenIndex = 1;
   static constexpr size_t kUp = 0;
   static constexpr size_t kDown = 1;
   static constexpr int64_t kNoKey = std::numeric_limits<int64_t>::min();
@@ -129,7 +129,7 @@ class SymbolFold final : public ExtremeLadder::Members {
     int64_t window_end_key = kNoKey;
   };
 
-  // Distances from the date's reference; the reference itself is first_reference_.
+  // Distances from the date's reference; the reference itself is the first of figures_.
   struct DateGroup {
     std::array<Rung, 2> legs;
   };
@@ -180,7 +180,7 @@ class SymbolFold final : public ExtremeLadder::Members {
 
   // The quote's effect on the symbol, apart from its price.
   void EnterDate(int64_t event_time_us);
-  void LearnReference(size_t kind, const std::optional<int64_t>& micros);
+  void LearnFigure(market::DateFigure figure, market::Session session, const std::optional<int64_t>& micros);
   void ExpireUpTo(int64_t event_time_us);
   void Count(Book& book, Counted counted);
 
@@ -215,12 +215,8 @@ class SymbolFold final : public ExtremeLadder::Members {
   ExtremeLadder& TrailingOf(const Alert& alert, const condition::TrailingChange& trailing);
 
   const std::string symbol_;
-  int64_t publisher_epoch_ = 0;
-  int64_t sequence_ = 0;
-  std::optional<int64_t> last_event_time_us_;
-  market::ExchangeDay day_;
-  std::array<std::optional<int64_t>, 2> first_reference_;
-  std::array<std::optional<int64_t>, 2> latest_reference_;
+  market::QuoteOrder order_;
+  market::DateFigures figures_;
   std::array<std::unique_ptr<Book>, 2> books_;
   std::vector<std::unique_ptr<Alert>> alerts_;  // By slot; none where free.
   std::vector<Slot> free_slots_;

@@ -146,16 +146,16 @@ void SymbolFold::PutIn(Slot slot) {
     PutInWindow(slot, change);
     return;
   }
-  const std::optional<size_t> kind = DateKind(alert.definition);
-  if (kind.has_value() && !alert.own_reference) {
+  const std::optional<market::DateFigure> figure = DateFigureOf(alert.definition);
+  if (figure.has_value() && !alert.own_reference) {
     for (size_t leg : {kUp, kDown}) {
       if (!HasLeg(change.op, leg)) continue;
-      Rung& rung = book.groups[*kind].legs[leg];
+      Rung& rung = book.groups[static_cast<size_t>(*figure)].legs[leg];
       (alert.legs[leg].ready ? rung.ready : rung.unready).emplace(change.percent_e4, slot);
     }
     return;
   }
-  if (kind.has_value()) book.own_reference[*kind].insert(slot);
+  if (figure.has_value()) book.own_reference[static_cast<size_t>(*figure)].insert(slot);
   WakeForPercent(slot, change);
 }
 
@@ -205,9 +205,9 @@ void SymbolFold::TakeOut(Slot slot) {
     book.fresh.erase(slot);
     return;
   }
-  const std::optional<size_t> kind = DateKind(alert.definition);
+  const std::optional<market::DateFigure> figure = DateFigureOf(alert.definition);
   if (residence == Residence::kAwaitingReference) {
-    book.awaiting_reference[*kind].erase(slot);
+    book.awaiting_reference[static_cast<size_t>(*figure)].erase(slot);
     return;
   }
   if (alert.wake_up_key != kNoKey) book.wake_up.erase({std::exchange(alert.wake_up_key, kNoKey), slot});
@@ -222,15 +222,15 @@ void SymbolFold::TakeOut(Slot slot) {
   }
   const auto* change = std::get_if<PercentChange>(&alert.definition.condition);
   if (change == nullptr) return;
-  if (kind.has_value()) {
-    alert.date_stamp = day_.date;
+  if (figure.has_value()) {
+    alert.date_stamp = figures_.date();
     if (alert.own_reference) {
-      book.own_reference[*kind].erase(slot);
+      book.own_reference[static_cast<size_t>(*figure)].erase(slot);
       return;
     }
     for (size_t leg : {kUp, kDown}) {
       if (!HasLeg(change->op, leg)) continue;
-      Rung& rung = book.groups[*kind].legs[leg];
+      Rung& rung = book.groups[static_cast<size_t>(*figure)].legs[leg];
       (alert.legs[leg].ready ? rung.ready : rung.unready).erase({change->percent_e4, slot});
     }
     return;

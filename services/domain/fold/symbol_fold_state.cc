@@ -12,6 +12,7 @@ namespace {
 using condition::PercentChange;
 using condition::PercentReference;
 using condition::Sessions;
+using market::DateFigure;
 
 }  // namespace
 
@@ -26,34 +27,36 @@ AlertView SymbolFold::ViewOf(Slot slot) const {
   view.paused = alert.paused;
   view.ended = alert.ended;
   view.expired = alert.expired;
-  const std::optional<size_t> kind = DateKind(alert.definition);
-  view.waiting = kind.has_value() && !first_reference_[*kind].has_value();
+  const std::optional<DateFigure> figure = DateFigureOf(alert.definition);
+  view.waiting = figure.has_value() && !figures_.first(*figure).has_value();
   return view;
 }
 
 SymbolView SymbolFold::View() const {
   SymbolView view;
-  view.last_event_time_us = last_event_time_us_;
+  view.last_event_time_us = order_.last_event_time_us;
   const auto last_of = [this](Sessions sessions) -> std::optional<int64_t> {
     const std::optional<PricePoint>& last = books_[static_cast<size_t>(sessions)]->last;
     return last.has_value() ? std::optional(last->price_micros) : std::nullopt;
   };
   view.last_regular_price_micros = last_of(Sessions::kRegular);
   view.last_extended_price_micros = last_of(Sessions::kExtended);
-  view.previous_close_micros = latest_reference_[kPreviousCloseIndex];
-  view.day_open_micros = latest_reference_[kDayOpenIndex];
+  view.previous_close_micros = figures_.latest(DateFigure::kPreviousClose);
+  view.day_open_micros = figures_.latest(DateFigure::kDayOpen);
   return view;
 }
 
 SavedSymbol SymbolFold::Save() const {
   SavedSymbol saved;
   saved.symbol = symbol_;
-  saved.publisher_epoch = publisher_epoch_;
-  saved.sequence = sequence_;
-  saved.last_event_time_us = last_event_time_us_;
-  saved.date = day_.date;
-  saved.first_reference_micros = first_reference_;
-  saved.latest_reference_micros = latest_reference_;
+  saved.publisher_epoch = order_.publisher_epoch;
+  saved.sequence = order_.sequence;
+  saved.last_event_time_us = order_.last_event_time_us;
+  saved.date = figures_.date();
+  for (DateFigure figure : market::kDateFigures) {
+    saved.first_reference_micros[static_cast<size_t>(figure)] = figures_.first(figure);
+    saved.latest_reference_micros[static_cast<size_t>(figure)] = figures_.latest(figure);
+  }
   for (size_t i = 0; i < books_.size(); ++i) {
     saved.books[i].last = books_[i]->last;
     for (const auto& [window_us, windows] : books_[i]->windows) {
@@ -87,10 +90,10 @@ void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
       saved.residence = alert.residence;
       saved.last_trigger_time_us = alert.last_trigger_time_us;
       saved.last_trigger_date = alert.last_trigger_date;
-      if (DateKind(alert.definition).has_value()) {
+      if (DateFigureOf(alert.definition).has_value()) {
         saved.own_reference = alert.own_reference;
         // In the index an alert is always up to date with its symbol.
-        saved.date_stamp = alert.residence == Residence::kIndexed ? day_.date : alert.date_stamp;
+        saved.date_stamp = alert.residence == Residence::kIndexed ? figures_.date() : alert.date_stamp;
       }
       saved.has_own_price_before = alert.paused || alert.prices_seen_before == BookOf(alert).prices_seen;
       if (saved.has_own_price_before) saved.own_price_before_micros = alert.price_before_micros;
@@ -106,16 +109,15 @@ void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
 }
 
 absl::Status SymbolFold::Load(const SavedSymbol& saved) {
-  publisher_epoch_ = saved.publisher_epoch;
-  sequence_ = saved.sequence;
-  last_event_time_us_ = saved.last_event_time_us;
-  if (last_event_time_us_.has_value()) day_ = market::ExchangeDayOf(*last_event_time_us_);
-  if (day_.date != saved.date) {
+  order_ = {saved.publisher_epoch, saved.sequence, saved.last_event_time_us};
+  if (saved.last_event_time_us.has_value()) figures_.EnterDate(*saved.last_event_time_us);
+  if (figures_.date() != saved.date) {
     return absl::InvalidArgumentError(absl::StrCat("symbol ", symbol_, ": its date is not that of its last quote"));
   }
-  for (size_t kind : {kPreviousCloseIndex, kDayOpenIndex}) {
-    LearnReference(kind, saved.first_reference_micros[kind]);
-    LearnReference(kind, saved.latest_reference_micros[kind]);
+  for (DateFigure figure : market::kDateFigures) {
+    // What was saved has been counted: any session that carries figures will do.
+    LearnFigure(figure, market::Session::kRegular, saved.first_reference_micros[static_cast<size_t>(figure)]);
+    LearnFigure(figure, market::Session::kRegular, saved.latest_reference_micros[static_cast<size_t>(figure)]);
   }
   for (size_t i = 0; i < books_.size(); ++i) {
     books_[i]->last = saved.books[i].last;
@@ -163,7 +165,7 @@ absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
     alert.legs[i].window_entries = saved.legs[i].window_entries;
   }
   if (!alert.ended && !alert.expired) TrackExpiry(slot);
-  const std::optional<size_t> kind = DateKind(alert.definition);
+  const std::optional<DateFigure> figure = DateFigureOf(alert.definition);
   switch (saved.residence) {
     case Residence::kOut:
       return slot;
@@ -172,9 +174,9 @@ absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
       book.fresh.insert(slot);
       return slot;
     case Residence::kAwaitingReference:
-      if (!kind.has_value()) return broken("it awaits a reference that it has no use for");
+      if (!figure.has_value()) return broken("it awaits a reference that it has no use for");
       alert.residence = Residence::kAwaitingReference;
-      book.awaiting_reference[*kind].insert(slot);
+      book.awaiting_reference[static_cast<size_t>(*figure)].insert(slot);
       return slot;
     case Residence::kIndexed:
       break;

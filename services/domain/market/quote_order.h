@@ -1,0 +1,30 @@
+// What makes a quote late or repeated, as docs/semantics.md has it. Plain values, no I/O; thread-safe as any value is.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+namespace stockalert::market {
+
+enum class Arrival : uint8_t {
+  kInOrder,
+  kRepeated,  // Its epoch and sequence did not rise.
+  kLate,      // Its event time is before that of the last one in order.
+};
+
+// How far a symbol's quotes have come.
+struct QuoteOrder {
+  // The publisher's, of the last quote that had them; both zero before that.
+  int64_t publisher_epoch = 0;
+  int64_t sequence = 0;
+  std::optional<int64_t> last_event_time_us;
+
+  // A quote whose epoch and sequence are both zero has no publisher to be told apart by, and is never repeated. A late
+  // quote counts as seen, too.
+  Arrival Take(int64_t quote_epoch, int64_t quote_sequence, int64_t event_time_us);
+
+  // The symbol's history begins anew, its publisher's does not.
+  void Restart() { last_event_time_us.reset(); }
+};
+
+}  // namespace stockalert::market
