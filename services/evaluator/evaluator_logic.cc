@@ -15,6 +15,9 @@
 namespace stockalert::evaluator {
 namespace {
 
+// Compared with what is recorded: of a replayed record, all of its effects.
+constexpr size_t kAllEffects = SIZE_MAX;
+
 bool SameTrigger(const record::Trigger& a, const record::Trigger& b) {
   return a.alert_id == b.alert_id && a.symbol == b.symbol && a.revision == b.revision &&
          a.trigger_number == b.trigger_number && a.price_micros == b.price_micros &&
@@ -352,7 +355,42 @@ std::optional<std::string> EvaluatorLogic::FindDifference(Partition& partition, 
     return absl::StrCat("a trigger of alert ", recorded.alert_id, " (number ", recorded.trigger_number,
                         ") is recorded and not computed");
   }
+  const size_t effects = outcome.triggers.size() + outcome.confirmations.size() + outcome.statuses.size();
+  if (compared != kAllEffects && compared > effects) return "more effects are recorded than computed";
   return std::nullopt;
+}
+
+// Folds the record, or passes it over where that is allowed; none: the partition halts.
+std::optional<EvaluatorLogic::PendingRecord> EvaluatorLogic::FoldRecord(int32_t number, Partition& partition,
+                                                                        const LogEntry& entry) {
+  const record::DecodedRecord decoded = record::DecodeRecord(entry.key, entry.value);
+  PendingRecord made;
+  made.offset = entry.offset;
+  made.checksum_before = partition.last_checksum;
+  made.log_time_us = entry.log_time_us;
+  switch (decoded.soundness) {
+    case record::Soundness::kSound:
+      partition.fold.Apply(decoded.event, {entry.offset, entry.log_time_us}, &made.outcome);
+      break;
+    case record::Soundness::kUndecodable:
+      if (!options_.skipped_records.contains({number, entry.offset})) {
+        Halt(partition,
+             absl::StrCat("the record at offset ", entry.offset, " cannot be understood: ", decoded.problem));
+        return std::nullopt;
+      }
+      ++counters_.records_given_up;
+      log::Warning("a record that cannot be understood is skipped, as the operator said",
+                   {{"partition", number}, {"offset", entry.offset}, {"problem", decoded.problem}});
+      break;
+    case record::Soundness::kMalformedQuote:
+      if (!partition.is_live()) break;
+      ++counters_.quotes_malformed;
+      log::Warning("a malformed quote is skipped: its publisher sent what no quote is",
+                   {{"partition", number}, {"offset", entry.offset}, {"problem", decoded.problem}});
+      break;
+  }
+  ++counters_.records;
+  return made;
 }
 
 Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
@@ -373,43 +411,18 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   }
   const bool replayed = !partition.is_live();
   // Of the record where an earlier process stopped, the first effects may be committed already.
-  const size_t committed = replayed ? SIZE_MAX
-                           : entry.offset == partition.live_from.next_offset
-                               ? static_cast<size_t>(partition.live_from.next_ordinal)
-                               : 0;
+  size_t committed = 0;
+  if (replayed) {
+    committed = kAllEffects;
+  } else if (entry.offset == partition.live_from.next_offset) {
+    committed = static_cast<size_t>(partition.live_from.next_ordinal);
+  }
   if (committed > 0 && !FillRecorded(partition, entry.offset).ok()) return Verdict::kAgain;
-
-  const record::DecodedRecord decoded = record::DecodeRecord(entry.key, entry.value);
-  const bool given_up =
-      decoded.soundness == record::Soundness::kUndecodable && options_.skipped_records.contains({number, entry.offset});
-  if (decoded.soundness == record::Soundness::kUndecodable && !given_up) {
-    return Halt(partition,
-                absl::StrCat("the record at offset ", entry.offset, " cannot be understood: ", decoded.problem));
-  }
-  PendingRecord made;
-  made.offset = entry.offset;
-  made.checksum_before = partition.last_checksum;
-  made.checksum = checksum;
-  made.log_time_us = entry.log_time_us;
-  if (decoded.soundness == record::Soundness::kSound) {
-    partition.fold.Apply(decoded.event, {entry.offset, entry.log_time_us}, &made.outcome);
-  } else if (given_up) {
-    ++counters_.records_given_up;
-    log::Warning("a record that cannot be understood is skipped, as the operator said",
-                 {{"partition", number}, {"offset", entry.offset}, {"problem", decoded.problem}});
-  } else if (!replayed) {
-    ++counters_.quotes_malformed;
-    log::Warning("a malformed quote is skipped: its publisher sent what no quote is",
-                 {{"partition", number}, {"offset", entry.offset}, {"problem", decoded.problem}});
-  }
-  ++counters_.records;
+  std::optional<PendingRecord> made = FoldRecord(number, partition, entry);
+  if (!made) return Verdict::kStop;
   if (replayed) ++counters_.records_replayed;
   if (committed > 0) {
-    std::optional<std::string> difference = FindDifference(partition, made.outcome, entry.offset, committed);
-    if (!difference && committed != SIZE_MAX && committed > made.effects()) {
-      difference = "more effects are recorded than computed";
-    }
-    if (difference) {
+    if (const auto difference = FindDifference(partition, made->outcome, entry.offset, committed)) {
       return Halt(partition, absl::StrCat("replaying the record at offset ", entry.offset,
                                           " gives other triggers than were recorded: ", *difference));
     }
@@ -418,11 +431,12 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   partition.next_offset = entry.offset + 1;
   if (replayed) return Verdict::kGoOn;
   has_progress_ = true;
-  made.committed = committed;
-  if (made.effects() > committed) {
-    pending_effects_ += made.effects() - committed;
-    if (trace::Parse(entry.traceparent)) made.traceparent = std::string(entry.traceparent);
-    partition.pending.push_back(std::move(made));
+  made->checksum = checksum;
+  made->committed = committed;
+  if (made->effects() > committed) {
+    pending_effects_ += made->effects() - committed;
+    if (trace::Parse(entry.traceparent)) made->traceparent = std::string(entry.traceparent);
+    partition.pending.push_back(*std::move(made));
   }
   return Verdict::kGoOn;
 }

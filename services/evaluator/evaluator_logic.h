@@ -189,6 +189,7 @@ class EvaluatorLogic {
   absl::StatusOr<std::optional<Base>> FindBase(const PartitionRow& row);
   Verdict Halt(Partition& partition, const std::string& why, Stop stop = Stop::kUntilMended);
   absl::Status FillRecorded(Partition& partition, int64_t offset);
+  std::optional<PendingRecord> FoldRecord(int32_t number, Partition& partition, const LogEntry& entry);
   std::optional<std::string> FindDifference(Partition& partition, const fold::Outcome& outcome, int64_t offset,
                                             size_t compared);
   InFlight BuildBatch() const;

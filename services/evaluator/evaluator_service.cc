@@ -230,9 +230,18 @@ void EvaluatorService::Run() {
 
 void EvaluatorService::Report() {
   const absl::Time now = MonotonicNow();
+  const bool is_due = now - last_report_ >= kReportInterval;
+  if (logic_->counters().records == reported_.records && !is_due) return;
+  ReportLogic();
+  ReportFold();
+  ReportLoop();
+  if (!is_due) return;
+  last_report_ = now;
+  ReportHealth();
+}
+
+void EvaluatorService::ReportLogic() {
   const LogicCounters& counted = logic_->counters();
-  if (counted.records == reported_.records && now - last_report_ < kReportInterval) return;
-  const fold::Counters folded = logic_->fold_counters();
   Count("stockalert_evaluator_records_total", "Records folded.", counted.records - reported_.records);
   Count("stockalert_evaluator_records_replayed_total", "Records folded again after a partition was taken.",
         counted.records_replayed - reported_.records_replayed);
@@ -255,6 +264,12 @@ void EvaluatorService::Report() {
         counted.logs_adopted - reported_.logs_adopted);
   Count("stockalert_evaluator_relay_failures_total", "Events that the broker did not take, sent again.",
         relay_->failures() - relay_failures_reported_);
+  reported_ = counted;
+  relay_failures_reported_ = relay_->failures();
+}
+
+void EvaluatorService::ReportFold() {
+  const fold::Counters folded = logic_->fold_counters();
   CountQuotes("accepted", folded.quotes_accepted - fold_reported_.quotes_accepted);
   CountQuotes("refused", folded.quotes_refused - fold_reported_.quotes_refused);
   CountQuotes("late", folded.quotes_late - fold_reported_.quotes_late);
@@ -263,6 +278,10 @@ void EvaluatorService::Report() {
         folded.changes_applied - fold_reported_.changes_applied);
   Count("stockalert_evaluator_edges_swallowed_total", "Edges that cooldown or ONCE_A_DAY swallowed.",
         folded.edges_swallowed - fold_reported_.edges_swallowed);
+  fold_reported_ = folded;
+}
+
+void EvaluatorService::ReportLoop() {
   const EvaluatorLoop::LoopCounters& turned = loop_->counters();
   Count("stockalert_evaluator_partitions_tried_again_total",
         "Times that a stopped partition was taken anew, for its cause may have passed.",
@@ -279,12 +298,9 @@ void EvaluatorService::Report() {
         .Set(static_cast<double>(turned.checkpoint_bytes));
   }
   loop_reported_ = turned;
-  reported_ = counted;
-  fold_reported_ = folded;
-  relay_failures_reported_ = relay_->failures();
-  if (now - last_report_ < kReportInterval) return;
-  last_report_ = now;
+}
 
+void EvaluatorService::ReportHealth() {
   const EvaluatorLoop::Health state = loop_->health();
   Health health;
   health.joined = state.membership == EvaluatorLoop::Membership::kMember;

@@ -79,7 +79,12 @@ class EvaluatorService {
 
   absl::StatusOr<std::unique_ptr<LogConsumer>> Join();
   void Run();
+  // What changed since it was reported last; the health at most every kReportInterval.
   void Report();
+  void ReportLogic();
+  void ReportFold();
+  void ReportLoop();
+  void ReportHealth();
 
   EvaluatorStore& store_;
   const EvaluatorServiceOptions options_;

@@ -2,7 +2,6 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
-#include "services/domain/condition/level.h"
 
 namespace stockalert::condition {
 namespace {
@@ -62,11 +61,6 @@ void Arm(AlertRecord& record) {
 std::string Payload(const absl::Status& status, const char* name) {
   const absl::optional<absl::Cord> payload = status.GetPayload(name);
   return payload.has_value() ? std::string(*payload) : std::string();
-}
-
-bool NeedsReference(const Definition& definition, PercentReference reference) {
-  const auto* change = std::get_if<PercentChange>(&definition.condition);
-  return change != nullptr && change->reference == reference;
 }
 
 }  // namespace
@@ -161,12 +155,6 @@ bool IsPastExpiry(const Definition& definition, const Moment& moment) {
          (moment.last_event_time_us.has_value() && *moment.last_event_time_us >= expire_time_us);
 }
 
-bool NeedsPreviousClose(const Definition& definition) {
-  return NeedsReference(definition, PercentReference::kPreviousClose);
-}
-
-bool NeedsDayOpen(const Definition& definition) { return NeedsReference(definition, PercentReference::kDayOpen); }
-
 AlertState ShownState(const AlertRecord& record, const Moment& moment, bool previous_close_known, bool day_open_known) {
   if (record.deleted) return AlertState::kDeleted;
   if (record.triggered) return AlertState::kTriggered;
@@ -175,26 +163,6 @@ AlertState ShownState(const AlertRecord& record, const Moment& moment, bool prev
   if (NeedsPreviousClose(record.definition) && !previous_close_known) return AlertState::kWaiting;
   if (NeedsDayOpen(record.definition) && !day_open_known) return AlertState::kWaiting;
   return AlertState::kActive;
-}
-
-bool IsMetAtArming(const Definition& definition, const ArmingMarket& market) {
-  if (!market.price_micros.has_value()) return false;
-  const int64_t price = *market.price_micros;
-  if (const auto* target = std::get_if<PriceTarget>(&definition.condition)) {
-    if (target->op == TargetOp::kAtOrAbove) return price >= target->price_micros;
-    if (target->op == TargetOp::kAtOrBelow) return price <= target->price_micros;
-    return false;
-  }
-  const auto* change = std::get_if<PercentChange>(&definition.condition);
-  if (change == nullptr) return false;
-  std::optional<int64_t> reference;
-  if (change->reference == PercentReference::kGiven) reference = change->given_price_micros;
-  if (change->reference == PercentReference::kPreviousClose) reference = market.previous_close_micros;
-  if (change->reference == PercentReference::kDayOpen) reference = market.day_open_micros;
-  if (!reference.has_value()) return false;
-  const bool up = change->op != PercentOp::kDown && price >= LevelAbovePercent(*reference, change->percent_e4);
-  const bool down = change->op != PercentOp::kUp && price <= LevelBelowPercent(*reference, change->percent_e4);
-  return up || down;
 }
 
 Definition ForLog(const Definition& definition) {

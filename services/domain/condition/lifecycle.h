@@ -1,5 +1,5 @@
 // The life of an alert as its user drives it: what create, update, pause, resume, rearm and delete do to a record,
-// which of them are refused and why, what state a record is shown in, and whether REJECT_IF_MET refuses a creation.
+// which of them are refused and why, and what state a record is shown in.
 //
 // Pure functions over plain values: no clock, no I/O; thread-safe. The alert service and the replayer of streams share
 // them. A refusal is an absl::Status with the code that the API answers with; RefusalReason and RefusalField say more
@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "services/domain/condition/arming.h"
 #include "services/domain/condition/definition.h"
 
 namespace stockalert::condition {
@@ -38,13 +39,6 @@ struct Moment {
   // An expiry that is not after the wall clock is refused where a call sets it. A replay of old events has no wall
   // clock to hold against it and switches this off.
   bool refuse_past_expiry = true;
-};
-
-// The latest that is known of a symbol when an alert is created: what REJECT_IF_MET decides by.
-struct ArmingMarket {
-  std::optional<int64_t> price_micros;           // The last price in a session that the alert counts.
-  std::optional<int64_t> previous_close_micros;  // Of the symbol's present date; none where not known yet.
-  std::optional<int64_t> day_open_micros;
 };
 
 // The service's own reasons, as `reason` of a google.rpc.ErrorInfo.
@@ -87,18 +81,8 @@ AlertRecord RecordTrigger(const AlertRecord& record, int64_t trigger_revision, b
 // True once the wall clock or an accepted quote of the symbol is at or after the expiry.
 bool IsPastExpiry(const Definition& definition, const Moment& moment);
 
-// The reference that a percent alert takes from the trading date, if it does: such an alert is WAITING until the date
-// has it.
-bool NeedsPreviousClose(const Definition& definition);
-bool NeedsDayOpen(const Definition& definition);
-
 // The state the alert is shown in; `previous_close_known` and `day_open_known` are of the symbol's present date.
 AlertState ShownState(const AlertRecord& record, const Moment& moment, bool previous_close_known, bool day_open_known);
-
-// True where the level of the condition is true at `market.price_micros` as the arming price, so that REJECT_IF_MET
-// refuses. CROSSES, ENTERS and LEAVES are moves, which no creation policy concerns; percent from the arming price,
-// windows and trailing measure from the arming price itself and are never met there.
-bool IsMetAtArming(const Definition& definition, const ArmingMarket& market);
 
 // The definition as the log carries it: REJECT_IF_MET has been decided by then, what passed is armed as WAIT_FOR_CROSS.
 Definition ForLog(const Definition& definition);

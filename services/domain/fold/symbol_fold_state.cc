@@ -4,13 +4,12 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
-#include "services/domain/fold/alert_rules.h"
+#include "services/domain/condition/arming.h"
+#include "services/domain/fold/kinds.h"
 
 namespace stockalert::fold {
 namespace {
 
-using condition::PercentChange;
-using condition::PercentReference;
 using condition::Sessions;
 using market::DateFigure;
 
@@ -27,7 +26,7 @@ AlertView SymbolFold::ViewOf(Slot slot) const {
   view.paused = alert.paused;
   view.ended = alert.ended;
   view.expired = alert.expired;
-  const std::optional<DateFigure> figure = DateFigureOf(alert.definition);
+  const std::optional<DateFigure> figure = condition::AwaitedFigure(alert.definition);
   view.waiting = figure.has_value() && !figures_.first(*figure).has_value();
   return view;
 }
@@ -60,9 +59,9 @@ SavedSymbol SymbolFold::Save() const {
   for (size_t i = 0; i < books_.size(); ++i) {
     saved.books[i].last = books_[i]->last;
     for (const auto& [window_us, windows] : books_[i]->windows) {
-      for (size_t leg : {kUp, kDown}) {
+      for (size_t leg : {kUpLeg, kDownLeg}) {
         if (windows->legs[leg].size() == 0) continue;
-        saved.books[i].windows.push_back({window_us, leg == kUp, windows->legs[leg].Entries()});
+        saved.books[i].windows.push_back({window_us, leg == kUpLeg, windows->legs[leg].Entries()});
       }
     }
   }
@@ -90,14 +89,14 @@ void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
       saved.residence = alert.residence;
       saved.last_trigger_time_us = alert.last_trigger_time_us;
       saved.last_trigger_date = alert.last_trigger_date;
-      if (DateFigureOf(alert.definition).has_value()) {
+      if (condition::AwaitedFigure(alert.definition).has_value()) {
         saved.own_reference = alert.own_reference;
         // In the index an alert is always up to date with its symbol.
         saved.date_stamp = alert.residence == Residence::kIndexed ? figures_.date() : alert.date_stamp;
       }
       saved.has_own_price_before = alert.paused || alert.prices_seen_before == BookOf(alert).prices_seen;
       if (saved.has_own_price_before) saved.own_price_before_micros = alert.price_before_micros;
-      for (size_t i : {kUp, kDown}) {
+      for (size_t i : {kUpLeg, kDownLeg}) {
         const Leg& leg = alert.legs[i];
         saved.legs[i].ready = leg.ready;
         saved.legs[i].reference_micros = leg.rung != nullptr ? leg.rung->reference_micros : leg.reference_micros;
@@ -127,9 +126,8 @@ absl::Status SymbolFold::Load(const SavedSymbol& saved) {
       if (window.rungs.empty() || !books_[i]->last.has_value()) {
         return absl::InvalidArgumentError(absl::StrCat("symbol ", symbol_, ": a window without prices"));
       }
-      std::unique_ptr<Windows>& windows = books_[i]->windows[window.window_us];
-      if (windows == nullptr) windows = std::make_unique<Windows>(window.window_us, this);
-      for (const PricePoint& entry : window.rungs) windows->legs[window.up ? kUp : kDown].RungAt(entry);
+      ExtremeLadder& ladder = books_[i]->WindowsOf(window.window_us).legs[window.up ? kUpLeg : kDownLeg];
+      for (const PricePoint& entry : window.rungs) ladder.RungAt(entry);
     }
   }
   return absl::OkStatus();
@@ -159,39 +157,30 @@ absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
   alert.price_before_micros = saved.own_price_before_micros;
   Book& book = BookOf(alert);
   alert.prices_seen_before = saved.has_own_price_before ? book.prices_seen : book.prices_seen - 1;
-  for (size_t i : {kUp, kDown}) {
+  for (size_t i : {kUpLeg, kDownLeg}) {
     alert.legs[i].ready = saved.legs[i].ready;
     alert.legs[i].reference_micros = saved.legs[i].reference_micros;
     alert.legs[i].window_entries = saved.legs[i].window_entries;
   }
   if (!alert.ended && !alert.expired) TrackExpiry(slot);
-  const std::optional<DateFigure> figure = DateFigureOf(alert.definition);
+  const std::optional<DateFigure> figure = condition::AwaitedFigure(alert.definition);
   switch (saved.residence) {
     case Residence::kOut:
       return slot;
     case Residence::kFresh:
-      alert.residence = Residence::kFresh;
-      book.fresh.insert(slot);
+      AwaitPrice(slot);
       return slot;
     case Residence::kAwaitingReference:
       if (!figure.has_value()) return broken("it awaits a reference that it has no use for");
-      alert.residence = Residence::kAwaitingReference;
-      book.awaiting_reference[static_cast<size_t>(*figure)].insert(slot);
+      AwaitFigure(slot, *figure);
       return slot;
     case Residence::kIndexed:
       break;
   }
   if (!alert.begun || !book.last.has_value()) return broken("it is watched without having begun");
-  const auto* change = std::get_if<PercentChange>(&alert.definition.condition);
-  if (change != nullptr && change->reference == PercentReference::kWindow) {
-    for (size_t i : {kUp, kDown}) {
-      if (!HasLeg(change->op, i)) continue;
-      const auto windows = book.windows.find(change->window_us);
-      if (windows == book.windows.end()) return broken("its window is missing");
-      alert.legs[i].rung = windows->second->legs[i].FindRung(alert.legs[i].reference_micros);
-      if (alert.legs[i].rung == nullptr) return broken("its window does not hold its reference");
-    }
-  }
+  const char* contradiction =
+      VisitKind(alert.definition.condition, [&](const auto& kind) { return kind.Restore(SubjectOf(slot)); });
+  if (contradiction != nullptr) return broken(contradiction);
   PutIn(slot);
   return slot;
 }

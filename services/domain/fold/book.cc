@@ -1,0 +1,132 @@
+#include "services/domain/fold/book.h"
+
+#include <algorithm>
+
+#include "services/domain/condition/level.h"
+
+namespace stockalert::fold {
+
+using market::DateFigure;
+
+Windows::Windows(int64_t window_us, ExtremeLadder::Members* members)
+    : legs{ExtremeLadder(Direction::kUp, Measure::kPercent, window_us, members),
+           ExtremeLadder(Direction::kDown, Measure::kPercent, window_us, members)} {}
+
+void WakePrices::AtOrAbove(int64_t price_micros) {
+  at_or_above = std::min(at_or_above.value_or(price_micros), price_micros);
+}
+
+void WakePrices::AtOrBelow(int64_t price_micros) {
+  at_or_below = std::max(at_or_below.value_or(price_micros), price_micros);
+}
+
+void WakePrices::ForPercent(size_t leg, int64_t reference_micros, int64_t percent_e4, bool ready) {
+  if (leg == kUpLeg) {
+    const int64_t level = condition::LevelAbovePercent(reference_micros, percent_e4);
+    ready ? AtOrAbove(level) : AtOrBelow(level - 1);
+  } else {
+    const int64_t level = condition::LevelBelowPercent(reference_micros, percent_e4);
+    ready ? AtOrBelow(level) : AtOrAbove(level + 1);
+  }
+}
+
+void WakePrices::Beyond(size_t leg, int64_t extreme_micros) {
+  leg == kUpLeg ? AtOrBelow(extreme_micros) : AtOrAbove(extreme_micros);
+}
+
+Book::Book(ExtremeLadder::Members* members)
+    : trailing{{{ExtremeLadder(Direction::kUp, Measure::kPercent, std::nullopt, members),
+                 ExtremeLadder(Direction::kDown, Measure::kPercent, std::nullopt, members)},
+                {ExtremeLadder(Direction::kUp, Measure::kAmount, std::nullopt, members),
+                 ExtremeLadder(Direction::kDown, Measure::kAmount, std::nullopt, members)}}},
+      members_(members) {}
+
+std::vector<Slot> Book::Advance(PricePoint point, const market::DateFigures& figures, int64_t* steps) {
+  last = point;
+  ++prices_seen;
+  std::vector<Slot> found(fresh.begin(), fresh.end());
+  fresh.clear();
+  for (DateFigure figure : market::kDateFigures) {
+    if (!figures.first(figure).has_value()) continue;
+    SlotSet& awaiting = AwaitingReference(figure);
+    found.insert(found.end(), awaiting.begin(), awaiting.end());
+    awaiting.clear();
+    for (size_t leg : {kUpLeg, kDownLeg}) {
+      FindChanged(GroupOf(figure).legs[leg], DirectionOf(leg), Measure::kPercent, point.price_micros, &found, steps);
+    }
+  }
+  for (auto it = wake_up.begin(); it != wake_up.end() && it->first <= point.price_micros; ++it) {
+    found.push_back(it->second);
+  }
+  for (auto it = wake_down.begin(); it != wake_down.end() && it->first <= -point.price_micros; ++it) {
+    found.push_back(it->second);
+  }
+  inside.Find(point.price_micros, &found, steps);
+  FindInLadders(point, &found, steps);
+  for (auto it = window_ends.begin(); it != window_ends.end() && it->first < point.time_us; ++it) {
+    found.push_back(it->second);
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  *steps += static_cast<int64_t>(found.size());
+  return found;
+}
+
+void Book::FindInLadders(PricePoint point, std::vector<Slot>* found, int64_t* steps) {
+  for (std::array<ExtremeLadder, 2>& ladders : trailing) {
+    for (ExtremeLadder& ladder : ladders) {
+      ladder.Advance(point, steps);
+      ladder.Find(point.price_micros, found, steps);
+    }
+  }
+  for (auto it = windows.begin(); it != windows.end();) {
+    bool used = false;
+    for (ExtremeLadder& ladder : it->second->legs) {
+      ladder.Advance(point, steps);
+      ladder.Find(point.price_micros, found, steps);
+      used = used || ladder.size() > 0;
+    }
+    it = used ? std::next(it) : windows.erase(it);
+  }
+}
+
+void Book::WakeAtOrAbove(Alert& alert, Slot slot, int64_t price_micros) {
+  alert.wake_up_key = price_micros;
+  wake_up.emplace(price_micros, slot);
+}
+
+void Book::WakeAtOrBelow(Alert& alert, Slot slot, int64_t price_micros) {
+  alert.wake_down_key = -price_micros;
+  wake_down.emplace(-price_micros, slot);
+}
+
+void Book::WakeAt(Alert& alert, Slot slot, const WakePrices& wakes) {
+  if (wakes.at_or_above.has_value()) WakeAtOrAbove(alert, slot, *wakes.at_or_above);
+  if (wakes.at_or_below.has_value()) WakeAtOrBelow(alert, slot, *wakes.at_or_below);
+}
+
+void Book::WakeAfter(Alert& alert, Slot slot, int64_t event_time_us) {
+  alert.window_end_key = event_time_us;
+  window_ends.emplace(event_time_us, slot);
+}
+
+void Book::WaitInside(Alert& alert, Slot slot, int64_t low_micros, int64_t high_micros) {
+  alert.inside_key = low_micros;
+  inside.Insert(low_micros, high_micros, slot);
+}
+
+void Book::TakeOutOfWakes(Alert& alert, Slot slot) {
+  constexpr int64_t kNoKey = Alert::kNoKey;
+  if (alert.wake_up_key != kNoKey) wake_up.erase({std::exchange(alert.wake_up_key, kNoKey), slot});
+  if (alert.wake_down_key != kNoKey) wake_down.erase({std::exchange(alert.wake_down_key, kNoKey), slot});
+  if (alert.inside_key != kNoKey) inside.Erase(std::exchange(alert.inside_key, kNoKey), slot);
+  if (alert.window_end_key != kNoKey) window_ends.erase({std::exchange(alert.window_end_key, kNoKey), slot});
+}
+
+Windows& Book::WindowsOf(int64_t window_us) {
+  std::unique_ptr<Windows>& found = windows[window_us];
+  if (found == nullptr) found = std::make_unique<Windows>(window_us, members_);
+  return *found;
+}
+
+}  // namespace stockalert::fold

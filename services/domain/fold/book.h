@@ -1,0 +1,109 @@
+// The index of a symbol's alerts that count the same sessions: what finds the few that a price changes.
+//
+// REGULAR and EXTENDED alerts see different prices: each sort has a book of its own. Where an alert stands in it is for
+// its kind to say (kinds.h); the structures:
+//  - wake_up, wake_down: "look at me at a price at or above (at or below) this": targets, percent from a fixed
+//    reference, CROSSES (the border that the last price has not passed), activations, channels that are left, and all
+//    that wait to become ready at such a price;
+//  - inside: channels that are entered, and that wait for the price to be well inside again (interval_tree.h);
+//  - trailing, windows: alerts that share an extreme (extreme_ladder.h);
+//  - groups: alerts on the date's previous close or day open. They hold distances, not levels, so that a new date's
+//    reference touches none of them; an alert with a reference of its own (it has triggered today, or was armed after a
+//    correction) is in wake_up and wake_down for the rest of the date;
+//  - window_ends: "look at me once the event time is past this": windows with a pause in them. Their extreme from
+//    before the pause is nobody else's; while it is nearer than all since, it is a fixed reference, in wake_up and
+//    wake_down, and the alert merely follows its rung; it stops to be so at a price beyond it (a wake as well) or by
+//    leaving the window;
+//  - fresh: alerts to be looked at with the next price, having seen none since they were armed or resumed.
+// Alerts that are paused, ended or expired are in none of these.
+//
+// Not thread-safe; cannot fail.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "services/domain/condition/definition.h"
+#include "services/domain/fold/alert.h"
+#include "services/domain/fold/extreme_ladder.h"
+#include "services/domain/fold/interval_tree.h"
+#include "services/domain/market/date_figures.h"
+
+namespace stockalert::fold {
+
+// Distances from the date's reference; the reference itself is the date's first figure.
+struct DateGroup {
+  std::array<Rung, 2> legs;
+};
+
+struct Windows {
+  Windows(int64_t window_us, ExtremeLadder::Members* members);
+  std::array<ExtremeLadder, 2> legs;
+};
+
+// The nearest prices on either side that change anything for an alert.
+struct WakePrices {
+  std::optional<int64_t> at_or_above;
+  std::optional<int64_t> at_or_below;
+
+  void AtOrAbove(int64_t price_micros);
+  void AtOrBelow(int64_t price_micros);
+  // Of a percentage from a fixed reference: where the level becomes true for a ready leg, and false for another.
+  void ForPercent(size_t leg, int64_t reference_micros, int64_t percent_e4, bool ready);
+  // Where a price takes the place of `extreme_micros`.
+  void Beyond(size_t leg, int64_t extreme_micros);
+};
+
+class Book {
+ public:
+  using WakeSet = absl::btree_set<std::pair<int64_t, Slot>>;
+  using SlotSet = absl::btree_set<Slot>;
+
+  // `members` outlives the book, and is told where ladders move alerts to.
+  explicit Book(ExtremeLadder::Members* members);
+
+  // Takes in a price that counts and gives the alerts that it may change, each once, by slot. Those that were fresh or
+  // awaited a figure that is known by now are among them, and are so no longer.
+  std::vector<Slot> Advance(PricePoint point, const market::DateFigures& figures, int64_t* steps);
+
+  void WakeAtOrAbove(Alert& alert, Slot slot, int64_t price_micros);
+  void WakeAtOrBelow(Alert& alert, Slot slot, int64_t price_micros);
+  void WakeAt(Alert& alert, Slot slot, const WakePrices& wakes);
+  void WakeAfter(Alert& alert, Slot slot, int64_t event_time_us);
+  void WaitInside(Alert& alert, Slot slot, int64_t low_micros, int64_t high_micros);
+  // Undoes all of these.
+  void TakeOutOfWakes(Alert& alert, Slot slot);
+
+  DateGroup& GroupOf(market::DateFigure figure) { return groups[static_cast<size_t>(figure)]; }
+  SlotSet& OwnReference(market::DateFigure figure) { return own_reference[static_cast<size_t>(figure)]; }
+  SlotSet& AwaitingReference(market::DateFigure figure) { return awaiting_reference[static_cast<size_t>(figure)]; }
+  ExtremeLadder& TrailingOf(Measure measure, size_t leg) { return trailing[measure == Measure::kPercent ? 0 : 1][leg]; }
+  Windows& WindowsOf(int64_t window_us);
+
+  std::optional<PricePoint> last;
+  int64_t prices_seen = 0;
+  WakeSet wake_up;
+  WakeSet wake_down;
+  IntervalTree inside;
+  std::array<DateGroup, market::kDateFigureCount> groups;
+  std::array<SlotSet, market::kDateFigureCount> own_reference;
+  std::array<SlotSet, market::kDateFigureCount> awaiting_reference;
+  std::array<std::array<ExtremeLadder, 2>, 2> trailing;  // By measure and leg.
+  absl::btree_map<int64_t, std::unique_ptr<Windows>> windows;
+  WakeSet window_ends;
+  SlotSet fresh;
+
+ private:
+  void FindInLadders(PricePoint point, std::vector<Slot>* found, int64_t* steps);
+
+  ExtremeLadder::Members* const members_;
+};
+
+}  // namespace stockalert::fold

@@ -1,0 +1,59 @@
+#include "services/domain/fold/kind_date_percent.h"
+
+namespace stockalert::fold {
+
+std::optional<int64_t> DateReferenceOf(const Alert& alert, market::DateFigure figure,
+                                       const market::DateFigures& figures) {
+  if (alert.own_reference && alert.date_stamp == figures.date()) return alert.legs[kUpLeg].reference_micros;
+  return figures.first(figure);
+}
+
+void DatePercentKind::Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
+  BeginFrom(subject.alert, *DateReferenceOf(subject.alert, figure, subject.figures), price_micros, ready_if_met);
+}
+
+Judgement DatePercentKind::Judge(const Subject& subject, PricePoint point, int64_t) const {
+  if (!subject.alert.own_reference) {
+    const int64_t reference_micros = *subject.figures.first(figure);
+    for (size_t leg : {kUpLeg, kDownLeg}) {
+      if (HasLeg(leg)) subject.alert.legs[leg].reference_micros = reference_micros;
+    }
+  }
+  return JudgeLegs(subject.alert, point.price_micros);
+}
+
+void DatePercentKind::GoOn(const Subject& subject, int64_t price_micros, bool) const {
+  MeasureFrom(subject.alert, price_micros);
+  subject.alert.own_reference = true;
+  subject.alert.date_stamp = subject.figures.date();
+}
+
+void DatePercentKind::PutIn(const Subject& subject) const {
+  const auto& [alert, slot, book, figures] = subject;
+  if (alert.own_reference) {
+    book.OwnReference(figure).insert(slot);
+    WakeAtLevels(subject);
+    return;
+  }
+  for (size_t leg : {kUpLeg, kDownLeg}) {
+    if (!HasLeg(leg)) continue;
+    Rung& rung = book.GroupOf(figure).legs[leg];
+    (alert.legs[leg].ready ? rung.ready : rung.unready).emplace(change.percent_e4, slot);
+  }
+}
+
+void DatePercentKind::TakeOut(const Subject& subject) const {
+  const auto& [alert, slot, book, figures] = subject;
+  alert.date_stamp = figures.date();
+  if (alert.own_reference) {
+    book.OwnReference(figure).erase(slot);
+    return;
+  }
+  for (size_t leg : {kUpLeg, kDownLeg}) {
+    if (!HasLeg(leg)) continue;
+    Rung& rung = book.GroupOf(figure).legs[leg];
+    (alert.legs[leg].ready ? rung.ready : rung.unready).erase({change.percent_e4, slot});
+  }
+}
+
+}  // namespace stockalert::fold

@@ -1,0 +1,73 @@
+#include "services/domain/fold/kind_target.h"
+
+#include <algorithm>
+
+namespace stockalert::fold {
+
+using condition::TargetOp;
+
+void TargetKind::Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
+  const int64_t t = target.price_micros;
+  bool ready = true;
+  if (target.op == TargetOp::kAtOrAbove) ready = ready_if_met || price_micros < t;
+  if (target.op == TargetOp::kAtOrBelow) ready = ready_if_met || price_micros > t;
+  subject.alert.legs[kUpLeg].ready = ready;
+}
+
+Judgement TargetKind::Judge(const Subject& subject, PricePoint point, int64_t price_before) const {
+  const int64_t t = target.price_micros;
+  const int64_t price = point.price_micros;
+  const int64_t hysteresis = subject.alert.definition.hysteresis_micros;
+  Judgement judgement;
+  judgement.measured_from = t;
+  switch (target.op) {
+    case TargetOp::kAtOrAbove:
+      judgement.Take(subject.alert, kUpLeg, price >= t, price < t && price <= t - hysteresis);
+      break;
+    case TargetOp::kAtOrBelow:
+      judgement.Take(subject.alert, kUpLeg, price <= t, price > t && price >= t + hysteresis);
+      break;
+    case TargetOp::kCrosses: {
+      // The price before, where it is not t, is on the side that counts; where it is t, no price crosses.
+      const bool crossed = price_before != t && (price == t || (price_before < t) == (price > t));
+      const bool far = price >= t + hysteresis || price <= t - hysteresis;
+      judgement.Take(subject.alert, kUpLeg, crossed, far);
+      judgement.ready_after_edge = far;
+      break;
+    }
+  }
+  return judgement;
+}
+
+void TargetKind::GoOn(const Subject& subject, int64_t, bool ready_after_edge) const {
+  subject.alert.legs[kUpLeg].ready = ready_after_edge;
+}
+
+void TargetKind::PutIn(const Subject& subject) const {
+  const auto& [alert, slot, book, figures] = subject;
+  const int64_t t = target.price_micros;
+  const int64_t hysteresis = alert.definition.hysteresis_micros;
+  const bool ready = alert.legs[kUpLeg].ready;
+  switch (target.op) {
+    case TargetOp::kAtOrAbove:
+      ready ? book.WakeAtOrAbove(alert, slot, t) : book.WakeAtOrBelow(alert, slot, std::min(t - 1, t - hysteresis));
+      break;
+    case TargetOp::kAtOrBelow:
+      ready ? book.WakeAtOrBelow(alert, slot, t) : book.WakeAtOrAbove(alert, slot, std::max(t + 1, t + hysteresis));
+      break;
+    case TargetOp::kCrosses: {
+      if (!ready) {
+        book.WakeAtOrAbove(alert, slot, t + hysteresis);
+        book.WakeAtOrBelow(alert, slot, t - hysteresis);
+        break;
+      }
+      // From t itself a move to either side only makes a side: it has to be seen, so that the way back is waited for.
+      const int64_t last = book.last->price_micros;
+      if (last <= t) book.WakeAtOrAbove(alert, slot, last < t ? t : t + 1);
+      if (last >= t) book.WakeAtOrBelow(alert, slot, last > t ? t : t - 1);
+      break;
+    }
+  }
+}
+
+}  // namespace stockalert::fold

@@ -1,0 +1,63 @@
+#include "services/domain/fold/kind_trailing.h"
+
+namespace stockalert::fold {
+
+using condition::TrailingOp;
+
+bool TrailingKind::IsActivatedBy(int64_t price_micros) const {
+  if (!trailing.activation_price_micros.has_value()) return true;
+  return trailing.op == TrailingOp::kFallsFromHigh ? price_micros >= *trailing.activation_price_micros
+                                                   : price_micros <= *trailing.activation_price_micros;
+}
+
+void TrailingKind::Begin(const Subject& subject, int64_t price_micros, bool) const {
+  subject.alert.activated = IsActivatedBy(price_micros);
+  Leg& begun = subject.alert.legs[leg()];
+  begun.reference_micros = price_micros;
+  begun.ready = true;  // At no distance from itself, the level is false.
+}
+
+Judgement TrailingKind::Judge(const Subject& subject, PricePoint point, int64_t) const {
+  const int64_t price = point.price_micros;
+  const Direction direction = DirectionOf(leg());
+  int64_t& extreme = subject.alert.legs[leg()].reference_micros;
+  Judgement judgement;
+  if (!subject.alert.activated) {
+    if (!IsActivatedBy(price)) return judgement;
+    subject.alert.activated = true;
+    extreme = price;
+  } else if (Signed(direction, price) < Signed(direction, extreme)) {
+    extreme = price;
+  }
+  const bool level = IsReached(direction, measure(), extreme, distance(), price);
+  judgement.Take(subject.alert, leg(), level, !level);
+  judgement.measured_from = extreme;
+  return judgement;
+}
+
+void TrailingKind::GoOn(const Subject& subject, int64_t price_micros, bool) const {
+  MeasureFrom(subject.alert, price_micros);
+}
+
+void TrailingKind::PutIn(const Subject& subject) const {
+  const auto& [alert, slot, book, figures] = subject;
+  if (alert.activated) {
+    ExtremeLadder& ladder = book.TrailingOf(measure(), leg());
+    const Leg& watched = alert.legs[leg()];
+    ladder.Add(ladder.RungAt({watched.reference_micros, 0}), distance(), slot, watched.ready);
+  } else if (trailing.op == TrailingOp::kFallsFromHigh) {
+    book.WakeAtOrAbove(alert, slot, *trailing.activation_price_micros);
+  } else {
+    book.WakeAtOrBelow(alert, slot, *trailing.activation_price_micros);
+  }
+}
+
+void TrailingKind::TakeOut(const Subject& subject) const {
+  Leg& watched = subject.alert.legs[leg()];
+  if (watched.rung == nullptr) return;
+  watched.reference_micros = watched.rung->reference_micros;
+  ExtremeLadder& ladder = subject.book.TrailingOf(measure(), leg());
+  ladder.Remove(std::exchange(watched.rung, nullptr), distance(), subject.slot, watched.ready);
+}
+
+}  // namespace stockalert::fold
