@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# lint.sh: shellcheck over every shell script, a compile check of every Python file, clang-format, the length of functions, and the tree's own
-# rules.
+# lint.sh: shellcheck over every shell script, a compile check of every Python file, clang-format, the length of functions, and the tree's own rules.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 bad=0
@@ -28,6 +27,8 @@ done
 mapfile -d '' -t sources < <(printf '%s\0' "${files[@]}" | grep -zE '\.(cc|h)$')
 clang-format-19 --dry-run --Werror "${sources[@]}" || complain "unformatted C++: scripts/lib/format.sh mends it"
 scripts/lib/function_length.py || bad=1
+# Every reason that an error gives is in docs/errors.md.
+scripts/lib/error_reasons.py --check || bad=1
 
 # Unfinished by its own words.
 if git grep -nIE '\b(TODO|FIXME|XXX)\b|not implemented' -- services proto tests scripts cmake ':!scripts/lib/lint.sh'; then
@@ -37,6 +38,11 @@ fi
 while read -r header; do
   grep -q '^#pragma once$' "$header" || complain "$header: no #pragma once"
 done < <(git ls-files 'services/*.h' 'tests/*.h')
+# Locks are those that clang checks (lock_check.py).
+if git grep -nE '^[^/]*(std::(shared_|recursive_)?mutex|std::condition_variable|std::(lock_guard|unique_lock|scoped_lock|shared_lock)|absl::Mutex)' -- \
+  services ':!services/common/base/mutex.h' ':!services/alert'; then
+  complain "locks are those of services/common/base/mutex.h, which clang checks"
+fi
 # Doubles are no prices: exact decimals alone.
 if git grep -nE '^[^/]*\b(double|float)\b' -- services/domain; then
   complain "prices and percentages are whole numbers of micros and 1e-4 of a percent"

@@ -8,28 +8,28 @@ CheckpointWriter::CheckpointWriter(EvaluatorStore& store) : store_(store), threa
 
 CheckpointWriter::~CheckpointWriter() {
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   thread_.join();
 }
 
 bool CheckpointWriter::is_free() const {
-  const std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return !waiting_ && !writing_;
 }
 
 void CheckpointWriter::Write(EvaluatorLogic::Draft draft) {
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     waiting_ = std::move(draft);
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 std::vector<CheckpointWriter::Result> CheckpointWriter::TakeResults() {
-  const std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return std::exchange(results_, {});
 }
 
@@ -40,17 +40,17 @@ CheckpointWriter::Result CheckpointWriter::WriteNow(EvaluatorStore& store, const
 }
 
 void CheckpointWriter::Work() {
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [&] { return stopping_ || waiting_; });
+    changed_.Wait(lock, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || waiting_; });
     if (stopping_) return;
     const EvaluatorLogic::Draft draft = *std::exchange(waiting_, std::nullopt);
     writing_ = true;
-    lock.unlock();
+    lock.Unlock();
     heartbeat_.Beat();
     Result result = WriteNow(store_, draft);
     heartbeat_.End();
-    lock.lock();
+    lock.Lock();
     writing_ = false;
     results_.push_back(std::move(result));
   }

@@ -4,13 +4,12 @@
 // then.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
 
+#include "services/common/base/mutex.h"
 #include "services/common/process/liveness.h"
 #include "services/evaluator/evaluator_logic.h"
 #include "services/evaluator/evaluator_loop.h"
@@ -36,12 +35,12 @@ class CheckpointWriter final : public CheckpointSink {
   void Work();
 
   EvaluatorStore& store_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::optional<EvaluatorLogic::Draft> waiting_;           // Guarded by mutex_.
-  bool writing_ = false;                                   // Guarded by mutex_.
-  bool stopping_ = false;                                  // Guarded by mutex_.
-  std::vector<Result> results_;                            // Guarded by mutex_.
+  mutable base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  std::optional<EvaluatorLogic::Draft> waiting_ ABSL_GUARDED_BY(mutex_);
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<Result> results_ ABSL_GUARDED_BY(mutex_);
   process::Heartbeat heartbeat_{"evaluator_checkpoints"};  // Watched while one is being written.
   std::thread thread_;
 };

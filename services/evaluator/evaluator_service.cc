@@ -197,7 +197,7 @@ void EvaluatorService::Stop(absl::Time deadline) {
 }
 
 EvaluatorService::Health EvaluatorService::health() const {
-  const std::lock_guard lock(health_mutex_);
+  base::MutexLock lock(health_mutex_);
   return health_;
 }
 
@@ -322,7 +322,7 @@ void EvaluatorService::ReportHealth() {
       .Set(static_cast<double>(health.outbox_backlog));
   metrics::GetGauge("stockalert_evaluator_commits_blocked", "1 while the database takes no commit.")
       .Set(health.commits_blocked ? 1 : 0);
-  const std::lock_guard lock(health_mutex_);
+  base::MutexLock lock(health_mutex_);
   health_ = std::move(health);
 }
 

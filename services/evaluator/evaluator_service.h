@@ -11,7 +11,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -20,6 +19,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 #include "services/common/kafka/consumer.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/process/liveness.h"
@@ -106,8 +106,8 @@ class EvaluatorService {
   std::atomic<bool> stopping_{false};
   absl::Time deadline_;  // Monotonic; written before stopping_.
   std::thread thread_;
-  mutable std::mutex health_mutex_;
-  Health health_;  // Guarded by health_mutex_.
+  mutable base::Mutex health_mutex_;
+  Health health_ ABSL_GUARDED_BY(health_mutex_);
 };
 
 }  // namespace stockalert::evaluator

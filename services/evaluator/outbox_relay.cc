@@ -73,7 +73,7 @@ absl::Status OutboxRelay::Pump() {
 void OutboxRelay::TakeAnswers() {
   std::vector<Answer> answers;
   {
-    const std::lock_guard lock(inbox_->mutex);
+    base::MutexLock lock(inbox_->mutex);
     answers.swap(inbox_->answers);
   }
   for (const Answer& answer : answers) {
@@ -178,7 +178,7 @@ void OutboxRelay::Publish() {
       ++published_;
       publisher_.Publish(
           row, [inbox = inbox_, partition = found->first, token = lane.token, sequence = row.sequence](bool delivered) {
-            const std::lock_guard lock(inbox->mutex);
+            base::MutexLock lock(inbox->mutex);
             inbox->answers.push_back({partition, token, sequence, delivered});
           });
     }

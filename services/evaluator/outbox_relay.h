@@ -17,12 +17,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "services/common/base/fair_queue.h"
+#include "services/common/base/mutex.h"
 #include "services/evaluator/evaluator_store.h"
 
 namespace stockalert::evaluator {
@@ -72,8 +72,8 @@ class OutboxRelay {
   };
   // Outlives the relay in the hands of late answers.
   struct Inbox {
-    std::mutex mutex;
-    std::vector<Answer> answers;  // Guarded by mutex.
+    base::Mutex mutex;
+    std::vector<Answer> answers ABSL_GUARDED_BY(mutex);
   };
   enum class State : uint8_t { kStaged, kPublished, kAnswered };
   struct Lane {

@@ -210,13 +210,13 @@ absl::Status FetcherApp::Start() {
   source_->Start();
   symbols_ = std::make_unique<SymbolWatch>(ticker_service_, config_.symbols_interval,
                                            [this](const std::set<std::string>& symbols) {
-                                             std::lock_guard lock(symbols_mutex_);
+                                             base::MutexLock lock(symbols_mutex_);
                                              registered_ = symbols;
                                              GiveSymbols();
                                            });
   symbols_->Start();
   const auto publishes = [this](bool now) {
-    std::lock_guard lock(symbols_mutex_);
+    base::MutexLock lock(symbols_mutex_);
     publishes_ = now;
     GiveSymbols();
   };

@@ -4,12 +4,12 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "services/common/base/clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/credentials.h"
@@ -46,7 +46,7 @@ class FetcherApp final : public process::App {
   absl::StatusOr<int64_t> AcquireEpoch();
   std::vector<std::string> NotReadyReasons() const;
   // The tickers that the source is to bring prices of: none while another fetcher publishes.
-  void GiveSymbols();
+  void GiveSymbols() ABSL_EXCLUSIVE_LOCKS_REQUIRED(symbols_mutex_);
   // Sets the gauge of the regular session.
   void MeasureSession() const;
 
@@ -65,9 +65,9 @@ class FetcherApp final : public process::App {
   std::unique_ptr<rpc::CallRunner> source_runner_;
   std::unique_ptr<FetcherServiceHandler> handler_;
   std::unique_ptr<rpc::Server> server_;
-  std::mutex symbols_mutex_;
-  std::set<std::string> registered_;  // Guarded by symbols_mutex_.
-  bool publishes_ = true;             // Guarded by symbols_mutex_.
+  base::Mutex symbols_mutex_;
+  std::set<std::string> registered_ ABSL_GUARDED_BY(symbols_mutex_);
+  bool publishes_ ABSL_GUARDED_BY(symbols_mutex_) = true;
   std::unique_ptr<SymbolWatch> symbols_;
   std::unique_ptr<PublisherLease> lease_;
   std::unique_ptr<http::AdminServer> admin_;

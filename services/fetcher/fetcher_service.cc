@@ -1,14 +1,13 @@
 #include "services/fetcher/fetcher_service.h"
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
+#include "services/common/base/mutex.h"
 #include "services/common/base/status_macros.h"
 #include "services/domain/market/symbol.h"
 #include "services/domain/market/trading_calendar.h"
@@ -30,21 +29,21 @@ class Answers {
   explicit Answers(size_t expected) : left_(expected), places_(expected) {}
 
   void Take(size_t which, const absl::StatusOr<kafka::Delivery>& delivery) {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (delivery.ok()) {
       places_[which] = *delivery;
     } else if (first_error_.ok()) {
       first_error_ = delivery.status();
     }
     --left_;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
 
   // Where the log has each.
   absl::StatusOr<std::vector<kafka::Delivery>> Await(absl::Time deadline) {
-    std::unique_lock lock(mutex_);
-    const auto patience = absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
-    if (!changed_.wait_for(lock, patience, [&] { return left_ == 0; })) {
+    base::MutexLock lock(mutex_);
+    if (!changed_.WaitFor(lock, deadline - absl::Now(),
+                          [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return left_ == 0; })) {
       return base::Unavailable(
           "LOG_UNAVAILABLE", "the log has not acknowledged all quotes in time; some may be in it, publish them again");
     }
@@ -54,11 +53,11 @@ class Answers {
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  size_t left_;                          // Guarded by mutex_.
-  std::vector<kafka::Delivery> places_;  // Guarded by mutex_.
-  absl::Status first_error_;             // Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  size_t left_ ABSL_GUARDED_BY(mutex_);
+  std::vector<kafka::Delivery> places_ ABSL_GUARDED_BY(mutex_);
+  absl::Status first_error_ ABSL_GUARDED_BY(mutex_);
 };
 
 pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {

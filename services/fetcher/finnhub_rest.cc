@@ -115,7 +115,7 @@ void FinnhubRest::Get(const char* call, const std::string& name, const std::stri
     // Calls that hang must not take all places from the other users.
     bool too_many = false;
     {
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       size_t& in_flight = in_flight_of_user_[whose.user];
       too_many = !whose.user.empty() && in_flight >= options_.in_flight_per_user_max;
       if (!too_many) ++in_flight;
@@ -127,7 +127,7 @@ void FinnhubRest::Get(const char* call, const std::string& name, const std::stri
   }
   const auto leave = [this, polls, user = whose.user] {
     if (polls) return;
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     const auto in_flight = in_flight_of_user_.find(user);
     if (--in_flight->second == 0) in_flight_of_user_.erase(in_flight);
   };

@@ -13,7 +13,6 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -21,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
+#include "services/common/base/mutex.h"
 #include "services/fetcher/finnhub_json.h"
 #include "services/fetcher/http_client.h"
 #include "services/fetcher/rate_limiter.h"
@@ -82,9 +82,9 @@ class FinnhubRest {
   const FinnhubRestOptions options_;
   RateLimiter& limiter_;
   std::string base_;
-  std::mutex mutex_;
-  std::unordered_map<std::string, size_t> in_flight_of_user_;  // Guarded by mutex_.
-  std::unique_ptr<HttpClient> http_;                           // Its callbacks use what is above.
+  base::Mutex mutex_;
+  std::unordered_map<std::string, size_t> in_flight_of_user_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<HttpClient> http_;  // Its callbacks use what is above.
 };
 
 }  // namespace stockalert::fetcher

@@ -67,24 +67,22 @@ FinnhubRestOptions WithTurns(FinnhubRestOptions options, std::function<void()> o
   return options;
 }
 
-std::chrono::microseconds PatienceUntil(absl::Time deadline) {
-  return absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
-}
-
 // One answer from the loop of the calls, awaited on another thread, which may give up before it comes.
 template <typename T>
 class Awaited {
  public:
   std::function<void(absl::StatusOr<T>)> Taker() const {
     return [state = state_](absl::StatusOr<T> answer) {
-      std::lock_guard lock(state->mutex);
+      base::MutexLock lock(state->mutex);
       state->answer = std::move(answer);
-      state->changed.notify_all();
+      state->changed.NotifyAll();
     };
   }
   absl::StatusOr<T> Await(absl::Time deadline) const {
-    std::unique_lock lock(state_->mutex);
-    if (!state_->changed.wait_for(lock, PatienceUntil(deadline), [&] { return state_->answer.has_value(); })) {
+    base::MutexLock lock(state_->mutex);
+    if (!state_->changed.WaitFor(lock, deadline - absl::Now(), [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_->mutex) {
+          return state_->answer.has_value();
+        })) {
       return absl::DeadlineExceededError("no answer in time");
     }
     return *state_->answer;
@@ -92,9 +90,9 @@ class Awaited {
 
  private:
   struct State {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::optional<absl::StatusOr<T>> answer;
+    base::Mutex mutex;
+    base::ConditionVariable changed;
+    std::optional<absl::StatusOr<T>> answer ABSL_GUARDED_BY(mutex);
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
@@ -121,10 +119,10 @@ void FinnhubSource::Start() {
 
 void FinnhubSource::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopped_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   stream_.Stop();
   if (polls_.joinable()) polls_.join();
   poll_turns_.End();
@@ -134,12 +132,12 @@ void FinnhubSource::SetSymbols(const std::set<std::string>& symbols) {
   stream_.SetSymbols(symbols);
   limiter_.SetPolling(!symbols.empty());
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     order_.SetSymbols(symbols);
     std::erase_if(failed_in_a_row_, [&](const std::string& symbol) { return !symbols.contains(symbol); });
   }
   CountAside();
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void CountSymbolsAside(size_t denied, size_t failed) {
@@ -154,12 +152,12 @@ void CountSymbolsAside(size_t denied, size_t failed) {
 }
 
 void FinnhubSource::CountAside() {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   CountSymbolsAside(order_.denied(), order_.failed());
 }
 
 std::optional<pb::QuoteRecord> FinnhubSource::MakeQuote(const std::string& symbol, const RestQuote& reply) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   std::optional<pb::QuoteRecord> quote = live_.FromRest(symbol, reply);
   // Zeros happen to good symbols too, so nothing follows from them.
   if (!quote) CountUseless(reply.looks_unknown ? "rest_unknown_symbol" : "rest_no_price");
@@ -169,7 +167,7 @@ std::optional<pb::QuoteRecord> FinnhubSource::MakeQuote(const std::string& symbo
 void FinnhubSource::OnTrade(const StreamTrade& trade) {
   std::optional<pb::QuoteRecord> quote;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     // What was unsubscribed a moment ago, or is nobody's.
     if (!order_.Has(trade.symbol)) return;
     quote = live_.FromStream(trade);
@@ -183,36 +181,43 @@ void FinnhubSource::OnTrade(const StreamTrade& trade) {
 }
 
 void FinnhubSource::RunPolls() {
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   while (!stopped_) {
     poll_turns_.Beat();
-    const absl::Duration pause = BeginPoll(lock);
-    if (stopped_) return;
-    if (pause > absl::ZeroDuration()) changed_.wait_for(lock, absl::ToChronoMicroseconds(std::min(pause, kTurn)));
+    absl::Duration pause;
+    const std::optional<std::string> symbol = BeginPoll(pause);
+    if (!symbol) {
+      changed_.WaitFor(lock, std::min(pause, kTurn));
+      continue;
+    }
+    // The answer may come at once.
+    lock.Unlock();
+    rest_.Quote(*symbol, {Priority::kPoll},
+                [this, symbol = *symbol](const absl::StatusOr<RestQuote>& reply) { OnPolled(symbol, reply); });
+    lock.Lock();
   }
 }
 
-absl::Duration FinnhubSource::BeginPoll(std::unique_lock<std::mutex>& lock) {
+std::optional<std::string> FinnhubSource::BeginPoll(absl::Duration& pause) {
   const int64_t now_us = clock_.NowUs();
-  if (order_.empty() || polls_in_flight_ >= options_.polls_in_flight_max) return kTurn;
-  if (paused_until_us_ > now_us) return absl::Microseconds(paused_until_us_ - now_us);
+  pause = kTurn;
+  if (order_.empty() || polls_in_flight_ >= options_.polls_in_flight_max) return std::nullopt;
+  if (paused_until_us_ > now_us) {
+    pause = absl::Microseconds(paused_until_us_ - now_us);
+    return std::nullopt;
+  }
   std::optional<std::string> symbol = order_.Next(now_us);
   if (!symbol && now_us - last_poll_us_ >= absl::ToInt64Microseconds(kProbeInterval)) symbol = order_.NextAside();
-  if (!symbol) return kTurn;
+  if (!symbol) return std::nullopt;
   order_.Begin(*symbol);
   ++polls_in_flight_;
-  // The answer may come at once.
-  lock.unlock();
-  rest_.Quote(*symbol, {Priority::kPoll},
-              [this, symbol = *symbol](const absl::StatusOr<RestQuote>& reply) { OnPolled(symbol, reply); });
-  lock.lock();
-  return absl::ZeroDuration();
+  return symbol;
 }
 
 void FinnhubSource::OnPolled(const std::string& symbol, const absl::StatusOr<RestQuote>& reply) {
   bool asked = true;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     --polls_in_flight_;
     const int64_t now_us = clock_.NowUs();
     if (absl::IsResourceExhausted(reply.status()) && !RefusedBySource(reply.status())) {
@@ -230,11 +235,11 @@ void FinnhubSource::OnPolled(const std::string& symbol, const absl::StatusOr<Res
     }
     Note(symbol, reply.status(), true);
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 bool FinnhubSource::KeyIsDoubted() {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return denied_in_a_row_.size() >= kInARow;
 }
 
@@ -242,7 +247,7 @@ void FinnhubSource::Note(const std::string& symbol, const absl::Status& status, 
   // Our own budget's refusals say nothing of the source.
   if (absl::IsResourceExhausted(status) && !RefusedBySource(status)) return;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     const int64_t now_us = clock_.NowUs();
     if (status.ok()) {
       if (denied_in_a_row_.size() >= kInARow && now_us - last_answer_us_ >= absl::ToInt64Microseconds(kDoubtMin))
@@ -286,7 +291,7 @@ void FinnhubSource::Remember(const std::string& symbol, Knowledge knowledge) {
   const absl::Duration life = knowledge == Knowledge::kKnown     ? kKnownLife
                               : knowledge == Knowledge::kUnknown ? kUnknownLife
                                                                  : kNotInPlanLife;
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   const int64_t now_us = clock_.NowUs();
   if (looked_up_.size() >= kLookedUpMax) {
     std::erase_if(looked_up_, [&](const auto& entry) { return entry.second.until_us <= now_us; });
@@ -296,13 +301,13 @@ void FinnhubSource::Remember(const std::string& symbol, Knowledge knowledge) {
 }
 
 std::optional<PollOrder::Aside> FinnhubSource::AsideOf(const std::string& symbol) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return order_.AsideOf(symbol, clock_.NowUs());
 }
 
 LookedUp FinnhubSource::Lookup(const std::string& symbol, const std::string& user, absl::Time deadline) {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     const auto known = looked_up_.find(symbol);
     if (known != looked_up_.end() && known->second.until_us > clock_.NowUs()) return {known->second.knowledge, {}};
   }

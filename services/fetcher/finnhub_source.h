@@ -8,9 +8,7 @@
 // whole.
 #pragma once
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -19,6 +17,7 @@
 #include <vector>
 
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/process/liveness.h"
 #include "services/fetcher/finnhub_rest.h"
 #include "services/fetcher/finnhub_stream.h"
@@ -65,8 +64,8 @@ class FinnhubSource final : public QuoteSource {
     int64_t until_us = 0;
   };
   void RunPolls();
-  // Begins the next poll, with `lock` held on mutex_. Zero: begun; else the pause until there may be one.
-  absl::Duration BeginPoll(std::unique_lock<std::mutex>& lock);
+  // Takes the symbol of the next poll as begun. None: `pause` until there may be one.
+  std::optional<std::string> BeginPoll(absl::Duration& pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnPolled(const std::string& symbol, const absl::StatusOr<RestQuote>& reply);
   // What a call about a symbol tells of the symbol and of the source as a whole. `polled`: it was polling's own.
   void Note(const std::string& symbol, const absl::Status& status, bool polled);
@@ -85,20 +84,20 @@ class FinnhubSource final : public QuoteSource {
   Publisher& publisher_;
   const base::SystemMonotonicClock clock_;
   RateLimiter limiter_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;  // Guarded by mutex_, as what follows.
-  PollOrder order_;
-  LiveQuotes live_;
-  size_t polls_in_flight_ = 0;
-  int64_t paused_until_us_ = 0;
-  int64_t last_poll_us_ = 0;
-  int64_t last_answer_us_ = 0;
+  base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  PollOrder order_ ABSL_GUARDED_BY(mutex_);
+  LiveQuotes live_ ABSL_GUARDED_BY(mutex_);
+  size_t polls_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t paused_until_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t last_poll_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t last_answer_us_ ABSL_GUARDED_BY(mutex_) = 0;
   // Registered symbols that failed, and any that were denied, since the source last answered anything.
-  std::set<std::string> failed_in_a_row_;
-  std::set<std::string> denied_in_a_row_;
-  bool away_ = false;
-  std::unordered_map<std::string, Looked> looked_up_;
+  std::set<std::string> failed_in_a_row_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> denied_in_a_row_ ABSL_GUARDED_BY(mutex_);
+  bool away_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unordered_map<std::string, Looked> looked_up_ ABSL_GUARDED_BY(mutex_);
   process::Heartbeat poll_turns_{"fetcher_finnhub_polls"};
   process::Heartbeat call_turns_{"fetcher_finnhub_calls"};
   FinnhubRest rest_;      // Its loop uses what is above.

@@ -247,23 +247,23 @@ void FinnhubStream::Stop() {
 }
 
 void FinnhubStream::SetSymbols(const std::set<std::string>& symbols) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   symbols_ = symbols;
 }
 
 std::set<std::string> FinnhubStream::streamed() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return subscribed_;
 }
 
 bool FinnhubStream::HasSymbols() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return !symbols_.empty();
 }
 
 // What is streamed already stays, for a change would cost a gap; the slots left go to the others by name.
 std::set<std::string> FinnhubStream::Wanted() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   std::set<std::string> wanted;
   for (const std::string& symbol : subscribed_) {
     if (wanted.size() < slots_ && symbols_.count(symbol) > 0) wanted.insert(symbol);
@@ -301,7 +301,7 @@ void FinnhubStream::Handle(std::string_view text, Session& session) {
 
 // The error does not say which: each one is about the latest asked for that has not been given up yet.
 void FinnhubStream::DropLast(Session& session) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   while (!asked_for_.empty()) {
     const std::string symbol = std::move(asked_for_.back());
     asked_for_.pop_back();
@@ -336,7 +336,7 @@ absl::Status FinnhubStream::RunConnection(bool* worked) {
     for (const std::string& symbol : now) {
       if (wanted.count(symbol) > 0) continue;
       session->Send(nlohmann::json{{"type", "unsubscribe"}, {"symbol", symbol}}.dump());
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       subscribed_.erase(symbol);
     }
     for (const std::string& symbol : wanted) {
@@ -344,7 +344,7 @@ absl::Status FinnhubStream::RunConnection(bool* worked) {
       if (now.count(symbol) > 0 || session->unsent() > 0) continue;
       session->Send(nlohmann::json{{"type", "subscribe"}, {"symbol", symbol}}.dump());
       asked_for_.push_back(symbol);
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       subscribed_.insert(symbol);
     }
     gauge.Set(static_cast<double>(streamed().size()));
@@ -369,7 +369,7 @@ void FinnhubStream::Run() {
     bool worked = false;
     const absl::Status ended = RunConnection(&worked);
     {
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       subscribed_.clear();
       // The limit may have been another's leftover: it is found out anew.
       slots_ = options_.symbols_max;

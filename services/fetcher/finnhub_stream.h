@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -19,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "services/common/base/backoff.h"
+#include "services/common/base/mutex.h"
 #include "services/common/process/liveness.h"
 #include "services/fetcher/finnhub_json.h"
 
@@ -62,11 +62,11 @@ class FinnhubStream {
   const FinnhubStreamOptions options_;
   const std::function<void(const StreamTrade&)> on_trade_;
   std::atomic<bool> stopped_{false};
-  mutable std::mutex mutex_;
-  std::set<std::string> symbols_;       // Guarded by mutex_.
-  std::set<std::string> subscribed_;    // Guarded by mutex_.
-  size_t slots_;                        // Guarded by mutex_: what the server has let us have.
-  std::vector<std::string> asked_for_;  // In order, on this connection. The stream's thread's.
+  mutable base::Mutex mutex_;
+  std::set<std::string> symbols_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> subscribed_ ABSL_GUARDED_BY(mutex_);
+  size_t slots_ ABSL_GUARDED_BY(mutex_);  // What the server has let us have.
+  std::vector<std::string> asked_for_;    // In order, on this connection. The stream's thread's.
   process::Heartbeat heartbeat_{"fetcher_finnhub_stream"};
   std::thread thread_;
 };

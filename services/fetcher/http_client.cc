@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <deque>
-#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -14,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "services/common/base/abseil.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/log/log.h"
 
 namespace stockalert::fetcher {
@@ -61,7 +61,7 @@ class HttpClient::Loop {
     request->give_up_us = clock_.NowUs() + absl::ToInt64Microseconds(options_.timeout);
     absl::Status refused;
     {
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       if (stopping_) {
         refused = absl::CancelledError("the client is stopping");
       } else if (waiting_[lane].size() >= options_.waiting_max) {
@@ -106,7 +106,7 @@ class HttpClient::Loop {
     while (!requests_.empty()) End(requests_.begin()->first, CURLE_ABORTED_BY_CALLBACK);
     std::vector<std::unique_ptr<Request>> dropped;
     {
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       for (auto& lane : waiting_) {
         for (auto& request : lane) dropped.push_back(std::move(request));
         lane.clear();
@@ -118,7 +118,7 @@ class HttpClient::Loop {
   // What waits is given up in time, too.
   int PatienceMs() {
     int64_t until_us = clock_.NowUs() + 1'000'000;
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     for (const auto& lane : waiting_) {
       if (!lane.empty()) until_us = std::min(until_us, lane.front()->give_up_us);
     }
@@ -133,7 +133,7 @@ class HttpClient::Loop {
         std::unique_ptr<Request> next;
         int64_t left_us = 0;
         {
-          std::lock_guard lock(mutex_);
+          base::MutexLock lock(mutex_);
           if (waiting_[lane].empty()) break;
           left_us = waiting_[lane].front()->give_up_us - clock_.NowUs();
           if (left_us > 0 && in_flight_[lane] >= options_.in_flight_max) break;
@@ -233,8 +233,8 @@ class HttpClient::Loop {
   curl_slist* headers_ = nullptr;
   std::map<CURL*, std::unique_ptr<Request>> requests_;  // The loop's, as what follows.
   std::vector<size_t> in_flight_;                       // By lane.
-  std::mutex mutex_;
-  std::vector<std::deque<std::unique_ptr<Request>>> waiting_;  // By lane. Guarded by mutex_.
+  base::Mutex mutex_;
+  std::vector<std::deque<std::unique_ptr<Request>>> waiting_ ABSL_GUARDED_BY(mutex_);  // By lane.
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -64,26 +64,26 @@ Publisher::~Publisher() { Close(absl::Now()); }
 
 void Publisher::Begin(int64_t epoch) {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     epoch_ = epoch;
     suspended_ = false;
     for (auto& [symbol, state] : symbols_) state.sequence = 0;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void Publisher::Suspend() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     epoch_ = 0;
     suspended_ = true;
     live_.clear();
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 bool Publisher::begun() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return epoch_ != 0;
 }
 
@@ -96,7 +96,7 @@ void Publisher::ExpectQuotesOf(const char* source) {
 }
 
 absl::Status Publisher::ReserveRoom() {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   if (epoch_ == 0) return NoEpoch();
   if (closed_) return base::Unavailable("SHUTTING_DOWN", "the fetcher is stopping; try again in a moment");
   if (in_flight_ >= options_.in_flight_max) {
@@ -120,7 +120,7 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
       [this, symbol, begun, quote = std::move(quote),
        done = std::move(done)](const absl::StatusOr<kafka::Delivery>& delivery) {
         {
-          std::lock_guard lock(mutex_);
+          base::MutexLock lock(mutex_);
           waiting_since_us_ = monotonic_clock_.NowUs();
           if (delivery.ok()) {
             SymbolState& state = symbols_[symbol];
@@ -150,9 +150,9 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
         if (done) done(delivery);
         // Last, for whoever waits for answers may destroy what `done` uses. Notified under the lock: the Publisher
         // itself may go then.
-        std::lock_guard lock(mutex_);
+        base::MutexLock lock(mutex_);
         --in_flight_;
-        changed_.notify_all();
+        changed_.NotifyAll();
       });
   return absl::OkStatus();
 }
@@ -169,12 +169,12 @@ absl::Status Publisher::Publish(pb::QuoteRecord quote, std::string_view tracepar
         .Increment(dropped);
   }
   STOCKALERT_RETURN_IF_ERROR(ReserveRoom());
-  std::lock_guard order(order_mutex_);
+  base::MutexLock order(order_mutex_);
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (epoch_ == 0) {
       --in_flight_;
-      changed_.notify_all();
+      changed_.NotifyAll();
       return NoEpoch();
     }
     SymbolState& state = symbols_[quote.symbol()];
@@ -190,9 +190,9 @@ absl::Status Publisher::Publish(pb::QuoteRecord quote, std::string_view tracepar
 
 absl::Status Publisher::PublishRestart(const std::string& symbol, const kafka::Headers& extra, Done done) {
   STOCKALERT_RETURN_IF_ERROR(ReserveRoom());
-  std::lock_guard order(order_mutex_);
+  base::MutexLock order(order_mutex_);
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     symbols_[symbol].last_event_time_us = 0;
   }
   pb::LogRecord record;
@@ -202,7 +202,7 @@ absl::Status Publisher::PublishRestart(const std::string& symbol, const kafka::H
 
 void Publisher::OfferLive(pb::QuoteRecord quote) {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     // What comes in while another publishes is that one's to bring.
     if (closing_ || (epoch_ == 0 && suspended_)) return;
     if (live_.size() >= options_.live_queue_max) {
@@ -215,7 +215,7 @@ void Publisher::OfferLive(pb::QuoteRecord quote) {
     }
     live_.push_back(std::move(quote));
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void Publisher::RunLive() {
@@ -224,9 +224,9 @@ void Publisher::RunLive() {
   for (;;) {
     pb::QuoteRecord quote;
     {
-      std::unique_lock lock(mutex_);
+      base::MutexLock lock(mutex_);
       // Woken now and then, to show that it still can be.
-      while (!changed_.wait_for(lock, std::chrono::seconds(5), [&] {
+      while (!changed_.WaitFor(lock, absl::Seconds(5), [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
         return closed_ || (closing_ && live_.empty()) ||
                (!live_.empty() && epoch_ != 0 && in_flight_ < options_.in_flight_max);
       })) {
@@ -239,14 +239,14 @@ void Publisher::RunLive() {
       const auto state = symbols_.find(quote.symbol());
       if (state != symbols_.end() && quote.event_time_us() < state->second.last_event_time_us) {
         late.Increment();
-        if (live_.empty()) changed_.notify_all();
+        if (live_.empty()) changed_.NotifyAll();
         continue;
       }
     }
     const absl::Status published = Publish(quote, "", {}, {});
     if (absl::IsResourceExhausted(published)) {
       // Somebody else took the room: first again.
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       live_.push_front(std::move(quote));
     } else if (!published.ok()) {
       static log::Limiter limiter(absl::Seconds(10));
@@ -257,38 +257,37 @@ void Publisher::RunLive() {
                                                            {"suppressed", *suppressed}});
       }
     }
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
 }
 
 bool Publisher::AwaitRoom(absl::Time deadline) {
-  std::unique_lock lock(mutex_);
-  const auto patience = absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
-  return changed_.wait_for(lock, patience, [&] {
+  base::MutexLock lock(mutex_);
+  return changed_.WaitFor(lock, deadline - absl::Now(), [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return closed_ || (epoch_ != 0 && in_flight_ < options_.in_flight_max);
   }) && !closed_;
 }
 
 bool Publisher::AwaitAnswers(absl::Time deadline) {
-  std::unique_lock lock(mutex_);
-  const auto patience = absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
-  return changed_.wait_for(lock, patience, [&] { return in_flight_ == 0; });
+  base::MutexLock lock(mutex_);
+  return changed_.WaitFor(lock, deadline - absl::Now(),
+                          [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return in_flight_ == 0; });
 }
 
 bool Publisher::Stalled() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return in_flight_ > 0 &&
          monotonic_clock_.NowUs() - waiting_since_us_ > absl::ToInt64Microseconds(options_.stalled_after);
 }
 
 std::optional<pb::QuoteRecord> Publisher::LastPublished(const std::string& symbol) const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   const auto state = symbols_.find(symbol);
   return state == symbols_.end() ? std::nullopt : state->second.last_published;
 }
 
 std::optional<pb::QuoteRecord> Publisher::LastPublishedWithin(const std::string& symbol, absl::Duration age) const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   const auto state = symbols_.find(symbol);
   if (state == symbols_.end() || state->second.published_at_us == 0) return std::nullopt;
   if (monotonic_clock_.NowUs() - state->second.published_at_us >= absl::ToInt64Microseconds(age)) return std::nullopt;
@@ -296,7 +295,7 @@ std::optional<pb::QuoteRecord> Publisher::LastPublishedWithin(const std::string&
 }
 
 void Publisher::Remember(const pb::QuoteRecord& quote) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   SymbolState& state = symbols_[quote.symbol()];
   if (!state.last_published) state.last_published = quote;
   state.last_event_time_us = std::max(state.last_event_time_us, quote.event_time_us());
@@ -304,19 +303,19 @@ void Publisher::Remember(const pb::QuoteRecord& quote) {
 
 void Publisher::Close(absl::Time deadline) {
   {
-    std::unique_lock lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (closed_) return;
     closing_ = true;
-    changed_.notify_all();
-    const auto patience = absl::ToChronoMicroseconds(std::max(deadline - absl::Now(), absl::ZeroDuration()));
-    changed_.wait_for(lock, patience, [&] { return live_.empty() && in_flight_ == 0; });
+    changed_.NotifyAll();
+    changed_.WaitFor(lock, deadline - absl::Now(),
+                     [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return live_.empty() && in_flight_ == 0; });
     if (!live_.empty() || in_flight_ > 0) {
       log::Warning("stopping while quotes wait for the broker: what it has not taken is lost, newer ones follow",
                    {{"live", live_.size()}, {"in_flight", in_flight_}});
     }
     closed_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (live_thread_.joinable()) live_thread_.join();
 }
 

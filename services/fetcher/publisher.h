@@ -8,12 +8,10 @@
 // refusal is counted.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +23,7 @@
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/process/liveness.h"
 #include "stockalert/internal/v1/log.pb.h"
@@ -115,17 +114,17 @@ class Publisher {
   const base::SystemMonotonicClock monotonic_clock_;
   const PublisherOptions options_;
 
-  std::mutex order_mutex_;    // Held from taking a sequence number until the producer has the record.
-  mutable std::mutex mutex_;  // Taken after order_mutex_, never while calling the producer.
-  std::condition_variable changed_;
-  int64_t epoch_ = 0;                                     // Guarded by mutex_; 0 before Begin.
-  bool suspended_ = false;                                // Guarded by mutex_.
-  std::unordered_map<std::string, SymbolState> symbols_;  // Guarded by mutex_.
-  size_t in_flight_ = 0;                                  // Guarded by mutex_.
-  int64_t waiting_since_us_ = 0;                // Guarded by mutex_: since the last answer, or since something waits.
-  std::deque<internal::v1::QuoteRecord> live_;  // Guarded by mutex_.
-  bool closing_ = false;                        // Guarded by mutex_: no more live quotes are taken.
-  bool closed_ = false;                         // Guarded by mutex_.
+  base::Mutex order_mutex_;    // Held from taking a sequence number until the producer has the record.
+  mutable base::Mutex mutex_;  // Taken after order_mutex_, never while calling the producer.
+  base::ConditionVariable changed_;
+  int64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;  // 0 before Begin.
+  bool suspended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unordered_map<std::string, SymbolState> symbols_ ABSL_GUARDED_BY(mutex_);
+  size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t waiting_since_us_ ABSL_GUARDED_BY(mutex_) = 0;  // Since the last answer, or since something waits.
+  std::deque<internal::v1::QuoteRecord> live_ ABSL_GUARDED_BY(mutex_);
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;  // No more live quotes are taken.
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   process::Heartbeat live_turns_{"fetcher_live_quotes"};
   std::thread live_thread_;
 };

@@ -64,10 +64,10 @@ void PublisherLease::Start(int64_t epoch) {
 
 void PublisherLease::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopped_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -83,8 +83,9 @@ void PublisherLease::Run(int64_t epoch) {
   for (;;) {
     heartbeat_.Beat();
     {
-      std::unique_lock lock(mutex_);
-      if (changed_.wait_for(lock, absl::ToChronoMicroseconds(options_.interval), [&] { return stopped_; })) break;
+      base::MutexLock lock(mutex_);
+      if (changed_.WaitFor(lock, options_.interval, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_; }))
+        break;
     }
     const LeaseTurns::Change change = turns.Turn();
     if (change.kind == LeaseTurns::Change::Kind::kLost) {

@@ -11,15 +11,14 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/process/liveness.h"
 
 namespace stockalert::fetcher {
@@ -96,9 +95,9 @@ class PublisherLease {
   const std::function<void(int64_t)> on_gained_;
   process::Heartbeat heartbeat_{"fetcher_lease"};
   std::atomic<bool> holds_{true};
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;  // Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

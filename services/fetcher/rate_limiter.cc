@@ -23,7 +23,7 @@ RateLimiter::RateLimiter(const base::MonotonicClock& monotonic_clock, int per_mi
       poll_spacing_us_(kMinuteUs / polls_per_minute_) {}
 
 void RateLimiter::SetPolling(bool any) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   polling_ = any;
 }
 
@@ -40,28 +40,31 @@ void RateLimiter::Forget(int64_t now_us) {
 }
 
 std::optional<RateLimiter::Wait> RateLimiter::TryAcquire(Priority priority, const std::string& user) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   const int64_t now_us = clock_.NowUs();
   Forget(now_us);
   int64_t free_us = std::max(now_us, blocked_until_us_);
   // The limit-th call before this one has to be out of its window.
-  const auto respect = [&](size_t calls, int limit, int64_t window_us, auto at_us) {
-    if (limit == 0) {
-      free_us = std::max(free_us, now_us + window_us);
-    } else if (calls >= static_cast<size_t>(limit)) {
-      free_us = std::max(free_us, at_us(calls - static_cast<size_t>(limit)) + window_us);
-    }
-  };
-  const auto any_us = [&](size_t i) { return calls_us_[i]; };
+  const auto respect = [&](size_t calls, int limit, int64_t window_us, auto at_us)
+                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                             if (limit == 0) {
+                               free_us = std::max(free_us, now_us + window_us);
+                             } else if (calls >= static_cast<size_t>(limit)) {
+                               free_us = std::max(free_us, at_us(calls - static_cast<size_t>(limit)) + window_us);
+                             }
+                           };
+  const auto any_us = [&](size_t i) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return calls_us_[i]; };
   respect(calls_us_.size(), per_minute_, kMinuteUs, any_us);
   respect(calls_us_.size(), per_second_, kSecondUs, any_us);
   bool own_share = false;
   if (priority == Priority::kPoll) {
     free_us = std::max(free_us, next_poll_us_);
-    respect(polls_us_.size(), polls_per_minute_, kMinuteUs, [&](size_t i) { return polls_us_[i]; });
+    respect(polls_us_.size(), polls_per_minute_, kMinuteUs,
+            [&](size_t i) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return polls_us_[i]; });
   } else {
     const int users_per_minute = polling_ ? per_minute_ - polls_per_minute_ : per_minute_;
-    respect(user_calls_.size(), users_per_minute, kMinuteUs, [&](size_t i) { return user_calls_[i].at_us; });
+    respect(user_calls_.size(), users_per_minute, kMinuteUs,
+            [&](size_t i) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return user_calls_[i].at_us; });
     const auto of_user = calls_of_user_us_.find(user);
     // Who is nobody in particular (an administrator, a service of the version before) has no share to keep to.
     if (!user.empty() && of_user != calls_of_user_us_.end() && users_per_minute > 0) {
@@ -85,7 +88,7 @@ std::optional<RateLimiter::Wait> RateLimiter::TryAcquire(Priority priority, cons
 }
 
 void RateLimiter::OnRefused(std::optional<absl::Duration> retry_after) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   absl::Duration pause = kRefusedPauseMin * (1 << std::min(refusals_, 4));
   ++refusals_;
   if (retry_after) pause = std::max(absl::Seconds(1), *retry_after);
@@ -94,7 +97,7 @@ void RateLimiter::OnRefused(std::optional<absl::Duration> retry_after) {
 }
 
 void RateLimiter::OnAnswered(std::optional<int64_t> remaining, std::optional<absl::Duration> reset_in) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   refusals_ = 0;
   if (!remaining || *remaining > 0 || !reset_in) return;
   // Nothing is left until then; a reset far away is not believed.

@@ -9,13 +9,13 @@
 
 #include <cstdint>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 
 #include "absl/time/time.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 
 namespace stockalert::fetcher {
 
@@ -51,22 +51,22 @@ class RateLimiter {
     std::string user;
   };
   // Forgets what is older than a minute.
-  void Forget(int64_t now_us);
+  void Forget(int64_t now_us) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const base::MonotonicClock& clock_;
   const int per_minute_;
   const int per_second_;
   const int polls_per_minute_;
   const int64_t poll_spacing_us_;
-  std::mutex mutex_;
-  bool polling_ = false;             // Guarded by mutex_, as what follows.
-  std::deque<int64_t> calls_us_;     // All of the last minute.
-  std::deque<int64_t> polls_us_;     // Those of them that were polls.
-  std::deque<UserCall> user_calls_;  // The others.
-  std::unordered_map<std::string, std::deque<int64_t>> calls_of_user_us_;
-  int64_t next_poll_us_ = 0;
-  int64_t blocked_until_us_ = 0;
-  int refusals_ = 0;
+  base::Mutex mutex_;
+  bool polling_ ABSL_GUARDED_BY(mutex_) = false;
+  std::deque<int64_t> calls_us_ ABSL_GUARDED_BY(mutex_);     // All of the last minute.
+  std::deque<int64_t> polls_us_ ABSL_GUARDED_BY(mutex_);     // Those of them that were polls.
+  std::deque<UserCall> user_calls_ ABSL_GUARDED_BY(mutex_);  // The others.
+  std::unordered_map<std::string, std::deque<int64_t>> calls_of_user_us_ ABSL_GUARDED_BY(mutex_);
+  int64_t next_poll_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t blocked_until_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  int refusals_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace stockalert::fetcher

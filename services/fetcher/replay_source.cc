@@ -53,21 +53,21 @@ void ReplaySource::Start() {
 
 void ReplaySource::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopped_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (thread_.joinable()) thread_.join();
   heartbeat_.End();
 }
 
 void ReplaySource::SetSymbols(const std::set<std::string>& symbols) {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     any_registered_ = std::any_of(file_.symbols.begin(), file_.symbols.end(),
                                   [&](const std::string& symbol) { return symbols.count(symbol) > 0; });
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 LookedUp ReplaySource::Lookup(const std::string& symbol, const std::string&, absl::Time) {
@@ -81,18 +81,18 @@ absl::StatusOr<FetchedQuotes> ReplaySource::Fetch(const std::vector<std::string>
 }
 
 bool ReplaySource::finished() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return finished_;
 }
 
 bool ReplaySource::Sleep(absl::Duration pause) {
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   for (;;) {
     heartbeat_.Beat();
     // A long one is taken in parts, so that the loop shows that it turns.
     const absl::Duration part = std::min(pause, absl::Seconds(5));
     pause -= part;
-    if (changed_.wait_for(lock, absl::ToChronoMicroseconds(part), [&] { return stopped_; })) return false;
+    if (changed_.WaitFor(lock, part, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_; })) return false;
     if (pause <= absl::ZeroDuration()) return true;
   }
 }
@@ -141,7 +141,7 @@ bool ReplaySource::AwaitStart() {
     std::error_code error;
     const bool told = options_.start_file.empty() || std::filesystem::exists(options_.start_file, error);
     {
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       if (stopped_) return false;
       if (told && any_registered_) return true;
     }
@@ -216,7 +216,7 @@ absl::Status ReplaySource::Play(const std::vector<std::optional<int64_t>>& place
     }
     heartbeat_.Beat();
     {
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       if (stopped_) return absl::OkStatus();
     }
   }
@@ -225,7 +225,7 @@ absl::Status ReplaySource::Play(const std::vector<std::optional<int64_t>>& place
   }
   if (*failed) return absl::UnavailableError("a quote was not taken");
   PositionGauge().Set(static_cast<double>(total));
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   finished_ = true;
   log::Info("the replay is finished", {{"run", headers_.front().value}, {"quotes", total}});
   return absl::OkStatus();

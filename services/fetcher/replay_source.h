@@ -7,16 +7,15 @@
 // that is not above the last accepted one. Where Kafka is away, the replay waits.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "services/common/base/mutex.h"
 #include "services/common/process/liveness.h"
 #include "services/fetcher/publisher.h"
 #include "services/fetcher/replay_file.h"
@@ -71,11 +70,11 @@ class ReplaySource final : public QuoteSource {
   Publisher& publisher_;
   const std::unique_ptr<ReplayLog> log_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;         // Guarded by mutex_.
-  bool any_registered_ = false;  // Guarded by mutex_.
-  bool finished_ = false;        // Guarded by mutex_.
+  mutable base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  bool any_registered_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   // Finding its place may take it far back in the log.
   process::Heartbeat heartbeat_{"fetcher_replay", absl::Minutes(10)};
   std::thread thread_;

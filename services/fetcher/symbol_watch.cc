@@ -38,10 +38,10 @@ void SymbolWatch::Start() {
 
 void SymbolWatch::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopped_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (thread_.joinable()) thread_.join();
   heartbeat_.End();
 }
@@ -74,7 +74,7 @@ absl::StatusOr<std::optional<std::set<std::string>>> SymbolWatch::List(int64_t* 
       return absl::InternalError("a page of tickers does not go on");
     if (!response.more()) break;
     after = *symbols.rbegin();
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (stopped_) return absl::CancelledError("stopping");
   }
   *version = first_version;
@@ -104,8 +104,8 @@ void SymbolWatch::Run() {
     }
     const absl::Duration pause =
         std::max(interval_, std::min(kPauseMax, absl::Microseconds(kPauseAfterList * (clock.NowUs() - begun_us))));
-    std::unique_lock lock(mutex_);
-    if (changed_.wait_for(lock, absl::ToChronoMicroseconds(pause), [&] { return stopped_; })) return;
+    base::MutexLock lock(mutex_);
+    if (changed_.WaitFor(lock, pause, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_; })) return;
   }
 }
 

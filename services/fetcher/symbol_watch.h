@@ -4,9 +4,7 @@
 // pages; what is registered while they come raises the version, so that the next list has it.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -14,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/process/liveness.h"
 
@@ -38,9 +37,9 @@ class SymbolWatch {
   const absl::Duration interval_;
   const int page_size_;
   const std::function<void(const std::set<std::string>&)> on_change_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;  // Guarded by mutex_.
+  mutable base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   process::Heartbeat heartbeat_{"fetcher_symbol_watch"};
   std::thread thread_;
 };

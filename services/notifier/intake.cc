@@ -44,22 +44,22 @@ Intake::~Intake() { Stop(); }
 
 void Intake::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (thread_.joinable()) thread_.join();
   heartbeat_.End();
 }
 
 bool Intake::stopping() {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return stopping_;
 }
 
 bool Intake::Wait(absl::Duration duration) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, absl::ToChronoMilliseconds(duration), [this] { return stopping_; });
+  base::MutexLock lock(mutex_);
+  changed_.WaitFor(lock, duration, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
   return !stopping_;
 }
 

@@ -9,11 +9,9 @@
 // partition until the notifier is upgraded (dead_letter::Settle).
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -24,6 +22,7 @@
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
 #include "services/common/base/ids.h"
+#include "services/common/base/mutex.h"
 #include "services/common/dead_letter/dead_letter.h"
 #include "services/common/dead_letter/held_partitions.h"
 #include "services/common/kafka/consumer.h"
@@ -86,9 +85,9 @@ class Intake {
   dead_letter::DeadLetterStore& dead_letters_;
   base::IdSource& ids_;
   const OnStored on_stored_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;  // Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   process::Heartbeat heartbeat_{"notifier_intake"};
   dead_letter::HeldPartitions held_;  // The thread's own, as the next.
   dead_letter::DeadLetterGauge open_letters_;

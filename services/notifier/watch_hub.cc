@@ -38,13 +38,13 @@ Watch::Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchC
       position_(after_sequence) {}
 
 int64_t Watch::position() {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return position_;
 }
 
 void Watch::Wake() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (running_) {
       again_ = true;
       return;
@@ -52,7 +52,7 @@ void Watch::Wake() {
     running_ = true;
   }
   const auto not_run = [self = shared_from_this()] {
-    std::lock_guard lock(self->mutex_);
+    base::MutexLock lock(self->mutex_);
     self->running_ = false;
   };
   // Where there is no thread for it now, the poll wakes it again.
@@ -73,12 +73,12 @@ void Watch::Run() {
         failures.Increment();
       } else if (!page->empty() && client_->Send(*page)) {
         ObserveDelivery(*page, opened_us_);
-        std::lock_guard lock(mutex_);
+        base::MutexLock lock(mutex_);
         position_ = page->back().sequence;
         more = page->size() == kWatchPageMax;
       }
     }
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     more = more || again_;
     again_ = false;
     if (more) continue;
@@ -86,7 +86,7 @@ void Watch::Run() {
     return;
   }
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     running_ = false;
   }
   Wake();
@@ -102,24 +102,24 @@ WatchHub::~WatchHub() { Stop(); }
 
 void WatchHub::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (poller_.joinable()) poller_.join();
   heartbeat_.End();
 }
 
 void WatchHub::Add(const std::shared_ptr<Watch>& watch) {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     watches_[watch->user_id()].insert(watch);
   }
   watch->Wake();
 }
 
 void WatchHub::Remove(const std::shared_ptr<Watch>& watch) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   const auto found = watches_.find(watch->user_id());
   if (found == watches_.end()) return;
   found->second.erase(watch);
@@ -129,7 +129,7 @@ void WatchHub::Remove(const std::shared_ptr<Watch>& watch) {
 void WatchHub::Wake(const std::vector<std::string>& user_ids) {
   std::vector<std::shared_ptr<Watch>> woken;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     for (const std::string& id : user_ids) {
       const auto found = watches_.find(id);
       if (found != watches_.end()) woken.insert(woken.end(), found->second.begin(), found->second.end());
@@ -140,12 +140,13 @@ void WatchHub::Wake(const std::vector<std::string>& user_ids) {
 
 void WatchHub::Poll() {
   heartbeat_.Beat();
-  std::unique_lock lock(mutex_);
-  while (!changed_.wait_for(lock, absl::ToChronoMilliseconds(poll_interval_), [this] { return stopping_; })) {
-    lock.unlock();
+  base::MutexLock lock(mutex_);
+  while (
+      !changed_.WaitFor(lock, poll_interval_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; })) {
+    lock.Unlock();
     heartbeat_.Beat();
     PollOnce();
-    lock.lock();
+    lock.Lock();
   }
 }
 
@@ -154,7 +155,7 @@ void WatchHub::PollOnce() {
       metrics::GetCounter("stockalert_notifier_watch_poll_failures_total", "Polls for new notifications that failed");
   std::vector<std::vector<std::string>> portions;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     for (const auto& [id, watches] : watches_) {
       if (portions.empty() || portions.back().size() >= kPolledUsersMax) portions.emplace_back();
       portions.back().push_back(id);
@@ -174,7 +175,7 @@ void WatchHub::PollOnce() {
     }
     std::vector<std::shared_ptr<Watch>> behind;
     {
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       for (const auto& [id, sequence] : *last) {
         const auto found = watches_.find(id);
         if (found == watches_.end()) continue;

@@ -9,12 +9,10 @@
 // Thread-safe.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -22,6 +20,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 #include "services/common/process/liveness.h"
 #include "services/notifier/notification_store.h"
 
@@ -62,10 +61,10 @@ class Watch : public std::enable_shared_from_this<Watch> {
   const std::shared_ptr<WatchClient> client_;
   NotificationStore& store_;
   const Submit submit_;
-  std::mutex mutex_;
-  int64_t position_;      // Guarded by mutex_; written by the one that runs.
-  bool running_ = false;  // Guarded by mutex_: submitted and not ended.
-  bool again_ = false;    // Guarded by mutex_: woken meanwhile.
+  base::Mutex mutex_;
+  int64_t position_ ABSL_GUARDED_BY(mutex_);      // Written by the one that runs.
+  bool running_ ABSL_GUARDED_BY(mutex_) = false;  // Submitted and not ended.
+  bool again_ ABSL_GUARDED_BY(mutex_) = false;    // Woken meanwhile.
 };
 
 class WatchHub {
@@ -90,10 +89,10 @@ class WatchHub {
 
   NotificationStore& store_;
   const absl::Duration poll_interval_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;                                                      // Guarded by mutex_.
-  std::unordered_map<std::string, std::set<std::shared_ptr<Watch>>> watches_;  // By user. Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unordered_map<std::string, std::set<std::shared_ptr<Watch>>> watches_ ABSL_GUARDED_BY(mutex_);  // By user.
   process::Heartbeat heartbeat_;
   std::thread poller_;
 };

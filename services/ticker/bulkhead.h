@@ -5,10 +5,11 @@
 #pragma once
 
 #include <cstddef>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <utility>
+
+#include "services/common/base/mutex.h"
 
 namespace stockalert::ticker {
 
@@ -35,7 +36,7 @@ class Bulkhead {
   };
   // Who is nobody in particular ("") has no bound of its own.
   [[nodiscard]] Place Enter(const std::string& user) {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     const auto of_user = callers_of_user_.find(user);
     const bool too_many =
         !user.empty() && of_user != callers_of_user_.end() && of_user->second >= callers_per_user_max_;
@@ -47,7 +48,7 @@ class Bulkhead {
 
  private:
   void Leave(const std::string& user) {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     --callers_;
     const auto of_user = callers_of_user_.find(user);
     if (--of_user->second == 0) callers_of_user_.erase(of_user);
@@ -55,9 +56,9 @@ class Bulkhead {
 
   const size_t callers_max_;
   const size_t callers_per_user_max_;
-  std::mutex mutex_;
-  size_t callers_ = 0;                                       // Guarded by mutex_.
-  std::unordered_map<std::string, size_t> callers_of_user_;  // Guarded by mutex_.
+  base::Mutex mutex_;
+  size_t callers_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::unordered_map<std::string, size_t> callers_of_user_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace stockalert::ticker

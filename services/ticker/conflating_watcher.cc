@@ -10,13 +10,13 @@
 namespace stockalert::ticker {
 
 void ConflatingWatcher::Collect(const internal::v1::QuoteRecord& quote) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   pending_.push_back(quote);
   if (pending_.size() > kPendingMax) Conflate();
 }
 
 void ConflatingWatcher::Deliver() {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   while (!pending_.empty()) {
     const size_t count = std::min(pending_.size(), kQuotesAPushMax);
     const std::vector<internal::v1::QuoteRecord> quotes(pending_.begin(),

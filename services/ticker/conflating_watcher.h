@@ -5,9 +5,9 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 #include <vector>
 
+#include "services/common/base/mutex.h"
 #include "services/ticker/price_board.h"
 
 namespace stockalert::ticker {
@@ -26,11 +26,11 @@ class ConflatingWatcher final : public QuoteWatcher {
   void Deliver() override;
 
  private:
-  void Conflate();
+  void Conflate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Push push_;
-  std::mutex mutex_;
-  std::vector<internal::v1::QuoteRecord> pending_;  // Guarded by mutex_.
+  base::Mutex mutex_;
+  std::vector<internal::v1::QuoteRecord> pending_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace stockalert::ticker

@@ -1,11 +1,10 @@
 #include "services/ticker/grpc_peers.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <utility>
 
 #include "services/common/base/error.h"
+#include "services/common/base/mutex.h"
 #include "services/common/grpc/status_convert.h"
 #include "stockalert/internal/v1/alert_internal.grpc.pb.h"
 #include "stockalert/internal/v1/fetcher.grpc.pb.h"
@@ -24,18 +23,18 @@ constexpr char kFetcher[] = "fetcher";
 struct GrpcFetcher::Impl {
   const rpc::Peer& peer;
   std::unique_ptr<ipb::FetcherService::Stub> stub;
-  std::mutex mutex;
-  std::condition_variable idle;
-  int running = 0;  // Guarded by mutex.
+  base::Mutex mutex;
+  base::ConditionVariable idle;
+  int running ABSL_GUARDED_BY(mutex) = 0;
 };
 
 GrpcFetcher::GrpcFetcher(const rpc::Peer& peer)
     : impl_(new Impl{peer, ipb::FetcherService::NewStub(peer.channel()), {}, {}, 0}) {}
 
 GrpcFetcher::~GrpcFetcher() {
-  std::unique_lock lock(impl_->mutex);
+  base::MutexLock lock(impl_->mutex);
   // Each call ends by its own deadline.
-  impl_->idle.wait(lock, [this] { return impl_->running == 0; });
+  impl_->idle.Wait(lock, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(impl_->mutex) { return impl_->running == 0; });
 }
 
 absl::StatusOr<LookedUp> GrpcFetcher::Lookup(const std::string& symbol, const std::string& user,
@@ -77,7 +76,7 @@ void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const std:
   call->done = std::move(done);
   impl_->peer.Prepare(call->context, trace, deadline);
   {
-    std::lock_guard lock(impl_->mutex);
+    base::MutexLock lock(impl_->mutex);
     ++impl_->running;
   }
   impl_->stub->async()->FetchQuotes(
@@ -97,9 +96,9 @@ void GrpcFetcher::FetchAsync(const std::vector<std::string>& symbols, const std:
         } else {
           call->done(rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher));
         }
-        std::lock_guard lock(impl_->mutex);
+        base::MutexLock lock(impl_->mutex);
         --impl_->running;
-        impl_->idle.notify_all();
+        impl_->idle.NotifyAll();
       });
 }
 

@@ -156,10 +156,10 @@ LogReader::~LogReader() { Stop(); }
 
 void LogReader::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (reading_.joinable()) reading_.join();
   reads_.End();
   if (saving_.joinable()) saving_.join();
@@ -167,13 +167,13 @@ void LogReader::Stop() {
 }
 
 bool LogReader::stopping() {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return stopping_;
 }
 
 bool LogReader::Wait(absl::Duration duration) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, absl::ToChronoMilliseconds(duration), [this] { return stopping_; });
+  base::MutexLock lock(mutex_);
+  changed_.WaitFor(lock, duration, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
   return !stopping_;
 }
 
@@ -211,7 +211,7 @@ absl::Status LogReader::Prepare() {
                                                          .client_id = "stockalert-ticker",
                                                          .extra = {}}));
   STOCKALERT_ASSIGN_OR_RETURN(const std::string cluster_id, admin->ClusterId(kBrokerTimeout));
-  std::lock_guard lock(save_mutex_);
+  base::MutexLock lock(save_mutex_);
   STOCKALERT_ASSIGN_OR_RETURN(const bool another, store_.AdoptLog(cluster_id));
   if (another) {
     log::Warning("this is another Kafka cluster than before: its log is read from the beginning",
@@ -266,7 +266,7 @@ absl::Status LogReader::ReadUntilError() {
       log::Warning(
           "the log does not have the place where reading was to go on; the partition is read from its beginning",
           {{"partition", error.partition.partition}});
-      std::lock_guard lock(save_mutex_);
+      base::MutexLock lock(save_mutex_);
       STOCKALERT_RETURN_IF_ERROR(store_.ForgetPlaces(error.partition.partition));
       board_.ForgetPlaces(error.partition.partition);
       next_offsets_.erase(error.partition.partition);
@@ -293,7 +293,7 @@ void LogReader::SaveRegularly() {
 void LogReader::SaveOnce() {
   static auto& failures = metrics::GetCounter("stockalert_ticker_price_save_failures_total",
                                               "Times that the latest prices could not be saved");
-  std::lock_guard lock(save_mutex_);
+  base::MutexLock lock(save_mutex_);
   const KeptPrices unsaved = board_.TakeUnsaved();
   if (unsaved.symbols.empty() && unsaved.next_offsets.empty()) return;
   const SaveOutcome outcome = SavePrices(options_.topic, unsaved, store_, dead_letters_, clock_.NowUs());

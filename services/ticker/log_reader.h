@@ -9,9 +9,7 @@
 // partition do not move on in Postgres, and all others do.
 #pragma once
 
-#include <condition_variable>
 #include <map>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/dead_letter/dead_letter.h"
 #include "services/common/dead_letter/held_partitions.h"
 #include "services/common/kafka/consumer.h"
@@ -80,11 +79,11 @@ class LogReader {
   const base::Clock& clock_;
   dead_letter::HeldPartitions held_{{}};  // The saving thread's, as the next.
   dead_letter::DeadLetterGauge open_letters_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;  // Guarded by mutex_.
-  std::mutex save_mutex_;  // Held while the store is written: places that are being forgotten must not come back.
-  bool loaded_ = false;    // The reading thread's, as what follows.
+  base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  base::Mutex save_mutex_;  // Held while the store is written: places that are being forgotten must not come back.
+  bool loaded_ = false;     // The reading thread's, as what follows.
   bool progress_ = false;
   std::map<int32_t, int64_t> next_offsets_;
   process::Heartbeat reads_{"ticker_log_reader"};

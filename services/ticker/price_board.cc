@@ -9,13 +9,13 @@
 namespace stockalert::ticker {
 
 void PriceBoard::Load(const KeptPrices& kept) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   prices_.Load(kept.symbols);
   saved_offsets_ = kept.next_offsets;
 }
 
 void PriceBoard::BeginReading(const std::map<int32_t, int64_t>& next_offsets) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   reading_ = true;
   partitions_.clear();
   for (const auto& [partition, next_offset] : next_offsets) partitions_[partition].next_offset = next_offset;
@@ -27,7 +27,7 @@ ApplyCounts PriceBoard::Apply(const std::vector<LogEntry>& entries) {
   {
     const int64_t now_us = clock_.NowUs();
     const int64_t monotonic_us = monotonic_.NowUs();
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     for (const LogEntry& entry : entries) {
       Progress& progress = partitions_[entry.place.partition];
       if (progress.at_end) {
@@ -68,7 +68,7 @@ ApplyCounts PriceBoard::Apply(const std::vector<LogEntry>& entries) {
       }
     }
   }
-  read_.notify_all();
+  read_.NotifyAll();
   for (const std::shared_ptr<QuoteWatcher>& watcher : touched) watcher->Deliver();
   return counts;
 }
@@ -83,12 +83,12 @@ void PriceBoard::Remember(const LogEntry& entry, Verdict verdict) {
 }
 
 PriceBoard::OutcomeMemory::OutcomeMemory(PriceBoard& board) : board_(board) {
-  std::lock_guard lock(board_.mutex_);
+  base::MutexLock lock(board_.mutex_);
   ++board_.outcome_memories_;
 }
 
 PriceBoard::OutcomeMemory::~OutcomeMemory() {
-  std::lock_guard lock(board_.mutex_);
+  base::MutexLock lock(board_.mutex_);
   if (--board_.outcome_memories_ > 0) return;
   board_.outcomes_.clear();
   board_.outcomes_order_.clear();
@@ -96,13 +96,14 @@ PriceBoard::OutcomeMemory::~OutcomeMemory() {
 
 std::vector<std::optional<Outcome>> PriceBoard::OutcomeMemory::Await(const std::vector<LogPlace>& places,
                                                                      absl::Time deadline) const {
-  std::unique_lock lock(board_.mutex_);
-  const auto is_read = [&](const LogPlace& place) {
+  base::MutexLock lock(board_.mutex_);
+  const auto is_read = [&](const LogPlace& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(board_.mutex_) {
     const auto progress = board_.partitions_.find(place.partition);
     return progress != board_.partitions_.end() && progress->second.next_offset > place.offset;
   };
-  board_.read_.wait_until(lock, absl::ToChronoTime(deadline),
-                          [&] { return std::all_of(places.begin(), places.end(), is_read); });
+  board_.read_.WaitUntil(lock, deadline, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(board_.mutex_) {
+    return std::all_of(places.begin(), places.end(), is_read);
+  });
   std::vector<std::optional<Outcome>> found;
   found.reserve(places.size());
   for (const LogPlace& place : places) {
@@ -122,27 +123,28 @@ bool PriceBoard::HasRead(const internal::v1::QuoteRecord& quote) const {
 }
 
 bool PriceBoard::AwaitRead(const std::vector<internal::v1::QuoteRecord>& quotes, absl::Time deadline) const {
-  std::unique_lock lock(mutex_);
-  return read_.wait_until(lock, absl::ToChronoTime(deadline), [&] {
+  base::MutexLock lock(mutex_);
+  return read_.WaitUntil(lock, deadline, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return std::all_of(quotes.begin(), quotes.end(),
-                       [&](const internal::v1::QuoteRecord& quote) { return HasRead(quote); });
+                       [&](const internal::v1::QuoteRecord& quote)
+                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return HasRead(quote); });
   });
 }
 
 void PriceBoard::ReachedEnd(int32_t partition) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   partitions_[partition].at_end = true;
 }
 
 void PriceBoard::ForgetPlaces(int32_t partition) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   prices_.ForgetPlaces(partition);
   saved_offsets_.erase(partition);
   partitions_.erase(partition);
 }
 
 void PriceBoard::ForgetAllPlaces() {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   std::set<int32_t> partitions;
   for (const auto& [partition, offset] : saved_offsets_) partitions.insert(partition);
   for (const auto& [partition, progress] : partitions_) partitions.insert(partition);
@@ -152,7 +154,7 @@ void PriceBoard::ForgetAllPlaces() {
 }
 
 KeptPrices PriceBoard::TakeUnsaved() {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   KeptPrices unsaved;
   unsaved.symbols = prices_.TakeChanged();
   for (const auto& [partition, progress] : partitions_) {
@@ -166,7 +168,7 @@ KeptPrices PriceBoard::TakeUnsaved() {
 }
 
 void PriceBoard::PutBackUnsaved(const KeptPrices& unsaved) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   prices_.PutBackChanged(unsaved.symbols);
   for (const auto& [partition, next_offset] : unsaved.next_offsets) saved_offsets_.erase(partition);
 }
@@ -174,7 +176,7 @@ void PriceBoard::PutBackUnsaved(const KeptPrices& unsaved) {
 std::vector<SymbolPrices> PriceBoard::Get(const std::vector<std::string>& symbols) const {
   std::vector<SymbolPrices> found;
   found.reserve(symbols.size());
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   for (const std::string& symbol : symbols) {
     if (const SymbolPrices* prices = prices_.Find(symbol)) {
       found.push_back(*prices);
@@ -187,7 +189,7 @@ std::vector<SymbolPrices> PriceBoard::Get(const std::vector<std::string>& symbol
 
 absl::Status PriceBoard::CheckFresh(absl::Duration staleness_max) const {
   const int64_t oldest_us = monotonic_.NowUs() - absl::ToInt64Microseconds(staleness_max);
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   bool fresh = reading_;
   for (const auto& [partition, progress] : partitions_)
     fresh = fresh && (progress.at_end || progress.fresh_as_of_us >= oldest_us);
@@ -198,7 +200,7 @@ absl::Status PriceBoard::CheckFresh(absl::Duration staleness_max) const {
 
 void PriceBoard::Watch(const std::vector<std::string>& symbols, const std::shared_ptr<QuoteWatcher>& watcher) {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     for (const std::string& symbol : symbols) {
       watchers_of_[symbol].push_back(watcher);
       const SymbolPrices* prices = prices_.Find(symbol);
@@ -210,7 +212,7 @@ void PriceBoard::Watch(const std::vector<std::string>& symbols, const std::share
 }
 
 void PriceBoard::Unwatch(const std::shared_ptr<QuoteWatcher>& watcher) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   const auto found = symbols_of_.find(watcher);
   if (found == symbols_of_.end()) return;
   for (const std::string& symbol : found->second) {
@@ -222,12 +224,12 @@ void PriceBoard::Unwatch(const std::shared_ptr<QuoteWatcher>& watcher) {
 }
 
 int64_t PriceBoard::HighestEpoch() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return prices_.highest_epoch();
 }
 
 size_t PriceBoard::watchers() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return symbols_of_.size();
 }
 

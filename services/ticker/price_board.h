@@ -4,13 +4,11 @@
 // a partition whose end was reached is up to date; one that is being read is as old as its last record.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <limits>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -21,6 +19,7 @@
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/ticker/latest_prices.h"
 #include "services/ticker/price_store.h"
 
@@ -116,22 +115,22 @@ class PriceBoard {
     int64_t fresh_as_of_us = std::numeric_limits<int64_t>::min();
   };
 
-  void Remember(const LogEntry& entry, Verdict verdict);
-  bool HasRead(const internal::v1::QuoteRecord& quote) const;
+  void Remember(const LogEntry& entry, Verdict verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool HasRead(const internal::v1::QuoteRecord& quote) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const base::Clock& clock_;
   const base::MonotonicClock& monotonic_;
-  mutable std::mutex mutex_;
-  mutable std::condition_variable read_;
-  int outcome_memories_ = 0;                                 // Guarded by mutex_, as what follows.
-  std::map<std::pair<int32_t, int64_t>, Outcome> outcomes_;  // By partition and offset.
-  std::deque<std::pair<int32_t, int64_t>> outcomes_order_;
-  LatestPrices prices_;                                                                      // Guarded by mutex_.
-  bool reading_ = false;                                                                     // Guarded by mutex_.
-  std::map<int32_t, Progress> partitions_;                                                   // Guarded by mutex_.
-  std::map<int32_t, int64_t> saved_offsets_;                                                 // Guarded by mutex_.
-  std::unordered_map<std::string, std::vector<std::shared_ptr<QuoteWatcher>>> watchers_of_;  // Guarded by mutex_.
-  std::map<std::shared_ptr<QuoteWatcher>, std::vector<std::string>> symbols_of_;             // Guarded by mutex_.
+  mutable base::Mutex mutex_;
+  mutable base::ConditionVariable read_;
+  int outcome_memories_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<std::pair<int32_t, int64_t>, Outcome> outcomes_ ABSL_GUARDED_BY(mutex_);  // By partition and offset.
+  std::deque<std::pair<int32_t, int64_t>> outcomes_order_ ABSL_GUARDED_BY(mutex_);
+  LatestPrices prices_ ABSL_GUARDED_BY(mutex_);
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<int32_t, Progress> partitions_ ABSL_GUARDED_BY(mutex_);
+  std::map<int32_t, int64_t> saved_offsets_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, std::vector<std::shared_ptr<QuoteWatcher>>> watchers_of_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::shared_ptr<QuoteWatcher>, std::vector<std::string>> symbols_of_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace stockalert::ticker

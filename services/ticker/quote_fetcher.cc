@@ -16,13 +16,13 @@ constexpr int kTriesMax = 3;
 }  // namespace
 
 size_t QuoteFetcher::waiting() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return waiting_;
 }
 
 QuoteFetcher::~QuoteFetcher() {
-  std::unique_lock lock(mutex_);
-  landed_.wait(lock, [this] { return flights_.empty(); });
+  base::MutexLock lock(mutex_);
+  landed_.Wait(lock, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return flights_.empty(); });
 }
 
 absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::Fetch(const std::vector<std::string>& symbols,
@@ -45,7 +45,7 @@ absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::FetchOnce(const 
   std::vector<std::shared_ptr<Flight>> flights;
   std::shared_ptr<Flight> mine;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     for (const std::string& symbol : symbols) {
       auto [flight, is_new] = flights_.try_emplace(symbol);
       if (is_new) {
@@ -63,7 +63,7 @@ absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::FetchOnce(const 
                         [this, mine](absl::StatusOr<FetchedQuotes> fetched) { Land(mine, std::move(fetched)); });
   }
   std::vector<Answer> answers;
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   struct Waiting {
     explicit Waiting(size_t& the_count) : count(the_count) { ++count; }
     ~Waiting() { --count; }
@@ -71,7 +71,7 @@ absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::FetchOnce(const 
   } const one(waiting_);
   for (size_t i = 0; i < symbols.size(); ++i) {
     const std::shared_ptr<Flight>& flight = flights[i];
-    if (!landed_.wait_until(lock, absl::ToChronoTime(deadline), [&] { return flight->done; })) {
+    if (!landed_.WaitUntil(lock, deadline, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return flight->done; })) {
       return base::DeadlineExceeded("FETCH_TIMED_OUT", "the source did not answer in time; try again");
     }
     if (!flight->status.ok()) {
@@ -86,7 +86,7 @@ absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::FetchOnce(const 
 }
 
 void QuoteFetcher::Land(const std::shared_ptr<Flight>& flight, absl::StatusOr<FetchedQuotes> fetched) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   if (fetched.ok()) {
     for (internal::v1::QuoteRecord& quote : fetched->quotes) flight->answers[quote.symbol()].quote = std::move(quote);
     for (SymbolProblem& problem : fetched->problems) flight->answers[problem.symbol].problem = std::move(problem);
@@ -95,7 +95,7 @@ void QuoteFetcher::Land(const std::shared_ptr<Flight>& flight, absl::StatusOr<Fe
   }
   flight->done = true;
   for (const std::string& symbol : flight->symbols) flights_.erase(symbol);
-  landed_.notify_all();
+  landed_.NotifyAll();
 }
 
 }  // namespace stockalert::ticker

@@ -4,9 +4,7 @@
 // may wait for it.
 #pragma once
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -14,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 #include "services/ticker/peers.h"
 
 namespace stockalert::ticker {
@@ -53,10 +52,10 @@ class QuoteFetcher {
 
   Fetcher& fetcher_;
   const absl::Duration fetch_timeout_;
-  mutable std::mutex mutex_;
-  size_t waiting_ = 0;  // Guarded by mutex_.
-  std::condition_variable landed_;
-  std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;  // By symbol. Guarded by mutex_.
+  mutable base::Mutex mutex_;
+  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
+  base::ConditionVariable landed_;
+  std::unordered_map<std::string, std::shared_ptr<Flight>> flights_ ABSL_GUARDED_BY(mutex_);  // By symbol.
 };
 
 }  // namespace stockalert::ticker

@@ -23,10 +23,10 @@ UnusedSweeper::UnusedSweeper(TickerLogic& logic, absl::Duration interval)
 
 UnusedSweeper::~UnusedSweeper() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   thread_.join();
 }
 
@@ -52,8 +52,8 @@ void UnusedSweeper::Run() {
             {{"status", looked_at.status()}});
       }
     }
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, absl::ToChronoNanoseconds(pause), [this] { return stopping_; });
+    base::MutexLock lock(mutex_);
+    changed_.WaitFor(lock, pause, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
     if (stopping_) return;
   }
 }

@@ -5,11 +5,10 @@
 // pauses; counts and logs them.
 #pragma once
 
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 #include "services/common/process/liveness.h"
 #include "services/ticker/ticker_logic.h"
 
@@ -28,9 +27,9 @@ class UnusedSweeper {
   TickerLogic& logic_;
   const absl::Duration interval_;
   process::Heartbeat heartbeat_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;  // Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -35,18 +35,18 @@ void OutboxRelay::Start() {
 
 void OutboxRelay::Wake() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     woken_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void OutboxRelay::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (thread_.joinable()) thread_.join();
   heartbeat_.End();
 }
@@ -131,8 +131,9 @@ void OutboxRelay::Run() {
                      {{"error", count.status()}});
       }
     }
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, absl::ToChronoNanoseconds(pause), [&] { return stopping_ || (count.ok() && woken_); });
+    base::MutexLock lock(mutex_);
+    changed_.WaitFor(lock, pause,
+                     [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || (count.ok() && woken_); });
     woken_ = false;
     if (stopping_) return;
   }

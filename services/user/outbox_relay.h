@@ -6,13 +6,12 @@
 // and logs them.
 #pragma once
 
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "absl/time/time.h"
 #include "services/common/base/backoff.h"
 #include "services/common/base/clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/process/liveness.h"
 #include "services/user/user_store.h"
@@ -45,10 +44,10 @@ class OutboxRelay {
   kafka::Producer& producer_;
   const base::Clock& clock_;
   const absl::Duration poll_interval_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool woken_ = false;     // Guarded by mutex_.
-  bool stopping_ = false;  // Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   process::Heartbeat heartbeat_;
   std::thread thread_;
 };

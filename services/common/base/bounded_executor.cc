@@ -42,7 +42,7 @@ void BoundedExecutor::GiveTurn(Lines::value_type& line) {
 BoundedExecutor::Taken BoundedExecutor::TrySubmit(const std::string& key, std::function<void()> run,
                                                   std::function<void()> drop) {
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (closed_) return Taken::kStopped;
     if (queued_ >= queue_max_) return Taken::kQueueFull;
     const auto line = lines_.try_emplace(key).first;
@@ -53,7 +53,7 @@ BoundedExecutor::Taken BoundedExecutor::TrySubmit(const std::string& key, std::f
     ++unfinished_;
     GiveTurn(*line);
   }
-  work_.notify_one();
+  work_.NotifyOne();
   return Taken::kYes;
 }
 
@@ -61,12 +61,12 @@ bool BoundedExecutor::Stop(absl::Time deadline) {
   std::deque<Task> dropped;
   bool all_ran = false;
   {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     closed_ = true;
-    work_.notify_all();
-    const auto ended = [this] { return queued_ == 0 && in_flight_ == 0; };
+    work_.NotifyAll();
+    const auto ended = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return queued_ == 0 && in_flight_ == 0; };
     if (const absl::Duration left = deadline - absl::Now(); left > absl::ZeroDuration()) {
-      idle_.wait_for(lock, absl::ToChronoNanoseconds(std::min(left, kStopMax)), ended);
+      idle_.WaitFor(lock, std::min(left, kStopMax), ended);
     }
     all_ran = ended();
     for (auto& [key, line] : lines_) {
@@ -79,7 +79,7 @@ bool BoundedExecutor::Stop(absl::Time deadline) {
     queued_ = 0;
     unfinished_ -= dropped.size();
   }
-  work_.notify_all();
+  work_.NotifyAll();
   for (Task& task : dropped) {
     if (task.drop) task.drop();
   }
@@ -87,19 +87,20 @@ bool BoundedExecutor::Stop(absl::Time deadline) {
 }
 
 size_t BoundedExecutor::queued() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return queued_;
 }
 
 size_t BoundedExecutor::in_flight() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return in_flight_;
 }
 
 void BoundedExecutor::Work() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   for (;;) {
-    work_.wait(lock, [this] { return !turns_.empty() || (closed_ && queued_ == 0); });
+    work_.Wait(lock,
+               [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !turns_.empty() || (closed_ && queued_ == 0); });
     if (turns_.empty()) return;
     Lines::value_type& line = *turns_.front();
     turns_.pop_front();
@@ -111,19 +112,19 @@ void BoundedExecutor::Work() {
     ++in_flight_;
     GiveTurn(line);
     // Another one's turn, or the end for all: whoever waits looks again.
-    if (!turns_.empty()) work_.notify_one();
-    if (closed_ && queued_ == 0) work_.notify_all();
-    lock.unlock();
+    if (!turns_.empty()) work_.NotifyOne();
+    if (closed_ && queued_ == 0) work_.NotifyAll();
+    lock.Unlock();
     task.run();
     task = Task{};  // What the task holds goes before it counts as ended.
-    lock.lock();
+    lock.Lock();
     --line.second.running;
     --in_flight_;
     ++finished_;
     --unfinished_;
     GiveTurn(line);
     if (line.second.running == 0 && line.second.queue.empty()) lines_.erase(lines_.find(line.first));
-    if (closed_) idle_.notify_all();
+    if (closed_) idle_.NotifyAll();
   }
 }
 

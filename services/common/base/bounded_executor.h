@@ -10,13 +10,11 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <limits>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -24,6 +22,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 
 namespace stockalert::base {
 
@@ -76,23 +75,22 @@ class BoundedExecutor {
   };
   using Lines = std::unordered_map<std::string, Line>;
   void Work();
-  // Both under mutex_.
   size_t RunningMax(const std::string& key) const {
     return key.empty() ? std::numeric_limits<size_t>::max() : shares_.running_max;
   }
-  void GiveTurn(Lines::value_type& line);
+  void GiveTurn(Lines::value_type& line) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string name_;
   const size_t queue_max_;
   const Shares shares_;
-  mutable std::mutex mutex_;
-  std::condition_variable work_;
-  std::condition_variable idle_;
-  Lines lines_;                           // Those with tasks. Guarded by mutex_.
-  std::deque<Lines::value_type*> turns_;  // Guarded by mutex_. Lines do not move while they are in their map.
-  size_t queued_ = 0;                     // Guarded by mutex_.
-  size_t in_flight_ = 0;                  // Guarded by mutex_.
-  bool closed_ = false;                   // Guarded by mutex_: takes no more.
+  mutable Mutex mutex_;
+  ConditionVariable work_;
+  ConditionVariable idle_;
+  Lines lines_ ABSL_GUARDED_BY(mutex_);                           // Those with tasks.
+  std::deque<Lines::value_type*> turns_ ABSL_GUARDED_BY(mutex_);  // Lines do not move while they are in their map.
+  size_t queued_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;  // Takes no more.
   std::atomic<uint64_t> unfinished_{0};
   std::atomic<uint64_t> finished_{0};
   std::vector<std::thread> threads_;

@@ -32,7 +32,7 @@ TokenBuckets::Bucket& TokenBuckets::Find(const std::string& key, int64_t now_us)
 std::optional<absl::Duration> TokenBuckets::Ask(const std::string& key, double tokens, bool take) {
   const double wanted = std::min(tokens, rate_.burst);
   const int64_t now_us = clock_.NowUs();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   Bucket& bucket = Find(key, now_us);
   bucket = {Filled(bucket, now_us), now_us};
   // Rounding must not make one who waited as long as was said wait again.
@@ -51,12 +51,12 @@ std::optional<absl::Duration> TokenBuckets::Wait(const std::string& key, double 
 
 double TokenBuckets::Level(const std::string& key) {
   const int64_t now_us = clock_.NowUs();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return Filled(Find(key, now_us), now_us) / rate_.burst;
 }
 
 size_t TokenBuckets::size() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return buckets_.size();
 }
 

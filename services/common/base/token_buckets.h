@@ -5,13 +5,13 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 
 #include "absl/time/time.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 
 namespace stockalert::base {
 
@@ -20,6 +20,8 @@ class TokenBuckets {
   struct Rate {
     double per_s = 1;  // How fast a bucket fills; above 0.
     double burst = 1;  // What a full one holds; at least 1.
+    // So many a minute, which may come at once.
+    static Rate PerMinute(int64_t count) { return {static_cast<double>(count) / 60.0, static_cast<double>(count)}; }
   };
 
   // `clock` must outlive it.
@@ -42,16 +44,16 @@ class TokenBuckets {
   };
   double Filled(const Bucket& bucket, int64_t now_us) const;
   std::optional<absl::Duration> Ask(const std::string& key, double tokens, bool take);
-  // The key's own bucket, or where it would have none the one that all have or share; under mutex_.
-  Bucket& Find(const std::string& key, int64_t now_us);
+  // The key's own bucket, or where it would have none the one that all have or share.
+  Bucket& Find(const std::string& key, int64_t now_us) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const MonotonicClock& clock_;
   const Rate rate_;
   const size_t keys_max_;
-  mutable std::mutex mutex_;
-  std::unordered_map<std::string, Bucket> buckets_;  // Guarded by mutex_.
-  Bucket shared_;                                    // Guarded by mutex_: of those beyond keys_max_.
-  int64_t swept_us_ = 0;                             // Guarded by mutex_.
+  mutable Mutex mutex_;
+  std::unordered_map<std::string, Bucket> buckets_ ABSL_GUARDED_BY(mutex_);
+  Bucket shared_ ABSL_GUARDED_BY(mutex_);  // Of those beyond keys_max_.
+  int64_t swept_us_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace stockalert::base

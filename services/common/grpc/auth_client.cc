@@ -40,7 +40,7 @@ std::optional<absl::StatusOr<Caller>> CachingAuthenticator::Find(std::string_vie
 
 std::optional<absl::StatusOr<Caller>> CachingAuthenticator::FindHash(const std::string& hash) {
   const int64_t now_us = clock_.NowUs();
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   if (const auto known = known_.find(hash); known != known_.end()) {
     if (now_us < known->second.until_us && wall_clock_.Now() < known->second.caller.expire_time)
       return known->second.caller;
@@ -53,7 +53,7 @@ std::optional<absl::StatusOr<Caller>> CachingAuthenticator::FindHash(const std::
 
 bool CachingAuthenticator::HasKnown(std::string_view api_key) {
   const std::string hash = base::Sha256(api_key);
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return known_.contains(hash);
 }
 
@@ -77,7 +77,7 @@ absl::StatusOr<Caller> CachingAuthenticator::Authenticate(std::string_view api_k
   if (const std::optional<absl::StatusOr<Caller>> answer = FindHash(hash)) return *answer;
   absl::StatusOr<Caller> answer = source_.Authenticate(api_key, trace, deadline);
   if (!answer.ok() && answer.status().code() != absl::StatusCode::kUnauthenticated) return answer;
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   if (answer.ok()) {
     if (!known_.contains(hash)) {
       MakeRoom(known_, known_swept_us_, asked_us, [&](const auto& entry) { return entry.second.until_us <= asked_us; });

@@ -8,7 +8,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +17,7 @@
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/grpc/caller.h"
 #include "services/common/grpc/channel.h"
 
@@ -54,7 +54,7 @@ class CachingAuthenticator final : public Authenticator {
     int64_t until_us = 0;
   };
   std::optional<absl::StatusOr<Caller>> FindHash(const std::string& hash);
-  // Makes room for one more, of what has ended if need be; under mutex_.
+  // Makes room for one more, of what has ended if need be.
   template <typename Entries, typename IsOver>
   void MakeRoom(Entries& entries, int64_t& swept_us, int64_t now_us, IsOver is_over) const;
 
@@ -62,12 +62,12 @@ class CachingAuthenticator final : public Authenticator {
   const base::Clock& wall_clock_;
   const base::MonotonicClock& clock_;
   const CachingOptions options_;
-  std::mutex mutex_;
-  std::unordered_map<std::string, Known>
-      known_;  // By the key's hash; kept beyond their time, for HasKnown. Guarded by mutex_.
-  std::unordered_map<std::string, int64_t> refused_;  // By the key's hash: until when. Guarded by mutex_.
-  int64_t known_swept_us_ = 0;                        // Guarded by mutex_.
-  int64_t refused_swept_us_ = 0;                      // Guarded by mutex_.
+  base::Mutex mutex_;
+  std::unordered_map<std::string, Known> known_
+      ABSL_GUARDED_BY(mutex_);  // By the key's hash; kept beyond their time, for HasKnown.
+  std::unordered_map<std::string, int64_t> refused_ ABSL_GUARDED_BY(mutex_);  // By the key's hash: until when.
+  int64_t known_swept_us_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t refused_swept_us_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // Asks stockalert.internal.v1.UserInternalService, without keeping anything.

@@ -315,10 +315,10 @@ void CallRunner::LookUp(const std::string& bearer, const CallContext& call, Answ
                                 "a minute from one network"));
   }
   {
-    std::unique_lock lock(asking_mutex_);
+    base::MutexLock lock(asking_mutex_);
     const auto [asked, first] = asking_.try_emplace(bearer);
     if (asked->second.size() >= static_cast<size_t>(options_.calls.calls_per_user_max)) {
-      lock.unlock();
+      lock.Unlock();
       return answered(TooManyCalls(options_.calls.calls_per_user_max));
     }
     asked->second.push_back(std::move(answered));
@@ -327,7 +327,7 @@ void CallRunner::LookUp(const std::string& bearer, const CallContext& call, Answ
   const auto answer_all = [this, bearer](const absl::StatusOr<Caller>& answer) {
     std::vector<Answered> all;
     {
-      std::lock_guard lock(asking_mutex_);
+      base::MutexLock lock(asking_mutex_);
       const auto asked = asking_.find(bearer);
       all.swap(asked->second);
       asking_.erase(asked);
@@ -453,9 +453,9 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
   call->peer = AddressOf(*context);
   entry->call = *call;
   {
-    std::unique_lock lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (ending_) {
-      lock.unlock();
+      lock.Unlock();
       const absl::Status refusal = ShuttingDown();
       Record(options_.name, method, entry->call, refusal, ToGrpc(refusal), entry->begun);
       return entry->stream->Finish(refusal);
@@ -469,7 +469,7 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
     StreamSlots::Taken slot;
     std::shared_ptr<Entry> ended;
     {
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       // Over already: the client has gone. `open` must not subscribe what nobody would end.
       if (!streams_.contains(entry->stream.get())) return;
       slot = slots_.Take(entry->stream.get(), entry->call.caller.user_id, NetworksOf(entry->call.peer));
@@ -487,14 +487,14 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
     }
     const absl::Status status = open(entry->call);
     if (!status.ok()) return entry->stream->Finish(status);
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     entry->opened = true;
   };
   Admit(method, 1, entry->bearer, ShownBy(*context, method), call, true,
         [this, entry, call, run = std::move(run)](const absl::Status& admitted) {
           if (!admitted.ok()) return entry->stream->Finish(admitted);
           {
-            std::lock_guard lock(mutex_);
+            base::MutexLock lock(mutex_);
             entry->call = *call;
           }
           Submit(
@@ -507,7 +507,7 @@ void CallRunner::RemoveStream(internal::OpenStream* stream, const absl::Status& 
   std::shared_ptr<Entry> entry;
   CallContext call;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     const auto found = streams_.find(stream);
     if (found == streams_.end()) return;
     entry = found->second;
@@ -528,11 +528,11 @@ bool CallRunner::TrySubmit(const std::string& user_id, std::function<void()> run
 void CallRunner::EndStreams() {
   std::vector<std::shared_ptr<Entry>> open;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     ending_ = true;
     for (const auto& [stream, entry] : streams_) open.push_back(entry);
   }
-  stopped_.notify_all();
+  stopped_.NotifyAll();
   for (const std::shared_ptr<Entry>& entry : open) entry->stream->Finish(ShuttingDown());
 }
 
@@ -551,8 +551,9 @@ void CallRunner::CheckStreams() {
     checks_streams_.Beat();
     std::vector<std::shared_ptr<Entry>> open;
     {
-      std::unique_lock lock(mutex_);
-      stopped_.wait_for(lock, absl::ToChronoNanoseconds(options_.stream_check_interval), [this] { return ending_; });
+      base::MutexLock lock(mutex_);
+      stopped_.WaitFor(lock, options_.stream_check_interval,
+                       [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ending_; });
       if (ending_) return checks_streams_.End();
       for (const auto& [stream, entry] : streams_) open.push_back(entry);
     }
@@ -563,7 +564,7 @@ void CallRunner::CheckStreams() {
       if (options_.authenticator == nullptr) break;
       checks_streams_.Beat();
       {
-        std::lock_guard lock(mutex_);
+        base::MutexLock lock(mutex_);
         if (!entry->opened || entry->call.caller.key_id.empty()) continue;
       }
       const absl::StatusOr<Caller> caller =
@@ -571,7 +572,7 @@ void CallRunner::CheckStreams() {
       if (caller.status().code() == absl::StatusCode::kUnauthenticated) entry->stream->Finish(caller.status());
       // Nobody can tell now: the others are asked in the next round, after the next heartbeats.
       if (!caller.ok() && caller.status().code() != absl::StatusCode::kUnauthenticated) break;
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       if (ending_) return checks_streams_.End();
     }
   }

@@ -26,13 +26,11 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -46,6 +44,7 @@
 #include "services/common/base/bounded_executor.h"
 #include "services/common/base/clock.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/base/token_buckets.h"
 #include "services/common/grpc/call_settings.h"
 #include "services/common/grpc/caller.h"
@@ -172,14 +171,14 @@ class CallRunner {
   MeshCallers mesh_callers_;
   const base::SystemMonotonicClock system_clock_;
   const std::unique_ptr<Rates> rates_;
-  std::mutex mutex_;
-  std::condition_variable stopped_;
-  std::unordered_map<internal::OpenStream*, std::shared_ptr<Entry>> streams_;  // Guarded by mutex_.
-  StreamSlots slots_;                                                          // Guarded by mutex_.
-  bool ending_ = false;                                                        // Guarded by mutex_.
-  std::mutex asking_mutex_;
-  std::unordered_map<std::string, std::vector<Answered>>
-      asking_;  // By the key that is being looked up. Guarded by asking_mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable stopped_;
+  std::unordered_map<internal::OpenStream*, std::shared_ptr<Entry>> streams_ ABSL_GUARDED_BY(mutex_);
+  StreamSlots slots_ ABSL_GUARDED_BY(mutex_);
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  base::Mutex asking_mutex_;
+  std::unordered_map<std::string, std::vector<Answered>> asking_
+      ABSL_GUARDED_BY(asking_mutex_);  // By the key that is being looked up.
   // Their tasks use what is above.
   base::BoundedExecutor executor_;
   std::unique_ptr<base::BoundedExecutor> waiting_executor_;  // Null: executor_ has them.
@@ -244,27 +243,27 @@ class Stream : public internal::OpenStream, public std::enable_shared_from_this<
   friend ::grpc::ServerWriteReactor<Resp>* ServerStream(CallRunner&, ::grpc::CallbackServerContext*, const Method&,
                                                         const Req*, size_t, Open);
   class Reactor;
-  void Pump(std::unique_lock<std::mutex>& lock);
+  void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnWritten(bool ok);
   void OnCancelled();
   void OnOver();
 
   CallRunner& runner_;
   const size_t queue_max_;
-  mutable std::mutex mutex_;
-  Reactor* reactor_ = nullptr;                        // Guarded by mutex_; null once gRPC is done with it.
-  ::grpc::CallbackServerContext* context_ = nullptr;  // There as long as reactor_ is.
-  std::deque<Response> queue_;                        // Guarded by mutex_.
-  Response writing_;                                  // gRPC's while writing_now_.
-  bool writing_now_ = false;                          // Guarded by mutex_.
-  bool beating_ = false;                              // Guarded by mutex_: what is being written is a heartbeat.
-  std::chrono::steady_clock::time_point last_write_ = std::chrono::steady_clock::now();  // Guarded by mutex_.
-  bool opened_ = false;                                 // Guarded by mutex_: SetHooks was called.
-  bool ending_ = false;                                 // Guarded by mutex_: Finish was called.
-  std::chrono::steady_clock::time_point ending_since_;  // Guarded by mutex_.
-  bool finished_ = false;                               // Guarded by mutex_: gRPC was told.
-  absl::Status status_;                                 // Guarded by mutex_.
-  Hooks hooks_;                                         // Guarded by mutex_.
+  mutable base::Mutex mutex_;
+  Reactor* reactor_ ABSL_GUARDED_BY(mutex_) = nullptr;                        // Null once gRPC is done with it.
+  ::grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;  // There as long as reactor_ is.
+  std::deque<Response> queue_ ABSL_GUARDED_BY(mutex_);
+  Response writing_;  // gRPC's while writing_now_.
+  bool writing_now_ ABSL_GUARDED_BY(mutex_) = false;
+  bool beating_ ABSL_GUARDED_BY(mutex_) = false;  // What is being written is a heartbeat.
+  std::chrono::steady_clock::time_point last_write_ ABSL_GUARDED_BY(mutex_) = std::chrono::steady_clock::now();
+  bool opened_ ABSL_GUARDED_BY(mutex_) = false;  // SetHooks was called.
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;  // Finish was called.
+  std::chrono::steady_clock::time_point ending_since_ ABSL_GUARDED_BY(mutex_);
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;  // gRPC was told.
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  Hooks hooks_ ABSL_GUARDED_BY(mutex_);
 };
 
 // One server stream. `open` is called on the executor, after authentication, as absl::Status(const CallContext&, const

@@ -282,7 +282,7 @@ absl::StatusOr<std::string> MeshCallers::Identify(const Shown& shown) {
 std::string MeshCallers::CallerOfToken(const std::string& token) {
   // Looked up by its hash: how long that takes says nothing of the token.
   const std::string hash = base::HexEncode(base::Sha256(token));
-  const std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   ReadCallersAgain();
   const auto found = callers_.find(hash);
   return found == callers_.end() ? "" : found->second;

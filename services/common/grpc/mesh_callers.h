@@ -18,13 +18,13 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "services/common/base/mutex.h"
 #include "services/common/config/parser.h"
 #include "services/common/tls/settings.h"
 
@@ -77,16 +77,16 @@ class MeshCallers {
   absl::StatusOr<std::string> Identify(const Shown& shown);
   // None: no such token.
   std::string CallerOfToken(const std::string& token);
-  void ReadCallersAgain();
+  void ReadCallersAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string mesh_token_;
   const std::string callers_file_;
   std::map<std::string, std::string> names_;
-  std::mutex mutex_;
-  std::map<std::string, std::string> callers_;            // Guarded by mutex_, as are these:
-  std::chrono::steady_clock::time_point looked_at_ = {};  // When the file was last looked at,
-  std::filesystem::file_time_type read_version_ = {};     // and what it was then.
-  bool read_ = false;
+  base::Mutex mutex_;
+  std::map<std::string, std::string> callers_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point looked_at_ ABSL_GUARDED_BY(mutex_) = {};  // When the file was last looked at,
+  std::filesystem::file_time_type read_version_ ABSL_GUARDED_BY(mutex_) = {};     // and what it was then.
+  bool read_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace stockalert::rpc

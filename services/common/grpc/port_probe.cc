@@ -34,11 +34,11 @@ PortProbe::PortProbe(const PortProbeOptions& options)
 
 PortProbe::~PortProbe() {
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
     if (asking_ != nullptr) asking_->TryCancel();
   }
-  stopped_.notify_all();
+  stopped_.NotifyAll();
   thread_.join();
 }
 
@@ -53,7 +53,7 @@ bool PortProbe::AskOnce() {
   context.set_deadline(absl::ToChronoTime(absl::Now() + options_.timeout));
   context.set_wait_for_ready(false);
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (stopping_) return false;
     asking_ = &context;
   }
@@ -65,7 +65,7 @@ bool PortProbe::AskOnce() {
                                           google::protobuf::MessageLite>(channel.get(), method, &context, {},
                                                                          &response);
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     asking_ = nullptr;
   }
   // What gRPC says itself where nobody has answered. A server that says so is seen by the others of its calls.
@@ -84,7 +84,7 @@ void PortProbe::Run() {
     const bool answered = AskOnce();
     const bool busy = !answered && options_.refused && options_.refused() > refused;
     if (answered || busy) heartbeat_.Beat();
-    std::unique_lock lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (stopping_) return;
     if (!answered) {
       failures.Increment();
@@ -95,7 +95,8 @@ void PortProbe::Run() {
             {{"port", options_.name}, {"address", options_.address}, {"busy", busy}, {"suppressed", *suppressed}});
       }
     }
-    if (stopped_.wait_for(lock, absl::ToChronoNanoseconds(options_.interval), [this] { return stopping_; })) return;
+    if (stopped_.WaitFor(lock, options_.interval, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; }))
+      return;
   }
 }
 

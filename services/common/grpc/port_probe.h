@@ -10,15 +10,14 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/security/credentials.h>
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 #include "services/common/process/liveness.h"
 
 namespace stockalert::rpc {
@@ -52,10 +51,10 @@ class PortProbe {
 
   const PortProbeOptions options_;
   process::Heartbeat heartbeat_;
-  std::mutex mutex_;
-  std::condition_variable stopped_;
-  bool stopping_ = false;                    // Guarded by mutex_.
-  ::grpc::ClientContext* asking_ = nullptr;  // Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable stopped_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  ::grpc::ClientContext* asking_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::thread thread_;
 };
 

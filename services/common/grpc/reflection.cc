@@ -125,7 +125,7 @@ Reflection::~Reflection() = default;
   const absl::Duration now = base::MonotonicNow();
   std::list<Open>::iterator mine;
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (open_.size() >= kStreamsMax) {
       // The one that has held its place for longest goes; the room is there as soon as it has ended.
       for (Open& open : open_) {
@@ -143,12 +143,12 @@ Reflection::~Reflection() = default;
 }
 
 void Reflection::Remove(std::list<Open>::iterator open) {
-  const std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   open_.erase(open);
 }
 
 size_t Reflection::streams() const {
-  const std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return open_.size();
 }
 

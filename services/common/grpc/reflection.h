@@ -10,12 +10,12 @@
 
 #include <list>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
+#include "services/common/base/mutex.h"
 
 namespace stockalert::rpc {
 
@@ -46,8 +46,8 @@ class Reflection final : public ::grpc::reflection::v1alpha::ServerReflection::C
   void Remove(std::list<Open>::iterator open);
 
   const std::vector<std::string> services_;
-  mutable std::mutex mutex_;
-  std::list<Open> open_;  // Guarded by mutex_. The oldest first.
+  mutable base::Mutex mutex_;
+  std::list<Open> open_ ABSL_GUARDED_BY(mutex_);  // The oldest first.
 };
 
 }  // namespace stockalert::rpc

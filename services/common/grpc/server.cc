@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -115,13 +114,13 @@ std::shared_ptr<::grpc::Channel> Server::InProcessChannel() {
 }
 
 void Server::SetServing(bool serving) {
-  const std::lock_guard lock(health_mutex_);
+  base::MutexLock lock(health_mutex_);
   serving_ = serving;
   ShowHealth();
 }
 
 void Server::SetWritable(bool writable) {
-  const std::lock_guard lock(health_mutex_);
+  base::MutexLock lock(health_mutex_);
   writable_ = writable;
   ShowHealth();
 }

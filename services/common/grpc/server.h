@@ -11,12 +11,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 #include "services/common/grpc/listener.h"
 #include "services/common/grpc/port_probe.h"
 #include "services/common/grpc/server_limits.h"
@@ -77,12 +77,12 @@ class Server {
   const std::unique_ptr<Listener> listener_;
   std::unique_ptr<::grpc::Server> server_;
   std::unique_ptr<PortProbe> probe_;
-  void ShowHealth();
+  void ShowHealth() ABSL_EXCLUSIVE_LOCKS_REQUIRED(health_mutex_);
 
   bool down_ = false;
-  std::mutex health_mutex_;
-  bool serving_ = false;  // Guarded by health_mutex_.
-  bool writable_ = true;  // Guarded by health_mutex_.
+  base::Mutex health_mutex_;
+  bool serving_ ABSL_GUARDED_BY(health_mutex_) = false;
+  bool writable_ ABSL_GUARDED_BY(health_mutex_) = true;
 };
 
 }  // namespace stockalert::rpc

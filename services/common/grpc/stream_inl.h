@@ -3,9 +3,9 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <utility>
 
+#include "services/common/base/mutex.h"
 #include "services/common/grpc/call_runner.h"
 
 namespace stockalert::rpc {
@@ -28,45 +28,45 @@ class Stream<Response>::Reactor final : public ::grpc::ServerWriteReactor<Respon
 
 template <typename Response>
 bool Stream<Response>::TryPush(Response response) {
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   if (ending_ || queue_.size() >= queue_max_) return false;
   queue_.push_back(std::move(response));
-  Pump(lock);
+  Pump();
   return true;
 }
 
 template <typename Response>
 size_t Stream<Response>::free_space() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return ending_ ? 0 : queue_max_ - queue_.size();
 }
 
 template <typename Response>
 bool Stream<Response>::ended() const {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   return ending_;
 }
 
 template <typename Response>
 void Stream<Response>::Finish(const absl::Status& status) {
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   if (ending_) return;
   ending_ = true;
   ending_since_ = std::chrono::steady_clock::now();
   status_ = status;
   if (!status.ok()) queue_.clear();
-  Pump(lock);
+  Pump();
 }
 
 template <typename Response>
 void Stream<Response>::Beat(absl::Duration interval, absl::Duration end_patience) {
-  const auto is_due = [&] {
+  const auto is_due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return opened_ && !ending_ && !writing_now_ && queue_.empty() && reactor_ != nullptr &&
            std::chrono::steady_clock::now() - last_write_ >= absl::ToChronoNanoseconds(interval);
   };
   std::function<Response()> heartbeat;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     // It cannot be ended in order while a write waits for its client.
     if (ending_ && !status_.ok() && !finished_ && reactor_ != nullptr &&
         std::chrono::steady_clock::now() - ending_since_ >= absl::ToChronoNanoseconds(end_patience)) {
@@ -78,20 +78,20 @@ void Stream<Response>::Beat(absl::Duration interval, absl::Duration end_patience
   }
   // Asked for outside the lock, so that it may look at what pushes.
   Response response = heartbeat ? heartbeat() : Response();
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   // Something was pushed meanwhile: that is a sign of life itself, and the heartbeat would come behind it.
   if (!is_due()) return;
   queue_.push_back(std::move(response));
   beating_ = true;
-  Pump(lock);
+  Pump();
 }
 
 template <typename Response>
 void Stream<Response>::SetHooks(Hooks hooks) {
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   if (reactor_ == nullptr) {
     // The client has gone while the stream was being opened.
-    lock.unlock();
+    lock.Unlock();
     if (hooks.on_done) hooks.on_done();
     return;
   }
@@ -102,7 +102,7 @@ void Stream<Response>::SetHooks(Hooks hooks) {
 // Starts the next write or the finish. gRPC's calls are made under the lock: its reactions come on other threads, which
 // then wait.
 template <typename Response>
-void Stream<Response>::Pump(std::unique_lock<std::mutex>&) {
+void Stream<Response>::Pump() {
   if (writing_now_ || finished_ || reactor_ == nullptr) return;
   if (!queue_.empty()) {
     writing_ = std::move(queue_.front());
@@ -122,7 +122,7 @@ template <typename Response>
 void Stream<Response>::OnWritten(bool ok) {
   std::function<void()> drained;
   {
-    std::unique_lock lock(mutex_);
+    base::MutexLock lock(mutex_);
     writing_now_ = false;
     // Nobody waits for room after a heartbeat: it took none.
     const bool beat = std::exchange(beating_, false);
@@ -133,7 +133,7 @@ void Stream<Response>::OnWritten(bool ok) {
         status_ = absl::CancelledError("the client has gone");
       }
     }
-    Pump(lock);
+    Pump();
     if (!beat && !ending_ && queue_.empty() && !writing_now_) drained = hooks_.on_drained;
   }
   if (drained) drained();
@@ -149,7 +149,7 @@ void Stream<Response>::OnOver() {
   std::function<void()> done;
   absl::Status status;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     reactor_ = nullptr;
     ending_ = true;
     status = status_;
@@ -166,8 +166,11 @@ template <typename Request, typename Response, typename Open>
                                                    Open open) {
   auto stream = std::make_shared<Stream<Response>>(runner, queue_max);
   auto* reactor = new typename Stream<Response>::Reactor(stream);
-  stream->reactor_ = reactor;
-  stream->context_ = context;
+  {
+    base::MutexLock lock(stream->mutex_);
+    stream->reactor_ = reactor;
+    stream->context_ = context;
+  }
   // The request belongs to gRPC and is gone when the stream ends, which the client may do before `open` has run. Of one
   // that is too large there is no copy.
   absl::Status size = CheckRequestSize(*request);

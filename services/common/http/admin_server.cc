@@ -11,7 +11,6 @@
 #include <boost/beast/http.hpp>
 #include <list>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -20,6 +19,7 @@
 #include "absl/time/clock.h"
 #include "services/common/base/abseil.h"
 #include "services/common/base/bounded_executor.h"
+#include "services/common/base/mutex.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/config/address.h"
 #include "services/common/log/log.h"
@@ -53,7 +53,7 @@ struct Answer {
 class LoopGauges {
  public:
   void Set(const std::map<std::string, process::Liveness::Age>& ages) {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     std::erase_if(gauges_, [&](const auto& one) {
       if (ages.contains(one.first)) return false;
       ages_.Remove(one.second.age);
@@ -73,7 +73,7 @@ class LoopGauges {
     prometheus::Gauge* age = nullptr;
     prometheus::Gauge* stuck = nullptr;
   };
-  std::mutex mutex_;
+  base::Mutex mutex_;
   prometheus::Family<prometheus::Gauge>& ages_ =
       prometheus::BuildGauge()
           .Name("stockalert_loop_last_turn_age_seconds")
@@ -84,7 +84,7 @@ class LoopGauges {
           .Name("stockalert_loop_stuck")
           .Help("1 where a loop has not turned for longer than its bound: /healthz fails by it")
           .Register(*metrics::Registry());
-  std::map<std::string, Gauges> gauges_;  // Guarded by mutex_.
+  std::map<std::string, Gauges> gauges_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace

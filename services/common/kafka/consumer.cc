@@ -8,11 +8,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -20,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/kafka/client.h"
 #include "services/common/log/log.h"
@@ -96,11 +95,11 @@ class Core {
     auto closing = std::make_shared<Closing>();
     std::thread closer([closing, client = client_, queue = queue_.get()] { Close(client, queue, *closing); });
     {
-      std::unique_lock lock(closing->mutex);
+      base::MutexLock lock(closing->mutex);
       while (!closing->done && base::MonotonicNow() < closing->give_up)
-        closing->changed.wait_for(lock, std::chrono::milliseconds(20));
+        closing->changed.WaitFor(lock, absl::Milliseconds(20));
       if (!closing->done) {
-        lock.unlock();
+        lock.Unlock();
         // What librdkafka still holds cannot be destroyed; it does nothing any more, and a process that ends takes it
         // along.
         log::Warning("Kafka consumer: librdkafka does not answer while it closes; it is left behind",
@@ -217,10 +216,10 @@ class Core {
 
  private:
   struct Closing {
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool done = false;  // Guarded by mutex, as all here.
-    absl::Duration give_up = base::MonotonicNow() + kCloseTimeout + kAnswerTimeout;
+    base::Mutex mutex;
+    base::ConditionVariable changed;
+    bool done ABSL_GUARDED_BY(mutex) = false;
+    absl::Duration give_up ABSL_GUARDED_BY(mutex) = base::MonotonicNow() + kCloseTimeout + kAnswerTimeout;
   };
 
   // By what the broker told with its last answers: nothing is asked for it.
@@ -269,11 +268,11 @@ class Core {
         if (event == nullptr) continue;
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE) {
           {
-            std::lock_guard lock(closing.mutex);
+            base::MutexLock lock(closing.mutex);
             closing.give_up = base::MonotonicNow() + kAnswerTimeout;
           }
           rd_kafka_assign(client, nullptr);
-          std::lock_guard lock(closing.mutex);
+          base::MutexLock lock(closing.mutex);
           // Given up: the consumer's owner may be gone.
           if (base::MonotonicNow() >= closing.give_up) return;
           closing.give_up = deadline + kAnswerTimeout;
@@ -284,10 +283,10 @@ class Core {
       rd_kafka_error_destroy(error);
     }
     {
-      std::lock_guard lock(closing.mutex);
+      base::MutexLock lock(closing.mutex);
       closing.done = true;
     }
-    closing.changed.notify_all();
+    closing.changed.NotifyAll();
   }
 
   static void OnError(rd_kafka_t* client, int code, const char* reason, void* opaque) {

@@ -4,15 +4,13 @@
 #include <prometheus/family.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/kafka/client.h"
 #include "services/common/log/log.h"
 #include "services/common/process/liveness.h"
@@ -93,12 +91,12 @@ class RdKafkaProducer final : public Producer {
     rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
     bool held = false;
     {
-      std::shared_lock lock(mutex_);
+      base::ReaderLock lock(mutex_);
       held = holding_;
       if (!held) error = Send(topic, key, value, headers, callback);
     }
     if (held) {
-      std::unique_lock lock(mutex_);
+      base::WriterLock lock(mutex_);
       if (!holding_) {
         error = Send(topic, key, value, headers, callback);
       } else if (held_.size() >= static_cast<size_t>(options_.queue_messages_max)) {
@@ -113,8 +111,8 @@ class RdKafkaProducer final : public Producer {
 
   absl::Status Flush(absl::Time deadline) override {
     // rd_kafka_flush would run callbacks on this thread too: they are the answering thread's alone.
-    const auto left = [this] {
-      std::shared_lock lock(mutex_);
+    const auto left = [this]() ABSL_LOCKS_EXCLUDED(mutex_) {
+      base::ReaderLock lock(mutex_);
       return static_cast<size_t>(rd_kafka_outq_len(client_)) + held_.size();
     };
     const absl::Duration give_up = base::ToMonotonic(deadline);
@@ -145,7 +143,7 @@ class RdKafkaProducer final : public Producer {
       return;
     }
     {
-      const std::unique_lock lock(mutex_);
+      base::WriterLock lock(mutex_);
       holding_ = true;
     }
     const absl::Duration give_up = base::MonotonicNow() + kRenewalPatience;
@@ -153,7 +151,7 @@ class RdKafkaProducer final : public Producer {
     std::vector<std::pair<Held, rd_kafka_resp_err_t>> refused;
     bool renewed = false;
     {
-      const std::unique_lock lock(mutex_);
+      base::WriterLock lock(mutex_);
       if (rd_kafka_outq_len(client_) == 0) {
         std::swap(client_, other);
         std::swap(topics_, other_topics);
@@ -178,9 +176,10 @@ class RdKafkaProducer final : public Producer {
     rd_kafka_destroy(client);
   }
 
-  // Under mutex_. Takes the callback, unless the record is refused.
+  // Takes the callback, unless the record is refused.
   rd_kafka_resp_err_t Send(const std::string& topic, std::string_view key, std::string_view value,
-                           const Headers& headers, std::unique_ptr<DeliveryCallback>& callback) {
+                           const Headers& headers, std::unique_ptr<DeliveryCallback>& callback)
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     rd_kafka_headers_t* raw_headers = nullptr;
     if (!headers.empty()) {
       raw_headers = rd_kafka_headers_new(headers.size());
@@ -240,12 +239,12 @@ class RdKafkaProducer final : public Producer {
   prometheus::Family<prometheus::Counter>& produced_;
   prometheus::Family<prometheus::Counter>& failures_;
   ProducerOptions options_;
-  std::shared_mutex mutex_;
+  base::SharedMutex mutex_;
   rd_kafka_t* client_ = nullptr;           // Changed by the answering thread alone, under mutex_.
   std::vector<rd_kafka_topic_t*> topics_;  // Handles held so that their metadata is kept.
-  bool holding_ = false;                   // Guarded by mutex_.
-  std::deque<Held> held_;                  // Guarded by mutex_.
-  std::optional<Renewal> renewal_;         // The answering thread's.
+  bool holding_ ABSL_GUARDED_BY(mutex_) = false;
+  std::deque<Held> held_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Renewal> renewal_;  // The answering thread's.
   std::atomic<bool> stopping_{false};
   process::Heartbeat heartbeat_{"kafka_producer"};
   std::thread answers_;
@@ -289,19 +288,19 @@ absl::StatusOr<Delivery> Producer::ProduceAndWait(const std::string& topic, std:
                                                   std::string_view value, const Headers& headers, absl::Time deadline) {
   // Shared with the callback, which may come long after the deadline.
   struct Answer {
-    std::mutex mutex;
-    std::condition_variable answered;
-    std::optional<absl::StatusOr<Delivery>> result;
+    base::Mutex mutex;
+    base::ConditionVariable answered;
+    std::optional<absl::StatusOr<Delivery>> result ABSL_GUARDED_BY(mutex);
   };
   auto answer = std::make_shared<Answer>();
   ProduceAsync(topic, key, value, headers, [answer](const absl::StatusOr<Delivery>& result) {
-    const std::lock_guard lock(answer->mutex);
+    base::MutexLock lock(answer->mutex);
     answer->result = result;
-    answer->answered.notify_one();
+    answer->answered.NotifyOne();
   });
-  std::unique_lock lock(answer->mutex);
-  const absl::Duration patience = std::max(deadline - absl::Now(), absl::ZeroDuration());
-  answer->answered.wait_for(lock, absl::ToChronoMicroseconds(patience), [&] { return answer->result.has_value(); });
+  base::MutexLock lock(answer->mutex);
+  answer->answered.WaitFor(lock, deadline - absl::Now(),
+                           [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(answer->mutex) { return answer->result.has_value(); });
   if (!answer->result) {
     return absl::DeadlineExceededError(absl::StrCat("no broker acknowledged the record for ", topic,
                                                     " within the call's deadline; it may still arrive"));

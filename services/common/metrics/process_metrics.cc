@@ -6,10 +6,10 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
 #include <string>
 #include <system_error>
 
+#include "services/common/base/mutex.h"
 #include "services/common/metrics/metrics.h"
 
 namespace stockalert::metrics {
@@ -79,8 +79,8 @@ void UpdateProcessMetrics() {
   }();
   static_cast<void>(once);
   // Two scrapes at once would both add what the CPU counter lacks.
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
+  static base::Mutex mutex;
+  base::MutexLock lock(mutex);
   if (const double pages = ReadNumber("/proc/self/statm", 2); pages >= 0)
     memory.Set(pages * static_cast<double>(sysconf(_SC_PAGESIZE)));
   if (const double used = CpuSeconds(); used > cpu.Value()) cpu.Increment(used - cpu.Value());

@@ -131,20 +131,20 @@ Pool::Pool(const PoolOptions& options, std::string conninfo)
 
 Pool::~Pool() {
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     ending_ = true;
   }
-  ends_.notify_all();
+  ends_.NotifyAll();
   watch_.join();
 }
 
 void Pool::Watch() {
   const absl::Duration interval = std::clamp(options_.answer_grace / 5, absl::Milliseconds(10), absl::Seconds(1));
-  std::unique_lock lock(mutex_);
-  while (!ends_.wait_for(lock, absl::ToChronoMilliseconds(interval), [this] { return ending_; })) EndUnanswered();
+  base::MutexLock lock(mutex_);
+  while (!ends_.WaitFor(lock, interval, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ending_; }))
+    EndUnanswered();
 }
 
-// Under mutex_: a connection that is in use is not closed meanwhile.
 void Pool::EndUnanswered() {
   const int64_t patience_ms = absl::ToInt64Milliseconds(options_.statement_timeout + options_.answer_grace);
   for (const Connection* connection : in_use_) {
@@ -166,10 +166,10 @@ void Pool::EndUnanswered() {
 absl::StatusOr<Lease> Pool::Acquire() {
   std::unique_ptr<Connection> connection;
   {
-    std::unique_lock lock(mutex_);
-    if (!freed_.wait_for(lock, absl::ToChronoMilliseconds(options_.lease_timeout),
-                         [&] { return lent_ < options_.connections_max; })) {
-      lock.unlock();
+    base::MutexLock lock(mutex_);
+    if (!freed_.WaitFor(lock, options_.lease_timeout,
+                        [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return lent_ < options_.connections_max; })) {
+      lock.Unlock();
       CountError("lease", "lease");
       return absl::ResourceExhaustedError("all database connections are busy; try again, or raise the pool's size");
     }
@@ -193,29 +193,29 @@ absl::StatusOr<Lease> Pool::Acquire() {
     }
     return absl::UnavailableError("the database cannot be reached");
   }
-  const std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   in_use_.insert(lease.connection_.get());
   return lease;
 }
 
 void Pool::GiveBack(std::unique_ptr<Connection> connection, bool discard) {
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     in_use_.erase(connection.get());
   }
   if (discard) connection.reset();
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     --lent_;
     metrics_->lent.Set(lent_);
     if (connection) idle_.push_back(std::move(connection));
   }
-  freed_.notify_one();
+  freed_.NotifyOne();
 }
 
 void Pool::DropIdle() {
   std::vector<std::unique_ptr<Connection>> dropped;
-  const std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   dropped.swap(idle_);
 }
 

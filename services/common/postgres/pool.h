@@ -9,10 +9,8 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <typeindex>
@@ -24,6 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 
 namespace soci {
 class session;
@@ -138,20 +137,21 @@ class Pool {
   static constexpr int64_t kNeverUs = -(int64_t{1} << 60);
   Pool(const PoolOptions& options, std::string conninfo);
   void GiveBack(std::unique_ptr<Connection> connection, bool discard);
-  void EndUnanswered();
+  // A connection that is in use is not closed meanwhile.
+  void EndUnanswered() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Watch();
 
   const PoolOptions options_;
   const std::string conninfo_;
   std::unique_ptr<Metrics> metrics_;
-  std::mutex mutex_;
-  std::condition_variable freed_;
-  std::vector<std::unique_ptr<Connection>> idle_;  // Guarded by mutex_.
-  int lent_ = 0;                                   // Guarded by mutex_.
-  std::unordered_set<const Connection*> in_use_;   // Guarded by mutex_: those that are lent.
+  base::Mutex mutex_;
+  base::ConditionVariable freed_;
+  std::vector<std::unique_ptr<Connection>> idle_ ABSL_GUARDED_BY(mutex_);
+  int lent_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::unordered_set<const Connection*> in_use_ ABSL_GUARDED_BY(mutex_);  // Those that are lent.
   std::atomic<int64_t> write_refused_us_{kNeverUs};
-  bool ending_ = false;  // Guarded by mutex_.
-  std::condition_variable ends_;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  base::ConditionVariable ends_;
   std::thread watch_;
 };
 

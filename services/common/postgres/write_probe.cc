@@ -34,10 +34,10 @@ WriteProbe::WriteProbe(Pool& pool, const WriteProbeOptions& options, std::functi
 
 WriteProbe::~WriteProbe() {
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  stopped_.notify_all();
+  stopped_.NotifyAll();
   thread_.join();
 }
 
@@ -56,9 +56,9 @@ void WriteProbe::Run() {
   auto& gauge = metrics::GetGauge("stockalert_store_writable", "1 where the database takes the service's writes");
   gauge.Set(1);
   bool writable = true;
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   while (!stopping_) {
-    lock.unlock();
+    lock.Unlock();
     heartbeat_.Beat();
     const absl::Status written = Write(!writable);
     const bool now_writable = base::MonotonicNow() - pool_.write_refused_at() > options_.refused_for;
@@ -74,8 +74,8 @@ void WriteProbe::Run() {
       }
       on_change_(writable);
     }
-    lock.lock();
-    stopped_.wait_for(lock, absl::ToChronoNanoseconds(options_.interval), [this] { return stopping_; });
+    lock.Lock();
+    stopped_.WaitFor(lock, options_.interval, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
   }
   heartbeat_.End();
 }

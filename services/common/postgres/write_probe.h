@@ -7,14 +7,13 @@
 // thread of its own, which asks with the pool's own bounds.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <thread>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 #include "services/common/postgres/pool.h"
 #include "services/common/process/liveness.h"
 
@@ -43,9 +42,9 @@ class WriteProbe {
   Pool& pool_;
   const WriteProbeOptions options_;
   const std::function<void(bool)> on_change_;
-  std::mutex mutex_;
-  std::condition_variable stopped_;
-  bool stopping_ = false;  // Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable stopped_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   process::Heartbeat heartbeat_;
   std::thread thread_;
 };

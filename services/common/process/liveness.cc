@@ -19,7 +19,7 @@ Liveness& Liveness::OfProcess() {
 }
 
 void Liveness::Look() {
-  const std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   LookLocked();
 }
 
@@ -39,7 +39,7 @@ void Liveness::LookLocked() {
 
 std::map<std::string, Liveness::Age> Liveness::Ages() {
   std::map<std::string, Age> ages;
-  const std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   LookLocked();
   const int64_t running_us = running_us_.load(std::memory_order_relaxed);
   const auto add = [&](const std::string& name, int64_t last_us, absl::Duration bound) {
@@ -63,24 +63,24 @@ std::map<std::string, Liveness::Age> Liveness::FindStuck() {
 
 Heartbeat::Heartbeat(std::string name, absl::Duration bound, Liveness& liveness)
     : name_(std::move(name)), bound_(bound), liveness_(liveness) {
-  const std::lock_guard lock(liveness_.mutex_);
+  base::MutexLock lock(liveness_.mutex_);
   liveness_.heartbeats_.insert(this);
 }
 
 Heartbeat::~Heartbeat() {
-  const std::lock_guard lock(liveness_.mutex_);
+  base::MutexLock lock(liveness_.mutex_);
   liveness_.heartbeats_.erase(this);
 }
 
 Movement::Movement(std::string name, std::function<State()> read, absl::Duration bound, Liveness& liveness)
     : name_(std::move(name)), read_(std::move(read)), bound_(bound), liveness_(liveness) {
-  const std::lock_guard lock(liveness_.mutex_);
+  base::MutexLock lock(liveness_.mutex_);
   moved_us_ = liveness_.running_us_.load(std::memory_order_relaxed);
   liveness_.movements_.insert(this);
 }
 
 Movement::~Movement() {
-  const std::lock_guard lock(liveness_.mutex_);
+  base::MutexLock lock(liveness_.mutex_);
   liveness_.movements_.erase(this);
 }
 
@@ -91,18 +91,18 @@ LivenessWatch::LivenessWatch(Liveness& liveness, absl::Duration interval)
 
 LivenessWatch::~LivenessWatch() {
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  stopped_.notify_all();
+  stopped_.NotifyAll();
   thread_.join();
 }
 
 void LivenessWatch::Run(absl::Duration interval) {
   std::set<std::string> told;
-  std::unique_lock lock(mutex_);
-  while (!stopped_.wait_for(lock, absl::ToChronoNanoseconds(interval), [this] { return stopping_; })) {
-    lock.unlock();
+  base::MutexLock lock(mutex_);
+  while (!stopped_.WaitFor(lock, interval, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; })) {
+    lock.Unlock();
     std::set<std::string> stuck;
     for (const auto& [name, age] : liveness_.FindStuck()) {
       stuck.insert(name);
@@ -114,7 +114,7 @@ void LivenessWatch::Run(absl::Duration interval) {
       if (!stuck.contains(name)) log::Warning("a loop or a queue that was stuck goes on", {{"loop", name}});
     }
     told = std::move(stuck);
-    lock.lock();
+    lock.Lock();
   }
 }
 

@@ -21,17 +21,16 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_set>
 
 #include "absl/time/time.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 
 namespace stockalert::process {
 
@@ -70,15 +69,15 @@ class Liveness {
  private:
   friend class Heartbeat;
   friend class Movement;
-  void LookLocked();
+  void LookLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const base::MonotonicClock& clock_;
   // How long the process has been seen running. Written under mutex_.
   std::atomic<int64_t> running_us_{0};
-  std::mutex mutex_;
-  int64_t looked_us_;                                // Guarded by mutex_.
-  std::unordered_set<const Heartbeat*> heartbeats_;  // Guarded by mutex_.
-  std::unordered_set<Movement*> movements_;          // Guarded by mutex_.
+  base::Mutex mutex_;
+  int64_t looked_us_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_set<const Heartbeat*> heartbeats_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_set<Movement*> movements_ ABSL_GUARDED_BY(mutex_);
 };
 
 // The turns of a loop. Watched from the first Beat to End (or its destruction), so that a loop that ends by mistake is
@@ -143,9 +142,9 @@ class LivenessWatch {
   void Run(absl::Duration interval);
 
   Liveness& liveness_;
-  std::mutex mutex_;
-  std::condition_variable stopped_;
-  bool stopping_ = false;  // Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable stopped_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

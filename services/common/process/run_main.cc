@@ -6,16 +6,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
-#include <mutex>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/abseil.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/log/log.h"
 #include "services/common/process/health_check.h"
 #include "services/common/process/liveness.h"
@@ -25,11 +24,11 @@ namespace stockalert::process {
 namespace {
 
 struct StopState {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool requested = false;  // Guarded by mutex.
-  bool failed = false;     // Guarded by mutex.
-  bool ended = false;      // Guarded by mutex: the process has stopped in order.
+  base::Mutex mutex;
+  base::ConditionVariable changed;
+  bool requested ABSL_GUARDED_BY(mutex) = false;
+  bool failed ABSL_GUARDED_BY(mutex) = false;
+  bool ended ABSL_GUARDED_BY(mutex) = false;  // The process has stopped in order.
 };
 
 StopState& TheStop() {
@@ -40,11 +39,11 @@ StopState& TheStop() {
 void RequestStop(bool failed) {
   StopState& state = TheStop();
   {
-    std::lock_guard lock(state.mutex);
+    base::MutexLock lock(state.mutex);
     state.requested = true;
     state.failed = state.failed || failed;
   }
-  state.changed.notify_all();
+  state.changed.NotifyAll();
 }
 
 [[noreturn]] void ExitNow(const char* why) {
@@ -104,7 +103,7 @@ void WatchSignals(absl::Duration grace) {
       }
     }
     StopState& state = TheStop();
-    std::lock_guard lock(state.mutex);
+    base::MutexLock lock(state.mutex);
     if (state.ended) return;
     if (state.requested && give_up == absl::InfiniteDuration())
       give_up = base::MonotonicNow() + grace + absl::Seconds(5);
@@ -164,7 +163,7 @@ int RunApp(const Program& program, absl::Duration grace) {
   app->reset();
   bool failed = false;
   {
-    std::lock_guard lock(TheStop().mutex);
+    base::MutexLock lock(TheStop().mutex);
     failed = TheStop().failed;
   }
   log::Info("stopped");
@@ -174,18 +173,18 @@ int RunApp(const Program& program, absl::Duration grace) {
 }  // namespace
 
 bool StopRequested() {
-  std::lock_guard lock(TheStop().mutex);
+  base::MutexLock lock(TheStop().mutex);
   return TheStop().requested;
 }
 
 bool AwaitStopRequest(absl::Duration timeout) {
   StopState& state = TheStop();
-  std::unique_lock lock(state.mutex);
-  const auto requested = [&state] { return state.requested; };
+  base::MutexLock lock(state.mutex);
+  const auto requested = [&state]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state.mutex) { return state.requested; };
   if (timeout == absl::InfiniteDuration()) {
-    state.changed.wait(lock, requested);
+    state.changed.Wait(lock, requested);
   } else {
-    state.changed.wait_for(lock, absl::ToChronoNanoseconds(timeout), requested);
+    state.changed.WaitFor(lock, timeout, requested);
   }
   return state.requested;
 }
@@ -227,7 +226,7 @@ int RunMain(int argc, char** argv, const Program& program) {
   std::thread watcher([grace] { WatchSignals(grace); });
   const int code = RunApp(program, grace);
   {
-    std::lock_guard lock(TheStop().mutex);
+    base::MutexLock lock(TheStop().mutex);
     TheStop().ended = true;
   }
   watcher.join();

@@ -84,10 +84,10 @@ Watch::Watch(std::vector<Watched> watched, absl::Duration interval)
 
 Watch::~Watch() {
   {
-    const std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   thread_.join();
 }
 
@@ -95,13 +95,13 @@ void Watch::Run(absl::Duration interval) {
   std::vector<Look> looks;
   looks.reserve(watched_.size());
   for (const Watched& watched : watched_) looks.emplace_back(watched);
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   while (!stopping_) {
-    lock.unlock();
+    lock.Unlock();
     heartbeat_.Beat();
     for (Look& look : looks) look.Again();
-    lock.lock();
-    changed_.wait_for(lock, absl::ToChronoMilliseconds(interval), [this] { return stopping_; });
+    lock.Lock();
+    changed_.WaitFor(lock, interval, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
   }
   heartbeat_.End();
 }

@@ -6,15 +6,14 @@
 // stockalert_tls_files_unusable (1 while what lies there is unfit). Has a thread of its own; ends with its destructor.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "services/common/base/mutex.h"
 #include "services/common/process/liveness.h"
 
 namespace stockalert::tls {
@@ -43,9 +42,9 @@ class Watch {
   void Run(absl::Duration interval);
 
   const std::vector<Watched> watched_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;  // Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable changed_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   process::Heartbeat heartbeat_;
   std::thread thread_;
 };
