@@ -74,8 +74,8 @@ TickerLogic::TickerLogic(const TickerLogicOptions& options, TickerStore& store, 
       use_(use),
       clock_(clock),
       ids_(ids),
-      quotes_of_users_(monotonic_clock, options.quotes_per_user_per_minute),
-      looks_of_users_(monotonic_clock, kLooksPerUserPerMinute),
+      quotes_of_users_(monotonic_clock, base::TokenBuckets::Rate::PerMinute(options.quotes_per_user_per_minute)),
+      looks_of_users_(monotonic_clock, base::TokenBuckets::Rate::PerMinute(kLooksPerUserPerMinute)),
       lookups_(options.lookups_max, options.lookups_per_user_max),
       quote_calls_(std::numeric_limits<size_t>::max(), options.quote_calls_per_user_max),
       quote_fetcher_(fetcher, options.fetch_timeout),
@@ -94,7 +94,7 @@ std::vector<TickerView> TickerLogic::WithPrices(std::vector<TickerRow> tickers,
 
 std::vector<TickerRow> TickerLogic::FindHeld(const std::vector<std::string>& symbols, int64_t until_us) {
   std::vector<TickerRow> rows;
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   for (const std::string& symbol : symbols) {
     const auto held = holds_.find(symbol);
     if (held == holds_.end() || held->second.until_us < until_us) return {};
@@ -104,7 +104,7 @@ std::vector<TickerRow> TickerLogic::FindHeld(const std::vector<std::string>& sym
 }
 
 void TickerLogic::RememberHolds(const std::vector<TickerRow>& tickers, int64_t until_us) {
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   if (holds_.size() + tickers.size() > kHoldsMax) holds_.clear();
   for (const TickerRow& ticker : tickers) {
     Hold& hold = holds_[ticker.symbol];
@@ -196,7 +196,7 @@ absl::StatusOr<SymbolList> TickerLogic::ListSymbols(int64_t known_version, int p
   // What a fetcher says that it has is compared with this count, so it is not the fetcher's.
   bool count_now = false;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     const int64_t now_us = monotonic_clock_.NowUs();
     count_now = list.version != counted_version_ && now_us >= next_count_us_;
     if (count_now) next_count_us_ = now_us + kCountIntervalUs;
@@ -206,7 +206,7 @@ absl::StatusOr<SymbolList> TickerLogic::ListSymbols(int64_t known_version, int p
     if (count.ok()) {
       static auto& tickers = metrics::GetGauge("stockalert_ticker_tickers", "Registered tickers");
       tickers.Set(static_cast<double>(*count));
-      std::lock_guard lock(mutex_);
+      base::MutexLock lock(mutex_);
       counted_version_ = list.version;
     }
   }
@@ -266,7 +266,7 @@ absl::Status TickerLogic::Delete(const std::string& symbol, const trace::Context
     return base::Aborted(kReasonTickerInUse,
                          absl::StrCat("tickers/", symbol, " was registered again meanwhile and is kept"));
   }
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   holds_.erase(symbol);
   return absl::OkStatus();
 }
@@ -293,7 +293,7 @@ absl::Status TickerLogic::CheckUnusedQuota(const std::string& user, size_t more,
                                 store_.FindUnused(user, options_.unused_per_user_max));
     if (unused.size() + more <= limit) return absl::OkStatus();
     // They may be in use since; but for a user who keeps asking others are not asked again and again.
-    if (looked || looks_of_users_.Take(user, 1)) break;
+    if (looked || looks_of_users_.Take(user)) break;
     STOCKALERT_RETURN_IF_ERROR(LookAt(unused, trace, deadline));
   }
   refusals.Increment();
@@ -361,7 +361,7 @@ absl::StatusOr<Quotes> TickerLogic::Quote(const std::vector<std::string>& symbol
   STOCKALERT_RETURN_IF_ERROR(CheckRegistered(symbols));
   const std::vector<std::string> unique = Unique(symbols);
   if (!caller.is_administrator) {
-    if (const auto wait = quotes_of_users_.Take(caller.user_id, static_cast<int>(unique.size()))) {
+    if (const auto wait = quotes_of_users_.Take(caller.user_id, static_cast<double>(unique.size()))) {
       return base::ResourceExhausted("QUOTE_RATE_LIMIT",
                                      absl::StrCat("at most ", options_.quotes_per_user_per_minute,
                                                   " prices a minute are fetched for a user: wait, or WatchQuotes"),

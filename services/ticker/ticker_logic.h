@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -17,13 +16,14 @@
 #include "services/common/base/clock.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
+#include "services/common/base/token_buckets.h"
 #include "services/common/grpc/caller.h"
 #include "services/ticker/bulkhead.h"
 #include "services/ticker/peers.h"
 #include "services/ticker/price_board.h"
 #include "services/ticker/quote_fetcher.h"
 #include "services/ticker/ticker_store.h"
-#include "services/ticker/token_buckets.h"
 
 namespace stockalert::ticker {
 
@@ -151,18 +151,18 @@ class TickerLogic {
   TickerUse& use_;
   const base::Clock& clock_;
   base::IdSource& ids_;
-  TokenBuckets quotes_of_users_;
-  TokenBuckets looks_of_users_;
+  base::TokenBuckets quotes_of_users_;
+  base::TokenBuckets looks_of_users_;
   Bulkhead lookups_;
   Bulkhead quote_calls_;
   QuoteFetcher quote_fetcher_;
   const base::MonotonicClock& monotonic_clock_;
-  std::mutex mutex_;
-  int64_t counted_version_ = 0;  // Guarded by mutex_, as what follows: the tickers were counted then.
-  int64_t next_count_us_ = 0;
+  base::Mutex mutex_;
+  int64_t counted_version_ ABSL_GUARDED_BY(mutex_) = 0;  // The tickers were counted then.
+  int64_t next_count_us_ ABSL_GUARDED_BY(mutex_) = 0;
   // Holds that the database has: while one lasts nobody deletes the ticker, so that a register call under it needs no
-  // database. Guarded by mutex_.
-  std::unordered_map<std::string, Hold> holds_;
+  // database.
+  std::unordered_map<std::string, Hold> holds_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace stockalert::ticker

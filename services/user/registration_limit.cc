@@ -14,22 +14,18 @@ constexpr char kAll[] = "";
 // before a flood is over.
 constexpr base::TokenBuckets::Rate kRecent = {10.0 / 3600.0, 10.0};
 
-base::TokenBuckets::Rate PerMinute(int64_t count) {
-  return {static_cast<double>(count) / 60.0, static_cast<double>(count)};
-}
-
 }  // namespace
 
 RegistrationLimit::RegistrationLimit(int64_t per_minute, int64_t per_peer_per_minute, const base::MonotonicClock& clock,
                                      size_t networks_max)
-    : all_(clock, PerMinute(per_minute), 1),
-      wide_(clock, PerMinute(kWidePerNarrow * per_peer_per_minute), networks_max),
-      narrow_(clock, PerMinute(per_peer_per_minute), networks_max),
+    : all_(clock, base::TokenBuckets::Rate::PerMinute(per_minute), 1),
+      wide_(clock, base::TokenBuckets::Rate::PerMinute(kWidePerNarrow * per_peer_per_minute), networks_max),
+      narrow_(clock, base::TokenBuckets::Rate::PerMinute(per_peer_per_minute), networks_max),
       recent_(clock, kRecent, networks_max) {}
 
 absl::Status RegistrationLimit::Take(std::string_view peer) {
   const rpc::ClientNetworks networks = rpc::NetworksOf(peer);
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   // The wide one first: an address of a network that has nothing left is not even remembered.
   std::optional<absl::Duration> wait = wide_.Wait(networks.wide);
   if (!wait) wait = narrow_.Wait(networks.narrow);

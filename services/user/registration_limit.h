@@ -12,11 +12,11 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "services/common/base/monotonic_clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/base/token_buckets.h"
 
 namespace stockalert::user {
@@ -34,7 +34,7 @@ class RegistrationLimit {
   absl::Status Take(std::string_view peer);
 
  private:
-  std::mutex mutex_;  // What is asked of several buckets is taken from all of them.
+  base::Mutex mutex_;  // What is asked of several buckets is taken from all of them.
   base::TokenBuckets all_;
   base::TokenBuckets wide_;
   base::TokenBuckets narrow_;

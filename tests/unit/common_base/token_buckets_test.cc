@@ -33,6 +33,29 @@ TEST_CASE("a bucket gives what it holds, then what comes in, and says when") {
   CHECK(buckets.Level("a") == 0.0);
 }
 
+TEST_CASE("so many a minute come at once or bit by bit") {
+  testing::FakeMonotonicClock clock;
+  TokenBuckets buckets(clock, TokenBuckets::Rate::PerMinute(60));
+  CHECK_FALSE(buckets.Take("a", 60));
+  const std::optional<absl::Duration> wait = buckets.Take("a", 2);
+  REQUIRE(wait);
+  CHECK(absl::ToDoubleSeconds(*wait) == Approx(2.0));
+  clock.Advance(absl::Milliseconds(1999));
+  CHECK(buckets.Take("a", 2));
+  clock.Advance(absl::Milliseconds(1));
+  CHECK_FALSE(buckets.Take("a", 2));
+}
+
+TEST_CASE("a clock that goes back harms nobody") {
+  testing::FakeMonotonicClock clock;
+  TokenBuckets buckets(clock, TokenBuckets::Rate::PerMinute(10));
+  CHECK_FALSE(buckets.Take("a", 10));
+  clock.Advance(-absl::Hours(1));
+  CHECK(buckets.Take("a"));
+  clock.Advance(absl::Minutes(2));
+  CHECK_FALSE(buckets.Take("a", 10));
+}
+
 TEST_CASE("who brings many keys gets no full bucket by it") {
   testing::FakeMonotonicClock clock;
   TokenBuckets buckets(clock, {.per_s = 0.1, .burst = 5}, 10);
