@@ -13,15 +13,17 @@ import subprocess
 import sys
 import urllib.parse
 import uuid
+from collections.abc import Iterable
+from typing import Any
 
 DPKG_FIELDS = "${db:Status-Status}\t${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n"
 
 
-def run(*command):
+def run(*command: object) -> str:
     return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
 
 
-def owners(paths):
+def owners(paths: Iterable[str]) -> list[str]:
     """The Debian packages that installed these files."""
     wanted = sorted({str(pathlib.Path(path).resolve()) for path in paths})
     found = {}
@@ -39,7 +41,7 @@ def owners(paths):
     return sorted(set(found.values()))
 
 
-def libraries(programs):
+def libraries(programs: Iterable[pathlib.Path]) -> list[str]:
     paths = set()
     for program in programs:
         for line in run("ldd", program).splitlines():
@@ -51,7 +53,7 @@ def libraries(programs):
     return owners(paths)
 
 
-def headers(build, program):
+def headers(build: pathlib.Path, program: str) -> list[str]:
     """The Debian packages whose headers were compiled into a program: header-only libraries leave no other trace."""
     objects = {line for line in run("ninja", "-C", build, "--quiet", "-t", "inputs", program).splitlines() if line.endswith(".o")}
     paths, mine = set(), False
@@ -65,11 +67,11 @@ def headers(build, program):
     return owners(paths)
 
 
-def spdx_id(kind, name):
+def spdx_id(kind: str, name: str) -> str:
     return f"SPDXRef-{kind}-" + re.sub(r"[^A-Za-z0-9.-]", lambda match: f"-{ord(match.group()):x}-", name)
 
 
-def debian_packages(admin_folder):
+def debian_packages(admin_folder: str) -> dict[str, dict[str, Any]]:
     """Name → SPDX package, of all that dpkg has recorded as installed there."""
     result = {}
     release = run("sh", "-c", ". /etc/os-release && echo $VERSION_ID").strip()
@@ -95,7 +97,7 @@ def debian_packages(admin_folder):
     return result
 
 
-def document(arguments):
+def document(arguments: argparse.Namespace) -> dict[str, Any]:
     installed = debian_packages(f"{arguments.root}/var/lib/dpkg")
     of_build = debian_packages("/var/lib/dpkg")
     own = {"downloadLocation": "NOASSERTION", "filesAnalyzed": False, "licenseConcluded": "Apache-2.0", "licenseDeclared": "Apache-2.0",
@@ -133,7 +135,7 @@ def document(arguments):
     }
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(prog="sbom.py")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("libraries")

@@ -10,20 +10,22 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from typing import Any
 
 
-def openssl(*arguments, stdin=None):
+def openssl(*arguments: object, stdin: str | None = None) -> str:
     done = subprocess.run(["openssl", *map(str, arguments)], input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"openssl {arguments[0]} failed: {done.stderr.strip()[-400:]}")
     return done.stdout
 
 
-def new_key():
+def new_key() -> str:
     return openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
 
 
-def swap(link, files):
+def swap(link: pathlib.Path | str, files: dict[str, str]) -> None:
     """Puts `files` (name → contents) behind the link, all in one step. What they replace is removed."""
     link = pathlib.Path(link)
     link.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +44,7 @@ def swap(link, files):
 
 
 class Authority:
-    def __init__(self, name):
+    def __init__(self, name: str):
         with tempfile.TemporaryDirectory() as work:
             key = pathlib.Path(work) / "key"
             key.write_text(new_key())
@@ -50,7 +52,8 @@ class Authority:
             self.certificate = openssl("req", "-x509", "-new", "-key", key, "-subj", f"/CN={name}", "-days", "30", "-addext",
                                        "keyUsage=critical,keyCertSign,cRLSign")
 
-    def sign(self, names=("DNS:localhost", "IP:127.0.0.1"), days=7, usage="serverAuth,clientAuth", subject="stockalert"):
+    def sign(self, names: Sequence[str] = ("DNS:localhost", "IP:127.0.0.1"), days: int = 7, usage: str = "serverAuth,clientAuth",
+             subject: str = "stockalert") -> tuple[str, str]:
         """(certificate, key). With days=-1 it has expired. `subject` is its common name, by which Kafka knows its owner."""
         with tempfile.TemporaryDirectory() as work:
             folder = pathlib.Path(work)
@@ -63,6 +66,6 @@ class Authority:
                                   folder / "extensions", stdin=request)
             return certificate, (folder / "key").read_text()
 
-    def issue(self, link, trusted=None, **options):
+    def issue(self, link: pathlib.Path, trusted: str | None = None, **options: Any) -> None:
         certificate, key = self.sign(**options)
         swap(link, {"tls.crt": certificate, "tls.key": key, "ca.crt": trusted or self.certificate})

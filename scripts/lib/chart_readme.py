@@ -7,13 +7,14 @@ A comment belongs to the key below it. Keys without one are left out of the tabl
 import pathlib
 import re
 import sys
+from collections.abc import Iterator
 
 CHART = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "helm" / "stockalert"
 BEGIN = "<!-- values: made by scripts/lib/chart_readme.py -->"
 END = "<!-- /values -->"
 
 
-def rows(text):
+def rows(text: str) -> Iterator[tuple[str, str, str]]:
     """(path, default or None for a map, comment) of each key with a comment."""
     path = []  # Of the key at each depth, its indent and name.
     comment = []
@@ -35,7 +36,7 @@ def rows(text):
         comment = []
 
 
-def table(text):
+def table(text: str) -> str:
     lines = ["| value | default | what it is |", "|---|---|---|"]
     for path, value, comment in rows(text):
         default = "" if value is None else f"`{value}`"
@@ -43,7 +44,7 @@ def table(text):
     return "\n".join(lines)
 
 
-def main():
+def main() -> int:
     readme = CHART / "README.md"
     old = readme.read_text(encoding="utf-8")
     if old.count(BEGIN) != 1 or old.count(END) != 1:

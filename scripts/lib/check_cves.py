@@ -19,6 +19,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TRACKER = "https://security-tracker.debian.org/tracker/data/json"
@@ -31,7 +33,7 @@ CVE = r"CVE-\d{4}-\d{4,}"
 class Page:
     """What docs/security.md says of the libraries."""
 
-    def __init__(self, text):
+    def __init__(self, text: str):
         section = re.search(r"^## Weaknesses of the libraries\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
         if not section:
             raise ValueError("the page has no section «Weaknesses of the libraries»")
@@ -50,7 +52,7 @@ class Page:
         self.untouched = set(re.findall(CVE, untouched.group(1))) if untouched else set()
 
 
-def own_faults(page, today):
+def own_faults(page: Page, today: datetime.date) -> list[str]:
     """What can be told of the page alone."""
     found = []
     if not page.packages or not page.rows:
@@ -62,12 +64,12 @@ def own_faults(page, today):
     return found
 
 
-def age_faults(page, today):
+def age_faults(page: Page, today: datetime.date) -> list[str]:
     days = (today - page.date).days
     return [f"the page is of {page.date}, {days} days old: look at Debian's tracker, and date it anew"] if days > AGE_DAYS_MAX else []
 
 
-def tracker_faults(page, data):
+def tracker_faults(page: Page, data: dict[str, Any]) -> list[str]:
     """The page against the tracker's data: package → CVE → releases."""
     found = []
     for package in page.packages:
@@ -92,7 +94,7 @@ def tracker_faults(page, data):
     return found
 
 
-def changelog(package):
+def changelog(package: str) -> str:
     """The Debian changelogs of what is installed of a source package; empty where nothing is, or where they are left out."""
     listed = subprocess.run(["dpkg-query", "-W", "-f=${source:Package} ${Package} ${db:Status-Status}\n"], capture_output=True, text=True, check=False)
     texts = []
@@ -105,7 +107,7 @@ def changelog(package):
     return "\n".join(texts)
 
 
-def changelog_faults(page, read=changelog):
+def changelog_faults(page: Page, read: Callable[[str], str] = changelog) -> list[str]:
     found = []
     for cve, (package, mended) in sorted(page.rows.items()):
         text = read(package)
@@ -118,7 +120,7 @@ def changelog_faults(page, read=changelog):
     return found
 
 
-def fetch():
+def fetch() -> dict[str, Any] | None:
     """The tracker's data, or None."""
     kept = ROOT / "build" / "debian-security-tracker.json"
     if not kept.exists() or time.time() - kept.stat().st_mtime > KEPT_S:
@@ -133,7 +135,7 @@ def fetch():
     return json.loads(kept.read_text(encoding="utf-8"))
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(prog="check_cves.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="the tracker's data, as a file")
     parser.add_argument("--page", default=ROOT / "docs" / "security.md")

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDERS = ("scripts/", "deploy/", "services/", "tests/", "docs/", "proto/", ".ci/", "cmake/")
 
 
-def main():
+def main() -> int:
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True,
                             check=True).stdout
     problems = []

@@ -11,6 +11,7 @@ import importlib
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import grpc
 from google.protobuf import json_format
@@ -30,7 +31,7 @@ GOOGLE_RPC = pathlib.Path("/usr/share/gocode/src/github.com/gogo/googleapis")
 class CallError(Exception):
     """A call that did not answer OK, with what google.rpc's details say."""
 
-    def __init__(self, error):
+    def __init__(self, error: grpc.RpcError):
         self.code = error.code().name
         self.message = error.details() or ""
         self.reason = ""
@@ -41,7 +42,7 @@ class CallError(Exception):
                 self._read(value)
         super().__init__(f"{self.code} {self.reason}: {self.message} {self.violations or ''}".strip())
 
-    def _read(self, value):
+    def _read(self, value: bytes):
         details = importlib.import_module("google.rpc.error_details_pb2")
         status = importlib.import_module("google.rpc.status_pb2").Status.FromString(value)
         for part in status.details:
@@ -52,7 +53,7 @@ class CallError(Exception):
                 self.violations += [(v.field, v.description) for v in details.BadRequest.FromString(part.value).field_violations]
 
 
-def generate():
+def generate() -> None:
     """Makes the Python messages under build/python, where they are missing or older than the protos."""
     out = ROOT / "build" / "python"
     protos = sorted((ROOT / "proto" / "stockalert").glob("*/v1/*.proto"))
@@ -74,7 +75,7 @@ def generate():
 
 
 class Client:
-    def __init__(self, addresses, timeout_s=10, ca=None, name=None):
+    def __init__(self, addresses: dict[str, str], timeout_s: float = 10, ca: bytes | None = None, name: str | None = None):
         """`ca`: the authorities' PEM, for a mesh that speaks TLS. `name`: what its certificates are for, where the addresses say otherwise."""
         generate()
         self.timeout_s = timeout_s
@@ -85,11 +86,11 @@ class Client:
         self.channels = {name: grpc.secure_channel(address, grpc.ssl_channel_credentials(ca), options) if ca
                          else grpc.insecure_channel(address, options) for name, address in addresses.items()}
 
-    def close(self):
+    def close(self) -> None:
         for channel in self.channels.values():
             channel.close()
 
-    def _method(self, service, method):
+    def _method(self, service: str, method: str):
         package, name, proto = SERVICES[service]
         module = importlib.import_module(proto.replace("/", ".").removesuffix(".proto") + "_pb2")
         descriptor = module.DESCRIPTOR.services_by_name[name].methods_by_name[method]
@@ -97,15 +98,16 @@ class Client:
         return f"/{package}.{name}/{method}", classes[0], classes[1]
 
     @staticmethod
-    def _message(descriptor):
+    def _message(descriptor: Any):
         # Every generated message has its class on the descriptor.
         return descriptor._concrete_class  # pylint: disable=protected-access
 
     @staticmethod
-    def _metadata(key):
+    def _metadata(key: str | None):
         return [("authorization", f"Bearer {key}")] if key else []
 
-    def call(self, service, method, request=None, key=None, timeout_s=None, wait=False):
+    def call(self, service: str, method: str, request: dict[str, Any] | None = None, key: str | None = None,
+             timeout_s: float | None = None, wait: bool = False) -> dict[str, Any]:
         """Answers the reply as a dictionary; raises CallError. `wait`: for a connection, where there is none, instead of failing at once."""
         path, request_class, reply_class = self._method(service, method)
         message = json_format.ParseDict(request or {}, request_class())
@@ -116,14 +118,14 @@ class Client:
             raise CallError(error) from None
         return json_format.MessageToDict(reply, preserving_proto_field_name=True)
 
-    def stream(self, service, method, request=None, key=None, timeout_s=None):
+    def stream(self, service: str, method: str, request: dict[str, Any] | None = None, key: str | None = None, timeout_s: float | None = None) -> "Stream":
         """A stream of replies as dictionaries; raises CallError. `cancel` on the iterator's `call` ends it."""
         path, request_class, reply_class = self._method(service, method)
         message = json_format.ParseDict(request or {}, request_class())
         stub = self.channels[service].unary_stream(path, request_class.SerializeToString, reply_class.FromString)
         return Stream(stub(message, timeout=timeout_s, metadata=self._metadata(key)))
 
-    def list_all(self, service, method, field, request, key):
+    def list_all(self, service: str, method: str, field: str, request: dict[str, Any], key: str) -> list[dict[str, Any]]:
         """All pages of a List call."""
         rows, token = [], ""
         while True:
@@ -135,7 +137,7 @@ class Client:
 
 
 class Stream:
-    def __init__(self, call):
+    def __init__(self, call: grpc.Call):
         self.call = call
 
     def __iter__(self):
@@ -145,5 +147,5 @@ class Stream:
         except grpc.RpcError as error:
             raise CallError(error) from None
 
-    def cancel(self):
+    def cancel(self) -> None:
         self.call.cancel()

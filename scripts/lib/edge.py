@@ -10,8 +10,10 @@ Without TLS where the mesh has none; else with TLS to clients, by certificates i
 import os
 import pathlib
 import resource
+from typing import Any
 
 import client
+import mesh as meshes
 import stack
 
 CONFIG = stack.ROOT / "docker" / "edge"
@@ -20,7 +22,7 @@ SERVICES = ("user", "ticker", "alert", "notifier")
 
 
 class Edge:
-    def __init__(self, mesh, folder, first_port, settings=None):
+    def __init__(self, mesh: meshes.Mesh, folder: pathlib.Path, first_port: int, settings: dict[str, object] | None = None):
         self.mesh = mesh
         self.folder = pathlib.Path(folder)
         self.first_port = first_port
@@ -28,11 +30,11 @@ class Edge:
         self.tls_folder = self.folder / "tls"
         self.process = None
 
-    def address(self, service):
+    def address(self, service: str) -> str:
         return f"127.0.0.1:{self.first_port + SERVICES.index(service)}"
 
     @property
-    def http_address(self):
+    def http_address(self) -> str:
         return f"127.0.0.1:{self.first_port + len(SERVICES)}"
 
     def _env(self):
@@ -53,7 +55,7 @@ class Edge:
         keep = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_")}
         return {**keep, **env, **self.settings}
 
-    def start(self):
+    def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.process = stack.Process("edge", ["haproxy", "-W", "-S", str(self.folder / "master.sock"), "-f", str(CONFIG / "haproxy.cfg")],
                                      self.folder / "edge.log", env=self._env())
@@ -62,12 +64,12 @@ class Edge:
         # A backend is up once it has answered a check.
         stack.wait_for("the edge's way to the services", self.all_up, 20, self.process)
 
-    def all_up(self):
+    def all_up(self) -> bool:
         metrics = self.metrics()
         ways = [f"{service}_calls" for service in SERVICES] + ["ticker_streams", "notifier_streams"]
         return all(metrics.get(f'haproxy_backend_active_servers{{proxy="{way}"}}') == 1 for way in ways)
 
-    def metrics(self, path="/metrics"):
+    def metrics(self, path: str = "/metrics") -> dict[str, float]:
         result = {}
         for line in stack.http_get(f"http://{self.http_address}{path}").splitlines():
             if line and not line.startswith("#"):
@@ -75,23 +77,23 @@ class Edge:
                 result[series] = float(value)
         return result
 
-    def refused(self, cause):
+    def refused(self, cause: str) -> int:
         """How many calls it refused for a cause: rate, calls, key, size, unknown."""
         return int(self.metrics().get(f'haproxy_backend_http_requests_total{{proxy="refused_{cause}"}}', 0))
 
-    def client(self, **options):
+    def client(self, **options: Any) -> client.Client:
         ca = (self.tls_folder / "ca.crt").read_bytes() if self.mesh.authority else None
         return client.Client({service: self.address(service) for service in SERVICES}, ca=ca, **options)
 
-    def pid(self):
+    def pid(self) -> int:
         """Of the process that does the work; the master only minds it."""
         children = pathlib.Path(f"/proc/{self.process.popen.pid}/task/{self.process.popen.pid}/children").read_text().split()
         return int(children[-1])
 
-    def stop(self):
+    def stop(self) -> list[str]:
         return stack.stop_all([self.process]) if self.process else []
 
 
-def free_first_port():
+def free_first_port() -> int:
     """A first port from which the edge's ports are free."""
     return stack.free_port(range(len(SERVICES) + 1))

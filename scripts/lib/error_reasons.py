@@ -10,6 +10,7 @@ import base64
 import pathlib
 import re
 import sys
+from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = "docs/errors.md"
@@ -37,6 +38,8 @@ PASSED_ON = {("services/common/grpc/channel.cc", "reason"), ("services/common/gr
              ("services/fetcher/finnhub_source.cc", "reason"), ("services/common/base/error.cc", "reason"),
              ("services/client/short_names.cc", "missing_reason_"), ("services/client/usage.cc", "details"),
              ("services/common/grpc/status_convert.cc", "details")}
+# Reason → its codes and who makes it.
+Found = dict[str, tuple[set[str], set[str]]]
 LITERAL = re.compile(r'"([A-Z][A-Z0-9_]*)"')
 
 
@@ -44,12 +47,12 @@ class Unreadable(Exception):
     pass
 
 
-def spell(code):
+def spell(code: str) -> str:
     """kNotFound is NOT_FOUND."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", code.removeprefix("k")).upper()
 
 
-def arguments(text, begin):
+def arguments(text: str, begin: int) -> list[str]:
     """The arguments of the call whose parenthesis is at `begin`."""
     found, start, depth, at = [], begin + 1, 0, begin
     while True:
@@ -69,13 +72,13 @@ def arguments(text, begin):
         at += 1
 
 
-def constants(texts):
+def constants(texts: dict[str, str]) -> dict[tuple[str, str], str]:
     """Of each folder, the named reasons: {("services/alert", "kReasonAlertQuota"): "ALERT_QUOTA"}."""
     return {(str(pathlib.PurePath(name).parent), constant): value for name, text in texts.items()
             for constant, value in re.findall(r'constexpr char (k\w+)\[\] = "([A-Z][A-Z0-9_]*)";', text)}
 
 
-def made_in(name, text, named):
+def made_in(name: str, text: str, named: dict[tuple[str, str], str]) -> Iterator[tuple[str, str]]:
     """(reason, code) of each error that a source file makes."""
     makers = {**MAKERS, **OWN_MAKERS.get(name, {})}
     text = re.sub(r"(?<!\w)\w+\.Add\(", "violations.Add(", text)  # By whatever name.
@@ -108,21 +111,21 @@ def made_in(name, text, named):
         yield reason, code
 
 
-def maker_of(name):
+def maker_of(name: str) -> str:
     if name == "services/common/grpc/mesh_callers.cc":
         return "internal ports"
     service = name.split("/")[1]
     return "every service" if service == "common" else service
 
 
-def edge_reply(text):
+def edge_reply(text: str) -> tuple[str, str] | None:
     """(reason, code) of a reply that the edge gives itself; None where it has no ErrorInfo."""
     details = re.search(r"grpc-status-details-bin: (\S+)", text)
     info = details and re.search(rb"google\.rpc\.ErrorInfo\x12.\x0a.([A-Z_]+)", base64.b64decode(details.group(1) + "=="), re.S)
     return info and (info.group(1).decode(), CODES[int(re.search(r"grpc-status: (\d+)", text).group(1))])
 
 
-def made(root):
+def made(root: pathlib.Path) -> Found:
     """{reason: (codes, makers)} of the whole tree."""
     texts = {str(path.relative_to(root)): re.sub(r"(?m)^\s*//.*$", "", path.read_text(encoding="utf-8"))
              for suffix in ("h", "cc") for path in sorted((root / "services").rglob(f"*.{suffix}"))}
@@ -141,18 +144,18 @@ def made(root):
     return found
 
 
-def row(reason, codes, makers, meaning):
+def row(reason: str, codes: set[str], makers: set[str], meaning: str) -> str:
     if "every service" in makers:
         makers = makers & {"every service", "edge"}
     return f"| `{reason}` | {', '.join(sorted(codes))} | {', '.join(sorted(makers))} | {meaning} |"
 
 
-def meanings(table):
+def meanings(table: str) -> dict[str, str]:
     """What the page says that each reason means."""
     return dict(re.findall(r"(?m)^\| `(\w+)` \|[^|]*\|[^|]*\| *(.*?) *\|$", table))
 
 
-def rewrite(page, found):
+def rewrite(page: str, found: Found) -> tuple[str, list[str]]:
     """The page with the table as the code has it, and what is wrong with the page as it is."""
     head, rest = page.split(BEGIN)
     table, tail = rest.split(END)
@@ -167,7 +170,7 @@ def rewrite(page, found):
     return new, problems
 
 
-def main():
+def main() -> int:
     if sys.argv[1:] not in ([], ["--check"]):
         print(__doc__)
         return 2

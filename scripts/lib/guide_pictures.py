@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "guide.md"
@@ -46,8 +47,11 @@ STYLE = """
   }
 """
 
+# What a command or a condition gives, by name.
+Given = dict[str, str]
 
-def sections(text):
+
+def sections(text: str) -> dict[str, str]:
     """{picture: the command below it} of the page."""
     found = dict(re.findall(r"^!\[[^\]]+\]\(guide/(\w+)\.svg\)\n\n(?:[^\n#`]+\n\n)*?```sh\n(.*?)```$", text, re.MULTILINE | re.DOTALL))
     if set(found) != set(PRICES):
@@ -58,7 +62,7 @@ def sections(text):
     return found
 
 
-def options(command):
+def options(command: str) -> Given:
     """The options of the first `stockalert alert create`, by name."""
     words = shlex.split(command.splitlines()[0], comments=True)
     if words[:3] != ["stockalert", "alert", "create"]:
@@ -66,11 +70,11 @@ def options(command):
     return {name.removeprefix("--"): value for name, value in zip(words[4::2], words[5::2])}
 
 
-def measure(value):
+def measure(value: str) -> Given:
     return {"percent": value[:-1]} if value.endswith("%") else {"amount": value}
 
 
-def condition(given):
+def condition(given: Given) -> dict[str, Any]:
     for op in ("at_or_above", "at_or_below", "crosses"):
         if op in given:
             return {"kind": "target", "op": op.upper(), "price": given[op]}
@@ -90,7 +94,7 @@ def condition(given):
     raise SystemExit(f"no condition in {given}")
 
 
-def triggers(given, prices):
+def triggers(given: Given, prices: list[str]) -> list[int]:
     """At which of the prices the alert triggers."""
     quotes = [{"op": "quote", "symbol": "AAPL", "price": price, "time": BEGIN_US + place * MINUTE_US, "session": "REGULAR", "offset": 2 * place}
               for place, price in enumerate(prices)]
@@ -104,7 +108,7 @@ def triggers(given, prices):
     return [line["offset"] // 2 for line in lines if "trigger" in line]
 
 
-def bounds(given, prices, fired):
+def bounds(given: Given, prices: list[str], fired: list[int]) -> list[tuple[str, list[decimal.Decimal]]]:
     """The lines that prices are measured by: [(words, [height or None at each price])]."""
     prices = [D(price) for price in prices]
     kind = condition(given)
@@ -132,17 +136,17 @@ def bounds(given, prices, fired):
     return [(f"{kind['percent']} % {words}", heights)]
 
 
-def draw(given, prices, fired):
+def draw(given: Given, prices: list[str], fired: list[int]) -> str:
     lines = bounds(given, prices, fired)
     if given.get("policy", "once") == "once" and fired:
         lines = [(words, heights[:fired[0] + 1]) for words, heights in lines]
     shown = [D(price) for price in prices] + [height for _, heights in lines for height in heights]
     low, high = min(shown), max(shown)
 
-    def x(place):
+    def x(place: int) -> float:
         return round(LEFT + place * (WIDTH - LEFT - RIGHT) / (len(prices) - 1), 1)
 
-    def y(price):
+    def y(price: str) -> float:
         return round(float(TOP + (high - D(price)) * (HEIGHT - TOP - BOTTOM) / (high - low)), 1)
 
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">', f"<style>{STYLE}</style>"]
@@ -164,7 +168,7 @@ def draw(given, prices, fired):
     return "\n".join([*out, "</svg>", ""])
 
 
-def main():
+def main() -> int:
     if sys.argv[1:] not in ([], ["--check"]):
         print(__doc__)
         return 2

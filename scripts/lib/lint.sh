@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lint.sh: shellcheck over every shell script, a compile check of every Python file, clang-format, the length of functions, and the tree's own rules.
+# lint.sh: shellcheck over every shell script, ruff over every Python file, clang-format, the length of functions, and the tree's own rules.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 bad=0
@@ -19,9 +19,7 @@ for file in "${files[@]}"; do
   esac
 done
 shellcheck -x "${shells[@]}" || bad=1
-for file in "${pythons[@]}"; do
-  python3 -c 'import sys; compile(open(sys.argv[1], encoding="utf-8").read(), sys.argv[1], "exec")' "$file" || complain "$file does not compile"
-done
+scripts/lib/ruff.sh check --quiet --no-cache "${pythons[@]}" || bad=1
 
 # C++ as .clang-format has it: scripts/lib/format.sh writes it so.
 mapfile -d '' -t sources < <(printf '%s\0' "${files[@]}" | grep -zE '\.(cc|h)$')

@@ -14,6 +14,7 @@ import os
 import pathlib
 import subprocess
 import time
+from collections.abc import Callable, Iterable
 
 import certificates
 import client
@@ -37,7 +38,7 @@ ROLES = ("user", "ticker", "alert", "evaluator", "notifier", "maintenance", "aud
 SPAN = {"public": 0, "http": 1000, "internal": 2000}
 
 
-def binary(name, preset=None):
+def binary(name: str, preset: str | None = None) -> pathlib.Path:
     """Where the build put a program."""
     build = stack.ROOT / "build" / (preset or os.environ.get("STOCKALERT_PRESET") or "dev")
     found = [path for path in build.glob(f"services/**/{name}") if path.is_file()]
@@ -46,14 +47,15 @@ def binary(name, preset=None):
     return found[0]
 
 
-def free_first_port():
+def free_first_port() -> int:
     """A first port from which all ports of a mesh are free."""
     return stack.free_port([place + SPAN[kind] for place, kinds in SERVICES.values() for kind in kinds])
 
 
 class Mesh:
-    def __init__(self, folder, first_port=None, postgres_url=None, kafka_bootstrap=None, say=lambda text: None, env=None, prices_partitions=None,
-                 tls=False):
+    def __init__(self, folder: pathlib.Path, first_port: int | None = None, postgres_url: str | None = None, kafka_bootstrap: str | None = None,
+                 say: Callable[[str], None] = lambda text: None, env: dict[str, str] | None = None, prices_partitions: int | None = None,
+                 tls: bool = False):
         self.folder = pathlib.Path(folder)
         self.first_ports = FIRST_PORTS if first_port is None else {kind: first_port + span for kind, span in SPAN.items()}
         self.held_ports = {}
@@ -75,13 +77,13 @@ class Mesh:
 
     # --- where things are
 
-    def port(self, service, kind):
+    def port(self, service: str, kind: str) -> int:
         return self.first_ports[kind] + SERVICES[service][0]
 
-    def address(self, service, kind="public"):
+    def address(self, service: str, kind: str = "public") -> str:
         return f"127.0.0.1:{self.port(service, kind)}"
 
-    def operator_env(self):
+    def operator_env(self) -> dict[str, str]:
         """What the operator's tools need to reach this mesh; holds secrets."""
         env = {
             "STOCKALERT_POSTGRES_URL": self.postgres_url,
@@ -99,29 +101,29 @@ class Mesh:
         return env
 
     @staticmethod
-    def certificate_names(service):
+    def certificate_names(service: str) -> tuple[str, ...]:
         """Where it is dialled, and what the others know it by."""
         return ("DNS:localhost", "IP:127.0.0.1", f"DNS:{service}")
 
-    def _role_url(self, key):
+    def _role_url(self, key: str):
         """The database as a role of its own sees it; that of others has one role for all, as it is given."""
         return self.postgres.role_url(key, "stockalert") if self.postgres else self.postgres_url
 
-    def write_callers(self, *earlier):
+    def write_callers(self, *earlier: dict[str, str]) -> None:
         """What the services know each other by, besides their present tokens those `earlier` (caller, token) ones. Replaced as a whole."""
         lines = [f"{name} {hashlib.sha256(token.encode()).hexdigest()}\n" for name, token in [*self.caller_tokens.items(), *earlier]]
         fresh = self.folder / "mesh_callers.new"
         fresh.write_text("".join(lines))
         fresh.rename(self.folder / "mesh_callers")
 
-    def tls_folder(self, service):
+    def tls_folder(self, service: str) -> pathlib.Path:
         """Where a service's certificate lies: a link, which certificates.swap moves on."""
         return self.folder / "tls" / service
 
-    def _kafka_env(self, key):
+    def _kafka_env(self, key: str):
         return self.kafka.client_env(key) if self.kafka else {"KAFKA_PLAINTEXT": "true"}
 
-    def _tls_env(self, service):
+    def _tls_env(self, service: str):
         if service in ("evaluator", "migrate"):
             return {}  # No gRPC.
         if not self.authority:
@@ -133,7 +135,7 @@ class Mesh:
         env = {f"{pair}_TLS_{kind}_FILE": files / name for pair in pairs for kind, name in (("CERT", "tls.crt"), ("KEY", "tls.key"))}
         return {**env, "INTERNAL_TLS_CA_FILE": files / "ca.crt"}
 
-    def service_env(self, service):
+    def service_env(self, service: str) -> dict[str, str]:
         """The environment of a service, or of stockalert-migrate; holds secrets."""
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKALERT_", "FINNHUB_"))}
         env = {
@@ -169,7 +171,7 @@ class Mesh:
 
     # --- start and stop
 
-    def start(self, fetcher):
+    def start(self, fetcher: dict[str, object]) -> None:
         self.fetcher_settings = fetcher
         self.folder.mkdir(parents=True, exist_ok=True)
         # The log below may be read by all, the secrets by their owner alone; Postgres' user must come through.
@@ -192,12 +194,12 @@ class Mesh:
             for name, value in self.operator_env().items():
                 file.write(f"export {name}='{value}'\n")
 
-    def prepare_secrets(self):
+    def prepare_secrets(self) -> None:
         self.admin_key = stack.secret(self.folder / "admin_key", lambda: "sak_" + stack.token(43))
         self.caller_tokens = {name: stack.secret(self.folder / "callers" / name) for name in SERVICES}
         self.write_callers()
 
-    def start_stores(self):
+    def start_stores(self) -> None:
         if self.kafka:
             self.kafka.fetch()
         if self.postgres or self.kafka:
@@ -214,7 +216,7 @@ class Mesh:
         if self.kafka:
             self.kafka.await_ready()
 
-    def migrate(self):
+    def migrate(self) -> None:
         self.say("bringing schema and topics up to date")
         command = [str(binary("stockalert-migrate"))]
         if self.prices_partitions:
@@ -249,14 +251,14 @@ class Mesh:
                 told = True
             time.sleep(0.25)
 
-    def ready(self, name):
+    def ready(self, name: str) -> bool:
         return stack.http_ok(f"http://{self.address(name, 'http')}/readyz")
 
-    def await_ready(self, names=None, timeout_s=60):
+    def await_ready(self, names: Iterable[str] | None = None, timeout_s: float = 60) -> None:
         for name in names or SERVICES:
             stack.wait_for(f"the {name} service's readiness", lambda n=name: self.ready(n), timeout_s, self.services[name])
 
-    def restart(self, name, fetcher=None, wait=True):
+    def restart(self, name: str, fetcher: dict[str, object] | None = None, wait: bool = True) -> None:
         """Stops a service in order, where it runs, and starts it again, the fetcher with new settings if given."""
         if fetcher is not None:
             self.fetcher_settings = fetcher
@@ -266,11 +268,11 @@ class Mesh:
         if wait:
             self.await_ready([name])
 
-    def processes(self):
+    def processes(self) -> list[stack.Process]:
         stores = [part.process for part in (self.postgres, self.kafka) if part is not None and part.process is not None]
         return stores + list(self.services.values())
 
-    def stop(self):
+    def stop(self) -> list[str]:
         """Everything, in order. Answers the names of those that had to be killed."""
         if self.client is not None:
             self.client.close()
@@ -282,11 +284,11 @@ class Mesh:
         self.held_ports = {}
         return killed
 
-    def query(self, sql):
+    def query(self, sql: str) -> list[list[str]]:
         """Rows of text from the mesh's database."""
         return stack.psql(self.postgres_url, sql)
 
-    def metrics(self, name):
+    def metrics(self, name: str) -> dict[str, float]:
         """A service's metrics as {series: value}."""
         result = {}
         for line in stack.http_get(f"http://{self.address(name, 'http')}/metrics").splitlines():
@@ -301,12 +303,12 @@ class Supervisor:
 
     RESTARTS_MAX = 5
 
-    def __init__(self, mesh, say):
+    def __init__(self, mesh: Mesh, say: Callable[[str], None]):
         self.mesh = mesh
         self.say = say
         self.restarts = {}
 
-    def check(self):
+    def check(self) -> None:
         for process in self.mesh.processes():
             if process.alive():
                 continue
@@ -318,7 +320,7 @@ class Supervisor:
             process.start()
 
 
-def write_json(path, value):
+def write_json(path: pathlib.Path, value: object) -> None:
     """A file that only its owner reads, replaced as a whole."""
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -13,6 +13,8 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import client
 import mesh as meshes
@@ -26,20 +28,23 @@ REPLAY_S = 5
 COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 ON_TERMINAL = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
+# Words for it, and as the API has it.
+Condition = tuple[str, dict[str, Any]]
 
-def paint(colour, text):
+
+def paint(colour: str, text: str) -> str:
     return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if ON_TERMINAL else text
 
 
-def show(text=""):
+def show(text: str = "") -> None:
     print(text, flush=True)
 
 
-def say(text):
+def say(text: str) -> None:
     show(paint("dim", f"  … {text}"))
 
 
-def read_demo(folder):
+def read_demo(folder: pathlib.Path) -> dict[str, Any]:
     """Who the demonstration's user is, where there was one before."""
     path = folder / "demo.json"
     return json.loads(path.read_text()) if path.exists() else {}
@@ -48,7 +53,7 @@ def read_demo(folder):
 class Watcher:
     """Follows a stream on a thread of its own, over restarts of its service, and puts what comes into a queue."""
 
-    def __init__(self, name, read, events):
+    def __init__(self, name: str, read: Callable[["Watcher"], None], events: queue.Queue[tuple[str, Any]]):
         self.name = name
         self.read = read
         self.events = events
@@ -70,28 +75,28 @@ class Watcher:
                 return  # The channel has been closed under it.
             self.ended.wait(0.3)
 
-    def end(self):
+    def end(self) -> None:
         self.ended.set()
         if self.stream is not None:
             self.stream.cancel()
 
 
-def target(comparison, price):
+def target(comparison: str, price: str) -> Condition:
     words = {"AT_OR_ABOVE": "at or above", "AT_OR_BELOW": "at or below"}[comparison]
     return f"target: {words} {price}", {"price_target": {"comparison": f"COMPARISON_{comparison}", "price": price}}
 
 
-def percent(direction, percent_):
+def percent(direction: str, percent_: str) -> Condition:
     words = {"UP": "up", "EITHER": "either way by"}[direction]
     condition = {"direction": f"DIRECTION_{direction}", "percent": percent_, "reference": "REFERENCE_ARMING"}
     return f"percent: {words} {percent_} % from now", {"percent_change": condition}
 
 
-def trailing(percent_):
+def trailing(percent_: str) -> Condition:
     return f"trailing: falls {percent_} % from its high", {"trailing_change": {"direction": "DIRECTION_FALLS_FROM_HIGH", "percent": percent_}}
 
 
-def leaves(low, high):
+def leaves(low: str, high: str) -> Condition:
     return f"channel: leaves {low} to {high}", {"channel": {"transition": "TRANSITION_LEAVES", "low": low, "high": high}}
 
 
@@ -103,7 +108,7 @@ DEMONSTRATED = {"AAPL": target("AT_OR_ABOVE", "700"), "FB": target("AT_OR_BELOW"
 class Replay:
     """A file of past prices: its symbols and how many rows it has. The fetcher reads it, and says what is wrong with it."""
 
-    def __init__(self, file):
+    def __init__(self, file: pathlib.Path | str):
         self.file = pathlib.Path(file).resolve()
         try:
             with open(self.file, newline="", encoding="utf-8") as lines:
@@ -125,7 +130,7 @@ class Replay:
 
 
 class Demonstration:
-    def __init__(self, mesh, folder, symbols):
+    def __init__(self, mesh: meshes.Mesh, folder: pathlib.Path, symbols: list[str]):
         self.mesh = mesh
         self.folder = folder
         self.symbols = symbols
@@ -139,7 +144,7 @@ class Demonstration:
 
     # --- the demo user
 
-    def sign_in(self):
+    def sign_in(self) -> None:
         """The user of earlier runs, or a new one."""
         known = read_demo(self.folder)
         if known:
@@ -155,17 +160,17 @@ class Demonstration:
         self.user, self.key = reply["user"]["name"], reply["secret"]
         meshes.write_json(self.folder / "demo.json", {"user": self.user, "key": self.key, "email": email, "begun": False})
 
-    def begin(self):
+    def begin(self) -> None:
         """From here on alerts may be set that a later start must not wake."""
         meshes.write_json(self.folder / "demo.json", {**read_demo(self.folder), "begun": True})
 
-    def follow(self):
+    def follow(self) -> None:
         for symbol in self.symbols:
             self.mesh.client.call("user", "FollowTicker", {"parent": self.user, "symbol": symbol}, self.key, timeout_s=20)
 
     # --- alerts
 
-    def set_alerts(self, wanted):
+    def set_alerts(self, wanted: dict[str, Condition]) -> None:
         """One for each (symbol, (what people call it, condition))."""
         run_id = secrets.token_hex(6)
         for place, (symbol, (text, condition)) in enumerate(wanted):
@@ -177,13 +182,13 @@ class Demonstration:
 
     # --- what comes
 
-    def watch(self):
+    def watch(self) -> None:
         self.watchers = [Watcher("notifications", self._read_notifications, self.events), Watcher("quotes", self._read_quotes, self.events)]
         for watcher in self.watchers:
             if not watcher.connected.wait(10):
                 say(f"the stream of {watcher.name} has not answered yet")
 
-    def _read_notifications(self, watcher):
+    def _read_notifications(self, watcher: Watcher):
         request = {"parent": self.user, "cursor": self.cursor}
         watcher.stream = self.mesh.client.stream("notifier", "WatchNotifications", request, self.key)
         for reply in watcher.stream:
@@ -192,7 +197,7 @@ class Demonstration:
                 self.events.put(("notification", notification))
             self.cursor = reply.get("cursor", self.cursor)
 
-    def _read_quotes(self, watcher):
+    def _read_quotes(self, watcher: Watcher):
         # A stream of quotes answers only when there is one.
         watcher.connected.set()
         watcher.stream = self.mesh.client.stream("ticker", "WatchQuotes", {"names": [f"tickers/{symbol}" for symbol in self.symbols]}, self.key)
@@ -200,7 +205,7 @@ class Demonstration:
             for quote in reply.get("quotes", []):
                 self.events.put(("quote", quote))
 
-    def show_event(self, kind, value):
+    def show_event(self, kind: str, value: Any) -> None:
         if kind == "notification":
             alert = value.get("alert", "")
             self.seen[alert] = self.seen.get(alert, 0) + 1
@@ -219,7 +224,7 @@ class Demonstration:
         elif kind == "broken":
             raise stack.StackError(f"a stream ended: {value}")
 
-    def pump(self, supervisor, until, timeout_s):
+    def pump(self, supervisor: meshes.Supervisor, until: Callable[[], bool], timeout_s: float) -> bool:
         """Shows what comes until `until` says so; answers whether it did in time."""
         deadline = time.monotonic() + timeout_s
         checked = 0.0
@@ -238,7 +243,7 @@ class Demonstration:
                 supervisor.check()
                 checked = now
 
-    def verify(self):
+    def verify(self) -> bool:
         """Whether each alert of this run fired exactly once, by every account of it."""
         good = True
         for name, text in self.alerts.items():
@@ -253,12 +258,13 @@ class Demonstration:
             show(f"  {result}  {alert.get('symbol')} {text}{detail}")
         return good
 
-    def print_tour(self):
+    def print_tour(self) -> None:
         user, alert, ticker, notifier = (self.mesh.address(name) for name in ("user", "alert", "ticker", "notifier"))
         key = f'-H "authorization: Bearer {self.key}"'
         email = f"me-{secrets.token_hex(3)}@example.com"
         symbol = self.symbols[0]
-        create = f'{{"parent":"users/me","alert":{{"symbol":"{symbol}","condition":{{"price_target":{{"comparison":"COMPARISON_AT_OR_ABOVE","price":"500"}}}},"note":"my first alert"}}}}'
+        create = (f'{{"parent":"users/me","alert":{{"symbol":"{symbol}","condition":{{"price_target":{{"comparison":"COMPARISON_AT_OR_ABOVE",'
+                  f'"price":"500"}}}},"note":"my first alert"}}}}')
         publish = (f'{{"quotes":[{{"symbol":"{symbol}","price":"500.5","event_time":"\'$(date -u +%FT%TZ)\'","session":"SESSION_REGULAR"}}]}}')
         show()
         show(paint("bold", "Try it, in another terminal:"))
@@ -274,15 +280,16 @@ class Demonstration:
         show("  # its notification, as it comes (Ctrl-C ends it)")
         show(f"""  grpcurl -plaintext {key} -d '{{"parent":"users/me"}}' {notifier} stockalert.notification.v1.NotificationService/WatchNotifications""")
         show("  # a price that makes it fire, as the administrator (a third terminal, in this folder)")
-        show(f"""  grpcurl -plaintext -H "authorization: Bearer $(cat {self.mesh.folder}/admin_key)" -d '{publish}' {ticker} stockalert.ticker.v1.TickerService/PublishQuotes""")
+        show(f"""  grpcurl -plaintext -H "authorization: Bearer $(cat {self.mesh.folder}/admin_key)" -d '{publish}' {ticker} """
+             "stockalert.ticker.v1.TickerService/PublishQuotes")
         show()
 
-    def end(self):
+    def end(self) -> None:
         for watcher in self.watchers:
             watcher.end()
 
 
-def wipe(folder, mesh):
+def wipe(folder: pathlib.Path, mesh: meshes.Mesh) -> None:
     say(f"wiping {folder}")
     if mesh.postgres:
         mesh.postgres.wipe()
@@ -295,12 +302,12 @@ def wipe(folder, mesh):
             path.unlink()
 
 
-def run_live(demo, supervisor):
+def run_live(demo: Demonstration, supervisor: meshes.Supervisor) -> bool:
     """Alerts near the present price."""
     symbol = demo.symbols[0]
     quote = None
 
-    def arrived():
+    def arrived() -> bool:
         nonlocal quote
         try:
             quote = demo.mesh.client.call("ticker", "GetQuote", {"name": f"tickers/{symbol}"}, demo.key)
@@ -316,13 +323,13 @@ def run_live(demo, supervisor):
     return True
 
 
-def run_replay(demo, supervisor, replay, begin):
+def run_replay(demo: Demonstration, supervisor: meshes.Supervisor, replay: Replay, begin: bool) -> bool:
     """Alerts, then the file; answers whether all of it came as it should."""
     demo.set_alerts(replay.wanted.items())
     show(f"  {paint('bold', 'replay')}  {replay}")
     begin.touch()
 
-    def finished():
+    def finished() -> bool:
         figures = demo.mesh.metrics("fetcher")
         return figures.get("stockalert_fetcher_replay_position") == figures["stockalert_fetcher_replay_quotes"]
 
@@ -338,7 +345,7 @@ def run_replay(demo, supervisor, replay, begin):
     return in_time and (not shipped or demo.verify())
 
 
-def choose_source(given, file, was_here):
+def choose_source(given: str | None, file: str | None, was_here: bool) -> str:
     """What brings prices: as it was said, else what is there. Old prices come over alerts of an earlier run only if they are asked for."""
     if given is None and file is not None:
         return "replay"
@@ -351,7 +358,7 @@ def choose_source(given, file, was_here):
     return given or ("publish" if was_here else "replay")
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/run")
     parser.add_argument("--exit", action="store_true", dest="leave")
     parser.add_argument("--reset", action="store_true")
@@ -378,7 +385,7 @@ def main():
     demo = Demonstration(mesh, folder, LIVE_SYMBOLS if source == "finnhub" else (replay or Replay(DATA)).symbols)
     state = {"stopped": False}
 
-    def stop():
+    def stop() -> None:
         if state["stopped"]:
             return
         state["stopped"] = True

@@ -20,6 +20,8 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KAFKA_VERSION = "4.1.1"
@@ -33,7 +35,7 @@ class StackError(Exception):
 PORT_LOCKS = {}
 
 
-def take_port(port):
+def take_port(port: int) -> bool:
     """Whether it is this process's from now on: not yet its own, nobody's on this machine who asks here, too, and nobody listens on it."""
     folder = pathlib.Path(tempfile.gettempdir()) / f"stockalert-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -51,7 +53,7 @@ def take_port(port):
     return True
 
 
-def free_port(offsets=(0,)):
+def free_port(offsets: Iterable[int] = (0,)) -> int:
     """A port from which each of `offsets` is free, and stays this process's, also while what listens there is down. Below the ephemeral range,
     so that no outgoing connection takes it meanwhile."""
     for _ in range(200):
@@ -68,7 +70,7 @@ def free_port(offsets=(0,)):
     raise StackError("found no free ports between 20000 and 32000")
 
 
-def wait_for(what, condition, timeout_s, process=None, interval_s=0.05):
+def wait_for(what: str, condition: Callable[[], object], timeout_s: float, process: "Process | None" = None, interval_s: float = 0.05) -> None:
     """Polls `condition` until it is true. Fails at once where `process` ends meanwhile."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -83,13 +85,13 @@ def wait_for(what, condition, timeout_s, process=None, interval_s=0.05):
         time.sleep(interval_s)
 
 
-def port_open(port):
+def port_open(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def hold_port(port):
+def hold_port(port: int) -> socket.socket | None:
     """A socket that keeps outgoing connections off a port of loopback, and lets a server of ours listen there; None where it is taken."""
     held = socket.socket()
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -101,7 +103,7 @@ def hold_port(port):
         return None
 
 
-def port_holder(port):
+def port_holder(port: int) -> str:
     """Who has a port of this machine, in words, as far as this process may see."""
     found = {}
     for table in ("tcp", "tcp6"):
@@ -123,12 +125,12 @@ def port_holder(port):
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def http_get(url):
+def http_get(url: str) -> str:
     with _OPENER.open(url, timeout=2) as reply:
         return reply.read().decode()
 
 
-def http_ok(url):
+def http_ok(url: str) -> bool:
     try:
         http_get(url)
         return True
@@ -136,14 +138,14 @@ def http_ok(url):
         return False
 
 
-def stop_all(processes):
+def stop_all(processes: Sequence["Process"]) -> list[str]:
     """Stops them side by side. Answers the names of those that had to be killed."""
     for process in processes:
         process.request_stop()
     return [process.name for process in processes if not process.stop(ask=False)]
 
 
-def token(length):
+def token(length: int) -> str:
     """Random characters of base64url."""
     return secrets.token_urlsafe(length)[:length]
 
@@ -151,7 +153,8 @@ def token(length):
 class Process:
     """A child with a log of its own. Restartable."""
 
-    def __init__(self, name, command, log_path, env=None, stop_signal=signal.SIGTERM, user=None, grace_s=15):
+    def __init__(self, name: str, command: Sequence[object], log_path: pathlib.Path, env: dict[str, str] | None = None,
+                 stop_signal: signal.Signals = signal.SIGTERM, user: str | None = None, grace_s: float = 15):
         self.name = name
         self.command = [str(part) for part in command]
         self.log_path = pathlib.Path(log_path)
@@ -161,7 +164,7 @@ class Process:
         self.grace_s = grace_s
         self.popen = None
 
-    def start(self):
+    def start(self) -> None:
         """Starts it. From a thread that lives as long as this process: the kernel ends the child with the thread that made it."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         # setpriv execs the program in its own place. Postgres, which has children of its own, is asked to stop and not just killed.
@@ -174,30 +177,30 @@ class Process:
             self.popen = subprocess.Popen(wrapper + self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
                                           start_new_session=True, cwd="/")
 
-    def alive(self):
+    def alive(self) -> bool:
         return self.popen is not None and self.popen.poll() is None
 
-    def returncode(self):
+    def returncode(self) -> int | None:
         return None if self.popen is None else self.popen.returncode
 
-    def log_tail(self, lines=12):
+    def log_tail(self, lines: int = 12) -> str:
         try:
             return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
         except OSError:
             return ""
 
-    def kill(self):
+    def kill(self) -> None:
         """kill -9, and reaps it."""
         if self.alive():
             self.popen.kill()
         if self.popen is not None:
             self.popen.wait()
 
-    def request_stop(self):
+    def request_stop(self) -> None:
         if self.alive():
             self.popen.send_signal(self.stop_signal)
 
-    def stop(self, ask=True):
+    def stop(self, ask: bool = True) -> bool:
         """Orderly, within grace_s; then kill -9. Answers whether it was orderly."""
         if ask:
             self.request_stop()
@@ -211,7 +214,7 @@ class Process:
             return False
 
 
-def psql(url, sql):
+def psql(url: str, sql: str) -> list[list[str]]:
     """Rows of text. The password travels by the environment, where no list of processes shows it."""
     parts = urllib.parse.urlsplit(url)
     # As in sslmode=verify-full&sslrootcert=...
@@ -225,7 +228,7 @@ def psql(url, sql):
     return [line.split("\t") for line in done.stdout.splitlines() if line]
 
 
-def secret(path, make=lambda: secrets.token_urlsafe(32)):
+def secret(path: pathlib.Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(32)) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -238,7 +241,7 @@ class Postgres:
     """A private cluster of Debian's PostgreSQL: loopback only, password required, run by an unprivileged user. With an `authority`
     (certificates.py) it takes TLS alone, from clients with a certificate of that authority."""
 
-    def __init__(self, folder, port, authority=None, data=None):
+    def __init__(self, folder: pathlib.Path, port: int, authority: Any = None, data: pathlib.Path | None = None):
         """`data`: where its files lie, elsewhere than in the folder; its user must be able to come there."""
         self.folder = pathlib.Path(folder)
         self.port = port
@@ -264,15 +267,15 @@ class Postgres:
             for setting, name in (("ssl", None), ("ssl_cert_file", "tls.crt"), ("ssl_key_file", "tls.key"), ("ssl_ca_file", "ca.crt")):
                 self.process.command += ["-c", f"{setting}={files / name if name else 'on'}"]
 
-    def _reachable(self, folder):
+    def _reachable(self, folder: pathlib.Path):
         folder.mkdir(parents=True, exist_ok=True)
         check = subprocess.run(["runuser", "-u", self.user, "--", "test", "-x", folder], check=False)
         return check.returncode == 0
 
-    def wipe(self):
+    def wipe(self) -> None:
         shutil.rmtree(self.data, ignore_errors=True)
 
-    def start(self):
+    def start(self) -> None:
         self.password = secret(self.folder / "postgres.password")
         if not (self.data / "PG_VERSION").exists():
             self.wipe()
@@ -308,33 +311,33 @@ class Postgres:
             for file in (self.data.parent / "tls").iterdir():
                 os.chown(file, account.pw_uid, account.pw_gid)
 
-    def await_ready(self):
+    def await_ready(self) -> None:
         wait_for("Postgres", self.answers, 60, self.process)
 
-    def answers(self):
+    def answers(self) -> bool:
         done = subprocess.run([str(self.bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False)
         return done.returncode == 0
 
     @property
-    def roles(self):
+    def roles(self) -> pathlib.Path:
         """Where the passwords of the mesh's roles lie, a file each, for stockalert-migrate."""
         return self.folder / "roles"
 
-    def role_url(self, key, database):
+    def role_url(self, key: str, database: str) -> str:
         """As the role of a service, of maintenance or of the audit (services/migrate/roles.h)."""
         return self.url(database, f"stockalert_{key}", secret(self.roles / key))
 
-    def url(self, database="postgres", user="stockalert", password=None):
+    def url(self, database: str = "postgres", user: str = "stockalert", password: str | None = None) -> str:
         url = f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
         if not self.authority:
             return f"{url}?sslmode=disable"
         files = self.folder / "client-tls"
         return f"{url}?sslmode=verify-full&sslrootcert={files}/ca.crt&sslcert={files}/tls.crt&sslkey={files}/tls.key"
 
-    def query(self, sql, database="postgres"):
+    def query(self, sql: str, database: str = "postgres") -> list[list[str]]:
         return psql(self.url(database), sql)
 
-    def create_database(self, name):
+    def create_database(self, name: str) -> None:
         if not self.query(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
             self.query(f'CREATE DATABASE "{name}"')
 
@@ -347,7 +350,7 @@ class Kafka:
 
     USER = "stockalert-audit"
 
-    def __init__(self, folder, port, controller_port, authority=None):
+    def __init__(self, folder: pathlib.Path, port: int, controller_port: int, authority: Any = None):
         self.folder = pathlib.Path(folder)
         self.authority = authority
         self.password = None
@@ -358,7 +361,7 @@ class Kafka:
         self.login_port = free_port() if authority else None
         self.process = None
 
-    def client_tls(self, key):
+    def client_tls(self, key: str) -> pathlib.Path:
         """A client's files: a link, which certificates.swap moves on."""
         folder = self.folder / "client-tls" / key
         if not folder.exists():
@@ -366,10 +369,10 @@ class Kafka:
         return folder
 
     @property
-    def bootstrap(self):
+    def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def fetch(self):
+    def fetch(self) -> None:
         """Brings the jars, where they are not there. Two at once do not meet: each fills a folder of its own."""
         if self.jars.is_dir():
             return
@@ -388,14 +391,15 @@ class Kafka:
         except OSError:
             shutil.rmtree(partial, ignore_errors=True)
 
-    def _java(self, *arguments):
-        return ["java", "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={ROOT}/scripts/lib/kafka/log4j2.properties",
+    def _java(self, *arguments: object):
+        return ["java", "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true",
+                f"-Dlog4j2.configurationFile={ROOT}/scripts/lib/kafka/log4j2.properties",
                 "-cp", f"{self.jars}/*", *arguments]
 
-    def wipe(self):
+    def wipe(self) -> None:
         shutil.rmtree(self.folder / "data", ignore_errors=True)
 
-    def start(self):
+    def start(self) -> None:
         self.fetch()
         for port in (self.port, self.controller_port):
             if port_open(port):
@@ -452,7 +456,7 @@ class Kafka:
                 "ssl.keystore.type=PEM", f"ssl.keystore.location={files}/keystore.pem",
                 "ssl.truststore.type=PEM", f"ssl.truststore.location={files}/ca.crt"]
 
-    def client_env(self, key):
+    def client_env(self, key: str) -> dict[str, Any]:
         """The flags' environment of a client of this broker: a service, or the tools migrate and audit."""
         if not self.authority:
             return {"KAFKA_PLAINTEXT": "true"}
@@ -460,18 +464,18 @@ class Kafka:
         return {"KAFKA_TLS": "true", "KAFKA_TLS_CA_FILE": files / "ca.crt", "KAFKA_TLS_CERT_FILE": files / "tls.crt",
                 "KAFKA_TLS_KEY_FILE": files / "tls.key"}
 
-    def login_env(self):
+    def login_env(self) -> dict[str, Any]:
         """Of one that logs in: the audit's, by name and password besides a certificate."""
         return {**self.client_env("audit"), "KAFKA_BOOTSTRAP": f"127.0.0.1:{self.login_port}", "KAFKA_SASL_MECHANISM": "PLAIN",
                 "KAFKA_SASL_USERNAME": self.USER, "KAFKA_SASL_PASSWORD": self.password}
 
-    def await_ready(self):
+    def await_ready(self) -> None:
         wait_for("Kafka", self.answers, 60, self.process)
 
-    def answers(self):
+    def answers(self) -> bool:
         return port_open(self.port)
 
-    def wipe_identity(self):
+    def wipe_identity(self) -> None:
         self.wipe()
         (self.folder / "cluster.id").unlink(missing_ok=True)
 
@@ -479,20 +483,20 @@ class Kafka:
 class Lock:
     """One run a folder: the second is told so."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: pathlib.Path):
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.file = open(folder / "lock", "w", encoding="ascii")  # pylint: disable=consider-using-with
+        self.file = open(folder / "lock", "w", encoding="ascii")  # noqa: SIM115 # Held as long as this is.
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise StackError(f"another run uses {folder}: end it first (Ctrl-C there)") from None
 
 
-def run_at_exit(stop):
+def run_at_exit(stop: Callable[[], object]) -> None:
     """Calls `stop` once, whether the program ends by itself, by Ctrl-C or by a signal. A second signal meanwhile ends it at once; the
     kernel then ends the children."""
-    def on_signal(signum, _frame):
+    def on_signal(signum: int, _frame: object) -> None:
         signal.signal(signum, lambda number, _frame: os._exit(128 + number))
         raise SystemExit(128 + signum)
 

@@ -16,7 +16,7 @@ import tempfile
 import stack
 
 
-def main():
+def main() -> int:
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     (stack.ROOT / "build").mkdir(exist_ok=True)
@@ -25,7 +25,7 @@ def main():
     postgres = stack.Postgres(folder / "postgres", stack.free_port())
     kafka = stack.Kafka(folder / "kafka", stack.free_port(), stack.free_port())
 
-    def stop():
+    def stop() -> None:
         for process in (postgres.process, kafka.process):
             if process is not None:
                 process.stop()

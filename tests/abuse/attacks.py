@@ -483,8 +483,9 @@ def flood(attack, path, body, key, connections=8, depth=20):
 
 def encoded(name, request):
     """A request of the public API, from its JSON form."""
-    import client  # pylint: disable=import-outside-toplevel
     import importlib  # pylint: disable=import-outside-toplevel
+
+    import client  # pylint: disable=import-outside-toplevel
     from google.protobuf import json_format  # pylint: disable=import-outside-toplevel
     client.generate()
     service, method = name.split(".")
@@ -525,8 +526,9 @@ def million_states(attack):
     while length:
         varint += bytes([(length & 0x7f) | (0x80 if length > 0x7f else 0)])
         length >>= 7
-    import client  # pylint: disable=import-outside-toplevel
     import importlib  # pylint: disable=import-outside-toplevel
+
+    import client  # pylint: disable=import-outside-toplevel
     client.generate()
     fields = importlib.import_module("stockalert.alert.v1.alert_pb2").ListAlertsRequest.DESCRIPTOR.fields
     repeated = [field.number for field in fields if field.label == field.LABEL_REPEATED]

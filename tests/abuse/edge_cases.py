@@ -8,13 +8,11 @@ import ssl
 import threading
 import time
 
-import grpc
-
-from harness import Skip, await_true, client, expect, expect_equal, stack
-
 import attacks
 import certificates
 import edge as edges
+import grpc
+from harness import Skip, await_true, client, expect, expect_equal, stack
 
 CHECK = "/grpc.health.v1.Health/Check"
 GET = "/stockalert.alert.v1.AlertService/GetAlert"
@@ -311,7 +309,8 @@ def bodies_that_do_not_come(folder):
     with Behind(folder) as behind:
         connection = attacks.Connection(behind.edge.address("alert"), "127.0.0.1").open()
         stream = connection.stream()
-        connection.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, stream, attacks.headers(GET, KEY)) + attacks.frame(attacks.DATA, 0, stream, b"\0\0\0"))
+        connection.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, stream, attacks.headers(GET, KEY)) +
+                        attacks.frame(attacks.DATA, 0, stream, b"\0\0\0"))
         await_true("the end of it", lambda: connection.drain(0.2) or stream in connection.answers, 15)
         expect_equal(connection.answers[stream], 14, "a body that does not come")
         expect_equal(behind.service.calls, [], "what reached the service")

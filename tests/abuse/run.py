@@ -23,11 +23,10 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
 
 import attacks  # noqa: E402
+import edge as edges  # noqa: E402
 import edge_cases  # noqa: E402
 import harness  # noqa: E402
 from harness import await_true, client, expect, meshes, stack  # noqa: E402
-
-import edge as edges  # noqa: E402
 
 POD_LIMIT_MB = 512
 # Small, so that a machine with two cores reaches it: 3072 connections for a port.
@@ -81,7 +80,7 @@ class Watch:
 
     def __init__(self, pids):
         self.pids = pids
-        self.threads = {name: 0 for name in pids}
+        self.threads = dict.fromkeys(pids, 0)
         self.stopping = threading.Event()
         for pid in pids.values():
             # The kernel's own high-water mark begins anew: a peak between two looks is no less.
@@ -215,7 +214,8 @@ class World:
 
 
 def row(result):
-    return (f"{result['attack']:13} {result['column']:5} {result['mb']:7.0f} {result['threads']:7} {result['cpu_s']:6.1f} {result['edge_mb']:7.0f} {result['edge_cpu_s']:8.1f} "
+    return (f"{result['attack']:13} {result['column']:5} {result['mb']:7.0f} {result['threads']:7} {result['cpu_s']:6.1f} {result['edge_mb']:7.0f} "
+            f"{result['edge_cpu_s']:8.1f} "
             f"{result['quiet_ms']:7.0f} {result['others']['p99_ms']:7.0f} {result['others']['failed']:5}/{result['others']['calls']:<5} "
             f"{'yes' if result['answers'] else 'NO':4} {json.dumps(result['did'])}")
 

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import pathlib
 import re
 import secrets
 import shlex
@@ -26,8 +27,8 @@ from cases import Skip, await_true, timestamp
 from kubernetes import CHART, ROOT, VALUES, get, kubectl, run
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
-import certificates  # noqa: E402
-import stack  # noqa: E402
+import certificates
+import stack
 
 RELEASE = "try"
 NAME = "try-stockalert"
@@ -109,7 +110,8 @@ class Release:
         kubernetes.make_namespace(self.namespace, {"pod-security.kubernetes.io/enforce": "restricted"})
         began = time.monotonic()
         try:
-            self.helm("install", RELEASE, self.chart, "-f", self.values, *self.settings, "--wait", "--timeout", f"{INSTALL_S_MAX}s", timeout_s=INSTALL_S_MAX + 60)
+            self.helm("install", RELEASE, self.chart, "-f", self.values, *self.settings, "--wait", "--timeout", f"{INSTALL_S_MAX}s",
+                      timeout_s=INSTALL_S_MAX + 60)
         except AssertionError as error:
             self.failure = str(error) + "\n" + self.describe()
             raise AssertionError(self.failure) from None
@@ -496,7 +498,7 @@ def exchange_certificate():
             with open(files[name], "wb") as file:
                 file.write(release.secret(f"{NAME}-tls-ca", key))
         authority = certificates.Authority.__new__(certificates.Authority)
-        authority.certificate, authority.key = (open(files[name], encoding="ascii").read() for name in ("ca.crt", "ca.key"))
+        authority.certificate, authority.key = (pathlib.Path(files[name]).read_text(encoding="ascii") for name in ("ca.crt", "ca.key"))
         names = [f"DNS:{NAME}-{service}" for service in PUBLIC]
         fresh, key = authority.sign(names, days=99)
     client = release.client()

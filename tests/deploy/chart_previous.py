@@ -13,9 +13,9 @@ import chart_cluster
 import kubernetes
 import previous
 import rights
+from cases import Skip
 from chart_cluster import NAME, PUBLIC, RELEASE, RELEASE_STATE, Release, need_image, under_load
 from kubernetes import CHART, ROOT, get, run
-from cases import Skip
 
 # Two of each, so that while one version's go and the other's come, evaluators too are in one group.
 SETTINGS = ["evaluator.replicas=2"]

@@ -13,8 +13,8 @@ import stack
 from images import ROOT, SERVICES, docker
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-import harness  # noqa: E402
-from harness import await_true, expect, expect_equal, timestamp  # noqa: E402
+import harness
+from harness import await_true, expect, expect_equal, timestamp
 
 HEALTHY_S_MAX = 60
 PUBLIC = {"user": "UserService", "ticker": "TickerService", "alert": "AlertService", "notifier": "NotificationService"}
@@ -173,7 +173,8 @@ def confined():
         expect(re.search(r"^CapEff:\s+0+$", status, re.M), f"{service} has capabilities: {status}")
     logs = PROJECT.compose("--profile", "*", "logs", "--no-color").stdout
     expect(not re.search(r"sak_[A-Za-z0-9_-]{20,}", logs), "a log holds an API key")
-    for name in ("secrets/postgres_password", *(f"secrets/roles/{role}" for role in ("user", "ticker", "alert", "evaluator", "notifier", "maintenance", "audit")),
+    for name in ("secrets/postgres_password", *(f"secrets/roles/{role}" for role in
+                                                 ("user", "ticker", "alert", "evaluator", "notifier", "maintenance", "audit")),
                  *(f"secrets/callers/{service}" for service in SERVICES), "admin/admin_key"):
         expect(PROJECT.read(f"/var/lib/stockalert/{name}") not in logs, f"a log holds {name}")
 

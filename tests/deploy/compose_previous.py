@@ -7,8 +7,8 @@ import compose_mesh
 import images
 import previous
 from cases import Skip
-from images import ROOT, SERVICES, docker
 from harness import expect, expect_equal, timestamp
+from images import ROOT, SERVICES, docker
 
 FOLDER = tempfile.TemporaryDirectory(prefix="stockalert-previous-")
 STARTED = []
@@ -55,7 +55,8 @@ def upgrade():
     password = project.read("/var/lib/stockalert/secrets/postgres_password")
     found = project.compose("exec", "-T", "-e", f"PGPASSWORD={password}", "postgres", "psql", "-U", "stockalert", "-At", "-c",
                             "SELECT DISTINCT usename FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY 1")
-    expect_equal(found.stdout.split(), [f"stockalert_{role}" for role in ("alert", "evaluator", "notifier", "ticker", "user")], "who is connected to the database")
+    expect_equal(found.stdout.split(), [f"stockalert_{role}" for role in ("alert", "evaluator", "notifier", "ticker", "user")],
+                 "who is connected to the database")
 
 
 def stop():

@@ -4,7 +4,6 @@ import re
 import subprocess
 
 import grpc
-
 import stack
 from cases import await_true
 from kubernetes import ROOT, get, kubectl

@@ -19,7 +19,7 @@ LEVEL = 100
 
 
 def stamp():
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def percentile(values, share):
@@ -113,7 +113,7 @@ def steady(quiet, noisy):
     sent = []
     time.sleep(1 if noisy else 0)
     delay_before, commits_before = evaluated(quiet.mesh)
-    for number in range(QUIET_QUOTES):
+    for _ in range(QUIET_QUOTES):
         begun = time.monotonic()
         sent.append(begun)
         quiet.publish(LEVEL - 1, LEVEL)

@@ -10,7 +10,7 @@ from harness import await_true, expect, expect_equal, meshes
 
 
 def publish(world, symbol, place, price):
-    moment = datetime.datetime.fromtimestamp((guide_pictures.BEGIN_US + place * guide_pictures.MINUTE_US) / 1e6, datetime.timezone.utc)
+    moment = datetime.datetime.fromtimestamp((guide_pictures.BEGIN_US + place * guide_pictures.MINUTE_US) / 1e6, datetime.UTC)
     quote = {"symbol": symbol, "price": price, "event_time": moment.strftime("%Y-%m-%dT%H:%M:%SZ"), "session": "SESSION_REGULAR"}
     world.call("ticker", "PublishQuotes", {"quotes": [quote]}, world.mesh.admin_key)
 

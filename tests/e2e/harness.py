@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 import client  # noqa: E402
 import mesh as meshes  # noqa: E402
 import stack  # noqa: E402
-from cases import Report, Skip, await_true, timestamp  # noqa: E402
+from cases import Report, Skip, await_true, timestamp  # noqa: E402, F401 # For others, too.
 
 DATA = ROOT / "services" / "fetcher" / "data" / "aapl-1d.csv"
 MINUTES = ROOT.parent / "shared" / "data" / "aapl-1m-2016.csv"

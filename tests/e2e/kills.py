@@ -19,10 +19,12 @@ def varied_alerts():
     for price in ("145", "150", "155.5", "160", "165", "170", "175", "180"):
         alerts.append({"condition": {"price_target": {"comparison": "COMPARISON_CROSSES", "price": price}}, **repeat})
         alerts.append({"condition": {"price_target": {"comparison": "COMPARISON_AT_OR_ABOVE", "price": price}}, **repeat, "hysteresis": "1.5"})
-        alerts.append({"condition": {"price_target": {"comparison": "COMPARISON_AT_OR_BELOW", "price": price}}, "creation_policy": "CREATION_POLICY_WAIT_FOR_CROSS"})
+        alerts.append({"condition": {"price_target": {"comparison": "COMPARISON_AT_OR_BELOW", "price": price}},
+                       "creation_policy": "CREATION_POLICY_WAIT_FOR_CROSS"})
     for percent in ("2", "3.5"):
         alerts.append({"condition": {"percent_change": {"direction": "DIRECTION_EITHER", "percent": percent, "reference": "REFERENCE_ARMING"}}, **repeat})
-        alerts.append({"condition": {"percent_change": {"direction": "DIRECTION_UP", "percent": percent, "reference": "REFERENCE_WINDOW", "window": "604800s"}}, **repeat,
+        alerts.append({"condition": {"percent_change": {"direction": "DIRECTION_UP", "percent": percent, "reference": "REFERENCE_WINDOW",
+                                                           "window": "604800s"}}, **repeat,
                        "cooldown": "86400s"})
         alerts.append({"condition": {"percent_change": {"direction": "DIRECTION_DOWN", "percent": percent, "reference": "REFERENCE_PREVIOUS_CLOSE"}}, **daily})
         alerts.append({"condition": {"percent_change": {"direction": "DIRECTION_EITHER", "percent": percent, "reference": "REFERENCE_DAY_OPEN"}}, **daily})

@@ -12,7 +12,6 @@ import urllib.request
 
 import grpc
 from google.protobuf import json_format
-
 from harness import ROOT, SYMBOL, await_true, expect, expect_equal, meshes, timestamp
 
 # How long a sound record behind the poison may take to get through.

@@ -7,11 +7,9 @@ import ssl
 import subprocess
 import threading
 
-import grpc
-
-from harness import SYMBOL, await_true, client, expect, expect_equal, meshes, stack, timestamp
-
 import certificates
+import grpc
+from harness import SYMBOL, await_true, client, expect, expect_equal, meshes, stack, timestamp
 
 HEALTH = "/grpc.health.v1.Health/Check"
 TARGET = {"price_target": {"comparison": "COMPARISON_AT_OR_ABOVE", "price": "150"}}
@@ -322,7 +320,8 @@ def health_and_command_line(mesh):
     env = {"PATH": os.environ["PATH"], "HOME": str(mesh.folder), "STOCKALERT_API_KEY": mesh.admin_key,
            **{f"STOCKALERT_{name.upper()}_ADDRESS": mesh.address(name) for name in client.SERVICES}}
     trusted = {**env, "STOCKALERT_CA_FILE": str(mesh.tls_folder("user") / "ca.crt")}
-    for what, environment, extra, code in (("its authority", trusted, [], 0), ("plaintext", env, [], 6), ("the system's authorities", env, ["--plaintext=false"], 6)):
+    for what, environment, extra, code in (("its authority", trusted, [], 0), ("plaintext", env, [], 6),
+                                           ("the system's authorities", env, ["--plaintext=false"], 6)):
         done = subprocess.run(command + extra, env=environment, capture_output=True, text=True, check=False, timeout=60)
         expect_equal(done.returncode, code, f"the client with {what}: {done.stderr[-300:]}")
 
@@ -330,7 +329,8 @@ def health_and_command_line(mesh):
 def whole_mesh(world):
     mesh = meshes.Mesh(world.folder / "secured", meshes.free_first_port(), prices_partitions=8, tls=True,
                        # What a fast machine's load would exceed.
-                       env={"ticker": {"QUOTES_PER_USER_PER_MINUTE": "1000000"}, "alert": {"ALERTS_PER_USER_MAX": "1000000", "CREATIONS_PER_USER_PER_H": "1000000000", "WRITES_PER_USER_PER_S": "1000000"}})
+                       env={"ticker": {"QUOTES_PER_USER_PER_MINUTE": "1000000"},
+                             "alert": {"ALERTS_PER_USER_MAX": "1000000", "CREATIONS_PER_USER_PER_H": "1000000000", "WRITES_PER_USER_PER_S": "1000000"}})
     try:
         mesh.start({"SOURCE": "publish"})
         reply = mesh.client.call("user", "RegisterUser", {"user": {"email": "tls@example.com", "display_name": "T"}})

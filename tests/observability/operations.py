@@ -5,7 +5,6 @@ import re
 import subprocess
 
 import grpc
-
 from harness import ROOT, SYMBOL, await_true, expect, expect_equal, grpcurl_path, meshes, refused
 from scraped import OPERATIONS, Traffic
 

@@ -5,10 +5,9 @@ import re
 import subprocess
 import time
 
+import edge as edges
 from harness import DATA, ROOT, SYMBOL, await_true, client, expect, expect_equal, timestamp
 from prometheus import DEPLOY, Prometheus, promtool
-
-import edge as edges
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 RULES = DEPLOY / "rules" / "stockalert.yml"

@@ -8,7 +8,6 @@ import uuid
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-
 from stockalert.alert.v1 import alert_pb2, alert_pb2_grpc
 from stockalert.notification.v1 import notification_pb2, notification_pb2_grpc
 from stockalert.quote.v1 import quote_pb2
