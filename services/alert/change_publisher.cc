@@ -1,12 +1,11 @@
 #include "services/alert/change_publisher.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 
 #include "absl/time/clock.h"
 #include "services/alert/alert_rules.h"
+#include "services/common/base/mutex.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
@@ -16,10 +15,10 @@ namespace {
 
 // Shared with the producer's callbacks, which may outlive the call.
 struct Pending {
-  std::mutex mutex;
-  std::condition_variable answered;
-  std::vector<bool> acknowledged;  // Guarded by mutex.
-  size_t open = 0;                 // Guarded by mutex.
+  base::Mutex mutex;
+  base::ConditionVariable answered;
+  std::vector<bool> acknowledged ABSL_GUARDED_BY(mutex);
+  size_t open ABSL_GUARDED_BY(mutex) = 0;
 };
 
 prometheus::Counter& Published(const char* result) {
@@ -40,27 +39,31 @@ std::vector<std::string> ChangePublisher::Publish(const std::vector<StoredAlert>
   static prometheus::Counter& unanswered = Published("unanswered");
   if (alerts.empty()) return {};
   auto pending = std::make_shared<Pending>();
-  pending->acknowledged.resize(alerts.size());
-  pending->open = alerts.size();
+  {
+    base::MutexLock lock(pending->mutex);
+    pending->acknowledged.resize(alerts.size());
+    pending->open = alerts.size();
+  }
   const kafka::Headers headers = kafka::TraceHeaders(traceparent);
   for (size_t i = 0; i < alerts.size(); ++i) {
     const std::string value = MakeLogRecord(alerts[i]).SerializeAsString();
     producer_.ProduceAsync(kafka::kPricesTopic, alerts[i].symbol, value, headers,
                            [pending, i](const absl::StatusOr<kafka::Delivery>& result) {
                              {
-                               std::lock_guard lock(pending->mutex);
+                               base::MutexLock lock(pending->mutex);
                                pending->acknowledged[i] = result.ok();
                                --pending->open;
                              }
-                             pending->answered.notify_one();
+                             pending->answered.NotifyOne();
                            });
   }
   const absl::Duration longest = degraded() ? options_.wait_max_degraded : options_.wait_max;
   const absl::Duration wait = std::max(absl::ZeroDuration(), std::min(longest, deadline - absl::Now()));
   std::vector<std::string> failed;
   {
-    std::unique_lock lock(pending->mutex);
-    pending->answered.wait_for(lock, absl::ToChronoMicroseconds(wait), [&] { return pending->open == 0; });
+    base::MutexLock lock(pending->mutex);
+    pending->answered.WaitFor(lock, wait,
+                              [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(pending->mutex) { return pending->open == 0; });
     for (size_t i = 0; i < alerts.size(); ++i) {
       if (!pending->acknowledged[i]) failed.push_back(alerts[i].id);
     }

@@ -37,24 +37,24 @@ void OutboxSweeper::Start() {
 
 void OutboxSweeper::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   if (thread_.joinable()) thread_.join();
   heartbeat_.End();
 }
 
 absl::Status OutboxSweeper::RequestResync(const std::string& symbol) {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (resyncs_.size() >= options_.resyncs_max) {
       return base::ResourceExhausted("RESYNC_BUSY", "several resyncs are under way: wait until they are done",
                                      absl::Seconds(10));
     }
     resyncs_.push_back({symbol, "", 0, false});
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   return absl::OkStatus();
 }
 
@@ -62,10 +62,10 @@ void OutboxSweeper::Loop() {
   for (;;) {
     heartbeat_.Beat();
     const bool more = Turn();
-    std::unique_lock lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (stopping_) return;
     if (!more) {
-      wake_.wait_for(lock, absl::ToChronoMilliseconds(options_.interval), [&] { return stopping_; });
+      wake_.WaitFor(lock, options_.interval, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
     }
   }
 }
@@ -102,7 +102,7 @@ bool OutboxSweeper::SweepBatch() {
 bool OutboxSweeper::ResyncBatch() {
   Resync resync;
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     if (resyncs_.empty()) return false;
     resync = resyncs_.front();
   }
@@ -124,7 +124,7 @@ bool OutboxSweeper::ResyncBatch() {
   const bool done = resync.after_alert_id.empty();
   if (done)
     log::Info("resync: every alert is being published again", {{"symbol", resync.symbol}, {"alerts", resync.count}});
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   if (done) {
     resyncs_.pop_front();
   } else {

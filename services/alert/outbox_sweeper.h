@@ -6,9 +6,7 @@
 // the first acknowledgement.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <string>
 #include <thread>
 
@@ -17,6 +15,7 @@
 #include "services/alert/change_log.h"
 #include "services/alert/outbox_store.h"
 #include "services/common/base/clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/process/liveness.h"
 
 namespace stockalert::alert {
@@ -71,10 +70,10 @@ class OutboxSweeper {
   absl::Duration next_measure_ = -absl::InfiniteDuration();  // By the monotonic clock.
   absl::Duration next_purge_ = -absl::InfiniteDuration();
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<Resync> resyncs_;  // Guarded by mutex_.
-  bool stopping_ = false;       // Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable wake_;
+  std::deque<Resync> resyncs_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   process::Heartbeat heartbeat_{"alert_outbox_sweeper"};
   std::thread thread_;
 };

@@ -47,11 +47,11 @@ void TriggerRelay::Start() {
 
 void TriggerRelay::Stop(absl::Time deadline) {
   {
-    std::lock_guard lock(shared_->mutex);
+    base::MutexLock lock(shared_->mutex);
     if (!shared_->stopping) stop_by_ = base::ToMonotonic(deadline);
     shared_->stopping = true;
   }
-  shared_->wake.notify_all();
+  shared_->wake.NotifyAll();
   if (thread_.joinable()) thread_.join();
   heartbeat_.End();
 }
@@ -60,7 +60,7 @@ void TriggerRelay::Add(const AppliedEvents& applied) {
   if (applied.passed.empty()) return;
   const std::set<std::string> with_older(applied.alerts_with_older.begin(), applied.alerts_with_older.end());
   {
-    std::lock_guard lock(shared_->mutex);
+    base::MutexLock lock(shared_->mutex);
     for (const PassedTrigger& trigger : applied.passed) {
       size_t& of_user = shared_->added_of[trigger.user_id];
       // Once one of an alert's was left out, all later ones are: the outbox has them in order.
@@ -73,7 +73,7 @@ void TriggerRelay::Add(const AppliedEvents& applied) {
       shared_->added.push_back({trigger, with_older.count(trigger.alert_id) > 0});
     }
   }
-  shared_->wake.notify_all();
+  shared_->wake.NotifyAll();
 }
 
 void TriggerRelay::Loop() {
@@ -84,14 +84,14 @@ void TriggerRelay::Loop() {
     std::map<std::string, std::string> overflowed;
     bool stopping = false;
     {
-      std::unique_lock lock(shared_->mutex);
+      base::MutexLock lock(shared_->mutex);
       const absl::Duration now = base::MonotonicNow();
       absl::Duration until = next_sweep_;
       if (!to_remove_.empty()) until = std::min(until, next_remove_);
       if (CanGoOn()) until = std::min(until, std::max(now, next_try_));
       if (shared_->stopping) until = std::min({until, stop_by_, now + absl::Milliseconds(10)});
       const absl::Duration wait = std::clamp(until - now, absl::ZeroDuration(), absl::Seconds(1));
-      shared_->wake.wait_for(lock, absl::ToChronoMicroseconds(wait), [&] {
+      shared_->wake.WaitFor(lock, wait, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->mutex) {
         return !shared_->answers.empty() || !shared_->added.empty() || !shared_->overflowed.empty() ||
                shared_->stopping;
       });
@@ -315,10 +315,10 @@ void TriggerRelay::Dispatch() {
             LogFailure("publish a trigger", result.status());
           }
           {
-            std::lock_guard lock(shared->mutex);
+            base::MutexLock lock(shared->mutex);
             shared->answers.push_back({alert_id, result.ok(), refused});
           }
-          shared->wake.notify_all();
+          shared->wake.NotifyAll();
         });
   }
 }

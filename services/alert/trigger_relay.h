@@ -16,12 +16,10 @@
 // counted and logged; other alerts do not wait for it.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
@@ -33,6 +31,7 @@
 #include "services/alert/outbox_store.h"
 #include "services/common/base/clock.h"
 #include "services/common/base/fair_queue.h"
+#include "services/common/base/mutex.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/process/liveness.h"
 
@@ -81,13 +80,14 @@ class TriggerRelay {
   };
   // Shared with the producer's callbacks, which may outlive the relay.
   struct Shared {
-    std::mutex mutex;
-    std::condition_variable wake;
-    std::vector<Answer> answers;                    // Guarded by mutex.
-    std::vector<Added> added;                       // Guarded by mutex, as what follows.
-    std::map<std::string, size_t> added_of;         // By user.
-    std::map<std::string, std::string> overflowed;  // Alerts whose triggers found no room, with their users.
-    bool stopping = false;
+    base::Mutex mutex;
+    base::ConditionVariable wake;
+    std::vector<Answer> answers ABSL_GUARDED_BY(mutex);
+    std::vector<Added> added ABSL_GUARDED_BY(mutex);
+    std::map<std::string, size_t> added_of ABSL_GUARDED_BY(mutex);  // By user.
+    std::map<std::string, std::string> overflowed
+        ABSL_GUARDED_BY(mutex);  // Alerts whose triggers found no room, with their users.
+    bool stopping ABSL_GUARDED_BY(mutex) = false;
   };
 
   void Loop();
