@@ -9,12 +9,6 @@
 #include "absl/time/clock.h"
 
 namespace stockalert::base {
-namespace {
-
-// Of a deadline that is never: what the standard library can count with.
-constexpr absl::Duration kStopMax = absl::Hours(24);
-
-}  // namespace
 
 BoundedExecutor::BoundedExecutor(std::string name, size_t threads, size_t queue_max)
     : BoundedExecutor(std::move(name), threads, queue_max, Shares()) {}
@@ -65,8 +59,9 @@ bool BoundedExecutor::Stop(absl::Time deadline) {
     closed_ = true;
     work_.NotifyAll();
     const auto ended = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return queued_ == 0 && in_flight_ == 0; };
+    // Not even for a moment, once the time is over.
     if (const absl::Duration left = deadline - absl::Now(); left > absl::ZeroDuration()) {
-      idle_.WaitFor(lock, std::min(left, kStopMax), ended);
+      idle_.WaitFor(lock, left, ended);
     }
     all_ran = ended();
     for (auto& [key, line] : lines_) {
