@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -276,156 +277,184 @@ void Parser::DatabaseUrl(const std::string& name, std::string* value, Presence p
   setting.describe = [value] { return Blot(*value); };
 }
 
+void Parser::OldName(const std::string& old, const std::string& name) {
+  const auto found =
+      std::find_if(settings_.begin(), settings_.end(), [&](const Setting& one) { return one.name == name; });
+  if (found == settings_.end()) {
+    std::fprintf(stderr, "--%s is to be the old name of --%s, which is not declared\n", old.c_str(), name.c_str());
+    std::abort();
+  }
+  found->old_names.push_back(old);
+}
+
 void Parser::Rule(std::function<std::optional<std::string>()> rule) { rules_.push_back(std::move(rule)); }
 
-// One run of Parse. CLI11 splits the command line and writes the help; values are taken over here, for it stops at the
-// first error.
-class Parser::Reading {
- public:
-  Reading(Parser& parser, const Environment& environment)
-      : parser_(parser), environment_(environment), app_(parser.description_, parser.program_) {
-    app_.set_version_flag("--version", parser.program_ + " " + parser.version_);
-    app_.allow_extras();
-    for (const Setting& setting : parser.settings_) AddFlags(setting);
-  }
-
-  // All settings where `only` is null.
-  ParseResult Run(const std::vector<std::string>* only, int argc, const char* const* argv) {
-    try {
-      app_.parse(argc, const_cast<char**>(argv));
-    } catch (const CLI::CallForHelp&) {
-      return {ParseResult::Kind::kShow, app_.help(), {}};
-    } catch (const CLI::CallForVersion&) {
-      return {ParseResult::Kind::kShow, parser_.program_ + " " + parser_.version_ + "\n", {}};
-    } catch (const CLI::ParseError& error) {
-      errors_.emplace_back(error.what());
-    }
-    for (const std::string& extra : only == nullptr ? app_.remaining() : std::vector<std::string>())
-      errors_.push_back(extra + " is no flag of " + parser_.program_ + ": see --help");
-    for (Setting& setting : parser_.settings_) {
-      if (only == nullptr || std::find(only->begin(), only->end(), setting.name) != only->end()) Take(setting);
-    }
-    if (errors_.empty() && only == nullptr) {
-      for (const auto& rule : parser_.rules_) {
-        if (std::optional<std::string> wrong = rule()) errors_.push_back(*std::move(wrong));
-      }
-    }
-    return {errors_.empty() ? ParseResult::Kind::kRun : ParseResult::Kind::kErrors, "", std::move(errors_)};
-  }
-
- private:
-  // A value that was given, or what is wrong with how it was.
-  struct Given {
-    std::optional<std::string> text;
-    std::string source;
-    std::string wrong;
-  };
-
-  static std::string FlagOf(const Setting& setting) { return "--" + setting.name; }
-  static std::string FileFlagOf(const Setting& setting) { return "--" + setting.name + "_file"; }
-
-  void AddFlag(const std::string& flag, const std::string& help, bool takes_value) {
-    auto* option = app_.add_option(flag, given_[flag], help)->expected(0, 1);
-    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name(takes_value ? "VALUE" : "[BOOLEAN]");
-  }
-
-  void AddFlags(const Setting& setting) {
-    const std::string twin = " [" + EnvName(setting.name) + (setting.env.empty() ? "" : ", " + setting.env) + "]";
-    const std::string by_default =
-        setting.by_flag && !setting.describe().empty() ? " (default: " + setting.describe() + ")" : "";
-    if (setting.by_flag) AddFlag(FlagOf(setting), absl::StrCat(setting.help, by_default, twin), setting.takes_value);
-    if (setting.by_file) {
-      AddFlag(FileFlagOf(setting),
-              setting.by_flag ? "a file with the value of " + FlagOf(setting) : setting.help + ", in a file" + twin,
-              true);
-    }
-  }
-
-  size_t Count(const std::string& flag) const {
-    const auto* option = app_.get_option_no_throw(flag);
-    return option == nullptr ? 0 : option->count();
-  }
-
-  void Take(Setting& setting) {
-    const size_t by_flag = setting.by_flag ? Count(FlagOf(setting)) : 0;
-    const size_t by_file = setting.by_file ? Count(FileFlagOf(setting)) : 0;
-    if (by_flag + by_file > 1) {
-      errors_.push_back(absl::StrCat(FlagOf(setting), setting.by_file ? " and " + FileFlagOf(setting) : "",
-                                     " must be given once only"));
-      return;
-    }
-    const Given given = by_flag == 1 ? FromFlag(setting) : by_file == 1 ? FromFile(setting) : FromEnvironment(setting);
-    if (!given.wrong.empty()) {
-      errors_.push_back(given.source + " " + given.wrong);
-      return;
-    }
-    if (given.text) {
-      if (const std::optional<std::string> wrong = setting.take(*given.text)) {
-        errors_.push_back(given.source + " " + *wrong + (setting.by_file ? "" : ", not \"" + *given.text + "\""));
-        return;
-      }
-    }
-    if (!setting.check) return;
-    if (const std::optional<std::string> wrong = setting.check()) {
-      const std::string flag = setting.by_flag ? FlagOf(setting) : FileFlagOf(setting);
-      errors_.push_back(flag + " (or " + EnvName(setting.name) + ") " + *wrong);
-    }
-  }
-
-  Given FromFlag(const Setting& setting) {
-    const std::string flag = FlagOf(setting);
-    const std::vector<std::string>& values = given_[flag];
-    // An option without a value comes back as one empty text.
-    const bool empty = values.empty() || values.front().empty();
-    if (empty && setting.takes_value) return {std::nullopt, flag, "needs a value"};
-    const std::string text = empty ? "true" : values.front();
-    if (setting.password_refused && !PasswordPlaces(text).empty()) {
-      return {std::nullopt, flag,
-              absl::StrCat("holds a password, which every user of the machine could read: give it by ",
-                           FileFlagOf(setting), " or ", EnvName(setting.name))};
-    }
-    return {text, flag, ""};
-  }
-
-  Given FromFile(const Setting& setting) {
-    const std::string flag = FileFlagOf(setting);
-    const std::string path = given_[flag].empty() ? "" : given_[flag].front();
-    std::ifstream file(path, std::ios::binary);
-    std::string content(kSecretFileBytesMax + 1, '\0');
-    file.read(content.data(), static_cast<std::streamsize>(content.size()));
-    content.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
-    if (path.empty() || (content.empty() && !file.is_open())) {
-      return {std::nullopt, flag, absl::StrCat("names a file that cannot be read: \"", path, "\"")};
-    }
-    if (content.size() > kSecretFileBytesMax || Trim(content).empty()) {
-      return {std::nullopt, flag, absl::StrCat("names a file that is empty or too large: \"", path, "\"")};
-    }
-    return {content, flag, ""};
-  }
-
-  Given FromEnvironment(const Setting& setting) const {
-    for (const std::string& name : {EnvName(setting.name), setting.env}) {
-      if (name.empty()) continue;
-      std::optional<std::string> value = environment_(name);
-      if (value && !value->empty()) return {std::move(value), name, ""};
-    }
-    return {};
-  }
-
-  Parser& parser_;
-  const Environment& environment_;
-  CLI::App app_;
-  std::map<std::string, std::vector<std::string>> given_;  // By flag; CLI11 writes into it.
-  std::vector<std::string> errors_;
-};
-
 ParseResult Parser::Parse(int argc, const char* const* argv, const Environment& environment) {
-  return Reading(*this, environment).Run(nullptr, argc, argv);
+  return ParseSome(nullptr, argc, argv, environment);
 }
 
 ParseResult Parser::ParseOnly(const std::vector<std::string>& names, int argc, const char* const* argv,
                               const Environment& environment) {
-  return Reading(*this, environment).Run(&names, argc, argv);
+  return ParseSome(&names, argc, argv, environment);
+}
+
+// CLI11 splits the command line and writes the help; values are taken over one by one, for it stops at the first error.
+struct Parser::CommandLine {
+  CLI::App app;
+  std::map<std::string, std::vector<std::string>> given;
+
+  void Add(const std::string& flag, const std::string& help, bool takes_value, bool hidden) {
+    auto* option = app.add_option(flag, given[flag], help)->expected(0, 1);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->type_name(takes_value ? "VALUE" : "[BOOLEAN]");
+    if (hidden) option->group("");
+  }
+  void Add(const Setting& setting) {
+    const std::string twin = " [" + EnvName(setting.name) + (setting.env.empty() ? "" : ", " + setting.env) + "]";
+    const std::string by_default =
+        setting.by_flag && !setting.describe().empty() ? " (default: " + setting.describe() + ")" : "";
+    const std::string help = absl::StrCat(setting.help, by_default, twin);
+    const std::string file_help =
+        setting.by_flag ? "a file with the value of --" + setting.name : setting.help + ", in a file" + twin;
+    if (setting.by_flag) Add("--" + setting.name, help, setting.takes_value, false);
+    if (setting.by_file) Add("--" + setting.name + "_file", file_help, true, false);
+    for (const std::string& old : setting.old_names) {
+      if (setting.by_flag) Add("--" + old, "", setting.takes_value, true);
+      if (setting.by_file) Add("--" + old + "_file", "", true, true);
+    }
+  }
+  size_t Count(const std::string& flag) const {
+    const auto* option = app.get_option_no_throw(flag);
+    return option == nullptr ? 0 : option->count();
+  }
+  // An option without a value comes back as one empty text.
+  std::string ValueOf(const std::string& flag) const {
+    const auto found = given.find(flag);
+    return found == given.end() || found->second.empty() ? "" : found->second.front();
+  }
+};
+
+ParseResult Parser::Split(CommandLine& line, int argc, const char* const* argv) const {
+  line.app.set_version_flag("--version", program_ + " " + version_);
+  line.app.allow_extras();
+  for (const Setting& setting : settings_) line.Add(setting);
+  ParseResult result;
+  try {
+    line.app.parse(argc, const_cast<char**>(argv));
+  } catch (const CLI::CallForHelp&) {
+    return {ParseResult::Kind::kShow, line.app.help(), {}};
+  } catch (const CLI::CallForVersion&) {
+    return {ParseResult::Kind::kShow, program_ + " " + version_ + "\n", {}};
+  } catch (const CLI::ParseError& error) {
+    result.errors.push_back(error.what());
+  }
+  return result;
+}
+
+std::optional<Parser::Found> Parser::FindByFlag(const Setting& setting, const CommandLine& line,
+                                                const std::string& flag, ParseResult& result) {
+  std::string text = line.ValueOf(flag);
+  const std::string file_flag = flag + "_file";
+  if (setting.by_flag && line.Count(flag) == 1) {
+    if (text.empty() && setting.takes_value) {
+      result.errors.push_back(flag + " needs a value");
+      return std::nullopt;
+    }
+    if (text.empty()) text = "true";
+    if (setting.password_refused && !PasswordPlaces(text).empty()) {
+      result.errors.push_back(absl::StrCat(flag,
+                                           " holds a password, which every user of the machine could read: give it by ",
+                                           file_flag, " or ", EnvName(setting.name)));
+      return std::nullopt;
+    }
+    return Found{text, flag};
+  }
+  const std::string path = line.ValueOf(file_flag);
+  std::ifstream file(path, std::ios::binary);
+  std::string content(kSecretFileBytesMax + 1, '\0');
+  file.read(content.data(), static_cast<std::streamsize>(content.size()));
+  content.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+  if (path.empty() || (content.empty() && !file.is_open())) {
+    result.errors.push_back(absl::StrCat(file_flag, " names a file that cannot be read: \"", path, "\""));
+    return std::nullopt;
+  }
+  if (content.size() > kSecretFileBytesMax || Trim(content).empty()) {
+    result.errors.push_back(absl::StrCat(file_flag, " names a file that is empty or too large: \"", path, "\""));
+    return std::nullopt;
+  }
+  return Found{content, file_flag};
+}
+
+std::optional<Parser::Found> Parser::Find(const Setting& setting, const CommandLine& line,
+                                          const Environment& environment, ParseResult& result) {
+  std::vector<std::string> names = {setting.name};
+  names.insert(names.end(), setting.old_names.begin(), setting.old_names.end());
+  const auto warn = [&](const std::string& old, const std::string& name) {
+    result.warnings.push_back(old + " is now called " + name + "; the next version knows no other name");
+  };
+  size_t count = 0;
+  std::string flag;
+  for (const std::string& name : names) {
+    const size_t here = line.Count("--" + name) + line.Count("--" + name + "_file");
+    if (here > 0) flag = "--" + name;
+    count += here;
+  }
+  if (count > 1) {
+    const std::string own = "--" + setting.name;
+    result.errors.push_back(absl::StrCat(own, setting.by_file ? " and " + own + "_file" : "",
+                                         " must be given once only",
+                                         flag == own ? "" : ": " + flag + " is its old name"));
+    return std::nullopt;
+  }
+  if (count == 1) {
+    std::optional<Found> found = FindByFlag(setting, line, flag, result);
+    if (found && flag != "--" + setting.name) warn(flag, "--" + setting.name);
+    return found;
+  }
+  std::vector<std::string> variables = {EnvName(setting.name), setting.env};
+  for (const std::string& old : setting.old_names) variables.push_back(EnvName(old));
+  for (size_t i = 0; i < variables.size(); ++i) {
+    const std::optional<std::string> value = variables[i].empty() ? std::nullopt : environment(variables[i]);
+    if (!value || value->empty()) continue;
+    if (i >= 2) warn(variables[i], EnvName(setting.name));
+    return Found{*value, variables[i]};
+  }
+  return std::nullopt;
+}
+
+void Parser::TakeOver(Setting& setting, const std::optional<Found>& found, ParseResult& result) {
+  if (found) {
+    if (const std::optional<std::string> wrong = setting.take(found->text)) {
+      result.errors.push_back(found->source + " " + *wrong + (setting.by_file ? "" : ", not \"" + found->text + "\""));
+      return;
+    }
+  }
+  if (!setting.check) return;
+  if (const std::optional<std::string> wrong = setting.check()) {
+    result.errors.push_back("--" + setting.name + (setting.by_flag ? "" : "_file") + " (or " + EnvName(setting.name) +
+                            ") " + *wrong);
+  }
+}
+
+ParseResult Parser::ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv,
+                              const Environment& environment) {
+  CommandLine line{.app = CLI::App(description_, program_), .given = {}};
+  ParseResult result = Split(line, argc, argv);
+  if (result.kind == ParseResult::Kind::kShow) return result;
+  for (const std::string& extra : only == nullptr ? line.app.remaining() : std::vector<std::string>())
+    result.errors.push_back(extra + " is no flag of " + program_ + ": see --help");
+  for (Setting& setting : settings_) {
+    if (only != nullptr && std::find(only->begin(), only->end(), setting.name) == only->end()) continue;
+    const size_t errors = result.errors.size();
+    const std::optional<Found> found = Find(setting, line, environment, result);
+    if (result.errors.size() == errors) TakeOver(setting, found, result);
+  }
+  if (result.errors.empty() && only == nullptr) {
+    for (const auto& rule : rules_) {
+      if (std::optional<std::string> wrong = rule()) result.errors.push_back(*std::move(wrong));
+    }
+  }
+  if (!result.errors.empty()) result.kind = ParseResult::Kind::kErrors;
+  return result;
 }
 
 std::vector<std::pair<std::string, std::string>> Parser::Describe() const {

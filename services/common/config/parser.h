@@ -34,8 +34,9 @@ Environment SystemEnvironment();
 struct ParseResult {
   enum class Kind { kRun, kShow, kErrors };
   Kind kind = Kind::kRun;
-  std::string text;                 // kShow: the help or the version.
-  std::vector<std::string> errors;  // kErrors: each names its flag and says what to do.
+  std::string text;                        // kShow: the help or the version.
+  std::vector<std::string> errors;         // kErrors: each names its flag and says what to do.
+  std::vector<std::string> warnings = {};  // Old names that were used; for the log.
 };
 
 class Parser {
@@ -69,6 +70,10 @@ class Parser {
   // environment.
   void DatabaseUrl(const std::string& name, std::string* value, Presence presence, const std::string& help);
 
+  // `old` is what the setting `name`, which has been declared, was called: taken for one more version, as a flag and in
+  // the environment, with a warning. No help shows it.
+  void OldName(const std::string& old, const std::string& name);
+
   // Checked after all values are read without an error: answers what is wrong, or nothing. For rules between values.
   void Rule(std::function<std::optional<std::string>()> rule);
 
@@ -84,6 +89,7 @@ class Parser {
  private:
   struct Setting {
     std::string name;
+    std::vector<std::string> old_names;
     std::string help;
     std::string env;          // A second variable; may be empty.
     bool by_flag = true;      // --name
@@ -96,8 +102,24 @@ class Parser {
     std::function<std::optional<std::string>()> check;
     std::function<std::string()> describe;
   };
-  class Reading;
   Setting& Declare(const std::string& name, const std::string& help);
+  // What is said of a setting, and where: "--threads", "STOCKALERT_THREADS".
+  struct Found {
+    std::string text;
+    std::string source;
+  };
+  struct CommandLine;
+  // Splits the command line; the result is kShow where only a text is asked for.
+  ParseResult Split(CommandLine& line, int argc, const char* const* argv) const;
+  // None where nothing is said of it, or something that is wrong by itself: then it stands among the errors.
+  static std::optional<Found> Find(const Setting& setting, const CommandLine& line, const Environment& environment,
+                                   ParseResult& result);
+  static std::optional<Found> FindByFlag(const Setting& setting, const CommandLine& line, const std::string& flag,
+                                         ParseResult& result);
+  static void TakeOver(Setting& setting, const std::optional<Found>& found, ParseResult& result);
+  // All settings where `only` is null.
+  ParseResult ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv,
+                        const Environment& environment);
 
   const std::string program_;
   const std::string description_;

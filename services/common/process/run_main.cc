@@ -221,6 +221,7 @@ int RunMain(int argc, char** argv, const Program& program) {
   log::Configure(program.name, *log::ParseLevel(log_level));
   RaiseFileLimit();
   log::Info("starting", {{"version", version::Text()}, {"pid", getpid()}});
+  for (const std::string& warning : parsed.warnings) log::Warning("an old name of a setting", {{"what", warning}});
   for (const auto& [name, value] : parser.Describe()) log::Info("setting", {{"name", name}, {"value", value}});
 
   std::thread watcher([grace] { WatchSignals(grace); });

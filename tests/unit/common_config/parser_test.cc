@@ -223,5 +223,65 @@ TEST_CASE("help and version are shown") {
   CHECK(version.result.text == "stockalert-test 1.2.3\n");
 }
 
+// One setting that had another name, of the kinds that are read differently.
+struct Renamed {
+  int queue_max = 7;
+  std::string secret;
+  ParseResult result;
+
+  Renamed(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment) {
+    Parser parser("program", "What it is", "1");
+    parser.Integer("queue_max", &queue_max, 1, 100, "calls that may wait");
+    parser.Secret("word", &secret, kOptional, "a secret");
+    parser.OldName("queue", "queue_max");
+    parser.OldName("pass", "word");
+    std::vector<const char*> argv = {"program"};
+    for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+    result = parser.Parse(static_cast<int>(argv.size()), argv.data(), [&](const std::string& name) {
+      const auto found = environment.find(name);
+      return found == environment.end() ? std::nullopt : std::optional<std::string>(found->second);
+    });
+  }
+};
+
+TEST_CASE("an old name is taken, by flag and environment, with a warning that says the new one") {
+  const TemporaryFile file("hidden");
+  const Renamed by_flag({"--queue=3", "--pass_file=" + file.path()}, {});
+  REQUIRE(by_flag.result.errors == std::vector<std::string>{});
+  CHECK(by_flag.queue_max == 3);
+  CHECK(by_flag.secret == "hidden");
+  REQUIRE(by_flag.result.warnings.size() == 2);
+  CHECK(by_flag.result.warnings[0] == "--queue is now called --queue_max; the next version knows no other name");
+
+  const Renamed by_variable({}, {{"STOCKALERT_QUEUE", "4"}});
+  CHECK(by_variable.queue_max == 4);
+  REQUIRE(by_variable.result.warnings.size() == 1);
+  CHECK(by_variable.result.warnings[0] ==
+        "STOCKALERT_QUEUE is now called STOCKALERT_QUEUE_MAX; the next version knows no other name");
+}
+
+TEST_CASE("the new name wins over an old one in the environment, and a flag over both") {
+  const std::map<std::string, std::string> both = {{"STOCKALERT_QUEUE", "4"}, {"STOCKALERT_QUEUE_MAX", "5"}};
+  CHECK(Renamed({}, both).queue_max == 5);
+  CHECK(Renamed({}, both).result.warnings.empty());
+  CHECK(Renamed({"--queue_max=6"}, both).queue_max == 6);
+  CHECK(Renamed({"--queue=6"}, both).queue_max == 6);
+}
+
+TEST_CASE("old names are in no help, are held to the same rules, and not given beside the new ones") {
+  const std::string help = Renamed({"--help"}, {}).result.text;
+  CHECK(help.find("--queue_max") != std::string::npos);
+  CHECK(help.find("--queue ") == std::string::npos);
+  CHECK(help.find("--pass") == std::string::npos);
+  const auto refused = [](const std::vector<std::string>& arguments,
+                          const std::map<std::string, std::string>& variables) {
+    const Renamed run(arguments, variables);
+    return run.result.errors.size() == 1 ? run.result.errors.front() : "none, or several";
+  };
+  CHECK(refused({"--queue=0"}, {}) == "--queue must be a whole number from 1 to 100, not \"0\"");
+  CHECK(refused({}, {{"STOCKALERT_QUEUE", "x"}}).find("STOCKALERT_QUEUE must be") == 0);
+  CHECK(refused({"--queue=3", "--queue_max=3"}, {}) == "--queue_max must be given once only: --queue is its old name");
+}
+
 }  // namespace
 }  // namespace stockalert::config
