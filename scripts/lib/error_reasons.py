@@ -111,11 +111,13 @@ def made_in(name: str, text: str, named: dict[tuple[str, str], str]) -> Iterator
         yield reason, code
 
 
-def maker_of(name: str) -> str:
+def makers_of(name: str) -> list[str]:
     if name == "services/common/grpc/mesh_callers.cc":
-        return "internal ports"
+        return ["internal ports"]
+    if name == "services/common/postgres/store_failure.cc":
+        return ["user", "ticker", "alert", "notifier"]
     service = name.split("/")[1]
-    return "every service" if service == "common" else service
+    return ["every service" if service == "common" else service]
 
 
 def edge_reply(text: str) -> tuple[str, str] | None:
@@ -130,7 +132,7 @@ def made(root: pathlib.Path) -> Found:
     texts = {str(path.relative_to(root)): re.sub(r"(?m)^\s*//.*$", "", path.read_text(encoding="utf-8"))
              for suffix in ("h", "cc") for path in sorted((root / "services").rglob(f"*.{suffix}"))}
     named = constants(texts)
-    all_made = [(*one, maker_of(name)) for name, text in texts.items() for one in made_in(name, text, named)]
+    all_made = [(*one, maker) for name, text in texts.items() for one in made_in(name, text, named) for maker in makers_of(name)]
     # What a status of a library is told as.
     plain = texts.get("services/common/grpc/status_convert.cc", "")
     all_made += [(reason, spell(code), "every service") for code, reason in re.findall(r'case absl::StatusCode::(k\w+):\s+return \{"(\w+)"', plain)]

@@ -10,6 +10,7 @@
 #include "services/common/base/failure_kind.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/postgres/arrays.h"
+#include "services/common/postgres/store_failure.h"
 #include "services/common/postgres/transaction.h"
 #include "services/domain/record/definition_codec.h"
 
@@ -246,15 +247,7 @@ int ReferenceOf(const condition::Definition& definition) {
 }
 
 absl::Status ToError(const absl::Status& status) {
-  if (status.ok() || base::FindErrorDetails(status) || !condition::RefusalReason(status).empty()) return status;
-  if (postgres::IsDatabaseUnavailable(status) || absl::IsAborted(status)) {
-    // What Postgres and the pool say of it is in the log and the metrics; callers are told what to do.
-    return base::WithFailureKindOf(base::Unavailable(kReasonDatabaseUnavailable,
-                                                     "the database does not answer: look whether it was done, or try "
-                                                     "again, with the same request_id where there is one"),
-                                   status);
-  }
-  return base::WithFailureKindOf(base::Internal(base::ToStd(status.message())), status);
+  return condition::RefusalReason(status).empty() ? postgres::StoreFailure(status) : status;
 }
 
 std::string ViewQuery(absl::string_view rest) {

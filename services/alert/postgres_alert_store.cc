@@ -10,6 +10,7 @@
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/postgres/arrays.h"
+#include "services/common/postgres/store_failure.h"
 #include "services/common/postgres/transaction.h"
 
 namespace stockalert::alert {

@@ -6,11 +6,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "services/common/base/abseil.h"
 #include "services/common/base/error.h"
-#include "services/common/base/failure_kind.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/postgres/arrays.h"
+#include "services/common/postgres/store_failure.h"
 #include "services/common/postgres/transaction.h"
 
 namespace stockalert::notifier {
@@ -18,25 +17,10 @@ namespace {
 
 using postgres::Connection;
 using postgres::Idempotency;
+using postgres::StoreFailure;
 using postgres::Transact;
 using soci::into;
 using soci::use;
-
-// What callers are told of a failed transaction: no SQL, no values. Errors of our own pass.
-absl::Status StoreFailure(const absl::Status& status) {
-  if (status.ok() || base::FindErrorDetails(status)) return status;
-  if (postgres::IsDatabaseUnavailable(status) || absl::IsAborted(status)) {
-    return base::WithFailureKindOf(
-        base::Unavailable(kReasonDatabaseUnavailable, "the database does not answer; try again"), status);
-  }
-  return base::WithFailureKindOf(base::Internal(base::ToStd(status.message())), status);
-}
-
-template <typename T>
-absl::StatusOr<T> Answer(absl::StatusOr<T> result) {
-  if (!result.ok()) return StoreFailure(result.status());
-  return result;
-}
 
 // Stands for NULL on the way out: no price and no time of ours is negative.
 constexpr long long kNull = -1;
@@ -275,74 +259,74 @@ absl::StatusOr<IntakeResult> PostgresNotificationStore::TakeIn(const IntakeBatch
   std::set<std::string> user_ids;
   for (const NewNotification& notification : batch.notifications) user_ids.insert(notification.user_id);
   for (const UserDeletion& deletion : batch.deletions) user_ids.insert(deletion.user_id);
-  return Answer(Transact(pool_, "notification.take_in", Idempotency::kIdempotent,
-                         [&](Connection& connection) -> absl::StatusOr<IntakeResult> {
-                           soci::session& sql = connection.sql();
-                           IntakeResult result;
-                           std::map<std::string, Recipient> recipients = LockRecipients(sql, user_ids);
-                           result.deleted = DeleteUsers(sql, batch.deletions, recipients);
-                           // Under the users' locks: what another instance stores of theirs is committed and seen, or
-                           // comes after.
-                           std::set<TriggerId> known = batch.notifications.empty()
-                                                           ? std::set<TriggerId>()
-                                                           : FindStored(sql, batch.notifications);
-                           std::map<std::string, std::vector<StoredNotification>> throttled;
-                           for (const NewNotification& notification : batch.notifications) {
-                             Recipient& recipient = recipients[notification.user_id];
-                             if (recipient.deleted) {
-                               ++result.of_deleted_users;
-                               continue;
-                             }
-                             if (!known.insert({notification.alert_id, notification.trigger_number}).second) {
-                               ++result.repeated;
-                               continue;
-                             }
-                             StoredNotification& row = result.stored.emplace_back();
-                             static_cast<NewNotification&>(row) = notification;
-                             row.key = TriggerKey(notification);
-                             row.sequence = ++recipient.last_sequence;
-                             row.create_time_us = now_us;
-                             recipient.changed = true;
-                             if (row.throttled) throttled[row.user_id].push_back(row);
-                           }
-                           for (const auto& [user_id, rows] : throttled) {
-                             StoredNotification& row = result.stored.emplace_back();
-                             static_cast<NewNotification&>(row) = Fold(rows, batch.fold_ids.at(user_id));
-                             row.sequence = ++recipients[user_id].last_sequence;
-                             row.create_time_us = now_us;
-                           }
-                           if (!result.stored.empty()) {
-                             Insert(sql, result.stored, now_us);
-                             WriteSequences(sql, recipients);
-                           }
-                           return result;
-                         }));
+  return StoreFailure(Transact(pool_, "notification.take_in", Idempotency::kIdempotent,
+                               [&](Connection& connection) -> absl::StatusOr<IntakeResult> {
+                                 soci::session& sql = connection.sql();
+                                 IntakeResult result;
+                                 std::map<std::string, Recipient> recipients = LockRecipients(sql, user_ids);
+                                 result.deleted = DeleteUsers(sql, batch.deletions, recipients);
+                                 // Under the users' locks: what another instance stores of theirs is committed and
+                                 // seen, or comes after.
+                                 std::set<TriggerId> known = batch.notifications.empty()
+                                                                 ? std::set<TriggerId>()
+                                                                 : FindStored(sql, batch.notifications);
+                                 std::map<std::string, std::vector<StoredNotification>> throttled;
+                                 for (const NewNotification& notification : batch.notifications) {
+                                   Recipient& recipient = recipients[notification.user_id];
+                                   if (recipient.deleted) {
+                                     ++result.of_deleted_users;
+                                     continue;
+                                   }
+                                   if (!known.insert({notification.alert_id, notification.trigger_number}).second) {
+                                     ++result.repeated;
+                                     continue;
+                                   }
+                                   StoredNotification& row = result.stored.emplace_back();
+                                   static_cast<NewNotification&>(row) = notification;
+                                   row.key = TriggerKey(notification);
+                                   row.sequence = ++recipient.last_sequence;
+                                   row.create_time_us = now_us;
+                                   recipient.changed = true;
+                                   if (row.throttled) throttled[row.user_id].push_back(row);
+                                 }
+                                 for (const auto& [user_id, rows] : throttled) {
+                                   StoredNotification& row = result.stored.emplace_back();
+                                   static_cast<NewNotification&>(row) = Fold(rows, batch.fold_ids.at(user_id));
+                                   row.sequence = ++recipients[user_id].last_sequence;
+                                   row.create_time_us = now_us;
+                                 }
+                                 if (!result.stored.empty()) {
+                                   Insert(sql, result.stored, now_us);
+                                   WriteSequences(sql, recipients);
+                                 }
+                                 return result;
+                               }));
 }
 
 absl::StatusOr<std::map<std::string, int64_t>> PostgresNotificationStore::LastSequences(
     const std::vector<std::string>& user_ids) {
   const std::string users = postgres::UuidArray(user_ids);
-  return Answer(postgres::Read(pool_, "notification.last_sequences",
-                               [&](Connection& connection) -> absl::StatusOr<std::map<std::string, int64_t>> {
-                                 std::map<std::string, int64_t> sequences;
-                                 for (const std::string& id : user_ids) sequences[id] = 0;
-                                 std::string id;
-                                 long long sequence = 0;
-                                 soci::statement statement =
-                                     (connection.sql().prepare << "SELECT CAST(user_id AS text), last_sequence "
-                                                                  "FROM stockalert_notifier.recipients "
-                                                                  "WHERE user_id = ANY(CAST(:users AS uuid[]))",
-                                      use(users, "users"), into(id), into(sequence));
-                                 statement.execute(false);
-                                 while (statement.fetch()) sequences[id] = sequence;
-                                 return sequences;
-                               }));
+  return StoreFailure(postgres::Read(pool_, "notification.last_sequences",
+                                     [&](Connection& connection) -> absl::StatusOr<std::map<std::string, int64_t>> {
+                                       std::map<std::string, int64_t> sequences;
+                                       for (const std::string& id : user_ids) sequences[id] = 0;
+                                       std::string id;
+                                       long long sequence = 0;
+                                       soci::statement statement =
+                                           (connection.sql().prepare << "SELECT CAST(user_id AS text), last_sequence "
+                                                                        "FROM stockalert_notifier.recipients "
+                                                                        "WHERE user_id = ANY(CAST(:users AS uuid[]))",
+                                            use(users, "users"), into(id), into(sequence));
+                                       statement.execute(false);
+                                       while (statement.fetch()) sequences[id] = sequence;
+                                       return sequences;
+                                     }));
 }
 
 absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListAfter(const std::string& user_id,
                                                                                      int64_t sequence, int limit) {
   const long long after = sequence;
-  return Answer(postgres::Read(
+  return StoreFailure(postgres::Read(
       pool_, "notification.list_after", [&](Connection& connection) -> absl::StatusOr<std::vector<StoredNotification>> {
         soci::statement statement(connection.sql());
         statement.exchange(use(user_id, "user"));
@@ -360,7 +344,7 @@ absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListN
                                                                                       int64_t before_sequence,
                                                                                       int limit) {
   const long long before = before_sequence;
-  return Answer(postgres::Read(
+  return StoreFailure(postgres::Read(
       pool_, "notification.list", [&](Connection& connection) -> absl::StatusOr<std::vector<StoredNotification>> {
         soci::statement statement(connection.sql());
         statement.exchange(use(user_id, "user"));
@@ -387,7 +371,7 @@ absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListN
 absl::StatusOr<StoredNotification> PostgresNotificationStore::Acknowledge(const std::string& user_id,
                                                                           const std::string& id, int64_t now_us) {
   const long long now = now_us;
-  return Answer(Transact(
+  return StoreFailure(Transact(
       pool_, "notification.acknowledge", Idempotency::kIdempotent,
       [&](Connection& connection) -> absl::StatusOr<StoredNotification> {
         soci::statement statement(connection.sql());

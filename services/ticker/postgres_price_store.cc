@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "services/common/postgres/arrays.h"
+#include "services/common/postgres/store_failure.h"
 #include "services/common/postgres/transaction.h"
-#include "services/ticker/postgres_failure.h"
 
 namespace stockalert::ticker {
 namespace {
@@ -17,6 +17,7 @@ namespace {
 using internal::v1::QuoteRecord;
 using postgres::Connection;
 using postgres::Idempotency;
+using postgres::StoreFailure;
 using postgres::Transact;
 using soci::into;
 using soci::use;

@@ -5,8 +5,8 @@
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/postgres/arrays.h"
+#include "services/common/postgres/store_failure.h"
 #include "services/common/postgres/transaction.h"
-#include "services/ticker/postgres_failure.h"
 #include "services/ticker/store_errors.h"
 
 namespace stockalert::ticker {
@@ -14,15 +14,10 @@ namespace {
 
 using postgres::Connection;
 using postgres::Idempotency;
+using postgres::StoreFailure;
 using postgres::Transact;
 using soci::into;
 using soci::use;
-
-template <typename T>
-absl::StatusOr<T> Answer(absl::StatusOr<T> result) {
-  if (!result.ok()) return StoreFailure(result.status());
-  return result;
-}
 
 // With every change of the set of symbols, in its transaction: the row's lock puts the changes in one order.
 void RaiseVersion(soci::session& sql) {
@@ -61,7 +56,7 @@ std::vector<TickerRow> FindRows(soci::session& sql, const std::string& symbols) 
 
 absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Find(const std::vector<std::string>& symbols) {
   const std::string array = postgres::TextArray(symbols);
-  return Answer(
+  return StoreFailure(
       postgres::Read(pool_, "ticker.find", [&](Connection& connection) -> absl::StatusOr<std::vector<TickerRow>> {
         return FindRows(connection.sql(), array);
       }));
@@ -73,7 +68,7 @@ absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Register(const std::
   const std::string array = postgres::TextArray(symbols);
   const long long now = now_us;
   const long long hold = hold_until_us;
-  return Answer(Transact(
+  return StoreFailure(Transact(
       pool_, "ticker.register", Idempotency::kIdempotent,
       [&](Connection& connection) -> absl::StatusOr<std::vector<TickerRow>> {
         soci::session& sql = connection.sql();
@@ -111,7 +106,7 @@ absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::Register(const std::
 }
 
 absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindUnused(const std::string& user, int limit) {
-  return Answer(
+  return StoreFailure(
       postgres::Read(
           pool_, "ticker.find_unused", [&](Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
             std::string symbol;
@@ -126,7 +121,7 @@ absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindUnused(const s
 
 absl::StatusOr<int64_t> PostgresTickerStore::CountRegistered(const std::string& user, int64_t after_us) {
   const long long after = after_us;
-  return Answer(
+  return StoreFailure(
       postgres::Read(pool_, "ticker.count_registered", [&](Connection& connection) -> absl::StatusOr<int64_t> {
         long long count = 0;
         connection.sql() << "SELECT count(*) FROM stockalert_ticker.tickers WHERE registered_by = CAST(:user AS uuid) "
@@ -140,7 +135,7 @@ absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindToLookAt(int64
                                                                            int limit) {
   const long long before = before_us;
   const long long now = now_us;
-  return Answer(
+  return StoreFailure(
       postgres::Read(
           pool_, "ticker.find_to_look_at", [&](Connection& connection) -> absl::StatusOr<std::vector<std::string>> {
             std::string symbol;
@@ -172,7 +167,7 @@ absl::Status PostgresTickerStore::MarkLookedAt(const std::vector<std::string>& s
 }
 
 absl::StatusOr<std::vector<TickerRow>> PostgresTickerStore::List(const std::string& after, int limit) {
-  return Answer(
+  return StoreFailure(
       postgres::Read(pool_, "ticker.list", [&](Connection& connection) -> absl::StatusOr<std::vector<TickerRow>> {
         std::string symbol;
         long long create_time_us = 0;
@@ -218,7 +213,7 @@ absl::Status PostgresTickerStore::Unmark(const std::string& symbol, const std::s
 }
 
 absl::StatusOr<bool> PostgresTickerStore::DeleteMarked(const std::string& symbol, const std::string& token) {
-  return Answer(Transact(
+  return StoreFailure(Transact(
       pool_, "ticker.delete", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::StatusOr<bool> {
         soci::session& sql = connection.sql();
         soci::statement remove = (sql.prepare << "DELETE FROM stockalert_ticker.tickers "
@@ -233,31 +228,32 @@ absl::StatusOr<bool> PostgresTickerStore::DeleteMarked(const std::string& symbol
 
 absl::StatusOr<SymbolList> PostgresTickerStore::ListSymbols(int64_t known_version, const std::string& after,
                                                             int limit) {
-  return Answer(postgres::Read(pool_, "ticker.list_symbols", [&](Connection& connection) -> absl::StatusOr<SymbolList> {
-    soci::session& sql = connection.sql();
-    SymbolList list;
-    long long version = 0;
-    sql << "SELECT value FROM stockalert_ticker.counters WHERE name = 'symbols_version'", into(version);
-    if (!sql.got_data()) return CounterMissing("symbols_version");
-    list.version = version;
-    list.unchanged = after.empty() && list.version == known_version;
-    if (list.unchanged) return list;
-    std::string symbol;
-    const int one_more = limit + 1;
-    soci::statement statement =
-        (sql.prepare
-             << "SELECT symbol FROM stockalert_ticker.tickers WHERE symbol > :after ORDER BY symbol LIMIT :count",
-         use(after, "after"), use(one_more, "count"), into(symbol));
-    statement.execute(false);
-    while (statement.fetch()) list.symbols.push_back(symbol);
-    list.more = static_cast<int>(list.symbols.size()) > limit;
-    if (list.more) list.symbols.pop_back();
-    return list;
-  }));
+  return StoreFailure(
+      postgres::Read(pool_, "ticker.list_symbols", [&](Connection& connection) -> absl::StatusOr<SymbolList> {
+        soci::session& sql = connection.sql();
+        SymbolList list;
+        long long version = 0;
+        sql << "SELECT value FROM stockalert_ticker.counters WHERE name = 'symbols_version'", into(version);
+        if (!sql.got_data()) return CounterMissing("symbols_version");
+        list.version = version;
+        list.unchanged = after.empty() && list.version == known_version;
+        if (list.unchanged) return list;
+        std::string symbol;
+        const int one_more = limit + 1;
+        soci::statement statement =
+            (sql.prepare
+                 << "SELECT symbol FROM stockalert_ticker.tickers WHERE symbol > :after ORDER BY symbol LIMIT :count",
+             use(after, "after"), use(one_more, "count"), into(symbol));
+        statement.execute(false);
+        while (statement.fetch()) list.symbols.push_back(symbol);
+        list.more = static_cast<int>(list.symbols.size()) > limit;
+        if (list.more) list.symbols.pop_back();
+        return list;
+      }));
 }
 
 absl::StatusOr<int64_t> PostgresTickerStore::CountTickers() {
-  return Answer(postgres::Read(pool_, "ticker.count", [&](Connection& connection) -> absl::StatusOr<int64_t> {
+  return StoreFailure(postgres::Read(pool_, "ticker.count", [&](Connection& connection) -> absl::StatusOr<int64_t> {
     long long count = 0;
     connection.sql() << "SELECT count(*) FROM stockalert_ticker.tickers", into(count);
     return count;
@@ -265,7 +261,7 @@ absl::StatusOr<int64_t> PostgresTickerStore::CountTickers() {
 }
 
 absl::StatusOr<int64_t> PostgresTickerStore::NextPublisherEpoch(int64_t above, int64_t if_highest_is) {
-  return Answer(Transact(
+  return StoreFailure(Transact(
       pool_, "ticker.next_epoch", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<int64_t> {
         soci::session& sql = connection.sql();
         const long long floor = above;
@@ -282,7 +278,7 @@ absl::StatusOr<int64_t> PostgresTickerStore::NextPublisherEpoch(int64_t above, i
 }
 
 absl::StatusOr<PublisherLease> PostgresTickerStore::RenewPublisher(int64_t epoch, bool release) {
-  return Answer(Transact(
+  return StoreFailure(Transact(
       pool_, "ticker.renew_publisher", Idempotency::kIdempotent,
       [&](Connection& connection) -> absl::StatusOr<PublisherLease> {
         soci::session& sql = connection.sql();

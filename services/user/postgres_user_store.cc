@@ -8,6 +8,7 @@
 #include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/postgres/arrays.h"
+#include "services/common/postgres/store_failure.h"
 #include "services/common/postgres/transaction.h"
 
 namespace stockalert::user {
@@ -187,16 +188,10 @@ bool TryEmailCode(soci::session& sql, const User& user, const std::string& code_
          base::ConstantTimeEquals(hash_hex, base::HexEncode(code_sha256));
 }
 
-// In the service's own words what the transaction's status means.
+// A constraint of which the API has a word of its own, and else what every store says.
 absl::Status Told(const absl::Status& status) {
-  if (status.ok() || !base::ReasonOf(status).empty()) return status;
-  if (postgres::IsDatabaseUnavailable(status)) {
-    return base::Unavailable("DATABASE_UNAVAILABLE",
-                             "the database does not answer: try again, with the same request_id where there is one");
-  }
-  const std::string constraint = postgres::ViolatedConstraint(status);
-  if (constraint == "users_verified_email_key") return EmailTaken();
-  return status;
+  if (postgres::ViolatedConstraint(status) == "users_verified_email_key") return EmailTaken();
+  return postgres::StoreFailure(status);
 }
 
 template <typename T>

@@ -1,19 +1,18 @@
-#include "services/ticker/postgres_failure.h"
+#include "services/common/postgres/store_failure.h"
 
 #include <catch2/catch.hpp>
 
 #include "services/common/base/error.h"
 #include "services/common/base/failure_kind.h"
-#include "services/ticker/ticker_store.h"
 
-namespace stockalert::ticker {
+namespace stockalert::postgres {
 namespace {
 
 TEST_CASE(
     "a conflict that lasts is a database that does not answer, what is the caller's passes, and the rest is a fault of "
     "ours") {
   CHECK(StoreFailure(absl::OkStatus()).ok());
-  CHECK(base::ReasonOf(StoreFailure(base::NotFound(kReasonTickerNotFound, "none"))) == kReasonTickerNotFound);
+  CHECK(base::ReasonOf(StoreFailure(base::NotFound("TICKER_NOT_FOUND", "none"))) == "TICKER_NOT_FOUND");
   const absl::Status conflict = StoreFailure(absl::AbortedError("conflicts that outlast the retries"));
   CHECK(conflict.code() == absl::StatusCode::kUnavailable);
   CHECK(base::ReasonOf(conflict) == kReasonDatabaseUnavailable);
@@ -24,4 +23,4 @@ TEST_CASE(
 }
 
 }  // namespace
-}  // namespace stockalert::ticker
+}  // namespace stockalert::postgres
