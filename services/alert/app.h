@@ -27,10 +27,10 @@ class AlertApp final : public process::App {
 
  private:
   struct Parts;
-  AlertApp(const Config& config, std::unique_ptr<Parts> parts);
-  absl::Status CheckTopics();
+  explicit AlertApp(std::unique_ptr<Parts> parts);
+  // Reads events: confirmations, triggers, deletions.
+  absl::Status StartConsumer();
 
-  const Config config_;
   const std::unique_ptr<Parts> parts_;
 };
 

@@ -25,15 +25,13 @@ struct Config {
   tls::Settings tls;
   rpc::ServerLimits public_limits;
   std::string postgres_url;
-  int postgres_connections = 16;
+  int postgres_connections_max = 16;
   std::string kafka_bootstrap = "127.0.0.1:9092";
   kafka::Security kafka_security;
-  std::string kafka_group = "stockalert-alert";
-  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and
-  // the HTTP port. "none": dynamic membership.
-  std::string kafka_group_instance;
+  std::string group_id = "stockalert-alert";
+  std::string instance_id;  // boot::GroupInstance.
   int threads = 32;
-  int queue = 1024;
+  int queue_max = 1024;
   rpc::CallSettings calls = {.waiting_threads = 32, .waiting_queue_max = 1024};
   int64_t alerts_per_user_max = 1000;
   int64_t triggers_per_minute = 300;
@@ -41,6 +39,7 @@ struct Config {
   absl::Duration upstream_timeout = absl::Seconds(5);
   absl::Duration publish_wait = absl::Seconds(2);
   absl::Duration tombstones_kept = absl::Hours(7 * 24);
+  absl::Duration start_timeout = absl::Seconds(60);
 };
 
 void Declare(config::Parser& parser, Config& config);

@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "services/common/boot/flags.h"
 #include "services/common/postgres/security.h"
 
 namespace stockalert::evaluator {
@@ -26,12 +27,10 @@ absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> ParseRecords(const std::st
 void Declare(config::Parser& parser, Config& config) {
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   postgres::DeclareDatabase(parser, config.postgres_url);
-  parser.ListenAddress("http_address", &config.http_address, "where metrics and health are served");
-  parser.String("group_id", &config.group_id, config::kRequired, "the consumer group of the evaluators");
-  parser.String(
-      "instance_id", &config.instance_id, config::kOptional,
-      "this evaluator's name in the group, unique and the same after a restart; empty: host name and HTTP port");
-  parser.Integer("postgres_connections", &config.postgres_connections, 2, 64, "the most connections to the database");
+  boot::DeclareAddresses(parser, nullptr, &config.http_address, nullptr);
+  boot::DeclareGroup(parser, config.group_id, config.instance_id, /*may_come_and_go=*/false);
+  boot::DeclareConnections(parser, config.postgres_connections_max);
+  parser.OldName("postgres_connections", "postgres_connections_max");
   parser.Integer("poll_records", &config.poll_records, 1, 100'000, "the most records folded between two commits");
   parser.Milliseconds("commit_interval_ms", &config.commit_interval, absl::Milliseconds(10), absl::Seconds(60),
                       "how long progress without effects may wait for its commit");
@@ -47,8 +46,7 @@ void Declare(config::Parser& parser, Config& config) {
     if (records.ok()) return std::nullopt;
     return std::string(records.status().message());
   });
-  parser.Seconds("start_timeout_s", &config.start_timeout, absl::Seconds(1), absl::Minutes(10),
-                 "how long to wait for Postgres, Kafka and the topics at the start");
+  boot::DeclareStart(parser, config.start_timeout);
 }
 
 }  // namespace stockalert::evaluator

@@ -19,9 +19,8 @@ struct Config {
   std::string postgres_url;
   std::string http_address = "127.0.0.1:11056";
   std::string group_id = "stockalert-evaluator";
-  // Unique among the evaluators; empty: made of the host's name and the HTTP port.
-  std::string instance_id;
-  int postgres_connections = 4;
+  std::string instance_id;  // boot::GroupInstance.
+  int postgres_connections_max = 4;
   int poll_records = 2'000;
   absl::Duration commit_interval = absl::Seconds(1);
   absl::Duration checkpoint_interval = absl::Seconds(120);

@@ -1,19 +1,38 @@
 #include "services/fetcher/app.h"
 
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/backoff.h"
+#include "services/common/base/clock.h"
+#include "services/common/base/mutex.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/boot/await.h"
+#include "services/common/boot/ports.h"
+#include "services/common/grpc/call_runner.h"
+#include "services/common/grpc/channel.h"
+#include "services/common/grpc/credentials.h"
 #include "services/common/grpc/status_convert.h"
+#include "services/common/kafka/producer.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/tls/watch.h"
 #include "services/domain/market/trading_calendar.h"
+#include "services/fetcher/fetcher_service.h"
 #include "services/fetcher/finnhub_source.h"
 #include "services/fetcher/publish_source.h"
+#include "services/fetcher/publisher.h"
+#include "services/fetcher/publisher_lease.h"
 #include "services/fetcher/replay_source.h"
+#include "services/fetcher/source.h"
+#include "services/fetcher/symbol_watch.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
 
 namespace stockalert::fetcher {
@@ -21,6 +40,7 @@ namespace {
 
 namespace pb = ::stockalert::internal::v1;
 
+constexpr char kProgram[] = "stockalert-fetcher";
 constexpr absl::Duration kLeaseTimeout = absl::Seconds(2);
 // Calls that wait for the source: as many as it is asked at once for users.
 constexpr size_t kSourceThreads = 16;
@@ -94,73 +114,108 @@ class GrpcLeaseKeeper final : public LeaseKeeper {
   const trace::Context trace_ = trace::NewRoot();
 };
 
+// The tickers that the source is to bring prices of: none while another fetcher publishes. Thread-safe.
+class WantedSymbols {
+ public:
+  explicit WantedSymbols(QuoteSource& source) : source_(source) {}
+
+  void SetRegistered(const std::set<std::string>& symbols) {
+    base::MutexLock lock(mutex_);
+    registered_ = symbols;
+    Give();
+  }
+  void SetPublishing(bool publishes) {
+    base::MutexLock lock(mutex_);
+    publishes_ = publishes;
+    Give();
+  }
+
+ private:
+  void Give() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    source_.SetSymbols(publishes_ ? registered_ : std::set<std::string>());
+  }
+
+  QuoteSource& source_;
+  base::Mutex mutex_;
+  std::set<std::string> registered_ ABSL_GUARDED_BY(mutex_);
+  bool publishes_ ABSL_GUARDED_BY(mutex_) = true;
+};
+
 }  // namespace
 
-FetcherApp::FetcherApp(const Config& config, std::unique_ptr<rpc::Credentials> credentials)
-    : config_(config),
-      credentials_(std::move(credentials)),
-      kafka_files_(kafka::WatchFiles(config.kafka_security)),
-      ticker_service_(rpc::PeerOptions{.address = config.ticker_address,
-                                       .credentials = credentials_->internal_client(),
-                                       .mesh_token = config.mesh_token,
-                                       .caller_token = config.mesh.caller_token,
-                                       .retried = {"stockalert.internal.v1.TickerInternalService/ListSymbols"}}) {}
+// In the order in which they depend on each other; Stop ends the producer before what its callbacks use.
+struct FetcherApp::Parts {
+  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials,
+        std::unique_ptr<kafka::Producer> made_producer, std::unique_ptr<boot::Ports> made_ports)
+      : config(given),
+        credentials(std::move(made_credentials)),
+        producer(std::move(made_producer)),
+        ports(std::move(made_ports)) {}
 
-FetcherApp::~FetcherApp() { Stop(absl::Now()); }
+  void MeasureSession() const;
 
-absl::StatusOr<std::unique_ptr<process::App>> FetcherApp::Create(const Config& config) {
+  const Config config;
+  base::SystemClock clock;
+  std::unique_ptr<rpc::Credentials> credentials;
+  std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
+  rpc::Peer ticker_peer{{.address = config.ticker_address,
+                         .credentials = credentials->internal_client(),
+                         .mesh_token = config.mesh_token,
+                         .caller_token = config.mesh.caller_token,
+                         .retried = {"stockalert.internal.v1.TickerInternalService/ListSymbols"}}};
+  std::unique_ptr<kafka::Producer> producer;
+  Publisher publisher{*producer, clock};
+  std::unique_ptr<QuoteSource> source;  // Which one, the configuration says.
+  rpc::CallRunner runner{
+      {.name = "internal", .waiting_threads = 8, .mesh_token = config.mesh_token, .mesh = config.mesh}};
+  // Threads of their own: what waits for the source must not keep those waiting who bring prices themselves.
+  rpc::CallRunner source_runner{{.name = "source",
+                                 .threads = kSourceThreads,
+                                 .queue_max = kSourceQueueMax,
+                                 .mesh_token = config.mesh_token,
+                                 .mesh = config.mesh}};
+  // From the start on.
+  std::optional<FetcherServiceHandler> service;
+  std::optional<WantedSymbols> wanted;
+  std::optional<SymbolWatch> symbols;
+  std::optional<PublisherLease> lease;
+  std::unique_ptr<boot::Ports> ports;
+};
+
+absl::StatusOr<std::unique_ptr<FetcherApp>> FetcherApp::Create(const Config& config) {
+  STOCKALERT_ASSIGN_OR_RETURN(
+      std::unique_ptr<boot::Ports> ports,
+      boot::Ports::Claim({.http_address = config.http_address, .internal_address = config.internal_address}));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
-  auto app = std::unique_ptr<FetcherApp>(new FetcherApp(config, std::move(credentials)));
-  STOCKALERT_ASSIGN_OR_RETURN(app->claims_, net::PortClaims::Take({config.internal_address, config.http_address}));
   kafka::ProducerOptions options = PublisherProducerOptions(config.kafka_bootstrap);
   options.security = config.kafka_security;
   options.registry = metrics::Registry();
-  STOCKALERT_ASSIGN_OR_RETURN(app->producer_, kafka::CreateProducer(options));
-  app->publisher_ = std::make_unique<Publisher>(*app->producer_, app->clock_);
-  STOCKALERT_ASSIGN_OR_RETURN(app->source_, MakeSource(config, *app->publisher_));
-  return app;
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::Producer> producer, kafka::CreateProducer(options));
+  auto parts = std::make_unique<Parts>(config, std::move(credentials), std::move(producer), std::move(ports));
+  STOCKALERT_ASSIGN_OR_RETURN(parts->source, MakeSource(config, parts->publisher));
+  return std::unique_ptr<FetcherApp>(new FetcherApp(std::move(parts)));
 }
 
-void FetcherApp::MeasureSession() const {
+FetcherApp::FetcherApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+FetcherApp::~FetcherApp() { Stop(absl::Now()); }
+
+int FetcherApp::internal_port() const { return parts_->ports->internal_port(); }
+
+void FetcherApp::Parts::MeasureSession() const {
   static auto& open = metrics::GetGauge("stockalert_fetcher_regular_session",
                                         "1 while the exchanges' regular session is on, by the calendar");
-  open.Set(market::SessionOf(clock_.NowUs()) == market::Session::kRegular ? 1 : 0);
-}
-
-void FetcherApp::GiveSymbols() {
-  static const std::set<std::string> kNone;
-  source_->SetSymbols(publishes_ ? registered_ : kNone);
-}
-
-std::vector<std::string> FetcherApp::NotReadyReasons() const {
-  if (!ready_) return {"has no epoch from the ticker service yet"};
-  if (lease_ && !lease_->holds()) return {"stands by: another fetcher publishes"};
-  return {};
-}
-
-absl::Status FetcherApp::AwaitTopics() {
-  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
-                              kafka::TopicAdmin::Create({.bootstrap = config_.kafka_bootstrap,
-                                                         .security = config_.kafka_security,
-                                                         .client_id = "stockalert-fetcher-start",
-                                                         .extra = {}}));
-  const absl::Time give_up = absl::Now() + config_.dependencies_wait;
-  for (;;) {
-    absl::Status status = admin->AwaitTopics({kafka::kPricesTopic}, std::min(absl::Now() + absl::Seconds(3), give_up));
-    if (status.ok() || absl::Now() >= give_up) return status;
-    log::Info("waiting for Kafka", {{"status", status}});
-    if (process::AwaitStopRequest(absl::Milliseconds(200))) return absl::CancelledError("asked to stop");
-  }
+  open.Set(market::SessionOf(clock.NowUs()) == market::Session::kRegular ? 1 : 0);
 }
 
 absl::StatusOr<int64_t> FetcherApp::AcquireEpoch() {
-  auto stub = pb::TickerInternalService::NewStub(ticker_service_.channel());
+  const Parts& parts = *parts_;
+  auto stub = pb::TickerInternalService::NewStub(parts.ticker_peer.channel());
   const trace::Context trace = trace::NewRoot();
-  const absl::Time give_up = absl::Now() + config_.dependencies_wait;
+  const absl::Time give_up = absl::Now() + parts.config.start_timeout;
   base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(1)});
   for (;;) {
     ::grpc::ClientContext context;
-    ticker_service_.Prepare(context, trace, absl::Now() + absl::Seconds(3));
+    parts.ticker_peer.Prepare(context, trace, absl::Now() + absl::Seconds(3));
     pb::AcquirePublisherEpochResponse response;
     absl::Status status = rpc::FromGrpc(stub->AcquirePublisherEpoch(&context, {}, &response));
     if (status.ok()) return response.epoch();
@@ -169,7 +224,7 @@ absl::StatusOr<int64_t> FetcherApp::AcquireEpoch() {
     if (absl::Now() + pause >= give_up) {
       return absl::Status(status.code(),
                           absl::StrCat("the ticker service gave no epoch within ",
-                                       absl::FormatDuration(config_.dependencies_wait), ": ", status.message()));
+                                       absl::FormatDuration(parts.config.start_timeout), ": ", status.message()));
     }
     log::Info("waiting for the ticker service", {{"status", status}});
     if (process::AwaitStopRequest(pause)) return absl::CancelledError("asked to stop");
@@ -177,81 +232,70 @@ absl::StatusOr<int64_t> FetcherApp::AcquireEpoch() {
 }
 
 absl::Status FetcherApp::Start() {
-  STOCKALERT_ASSIGN_OR_RETURN(admin_,
-                              http::AdminServer::Start({.address = config_.http_address,
-                                                        .not_ready_reasons = [this] { return NotReadyReasons(); },
-                                                        .before_scrape = [this] { MeasureSession(); }}));
-  runner_ = std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{
-      .name = "internal", .waiting_threads = 8, .mesh_token = config_.mesh_token, .mesh = config_.mesh});
-  // Threads of their own: what waits for the source must not keep those waiting who bring prices themselves.
-  source_runner_ = std::make_unique<rpc::CallRunner>(rpc::CallRunnerOptions{.name = "source",
-                                                                            .threads = kSourceThreads,
-                                                                            .queue_max = kSourceQueueMax,
-                                                                            .mesh_token = config_.mesh_token,
-                                                                            .mesh = config_.mesh});
-  handler_ = std::make_unique<FetcherServiceHandler>(*runner_, *source_runner_, *source_, *publisher_, clock_);
-  STOCKALERT_ASSIGN_OR_RETURN(server_, rpc::Server::Start({.address = config_.internal_address,
-                                                           .credentials = credentials_->internal_server(),
-                                                           .services = {handler_.get()},
-                                                           .service_names = {"stockalert.internal.v1.FetcherService"},
-                                                           .name = "internal",
-                                                           .limits = rpc::kInternalLimits,
-                                                           .reflection = false,
-                                                           .own_credentials = credentials_->own_internal_port()}));
-  claims_.Release();
-  STOCKALERT_RETURN_IF_ERROR(AwaitTopics());
-  STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, AcquireEpoch());
-  publisher_->Begin(epoch);
-  publisher_->ExpectQuotesOf(config_.source == "finnhub"  ? kSourceRest
-                             : config_.source == "replay" ? kSourceReplay
-                                                          : kSourcePublished);
-  CountSymbolsAside(0, 0);
-  log::Info("publishing", {{"epoch", epoch}, {"source", config_.source}});
-  source_->Start();
-  symbols_ = std::make_unique<SymbolWatch>(ticker_service_, config_.symbols_interval,
-                                           [this](const std::set<std::string>& symbols) {
-                                             base::MutexLock lock(symbols_mutex_);
-                                             registered_ = symbols;
-                                             GiveSymbols();
-                                           });
-  symbols_->Start();
-  const auto publishes = [this](bool now) {
-    base::MutexLock lock(symbols_mutex_);
-    publishes_ = now;
-    GiveSymbols();
+  Parts& parts = *parts_;
+  const auto reasons = [&parts]() -> std::vector<std::string> {
+    if (parts.lease->holds()) return {};
+    return {"stands by: another fetcher publishes"};
   };
-  lease_ = std::make_unique<PublisherLease>(
-      std::make_unique<GrpcLeaseKeeper>(ticker_service_), PublisherLeaseOptions{},
-      [this, publishes] {
-        publisher_->Suspend();
-        publishes(false);
-      },
-      [this, publishes](int64_t new_epoch) {
-        publisher_->Begin(new_epoch);
-        publishes(true);
-      });
-  lease_->Start(epoch);
-  ready_ = true;
-  server_->SetServing(true);
+  STOCKALERT_RETURN_IF_ERROR(parts.ports->StartHttp({.starting = "has no epoch from the ticker service yet",
+                                                     .other_reasons = reasons,
+                                                     .before_scrape = [&parts] { parts.MeasureSession(); }}));
+  parts.service.emplace(parts.runner, parts.source_runner, *parts.source, parts.publisher, parts.clock);
+  STOCKALERT_RETURN_IF_ERROR(parts.ports->StartCalls(
+      {.credentials = *parts.credentials,
+       .internal_service = boot::CallService{&*parts.service, "stockalert.internal.v1.FetcherService"}}));
+  STOCKALERT_RETURN_IF_ERROR(boot::AwaitTopics({.bootstrap = parts.config.kafka_bootstrap,
+                                                .security = parts.config.kafka_security,
+                                                .client_id = absl::StrCat(kProgram, "-start"),
+                                                .topics = {kafka::kPricesTopic}},
+                                               absl::Now() + parts.config.start_timeout));
+  STOCKALERT_ASSIGN_OR_RETURN(const int64_t epoch, AcquireEpoch());
+  StartPublishing(epoch);
+  parts.ports->SetServing(nullptr, "");
   return absl::OkStatus();
 }
 
+void FetcherApp::StartPublishing(int64_t epoch) {
+  Parts& parts = *parts_;
+  parts.publisher.Begin(epoch);
+  parts.publisher.ExpectQuotesOf(parts.config.source == "finnhub"  ? kSourceRest
+                                 : parts.config.source == "replay" ? kSourceReplay
+                                                                   : kSourcePublished);
+  CountSymbolsAside(0, 0);
+  log::Info("publishing", {{"epoch", epoch}, {"source", parts.config.source}});
+  parts.source->Start();
+  parts.wanted.emplace(*parts.source);
+  parts.symbols.emplace(parts.ticker_peer, parts.config.symbols_interval,
+                        [&parts](const std::set<std::string>& symbols) { parts.wanted->SetRegistered(symbols); });
+  parts.symbols->Start();
+  parts.lease.emplace(
+      std::make_unique<GrpcLeaseKeeper>(parts.ticker_peer), PublisherLeaseOptions{},
+      [&parts] {
+        parts.publisher.Suspend();
+        parts.wanted->SetPublishing(false);
+      },
+      [&parts](int64_t new_epoch) {
+        parts.publisher.Begin(new_epoch);
+        parts.wanted->SetPublishing(true);
+      });
+  parts.lease->Start(epoch);
+}
+
 void FetcherApp::Stop(absl::Time deadline) {
-  ready_ = false;
-  if (server_) server_->SetServing(false);
+  Parts& parts = *parts_;
+  parts.ports->StopServing();
   // First of all, so that a fetcher that stands by takes over while this one ends; what it still sends has the older
   // epoch.
-  if (lease_) lease_->Stop();
-  if (symbols_) symbols_->Stop();
-  if (source_) source_->Stop();
-  if (server_) server_->Shutdown(deadline);
-  if (runner_) runner_->Stop(deadline);
-  if (source_runner_) source_runner_->Stop(deadline);
-  if (publisher_) publisher_->Close(std::min(deadline, absl::Now() + absl::Seconds(5)));
+  if (parts.lease) parts.lease->Stop();
+  if (parts.symbols) parts.symbols->Stop();
+  parts.source->Stop();
+  parts.ports->StopInternal(deadline);
+  parts.runner.Stop(deadline);
+  parts.source_runner.Stop(deadline);
+  parts.publisher.Close(std::min(deadline, absl::Now() + absl::Seconds(5)));
   // Answers what is left, while those who are to hear it are there.
-  producer_.reset();
-  server_.reset();
-  admin_.reset();
+  parts.producer.reset();
+  parts.ports->Close();
 }
 
 }  // namespace stockalert::fetcher

@@ -21,7 +21,7 @@ struct Config {
   rpc::MeshSettings mesh;
   tls::Settings tls{.has_public_port = false};
   std::string source = "publish";
-  absl::Duration dependencies_wait = absl::Seconds(60);
+  absl::Duration start_timeout = absl::Seconds(60);
   absl::Duration symbols_interval = absl::Milliseconds(300);
 
   // --source=finnhub

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "services/common/boot/flags.h"
 #include "services/common/postgres/security.h"
 #include "services/migrate/acls.h"
 #include "services/migrate/roles.h"
@@ -46,8 +47,8 @@ void Declare(config::Parser& parser, Config& config) {
   parser.Integer("replication_factor", &config.replication_factor, 0, 16,
                  "copies of each record; 0: three where there are three brokers, else one");
   parser.Integer("retention_h", &config.retention_h, 24, 24 * 3650, "how long Kafka keeps records");
-  parser.Seconds("wait_s", &config.wait, absl::Seconds(1), absl::Minutes(10),
-                 "how long to wait for Postgres and for Kafka");
+  boot::DeclareStart(parser, config.start_timeout);
+  parser.OldName("wait_s", "start_timeout_s");
 }
 
 }  // namespace stockalert::migrate

@@ -29,7 +29,7 @@ struct Config {
   int replication_factor = 0;
   int retention_h = 7 * 24;
   // For Postgres and Kafka to answer, each.
-  absl::Duration wait = absl::Seconds(60);
+  absl::Duration start_timeout = absl::Seconds(60);
   // For each question to a broker that answers; no flag.
   absl::Duration admin_timeout = absl::Seconds(10);
 };

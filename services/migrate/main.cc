@@ -62,6 +62,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   stockalert::log::Configure("stockalert-migrate", stockalert::log::Level::kInfo);
+  for (const std::string& warning : parsed.warnings)
+    stockalert::log::Warning("an old name of a setting", {{"what", warning}});
   if (const absl::Status status = stockalert::migrate::Migrate(config); !status.ok()) {
     stockalert::log::Error("nothing further was changed; mend this and run it again", {{"status", status}});
     return 1;

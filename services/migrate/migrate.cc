@@ -153,7 +153,7 @@ absl::Status MigrateTopics(postgres::Pool& pool, kafka::TopicAdmin& admin, const
                    {"unclean.leader.election.enable", "false"},
                    {"min.insync.replicas", copies >= 3 ? "2" : "1"},
                    {kRetention, absl::StrCat(int64_t{config.retention_h} * 3600 * 1000)}};
-    STOCKALERT_RETURN_IF_ERROR(EnsureTopic(admin, spec, config.admin_timeout, config.wait));
+    STOCKALERT_RETURN_IF_ERROR(EnsureTopic(admin, spec, config.admin_timeout, config.start_timeout));
   }
   return absl::OkStatus();
 }
@@ -172,11 +172,11 @@ absl::Status Migrate(const Config& config) {
                                                          .security = config.kafka_security,
                                                          .client_id = "stockalert-migrate",
                                                          .extra = {}}));
-  STOCKALERT_RETURN_IF_ERROR(Await("Postgres", config.wait, [&] { return pool->Ready(); }));
+  STOCKALERT_RETURN_IF_ERROR(Await("Postgres", config.start_timeout, [&] { return pool->Ready(); }));
   STOCKALERT_RETURN_IF_ERROR(MigrateSchemas(*pool, config));
   STOCKALERT_RETURN_IF_ERROR(MigrateRoles(*pool, config));
   STOCKALERT_RETURN_IF_ERROR(
-      Await("Kafka", config.wait, [&] { return admin->CountBrokers(absl::Seconds(3)).status(); }));
+      Await("Kafka", config.start_timeout, [&] { return admin->CountBrokers(absl::Seconds(3)).status(); }));
   STOCKALERT_RETURN_IF_ERROR(MigrateTopics(*pool, *admin, config));
   return MigrateAcls(*admin, config);
 }

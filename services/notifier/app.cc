@@ -1,32 +1,24 @@
 #include "services/notifier/app.h"
 
-#include <unistd.h>
-#include <atomic>
-
+#include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "services/common/base/backoff.h"
 #include "services/common/base/clock.h"
-#include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/boot/await.h"
+#include "services/common/boot/flags.h"
+#include "services/common/boot/ports.h"
 #include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/credentials.h"
-#include "services/common/grpc/server.h"
-#include "services/common/http/admin_server.h"
 #include "services/common/kafka/consumer.h"
-#include "services/common/kafka/topic_admin.h"
-#include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
-#include "services/common/net/port_claim.h"
 #include "services/common/postgres/pool.h"
-#include "services/common/postgres/write_probe.h"
 #include "services/common/tls/watch.h"
 #include "services/common/version/version.h"
 #include "services/notifier/intake.h"
@@ -37,28 +29,19 @@
 namespace stockalert::notifier {
 namespace {
 
-constexpr char kClientId[] = "stockalert-notifier";
-constexpr absl::Duration kTopicsTimeout = absl::Seconds(5);
-
-std::string GroupInstance(const Config& config) {
-  if (config.kafka_group_instance == "none") return "";
-  if (!config.kafka_group_instance.empty()) return config.kafka_group_instance;
-  char host[256] = {};
-  if (gethostname(host, sizeof(host) - 1) != 0) return "";
-  const std::string port = config.http_address.substr(config.http_address.rfind(':') + 1);
-  // A port that is chosen at each start names nobody.
-  return port == "0" ? "" : absl::StrCat(kClientId, "-", host, "-", port);
-}
+constexpr char kProgram[] = "stockalert-notifier";
 
 }  // namespace
 
 // In the order in which they depend on each other.
 struct NotifierApp::Parts {
   Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials,
-        std::unique_ptr<postgres::Pool> made_pool)
-      : config(given), credentials(std::move(made_credentials)), pool(std::move(made_pool)) {}
+        std::unique_ptr<postgres::Pool> made_pool, std::unique_ptr<boot::Ports> made_ports)
+      : config(given),
+        credentials(std::move(made_credentials)),
+        pool(std::move(made_pool)),
+        ports(std::move(made_ports)) {}
 
-  net::PortClaims claims;  // Until the servers have the ports.
   const Config config;
   base::SystemClock clock;
   base::SystemMonotonicClock monotonic_clock;
@@ -85,26 +68,22 @@ struct NotifierApp::Parts {
   // Its poll runs work on the runner.
   WatchHub hub{store, config.watch_poll_interval};
   NotificationServiceImpl service{runner, store, hub, clock};
-  std::unique_ptr<Intake> intake;
-  // Its ports answer. Read by the HTTP server's threads.
-  std::atomic<bool> serving{false};
-  std::unique_ptr<http::AdminServer> http;
-  std::unique_ptr<rpc::Server> server;
-  std::unique_ptr<postgres::WriteProbe> write_probe;  // Tells the servers.
+  std::optional<Intake> intake;  // From the start on.
+  std::unique_ptr<boot::Ports> ports;
 };
 
 absl::StatusOr<std::unique_ptr<NotifierApp>> NotifierApp::Create(const Config& config) {
-  STOCKALERT_ASSIGN_OR_RETURN(net::PortClaims claims,
-                              net::PortClaims::Take({config.public_address, config.http_address}));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      std::unique_ptr<boot::Ports> ports,
+      boot::Ports::Claim({.public_address = config.public_address, .http_address = config.http_address}));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
-                                                      .application_name = kClientId,
+                                                      .application_name = kProgram,
                                                       .connections_max = config.postgres_connections_max,
                                                       .registry = metrics::Registry()}));
-  auto parts = std::make_unique<Parts>(config, std::move(credentials), std::move(pool));
-  parts->claims = std::move(claims);
-  return std::unique_ptr<NotifierApp>(new NotifierApp(std::move(parts)));
+  return std::unique_ptr<NotifierApp>(
+      new NotifierApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool), std::move(ports))));
 }
 
 NotifierApp::NotifierApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -112,90 +91,51 @@ NotifierApp::~NotifierApp() = default;
 
 absl::Status NotifierApp::Start() {
   Parts& parts = *parts_;
-  STOCKALERT_ASSIGN_OR_RETURN(
-      parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
-                                              std::vector<std::string> reasons;
-                                              if (!parts.serving)
-                                                reasons.push_back("its ports do not serve yet, or no more");
-                                              if (!parts.pool->Ready().ok())
-                                                reasons.push_back("the database does not answer");
-                                              return reasons;
-                                            }}));
-  // Until the database and its tables answer there is nothing to serve.
-  base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
-  const absl::Time give_up = absl::Now() + parts.config.start_timeout;
-  for (;;) {
-    const absl::Status status = parts.store.LastSequences({}).status();
-    if (status.ok()) break;
-    if (absl::Now() >= give_up) {
-      return base::Unavailable(
-          kReasonDatabaseUnavailable,
-          "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
-    }
-    log::Warning("waiting for the database and its tables", {{"status", status}});
-    if (process::AwaitStopRequest(backoff.Next())) return absl::CancelledError("asked to stop");
-  }
-  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
-                              kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap,
-                                                         .security = parts.config.kafka_security,
-                                                         .client_id = kClientId,
-                                                         .extra = {}}));
-  absl::Status topics;
-  // A broker without the topics: the migrations are still under way.
-  do {
-    topics =
-        admin->AwaitTopics({parts.config.triggers_topic, parts.config.user_events_topic}, absl::Now() + kTopicsTimeout);
-  } while (absl::IsNotFound(topics) && absl::Now() < give_up && !process::StopRequested());
-  if (absl::IsNotFound(topics)) return topics;
-  if (!topics.ok()) log::Warning("Kafka does not answer; notifications come when it does", {{"status", topics}});
-  parts.intake = std::make_unique<Intake>(
-      IntakeOptions{.triggers_topic = parts.config.triggers_topic, .user_events_topic = parts.config.user_events_topic},
-      [config = parts.config] {
-        return kafka::GroupConsumer::Create({.bootstrap = config.kafka_bootstrap,
-                                             .security = config.kafka_security,
-                                             .client_id = kClientId,
-                                             .group_id = config.kafka_group,
-                                             .group_instance_id = GroupInstance(config),
-                                             .topics = {config.triggers_topic, config.user_events_topic},
-                                             .start = kafka::GroupConsumerOptions::Start::kFromBeginning,
-                                             .extra = {},
-                                             .registry = metrics::Registry()});
-      },
-      parts.store, parts.dead_letters, parts.clock, parts.ids,
-      [&parts](const std::vector<std::string>& user_ids) { parts.hub.Wake(user_ids); });
-  STOCKALERT_ASSIGN_OR_RETURN(parts.server,
-                              rpc::Server::Start({.address = parts.config.public_address,
-                                                  .credentials = parts.credentials->public_server(),
-                                                  .services = {&parts.service},
-                                                  .service_names = {"stockalert.notification.v1.NotificationService"},
-                                                  .receive_bytes_max = 256 * 1024,
-                                                  .limits = parts.config.public_limits,
-                                                  .trusted_proxies = parts.config.calls.trusted_proxies,
-                                                  .own_credentials = parts.credentials->own_public_port()}));
-  parts.claims.Release();
-  parts.server->SetServing(true);
-  parts.write_probe =
-      std::make_unique<postgres::WriteProbe>(*parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_notifier"},
-                                             [&parts](bool writable) { parts.server->SetWritable(writable); });
-  parts.serving = true;
-  log::Info("serving", {{"public_port", parts.server->port()}, {"http_port", parts.http->port()}});
+  const Config& config = parts.config;
+  STOCKALERT_RETURN_IF_ERROR(parts.ports->StartHttp({.pool = parts.pool.get()}));
+  const absl::Time give_up = absl::Now() + config.start_timeout;
+  STOCKALERT_RETURN_IF_ERROR(boot::AwaitDatabase([&] { return parts.store.LastSequences({}).status(); }, give_up));
+  STOCKALERT_RETURN_IF_ERROR(boot::AwaitTopics({.bootstrap = config.kafka_bootstrap,
+                                                .security = config.kafka_security,
+                                                .client_id = kProgram,
+                                                .topics = {config.triggers_topic, config.user_events_topic},
+                                                .late_without_broker = "notifications"},
+                                               give_up));
+  const kafka::GroupConsumerOptions consumer = {.bootstrap = config.kafka_bootstrap,
+                                                .security = config.kafka_security,
+                                                .client_id = kProgram,
+                                                .group_id = config.group_id,
+                                                .group_instance_id = boot::GroupInstance(kProgram, config.instance_id),
+                                                .topics = {config.triggers_topic, config.user_events_topic},
+                                                .start = kafka::GroupConsumerOptions::Start::kFromBeginning,
+                                                .extra = {},
+                                                .registry = metrics::Registry()};
+  parts.intake.emplace(
+      IntakeOptions{.triggers_topic = config.triggers_topic, .user_events_topic = config.user_events_topic},
+      [consumer] { return kafka::GroupConsumer::Create(consumer); }, parts.store, parts.dead_letters, parts.clock,
+      parts.ids, [&parts](const std::vector<std::string>& user_ids) { parts.hub.Wake(user_ids); });
+  STOCKALERT_RETURN_IF_ERROR(parts.ports->StartCalls(
+      {.credentials = *parts.credentials,
+       .public_service = boot::CallService{&parts.service, "stockalert.notification.v1.NotificationService"},
+       .public_receive_bytes_max = 256 * 1024,
+       .public_limits = config.public_limits,
+       .trusted_proxies = config.calls.trusted_proxies}));
+  parts.ports->SetServing(parts.pool.get(), "stockalert_notifier");
   return absl::OkStatus();
 }
 
 void NotifierApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
-  parts.serving = false;
-  parts.write_probe.reset();
+  parts.ports->StopServing();
   parts.runner.EndStreams();
-  if (parts.server) parts.server->Shutdown(deadline);
+  parts.ports->StopPublic(deadline);
   if (parts.intake) parts.intake->Stop();
   parts.hub.Stop();
   parts.runner.Stop(deadline);
-  parts.server.reset();
-  parts.http.reset();
+  parts.ports->Close();
 }
 
-int NotifierApp::public_port() const { return parts_->server ? parts_->server->port() : 0; }
-int NotifierApp::http_port() const { return parts_->http ? parts_->http->port() : 0; }
+int NotifierApp::public_port() const { return parts_->ports->public_port(); }
+int NotifierApp::http_port() const { return parts_->ports->http_port(); }
 
 }  // namespace stockalert::notifier

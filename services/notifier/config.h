@@ -24,10 +24,8 @@ struct Config {
   // No flags: the mesh has one name for each, and tests topics of their own.
   std::string triggers_topic = kafka::kTriggersTopic;
   std::string user_events_topic = kafka::kUserEventsTopic;
-  std::string kafka_group = "stockalert-notifier";
-  // Static membership: a restarted instance takes its partitions up again at once. Empty: made of the host's name and
-  // the HTTP port. "none": dynamic membership.
-  std::string kafka_group_instance;
+  std::string group_id = "stockalert-notifier";
+  std::string instance_id;  // boot::GroupInstance.
   std::string mesh_token;
   rpc::MeshSettings mesh;
   tls::Settings tls;

@@ -1,29 +1,23 @@
 #include "services/ticker/app.h"
 
 #include <algorithm>
-#include <atomic>
+#include <optional>
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "services/common/base/backoff.h"
 #include "services/common/base/clock.h"
-#include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/boot/await.h"
+#include "services/common/boot/ports.h"
 #include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/credentials.h"
-#include "services/common/grpc/server.h"
-#include "services/common/http/admin_server.h"
-#include "services/common/kafka/topic_admin.h"
-#include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
-#include "services/common/net/port_claim.h"
 #include "services/common/postgres/pool.h"
-#include "services/common/postgres/write_probe.h"
 #include "services/common/tls/watch.h"
 #include "services/common/version/version.h"
 #include "services/ticker/grpc_peers.h"
@@ -39,7 +33,7 @@ namespace stockalert::ticker {
 namespace {
 
 constexpr size_t kStreamsMax = 1000;
-constexpr absl::Duration kTopicsTimeout = absl::Seconds(5);
+constexpr char kProgram[] = "stockalert-ticker";
 constexpr absl::Duration kSweepInterval = absl::Minutes(5);
 
 }  // namespace
@@ -47,10 +41,12 @@ constexpr absl::Duration kSweepInterval = absl::Minutes(5);
 // In the order in which they depend on each other.
 struct TickerApp::Parts {
   Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials,
-        std::unique_ptr<postgres::Pool> made_pool)
-      : config(given), credentials(std::move(made_credentials)), pool(std::move(made_pool)) {}
+        std::unique_ptr<postgres::Pool> made_pool, std::unique_ptr<boot::Ports> made_ports)
+      : config(given),
+        credentials(std::move(made_credentials)),
+        pool(std::move(made_pool)),
+        ports(std::move(made_ports)) {}
 
-  net::PortClaims claims;  // Until the servers have the ports.
   const Config config;
   base::SystemClock clock;
   base::SystemMonotonicClock monotonic_clock;
@@ -124,29 +120,25 @@ struct TickerApp::Parts {
                                  .authenticator = &authenticator}};
   TickerServiceImpl service{public_runner, source_runner, logic, board, clock};
   TickerInternalServiceImpl internal_service{internal_runner, logic};
-  std::unique_ptr<LogReader> reader;
-  std::unique_ptr<UnusedSweeper> sweeper;
-  // Its ports answer. Read by the HTTP server's threads.
-  std::atomic<bool> serving{false};
-  std::unique_ptr<http::AdminServer> http;
-  std::unique_ptr<rpc::Server> internal_server;
-  std::unique_ptr<rpc::Server> public_server;
-  std::unique_ptr<postgres::WriteProbe> write_probe;  // Tells the servers.
+  // From the start on.
+  std::optional<LogReader> reader;
+  std::optional<UnusedSweeper> sweeper;
+  std::unique_ptr<boot::Ports> ports;
 };
 
 absl::StatusOr<std::unique_ptr<TickerApp>> TickerApp::Create(const Config& config) {
-  STOCKALERT_ASSIGN_OR_RETURN(
-      net::PortClaims claims,
-      net::PortClaims::Take({config.public_address, config.internal_address, config.http_address}));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<boot::Ports> ports,
+                              boot::Ports::Claim({.public_address = config.public_address,
+                                                  .http_address = config.http_address,
+                                                  .internal_address = config.internal_address}));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
-                                                      .application_name = "stockalert-ticker",
+                                                      .application_name = kProgram,
                                                       .connections_max = config.postgres_connections_max,
                                                       .registry = metrics::Registry()}));
-  auto parts = std::make_unique<Parts>(config, std::move(credentials), std::move(pool));
-  parts->claims = std::move(claims);
-  return std::unique_ptr<TickerApp>(new TickerApp(std::move(parts)));
+  return std::unique_ptr<TickerApp>(
+      new TickerApp(std::make_unique<Parts>(config, std::move(credentials), std::move(pool), std::move(ports))));
 }
 
 TickerApp::TickerApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -154,100 +146,50 @@ TickerApp::~TickerApp() = default;
 
 absl::Status TickerApp::Start() {
   Parts& parts = *parts_;
-  STOCKALERT_ASSIGN_OR_RETURN(
-      parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
-                                              std::vector<std::string> reasons;
-                                              if (!parts.serving)
-                                                reasons.push_back("its ports do not serve yet, or no more");
-                                              if (!parts.pool->Ready().ok())
-                                                reasons.push_back("the database does not answer");
-                                              return reasons;
-                                            }}));
-  // Until the database and its tables answer there is nothing to serve.
-  base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
-  const absl::Time give_up = absl::Now() + parts.config.start_timeout;
-  for (;;) {
-    const absl::Status status = parts.store.List("", 1).status();
-    if (status.ok()) break;
-    if (absl::Now() >= give_up) {
-      return base::Unavailable(
-          kReasonDatabaseUnavailable,
-          "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
-    }
-    log::Warning("waiting for the database and its tables", {{"status", status}});
-    if (process::AwaitStopRequest(backoff.Next())) return absl::CancelledError("asked to stop");
-  }
-  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::TopicAdmin> admin,
-                              kafka::TopicAdmin::Create({.bootstrap = parts.config.kafka_bootstrap,
-                                                         .security = parts.config.kafka_security,
-                                                         .client_id = "stockalert-ticker",
-                                                         .extra = {}}));
-  absl::Status topics;
-  // A broker without the topic: the migrations are still under way.
-  do {
-    topics = admin->AwaitTopics({parts.config.prices_topic}, absl::Now() + kTopicsTimeout);
-  } while (absl::IsNotFound(topics) && absl::Now() < give_up && !process::StopRequested());
-  if (absl::IsNotFound(topics)) return topics;
-  if (!topics.ok()) log::Warning("Kafka does not answer; latest prices come when it does", {{"status", topics}});
-  parts.reader = std::make_unique<LogReader>(LogReaderOptions{.bootstrap = parts.config.kafka_bootstrap,
-                                                              .security = parts.config.kafka_security,
-                                                              .topic = parts.config.prices_topic,
-                                                              .save_interval = parts.config.price_save_interval},
-                                             parts.board, parts.price_store, parts.dead_letters, parts.clock);
-  STOCKALERT_ASSIGN_OR_RETURN(parts.internal_server,
-                              rpc::Server::Start({.address = parts.config.internal_address,
-                                                  .credentials = parts.credentials->internal_server(),
-                                                  .services = {&parts.internal_service},
-                                                  .service_names = {"stockalert.internal.v1.TickerInternalService"},
-                                                  .name = "internal",
-                                                  .limits = rpc::kInternalLimits,
-                                                  .reflection = false,
-                                                  .own_credentials = parts.credentials->own_internal_port()}));
-  STOCKALERT_ASSIGN_OR_RETURN(parts.public_server,
-                              rpc::Server::Start({.address = parts.config.public_address,
-                                                  .credentials = parts.credentials->public_server(),
-                                                  .services = {&parts.service},
-                                                  .service_names = {"stockalert.ticker.v1.TickerService"},
-                                                  .receive_bytes_max = 1024 * 1024,
-                                                  .limits = parts.config.public_limits,
-                                                  .trusted_proxies = parts.config.calls.trusted_proxies,
-                                                  .own_credentials = parts.credentials->own_public_port()}));
-  parts.claims.Release();
-  parts.internal_server->SetServing(true);
-  parts.public_server->SetServing(true);
-  parts.write_probe = std::make_unique<postgres::WriteProbe>(
-      *parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_ticker"}, [&parts](bool writable) {
-        parts.internal_server->SetWritable(writable);
-        parts.public_server->SetWritable(writable);
-      });
-  parts.sweeper =
-      std::make_unique<UnusedSweeper>(parts.logic, std::min(kSweepInterval, parts.config.forget_unused_after / 2));
-  parts.serving = true;
-  log::Info("serving", {{"public_port", parts.public_server->port()},
-                        {"internal_port", parts.internal_server->port()},
-                        {"http_port", parts.http->port()}});
+  const Config& config = parts.config;
+  STOCKALERT_RETURN_IF_ERROR(parts.ports->StartHttp({.pool = parts.pool.get()}));
+  const absl::Time give_up = absl::Now() + config.start_timeout;
+  STOCKALERT_RETURN_IF_ERROR(boot::AwaitDatabase([&] { return parts.store.List("", 1).status(); }, give_up));
+  STOCKALERT_RETURN_IF_ERROR(boot::AwaitTopics({.bootstrap = config.kafka_bootstrap,
+                                                .security = config.kafka_security,
+                                                .client_id = kProgram,
+                                                .topics = {config.prices_topic},
+                                                .late_without_broker = "latest prices"},
+                                               give_up));
+  parts.reader.emplace(LogReaderOptions{.bootstrap = config.kafka_bootstrap,
+                                        .security = config.kafka_security,
+                                        .topic = config.prices_topic,
+                                        .save_interval = config.price_save_interval},
+                       parts.board, parts.price_store, parts.dead_letters, parts.clock);
+  STOCKALERT_RETURN_IF_ERROR(parts.ports->StartCalls(
+      {.credentials = *parts.credentials,
+       .public_service = boot::CallService{&parts.service, "stockalert.ticker.v1.TickerService"},
+       .public_receive_bytes_max = 1024 * 1024,
+       .public_limits = config.public_limits,
+       .trusted_proxies = config.calls.trusted_proxies,
+       .internal_service =
+           boot::CallService{&parts.internal_service, "stockalert.internal.v1.TickerInternalService"}}));
+  parts.sweeper.emplace(parts.logic, std::min(kSweepInterval, config.forget_unused_after / 2));
+  parts.ports->SetServing(parts.pool.get(), "stockalert_ticker");
   return absl::OkStatus();
 }
 
 void TickerApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
-  parts.serving = false;
-  parts.write_probe.reset();
+  parts.ports->StopServing();
   parts.sweeper.reset();
   parts.public_runner.EndStreams();
-  if (parts.public_server) parts.public_server->Shutdown(deadline);
+  parts.ports->StopPublic(deadline);
   parts.public_runner.Stop(deadline);
   parts.source_runner.Stop(deadline);
-  if (parts.internal_server) parts.internal_server->Shutdown(deadline);
+  parts.ports->StopInternal(deadline);
   parts.internal_runner.Stop(deadline);
-  parts.public_server.reset();
-  parts.internal_server.reset();
   if (parts.reader) parts.reader->Stop();
-  parts.http.reset();
+  parts.ports->Close();
 }
 
-int TickerApp::public_port() const { return parts_->public_server ? parts_->public_server->port() : 0; }
-int TickerApp::http_port() const { return parts_->http ? parts_->http->port() : 0; }
-int TickerApp::internal_port() const { return parts_->internal_server ? parts_->internal_server->port() : 0; }
+int TickerApp::public_port() const { return parts_->ports->public_port(); }
+int TickerApp::http_port() const { return parts_->ports->http_port(); }
+int TickerApp::internal_port() const { return parts_->ports->internal_port(); }
 
 }  // namespace stockalert::ticker

@@ -1,28 +1,22 @@
 #include "services/user/app.h"
 
-#include <atomic>
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "services/common/base/backoff.h"
 #include "services/common/base/clock.h"
-#include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/boot/await.h"
+#include "services/common/boot/ports.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/credentials.h"
-#include "services/common/grpc/server.h"
-#include "services/common/http/admin_server.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/kafka/topic_admin.h"
-#include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
-#include "services/common/net/port_claim.h"
 #include "services/common/postgres/pool.h"
-#include "services/common/postgres/write_probe.h"
 #include "services/common/tls/watch.h"
 #include "services/user/grpc_ticker_registrar.h"
 #include "services/user/key_authenticator.h"
@@ -46,7 +40,8 @@ Registration RegistrationOf(const std::string& choice) {
 // In the order in which they depend on each other.
 struct UserApp::Parts {
   Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials,
-        std::unique_ptr<postgres::Pool> made_pool, std::unique_ptr<kafka::Producer> made_producer)
+        std::unique_ptr<postgres::Pool> made_pool, std::unique_ptr<kafka::Producer> made_producer,
+        std::unique_ptr<boot::Ports> made_ports)
       : config(given),
         credentials(std::move(made_credentials)),
         pool(std::move(made_pool)),
@@ -55,9 +50,9 @@ struct UserApp::Parts {
                      .credentials = credentials->internal_client(),
                      .mesh_token = config.mesh_token,
                      .caller_token = config.mesh.caller_token,
-                     .retried = {"stockalert.internal.v1.TickerInternalService/RegisterTicker"}}) {}
+                     .retried = {"stockalert.internal.v1.TickerInternalService/RegisterTicker"}}),
+        ports(std::move(made_ports)) {}
 
-  net::PortClaims claims;  // Until the servers have the ports.
   const Config config;
   base::SystemClock clock;
   base::SystemMonotonicClock monotonic_clock;
@@ -101,18 +96,14 @@ struct UserApp::Parts {
                                    .mesh = config.mesh}};
   UserService service{public_runner, logic, [this] { relay.Wake(); }};
   UserInternalService internal_service{internal_runner, logic};
-  // Its ports answer. Read by the HTTP server's threads.
-  std::atomic<bool> serving{false};
-  std::unique_ptr<http::AdminServer> http;
-  std::unique_ptr<rpc::Server> internal_server;
-  std::unique_ptr<rpc::Server> public_server;
-  std::unique_ptr<postgres::WriteProbe> write_probe;  // Tells the servers.
+  std::unique_ptr<boot::Ports> ports;
 };
 
 absl::StatusOr<std::unique_ptr<UserApp>> UserApp::Create(const Config& config) {
-  STOCKALERT_ASSIGN_OR_RETURN(
-      net::PortClaims claims,
-      net::PortClaims::Take({config.public_address, config.internal_address, config.http_address}));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<boot::Ports> ports,
+                              boot::Ports::Claim({.public_address = config.public_address,
+                                                  .http_address = config.http_address,
+                                                  .internal_address = config.internal_address}));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
@@ -126,9 +117,8 @@ absl::StatusOr<std::unique_ptr<UserApp>> UserApp::Create(const Config& config) {
                                                      .topics = {kafka::kUserEventsTopic},
                                                      .extra = {},
                                                      .registry = metrics::Registry()}));
-  auto parts = std::make_unique<Parts>(config, std::move(credentials), std::move(pool), std::move(producer));
-  parts->claims = std::move(claims);
-  return std::unique_ptr<UserApp>(new UserApp(std::move(parts)));
+  return std::unique_ptr<UserApp>(new UserApp(
+      std::make_unique<Parts>(config, std::move(credentials), std::move(pool), std::move(producer), std::move(ports))));
 }
 
 UserApp::UserApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -136,81 +126,36 @@ UserApp::~UserApp() = default;
 
 absl::Status UserApp::Start() {
   Parts& parts = *parts_;
-  STOCKALERT_ASSIGN_OR_RETURN(
-      parts.http, http::AdminServer::Start({.address = parts.config.http_address, .not_ready_reasons = [&parts] {
-                                              std::vector<std::string> reasons;
-                                              if (!parts.serving)
-                                                reasons.push_back("its ports do not serve yet, or no more");
-                                              if (!parts.pool->Ready().ok())
-                                                reasons.push_back("the database does not answer");
-                                              return reasons;
-                                            }}));
-  // Until the database and its tables answer there is nothing to serve.
-  base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
-  const absl::Time give_up = absl::Now() + parts.config.start_timeout;
-  for (;;) {
-    const absl::Status status = parts.store.ListUsers(std::nullopt, 1).status();
-    if (status.ok()) break;
-    if (absl::Now() >= give_up) {
-      return base::Unavailable(
-          "DATABASE_UNAVAILABLE",
-          "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
-    }
-    log::Warning("waiting for the database and its tables", {{"error", status}});
-    if (process::AwaitStopRequest(backoff.Next())) return absl::CancelledError("asked to stop");
-  }
+  STOCKALERT_RETURN_IF_ERROR(parts.ports->StartHttp({.pool = parts.pool.get()}));
+  STOCKALERT_RETURN_IF_ERROR(boot::AwaitDatabase([&] { return parts.store.ListUsers(std::nullopt, 1).status(); },
+                                                 absl::Now() + parts.config.start_timeout));
   parts.relay.Start();
-  STOCKALERT_ASSIGN_OR_RETURN(parts.internal_server,
-                              rpc::Server::Start({.address = parts.config.internal_address,
-                                                  .credentials = parts.credentials->internal_server(),
-                                                  .services = {&parts.internal_service},
-                                                  .service_names = {"stockalert.internal.v1.UserInternalService"},
-                                                  .name = "internal",
-                                                  .limits = rpc::kInternalLimits,
-                                                  .reflection = false,
-                                                  .own_credentials = parts.credentials->own_internal_port()}));
-  STOCKALERT_ASSIGN_OR_RETURN(parts.public_server,
-                              rpc::Server::Start({.address = parts.config.public_address,
-                                                  .credentials = parts.credentials->public_server(),
-                                                  .services = {&parts.service},
-                                                  .service_names = {"stockalert.user.v1.UserService"},
-                                                  .receive_bytes_max = 256 * 1024,
-                                                  .limits = parts.config.public_limits,
-                                                  .trusted_proxies = parts.config.calls.trusted_proxies,
-                                                  .own_credentials = parts.credentials->own_public_port()}));
-  parts.claims.Release();
-  parts.internal_server->SetServing(true);
-  parts.public_server->SetServing(true);
-  parts.write_probe = std::make_unique<postgres::WriteProbe>(
-      *parts.pool, postgres::WriteProbeOptions{.schema = "stockalert_user"}, [&parts](bool writable) {
-        parts.internal_server->SetWritable(writable);
-        parts.public_server->SetWritable(writable);
-      });
-  parts.serving = true;
-  log::Info("serving", {{"public_port", parts.public_server->port()},
-                        {"internal_port", parts.internal_server->port()},
-                        {"http_port", parts.http->port()}});
+  STOCKALERT_RETURN_IF_ERROR(parts.ports->StartCalls(
+      {.credentials = *parts.credentials,
+       .public_service = boot::CallService{&parts.service, "stockalert.user.v1.UserService"},
+       .public_receive_bytes_max = 256 * 1024,
+       .public_limits = parts.config.public_limits,
+       .trusted_proxies = parts.config.calls.trusted_proxies,
+       .internal_service = boot::CallService{&parts.internal_service, "stockalert.internal.v1.UserInternalService"}}));
+  parts.ports->SetServing(parts.pool.get(), "stockalert_user");
   return absl::OkStatus();
 }
 
 void UserApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
-  parts.serving = false;
-  parts.write_probe.reset();
+  parts.ports->StopServing();
   parts.public_runner.EndStreams();
-  if (parts.public_server) parts.public_server->Shutdown(deadline);
+  parts.ports->StopPublic(deadline);
   parts.public_runner.Stop(deadline);
   // The others may still need to know whose a key is while they stop too.
-  if (parts.internal_server) parts.internal_server->Shutdown(deadline);
+  parts.ports->StopInternal(deadline);
   parts.internal_runner.Stop(deadline);
   parts.relay.Stop();
-  parts.public_server.reset();
-  parts.internal_server.reset();
-  parts.http.reset();
+  parts.ports->Close();
 }
 
-int UserApp::public_port() const { return parts_->public_server ? parts_->public_server->port() : 0; }
-int UserApp::http_port() const { return parts_->http ? parts_->http->port() : 0; }
-int UserApp::internal_port() const { return parts_->internal_server ? parts_->internal_server->port() : 0; }
+int UserApp::public_port() const { return parts_->ports->public_port(); }
+int UserApp::http_port() const { return parts_->ports->http_port(); }
+int UserApp::internal_port() const { return parts_->ports->internal_port(); }
 
 }  // namespace stockalert::user

@@ -2,14 +2,13 @@
 
 #include <optional>
 
+#include "services/common/boot/flags.h"
 #include "services/common/postgres/security.h"
 
 namespace stockalert::user {
 
 void Declare(config::Parser& parser, Config& config) {
-  parser.ListenAddress("public_address", &config.public_address, "where clients connect");
-  parser.ListenAddress("http_address", &config.http_address, "where /metrics, /healthz and /readyz are");
-  parser.ListenAddress("internal_address", &config.internal_address, "where the other services connect");
+  boot::DeclareAddresses(parser, &config.public_address, &config.http_address, &config.internal_address);
   parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired,
                      "the internal address of the ticker service");
   postgres::DeclareDatabase(parser, config.postgres_url);
@@ -19,11 +18,10 @@ void Declare(config::Parser& parser, Config& config) {
   rpc::DeclareLimits(parser, config.public_limits);
   parser.Secret("admin_key", &config.admin_key, config::kOptional,
                 "the administrator's API key; without it there is no administrator");
-  parser.Integer("threads", &config.threads, 1, 256, "threads that answer calls");
-  parser.Integer("queue_max", &config.queue_max, 1, 100'000, "calls that may wait for a thread; more are refused");
+  boot::DeclareWork(parser, config.threads, config.queue_max);
   rpc::DeclareCalls(parser, config.calls);
   rpc::DeclareWaitingCalls(parser, config.calls);
-  parser.Integer("postgres_connections_max", &config.postgres_connections_max, 1, 100, "connections to the database");
+  boot::DeclareConnections(parser, config.postgres_connections_max);
   parser.Integer("registrations_per_minute", &config.registrations_per_minute, 1, 1'000'000,
                  "RegisterUser calls taken a minute");
   parser.Integer("registrations_per_peer_per_minute", &config.registrations_per_peer_per_minute, 1, 1'000'000,
@@ -39,8 +37,7 @@ void Declare(config::Parser& parser, Config& config) {
                       "how long the ticker service may take");
   parser.Milliseconds("outbox_poll_ms", &config.outbox_poll, absl::Milliseconds(10), absl::Minutes(1),
                       "how often deletions that wait to be told are looked for");
-  parser.Seconds("start_timeout_s", &config.start_timeout, absl::Seconds(1), absl::Minutes(10),
-                 "how long to wait for the database at the start");
+  boot::DeclareStart(parser, config.start_timeout);
   parser.Rule([&config]() -> std::optional<std::string> {
     if (!config.admin_key.empty() && (config.admin_key.size() < 16 || config.admin_key.size() > 200)) {
       return "the administrator's key must have 16 to 200 characters";

@@ -109,8 +109,9 @@ def wrong_values_are_refused():
 
 
 # Where the flags are declared that several services have.
-SHARED_FLAGS = {"rpc::DeclareCalls": "call_settings.cc", "rpc::DeclareWaitingCalls": "call_settings.cc", "rpc::DeclareLimits": "server_limits.cc",
-                "rpc::DeclareMesh": "mesh_callers.cc"}
+SHARED_FLAGS = {"rpc::DeclareCalls": "grpc/call_settings.cc", "rpc::DeclareWaitingCalls": "grpc/call_settings.cc",
+                "rpc::DeclareLimits": "grpc/server_limits.cc", "rpc::DeclareMesh": "grpc/mesh_callers.cc",
+                **{f"boot::Declare{what}": "boot/flags.cc" for what in ("Addresses", "Work", "Connections", "Start", "Group")}}
 
 
 def flags_in(text):
@@ -123,9 +124,12 @@ def flags_of(folder):
     flags = flags_in(source)
     for function, file in SHARED_FLAGS.items():
         if f"{function}(" in source:
-            shared = (ROOT / "services" / "common" / "grpc" / file).read_text(encoding="utf-8")
-            body = shared.split(f"void {function.removeprefix('rpc::')}(", 1)[1].split("\n}\n", 1)[0]
+            shared = (ROOT / "services" / "common" / file).read_text(encoding="utf-8")
+            body = shared.split(f"void {function.split('::')[1]}(", 1)[1].split("\n}\n", 1)[0]
             flags |= flags_in(body)
+    for old, name in re.findall(r'parser\.OldName\("(\w+)", "(\w+)"\)', source):
+        assert name in flags, f"{folder}: {old} is the old name of a flag that is not there"
+        flags.add(old)
     return flags
 
 

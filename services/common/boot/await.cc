@@ -1,11 +1,9 @@
 #include "services/common/boot/await.h"
 
-#include <algorithm>
 #include <memory>
 
 #include "absl/time/clock.h"
 #include "services/common/base/backoff.h"
-#include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
@@ -14,9 +12,10 @@
 namespace stockalert::boot {
 namespace {
 
-// For one question to the broker; between them a stop is heard.
+// One question to the broker; between two of them a stop is heard.
+constexpr absl::Duration kAsk = absl::Seconds(1);
+// One who may go on without the broker has asked it in earnest all the same.
 constexpr absl::Duration kBrokerPatience = absl::Seconds(5);
-constexpr absl::Duration kBrokerPause = absl::Milliseconds(200);
 
 }  // namespace
 
@@ -26,8 +25,7 @@ absl::Status AwaitDatabase(const std::function<absl::Status()>& ask, absl::Time 
     const absl::Status status = ask();
     if (status.ok()) return status;
     if (absl::Now() >= give_up) {
-      return base::Unavailable(
-          "DATABASE_UNAVAILABLE",
+      return absl::UnavailableError(
           "the database does not answer, or its tables are missing: start it, run stockalert-migrate, start again");
     }
     log::Warning("waiting for the database and its tables", {{"status", status}});
@@ -41,21 +39,19 @@ absl::Status AwaitTopics(const TopicsOptions& options, absl::Time give_up) {
       kafka::TopicAdmin::Create(
           {.bootstrap = options.bootstrap, .security = options.security, .client_id = options.client_id, .extra = {}}));
   const bool needs_broker = options.late_without_broker.empty();
+  const absl::Time broker_by = absl::Now() + kBrokerPatience;
   for (;;) {
-    // One who may go on without the broker has asked it in earnest all the same.
-    const absl::Time patience = absl::Now() + kBrokerPatience;
-    const absl::Status status =
-        admin->AwaitTopics(options.topics, needs_broker ? std::min(patience, give_up) : patience);
+    const absl::Status status = admin->AwaitTopics(options.topics, absl::Now() + kAsk);
     if (status.ok()) return status;
     if (process::StopRequested()) return absl::CancelledError("asked to stop");
-    if (!needs_broker && !absl::IsNotFound(status)) {
+    if (needs_broker || absl::IsNotFound(status)) {
+      if (absl::Now() >= give_up) return status;
+    } else if (absl::Now() >= broker_by) {
       log::Warning("Kafka does not answer; going on without it",
                    {{"late", options.late_without_broker}, {"status", status}});
       return absl::OkStatus();
     }
-    if (absl::Now() >= give_up) return status;
     log::Info("waiting for Kafka and its topics", {{"status", status}});
-    if (process::AwaitStopRequest(kBrokerPause)) return absl::CancelledError("asked to stop");
   }
 }
 

@@ -94,9 +94,10 @@ struct Running {
     config.user_address = AddressOf(users);
     config.ticker_address = AddressOf(tickers);
     config.postgres_url = postgres_url;
-    config.postgres_connections = 4;
+    config.postgres_connections_max = 4;
     config.kafka_bootstrap = bootstrap;
-    config.kafka_group = group;
+    config.group_id = group;
+    config.instance_id = "none";
     config.mesh_token = "mesh";
     config.tls.plaintext = true;
     config.threads = 8;

@@ -13,7 +13,7 @@ Config MakeConfig(const testing::TestDatabase& database) {
   Config config;
   config.postgres_url = database.url();
   config.schema_dir = std::string(STOCKALERT_SOURCE_DIR) + "/services";
-  config.wait = absl::Seconds(5);
+  config.start_timeout = absl::Seconds(5);
   return config;
 }
 
@@ -53,7 +53,7 @@ TEST_CASE("the number of partitions is chosen once") {
 
 TEST_CASE("waits are bounded, and say what they waited for") {
   Config config;
-  config.wait = absl::Seconds(1);
+  config.start_timeout = absl::Seconds(1);
   config.kafka_bootstrap = "127.0.0.1:1";
   config.schema_dir = std::string(STOCKALERT_SOURCE_DIR) + "/services";
   config.postgres_url = "postgresql://nobody@127.0.0.1:1/none";

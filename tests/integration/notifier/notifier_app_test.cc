@@ -70,7 +70,8 @@ struct Mesh {
     config.tls.plaintext = true;
     config.postgres_url = database.url();
     config.kafka_bootstrap = testing::KafkaBootstrapOrSkip();
-    config.kafka_group = testing::UniqueName("notifier");
+    config.group_id = testing::UniqueName("notifier");
+    config.instance_id = "none";
     config.triggers_topic = testing::UniqueName("triggers");
     config.user_events_topic = testing::UniqueName("user_events");
     testing::CreateTopicOrThrow(config.kafka_bootstrap, config.triggers_topic, 3);

@@ -1,3 +1,9 @@
+{{/* The migrations' settings; what the version before called wait_s is not overruled by the new name's default. */}}
+{{- define "stockalert.migrationSettings" -}}
+{{- $settings := .Values.migrations.settings }}
+{{- hasKey $settings "wait_s" | ternary (omit $settings "start_timeout_s") $settings | toYaml }}
+{{- end }}
+
 {{/* dict root, files, hook (whether it runs before an upgrade). It brings its own environment: before an upgrade the ConfigMaps are still the old ones. */}}
 {{- define "stockalert.migrateSpec" -}}
 {{- $scope := dict "root" .root "component" "migrate" "account" (.hook | ternary "migrate-upgrade" "migrate") -}}
@@ -24,7 +30,7 @@ template:
           {{- include "stockalert.containerSecurity" . | nindent 10 }}
         command: [stockalert-migrate]
         env:
-          {{- range $name, $value := include "stockalert.storeEnv" (dict "root" .root "postgres" true "direct" true "settings" .root.Values.migrations.settings "hook" .hook) | fromYaml }}
+          {{- range $name, $value := include "stockalert.storeEnv" (dict "root" .root "postgres" true "direct" true "settings" (include "stockalert.migrationSettings" .root | fromYaml) "hook" .hook) | fromYaml }}
           - {name: {{ $name }}, value: {{ $value | quote }}}
           {{- end }}
           {{- include "stockalert.secretEnv" (dict "root" .root "postgres" true) | nindent 10 }}

@@ -373,7 +373,7 @@ spec:
         {{- end }}
         {{- if or (eq $service "alert") (eq $service "notifier") }}
         # Pods of a Deployment come and go: one that ends leaves the group at once, and nobody waits for it.
-        - {name: STOCKALERT_KAFKA_GROUP_INSTANCE, value: none}
+        - {name: STOCKALERT_INSTANCE_ID, value: none}
         {{- end }}
         {{- include "stockalert.secretEnv" (dict "root" $root "postgres" $is.postgres "service" $service) | nindent 8 }}
       ports:
