@@ -10,11 +10,11 @@
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
-#include "services/common/base/time_limits.h"
 #include "services/common/trace/sound.h"
-#include "services/domain/market/symbol.h"
 #include "services/domain/price/decimal.h"
+#include "services/domain/record/alert_event_codec.h"
 #include "services/domain/record/definition_codec.h"
+#include "services/domain/record/log_record.h"
 
 namespace stockalert::alert {
 namespace {
@@ -85,8 +85,6 @@ struct Summary {
                         price::FormatMicros(channel.low_micros), " to ", price::FormatMicros(channel.high_micros));
   }
 };
-
-bool IsTime(int64_t us) { return us >= 0 && us <= base::kTimeUsMax; }
 
 absl::Status BadEvent(const char* what) { return absl::InvalidArgumentError(absl::StrCat("an event with ", what)); }
 
@@ -214,20 +212,21 @@ absl::StatusOr<StoredAlert> AdmitChange(const StoredAlert& present, absl::Status
 
 ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger, int64_t log_time_us) {
   ipb::TriggerMessage message;
-  ipb::AlertTriggered& out = *message.mutable_trigger();
-  out.set_alert_id(trigger.alert_id);
-  out.set_symbol(trigger.symbol);
-  out.set_revision(trigger.revision);
-  out.set_trigger_number(trigger.number);
-  out.set_price_micros(trigger.price_micros);
-  out.set_event_time_us(trigger.event_time_us);
-  if (trigger.price_before_micros) out.set_price_before_micros(*trigger.price_before_micros);
-  if (trigger.reference_micros) out.set_reference_micros(*trigger.reference_micros);
-  out.set_partition(trigger.partition);
-  out.set_offset(trigger.offset);
-  out.set_late(trigger.late);
-  out.set_ends_alert(trigger.ends_alert);
-  out.set_log_time_us(log_time_us);
+  record::PlacedTrigger placed;
+  placed.partition = trigger.partition;
+  placed.log_time_us = log_time_us;
+  placed.trigger = {.alert_id = trigger.alert_id,
+                    .symbol = trigger.symbol,
+                    .revision = trigger.revision,
+                    .trigger_number = trigger.number,
+                    .price_micros = trigger.price_micros,
+                    .event_time_us = trigger.event_time_us,
+                    .price_before_micros = trigger.price_before_micros,
+                    .reference_micros = trigger.reference_micros,
+                    .offset = trigger.offset,
+                    .late = trigger.late,
+                    .ends_alert = trigger.ends_alert};
+  *message.mutable_trigger() = record::EncodeTrigger(placed);
   message.set_user_id(alert.user_id);
   message.set_note(alert.note);
   message.set_summary(Summarize(alert.symbol, alert.record.definition));
@@ -244,16 +243,13 @@ std::string Summarize(std::string_view symbol, const condition::Definition& defi
 }
 
 ipb::LogRecord MakeLogRecord(const StoredAlert& alert) {
-  ipb::LogRecord record;
-  ipb::AlertChangeRecord& change = *record.mutable_alert_change();
-  change.set_alert_id(alert.id);
-  change.set_symbol(alert.symbol);
-  change.set_revision(alert.record.revision);
-  change.set_armed_revision(alert.record.armed_revision);
-  change.set_paused(alert.record.paused);
-  change.set_deleted(alert.record.deleted);
-  *change.mutable_definition() = record::EncodeDefinition(condition::ForLog(alert.record.definition));
-  return record;
+  return record::EncodeRecord(record::AlertChange{.alert_id = alert.id,
+                                                  .symbol = alert.symbol,
+                                                  .revision = alert.record.revision,
+                                                  .armed_revision = alert.record.armed_revision,
+                                                  .paused = alert.record.paused,
+                                                  .deleted = alert.record.deleted,
+                                                  .definition = condition::ForLog(alert.record.definition)});
 }
 
 std::string Fingerprint(std::string_view symbol, const condition::Definition& definition, std::string_view note) {
@@ -266,51 +262,38 @@ std::string Fingerprint(std::string_view symbol, const condition::Definition& de
 absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent, EventBatch& batch) {
   switch (event.kind_case()) {
     case ipb::AlertEvent::kChangeConfirmed: {
-      const ipb::ChangeConfirmed& confirmed = event.change_confirmed();
-      if (!base::IsUuid(confirmed.alert_id())) return BadEvent("an alert id that is no UUID");
-      if (confirmed.revision() < 1) return BadEvent("a revision below 1");
-      batch.confirmations.push_back({confirmed.alert_id(), confirmed.revision()});
+      STOCKALERT_ASSIGN_OR_RETURN(record::Confirmation confirmed, record::DecodeConfirmation(event.change_confirmed()));
+      batch.confirmations.push_back({std::move(confirmed.alert_id), confirmed.revision});
       return absl::OkStatus();
     }
     case ipb::AlertEvent::kTriggered: {
-      const ipb::AlertTriggered& triggered = event.triggered();
-      if (!base::IsUuid(triggered.alert_id())) return BadEvent("an alert id that is no UUID");
-      if (!market::IsNormalSymbol(triggered.symbol())) return BadEvent("a symbol that is none");
-      if (triggered.revision() < 1 || triggered.trigger_number() < 1)
-        return BadEvent("a revision or trigger number below 1");
-      if (!price::IsValidPriceMicros(triggered.price_micros())) return BadEvent("a price that is none");
-      if (!IsTime(triggered.event_time_us())) return BadEvent("an event time that is none");
+      STOCKALERT_ASSIGN_OR_RETURN(const record::PlacedTrigger placed, record::DecodeTrigger(event.triggered()));
+      const record::Trigger& told = placed.trigger;
+      if (told.revision < 1) return BadEvent("a revision below 1");
       TriggerEvent added;
       StoredTrigger& trigger = added.trigger;
-      trigger.alert_id = triggered.alert_id();
-      trigger.symbol = triggered.symbol();
-      trigger.number = triggered.trigger_number();
-      trigger.revision = triggered.revision();
-      trigger.price_micros = triggered.price_micros();
-      trigger.event_time_us = triggered.event_time_us();
-      if (triggered.has_price_before_micros()) trigger.price_before_micros = triggered.price_before_micros();
-      if (triggered.has_reference_micros()) trigger.reference_micros = triggered.reference_micros();
-      trigger.late = triggered.late();
-      trigger.ends_alert = triggered.ends_alert();
-      trigger.partition = triggered.partition();
-      trigger.offset = triggered.offset();
-      added.log_time_us = triggered.log_time_us();
+      trigger.alert_id = told.alert_id;
+      trigger.symbol = told.symbol;
+      trigger.number = told.trigger_number;
+      trigger.revision = told.revision;
+      trigger.price_micros = told.price_micros;
+      trigger.event_time_us = told.event_time_us;
+      trigger.price_before_micros = told.price_before_micros;
+      trigger.reference_micros = told.reference_micros;
+      trigger.late = told.late;
+      trigger.ends_alert = told.ends_alert;
+      trigger.partition = placed.partition;
+      trigger.offset = told.offset;
+      added.log_time_us = placed.log_time_us;
       added.traceparent = std::string(trace::Sound(traceparent));
       batch.triggers.push_back(std::move(added));
       return absl::OkStatus();
     }
     case ipb::AlertEvent::kSymbolStatus: {
-      const ipb::SymbolStatusChanged& changed = event.symbol_status();
-      if (!market::IsNormalSymbol(changed.symbol())) return BadEvent("a symbol that is none");
-      if (!IsTime(changed.last_event_time_us())) return BadEvent("an event time that is none");
-      SymbolStatus status;
-      status.symbol = changed.symbol();
-      status.previous_close_known = changed.previous_close_known();
-      status.day_open_known = changed.day_open_known();
-      status.last_event_time_us = changed.last_event_time_us();
-      status.partition = changed.partition();
-      status.offset = changed.offset();
-      batch.statuses.push_back(std::move(status));
+      STOCKALERT_ASSIGN_OR_RETURN(const record::PlacedStatus placed, record::DecodeSymbolStatus(event.symbol_status()));
+      const record::SymbolStatus& told = placed.status;
+      batch.statuses.push_back({told.symbol, told.previous_close_known, told.day_open_known, told.last_event_time_us,
+                                placed.partition, told.offset});
       return absl::OkStatus();
     }
     case ipb::AlertEvent::KIND_NOT_SET:

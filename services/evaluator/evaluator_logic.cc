@@ -8,7 +8,8 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/log/log.h"
 #include "services/common/trace/trace.h"
-#include "services/domain/record/event_codec.h"
+#include "services/domain/record/alert_event_codec.h"
+#include "services/domain/record/log_record.h"
 #include "services/evaluator/checkpoint_codec.h"
 #include "services/evaluator/log_carry_over.h"
 
@@ -363,7 +364,7 @@ std::optional<std::string> EvaluatorLogic::FindDifference(Partition& partition, 
 // Folds the record, or passes it over where that is allowed; none: the partition halts.
 std::optional<EvaluatorLogic::PendingRecord> EvaluatorLogic::FoldRecord(int32_t number, Partition& partition,
                                                                         const LogEntry& entry) {
-  const record::DecodedRecord decoded = record::DecodeRecord(entry.key, entry.value);
+  const record::ReadRecord decoded = record::ReadLogRecord(entry.key, entry.value);
   PendingRecord made;
   made.offset = entry.offset;
   made.checksum_before = partition.last_checksum;
@@ -470,7 +471,7 @@ void EvaluatorLogic::AddPart(int32_t number, const Partition& partition, InFligh
       if (at < outcome.triggers.size()) {
         const record::Trigger& trigger = outcome.triggers[at];
         outgoing.key = trigger.alert_id;
-        outgoing.value = record::EncodeAlertEvent(trigger, number, record.log_time_us);
+        outgoing.value = record::EncodeAlertEvent(record::PlacedTrigger{trigger, number, record.log_time_us});
         built.batch.triggers.push_back({trigger, number, row.log.log_generation, static_cast<int64_t>(i)});
       } else if (at -= outcome.triggers.size(); at < outcome.confirmations.size()) {
         outgoing.key = outcome.confirmations[at].alert_id;
@@ -478,7 +479,7 @@ void EvaluatorLogic::AddPart(int32_t number, const Partition& partition, InFligh
       } else {
         at -= outcome.confirmations.size();
         outgoing.key = outcome.statuses[at].symbol;
-        outgoing.value = record::EncodeAlertEvent(outcome.statuses[at], number);
+        outgoing.value = record::EncodeAlertEvent(record::PlacedStatus{outcome.statuses[at], number});
       }
       built.batch.outbox.push_back(std::move(outgoing));
     }

@@ -5,11 +5,10 @@
 #include <utility>
 
 #include "services/common/base/ids.h"
+#include "services/common/base/status_macros.h"
 #include "services/common/base/text.h"
-#include "services/common/base/time_limits.h"
 #include "services/common/trace/sound.h"
-#include "services/domain/market/symbol.h"
-#include "services/domain/price/decimal.h"
+#include "services/domain/record/alert_event_codec.h"
 #include "stockalert/internal/v1/events.pb.h"
 
 namespace stockalert::notifier {
@@ -25,27 +24,20 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
   if (!message.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
     return absl::InvalidArgumentError("no TriggerMessage");
   }
-  const internal::v1::AlertTriggered& trigger = message.trigger();
   if (!base::IsUuid(message.user_id())) return absl::InvalidArgumentError("user_id is no id");
-  if (!base::IsUuid(trigger.alert_id())) return absl::InvalidArgumentError("alert_id is no id");
-  if (trigger.trigger_number() < 1) return absl::InvalidArgumentError("trigger_number is below 1");
-  if (!price::IsValidPriceMicros(trigger.price_micros())) return absl::InvalidArgumentError("price_micros is no price");
-  if (trigger.event_time_us() < 0 || trigger.event_time_us() > base::kTimeUsMax)
-    return absl::InvalidArgumentError("event_time_us is no time");
+  STOCKALERT_ASSIGN_OR_RETURN(record::PlacedTrigger placed, record::DecodeTrigger(message.trigger()));
+  record::Trigger& trigger = placed.trigger;
   NewNotification notification;
   notification.user_id = message.user_id();
-  notification.alert_id = trigger.alert_id();
-  notification.trigger_number = trigger.trigger_number();
-  notification.symbol = trigger.symbol();
-  if (!market::IsNormalSymbol(notification.symbol)) return absl::InvalidArgumentError("symbol is none");
-  notification.price_micros = trigger.price_micros();
-  notification.event_time_us = trigger.event_time_us();
-  if (trigger.has_price_before_micros() && trigger.price_before_micros() > 0)
-    notification.price_before_micros = trigger.price_before_micros();
-  if (trigger.has_reference_micros() && trigger.reference_micros() > 0)
-    notification.reference_micros = trigger.reference_micros();
-  notification.late = trigger.late();
-  notification.log_time_us = std::max<int64_t>(trigger.log_time_us(), 0);
+  notification.alert_id = std::move(trigger.alert_id);
+  notification.trigger_number = trigger.trigger_number;
+  notification.symbol = std::move(trigger.symbol);
+  notification.price_micros = trigger.price_micros;
+  notification.event_time_us = trigger.event_time_us;
+  if (trigger.price_before_micros.value_or(0) > 0) notification.price_before_micros = trigger.price_before_micros;
+  if (trigger.reference_micros.value_or(0) > 0) notification.reference_micros = trigger.reference_micros;
+  notification.late = trigger.late;
+  notification.log_time_us = std::max<int64_t>(placed.log_time_us, 0);
   notification.throttled = message.throttled();
   notification.summary = base::StorableText(message.summary(), kTextBytesMax);
   notification.note = base::StorableText(message.note(), kTextBytesMax);

@@ -27,6 +27,106 @@ ReadRecord Undecodable(ReadRecord read, absl::string_view problem) {
   return read;
 }
 
+Quote DecodeQuote(const pb::QuoteRecord& in, market::Session session) {
+  Quote quote;
+  quote.symbol = in.symbol();
+  quote.price_micros = in.price_micros();
+  quote.event_time_us = in.event_time_us();
+  quote.session = session;
+  if (in.has_day_open_micros()) quote.day_open_micros = in.day_open_micros();
+  if (in.has_day_high_micros()) quote.day_high_micros = in.day_high_micros();
+  if (in.has_day_low_micros()) quote.day_low_micros = in.day_low_micros();
+  if (in.has_previous_close_micros()) quote.previous_close_micros = in.previous_close_micros();
+  quote.publisher_epoch = in.publisher_epoch();
+  quote.sequence = in.sequence();
+  return quote;
+}
+
+AlertChange DecodeChange(const pb::AlertChangeRecord& in) {
+  AlertChange change;
+  change.alert_id = in.alert_id();
+  change.symbol = in.symbol();
+  change.revision = in.revision();
+  change.armed_revision = in.armed_revision();
+  change.paused = in.paused();
+  change.deleted = in.deleted();
+  return change;
+}
+
+struct RecordEncoder {
+  pb::LogRecord& out;
+  void operator()(const Quote& quote) const {
+    auto& record = *out.mutable_quote();
+    record.set_symbol(quote.symbol);
+    record.set_price_micros(quote.price_micros);
+    record.set_event_time_us(quote.event_time_us);
+    record.set_session(EncodeSession(quote.session));
+    if (quote.day_open_micros) record.set_day_open_micros(*quote.day_open_micros);
+    if (quote.day_high_micros) record.set_day_high_micros(*quote.day_high_micros);
+    if (quote.day_low_micros) record.set_day_low_micros(*quote.day_low_micros);
+    if (quote.previous_close_micros) record.set_previous_close_micros(*quote.previous_close_micros);
+    record.set_publisher_epoch(quote.publisher_epoch);
+    record.set_sequence(quote.sequence);
+  }
+  void operator()(const AlertChange& change) const {
+    auto& record = *out.mutable_alert_change();
+    record.set_alert_id(change.alert_id);
+    record.set_symbol(change.symbol);
+    record.set_revision(change.revision);
+    record.set_armed_revision(change.armed_revision);
+    record.set_paused(change.paused);
+    record.set_deleted(change.deleted);
+    *record.mutable_definition() = EncodeDefinition(change.definition);
+  }
+  void operator()(const Restart& restart) const { out.mutable_restart()->set_symbol(restart.symbol); }
+};
+
+ReadRecord ReadQuote(ReadRecord read, std::string_view key) {
+  const pb::QuoteRecord& quote = read.record.quote();
+  if (!IsSymbol(quote.symbol())) {
+    return Malformed(std::move(read), "a quote without a symbol, or with none that could be one");
+  }
+  if (quote.symbol() != key) return Malformed(std::move(read), "a quote whose symbol is not the record's key");
+  const absl::StatusOr<market::Session> session = DecodeSession(quote.session());
+  if (!session.ok()) return Malformed(std::move(read), "a quote without a known session");
+  if (quote.publisher_epoch() < 0 || quote.sequence() < 0) {
+    return Malformed(std::move(read), "a quote with a negative epoch or sequence");
+  }
+  read.event = DecodeQuote(quote, *session);
+  read.soundness = Soundness::kSound;
+  return read;
+}
+
+ReadRecord ReadChange(ReadRecord read, std::string_view key) {
+  const pb::AlertChangeRecord& change = read.record.alert_change();
+  if (!base::IsUuid(change.alert_id())) return Undecodable(std::move(read), "a change whose alert id is no UUID");
+  if (!IsSymbol(change.symbol()) || change.symbol() != key) {
+    return Undecodable(std::move(read), "a change whose symbol is not the record's key");
+  }
+  if (change.revision() < 1 || change.armed_revision() < 1 || change.armed_revision() > change.revision()) {
+    return Undecodable(std::move(read), "a change with revisions that cannot be");
+  }
+  AlertChange decoded = DecodeChange(change);
+  if (!change.deleted()) {
+    absl::StatusOr<condition::Definition> definition = DecodeDefinition(change.definition());
+    if (!definition.ok()) return Undecodable(std::move(read), definition.status().message());
+    decoded.definition = *std::move(definition);
+  }
+  read.event = std::move(decoded);
+  read.soundness = Soundness::kSound;
+  return read;
+}
+
+ReadRecord ReadRestart(ReadRecord read, std::string_view key) {
+  const std::string& symbol = read.record.restart().symbol();
+  if (!IsSymbol(symbol) || symbol != key) {
+    return Undecodable(std::move(read), "a restart whose symbol is not the record's key");
+  }
+  read.event = Restart{symbol};
+  read.soundness = Soundness::kSound;
+  return read;
+}
+
 }  // namespace
 
 ReadRecord ReadLogRecord(std::string_view key, std::string_view value) {
@@ -35,43 +135,22 @@ ReadRecord ReadLogRecord(std::string_view key, std::string_view value) {
     return Undecodable(std::move(read), "the bytes are no log record");
   }
   switch (read.record.kind_case()) {
-    case pb::LogRecord::kQuote: {
-      const pb::QuoteRecord& quote = read.record.quote();
-      if (!IsSymbol(quote.symbol()))
-        return Malformed(std::move(read), "a quote without a symbol, or with none that could be one");
-      if (quote.symbol() != key) return Malformed(std::move(read), "a quote whose symbol is not the record's key");
-      if (!DecodeSession(quote.session()).ok()) return Malformed(std::move(read), "a quote without a known session");
-      if (quote.publisher_epoch() < 0 || quote.sequence() < 0) {
-        return Malformed(std::move(read), "a quote with a negative epoch or sequence");
-      }
-      break;
-    }
-    case pb::LogRecord::kAlertChange: {
-      const pb::AlertChangeRecord& change = read.record.alert_change();
-      if (!base::IsUuid(change.alert_id())) return Undecodable(std::move(read), "a change whose alert id is no UUID");
-      if (!IsSymbol(change.symbol()) || change.symbol() != key) {
-        return Undecodable(std::move(read), "a change whose symbol is not the record's key");
-      }
-      if (change.revision() < 1 || change.armed_revision() < 1 || change.armed_revision() > change.revision()) {
-        return Undecodable(std::move(read), "a change with revisions that cannot be");
-      }
-      if (!change.deleted()) {
-        if (const auto definition = DecodeDefinition(change.definition()); !definition.ok()) {
-          return Undecodable(std::move(read), definition.status().message());
-        }
-      }
-      break;
-    }
+    case pb::LogRecord::kQuote:
+      return ReadQuote(std::move(read), key);
+    case pb::LogRecord::kAlertChange:
+      return ReadChange(std::move(read), key);
     case pb::LogRecord::kRestart:
-      if (!IsSymbol(read.record.restart().symbol()) || read.record.restart().symbol() != key) {
-        return Undecodable(std::move(read), "a restart whose symbol is not the record's key");
-      }
-      break;
+      return ReadRestart(std::move(read), key);
     case pb::LogRecord::KIND_NOT_SET:
-      return Undecodable(std::move(read), "a record of an unknown kind: the evaluators have to be upgraded first");
+      break;
   }
-  read.soundness = Soundness::kSound;
-  return read;
+  return Undecodable(std::move(read), "a record of an unknown kind: the evaluators have to be upgraded first");
+}
+
+pb::LogRecord EncodeRecord(const Event& event) {
+  pb::LogRecord out;
+  std::visit(RecordEncoder{out}, event);
+  return out;
 }
 
 }  // namespace stockalert::record

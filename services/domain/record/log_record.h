@@ -1,9 +1,10 @@
-// Reads a record of the topic `prices` and says how bad a bad one is. Pure and thread-safe.
+// The records of the topic `prices`: written, read, and how bad a bad one is. Pure and thread-safe.
 #pragma once
 
 #include <string>
 #include <string_view>
 
+#include "services/domain/record/event.h"
 #include "stockalert/internal/v1/log.pb.h"
 
 namespace stockalert::record {
@@ -22,9 +23,13 @@ struct ReadRecord {
   Soundness soundness = Soundness::kUndecodable;
   std::string problem;  // What is wrong, without values; empty where sound.
   internal::v1::LogRecord record;
+  Event event;  // The same as plain data, where sound; of a deletion without its definition.
 };
 
 // A quote's price and event time are not judged here: the fold refuses and counts them by its own rules.
 ReadRecord ReadLogRecord(std::string_view key, std::string_view value);
+
+// The other way. The caller sets the key: SymbolOf.
+internal::v1::LogRecord EncodeRecord(const Event& event);
 
 }  // namespace stockalert::record

@@ -18,7 +18,7 @@
 #include "services/common/kafka/consumer.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/trace/trace.h"
-#include "services/domain/record/event_codec.h"
+#include "services/domain/record/log_record.h"
 #include "services/evaluator/evaluator_service.h"
 #include "services/evaluator/postgres_evaluator_store.h"
 #include "stockalert/internal/v1/events.pb.h"
@@ -125,7 +125,7 @@ class Mesh {
   }
 
   void Produce(const record::Event& event, const std::string& traceparent = "") {
-    ProduceRaw(record::SymbolOf(event), record::EncodeRecord(event), traceparent);
+    ProduceRaw(record::SymbolOf(event), record::EncodeRecord(event).SerializeAsString(), traceparent);
   }
   void ProduceRaw(const std::string& key, const std::string& value, const std::string& traceparent = "") {
     producer->ProduceAsync(prices, key, value, kafka::TraceHeaders(traceparent), [this](const auto& delivered) {
@@ -410,7 +410,7 @@ TEST_CASE("a poison record stops its partition, visibly; a malformed quote does 
   mesh.Alert(alert, "AAPL");
   record::Quote other;
   other.symbol = "MSFT";
-  mesh.ProduceRaw("AAPL", record::EncodeRecord(other));
+  mesh.ProduceRaw("AAPL", record::EncodeRecord(other).SerializeAsString());
   mesh.Edges("AAPL", 1);
   REQUIRE(Await([&] { return mesh.CountTriggers() == 1; }));
   CHECK(service.health().stopped.empty());

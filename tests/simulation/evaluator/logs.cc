@@ -5,7 +5,7 @@
 #include <set>
 #include <variant>
 
-#include "services/domain/record/event_codec.h"
+#include "services/domain/record/log_record.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "tests/simulation/evaluator/event_generator.h"
 #include "tests/support/auditor/auditor.h"
@@ -37,8 +37,8 @@ SimulatedLog MakeLog(uint64_t seed, int32_t partition, int64_t records) {
       change->alert_id = IdIn(partition, change->alert_id);
       log.changes.emplace_back(change->alert_id, offset);
     }
-    log.records.push_back(
-        {record::SymbolOf(placed.event), record::EncodeRecord(placed.event), placed.place.log_time_us});
+    log.records.push_back({record::SymbolOf(placed.event), record::EncodeRecord(placed.event).SerializeAsString(),
+                           placed.place.log_time_us});
     for (Trigger& trigger : auditor.Apply(offset, placed.event)) log.expected.push_back(std::move(trigger));
   }
   return log;

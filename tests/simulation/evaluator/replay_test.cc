@@ -12,7 +12,7 @@
 
 #include "services/domain/condition/definition.h"
 #include "services/domain/fold/fold.h"
-#include "services/domain/record/event_codec.h"
+#include "services/domain/record/log_record.h"
 #include "services/fetcher/replay_file.h"
 #include "tests/simulation/evaluator/comparison.h"
 #include "tests/simulation/evaluator/random.h"
@@ -118,7 +118,7 @@ void Replay(const std::string& path) {
     *record.mutable_quote() = file->QuoteOf(file->ticks[i]);
     record.mutable_quote()->set_publisher_epoch(1);
     record.mutable_quote()->set_sequence(static_cast<int64_t>(i) + 1);
-    const auto decoded = record::DecodeRecord(record.quote().symbol(), record.SerializeAsString());
+    const auto decoded = record::ReadLogRecord(record.quote().symbol(), record.SerializeAsString());
     REQUIRE(decoded.problem.empty());
     events.push_back(decoded.event);
     if (i % spread == 0 && next_alert < alerts.size()) events.push_back(alerts[next_alert++]);

@@ -161,7 +161,7 @@ TEST_CASE("a gap, a poison record and a malformed quote") {
     record::Quote quote;
     quote.symbol = "MSFT";
     quote.price_micros = kTarget;
-    log.AddRaw("AAPL", record::EncodeRecord(quote));
+    log.AddRaw("AAPL", record::EncodeRecord(quote).SerializeAsString());
     log.Edges(1, kTarget);
     CHECK(evaluator.Run(log) == Verdict::kGoOn);
     CHECK(evaluator.logic.counters().quotes_malformed == 1);

@@ -8,7 +8,7 @@
 
 #include "absl/time/clock.h"
 #include "services/common/metrics/metrics.h"
-#include "services/domain/record/event_codec.h"
+#include "services/domain/record/log_record.h"
 #include "tests/support/evaluator_store/in_memory_evaluator_store.h"
 #include "tests/support/mock_kafka/mock_kafka.h"
 
@@ -63,7 +63,9 @@ TEST_CASE("what is done and what waits is counted and told") {
   producer_options.client_id = "test";
   const auto producer = *kafka::CreateProducer(producer_options);
   const auto produce = [&](const record::Event& event) {
-    REQUIRE(producer->ProduceAndWait("prices", "AAPL", record::EncodeRecord(event), {}, absl::Now() + absl::Seconds(10))
+    REQUIRE(producer
+                ->ProduceAndWait("prices", "AAPL", record::EncodeRecord(event).SerializeAsString(), {},
+                                 absl::Now() + absl::Seconds(10))
                 .ok());
   };
   record::AlertChange change;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "services/domain/record/event_codec.h"
+#include "services/domain/record/log_record.h"
 #include "services/evaluator/evaluator_logic.h"
 #include "tests/support/evaluator_store/in_memory_evaluator_store.h"
 
@@ -41,7 +41,9 @@ struct LogRecordBytes {
 
 class Log {
  public:
-  void Add(const record::Event& event) { AddRaw(record::SymbolOf(event), record::EncodeRecord(event)); }
+  void Add(const record::Event& event) {
+    AddRaw(record::SymbolOf(event), record::EncodeRecord(event).SerializeAsString());
+  }
   void AddRaw(std::string key, std::string value) {
     records_.push_back(
         {std::move(key), std::move(value), 1'700'000'000'000'000 + static_cast<int64_t>(records_.size())});

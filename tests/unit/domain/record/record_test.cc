@@ -183,6 +183,8 @@ TEST_CASE("a record is sound, a quote to be skipped, or a reason to stop") {
     const ReadRecord read = ReadLogRecord(row.key, row.make().SerializeAsString());
     CHECK(static_cast<int>(read.soundness) == static_cast<int>(row.soundness));
     CHECK(read.problem.empty() == (row.soundness == Soundness::kSound));
+    if (read.soundness == Soundness::kSound)
+      CHECK(ReadLogRecord(row.key, EncodeRecord(read.event).SerializeAsString()).event.index() == read.event.index());
   }
   CHECK(ReadLogRecord("AAPL", "\xff\xff\xff garbage").soundness == Soundness::kUndecodable);
   CHECK(ReadLogRecord("AAPL", "").soundness == Soundness::kUndecodable);

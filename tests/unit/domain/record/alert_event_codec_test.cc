@@ -1,0 +1,68 @@
+#include "services/domain/record/alert_event_codec.h"
+
+#include <catch2/catch.hpp>
+
+#include <functional>
+#include <vector>
+
+namespace stockalert::record {
+namespace {
+
+namespace pb = ::stockalert::internal::v1;
+
+constexpr char kAlertId[] = "6c1d7f0e-3f0a-4d6b-9f55-0d2b8f6f4a11";
+
+PlacedTrigger SomeTrigger() {
+  PlacedTrigger placed;
+  placed.trigger = {kAlertId,   "AAPL",      3,  7,    101'000'000, 1'741'273'200'000'000,
+                    99'000'000, 100'000'000, 42, true, true};
+  placed.partition = 5;
+  placed.log_time_us = 1'741'273'200'100'000;
+  return placed;
+}
+
+TEST_CASE("a trigger is read as it was written") {
+  PlacedTrigger placed = SomeTrigger();
+  for (bool whole : {true, false}) {
+    if (!whole) placed.trigger.price_before_micros = placed.trigger.reference_micros = std::nullopt;
+    pb::AlertEvent event;
+    REQUIRE(event.ParseFromString(EncodeAlertEvent(placed)));
+    const auto read = DecodeTrigger(event.triggered());
+    REQUIRE(read.ok());
+    CHECK(read->trigger == placed.trigger);
+    CHECK(read->partition == placed.partition);
+    CHECK(read->log_time_us == placed.log_time_us);
+  }
+}
+
+TEST_CASE("a confirmation and a status are read as they were written") {
+  const Confirmation confirmation{kAlertId, 4, 9};
+  pb::AlertEvent event;
+  REQUIRE(event.ParseFromString(EncodeAlertEvent(confirmation, 5)));
+  const auto confirmed = DecodeConfirmation(event.change_confirmed());
+  REQUIRE(confirmed.ok());
+  CHECK(*confirmed == confirmation);
+
+  const PlacedStatus placed{{"AAPL", true, false, 1'741'273'200'000'000, 11}, 5};
+  REQUIRE(event.ParseFromString(EncodeAlertEvent(placed)));
+  const auto status = DecodeSymbolStatus(event.symbol_status());
+  REQUIRE(status.ok());
+  CHECK(status->status == placed.status);
+  CHECK(status->partition == 5);
+}
+
+TEST_CASE("a trigger that cannot be is refused") {
+  const std::vector<std::function<void(pb::AlertTriggered&)>> spoil = {
+      [](auto& t) { t.set_alert_id("a1"); },    [](auto& t) { t.set_symbol("aapl"); },
+      [](auto& t) { t.set_trigger_number(0); }, [](auto& t) { t.set_price_micros(0); },
+      [](auto& t) { t.set_event_time_us(-1); },
+  };
+  for (const auto& one : spoil) {
+    pb::AlertTriggered encoded = EncodeTrigger(SomeTrigger());
+    one(encoded);
+    CHECK(DecodeTrigger(encoded).status().code() == absl::StatusCode::kInvalidArgument);
+  }
+}
+
+}  // namespace
+}  // namespace stockalert::record
