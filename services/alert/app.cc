@@ -1,5 +1,6 @@
 #include "services/alert/app.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -88,7 +89,7 @@ struct AlertApp::Parts {
   AlertLogic logic{store, upstream, publisher, ids, clock, {.alerts_per_user_max = config.alerts_per_user_max}};
   AlertService service{public_runner, logic, store, sweeper, clock};
   AlertInternalService internal_service{internal_runner, store};
-  std::unique_ptr<EventConsumer> consumer;  // From the start on.
+  std::optional<EventConsumer> consumer;  // From the start on.
   std::unique_ptr<boot::Ports> ports;
 };
 
@@ -121,7 +122,7 @@ absl::StatusOr<std::unique_ptr<AlertApp>> AlertApp::Create(const Config& config)
 AlertApp::AlertApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 AlertApp::~AlertApp() = default;
 
-absl::Status AlertApp::StartConsumer() {
+void AlertApp::StartConsumer() {
   Parts& parts = *parts_;
   const kafka::GroupConsumerOptions options = {
       .bootstrap = parts.config.kafka_bootstrap,
@@ -133,11 +134,11 @@ absl::Status AlertApp::StartConsumer() {
       .fetch_wait_max = absl::Milliseconds(50),
       .extra = {},
       .registry = metrics::Registry()};
-  STOCKALERT_ASSIGN_OR_RETURN(
-      parts.consumer, EventConsumer::Create([options] { return kafka::GroupConsumer::Create(options); }, parts.applier,
-                                            parts.dead_letters, parts.clock, EventConsumer::Options()));
+  kafka::GroupWorkerOptions worker = EventWorkerOptions();
+  worker.on_fenced = [](const std::string& why) { process::RequestFailureStop(why); };
+  parts.consumer.emplace([options] { return kafka::GroupConsumer::Create(options); }, parts.applier, parts.dead_letters,
+                         parts.clock, worker);
   parts.consumer->Start();
-  return absl::OkStatus();
 }
 
 absl::Status AlertApp::Start() {
@@ -155,7 +156,7 @@ absl::Status AlertApp::Start() {
       give_up));
   parts.relay.Start();
   parts.sweeper.Start();
-  STOCKALERT_RETURN_IF_ERROR(StartConsumer());
+  StartConsumer();
   STOCKALERT_RETURN_IF_ERROR(parts.ports->StartCalls(
       {.credentials = *parts.credentials,
        .public_service = boot::CallService{&parts.service, "stockalert.alert.v1.AlertService"},

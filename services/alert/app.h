@@ -29,7 +29,7 @@ class AlertApp final : public process::App {
   struct Parts;
   explicit AlertApp(std::unique_ptr<Parts> parts);
   // Reads events: confirmations, triggers, deletions.
-  absl::Status StartConsumer();
+  void StartConsumer();
 
   const std::unique_ptr<Parts> parts_;
 };

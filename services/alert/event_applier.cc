@@ -24,13 +24,12 @@ constexpr size_t kOwnersMax = 100'000;
 
 using dead_letter::Item;
 
-EventChange Unreadable(Item::Verdict verdict, std::string cause) {
+EventChange Unreadable(Item::Verdict verdict, const std::string& cause) {
   static auto& refused =
       metrics::GetCounter("stockalert_alert_records_refused_total", "Records of Kafka that could not be understood");
   refused.Increment();
   EventChange change;
-  change.verdict = verdict;
-  change.cause = std::move(cause);
+  change.reading = {verdict, cause};
   return change;
 }
 
@@ -72,13 +71,13 @@ EventApplier::EventApplier(EventStore& store, TriggerRelay& relay, ChangeLog& lo
                            int64_t triggers_per_minute)
     : store_(store), relay_(relay), log_(log), clock_(clock), triggers_per_minute_(triggers_per_minute) {}
 
-absl::StatusOr<std::vector<std::string>> EventApplier::FindLanes(const std::vector<IncomingRecord>& records) {
-  std::vector<std::string> lanes(records.size());
+absl::StatusOr<std::vector<std::string>> EventApplier::FindLanes(const std::vector<kafka::Message>& messages) {
+  std::vector<std::string> lanes(messages.size());
   std::set<std::string> unknown;
   ipb::AlertEvent event;
-  for (size_t i = 0; i < records.size(); ++i) {
-    if (records[i].topic != kafka::kAlertEventsTopic) continue;
-    if (!event.ParseFromArray(records[i].value.data(), static_cast<int>(records[i].value.size()))) continue;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (messages[i].topic() != kafka::kAlertEventsTopic) continue;
+    if (!event.ParseFromArray(messages[i].value().data(), static_cast<int>(messages[i].value().size()))) continue;
     if (event.has_triggered()) {
       lanes[i] = event.triggered().alert_id();
     } else if (event.has_change_confirmed()) {
@@ -92,7 +91,7 @@ absl::StatusOr<std::vector<std::string>> EventApplier::FindLanes(const std::vect
   }
   if (!unknown.empty()) {
     if (owners_.size() + unknown.size() > kOwnersMax) owners_.clear();
-    // All that these records need: what was forgotten just now, too.
+    // All that these messages need: what was forgotten just now, too.
     if (owners_.empty()) unknown.insert(lanes.begin(), lanes.end());
     unknown.erase("");
     STOCKALERT_ASSIGN_OR_RETURN(std::vector<AlertOwner> found, store_.FindOwners({unknown.begin(), unknown.end()}));
@@ -104,39 +103,49 @@ absl::StatusOr<std::vector<std::string>> EventApplier::FindLanes(const std::vect
   return lanes;
 }
 
-EventChange ReadEvent(const IncomingRecord& record) {
+EventChange ReadEvent(std::string_view topic, std::string_view value, std::string_view traceparent) {
   EventChange change;
-  if (record.topic == kafka::kAlertEventsTopic) {
+  if (topic == kafka::kAlertEventsTopic) {
     ipb::AlertEvent event;
-    if (!event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+    if (!event.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
       return Unreadable(Item::Verdict::kDeadLetter, "the bytes are no event");
     }
     if (event.kind_case() == ipb::AlertEvent::KIND_NOT_SET) return UnknownKind(event);
-    if (const absl::Status status = AddEvent(event, record.traceparent, change.events); !status.ok()) {
+    if (const absl::Status status = AddEvent(event, traceparent, change.events); !status.ok()) {
       return Unreadable(Item::Verdict::kDeadLetter, std::string(status.message()));
     }
     return change;
   }
   ipb::UserEvent event;
-  if (!event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+  if (!event.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
     return Unreadable(Item::Verdict::kDeadLetter, "the bytes are no event");
   }
   if (event.kind_case() == ipb::UserEvent::KIND_NOT_SET) return UnknownKind(event);
   if (!event.has_user_deleted()) {
-    change.verdict = Item::Verdict::kPassOver;
+    change.reading.verdict = Item::Verdict::kPassOver;
     return change;
   }
   if (!base::IsUuid(event.user_deleted().user_id()))
     return Unreadable(Item::Verdict::kDeadLetter, "an event with a user id that is no UUID");
   change.deleted_user = event.user_deleted().user_id();
-  change.traceparent = std::string(trace::Sound(record.traceparent));
+  change.traceparent = std::string(trace::Sound(traceparent));
   return change;
 }
 
-absl::Status EventApplier::Apply(const std::vector<const EventChange*>& changes) {
+std::vector<dead_letter::Reading> EventApplier::Read(const std::vector<kafka::QueuedRecord>& records) {
+  std::vector<dead_letter::Reading> readings;
+  changes_.clear();
+  for (const kafka::QueuedRecord& record : records) {
+    changes_.push_back(ReadEvent(record.partition.topic, record.value, record.traceparent));
+    readings.push_back(changes_.back().reading);
+  }
+  return readings;
+}
+
+absl::Status EventApplier::Apply(const std::vector<size_t>& indices) {
   EventBatch batch;
-  for (const EventChange* change : changes) {
-    const EventBatch& events = change->events;
+  for (const size_t index : indices) {
+    const EventBatch& events = changes_[index].events;
     batch.confirmations.insert(batch.confirmations.end(), events.confirmations.begin(), events.confirmations.end());
     batch.triggers.insert(batch.triggers.end(), events.triggers.begin(), events.triggers.end());
     batch.statuses.insert(batch.statuses.end(), events.statuses.begin(), events.statuses.end());
@@ -147,9 +156,9 @@ absl::Status EventApplier::Apply(const std::vector<const EventChange*>& changes)
     Count(applied);
     relay_.Add(applied);
   }
-  for (const EventChange* change : changes) {
-    if (!change->deleted_user.empty())
-      STOCKALERT_RETURN_IF_ERROR(DeleteUser(change->deleted_user, change->traceparent));
+  for (const size_t index : indices) {
+    const EventChange& change = changes_[index];
+    if (!change.deleted_user.empty()) STOCKALERT_RETURN_IF_ERROR(DeleteUser(change.deleted_user, change.traceparent));
   }
   return absl::OkStatus();
 }

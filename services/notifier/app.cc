@@ -111,7 +111,9 @@ absl::Status NotifierApp::Start() {
                                                 .extra = {},
                                                 .registry = metrics::Registry()};
   parts.intake.emplace(
-      IntakeOptions{.triggers_topic = config.triggers_topic, .user_events_topic = config.user_events_topic},
+      IntakeOptions{.triggers_topic = config.triggers_topic,
+                    .user_events_topic = config.user_events_topic,
+                    .on_fenced = [](const std::string& why) { process::RequestFailureStop(why); }},
       [consumer] { return kafka::GroupConsumer::Create(consumer); }, parts.store, parts.dead_letters, parts.clock,
       parts.ids, [&parts](const std::vector<std::string>& user_ids) { parts.hub.Wake(user_ids); });
   STOCKALERT_RETURN_IF_ERROR(parts.ports->StartCalls(

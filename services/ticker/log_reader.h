@@ -1,12 +1,13 @@
 // Reads the whole log of prices into a PriceBoard, and keeps what it learnt in a PriceStore.
 //
-// Two threads of its own, one that reads and one that saves. While Postgres is down at the start it waits for it, for
-// it does not know where to begin; later it reads on and saves when the database is back. While Kafka is down it waits,
-// too. A partition whose place the log does not have any more is read from its beginning, and so is the whole log where
-// it is another cluster's. A record that it cannot understand is counted and passed over: only quotes and restarts
-// concern it, and the evaluator, which needs all, stops at it. A symbol's prices that Postgres can never hold go to the
-// dead letters, and its next ones are tried anew; where it is not certain that they are to blame, the places of their
-// partition do not move on in Postgres, and all others do.
+// No member of a group (kafka::GroupWorker is for those): every instance reads all partitions, from places that lie
+// with the prices in Postgres. Two threads of its own, one that reads and one that saves. While Postgres is down at the
+// start it waits for it, for it does not know where to begin; later it reads on and saves when the database is back.
+// While Kafka is down it waits, too. A partition whose place the log does not have any more is read from its beginning,
+// and so is the whole log where it is another cluster's. A record that it cannot understand is counted and passed over:
+// only quotes and restarts concern it, and the evaluator, which needs all, stops at it. A symbol's prices that Postgres
+// can never hold go to the dead letters, and its next ones are tried anew; where it is not certain that they are to
+// blame, the places of their partition do not move on in Postgres, and all others do.
 #pragma once
 
 #include <map>

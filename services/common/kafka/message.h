@@ -1,10 +1,12 @@
 // A record read from Kafka, its place, and the headers that a record may carry.
 //
 // A Message owns librdkafka's memory: it moves, does not copy, and must be destroyed before the consumer that gave it.
-// The views that it hands out live as long as it does. It belongs to one thread at a time.
+// The views that it hands out live as long as it does. It belongs to one thread at a time. A QueuedRecord is a copy,
+// and a Message can be made of one: by consumers that are not librdkafka's.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,13 +35,28 @@ struct TopicPartition {
   auto operator<=>(const TopicPartition&) const = default;
 };
 
+struct QueuedRecord {
+  TopicPartition partition;
+  int64_t offset = 0;
+  int64_t log_time_us = 0;
+  std::string key;
+  std::string value;
+  std::string traceparent;
+  Headers headers = {};  // As they came, where there is more than the traceparent.
+};
+
+// All headers of a record.
+Headers HeadersOf(const QueuedRecord& record);
+
 class Message {
  public:
   // Takes ownership of `raw`, which is a record, not an error event.
   explicit Message(rd_kafka_message_s* raw);
-  Message(Message&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+  explicit Message(QueuedRecord record);
+  Message(Message&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)), record_(std::move(other.record_)) {}
   Message& operator=(Message&& other) noexcept {
     std::swap(raw_, other.raw_);
+    std::swap(record_, other.record_);
     return *this;
   }
   Message(const Message&) = delete;
@@ -63,7 +80,9 @@ class Message {
   std::string_view traceparent() const;
 
  private:
-  rd_kafka_message_s* raw_;
+  // One of them, but for a Message that was moved from.
+  rd_kafka_message_s* raw_ = nullptr;
+  std::unique_ptr<const QueuedRecord> record_;
 };
 
 }  // namespace stockalert::kafka

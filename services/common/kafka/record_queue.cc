@@ -20,10 +20,6 @@ QueuedRecord Copy(const Message& message) {
   return record;
 }
 
-Headers HeadersOf(const QueuedRecord& record) {
-  return record.headers.empty() ? TraceHeaders(record.traceparent) : record.headers;
-}
-
 void RecordQueue::Push(const std::string& lane, QueuedRecord record) {
   Partition& partition = partitions_[record.partition];
   partition.open.insert(partition.open.end(), record.offset);

@@ -16,20 +16,7 @@
 
 namespace stockalert::kafka {
 
-// A copy: what a consumer hands out must be gone before it closes.
-struct QueuedRecord {
-  TopicPartition partition;
-  int64_t offset = 0;
-  int64_t log_time_us = 0;
-  std::string key;
-  std::string value;
-  std::string traceparent;
-  Headers headers = {};  // As they came, where there is more than the traceparent.
-};
-
-// All headers of a record.
-Headers HeadersOf(const QueuedRecord& record);
-
+// What a consumer hands out must be gone before it closes.
 QueuedRecord Copy(const Message& message);
 
 class RecordQueue {

@@ -1,7 +1,6 @@
 #include "tests/support/scripted_group/scripted_group.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -10,30 +9,27 @@ namespace stockalert::testing {
 
 class ScriptedGroup::Member final : public kafka::GroupConsumer {
  public:
-  Member(ScriptedGroup& group, std::unique_ptr<kafka::AssignedConsumer> reader,
-         std::map<kafka::TopicPartition, int64_t> places)
-      : group_(group), reader_(std::move(reader)), places_(std::move(places)) {}
+  Member(ScriptedGroup& group, std::map<kafka::TopicPartition, int64_t> places)
+      : group_(group), places_(std::move(places)) {}
 
   kafka::PollResult Poll(absl::Duration timeout, size_t messages_max) override {
-    bool holding_back = false;
-    {
-      std::lock_guard lock(group_.mutex_);
-      ++group_.polls_;
-      if (!group_.said_.empty()) {
-        kafka::PollResult said = std::move(group_.said_.front());
-        group_.said_.pop_front();
-        return said;
-      }
-      holding_back = group_.holding_back_;
+    std::unique_lock lock(group_.mutex_);
+    ++group_.polls_;
+    const auto has_news = [this] { return woken_ || !group_.said_.empty() || (!group_.holding_back_ && HasMore()); };
+    group_.changed_.wait_for(lock, absl::ToChronoMilliseconds(std::min(timeout, absl::Milliseconds(20))), has_news);
+    woken_ = false;
+    kafka::PollResult polled;
+    if (!group_.said_.empty()) {
+      polled = std::move(group_.said_.front());
+      group_.said_.pop_front();
+      return polled;
     }
-    if (holding_back) {
-      absl::SleepFor(std::min(timeout, absl::Milliseconds(5)));
-      return {};
+    if (group_.holding_back_) return polled;
+    for (auto& [partition, place] : places_) {
+      const std::vector<kafka::QueuedRecord>& log = group_.logs_.at(partition);
+      while (place < static_cast<int64_t>(log.size()) && polled.messages.size() < messages_max)
+        polled.messages.emplace_back(log[static_cast<size_t>(place++)]);
     }
-    kafka::PollResult polled = reader_->Poll(std::min(timeout, absl::Milliseconds(20)), messages_max);
-    for (const kafka::Message& message : polled.messages)
-      places_[{std::string(message.topic()), message.partition()}] = message.offset() + 1;
-    std::lock_guard lock(group_.mutex_);
     group_.records_ += static_cast<int>(polled.messages.size());
     return polled;
   }
@@ -42,16 +38,14 @@ class ScriptedGroup::Member final : public kafka::GroupConsumer {
     for (const auto& [partition, offset] : next_offsets) group_.committed_[partition] = offset;
   }
   absl::Status Seek(const kafka::TopicPartition& partition, int64_t next_offset, absl::Duration) override {
-    {
-      std::lock_guard lock(group_.mutex_);
-      group_.seeks_.emplace_back(partition, next_offset);
-    }
+    std::lock_guard lock(group_.mutex_);
+    group_.seeks_.emplace_back(partition, next_offset);
     places_[partition] = next_offset;
-    return reader_->Assign(places_);
+    return absl::OkStatus();
   }
-  absl::StatusOr<kafka::Watermarks> QueryWatermarks(const kafka::TopicPartition& partition,
-                                                    absl::Duration timeout) override {
-    return reader_->QueryWatermarks(partition, timeout);
+  absl::StatusOr<kafka::Watermarks> QueryWatermarks(const kafka::TopicPartition& partition, absl::Duration) override {
+    std::lock_guard lock(group_.mutex_);
+    return kafka::Watermarks{0, static_cast<int64_t>(group_.logs_.at(partition).size())};
   }
   absl::Status StartAt(const std::map<kafka::TopicPartition, int64_t>&) override {
     return absl::UnimplementedError("of an owner");
@@ -62,43 +56,40 @@ class ScriptedGroup::Member final : public kafka::GroupConsumer {
   absl::Status Pause(const std::vector<kafka::TopicPartition>&) override { return absl::OkStatus(); }
   absl::Status Resume(const std::vector<kafka::TopicPartition>&) override { return absl::OkStatus(); }
   absl::StatusOr<std::string> ClusterId(absl::Duration) override { return "scripted"; }
-  void Wake() override { reader_->Wake(); }
+  void Wake() override {
+    std::lock_guard lock(group_.mutex_);
+    woken_ = true;
+    group_.changed_.notify_all();
+  }
 
  private:
+  bool HasMore() const {
+    return std::any_of(places_.begin(), places_.end(), [this](const auto& entry) {
+      return entry.second < static_cast<int64_t>(group_.logs_.at(entry.first).size());
+    });
+  }
+
   ScriptedGroup& group_;
-  const std::unique_ptr<kafka::AssignedConsumer> reader_;
-  std::map<kafka::TopicPartition, int64_t> places_;  // Where reading goes on.
+  std::map<kafka::TopicPartition, int64_t>
+      places_;  // Where reading goes on. Guarded by the group's mutex, as the next.
+  bool woken_ = false;
 };
 
-ScriptedGroup::ScriptedGroup(std::vector<std::string> topics) : topics_(std::move(topics)) {
-  for (const std::string& topic : topics_) kafka_.CreateTopic(topic, 1);
-  kafka::ProducerOptions options;
-  options.bootstrap = kafka_.bootstrap();
-  options.client_id = "test";
-  producer_ = *kafka::CreateProducer(options);
+ScriptedGroup::ScriptedGroup(const std::vector<std::string>& topics) {
+  for (const std::string& topic : topics) logs_[{topic, 0}];
 }
 
 ScriptedGroup::Made ScriptedGroup::Make() {
+  std::lock_guard lock(mutex_);
+  ++tries_;
+  if (!failure_.ok()) return failure_;
+  ++members_;
   std::map<kafka::TopicPartition, int64_t> places;
-  {
-    std::lock_guard lock(mutex_);
-    ++tries_;
-    if (!failure_.ok()) return failure_;
-    ++members_;
-    for (const std::string& topic : topics_) {
-      const auto committed = committed_.find({topic, 0});
-      places[{topic, 0}] = committed == committed_.end() ? kafka::kBeginning : committed->second;
-    }
+  for (const auto& [partition, log] : logs_) {
+    const auto committed = committed_.find(partition);
+    places[partition] = committed == committed_.end() ? 0 : committed->second;
   }
-  kafka::AssignedConsumerOptions options;
-  options.bootstrap = kafka_.bootstrap();
-  options.client_id = "test";
-  options.fetch_wait_max = absl::Milliseconds(10);
-  options.report_ends = false;
-  auto reader = kafka::AssignedConsumer::Create(options);
-  if (!reader.ok()) return reader.status();
-  if (absl::Status assigned = (*reader)->Assign(places); !assigned.ok()) return assigned;
-  return std::make_unique<Member>(*this, *std::move(reader), std::move(places));
+  return std::make_unique<Member>(*this, std::move(places));
 }
 
 void ScriptedGroup::FailToMake(absl::Status status) {
@@ -107,18 +98,23 @@ void ScriptedGroup::FailToMake(absl::Status status) {
 }
 
 void ScriptedGroup::Produce(const std::string& topic, const std::string& key, const std::string& value) {
-  const auto delivered = producer_->ProduceAndWait(topic, key, value, {}, absl::Now() + absl::Seconds(20));
-  if (!delivered.ok()) throw std::runtime_error(delivered.status().ToString());
+  std::lock_guard lock(mutex_);
+  const kafka::TopicPartition partition{topic, 0};
+  std::vector<kafka::QueuedRecord>& log = logs_.at(partition);
+  log.push_back({partition, static_cast<int64_t>(log.size()), absl::ToUnixMicros(absl::Now()), key, value, "", {}});
+  changed_.notify_all();
 }
 
 void ScriptedGroup::HoldBack(bool hold) {
   std::lock_guard lock(mutex_);
   holding_back_ = hold;
+  changed_.notify_all();
 }
 
 void ScriptedGroup::Say(kafka::PollResult said) {
   std::lock_guard lock(mutex_);
   said_.push_back(std::move(said));
+  changed_.notify_all();
 }
 
 int ScriptedGroup::tries() const {

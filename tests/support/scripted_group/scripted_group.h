@@ -1,10 +1,11 @@
-// A consumer group as a service's reader sees it, that does what a test says: the records are real ones of librdkafka's
-// mock cluster; rebalances, errors and the end of a member come as they are told. Pausing holds nothing back: what was
-// fetched before may come all the same.
+// A consumer group as a service's reader sees it, in memory, that does what a test says: rebalances, errors and the end
+// of a member come as they are told. Pausing holds nothing back: what was fetched before may come all the same. No
+// librdkafka, so that the thread sanitizer sees the reader.
 //
 // Thread-safe but for its members, which belong to the reader's thread. Must outlive them.
 #pragma once
 
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
@@ -14,8 +15,6 @@
 #include <vector>
 
 #include "services/common/kafka/consumer.h"
-#include "services/common/kafka/producer.h"
-#include "tests/support/mock_kafka/mock_kafka.h"
 
 namespace stockalert::testing {
 
@@ -24,7 +23,7 @@ class ScriptedGroup {
   using Made = absl::StatusOr<std::unique_ptr<kafka::GroupConsumer>>;
 
   // Makes the topics, of one partition each.
-  explicit ScriptedGroup(std::vector<std::string> topics);
+  explicit ScriptedGroup(const std::vector<std::string>& topics);
 
   // What a reader makes its members by. A member begins where the group has committed, else at the beginning.
   std::function<Made()> maker() {
@@ -50,11 +49,10 @@ class ScriptedGroup {
   class Member;
   Made Make();
 
-  const std::vector<std::string> topics_;
-  MockKafka kafka_;
-  std::unique_ptr<kafka::Producer> producer_;
   mutable std::mutex mutex_;
-  absl::Status failure_;  // Guarded by mutex_, as what follows.
+  std::condition_variable changed_;
+  std::map<kafka::TopicPartition, std::vector<kafka::QueuedRecord>> logs_;  // Guarded by mutex_, as what follows.
+  absl::Status failure_;
   bool holding_back_ = false;
   std::deque<kafka::PollResult> said_;
   int tries_ = 0, members_ = 0, polls_ = 0, records_ = 0;

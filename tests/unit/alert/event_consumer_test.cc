@@ -31,9 +31,7 @@ const kafka::TopicPartition kEvents{kafka::kAlertEventsTopic, 0};
 
 struct Bench {
   void Begin() {
-    auto created = EventConsumer::Create(group.maker(), applier, letters, clock, options);
-    REQUIRE(created.ok());
-    consumer = *std::move(created);
+    consumer = std::make_unique<EventConsumer>(group.maker(), applier, letters, clock, options, held);
     consumer->Start();
   }
   // An alert that triggers again and again.
@@ -74,7 +72,8 @@ struct Bench {
   TriggerRelay relay{store, producer, clock, TriggerRelay::Options()};
   EventApplier applier{store, relay, publisher, clock};
   testing::ScriptedGroup group{{kafka::kAlertEventsTopic, kafka::kUserEventsTopic}};
-  EventConsumer::Options options;
+  kafka::GroupWorkerOptions options = EventWorkerOptions();
+  dead_letter::HeldOptions held;
   std::unique_ptr<EventConsumer> consumer;
 };
 
@@ -99,7 +98,7 @@ TEST_CASE(
       metrics::GetGauge("stockalert_consumer_partitions_held", "", {{"topic", kafka::kAlertEventsTopic}});
   Bench bench;
   bench.options.poll_max = 1;
-  bench.options.held.first_retry = absl::Hours(1);
+  bench.held.first_retry = absl::Hours(1);
   bench.Create(1);
   bench.group.Produce(kafka::kAlertEventsTopic, "", "\x9a\x06\x02hi");
   for (int64_t number = 1; number <= 3; ++number) bench.Trigger(1, number);
@@ -167,11 +166,10 @@ TEST_CASE("a batch that is tried record by record shows before each try that it 
     liveness.Look();
   });
   EventApplier applier(bench.store, bench.relay, bench.publisher, clock);
-  auto created = EventConsumer::Create(bench.group.maker(), applier, bench.letters, bench.clock, bench.options);
-  REQUIRE(created.ok());
-  (*created)->Start();
+  EventConsumer consumer(bench.group.maker(), applier, bench.letters, bench.clock, bench.options);
+  consumer.Start();
   REQUIRE(Eventually([&] { return bench.letters.letters().size() == kRecords; }));
-  (*created)->Stop();
+  consumer.Stop();
   // Before each of the last tries there were far more others than records: without a sign since they began, each would
   // be long ago.
   REQUIRE(ages.size() > kRecords);

@@ -87,23 +87,18 @@ struct Bench {
     return event.SerializeAsString();
   }
 
-  absl::Status Apply(const std::vector<std::string>& events) {
-    std::vector<IncomingRecord> records;
-    records.reserve(events.size());
-    for (const std::string& event : events) records.push_back({"alert-events", event, kTrace});
-    return ApplyTo(*applier, records);
-  }
+  absl::Status Apply(const std::vector<std::string>& events) { return ApplyTo(*applier, events); }
 
-  // All that is to be applied.
-  static absl::Status ApplyTo(EventApplier& applier, const std::vector<IncomingRecord>& records) {
-    std::vector<EventChange> changes;
-    changes.reserve(records.size());
-    for (const IncomingRecord& record : records) changes.push_back(ReadEvent(record));
-    std::vector<const EventChange*> applied;
-    for (const EventChange& change : changes) {
-      if (change.verdict == dead_letter::Item::Verdict::kApply) applied.push_back(&change);
+  static absl::Status ApplyTo(EventApplier& applier, const std::vector<std::string>& events) {
+    std::vector<kafka::QueuedRecord> records;
+    std::vector<size_t> indices;
+    for (const std::string& event : events) {
+      indices.push_back(records.size());
+      records.push_back({{"alert-events", 0}, 0, 0, "", event, kTrace});
     }
-    return applier.Apply(applied);
+    for (const dead_letter::Reading& reading : applier.Read(records))
+      REQUIRE(reading.verdict == dead_letter::Item::Verdict::kApply);
+    return applier.Apply(indices);
   }
 
   // Of an alert, in the order of the topic.
@@ -389,35 +384,6 @@ TEST_CASE("a backlog beyond its user's share of the memory is read from the outb
   CHECK(PlacesOf(bench.producer, quiet).front() < 50);
 }
 
-TEST_CASE("records take the turns of their alert's user") {
-  Bench bench;
-  const std::string a = bench.Create(1);
-  const std::string b = bench.Create(2, FakeIds::Uuid(0xbb));
-  bench.Begin();
-  internal::v1::AlertEvent confirmed;
-  confirmed.mutable_change_confirmed()->set_alert_id(a);
-  confirmed.mutable_change_confirmed()->set_revision(1);
-  internal::v1::AlertEvent status;
-  status.mutable_symbol_status()->set_symbol("AAPL");
-  const std::string values[] = {Bench::Event(a, 1),
-                                Bench::Event(b, 1),
-                                confirmed.SerializeAsString(),
-                                status.SerializeAsString(),
-                                Bench::Event(FakeIds::Uuid(77), 1),
-                                "garbage"};
-  std::vector<IncomingRecord> records;
-  for (const std::string& value : values) records.push_back({"alert-events", value, ""});
-  records.push_back({"user-events", values[0], ""});
-  const std::vector<std::string> expected = {kUser, FakeIds::Uuid(0xbb), kUser, "", FakeIds::Uuid(77), "", ""};
-  CHECK(*bench.applier->FindLanes(records) == expected);
-  // Known now, without the store; what is not known needs it.
-  bench.store.FailWith(base::Unavailable("DATABASE_UNAVAILABLE", "down"));
-  records.resize(2);
-  CHECK(bench.applier->FindLanes(records)->size() == 2);
-  records.push_back({"alert-events", values[4], ""});
-  CHECK(bench.applier->FindLanes(records).status().code() == absl::StatusCode::kUnavailable);
-}
-
 TEST_CASE("two instances side by side pass on every trigger, each alert's in order") {
   Bench bench;
   std::vector<std::string> ids;
@@ -430,11 +396,8 @@ TEST_CASE("two instances side by side pass on every trigger, each alert's in ord
     std::vector<std::string> events;
     events.reserve(ids.size());
     for (const std::string& id : ids) events.push_back(Bench::Event(id, n));
-    std::vector<IncomingRecord> records;
-    records.reserve(events.size());
-    for (const std::string& event : events) records.push_back({"alert-events", event, ""});
     // As if the partitions changed hands each time.
-    REQUIRE(Bench::ApplyTo(n % 2 == 0 ? *bench.applier : other_applier, records).ok());
+    REQUIRE(Bench::ApplyTo(n % 2 == 0 ? *bench.applier : other_applier, events).ok());
     bench.clock.Advance(absl::Seconds(3));
   }
   REQUIRE(Eventually([&] {
@@ -456,52 +419,6 @@ TEST_CASE("events are not taken while the store is away, and once it is back not
   REQUIRE(bench.Apply({Bench::Event(a, 1)}).ok());
   REQUIRE(Eventually([&] { return bench.Waiting() == 0; }));
   CHECK(bench.Published(a) == std::vector<int64_t>{1});
-}
-
-TEST_CASE("a record that cannot be understood is told apart, whatever its bytes are") {
-  using Verdict = dead_letter::Item::Verdict;
-  const std::string sound = Bench::Event(FakeIds::Uuid(1), 1);
-  CHECK(ReadEvent({"alert-events", sound, kTrace}).verdict == Verdict::kApply);
-  CHECK(ReadEvent({"alert-events", sound, kTrace}).events.triggers.at(0).traceparent == kTrace);
-  CHECK(ReadEvent({"alert-events", sound, "\xff\xfe"}).events.triggers.at(0).traceparent.empty());
-  for (const std::string& value :
-       {std::string(), std::string("\xff\xff\xff"), Bench::Event("no id", 1), Bench::Event(FakeIds::Uuid(1), 0),
-        sound.substr(0, sound.size() - 1), std::string(100'000, '\xff')}) {
-    const EventChange change = ReadEvent({"alert-events", value, kTrace});
-    CHECK(change.verdict == Verdict::kDeadLetter);
-    CHECK(!change.cause.empty());
-    CHECK(change.events.empty());
-  }
-  // Field 99, of a version to come: it may be a trigger.
-  CHECK(ReadEvent({"alert-events", "\x9a\x06\x02hi", kTrace}).verdict == Verdict::kHold);
-  CHECK(ReadEvent({"user-events", "\x9a\x06\x02hi", kTrace}).verdict == Verdict::kHold);
-  for (const std::string& value : {std::string(), std::string("\xff"), std::string("\x0a\x04\x0a\x02no")}) {
-    CHECK(ReadEvent({"user-events", value, kTrace}).verdict == Verdict::kDeadLetter);
-  }
-}
-
-TEST_CASE("a deleted user's alerts leave the log") {
-  Bench bench;
-  const std::string a = bench.Create(1);
-  const std::string b = bench.Create(2);
-  bench.Begin();
-  internal::v1::UserEvent event;
-  event.mutable_user_deleted()->set_user_id(kUser);
-  const std::string value = event.SerializeAsString();
-  REQUIRE(Bench::ApplyTo(*bench.applier, {{"user-events", value, kTrace}}).ok());
-  std::vector<std::string> deleted;
-  for (const auto& record : bench.producer.records()) {
-    internal::v1::LogRecord logged;
-    REQUIRE(logged.ParseFromString(record.value));
-    CHECK(logged.alert_change().deleted());
-    CHECK(logged.alert_change().revision() == 2);
-    deleted.push_back(logged.alert_change().alert_id());
-  }
-  std::sort(deleted.begin(), deleted.end());
-  CHECK(deleted == std::vector<std::string>{a, b});
-  // Again: nothing more to do.
-  REQUIRE(Bench::ApplyTo(*bench.applier, {{"user-events", value, kTrace}}).ok());
-  CHECK(bench.producer.records().size() == 2);
 }
 
 }  // namespace stockalert::alert

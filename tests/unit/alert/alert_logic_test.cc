@@ -1,0 +1,177 @@
+// Creating and changing alerts, apart from gRPC: whose refusal it is, what is published, and when nothing is done.
+#include "services/alert/alert_logic.h"
+
+#include <catch2/catch.hpp>
+
+#include <mutex>
+
+#include "absl/time/clock.h"
+#include "services/alert/alert_errors.h"
+#include "services/common/base/error.h"
+#include "tests/support/alert_store/in_memory_alert_store.h"
+#include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/fake_ids/fake_ids.h"
+
+namespace stockalert::alert {
+namespace {
+
+using testing::FakeIds;
+
+const std::string kUser = FakeIds::Uuid(0xaa);
+
+class FakeUpstream final : public Upstream {
+ public:
+  absl::Status CheckUser(const std::string&, const rpc::CallContext&) override { return user; }
+  absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, const rpc::CallContext&) override {
+    registered.push_back(symbol);
+    if (symbol == "NONE") return base::InvalidField("symbol", "is known to no source", "UNKNOWN_SYMBOL");
+    return symbol;
+  }
+  absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
+                                                                  const rpc::CallContext&) override {
+    asked = symbols;
+    std::map<std::string, LastPrices> prices;
+    for (const std::string& symbol : symbols) prices[symbol].regular_price_micros = 160'000'000;
+    return prices;
+  }
+
+  absl::Status user;
+  std::vector<std::string> registered;
+  std::vector<std::string> asked;  // For last prices.
+};
+
+class FakeLog final : public ChangeLog {
+ public:
+  std::vector<std::string> Publish(const std::vector<StoredAlert>& alerts, std::string_view,
+                                   absl::Time deadline) override {
+    for (const StoredAlert& alert : alerts) published.push_back(alert);
+    last_deadline = deadline;
+    return {};
+  }
+
+  std::vector<StoredAlert> published;
+  absl::Time last_deadline;
+};
+
+CreationRequest Target(const std::string& symbol, const std::string& request_id = "",
+                       condition::CreationPolicy policy = condition::CreationPolicy::kFireIfMet) {
+  CreationRequest request;
+  request.alert.symbol = symbol;
+  request.alert.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, 150'000'000};
+  request.alert.definition.creation_policy = policy;
+  request.request_id = request_id;
+  return request;
+}
+
+struct Bench {
+  Bench() { call.deadline = absl::Now() + absl::Seconds(60); }
+  NamedAlert Named(const AlertView& view) const { return {kUser, view.alert.id, nullptr}; }
+  int64_t Stored() { return *store.Count(""); }
+
+  testing::FakeClock clock;
+  testing::FakeIds ids;
+  InMemoryAlertStore store;
+  FakeUpstream upstream;
+  FakeLog log;
+  AlertLogic logic{store, upstream, log, ids, clock, AlertLogic::Options{.alerts_per_user_max = 3}};
+  rpc::CallContext call;
+};
+
+}  // namespace
+
+TEST_CASE("alerts are created in the order asked, each ticker is registered once, and the log has time to answer") {
+  Bench bench;
+  const auto created = bench.logic.Create(bench.call, kUser, {Target("MSFT"), Target("AAPL"), Target("MSFT")});
+  REQUIRE(created.ok());
+  REQUIRE(created->size() == 3);
+  CHECK(created->at(0).alert.symbol == "MSFT");
+  CHECK(created->at(1).alert.symbol == "AAPL");
+  CHECK(created->at(0).alert.id != created->at(2).alert.id);
+  CHECK(bench.upstream.registered == std::vector<std::string>{"MSFT", "AAPL"});
+  CHECK(bench.upstream.asked.empty());
+  CHECK(bench.log.published.size() == 3);
+  CHECK(bench.log.last_deadline < bench.call.deadline);
+  CHECK(bench.Stored() == 3);
+  CHECK(base::ReasonOf(bench.logic.Create(bench.call, kUser, {Target("AAPL")}).status()) == kReasonAlertQuota);
+}
+
+TEST_CASE("a refusal says which of the requests it is about, as what it is, and nothing is done") {
+  Bench bench;
+  const auto met = bench.logic.Create(bench.call, kUser,
+                                      {Target("AAPL"), Target("MSFT", "", condition::CreationPolicy::kRejectIfMet)});
+  CHECK(RequestOf(met.status()) == size_t{1});
+  CHECK(condition::RefusalReason(met.status()) == condition::kReasonConditionAlreadyMet);
+  CHECK(bench.upstream.asked == std::vector<std::string>{"MSFT"});
+
+  const auto unknown = bench.logic.Create(bench.call, kUser, {Target("AAPL"), Target("NONE")});
+  CHECK(RequestOf(unknown.status()) == size_t{1});
+  CHECK(base::ReasonOf(unknown.status()) == "UNKNOWN_SYMBOL");
+  REQUIRE(base::FindErrorDetails(unknown.status()));
+  CHECK(base::FindErrorDetails(unknown.status())->violations.at(0).field == "alert.symbol");
+
+  bench.upstream.user = base::NotFound(kReasonUserNotFound, "no such user");
+  const auto nobody = bench.logic.Create(bench.call, kUser, {Target("AAPL")});
+  CHECK(!RequestOf(nobody.status()));
+  CHECK(base::ReasonOf(nobody.status()) == kReasonUserNotFound);
+
+  bench.upstream.user = absl::OkStatus();
+  bench.call.deadline = absl::Now();
+  CHECK(absl::IsDeadlineExceeded(bench.logic.Create(bench.call, kUser, {Target("AAPL")}).status()));
+  CHECK(bench.Stored() == 0);
+  CHECK(bench.log.published.empty());
+}
+
+TEST_CASE("a request id makes one alert, is no other's, and stays known after a deletion") {
+  Bench bench;
+  const auto first = bench.logic.Create(bench.call, kUser, {Target("AAPL", "r-1")});
+  REQUIRE(first.ok());
+  const auto both = bench.logic.Create(bench.call, kUser, {Target("AAPL", "r-2"), Target("AAPL", "r-1")});
+  REQUIRE(both.ok());
+  CHECK(both->at(1).alert.id == first->at(0).alert.id);
+  CHECK(bench.Stored() == 2);
+  CHECK(bench.log.published.size() == 2);
+
+  const auto other = bench.logic.Create(bench.call, kUser, {Target("AAPL", "r-3"), Target("MSFT", "r-1")});
+  CHECK(RequestOf(other.status()) == size_t{1});
+  CHECK(base::ReasonOf(other.status()) == kReasonRequestIdReused);
+
+  REQUIRE(bench.logic.Delete(bench.call, bench.Named(first->at(0))).ok());
+  const auto gone = bench.logic.Create(bench.call, kUser, {Target("AAPL", "r-1")});
+  CHECK(base::ReasonOf(gone.status()) == kReasonAlertNotFound);
+  CHECK(base::FindErrorDetails(gone.status())->metadata.at("name") ==
+        "users/" + kUser + "/alerts/" + first->at(0).alert.id);
+}
+
+TEST_CASE("a change is published where it changes something, under its precondition") {
+  Bench bench;
+  const auto created = bench.logic.Create(bench.call, kUser, {Target("AAPL")});
+  REQUIRE(created.ok());
+  NamedAlert named = bench.Named(created->at(0));
+  CHECK(bench.logic.Pause(bench.call, named)->alert.record.paused);
+  CHECK(bench.log.published.size() == 2);
+  CHECK(bench.logic.Pause(bench.call, named)->alert.record.revision == 2);
+  CHECK(bench.log.published.size() == 2);
+  CHECK(!bench.logic.Resume(bench.call, named)->alert.record.paused);
+  CHECK(bench.logic.Rearm(bench.call, named)->alert.record.armed_revision == 4);
+  CHECK(bench.log.published.back().record.revision == 4);
+
+  named.precondition = [](const AlertView&) { return base::EtagMismatch(); };
+  CHECK(absl::IsAborted(bench.logic.Pause(bench.call, named).status()));
+  named.precondition = nullptr;
+  const auto updated = bench.logic.Update(bench.call, named, [](const StoredAlert& present) {
+    return WantedAlert{present.symbol, present.record.definition, "another note"};
+  });
+  CHECK(updated->alert.note == "another note");
+  const auto refused = bench.logic.Update(bench.call, named, [](const StoredAlert& present) {
+    WantedAlert wanted{present.symbol, present.record.definition, ""};
+    wanted.definition.expire_time_us = 1;
+    return wanted;
+  });
+  CHECK(condition::RefusalField(refused.status()) == "expire_time");
+  CHECK(bench.log.published.size() == 5);
+  CHECK(bench.logic.Delete(bench.call, named).ok());
+  CHECK(bench.log.published.back().record.deleted);
+  CHECK(absl::IsNotFound(bench.logic.Delete(bench.call, named)));
+}
+
+}  // namespace stockalert::alert
