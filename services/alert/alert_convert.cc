@@ -353,7 +353,7 @@ absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<s
   return wanted;
 }
 
-v1::Trigger ToMessage(const StoredTrigger& trigger) {
+v1::Trigger ToMessage(const RecordedTrigger& trigger) {
   v1::Trigger message;
   message.set_name(rpc::FormatName(kTriggerPattern, {trigger.user_id, trigger.alert_id, absl::StrCat(trigger.number)}));
   message.set_symbol(trigger.symbol);
@@ -371,7 +371,7 @@ v1::Trigger ToMessage(const StoredTrigger& trigger) {
   return message;
 }
 
-v1::Alert ToMessage(const AlertView& view, int64_t now_us) {
+v1::Alert ToMessage(const ShownAlert& view, int64_t now_us) {
   const StoredAlert& alert = view.alert;
   const Definition& definition = alert.record.definition;
   v1::Alert message;

@@ -36,8 +36,8 @@ std::set<std::string> SetFields(const v1::Alert& message);
 absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<std::string>& fields,
                                       const StoredAlert& present);
 
-v1::Alert ToMessage(const AlertView& view, int64_t now_us);
-v1::Trigger ToMessage(const StoredTrigger& trigger);
+v1::Alert ToMessage(const ShownAlert& view, int64_t now_us);
+v1::Trigger ToMessage(const RecordedTrigger& trigger);
 
 // A refusal of condition/lifecycle as an error of the API. `field_prefix` is what stands before its field ("alert.").
 enum class Call { kCreate, kUpdate, kStateChange };

@@ -41,16 +41,16 @@ condition::ArmingMarket MarketFor(const condition::Definition& definition, const
 }
 
 // Those that exist and those that are new, in the order asked.
-std::vector<AlertView> Merged(size_t count, const std::map<size_t, AlertView>& created,
-                              std::vector<StoredAlert> alerts) {
-  std::vector<AlertView> views;
+std::vector<ShownAlert> Merged(size_t count, const std::map<size_t, ShownAlert>& created,
+                               std::vector<StoredAlert> alerts) {
+  std::vector<ShownAlert> views;
   size_t next = 0;
   for (size_t i = 0; i < count; ++i) {
     if (const auto found = created.find(i); found != created.end()) {
       views.push_back(found->second);
       continue;
     }
-    AlertView view;
+    ShownAlert view;
     view.alert = std::move(alerts[next++]);
     view.status.symbol = view.alert.symbol;
     views.push_back(std::move(view));
@@ -71,8 +71,8 @@ AlertLogic::AlertLogic(AlertStore& store, Upstream& upstream, ChangeLog& log, ba
                        const base::Clock& clock, const Options& options)
     : store_(store), upstream_(upstream), log_(log), ids_(ids), clock_(clock), options_(options) {}
 
-absl::StatusOr<std::vector<AlertView>> AlertLogic::Create(const rpc::CallContext& call, const std::string& user_id,
-                                                          const std::vector<CreationRequest>& requests) {
+absl::StatusOr<std::vector<ShownAlert>> AlertLogic::Create(const rpc::CallContext& call, const std::string& user_id,
+                                                           const std::vector<CreationRequest>& requests) {
   for (int round = 1;; ++round) {
     STOCKALERT_ASSIGN_OR_RETURN(const Created created, FindCreated(user_id, requests));
     std::vector<StoredAlert> alerts;
@@ -110,7 +110,7 @@ absl::StatusOr<AlertLogic::Created> AlertLogic::FindCreated(const std::string& u
     by_request[alert.request_id] = &alert;
     ids.push_back(alert.id);
   }
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<AlertView> views, store_.FindAll(user_id, ids));
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<ShownAlert> views, store_.FindAll(user_id, ids));
   for (size_t i = 0; i < requests.size(); ++i) {
     const auto known = by_request.find(requests[i].request_id);
     if (requests[i].request_id.empty() || known == by_request.end()) continue;
@@ -121,7 +121,7 @@ absl::StatusOr<AlertLogic::Created> AlertLogic::FindCreated(const std::string& u
                                           kReasonRequestIdReused),
                        i);
     }
-    for (const AlertView& view : views) {
+    for (const ShownAlert& view : views) {
       if (view.alert.id == alert.id) created.emplace(i, view);
     }
     if (created.count(i) == 0) {
@@ -187,39 +187,39 @@ absl::StatusOr<std::vector<StoredAlert>> AlertLogic::Prepare(const rpc::CallCont
   return alerts;
 }
 
-absl::StatusOr<AlertView> AlertLogic::Update(
+absl::StatusOr<ShownAlert> AlertLogic::Update(
     const rpc::CallContext& call, const NamedAlert& alert,
     const std::function<absl::StatusOr<WantedAlert>(const StoredAlert& present)>& wanted) {
-  return Change(call, alert, [&](const AlertView& present, int64_t now_us) -> absl::StatusOr<StoredAlert> {
+  return Change(call, alert, [&](const ShownAlert& present, int64_t now_us) -> absl::StatusOr<StoredAlert> {
     STOCKALERT_ASSIGN_OR_RETURN(const WantedAlert asked, wanted(present.alert));
     return ApplyUpdate(present, asked.definition, asked.note, now_us);
   });
 }
 
-absl::StatusOr<AlertView> AlertLogic::Pause(const rpc::CallContext& call, const NamedAlert& alert) {
+absl::StatusOr<ShownAlert> AlertLogic::Pause(const rpc::CallContext& call, const NamedAlert& alert) {
   return Change(call, alert, ApplyPause);
 }
 
-absl::StatusOr<AlertView> AlertLogic::Resume(const rpc::CallContext& call, const NamedAlert& alert) {
+absl::StatusOr<ShownAlert> AlertLogic::Resume(const rpc::CallContext& call, const NamedAlert& alert) {
   return Change(call, alert, ApplyResume);
 }
 
-absl::StatusOr<AlertView> AlertLogic::Rearm(const rpc::CallContext& call, const NamedAlert& alert) {
+absl::StatusOr<ShownAlert> AlertLogic::Rearm(const rpc::CallContext& call, const NamedAlert& alert) {
   return Change(call, alert, ApplyRearm);
 }
 
 absl::Status AlertLogic::Delete(const rpc::CallContext& call, const NamedAlert& alert) {
   return Change(call, alert,
-                [](const AlertView& present, int64_t now_us) { return ApplyDelete(present.alert, now_us); })
+                [](const ShownAlert& present, int64_t now_us) { return ApplyDelete(present.alert, now_us); })
       .status();
 }
 
-absl::StatusOr<AlertView> AlertLogic::Change(const rpc::CallContext& call, const NamedAlert& alert, const Rule& rule) {
+absl::StatusOr<ShownAlert> AlertLogic::Change(const rpc::CallContext& call, const NamedAlert& alert, const Rule& rule) {
   const int64_t now_us = clock_.NowUs();
   int64_t revision = 0;
-  absl::StatusOr<AlertView> changed =
+  absl::StatusOr<ShownAlert> changed =
       store_.Change(alert.user_id, alert.alert_id, now_us,
-                    [&](const AlertView& present, const OtherWindows& others) -> absl::StatusOr<StoredAlert> {
+                    [&](const ShownAlert& present, const OtherWindows& others) -> absl::StatusOr<StoredAlert> {
                       revision = present.alert.record.revision;
                       if (alert.precondition) STOCKALERT_RETURN_IF_ERROR(alert.precondition(present));
                       return AdmitChange(present.alert, rule(present, now_us), others);

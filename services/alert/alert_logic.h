@@ -39,7 +39,7 @@ struct NamedAlert {
   std::string user_id;
   std::string alert_id;
   // Has to hold for the alert as it is when it is changed; its error ends the call. Pure: may be called more than once.
-  std::function<absl::Status(const AlertView& present)> precondition;
+  std::function<absl::Status(const ShownAlert& present)> precondition;
 };
 
 // Which of the requests an error of AlertLogic::Create is about, its fields being those of a CreationRequest ("alert",
@@ -62,23 +62,23 @@ class AlertLogic {
   // user (USER_NOT_FOUND), or what was created with a request id has been deleted since (ALERT_NOT_FOUND).
   // RESOURCE_EXHAUSTED (ALERT_QUOTA, WINDOW_QUOTA). DEADLINE_EXCEEDED: nothing was done. Else as the peers' and the
   // store's.
-  absl::StatusOr<std::vector<AlertView>> Create(const rpc::CallContext& call, const std::string& user_id,
-                                                const std::vector<CreationRequest>& requests);
+  absl::StatusOr<std::vector<ShownAlert>> Create(const rpc::CallContext& call, const std::string& user_id,
+                                                 const std::vector<CreationRequest>& requests);
 
   // What a call changes of its alert; each answers the alert as it is then. NOT_FOUND (ALERT_NOT_FOUND), the
   // precondition's error, or the store's.
   // `wanted` says what the present alert is to become. Pure, as the precondition. RESOURCE_EXHAUSTED (WINDOW_QUOTA).
-  absl::StatusOr<AlertView> Update(
+  absl::StatusOr<ShownAlert> Update(
       const rpc::CallContext& call, const NamedAlert& alert,
       const std::function<absl::StatusOr<WantedAlert>(const StoredAlert& present)>& wanted);
-  absl::StatusOr<AlertView> Pause(const rpc::CallContext& call, const NamedAlert& alert);
-  absl::StatusOr<AlertView> Resume(const rpc::CallContext& call, const NamedAlert& alert);
-  absl::StatusOr<AlertView> Rearm(const rpc::CallContext& call, const NamedAlert& alert);
+  absl::StatusOr<ShownAlert> Pause(const rpc::CallContext& call, const NamedAlert& alert);
+  absl::StatusOr<ShownAlert> Resume(const rpc::CallContext& call, const NamedAlert& alert);
+  absl::StatusOr<ShownAlert> Rearm(const rpc::CallContext& call, const NamedAlert& alert);
   absl::Status Delete(const rpc::CallContext& call, const NamedAlert& alert);
 
  private:
-  using Created = std::map<size_t, AlertView>;  // By the index of what was asked.
-  using Rule = std::function<absl::StatusOr<StoredAlert>(const AlertView& present, int64_t now_us)>;
+  using Created = std::map<size_t, ShownAlert>;  // By the index of what was asked.
+  using Rule = std::function<absl::StatusOr<StoredAlert>(const ShownAlert& present, int64_t now_us)>;
 
   // Of the requests those whose alerts exist by their request ids.
   absl::StatusOr<Created> FindCreated(const std::string& user_id, const std::vector<CreationRequest>& requests);
@@ -91,7 +91,7 @@ class AlertLogic {
                                                    const std::vector<CreationRequest>& requests,
                                                    const Created& created);
   // Changes the alert by `rule` and publishes the change.
-  absl::StatusOr<AlertView> Change(const rpc::CallContext& call, const NamedAlert& alert, const Rule& rule);
+  absl::StatusOr<ShownAlert> Change(const rpc::CallContext& call, const NamedAlert& alert, const Rule& rule);
   void Publish(const rpc::CallContext& call, const std::vector<StoredAlert>& alerts);
 
   AlertStore& store_;

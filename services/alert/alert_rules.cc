@@ -97,7 +97,7 @@ condition::Moment MomentOf(const SymbolStatus& status, int64_t now_us) {
   return moment;
 }
 
-ShownState StateOf(const AlertView& view, int64_t now_us) {
+ShownState StateOf(const ShownAlert& view, int64_t now_us) {
   const condition::AlertState state = condition::ShownState(
       view.alert.record, MomentOf(view.status, now_us), view.status.previous_close_known, view.status.day_open_known);
   switch (state) {
@@ -116,7 +116,7 @@ ShownState StateOf(const AlertView& view, int64_t now_us) {
   return view.alert.applied_revision == 0 ? ShownState::kPending : ShownState::kActive;
 }
 
-absl::StatusOr<StoredAlert> ApplyUpdate(const AlertView& present, const condition::Definition& wanted,
+absl::StatusOr<StoredAlert> ApplyUpdate(const ShownAlert& present, const condition::Definition& wanted,
                                         std::string_view note, int64_t now_us) {
   const bool note_changes = present.alert.note != note;
   absl::StatusOr<StoredAlert> changed =
@@ -126,15 +126,15 @@ absl::StatusOr<StoredAlert> ApplyUpdate(const AlertView& present, const conditio
   return changed;
 }
 
-absl::StatusOr<StoredAlert> ApplyPause(const AlertView& present, int64_t now_us) {
+absl::StatusOr<StoredAlert> ApplyPause(const ShownAlert& present, int64_t now_us) {
   return Changed(present.alert, condition::Pause(present.alert.record, MomentOf(present.status, now_us)), now_us);
 }
 
-absl::StatusOr<StoredAlert> ApplyResume(const AlertView& present, int64_t now_us) {
+absl::StatusOr<StoredAlert> ApplyResume(const ShownAlert& present, int64_t now_us) {
   return Changed(present.alert, condition::Resume(present.alert.record, MomentOf(present.status, now_us)), now_us);
 }
 
-absl::StatusOr<StoredAlert> ApplyRearm(const AlertView& present, int64_t now_us) {
+absl::StatusOr<StoredAlert> ApplyRearm(const ShownAlert& present, int64_t now_us) {
   return Changed(present.alert, condition::Rearm(present.alert.record, MomentOf(present.status, now_us)), now_us);
 }
 
@@ -144,7 +144,7 @@ absl::StatusOr<StoredAlert> ApplyDelete(const StoredAlert& present, int64_t now_
   return changed;
 }
 
-TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigger) {
+TriggerVerdict JudgeTrigger(const StoredAlert& alert, const RecordedTrigger& trigger) {
   TriggerVerdict verdict;
   verdict.alert = alert;
   verdict.alert.record = condition::RecordTrigger(alert.record, trigger.revision, trigger.ends_alert);
@@ -164,9 +164,9 @@ TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigg
 
 int64_t MinuteOf(int64_t event_time_us) { return event_time_us / kMinuteUs; }
 
-void Throttle(std::vector<StoredTrigger>& triggers, int64_t triggers_per_minute,
+void Throttle(std::vector<RecordedTrigger>& triggers, int64_t triggers_per_minute,
               std::map<UserMinute, int64_t>& counts) {
-  for (StoredTrigger& trigger : triggers) {
+  for (RecordedTrigger& trigger : triggers) {
     if (trigger.withheld != Withheld::kNo) continue;
     trigger.throttled = ++counts[{trigger.user_id, MinuteOf(trigger.event_time_us)}] > triggers_per_minute;
   }
@@ -210,7 +210,7 @@ absl::StatusOr<StoredAlert> AdmitChange(const StoredAlert& present, absl::Status
   return changed;
 }
 
-ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger, int64_t log_time_us) {
+ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const RecordedTrigger& trigger, int64_t log_time_us) {
   ipb::TriggerMessage message;
   record::PlacedTrigger placed;
   placed.partition = trigger.partition;
@@ -271,7 +271,7 @@ absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent
       const record::Trigger& told = placed.trigger;
       if (told.revision < 1) return BadEvent("a revision below 1");
       TriggerEvent added;
-      StoredTrigger& trigger = added.trigger;
+      RecordedTrigger& trigger = added.trigger;
       trigger.alert_id = told.alert_id;
       trigger.symbol = told.symbol;
       trigger.number = told.trigger_number;

@@ -32,15 +32,15 @@ condition::Moment MomentOf(const SymbolStatus& status, int64_t now_us);
 
 // The state that an alert is shown in: as condition::ShownState, and PENDING in place of ACTIVE and WAITING while the
 // evaluator has not confirmed any revision of it.
-ShownState StateOf(const AlertView& view, int64_t now_us);
+ShownState StateOf(const ShownAlert& view, int64_t now_us);
 
 // What an alert becomes by a call of its user. Errors are condition/lifecycle's refusals: the edge says them in the
 // API's words.
-absl::StatusOr<StoredAlert> ApplyUpdate(const AlertView& present, const condition::Definition& wanted,
+absl::StatusOr<StoredAlert> ApplyUpdate(const ShownAlert& present, const condition::Definition& wanted,
                                         std::string_view note, int64_t now_us);
-absl::StatusOr<StoredAlert> ApplyPause(const AlertView& present, int64_t now_us);
-absl::StatusOr<StoredAlert> ApplyResume(const AlertView& present, int64_t now_us);
-absl::StatusOr<StoredAlert> ApplyRearm(const AlertView& present, int64_t now_us);
+absl::StatusOr<StoredAlert> ApplyPause(const ShownAlert& present, int64_t now_us);
+absl::StatusOr<StoredAlert> ApplyResume(const ShownAlert& present, int64_t now_us);
+absl::StatusOr<StoredAlert> ApplyRearm(const ShownAlert& present, int64_t now_us);
 // The tombstone: the user's words are gone with it.
 absl::StatusOr<StoredAlert> ApplyDelete(const StoredAlert& present, int64_t now_us);
 
@@ -50,13 +50,14 @@ struct TriggerVerdict {
   // A trigger of an alert that is paused or deleted by now is recorded only: its user has been told that it is quiet.
   Withheld withheld = Withheld::kNo;
 };
-TriggerVerdict JudgeTrigger(const StoredAlert& alert, const StoredTrigger& trigger);
+TriggerVerdict JudgeTrigger(const StoredAlert& alert, const RecordedTrigger& trigger);
 
 int64_t MinuteOf(int64_t event_time_us);
 // Marks those of the triggers, new ones in the order of their recording, that are throttled. `counts`: how many of a
 // user's were recorded in a minute before; counted on here. What is withheld does not count. So the outcome depends on
 // what is recorded alone, not on when.
-void Throttle(std::vector<StoredTrigger>& triggers, int64_t triggers_per_minute, std::map<UserMinute, int64_t>& counts);
+void Throttle(std::vector<RecordedTrigger>& triggers, int64_t triggers_per_minute,
+              std::map<UserMinute, int64_t>& counts);
 
 // The windows of these alerts; nothing of those without one.
 WindowLengths WindowsOf(const std::vector<StoredAlert>& alerts);
@@ -68,7 +69,7 @@ absl::StatusOr<StoredAlert> AdmitChange(const StoredAlert& present, absl::Status
                                         const OtherWindows& others);
 
 // What the notifier is told of it; serialized, it is the record of the topic `triggers`.
-internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const StoredTrigger& trigger,
+internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const RecordedTrigger& trigger,
                                                 int64_t log_time_us);
 
 // Its name in the API: "users/{user}/alerts/{alert}".

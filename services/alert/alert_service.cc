@@ -43,7 +43,7 @@ absl::StatusOr<NamedAlert> ReadName(const CallContext& call, const std::string& 
                                     const std::string& etag) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
                               rpc::ParseOwnName(call.caller, kAlertPattern, name, field, kReasonAlertNotFound));
-  return NamedAlert{segments[0], segments[1], [etag](const AlertView& present) {
+  return NamedAlert{segments[0], segments[1], [etag](const ShownAlert& present) {
                       return rpc::CheckEtag(etag, present.alert.id, present.alert.record.revision);
                     }};
 }
@@ -136,7 +136,7 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
         if (!created.ok()) return ToCreateError(created.status(), prefixes);
         v1::BatchCreateAlertsResponse answer;
         const int64_t now_us = clock_.NowUs();
-        for (const AlertView& view : *created) *answer.add_alerts() = ToMessage(view, now_us);
+        for (const ShownAlert& view : *created) *answer.add_alerts() = ToMessage(view, now_us);
         return answer;
       },
       static_cast<size_t>(std::min(request->requests_size(), static_cast<int>(kBatchMax))));
@@ -149,14 +149,14 @@ grpc::ServerUnaryReactor* AlertService::GetAlert(grpc::CallbackServerContext* co
                       STOCKALERT_ASSIGN_OR_RETURN(
                           const std::vector<std::string> segments,
                           rpc::ParseOwnName(call.caller, kAlertPattern, asked.name(), "name", kReasonAlertNotFound));
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::optional<AlertView> view,
+                      STOCKALERT_ASSIGN_OR_RETURN(const std::optional<ShownAlert> view,
                                                   store_.Find(segments[0], segments[1]));
                       if (!view) return AlertNotFound(asked.name());
                       return ToMessage(*view, clock_.NowUs());
                     });
 }
 
-absl::StatusOr<v1::Alert> AlertService::Answer(const absl::StatusOr<AlertView>& changed, Call call,
+absl::StatusOr<v1::Alert> AlertService::Answer(const absl::StatusOr<ShownAlert>& changed, Call call,
                                                const std::string& name) {
   if (!changed.ok()) return ToChangeError(changed.status(), call, name);
   return ToMessage(*changed, clock_.NowUs());
@@ -252,11 +252,11 @@ absl::StatusOr<v1::ListAlertsResponse> AlertService::List(const CallContext& cal
   }
   const int64_t now_us = clock_.NowUs();
   // One more than asked tells whether there is a next page.
-  STOCKALERT_ASSIGN_OR_RETURN(std::vector<AlertView> views, store_.List(filter, after, now_us, *page_size + 1));
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<ShownAlert> views, store_.List(filter, after, now_us, *page_size + 1));
   v1::ListAlertsResponse response;
   const bool more = static_cast<int>(views.size()) > *page_size;
   if (more) views.pop_back();
-  for (const AlertView& view : views) *response.add_alerts() = ToMessage(view, now_us);
+  for (const ShownAlert& view : views) *response.add_alerts() = ToMessage(view, now_us);
   if (more) {
     const StoredAlert& last = views.back().alert;
     response.set_next_page_token(rpc::EncodePageToken(scope, {absl::StrCat(last.create_time_us), last.id}));
@@ -303,16 +303,17 @@ absl::StatusOr<v1::ListTriggersResponse> AlertService::ListTriggersOf(const Call
     }
   }
   if (filter.alert_id) {
-    STOCKALERT_ASSIGN_OR_RETURN(const std::optional<AlertView> view, store_.Find(filter.user_id, *filter.alert_id));
+    STOCKALERT_ASSIGN_OR_RETURN(const std::optional<ShownAlert> view, store_.Find(filter.user_id, *filter.alert_id));
     if (!view) return AlertNotFound(request.parent());
   }
-  STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredTrigger> triggers, store_.ListTriggers(filter, after, *page_size + 1));
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<RecordedTrigger> triggers,
+                              store_.ListTriggers(filter, after, *page_size + 1));
   v1::ListTriggersResponse response;
   const bool more = static_cast<int>(triggers.size()) > *page_size;
   if (more) triggers.pop_back();
-  for (const StoredTrigger& trigger : triggers) *response.add_triggers() = ToMessage(trigger);
+  for (const RecordedTrigger& trigger : triggers) *response.add_triggers() = ToMessage(trigger);
   if (more) {
-    const StoredTrigger& last = triggers.back();
+    const RecordedTrigger& last = triggers.back();
     response.set_next_page_token(
         rpc::EncodePageToken(scope, {absl::StrCat(last.create_time_us), last.alert_id, absl::StrCat(last.number)}));
   }

@@ -50,7 +50,7 @@ class AlertService final : public v1::AlertService::CallbackService {
 
  private:
   // The answer to a change of the alert called `name`.
-  absl::StatusOr<v1::Alert> Answer(const absl::StatusOr<AlertView>& changed, Call call, const std::string& name);
+  absl::StatusOr<v1::Alert> Answer(const absl::StatusOr<ShownAlert>& changed, Call call, const std::string& name);
   absl::StatusOr<v1::ListAlertsResponse> List(const rpc::CallContext& call, const v1::ListAlertsRequest& request);
   absl::StatusOr<v1::ListTriggersResponse> ListTriggersOf(const rpc::CallContext& call,
                                                           const v1::ListTriggersRequest& request);

@@ -59,7 +59,7 @@ using Admission = std::function<absl::Status(const OtherWindows& others)>;
 
 // Computes the changed alert from the present one. Pure but for what it asks: it may be called more than once. An error
 // ends the call with it. An alert whose revision it did not raise is not written.
-using Mutation = std::function<absl::StatusOr<StoredAlert>(const AlertView& present, const OtherWindows& others)>;
+using Mutation = std::function<absl::StatusOr<StoredAlert>(const ShownAlert& present, const OtherWindows& others)>;
 
 class AlertStore {
  public:
@@ -74,19 +74,19 @@ class AlertStore {
   virtual absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
                                                                     const std::vector<std::string>& request_ids) = 0;
   // None: no such alert of this user, or deleted.
-  virtual absl::StatusOr<std::optional<AlertView>> Find(const std::string& user_id, const std::string& alert_id) = 0;
+  virtual absl::StatusOr<std::optional<ShownAlert>> Find(const std::string& user_id, const std::string& alert_id) = 0;
   // Of these alerts of the user those that are there, in no order.
-  virtual absl::StatusOr<std::vector<AlertView>> FindAll(const std::string& user_id,
-                                                         const std::vector<std::string>& alert_ids) = 0;
+  virtual absl::StatusOr<std::vector<ShownAlert>> FindAll(const std::string& user_id,
+                                                          const std::vector<std::string>& alert_ids) = 0;
   // Replaces the alert by what `mutation` makes of it, while nobody else changes it, and opens the change. A mutation
   // that sets record.deleted leaves a tombstone and frees its place in the quota. NOT_FOUND (ALERT_NOT_FOUND).
-  virtual absl::StatusOr<AlertView> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
-                                           const Mutation& mutation) = 0;
-  virtual absl::StatusOr<std::vector<AlertView>> List(const ListFilter& filter, const std::optional<ListPlace>& after,
-                                                      int64_t now_us, int limit) = 0;
-  virtual absl::StatusOr<std::vector<StoredTrigger>> ListTriggers(const TriggerFilter& filter,
-                                                                  const std::optional<TriggerPlace>& after,
-                                                                  int limit) = 0;
+  virtual absl::StatusOr<ShownAlert> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
+                                            const Mutation& mutation) = 0;
+  virtual absl::StatusOr<std::vector<ShownAlert>> List(const ListFilter& filter, const std::optional<ListPlace>& after,
+                                                       int64_t now_us, int limit) = 0;
+  virtual absl::StatusOr<std::vector<RecordedTrigger>> ListTriggers(const TriggerFilter& filter,
+                                                                    const std::optional<TriggerPlace>& after,
+                                                                    int limit) = 0;
   // Alerts of any state on a symbol; an empty symbol: on all.
   virtual absl::StatusOr<int64_t> Count(const std::string& symbol) = 0;
 

@@ -45,7 +45,7 @@ struct WantedAlert {
 // Why a trigger is recorded without telling the user.
 enum class Withheld : uint8_t { kNo = 0, kPaused = 1, kDeleted = 2 };
 
-struct StoredTrigger {
+struct RecordedTrigger {
   std::string alert_id;
   std::string user_id;
   std::string symbol;
@@ -62,7 +62,7 @@ struct StoredTrigger {
   Withheld withheld = Withheld::kNo;
   bool throttled = false;  // Beyond what its user is told of one by one in that minute.
   int64_t create_time_us = 0;
-  bool operator==(const StoredTrigger&) const = default;
+  bool operator==(const RecordedTrigger&) const = default;
 };
 
 struct SymbolStatus {
@@ -76,11 +76,11 @@ struct SymbolStatus {
 };
 
 // An alert with all that it is shown with.
-struct AlertView {
+struct ShownAlert {
   StoredAlert alert;
-  std::optional<StoredTrigger> last_trigger;
+  std::optional<RecordedTrigger> last_trigger;
   SymbolStatus status;  // Of its symbol; as it is by default where nothing is known.
-  bool operator==(const AlertView&) const = default;
+  bool operator==(const ShownAlert&) const = default;
 };
 
 // The public states, numbered as stockalert.alert.v1.Alert.State.
@@ -93,7 +93,7 @@ struct Confirmation {
 };
 
 struct TriggerEvent {
-  StoredTrigger trigger;    // Without user_id, withheld, throttled and create_time_us, which the store finds.
+  RecordedTrigger trigger;  // Without user_id, withheld, throttled and create_time_us, which the store finds.
   int64_t log_time_us = 0;  // When the quote came into the log; 0: not told. Not stored, only passed on.
   std::string traceparent;
 };

@@ -12,7 +12,7 @@
 namespace stockalert::alert {
 namespace {
 
-TriggerId IdOf(const StoredTrigger& trigger) { return {trigger.alert_id, trigger.number}; }
+TriggerId IdOf(const RecordedTrigger& trigger) { return {trigger.alert_id, trigger.number}; }
 
 // The triggers of one batch, from what was told to what is recorded and passed on.
 class TriggerSteps {
@@ -52,7 +52,7 @@ class TriggerSteps {
         ++applied_.triggers_repeated;
         continue;
       }
-      StoredTrigger trigger = event.trigger;
+      RecordedTrigger trigger = event.trigger;
       trigger.user_id = alert->second.user_id;
       trigger.create_time_us = now_us_;
       trigger.withheld = JudgeTrigger(alert->second, trigger).withheld;
@@ -64,15 +64,15 @@ class TriggerSteps {
   void DropRecorded() {
     if (candidates_.empty()) return;
     std::set<TriggerId> ids;
-    for (const StoredTrigger& trigger : candidates_) ids.insert(IdOf(trigger));
+    for (const RecordedTrigger& trigger : candidates_) ids.insert(IdOf(trigger));
     const std::set<TriggerId> recorded = transaction_.FindRecorded(ids);
     applied_.triggers_repeated += static_cast<int64_t>(
-        std::erase_if(candidates_, [&](const StoredTrigger& trigger) { return recorded.count(IdOf(trigger)) > 0; }));
+        std::erase_if(candidates_, [&](const RecordedTrigger& trigger) { return recorded.count(IdOf(trigger)) > 0; }));
   }
 
   void ThrottleCandidates() {
     std::map<UserMinute, int64_t> added;
-    for (const StoredTrigger& trigger : candidates_) {
+    for (const RecordedTrigger& trigger : candidates_) {
       if (trigger.withheld == Withheld::kNo) ++added[{trigger.user_id, MinuteOf(trigger.event_time_us)}];
     }
     if (added.empty()) return;
@@ -82,7 +82,7 @@ class TriggerSteps {
 
   void MoveAlerts() {
     std::set<std::string> touched;
-    for (const StoredTrigger& trigger : candidates_) {
+    for (const RecordedTrigger& trigger : candidates_) {
       StoredAlert& alert = alerts_.at(trigger.alert_id);
       alert = JudgeTrigger(alert, trigger).alert;
       touched.insert(alert.id);
@@ -116,7 +116,7 @@ class TriggerSteps {
   const int64_t now_us_;
   AppliedEvents& applied_;
   std::map<std::string, StoredAlert> alerts_;  // Locked.
-  std::vector<StoredTrigger> candidates_;      // What may be new, and is, after DropRecorded.
+  std::vector<RecordedTrigger> candidates_;    // What may be new, and is, after DropRecorded.
   std::map<TriggerId, const TriggerEvent*> sources_;
 };
 

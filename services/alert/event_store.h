@@ -34,7 +34,7 @@ class EventTransaction {
   // Adds to users' counts of minutes; answers what they were before.
   virtual std::map<UserMinute, int64_t> AddToMinutes(const std::map<UserMinute, int64_t>& added, int64_t now_us) = 0;
   // Triggers of locked alerts that are not recorded.
-  virtual void Record(const std::vector<StoredTrigger>& triggers) = 0;
+  virtual void Record(const std::vector<RecordedTrigger>& triggers) = 0;
   // Of locked alerts: what triggers count and change, and nothing else.
   virtual void SaveTriggered(const std::vector<StoredAlert>& alerts) = 0;
   // Which of the alerts have triggers in the outbox.

@@ -140,9 +140,9 @@ class TriggerRow {
   }
 
   // None where the alert has not triggered.
-  std::optional<StoredTrigger> Get() const {
+  std::optional<RecordedTrigger> Get() const {
     if (number_ == 0) return std::nullopt;
-    StoredTrigger trigger;
+    RecordedTrigger trigger;
     trigger.alert_id = alert_id_;
     trigger.user_id = user_id_;
     trigger.symbol = symbol_;
@@ -258,17 +258,17 @@ std::string AlertQuery(absl::string_view from) { return absl::StrCat("SELECT ", 
 
 std::string TriggerQuery(absl::string_view from) { return absl::StrCat("SELECT ", kTriggerColumns, "\nFROM ", from); }
 
-absl::StatusOr<std::vector<AlertView>> Query::Views() {
+absl::StatusOr<std::vector<ShownAlert>> Query::Views() {
   AlertRow alert;
   TriggerRow trigger;
   StatusRow status;
   alert.Define(statement_);
   trigger.Define(statement_);
   status.Define(statement_);
-  std::vector<AlertView> views;
+  std::vector<ShownAlert> views;
   Begin();
   while (statement_.fetch()) {
-    AlertView view;
+    ShownAlert view;
     STOCKALERT_ASSIGN_OR_RETURN(view.alert, alert.Get());
     view.last_trigger = trigger.Get();
     view.status = status.Get(view.alert.symbol);
@@ -289,13 +289,13 @@ absl::StatusOr<std::vector<StoredAlert>> Query::Alerts() {
   return alerts;
 }
 
-std::vector<StoredTrigger> Query::Triggers() {
+std::vector<RecordedTrigger> Query::Triggers() {
   TriggerRow row;
   row.Define(statement_);
-  std::vector<StoredTrigger> triggers;
+  std::vector<RecordedTrigger> triggers;
   Begin();
   while (statement_.fetch()) {
-    if (std::optional<StoredTrigger> trigger = row.Get()) triggers.push_back(*std::move(trigger));
+    if (std::optional<RecordedTrigger> trigger = row.Get()) triggers.push_back(*std::move(trigger));
   }
   return triggers;
 }

@@ -54,9 +54,9 @@ class Query {
     return *this;
   }
 
-  absl::StatusOr<std::vector<AlertView>> Views();
+  absl::StatusOr<std::vector<ShownAlert>> Views();
   absl::StatusOr<std::vector<StoredAlert>> Alerts();
-  std::vector<StoredTrigger> Triggers();
+  std::vector<RecordedTrigger> Triggers();
   std::vector<std::string> Texts();
   std::vector<AlertOwner> Owners();
   std::vector<TriggerId> TriggerIds();

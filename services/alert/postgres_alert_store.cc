@@ -239,34 +239,34 @@ absl::StatusOr<std::vector<StoredAlert>> PostgresAlertStore::FindByRequestIds(
       }));
 }
 
-absl::StatusOr<std::optional<AlertView>> PostgresAlertStore::Find(const std::string& user_id,
-                                                                  const std::string& alert_id) {
-  absl::StatusOr<std::vector<AlertView>> views = FindAll(user_id, {alert_id});
+absl::StatusOr<std::optional<ShownAlert>> PostgresAlertStore::Find(const std::string& user_id,
+                                                                   const std::string& alert_id) {
+  absl::StatusOr<std::vector<ShownAlert>> views = FindAll(user_id, {alert_id});
   if (!views.ok()) return views.status();
-  if (views->empty()) return std::optional<AlertView>();
-  return std::optional<AlertView>(std::move(views->front()));
+  if (views->empty()) return std::optional<ShownAlert>();
+  return std::optional<ShownAlert>(std::move(views->front()));
 }
 
-absl::StatusOr<std::vector<AlertView>> PostgresAlertStore::FindAll(const std::string& user_id,
-                                                                   const std::vector<std::string>& alert_ids) {
+absl::StatusOr<std::vector<ShownAlert>> PostgresAlertStore::FindAll(const std::string& user_id,
+                                                                    const std::vector<std::string>& alert_ids) {
   const std::string ids = UuidArray(alert_ids);
   return ToError(
       Transact(pool_, "alert.find", Idempotency::kIdempotent,
-               [&](Connection& connection) -> absl::StatusOr<std::vector<AlertView>> {
+               [&](Connection& connection) -> absl::StatusOr<std::vector<ShownAlert>> {
                  return Query(connection.sql(), ViewQuery(kByIds)).Bind("ids", ids).Bind("user", user_id).Views();
                }));
 }
 
-absl::StatusOr<AlertView> PostgresAlertStore::Change(const std::string& user_id, const std::string& alert_id,
-                                                     int64_t now_us, const Mutation& mutation) {
+absl::StatusOr<ShownAlert> PostgresAlertStore::Change(const std::string& user_id, const std::string& alert_id,
+                                                      int64_t now_us, const Mutation& mutation) {
   // A second run after a commit of unknown outcome would see its own change as somebody else's.
   return ToError(Transact(
-      pool_, "alert.change", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::StatusOr<AlertView> {
+      pool_, "alert.change", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::StatusOr<ShownAlert> {
         STOCKALERT_ASSIGN_OR_RETURN(
-            std::vector<AlertView> views,
+            std::vector<ShownAlert> views,
             Query(connection.sql(), ViewQuery(kToChange)).Bind("id", alert_id).Bind("user", user_id).Views());
         if (views.empty()) return AlertNotFound();
-        AlertView view = std::move(views.front());
+        ShownAlert view = std::move(views.front());
         const int64_t revision = view.alert.record.revision;
         STOCKALERT_ASSIGN_OR_RETURN(view.alert, mutation(view, [&](const std::vector<std::string>& symbols) {
                                       return FindOtherWindows(connection.sql(), user_id, {alert_id}, symbols);
@@ -279,9 +279,9 @@ absl::StatusOr<AlertView> PostgresAlertStore::Change(const std::string& user_id,
       }));
 }
 
-absl::StatusOr<std::vector<AlertView>> PostgresAlertStore::List(const ListFilter& filter,
-                                                                const std::optional<ListPlace>& after, int64_t now_us,
-                                                                int limit) {
+absl::StatusOr<std::vector<ShownAlert>> PostgresAlertStore::List(const ListFilter& filter,
+                                                                 const std::optional<ListPlace>& after, int64_t now_us,
+                                                                 int limit) {
   std::string rest = "WHERE NOT a.deleted";
   const std::string user_id = filter.user_id.value_or("");
   if (filter.user_id) rest += " AND a.user_id = CAST(:user AS uuid)";
@@ -298,7 +298,7 @@ absl::StatusOr<std::vector<AlertView>> PostgresAlertStore::List(const ListFilter
   const long long now = now_us;
   const long long time = place.create_time_us;
   return ToError(Transact(pool_, "alert.list", Idempotency::kIdempotent,
-                          [&](Connection& connection) -> absl::StatusOr<std::vector<AlertView>> {
+                          [&](Connection& connection) -> absl::StatusOr<std::vector<ShownAlert>> {
                             Query query(connection.sql(), text);
                             if (filter.user_id) query.Bind("user", user_id);
                             if (!filter.symbol.empty()) query.Bind("symbol", filter.symbol);
@@ -308,9 +308,9 @@ absl::StatusOr<std::vector<AlertView>> PostgresAlertStore::List(const ListFilter
                           }));
 }
 
-absl::StatusOr<std::vector<StoredTrigger>> PostgresAlertStore::ListTriggers(const TriggerFilter& filter,
-                                                                            const std::optional<TriggerPlace>& after,
-                                                                            int limit) {
+absl::StatusOr<std::vector<RecordedTrigger>> PostgresAlertStore::ListTriggers(const TriggerFilter& filter,
+                                                                              const std::optional<TriggerPlace>& after,
+                                                                              int limit) {
   // An alert's triggers are ordered by their numbers alone, which is by their time too.
   const bool of_alert = filter.alert_id.has_value();
   std::string from = kTriggersOfUser;
@@ -332,7 +332,7 @@ absl::StatusOr<std::vector<StoredTrigger>> PostgresAlertStore::ListTriggers(cons
   const long long time = place.create_time_us;
   const long long number = place.number;
   return ToError(Transact(pool_, "alert.list_triggers", Idempotency::kIdempotent,
-                          [&](Connection& connection) -> absl::StatusOr<std::vector<StoredTrigger>> {
+                          [&](Connection& connection) -> absl::StatusOr<std::vector<RecordedTrigger>> {
                             Query query(connection.sql(), text);
                             query.Bind("user", filter.user_id);
                             if (of_alert) query.Bind("alert", alert_id);

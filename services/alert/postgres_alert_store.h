@@ -23,15 +23,16 @@ class PostgresAlertStore final : public AlertStore {
                       const Admission& admission) override;
   absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
                                                             const std::vector<std::string>& request_ids) override;
-  absl::StatusOr<std::optional<AlertView>> Find(const std::string& user_id, const std::string& alert_id) override;
-  absl::StatusOr<std::vector<AlertView>> FindAll(const std::string& user_id,
-                                                 const std::vector<std::string>& alert_ids) override;
-  absl::StatusOr<AlertView> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
-                                   const Mutation& mutation) override;
-  absl::StatusOr<std::vector<AlertView>> List(const ListFilter& filter, const std::optional<ListPlace>& after,
-                                              int64_t now_us, int limit) override;
-  absl::StatusOr<std::vector<StoredTrigger>> ListTriggers(const TriggerFilter& filter,
-                                                          const std::optional<TriggerPlace>& after, int limit) override;
+  absl::StatusOr<std::optional<ShownAlert>> Find(const std::string& user_id, const std::string& alert_id) override;
+  absl::StatusOr<std::vector<ShownAlert>> FindAll(const std::string& user_id,
+                                                  const std::vector<std::string>& alert_ids) override;
+  absl::StatusOr<ShownAlert> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
+                                    const Mutation& mutation) override;
+  absl::StatusOr<std::vector<ShownAlert>> List(const ListFilter& filter, const std::optional<ListPlace>& after,
+                                               int64_t now_us, int limit) override;
+  absl::StatusOr<std::vector<RecordedTrigger>> ListTriggers(const TriggerFilter& filter,
+                                                            const std::optional<TriggerPlace>& after,
+                                                            int limit) override;
   absl::StatusOr<int64_t> Count(const std::string& symbol) override;
   absl::Status Ready() override;
 

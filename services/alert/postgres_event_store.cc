@@ -232,12 +232,12 @@ class PostgresEventTransaction final : public EventTransaction {
     return before;
   }
 
-  void Record(const std::vector<StoredTrigger>& triggers) override {
+  void Record(const std::vector<RecordedTrigger>& triggers) override {
     std::vector<std::string> alert_ids, user_ids, symbols;
     std::vector<int64_t> numbers, revisions, prices, event_times, partitions, offsets, withheld, create_times;
     std::vector<std::optional<int64_t>> befores, references;
     std::vector<bool> late, ends, throttled;
-    for (const StoredTrigger& trigger : triggers) {
+    for (const RecordedTrigger& trigger : triggers) {
       alert_ids.push_back(trigger.alert_id);
       user_ids.push_back(trigger.user_id);
       symbols.push_back(trigger.symbol);

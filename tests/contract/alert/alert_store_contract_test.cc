@@ -59,9 +59,9 @@ struct Stores {
     return alerts.Create(user_id, created, quota, now_us,
                          [&](const OtherWindows& others) { return AdmitWindows(created, others); });
   }
-  absl::StatusOr<AlertView> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
-                                   const std::function<absl::StatusOr<StoredAlert>(const AlertView&)>& rule) {
-    return alerts.Change(user_id, alert_id, now_us, [&](const AlertView& present, const OtherWindows& others) {
+  absl::StatusOr<ShownAlert> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
+                                    const std::function<absl::StatusOr<StoredAlert>(const ShownAlert&)>& rule) {
+    return alerts.Change(user_id, alert_id, now_us, [&](const ShownAlert& present, const OtherWindows& others) {
       return AdmitChange(present.alert, rule(present), others);
     });
   }
@@ -125,17 +125,17 @@ TriggerEvent TriggerOf(const StoredAlert& alert, int64_t number, int64_t revisio
   return event;
 }
 
-std::function<absl::StatusOr<StoredAlert>(const AlertView&)> Mutate(
-    absl::StatusOr<StoredAlert> (*apply)(const AlertView&, int64_t)) {
-  return [apply](const AlertView& present) { return apply(present, kNow); };
+std::function<absl::StatusOr<StoredAlert>(const ShownAlert&)> Mutate(
+    absl::StatusOr<StoredAlert> (*apply)(const ShownAlert&, int64_t)) {
+  return [apply](const ShownAlert& present) { return apply(present, kNow); };
 }
 
-absl::StatusOr<StoredAlert> DeleteNow(const AlertView& present) { return ApplyDelete(present.alert, kNow); }
+absl::StatusOr<StoredAlert> DeleteNow(const ShownAlert& present) { return ApplyDelete(present.alert, kNow); }
 
-std::vector<std::string> IdsOf(const std::vector<AlertView>& views) {
+std::vector<std::string> IdsOf(const std::vector<ShownAlert>& views) {
   std::vector<std::string> ids;
   ids.reserve(views.size());
-  for (const AlertView& view : views) ids.push_back(view.alert.id);
+  for (const ShownAlert& view : views) ids.push_back(view.alert.id);
   return ids;
 }
 
@@ -306,14 +306,14 @@ TEST_CASE("a change is written once its revision rises, and only then") {
     REQUIRE(again.ok());
     CHECK(again->alert.record.revision == 2);
     CHECK((*store.alerts.Find(user, alert.id))->alert.update_time_us == kNow + 5);
-    const auto refused = store.Change(user, alert.id, kNow, [](const AlertView&) -> absl::StatusOr<StoredAlert> {
+    const auto refused = store.Change(user, alert.id, kNow, [](const ShownAlert&) -> absl::StatusOr<StoredAlert> {
       return base::FailedPrecondition("SOME_REASON", "no");
     });
     CHECK(base::ReasonOf(refused.status()) == "SOME_REASON");
     CHECK(base::ReasonOf(store.Change(user, NewId(), kNow, Mutate(ApplyPause)).status()) == kReasonAlertNotFound);
     CHECK(base::ReasonOf(store.Change(NewId(), alert.id, kNow, Mutate(ApplyPause)).status()) == kReasonAlertNotFound);
     // An update of all that can change.
-    const auto updated = store.Change(user, alert.id, kNow + 10, [](const AlertView& present) {
+    const auto updated = store.Change(user, alert.id, kNow + 10, [](const ShownAlert& present) {
       condition::Definition wanted = present.alert.record.definition;
       wanted.condition =
           condition::PercentChange{condition::PercentOp::kUp, 10'000, condition::PercentReference::kDayOpen, 0, 0};
@@ -413,11 +413,11 @@ TEST_CASE("a trigger is recorded once, ends its alert and goes into the outbox")
     CHECK((*view)->alert.record.triggered);
     CHECK((*view)->alert.trigger_count == 1);
     // As it was told, with what the store finds of it.
-    StoredTrigger recorded = event.trigger;
+    RecordedTrigger recorded = event.trigger;
     recorded.user_id = user;
     recorded.create_time_us = kNow;
     CHECK((*view)->last_trigger == recorded);
-    CHECK(*store.alerts.ListTriggers({user, alert.id}, std::nullopt, 10) == std::vector<StoredTrigger>{recorded});
+    CHECK(*store.alerts.ListTriggers({user, alert.id}, std::nullopt, 10) == std::vector<RecordedTrigger>{recorded});
 
     applied = ApplyEvents(store.events, {{}, {event}, {}}, kNow);
     REQUIRE(applied.ok());
@@ -575,7 +575,7 @@ TEST_CASE("triggers beyond a user's in a minute are throttled: counted once, mar
     std::vector<bool> listed;
     const auto triggers = store.alerts.ListTriggers({user, alerts[1].id}, std::nullopt, 10);
     REQUIRE(triggers.ok());
-    for (const StoredTrigger& trigger : *triggers) listed.push_back(trigger.throttled);
+    for (const RecordedTrigger& trigger : *triggers) listed.push_back(trigger.throttled);
     CHECK(listed == std::vector<bool>{false, false, true, true, false});
     // In the outbox as they were passed.
     const auto rows = store.outboxes.LoadTriggers({alerts[1].id}, 10);
@@ -705,7 +705,7 @@ TEST_CASE("a user's windows on one symbol have a bounded number of lengths") {
     const StoredAlert plain = NewAlert(user, symbol);
     REQUIRE(store.Create(user, {plain}, kQuota, kNow).ok());
     const auto to = [&](int64_t length_us) {
-      return [&, length_us](const AlertView& present) {
+      return [&, length_us](const ShownAlert& present) {
         condition::Definition wanted = present.alert.record.definition;
         wanted.condition = window(length_us, symbol).record.definition.condition;
         return ApplyUpdate(present, wanted, "", kNow);
@@ -797,7 +797,7 @@ TEST_CASE("lists go page by page, newest first, and filter by the state that is 
     // The filter's rule and the shown state agree.
     const auto all = store.alerts.List({user, "", {}}, std::nullopt, now, 100);
     REQUIRE(all.ok());
-    for (const AlertView& view : *all) {
+    for (const ShownAlert& view : *all) {
       const std::vector<std::string> same = in_state({StateOf(view, now)});
       CHECK(std::count(same.begin(), same.end(), view.alert.id) == 1);
     }
@@ -808,7 +808,7 @@ TEST_CASE("lists go page by page, newest first, and filter by the state that is 
       const auto views = store.alerts.List({user, "", {}}, after, now, 2);
       REQUIRE(views.ok());
       REQUIRE(views->size() == 2);
-      for (const AlertView& view : *views) paged.push_back(view.alert.id);
+      for (const ShownAlert& view : *views) paged.push_back(view.alert.id);
       after = ListPlace{views->back().alert.create_time_us, views->back().alert.id};
     }
     CHECK(paged == in_state({}));

@@ -15,8 +15,8 @@ void InMemoryAlertStore::FailWith(absl::Status status) {
   failure_ = std::move(status);
 }
 
-AlertView InMemoryAlertStore::ViewOf(const StoredAlert& alert) const {
-  AlertView view;
+ShownAlert InMemoryAlertStore::ViewOf(const StoredAlert& alert) const {
+  ShownAlert view;
   view.alert = alert;
   if (const auto trigger = tables_.triggers.find({alert.id, alert.last_trigger_number});
       trigger != tables_.triggers.end())
@@ -91,18 +91,18 @@ absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::FindByRequestIds(
   return found;
 }
 
-absl::StatusOr<std::optional<AlertView>> InMemoryAlertStore::Find(const std::string& user_id,
-                                                                  const std::string& alert_id) {
-  STOCKALERT_ASSIGN_OR_RETURN(std::vector<AlertView> views, FindAll(user_id, {alert_id}));
-  if (views.empty()) return std::optional<AlertView>();
-  return std::optional<AlertView>(std::move(views.front()));
+absl::StatusOr<std::optional<ShownAlert>> InMemoryAlertStore::Find(const std::string& user_id,
+                                                                   const std::string& alert_id) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<ShownAlert> views, FindAll(user_id, {alert_id}));
+  if (views.empty()) return std::optional<ShownAlert>();
+  return std::optional<ShownAlert>(std::move(views.front()));
 }
 
-absl::StatusOr<std::vector<AlertView>> InMemoryAlertStore::FindAll(const std::string& user_id,
-                                                                   const std::vector<std::string>& alert_ids) {
+absl::StatusOr<std::vector<ShownAlert>> InMemoryAlertStore::FindAll(const std::string& user_id,
+                                                                    const std::vector<std::string>& alert_ids) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  std::vector<AlertView> views;
+  std::vector<ShownAlert> views;
   for (const std::string& id : alert_ids) {
     const auto found = tables_.alerts.find(id);
     if (found != tables_.alerts.end() && found->second.user_id == user_id && !found->second.record.deleted)
@@ -111,15 +111,15 @@ absl::StatusOr<std::vector<AlertView>> InMemoryAlertStore::FindAll(const std::st
   return views;
 }
 
-absl::StatusOr<AlertView> InMemoryAlertStore::Change(const std::string& user_id, const std::string& alert_id,
-                                                     int64_t now_us, const Mutation& mutation) {
+absl::StatusOr<ShownAlert> InMemoryAlertStore::Change(const std::string& user_id, const std::string& alert_id,
+                                                      int64_t now_us, const Mutation& mutation) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   const auto found = tables_.alerts.find(alert_id);
   if (found == tables_.alerts.end() || found->second.user_id != user_id || found->second.record.deleted) {
     return base::NotFound(kReasonAlertNotFound, "no such alert");
   }
-  AlertView view = ViewOf(found->second);
+  ShownAlert view = ViewOf(found->second);
   const int64_t revision = view.alert.record.revision;
   STOCKALERT_ASSIGN_OR_RETURN(view.alert, mutation(view, [&](const std::vector<std::string>& symbols) {
                                 return OthersOf(user_id, {alert_id}, symbols);
@@ -132,45 +132,45 @@ absl::StatusOr<AlertView> InMemoryAlertStore::Change(const std::string& user_id,
   return view;
 }
 
-absl::StatusOr<std::vector<AlertView>> InMemoryAlertStore::List(const ListFilter& filter,
-                                                                const std::optional<ListPlace>& after, int64_t now_us,
-                                                                int limit) {
+absl::StatusOr<std::vector<ShownAlert>> InMemoryAlertStore::List(const ListFilter& filter,
+                                                                 const std::optional<ListPlace>& after, int64_t now_us,
+                                                                 int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  std::vector<AlertView> views;
+  std::vector<ShownAlert> views;
   for (const auto& [id, alert] : tables_.alerts) {
     if (alert.record.deleted || (filter.user_id && alert.user_id != *filter.user_id)) continue;
     if (!filter.symbol.empty() && alert.symbol != filter.symbol) continue;
     if (after && !(std::pair(alert.create_time_us, alert.id) < std::pair(after->create_time_us, after->alert_id)))
       continue;
-    AlertView view = ViewOf(alert);
+    ShownAlert view = ViewOf(alert);
     if (!filter.states.empty() &&
         std::find(filter.states.begin(), filter.states.end(), StateOf(view, now_us)) == filter.states.end())
       continue;
     views.push_back(std::move(view));
   }
-  std::sort(views.begin(), views.end(), [](const AlertView& a, const AlertView& b) {
+  std::sort(views.begin(), views.end(), [](const ShownAlert& a, const ShownAlert& b) {
     return std::pair(a.alert.create_time_us, a.alert.id) > std::pair(b.alert.create_time_us, b.alert.id);
   });
   if (views.size() > static_cast<size_t>(limit)) views.resize(static_cast<size_t>(limit));
   return views;
 }
 
-absl::StatusOr<std::vector<StoredTrigger>> InMemoryAlertStore::ListTriggers(const TriggerFilter& filter,
-                                                                            const std::optional<TriggerPlace>& after,
-                                                                            int limit) {
+absl::StatusOr<std::vector<RecordedTrigger>> InMemoryAlertStore::ListTriggers(const TriggerFilter& filter,
+                                                                              const std::optional<TriggerPlace>& after,
+                                                                              int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
-  const auto place = [&](const StoredTrigger& trigger) {
+  const auto place = [&](const RecordedTrigger& trigger) {
     // An alert's own are ordered by their numbers alone.
     return std::tuple(filter.alert_id ? 0 : trigger.create_time_us, filter.alert_id ? "" : trigger.alert_id,
                       trigger.number);
   };
-  std::vector<StoredTrigger> triggers;
+  std::vector<RecordedTrigger> triggers;
   for (const auto& [id, trigger] : tables_.triggers) {
     if (trigger.user_id != filter.user_id || (filter.alert_id && trigger.alert_id != *filter.alert_id)) continue;
     if (tables_.alerts.at(trigger.alert_id).record.deleted) continue;
-    StoredTrigger border;
+    RecordedTrigger border;
     if (after) {
       border.create_time_us = after->create_time_us;
       border.alert_id = after->alert_id;
@@ -180,7 +180,7 @@ absl::StatusOr<std::vector<StoredTrigger>> InMemoryAlertStore::ListTriggers(cons
     triggers.push_back(trigger);
   }
   std::sort(triggers.begin(), triggers.end(),
-            [&](const StoredTrigger& a, const StoredTrigger& b) { return place(a) > place(b); });
+            [&](const RecordedTrigger& a, const RecordedTrigger& b) { return place(a) > place(b); });
   if (triggers.size() > static_cast<size_t>(limit)) triggers.resize(static_cast<size_t>(limit));
   return triggers;
 }
@@ -294,8 +294,8 @@ class InMemoryAlertStore::Transaction final : public EventTransaction {
     return before;
   }
 
-  void Record(const std::vector<StoredTrigger>& triggers) override {
-    for (const StoredTrigger& trigger : triggers)
+  void Record(const std::vector<RecordedTrigger>& triggers) override {
+    for (const RecordedTrigger& trigger : triggers)
       tables_.triggers.insert_or_assign({trigger.alert_id, trigger.number}, trigger);
   }
 

@@ -24,15 +24,16 @@ class InMemoryAlertStore final : public AlertStore, public OutboxStore, public E
                       const Admission& admission) override;
   absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
                                                             const std::vector<std::string>& request_ids) override;
-  absl::StatusOr<std::optional<AlertView>> Find(const std::string& user_id, const std::string& alert_id) override;
-  absl::StatusOr<std::vector<AlertView>> FindAll(const std::string& user_id,
-                                                 const std::vector<std::string>& alert_ids) override;
-  absl::StatusOr<AlertView> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
-                                   const Mutation& mutation) override;
-  absl::StatusOr<std::vector<AlertView>> List(const ListFilter& filter, const std::optional<ListPlace>& after,
-                                              int64_t now_us, int limit) override;
-  absl::StatusOr<std::vector<StoredTrigger>> ListTriggers(const TriggerFilter& filter,
-                                                          const std::optional<TriggerPlace>& after, int limit) override;
+  absl::StatusOr<std::optional<ShownAlert>> Find(const std::string& user_id, const std::string& alert_id) override;
+  absl::StatusOr<std::vector<ShownAlert>> FindAll(const std::string& user_id,
+                                                  const std::vector<std::string>& alert_ids) override;
+  absl::StatusOr<ShownAlert> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
+                                    const Mutation& mutation) override;
+  absl::StatusOr<std::vector<ShownAlert>> List(const ListFilter& filter, const std::optional<ListPlace>& after,
+                                               int64_t now_us, int limit) override;
+  absl::StatusOr<std::vector<RecordedTrigger>> ListTriggers(const TriggerFilter& filter,
+                                                            const std::optional<TriggerPlace>& after,
+                                                            int limit) override;
   absl::StatusOr<int64_t> Count(const std::string& symbol) override;
   absl::Status Ready() override;
 
@@ -86,13 +87,13 @@ class InMemoryAlertStore final : public AlertStore, public OutboxStore, public E
     std::map<std::string, Owner> owners;
     std::map<std::string, StoredAlert> alerts;
     std::map<std::string, OpenChange> changes;
-    std::map<TriggerId, StoredTrigger> triggers;
+    std::map<TriggerId, RecordedTrigger> triggers;
     std::map<TriggerId, OpenTrigger> open_triggers;
     std::map<std::string, SymbolStatus> statuses;
     std::map<UserMinute, Minute> minutes;
   };
   class Transaction;
-  AlertView ViewOf(const StoredAlert& alert) const;
+  ShownAlert ViewOf(const StoredAlert& alert) const;
   void OpenChangeOf(const StoredAlert& alert, int64_t now_us);
   // The windows of the user's alerts on the symbols, but for those of `alert_ids`.
   WindowLengths OthersOf(const std::string& user_id, const std::set<std::string>& alert_ids,

@@ -320,7 +320,7 @@ TEST_CASE("what is read is shown as it was, and reads the same again") {
     base::FieldViolations violations;
     const auto wanted = ReadNewAlert(alert, "alert", violations);
     REQUIRE(wanted.has_value());
-    AlertView view;
+    ShownAlert view;
     view.alert.id = "00000000-0000-4000-8000-000000000001";
     view.alert.user_id = "00000000-0000-4000-8000-0000000000aa";
     view.alert.symbol = wanted->symbol;
@@ -376,7 +376,7 @@ TEST_CASE("a patch touches the fields that it names") {
 }
 
 TEST_CASE("triggers are shown whole") {
-  StoredTrigger trigger;
+  RecordedTrigger trigger;
   trigger.alert_id = "00000000-0000-4000-8000-000000000001";
   trigger.user_id = "00000000-0000-4000-8000-0000000000aa";
   trigger.symbol = "AAPL";
@@ -400,10 +400,10 @@ TEST_CASE("triggers are shown whole") {
 }
 
 TEST_CASE("an alert shows how many of its triggers were throttled, and until when its user is") {
-  StoredTrigger trigger;
+  RecordedTrigger trigger;
   trigger.throttled = true;
   CHECK(ToMessage(trigger).throttled());
-  AlertView view;
+  ShownAlert view;
   view.alert.throttled_count = 7;
   view.alert.throttle_end_us = kNow + 30'000'000;
   v1::Alert shown = ToMessage(view, kNow);

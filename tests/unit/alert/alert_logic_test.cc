@@ -65,7 +65,7 @@ CreationRequest Target(const std::string& symbol, const std::string& request_id 
 
 struct Bench {
   Bench() { call.deadline = absl::Now() + absl::Seconds(60); }
-  NamedAlert Named(const AlertView& view) const { return {kUser, view.alert.id, nullptr}; }
+  NamedAlert Named(const ShownAlert& view) const { return {kUser, view.alert.id, nullptr}; }
   int64_t Stored() { return *store.Count(""); }
 
   testing::FakeClock clock;
@@ -155,7 +155,7 @@ TEST_CASE("a change is published where it changes something, under its precondit
   CHECK(bench.logic.Rearm(bench.call, named)->alert.record.armed_revision == 4);
   CHECK(bench.log.published.back().record.revision == 4);
 
-  named.precondition = [](const AlertView&) { return base::EtagMismatch(); };
+  named.precondition = [](const ShownAlert&) { return base::EtagMismatch(); };
   CHECK(absl::IsAborted(bench.logic.Pause(bench.call, named).status()));
   named.precondition = nullptr;
   const auto updated = bench.logic.Update(bench.call, named, [](const StoredAlert& present) {

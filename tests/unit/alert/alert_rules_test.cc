@@ -27,15 +27,15 @@ StoredAlert TargetAlert() {
   return alert;
 }
 
-AlertView ViewOf(StoredAlert alert) {
-  AlertView view;
+ShownAlert ViewOf(StoredAlert alert) {
+  ShownAlert view;
   view.status.symbol = alert.symbol;
   view.alert = std::move(alert);
   return view;
 }
 
-StoredTrigger TriggerOf(int64_t number, int64_t revision, bool ends) {
-  StoredTrigger trigger;
+RecordedTrigger TriggerOf(int64_t number, int64_t revision, bool ends) {
+  RecordedTrigger trigger;
   trigger.alert_id = kAlertId;
   trigger.symbol = "AAPL";
   trigger.number = number;
@@ -47,7 +47,7 @@ StoredTrigger TriggerOf(int64_t number, int64_t revision, bool ends) {
 }  // namespace
 
 TEST_CASE("an alert is shown in the state that its life and its symbol say") {
-  AlertView view = ViewOf(TargetAlert());
+  ShownAlert view = ViewOf(TargetAlert());
   CHECK(StateOf(view, kNow) == ShownState::kActive);
   view.alert.applied_revision = 0;
   CHECK(StateOf(view, kNow) == ShownState::kPending);
@@ -61,7 +61,7 @@ TEST_CASE("an alert is shown in the state that its life and its symbol say") {
   view.alert.record.triggered = true;
   CHECK(StateOf(view, kNow + 1) == ShownState::kTriggered);
 
-  AlertView close = ViewOf(TargetAlert());
+  ShownAlert close = ViewOf(TargetAlert());
   close.alert.record.definition.condition =
       condition::PercentChange{condition::PercentOp::kUp, 10'000, condition::PercentReference::kPreviousClose, 0, 0};
   CHECK(StateOf(close, kNow) == ShownState::kWaiting);
@@ -75,7 +75,7 @@ TEST_CASE("an alert is shown in the state that its life and its symbol say") {
 }
 
 TEST_CASE("updates arm where they should, keep the revision where nothing changes, and say why they are refused") {
-  const AlertView present = ViewOf(TargetAlert());
+  const ShownAlert present = ViewOf(TargetAlert());
   condition::Definition same = present.alert.record.definition;
 
   auto updated = ApplyUpdate(present, same, present.alert.note, kNow);
@@ -91,21 +91,21 @@ TEST_CASE("updates arm where they should, keep the revision where nothing change
 
   condition::Definition other = same;
   other.sessions = condition::Sessions::kExtended;
-  AlertView triggered = present;
+  ShownAlert triggered = present;
   triggered.alert.record.triggered = true;
   updated = ApplyUpdate(triggered, other, present.alert.note, kNow);
   REQUIRE(updated.ok());
   CHECK(updated->record.armed_revision == 2);
   CHECK(!updated->record.triggered);
 
-  AlertView paused = present;
+  ShownAlert paused = present;
   paused.alert.record.paused = true;
   updated = ApplyUpdate(paused, other, present.alert.note, kNow);
   REQUIRE(updated.ok());
   CHECK(updated->record.armed_revision == 2);
   CHECK(updated->record.paused);
 
-  AlertView expired = present;
+  ShownAlert expired = present;
   expired.alert.record.definition.expire_time_us = kNow;
   condition::Definition later = expired.alert.record.definition;
   CHECK(condition::RefusalReason(ApplyUpdate(expired, later, "x", kNow).status()) == condition::kReasonAlertExpired);
@@ -125,7 +125,7 @@ TEST_CASE("updates arm where they should, keep the revision where nothing change
 }
 
 TEST_CASE("pause, resume and rearm are refused at an alert's end") {
-  AlertView view = ViewOf(TargetAlert());
+  ShownAlert view = ViewOf(TargetAlert());
   CHECK(ApplyResume(view, kNow)->record.revision == 1);
   CHECK(ApplyPause(view, kNow)->record.revision == 2);
   CHECK(ApplyRearm(view, kNow)->record.armed_revision == 2);
