@@ -21,9 +21,9 @@
 #include "services/common/tls/watch.h"
 #include "services/common/version/version.h"
 #include "services/ticker/grpc_peers.h"
-#include "services/ticker/log_reader.h"
 #include "services/ticker/postgres_price_store.h"
 #include "services/ticker/postgres_ticker_store.h"
+#include "services/ticker/price_log_reader.h"
 #include "services/ticker/ticker_internal_service.h"
 #include "services/ticker/ticker_logic.h"
 #include "services/ticker/ticker_service.h"
@@ -121,7 +121,7 @@ struct TickerApp::Parts {
   TickerServiceImpl service{public_runner, source_runner, logic, board, clock};
   TickerInternalServiceImpl internal_service{internal_runner, logic};
   // From the start on.
-  std::optional<LogReader> reader;
+  std::optional<PriceLogReader> reader;
   std::optional<UnusedSweeper> sweeper;
   std::unique_ptr<boot::Ports> ports;
 };
@@ -156,10 +156,10 @@ absl::Status TickerApp::Start() {
                                                 .topics = {config.prices_topic},
                                                 .late_without_broker = "latest prices"},
                                                give_up));
-  parts.reader.emplace(LogReaderOptions{.bootstrap = config.kafka_bootstrap,
-                                        .security = config.kafka_security,
-                                        .topic = config.prices_topic,
-                                        .save_interval = config.price_save_interval},
+  parts.reader.emplace(PriceLogReaderOptions{.bootstrap = config.kafka_bootstrap,
+                                             .security = config.kafka_security,
+                                             .topic = config.prices_topic,
+                                             .save_interval = config.price_save_interval},
                        parts.board, parts.price_store, parts.dead_letters, parts.clock);
   STOCKALERT_RETURN_IF_ERROR(parts.ports->StartCalls(
       {.credentials = *parts.credentials,

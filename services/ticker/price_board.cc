@@ -21,14 +21,14 @@ void PriceBoard::BeginReading(const std::map<int32_t, int64_t>& next_offsets) {
   for (const auto& [partition, next_offset] : next_offsets) partitions_[partition].next_offset = next_offset;
 }
 
-ApplyCounts PriceBoard::Apply(const std::vector<LogEntry>& entries) {
+ApplyCounts PriceBoard::Apply(const std::vector<BoardRecord>& entries) {
   ApplyCounts counts;
   std::set<std::shared_ptr<QuoteWatcher>> touched;
   {
     const int64_t now_us = clock_.NowUs();
     const int64_t monotonic_us = monotonic_.NowUs();
     base::MutexLock lock(mutex_);
-    for (const LogEntry& entry : entries) {
+    for (const BoardRecord& entry : entries) {
       Progress& progress = partitions_[entry.place.partition];
       if (progress.at_end) {
         progress.at_end = false;
@@ -38,12 +38,12 @@ ApplyCounts PriceBoard::Apply(const std::vector<LogEntry>& entries) {
       progress.fresh_as_of_us =
           std::max(progress.fresh_as_of_us, monotonic_us - std::max<int64_t>(now_us - entry.log_time_us, 0));
       progress.next_offset = std::max(progress.next_offset, entry.place.offset + 1);
-      if (entry.kind == LogEntry::Kind::kRestart) {
+      if (entry.kind == BoardRecord::Kind::kRestart) {
         prices_.ApplyRestart(entry.symbol, entry.place);
         ++counts.restarts;
         continue;
       }
-      if (entry.kind != LogEntry::Kind::kQuote) continue;
+      if (entry.kind != BoardRecord::Kind::kQuote) continue;
       const Verdict verdict = prices_.ApplyQuote(entry.quote, entry.place);
       if (outcome_memories_ > 0) Remember(entry, verdict);
       switch (verdict) {
@@ -73,7 +73,7 @@ ApplyCounts PriceBoard::Apply(const std::vector<LogEntry>& entries) {
   return counts;
 }
 
-void PriceBoard::Remember(const LogEntry& entry, Verdict verdict) {
+void PriceBoard::Remember(const BoardRecord& entry, Verdict verdict) {
   const std::pair place(entry.place.partition, entry.place.offset);
   if (!outcomes_.try_emplace(place, Outcome{verdict, entry.quote.session()}).second) return;
   outcomes_order_.push_back(place);

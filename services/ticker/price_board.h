@@ -35,7 +35,7 @@ class QuoteWatcher {
 };
 
 // What one read of the log brought, in its order.
-struct LogEntry {
+struct BoardRecord {
   enum class Kind { kQuote, kRestart, kOther };
   Kind kind = Kind::kOther;
   LogPlace place;
@@ -63,7 +63,7 @@ class PriceBoard {
   void Load(const KeptPrices& kept);
   // The log has these partitions, and they are read from `next_offsets` on: none is known to be up to date.
   void BeginReading(const std::map<int32_t, int64_t>& next_offsets);
-  ApplyCounts Apply(const std::vector<LogEntry>& entries);
+  ApplyCounts Apply(const std::vector<BoardRecord>& entries);
   void ReachedEnd(int32_t partition);
   // As LatestPrices.
   void ForgetPlaces(int32_t partition);
@@ -115,7 +115,7 @@ class PriceBoard {
     int64_t fresh_as_of_us = std::numeric_limits<int64_t>::min();
   };
 
-  void Remember(const LogEntry& entry, Verdict verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remember(const BoardRecord& entry, Verdict verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRead(const internal::v1::QuoteRecord& quote) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const base::Clock& clock_;

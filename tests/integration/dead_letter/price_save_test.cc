@@ -3,8 +3,8 @@
 #include <string>
 
 #include "services/common/dead_letter/postgres_dead_letter_store.h"
-#include "services/ticker/log_reader.h"
 #include "services/ticker/postgres_price_store.h"
+#include "services/ticker/price_log_reader.h"
 #include "tests/support/test_environment/test_environment.h"
 
 namespace stockalert::ticker {

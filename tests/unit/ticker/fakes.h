@@ -57,8 +57,8 @@ class MemoryFetcher final : public Fetcher {
   }
   // Into the log; its reader is as quick as it gets.
   LogPlace Append(const internal::v1::QuoteRecord& quote) {
-    LogEntry entry;
-    entry.kind = LogEntry::Kind::kQuote;
+    BoardRecord entry;
+    entry.kind = BoardRecord::Kind::kQuote;
     entry.place = {1, next_offset++};
     entry.quote = quote;
     if (board != nullptr) board->Apply({entry});

@@ -20,9 +20,9 @@ struct Recorder final : QuoteWatcher {
 };
 
 struct Fixture {
-  LogEntry Quote(const std::string& symbol, int64_t price, int32_t partition = 0) {
-    LogEntry entry;
-    entry.kind = LogEntry::Kind::kQuote;
+  BoardRecord Quote(const std::string& symbol, int64_t price, int32_t partition = 0) {
+    BoardRecord entry;
+    entry.kind = BoardRecord::Kind::kQuote;
     entry.place = {partition, next++};
     entry.log_time_us = clock.NowUs();
     entry.quote.set_symbol(symbol);
@@ -86,7 +86,7 @@ TEST_CASE("what becomes of quotes is remembered while somebody wants to know, up
     CHECK(!outcomes[2]);
     // Nobody knows yet: the time ends the wait.
     CHECK(!memory.Await({{0, 3}}, absl::Now()).front());
-    std::vector<LogEntry> many;
+    std::vector<BoardRecord> many;
     for (size_t i = 0; i < PriceBoard::kOutcomesMax; ++i) many.push_back(f.Quote("MSFT", 1));
     f.board.Apply(many);
     CHECK(!memory.Await({{0, 2}}, soon()).front());
@@ -99,8 +99,8 @@ TEST_CASE("what becomes of quotes is remembered while somebody wants to know, up
 TEST_CASE("who waits for a place hears of it when it is read") {
   Fixture f;
   const PriceBoard::OutcomeMemory memory(f.board);
-  const LogEntry first = f.Quote("AAPL", 1);
-  const LogEntry second = f.Quote("AAPL", 2, 1);
+  const BoardRecord first = f.Quote("AAPL", 1);
+  const BoardRecord second = f.Quote("AAPL", 2, 1);
   std::thread reader([&] {
     f.board.Apply({first});
     f.board.Apply({second});
@@ -116,7 +116,7 @@ TEST_CASE("a quote is read when its epoch and sequence are, or, where it has non
   internal::v1::QuoteRecord quote = f.Quote("AAPL", 1).quote;
   CHECK(!f.board.AwaitRead({quote}, absl::Now()));
   CHECK(f.board.AwaitRead({}, absl::Now()));
-  LogEntry entry = f.Quote("AAPL", 1);
+  BoardRecord entry = f.Quote("AAPL", 1);
   entry.quote.set_publisher_epoch(2);
   entry.quote.set_sequence(7);
   f.board.Apply({entry});
@@ -153,7 +153,7 @@ TEST_CASE("a partition that is being read is as old as its last record") {
   Fixture f;
   const absl::Duration bound = absl::Seconds(2);
   f.board.BeginReading({{0, 0}});
-  LogEntry old = f.Quote("AAPL", 1);
+  BoardRecord old = f.Quote("AAPL", 1);
   old.log_time_us -= 3'600'000'000;
   f.board.Apply({old});
   CHECK(!f.board.CheckFresh(bound).ok());
@@ -169,7 +169,7 @@ TEST_CASE("a partition that is being read is as old as its last record") {
   f.board.Apply({old});
   CHECK(f.board.CheckFresh(bound).ok());
   // A broker whose clock is ahead makes nothing fresher.
-  LogEntry ahead = f.Quote("AAPL", 4);
+  BoardRecord ahead = f.Quote("AAPL", 4);
   ahead.log_time_us += 3'600'000'000;
   f.board.Apply({ahead});
   f.clock.Advance(absl::Seconds(3));
@@ -193,7 +193,7 @@ TEST_CASE("what is unsaved is taken with the places, once, and again after a fai
   Fixture f;
   f.board.Load({{}, {{0, 0}}});
   f.board.BeginReading({{0, 0}, {1, 5}});
-  LogEntry other;
+  BoardRecord other;
   other.place = {1, 7};
   f.board.Apply({f.Quote("AAPL", 1), other});
   KeptPrices unsaved = f.board.TakeUnsaved();

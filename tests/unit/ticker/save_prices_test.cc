@@ -3,7 +3,7 @@
 
 #include "services/common/base/failure_kind.h"
 #include "services/domain/record/log_record.h"
-#include "services/ticker/log_reader.h"
+#include "services/ticker/price_log_reader.h"
 #include "tests/support/memory_dead_letters/memory_dead_letters.h"
 
 namespace stockalert::ticker {

@@ -208,8 +208,8 @@ TEST_CASE("quotes: registered ones, limited a user, from the log where the sourc
   REQUIRE(f.Register({"AAPL", "MSFT", "TSLA"}).ok());
   CHECK(base::ReasonOf(f.Quote({"AAPL", "NOPE"}).status()) == kReasonTickerNotFound);
   f.fetcher.SetQuote("AAPL", 150);
-  LogEntry entry;
-  entry.kind = LogEntry::Kind::kQuote;
+  BoardRecord entry;
+  entry.kind = BoardRecord::Kind::kQuote;
   entry.quote.set_symbol("MSFT");
   entry.quote.set_price_micros(7);
   f.board.Apply({entry});

@@ -76,8 +76,8 @@ struct Fixture {
     return Call(&v1::TickerService::Stub::RegisterTicker, request, response, key);
   }
   void Quote(const std::string& symbol, int64_t price) {
-    LogEntry entry;
-    entry.kind = LogEntry::Kind::kQuote;
+    BoardRecord entry;
+    entry.kind = BoardRecord::Kind::kQuote;
     entry.place.offset = next++;
     entry.quote.set_symbol(symbol);
     entry.quote.set_price_micros(price);

@@ -1,4 +1,4 @@
-#include "services/ticker/log_reader.h"
+#include "services/ticker/price_log_reader.h"
 
 #include <utility>
 
@@ -55,9 +55,9 @@ dead_letter::DeadLetter LetterOf(const std::string& topic, const SymbolPrices& p
 
 }  // namespace
 
-LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place, int64_t log_time_us) {
+BoardRecord ToBoardRecord(std::string_view key, std::string_view value, LogPlace place, int64_t log_time_us) {
   static auto& malformed = Records("malformed");
-  LogEntry entry;
+  BoardRecord entry;
   entry.place = place;
   entry.log_time_us = log_time_us;
   record::ReadRecord read = record::ReadLogRecord(key, value);
@@ -74,7 +74,7 @@ LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place
     return entry;
   }
   if (read.record.has_quote()) {
-    entry.kind = LogEntry::Kind::kQuote;
+    entry.kind = BoardRecord::Kind::kQuote;
     entry.quote = std::move(*read.record.mutable_quote());
     // It only tells people something; the evaluator counts such a quote, so it counts here, too.
     if (std::string source = base::StorableText(entry.quote.source(), kSourceBytesMax);
@@ -84,7 +84,7 @@ LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place
       entry.quote.set_source(std::move(source));
     }
   } else if (read.record.has_restart()) {
-    entry.kind = LogEntry::Kind::kRestart;
+    entry.kind = BoardRecord::Kind::kRestart;
     entry.symbol = read.record.restart().symbol();
   }
   return entry;
@@ -140,8 +140,8 @@ SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, Pric
   return outcome;
 }
 
-LogReader::LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store,
-                     dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock)
+PriceLogReader::PriceLogReader(const PriceLogReaderOptions& options, PriceBoard& board, PriceStore& store,
+                               dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock)
     : options_(options),
       board_(board),
       store_(store),
@@ -152,9 +152,9 @@ LogReader::LogReader(const LogReaderOptions& options, PriceBoard& board, PriceSt
       reading_([this] { Read(); }),
       saving_([this] { SaveRegularly(); }) {}
 
-LogReader::~LogReader() { Stop(); }
+PriceLogReader::~PriceLogReader() { Stop(); }
 
-void LogReader::Stop() {
+void PriceLogReader::Stop() {
   {
     base::MutexLock lock(mutex_);
     stopping_ = true;
@@ -166,18 +166,18 @@ void LogReader::Stop() {
   saves_.End();
 }
 
-bool LogReader::stopping() {
+bool PriceLogReader::stopping() {
   base::MutexLock lock(mutex_);
   return stopping_;
 }
 
-bool LogReader::Wait(absl::Duration duration) {
+bool PriceLogReader::Wait(absl::Duration duration) {
   base::MutexLock lock(mutex_);
   changed_.WaitFor(lock, duration, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
   return !stopping_;
 }
 
-void LogReader::Read() {
+void PriceLogReader::Read() {
   static auto& failures = metrics::GetCounter("stockalert_ticker_log_reader_failures_total",
                                               "Times that reading the log had to begin anew");
   base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
@@ -196,7 +196,7 @@ void LogReader::Read() {
   }
 }
 
-absl::Status LogReader::Prepare() {
+absl::Status PriceLogReader::Prepare() {
   if (!loaded_) {
     STOCKALERT_ASSIGN_OR_RETURN(const KeptPrices kept, store_.Load());
     board_.Load(kept);
@@ -222,7 +222,7 @@ absl::Status LogReader::Prepare() {
   return absl::OkStatus();
 }
 
-absl::Status LogReader::ReadUntilError() {
+absl::Status PriceLogReader::ReadUntilError() {
   STOCKALERT_RETURN_IF_ERROR(Prepare());
   reads_.Beat();
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<kafka::AssignedConsumer> consumer,
@@ -246,11 +246,11 @@ absl::Status LogReader::ReadUntilError() {
     reads_.Beat();
     const kafka::PollResult polled = consumer->Poll(kPollTimeout, kMessagesMax);
     if (!polled.messages.empty()) {
-      std::vector<LogEntry> entries;
+      std::vector<BoardRecord> entries;
       entries.reserve(polled.messages.size());
       for (const kafka::Message& message : polled.messages) {
-        entries.push_back(
-            ToLogEntry(message.key(), message.value(), {message.partition(), message.offset()}, message.log_time_us()));
+        entries.push_back(ToBoardRecord(message.key(), message.value(), {message.partition(), message.offset()},
+                                        message.log_time_us()));
         next_offsets_[message.partition()] = message.offset() + 1;
       }
       Count(board_.Apply(entries));
@@ -277,7 +277,7 @@ absl::Status LogReader::ReadUntilError() {
   return absl::OkStatus();
 }
 
-void LogReader::SaveRegularly() {
+void PriceLogReader::SaveRegularly() {
   saves_.Beat();
   dead_letter::CountDeadLetters(options_.topic, 0);
   while (Wait(options_.save_interval)) {
@@ -290,7 +290,7 @@ void LogReader::SaveRegularly() {
   SaveOnce();
 }
 
-void LogReader::SaveOnce() {
+void PriceLogReader::SaveOnce() {
   static auto& failures = metrics::GetCounter("stockalert_ticker_price_save_failures_total",
                                               "Times that the latest prices could not be saved");
   base::MutexLock lock(save_mutex_);

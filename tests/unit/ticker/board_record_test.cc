@@ -1,6 +1,6 @@
 #include <catch2/catch.hpp>
 
-#include "services/ticker/log_reader.h"
+#include "services/ticker/price_log_reader.h"
 
 namespace stockalert::ticker {
 namespace {
@@ -10,21 +10,21 @@ TEST_CASE("a record is a quote, a restart, or nothing to the board") {
   record.mutable_quote()->set_symbol("AAPL");
   record.mutable_quote()->set_price_micros(5);
   record.mutable_quote()->set_session(internal::v1::TRADING_SESSION_REGULAR);
-  LogEntry entry = ToLogEntry("AAPL", record.SerializeAsString(), {2, 7}, 9);
-  CHECK(entry.kind == LogEntry::Kind::kQuote);
+  BoardRecord entry = ToBoardRecord("AAPL", record.SerializeAsString(), {2, 7}, 9);
+  CHECK(entry.kind == BoardRecord::Kind::kQuote);
   CHECK(entry.quote.price_micros() == 5);
   CHECK(entry.place.partition == 2);
   CHECK(entry.place.offset == 7);
   CHECK(entry.log_time_us == 9);
-  CHECK(ToLogEntry("MSFT", record.SerializeAsString(), {}, 0).kind == LogEntry::Kind::kOther);
+  CHECK(ToBoardRecord("MSFT", record.SerializeAsString(), {}, 0).kind == BoardRecord::Kind::kOther);
 
   record.mutable_restart()->set_symbol("AAPL");
-  entry = ToLogEntry("AAPL", record.SerializeAsString(), {}, 0);
-  CHECK(entry.kind == LogEntry::Kind::kRestart);
+  entry = ToBoardRecord("AAPL", record.SerializeAsString(), {}, 0);
+  CHECK(entry.kind == BoardRecord::Kind::kRestart);
   CHECK(entry.symbol == "AAPL");
 
-  CHECK(ToLogEntry("AAPL", "\xff\xff not a record", {}, 0).kind == LogEntry::Kind::kOther);
-  CHECK(ToLogEntry("AAPL", "", {}, 0).kind == LogEntry::Kind::kOther);
+  CHECK(ToBoardRecord("AAPL", "\xff\xff not a record", {}, 0).kind == BoardRecord::Kind::kOther);
+  CHECK(ToBoardRecord("AAPL", "", {}, 0).kind == BoardRecord::Kind::kOther);
 }
 
 TEST_CASE("a quote whose source Postgres cannot hold counts, with what can be held of it") {
@@ -33,8 +33,8 @@ TEST_CASE("a quote whose source Postgres cannot hold counts, with what can be he
   record.mutable_quote()->set_price_micros(5);
   record.mutable_quote()->set_session(internal::v1::TRADING_SESSION_REGULAR);
   record.mutable_quote()->set_source(std::string("fin\0nhub", 8) + std::string(1000, 'x'));
-  const LogEntry entry = ToLogEntry("AAPL", record.SerializeAsString(), {}, 0);
-  CHECK(entry.kind == LogEntry::Kind::kQuote);
+  const BoardRecord entry = ToBoardRecord("AAPL", record.SerializeAsString(), {}, 0);
+  CHECK(entry.kind == BoardRecord::Kind::kQuote);
   CHECK(entry.quote.source() == "finnhub" + std::string(57, 'x'));
 }
 

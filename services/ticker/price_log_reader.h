@@ -29,7 +29,7 @@
 
 namespace stockalert::ticker {
 
-struct LogReaderOptions {
+struct PriceLogReaderOptions {
   std::string bootstrap;
   kafka::Security security = {};
   std::string topic;
@@ -37,7 +37,7 @@ struct LogReaderOptions {
 };
 
 // What a record of the log is to the board. Pure.
-LogEntry ToLogEntry(std::string_view key, std::string_view value, LogPlace place, int64_t log_time_us);
+BoardRecord ToBoardRecord(std::string_view key, std::string_view value, LogPlace place, int64_t log_time_us);
 
 // Saves `unsaved`, of the topic `topic`, whatever of it can be saved; answers what has to be saved again. The status is
 // that of what could not.
@@ -49,15 +49,15 @@ struct SaveOutcome {
 SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, PriceStore& store,
                        dead_letter::DeadLetterStore& dead_letters, int64_t now_us);
 
-class LogReader {
+class PriceLogReader {
  public:
   // Begins at once. `board`, `store`, `dead_letters` and `clock` must outlive it.
-  LogReader(const LogReaderOptions& options, PriceBoard& board, PriceStore& store,
-            dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock);
+  PriceLogReader(const PriceLogReaderOptions& options, PriceBoard& board, PriceStore& store,
+                 dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock);
   // Stop.
-  ~LogReader();
-  LogReader(const LogReader&) = delete;
-  LogReader& operator=(const LogReader&) = delete;
+  ~PriceLogReader();
+  PriceLogReader(const PriceLogReader&) = delete;
+  PriceLogReader& operator=(const PriceLogReader&) = delete;
 
   // Reads no more, saves once more and joins. Bounded by the store's and the consumer's timeouts.
   void Stop();
@@ -73,7 +73,7 @@ class LogReader {
   bool Wait(absl::Duration duration);
   bool stopping();
 
-  const LogReaderOptions options_;
+  const PriceLogReaderOptions options_;
   PriceBoard& board_;
   PriceStore& store_;
   dead_letter::DeadLetterStore& dead_letters_;
