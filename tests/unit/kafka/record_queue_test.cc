@@ -106,4 +106,28 @@ TEST_CASE("no offset is told before its record is done, whatever the order, and 
   for (const auto& [place, next] : queue.TakeNextOffsets()) CHECK(next <= pushed[place.partition]);
 }
 
+TEST_CASE("a message that is made of a record shows all that the record has") {
+  constexpr char kTrace[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  QueuedRecord record{{"t", 3}, 7, 5, "key", std::string("a\0b", 3), kTrace, {}};
+  Message message(record);
+  Message moved(std::move(message));
+  CHECK(moved.topic() == "t");
+  CHECK(moved.FindHeader(kTraceparentHeader) == kTrace);
+  CHECK(!moved.FindHeader("x"));
+  QueuedRecord copy = Copy(moved);
+  CHECK(copy.partition == record.partition);
+  CHECK(copy.offset == 7);
+  CHECK(copy.log_time_us == 5);
+  CHECK(copy.key == "key");
+  CHECK(copy.value == record.value);
+  CHECK(copy.traceparent == kTrace);
+  CHECK(copy.headers.empty());
+
+  record.headers = {{"x", "1"}, {kTraceparentHeader, kTrace}, {"x", "2"}};
+  moved = Message(record);
+  CHECK(moved.FindHeader("x") == "2");
+  CHECK(moved.traceparent() == kTrace);
+  CHECK(Copy(moved).headers.size() == 3);
+}
+
 }  // namespace stockalert::kafka
