@@ -8,18 +8,6 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINES_MAX = 70
-# Longer ones that are about to be shortened: FILE and FUNCTION. One that is not too long any more has to leave this list.
-EXCEPTIONS = {
-    ("services/alert/app.cc", "AlertApp::Create"),
-    ("services/alert/app.cc", "AlertApp::Start"),
-    ("services/alert/postgres_alert_store.cc", "ApplyTriggers"),
-    ("services/evaluator/core/symbol_fold.cc", "SymbolFold::Step"),
-    ("services/evaluator/core/symbol_fold_index.cc", "SymbolFold::PutIn"),
-    ("services/evaluator/evaluator_logic.cc", "EvaluatorLogic::Apply"),
-    ("services/evaluator/evaluator_service.cc", "EvaluatorService::Report"),
-    ("services/fetcher/config.cc", "Declare"),
-    ("services/ticker/app.cc", "TickerApp::Start"),
-}
 
 
 def functions(files: list[pathlib.Path]) -> list[tuple[str, int, str, int]]:
@@ -37,22 +25,17 @@ def functions(files: list[pathlib.Path]) -> list[tuple[str, int, str, int]]:
     return found
 
 
-def problems(found: list[tuple[str, int, str, int]], exceptions: set[tuple[str, str]]) -> list[str]:
-    too_long = [one for one in found if one[3] > LINES_MAX]
-    wrong = [f"{file}:{line}: {name} has {lines} lines, which is more than {LINES_MAX}: give its parts names"
-             for file, line, name, lines in too_long if (file, name) not in exceptions]
-    needed = {(file, name) for file, _, name, _ in too_long}
-    wrong += [f"{file}: {name} is not too long any more: take it off the list in scripts/lib/function_length.py"
-              for file, name in sorted(exceptions - needed)]
-    return wrong
+def problems(found: list[tuple[str, int, str, int]]) -> list[str]:
+    return [f"{file}:{line}: {name} has {lines} lines, which is more than {LINES_MAX}: give its parts names"
+            for file, line, name, lines in found if lines > LINES_MAX]
 
 
 def main() -> int:
     if sys.argv[1:]:
-        wrong = problems(functions([pathlib.Path(name).resolve() for name in sys.argv[1:]]), set())
+        wrong = problems(functions([pathlib.Path(name).resolve() for name in sys.argv[1:]]))
     else:
         files = sorted(path.relative_to(ROOT) for suffix in ("h", "cc") for path in (ROOT / "services").rglob(f"*.{suffix}"))
-        wrong = problems(functions(files), EXCEPTIONS)
+        wrong = problems(functions(files))
     print(*wrong, sep="\n", end="\n" if wrong else "")
     return 1 if wrong else 0
 

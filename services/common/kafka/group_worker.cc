@@ -36,18 +36,18 @@ void GroupWorker::Start() {
 
 void GroupWorker::Stop() {
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     stopping_ = true;
     if (consumer_ != nullptr) consumer_->Wake();
   }
-  stopped_.notify_all();
+  stopped_.NotifyAll();
   if (thread_.joinable()) thread_.join();
   heartbeat_.End();
 }
 
 bool GroupWorker::Wait(absl::Duration duration) {
-  std::unique_lock lock(mutex_);
-  stopped_.wait_for(lock, absl::ToChronoMilliseconds(duration), [this] { return stopping(); });
+  base::MutexLock lock(mutex_);
+  stopped_.WaitFor(lock, duration, [this] { return stopping(); });
   return !stopping();
 }
 
@@ -92,11 +92,11 @@ absl::Status GroupWorker::ReadAsMember(bool& is_fatal) {
   rejoin_at_ = absl::InfiniteDuration();
   STOCKALERT_ASSIGN_OR_RETURN(const std::unique_ptr<GroupConsumer> consumer, make_());
   {
-    std::lock_guard lock(mutex_);
+    base::MutexLock lock(mutex_);
     consumer_ = consumer.get();
   }
   const absl::Status ended = ReadUntilError(*consumer, is_fatal);
-  std::lock_guard lock(mutex_);
+  base::MutexLock lock(mutex_);
   consumer_ = nullptr;
   return ended;
 }

@@ -19,11 +19,9 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,6 +34,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/base/backoff.h"
+#include "services/common/base/mutex.h"
 #include "services/common/kafka/consumer.h"
 #include "services/common/kafka/record_queue.h"
 #include "services/common/process/liveness.h"
@@ -133,9 +132,9 @@ class GroupWorker {
   GroupHandler& handler_;
   const GroupWorkerOptions options_;
   std::atomic<bool> stopping_{false};  // Set under mutex_.
-  std::mutex mutex_;
-  std::condition_variable stopped_;
-  GroupConsumer* consumer_ = nullptr;  // The present one, for Stop to wake. Guarded by mutex_.
+  base::Mutex mutex_;
+  base::ConditionVariable stopped_;
+  GroupConsumer* consumer_ ABSL_GUARDED_BY(mutex_) = nullptr;  // The present one, for Stop to wake.
 
   // The thread's own. Times by the monotonic clock.
   RecordQueue queue_;
