@@ -54,30 +54,6 @@ class UserService final : public v1::UserService::CallbackService {
                                                   v1::ListFollowedTickersResponse* response) override;
 
  private:
-  absl::StatusOr<v1::RegisterUserResponse> DoRegisterUser(const rpc::CallContext& call,
-                                                          const v1::RegisterUserRequest& request);
-  absl::StatusOr<v1::User> DoGetUser(const rpc::CallContext& call, const v1::GetUserRequest& request);
-  absl::StatusOr<v1::User> DoUpdateUser(const rpc::CallContext& call, const v1::UpdateUserRequest& request);
-  absl::StatusOr<google::protobuf::Empty> DoDeleteUser(const rpc::CallContext& call,
-                                                       const v1::DeleteUserRequest& request);
-  absl::StatusOr<v1::ListUsersResponse> DoListUsers(const rpc::CallContext& call, const v1::ListUsersRequest& request);
-  absl::StatusOr<v1::SendEmailVerificationResponse> DoSendEmailVerification(
-      const rpc::CallContext& call, const v1::SendEmailVerificationRequest& request);
-  absl::StatusOr<v1::User> DoVerifyEmail(const rpc::CallContext& call, const v1::VerifyEmailRequest& request);
-  absl::StatusOr<v1::CreateInvitationResponse> DoCreateInvitation(const rpc::CallContext& call,
-                                                                  const v1::CreateInvitationRequest& request);
-  absl::StatusOr<v1::CreateApiKeyResponse> DoCreateApiKey(const rpc::CallContext& call,
-                                                          const v1::CreateApiKeyRequest& request);
-  absl::StatusOr<v1::ListApiKeysResponse> DoListApiKeys(const rpc::CallContext& call,
-                                                        const v1::ListApiKeysRequest& request);
-  absl::StatusOr<v1::ApiKey> DoRevokeApiKey(const rpc::CallContext& call, const v1::RevokeApiKeyRequest& request);
-  absl::StatusOr<v1::FollowedTicker> DoFollowTicker(const rpc::CallContext& call,
-                                                    const v1::FollowTickerRequest& request);
-  absl::StatusOr<google::protobuf::Empty> DoUnfollowTicker(const rpc::CallContext& call,
-                                                           const v1::UnfollowTickerRequest& request);
-  absl::StatusOr<v1::ListFollowedTickersResponse> DoListFollowedTickers(const rpc::CallContext& call,
-                                                                        const v1::ListFollowedTickersRequest& request);
-
   rpc::CallRunner& runner_;
   UserLogic& logic_;
   const std::function<void()> on_untold_;
