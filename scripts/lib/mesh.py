@@ -230,7 +230,7 @@ class Mesh:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
             raise stack.StackError(f"stockalert-migrate failed (exit {done.returncode}); its log: {log}\n{tail}")
 
-    def hold_ports(self):
+    def hold_ports(self) -> None:
         """Takes the services' ports before anything of the mesh connects anywhere, and keeps them: no outgoing connection gets one, also while
         its service is down. Who connects is refused until the service listens, which binds them besides."""
         ports = [self.port(name, kind) for name, (_, kinds) in SERVICES.items() for kind in kinds]

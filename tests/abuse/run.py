@@ -181,7 +181,8 @@ class World:
         neighbour = Neighbour(connection, service, self.keys[0])
         watch = Watch(self.pids())
         # Its own work would be another machine's: measured is what the mesh does for it, so it gives way to the mesh.
-        command = ["nice", "-n", "19", sys.executable, str(pathlib.Path(attacks.__file__)), name, f"--target={self.address(column, service)}", f"--seconds={seconds}",
+        command = ["nice", "-n", "19", sys.executable, str(pathlib.Path(attacks.__file__)), name,
+                   f"--target={self.address(column, service)}", f"--seconds={seconds}",
                    # Each has an address of its own: what the edge remembers of one concerns no other.
                    f"--source=127.0.1.{1 + list(attacks.ATTACKS).index(name)}"]
         if keyed:
