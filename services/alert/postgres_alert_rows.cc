@@ -7,7 +7,6 @@
 #include "services/alert/outbox_store.h"
 #include "services/common/base/abseil.h"
 #include "services/common/base/error.h"
-#include "services/common/base/failure_kind.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/postgres/arrays.h"
 #include "services/common/postgres/store_failure.h"

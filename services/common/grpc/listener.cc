@@ -1,8 +1,6 @@
 #include "services/common/grpc/listener.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -18,13 +16,13 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/config/address.h"
 #include "services/common/grpc/server_limits.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/net/open_port.h"
 
 namespace stockalert::rpc {
 namespace {
@@ -61,28 +59,6 @@ ListenerOptions Fit(ListenerOptions options) {
   return options;
 }
 
-// -1 where it cannot be had; errno says why.
-int ListenOn(const sockaddr* address, socklen_t length, bool both_families) {
-  const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  // An address whose last connections are still dying may be taken; one that is listened on may not.
-  SetOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  if (address->sa_family == AF_INET6) SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, both_families ? 0 : 1);
-  if (bind(fd, address, length) == 0 && listen(fd, kBacklog) == 0) return fd;
-  const int why = errno;
-  close(fd);
-  errno = why;
-  return -1;
-}
-
-int PortOf(int fd) {
-  sockaddr_storage address{};
-  socklen_t length = sizeof(address);
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
-  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
-                                             : reinterpret_cast<const sockaddr_in&>(address).sin_port);
-}
-
 // None for other families.
 std::optional<IpAddress> AddressOf(const sockaddr_storage& address) {
   if (address.ss_family != AF_INET && address.ss_family != AF_INET6) return std::nullopt;
@@ -92,53 +68,6 @@ std::optional<IpAddress> AddressOf(const sockaddr_storage& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
   if (inet_ntop(address.ss_family, ip, text.data(), text.size()) == nullptr) return std::nullopt;
   return IpAddress::Parse(text.data());
-}
-
-absl::StatusOr<std::vector<int>> ListenOnAll(const config::Address& address) {
-  if (address.host == "0.0.0.0" || address.host == "::") {
-    sockaddr_in6 any{};
-    any.sin6_family = AF_INET6;
-    any.sin6_addr = in6addr_any;
-    any.sin6_port = htons(static_cast<uint16_t>(address.port));
-    const int fd = ListenOn(reinterpret_cast<const sockaddr*>(&any), sizeof(any), true);
-    if (fd >= 0) return std::vector<int>{fd};
-    if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL) return absl::UnavailableError(strerror(errno));
-  }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  if (const int error = getaddrinfo(address.host.c_str(), absl::StrCat(address.port).c_str(), &hints, &found);
-      error != 0) {
-    return absl::UnavailableError(absl::StrCat("the host is not known: ", gai_strerror(error)));
-  }
-  std::vector<int> sockets;
-  int why = EADDRNOTAVAIL;
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-    sockaddr_storage at{};
-    memcpy(&at, one->ai_addr, one->ai_addrlen);
-    // Of a name that has several addresses, all get the one port.
-    if (address.port == 0 && !sockets.empty()) {
-      const uint16_t port = htons(static_cast<uint16_t>(PortOf(sockets.front())));
-      (at.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(at).sin6_port
-                                : reinterpret_cast<sockaddr_in&>(at).sin_port) = port;
-    }
-    const int fd = ListenOn(reinterpret_cast<const sockaddr*>(&at), one->ai_addrlen, false);
-    if (fd >= 0) {
-      sockets.push_back(fd);
-    } else if (errno == EADDRINUSE) {
-      // Half an address would serve half of the clients.
-      for (const int taken : sockets) close(taken);
-      sockets.clear();
-      why = EADDRINUSE;
-      break;
-    } else {
-      why = errno;
-    }
-  }
-  freeaddrinfo(found);
-  if (sockets.empty()) return absl::UnavailableError(strerror(why));
-  return sockets;
 }
 
 }  // namespace
@@ -151,13 +80,13 @@ std::string NetworkOf(const sockaddr_storage& address) {
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Listen(const ListenerOptions& options) {
   STOCKALERT_ASSIGN_OR_RETURN(const config::Address address, config::ParseAddress(options.address));
-  STOCKALERT_ASSIGN_OR_RETURN(std::vector<int> sockets, ListenOnAll(address));
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<int> sockets, net::OpenPort(address, kBacklog));
   const int wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (wake < 0) {
     for (const int socket : sockets) close(socket);
     return absl::UnavailableError("no file is left for it");
   }
-  const int port = PortOf(sockets.front());
+  const int port = net::PortOf(sockets.front());
   return std::unique_ptr<Listener>(new Listener(options, std::move(sockets), port, wake));
 }
 
