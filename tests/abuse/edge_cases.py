@@ -260,6 +260,17 @@ def limits_of_a_peer(folder):
             await_true("two refused", lambda c=connection: c.drain(0.1) or len(c.answers) == 2, 5)
             expect_equal(set(connection.answers.values()), {8}, f"{path}, more than two at once")
             connection.close()
+    # A peer of IPv6 is its /64, for each kind of calls, too.
+    with Behind(folder, {"EDGE_BATCHES_PER_PEER": 2, "EDGE_TRUSTED_PROXIES": "127.0.0.8"}) as behind:
+        connection = attacks.Connection(behind.edge.address("alert"), "127.0.0.8").open()
+        for client_address in ("2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:ff::3", "2001:db8:0:2::4"):
+            stream = connection.stream()
+            connection.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, stream,
+                                          attacks.headers(BATCH, KEY, [("x-forwarded-for", client_address)])))
+        await_true("one refused", lambda: connection.drain(0.1) or connection.answers, 5)
+        connection.drain(0.3)
+        expect_equal(connection.answers, {5: 8}, "a third batch of one network, and one of another")
+        connection.close()
 
 
 def kinds_have_a_way_each(folder):
