@@ -304,10 +304,16 @@ def kinds_have_a_way_each(folder):
         expect_equal(call(channel, GET)[0], "OK", "a call of who has streams")
         # Bodies that do not come: they are under way.
         held = attacks.Connection(behind.edge.address("notifier"), "127.0.0.1").open()
-        for _ in range(2):
-            begun = held.stream()
-            held.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, begun, attacks.headers(GET, KEY)))
-        await_true("a third call refused", lambda: call(channel, GET)[:2] == ("RESOURCE_EXHAUSTED", "EDGE_CALLS"), 3)
+        begun = []
+
+        def third_is_refused():
+            # A call that its caller has seen end may still count for a moment: one of the two may be refused for it, and comes again.
+            held.drain(0.1)
+            while len(begun) - len(held.answers) < 2:
+                begun.append(held.stream())
+                held.send(attacks.frame(attacks.HEADERS, attacks.END_HEADERS, begun[-1], attacks.headers(GET, KEY)))
+            return call(channel, GET)[:2] == ("RESOURCE_EXHAUSTED", "EDGE_CALLS")
+        await_true("a third call refused", third_is_refused, 10)
         other = attacks.Connection(behind.edge.address("notifier"), "127.0.0.5").open()
         expect_equal(other.call(GET, b"", KEY), 0, "a neighbour's call")
         other.close()
