@@ -30,13 +30,13 @@ MAKERS = {
 # Of one file alone.
 OWN_MAKERS = {
     "services/fetcher/finnhub_source.cc": {"WithRetry": (0, 1)},
-    "services/client/short_names.cc": {"ShortNames": ("NOT_FOUND", 2)},
+    "services/tools/client/short_names.cc": {"ShortNames": ("NOT_FOUND", 2)},
     "services/common/base/error.cc": {"Make": (0, 1), "Aborted": ("ABORTED", 0)},
 }
 # These make an error of what their callers, which are among the makers above, hand to them.
 PASSED_ON = {("services/common/grpc/channel.cc", "reason"), ("services/common/grpc/resource_name.cc", "missing_reason"),
              ("services/fetcher/finnhub_source.cc", "reason"), ("services/common/base/error.cc", "reason"),
-             ("services/client/short_names.cc", "missing_reason_"), ("services/client/usage.cc", "details"),
+             ("services/tools/client/short_names.cc", "missing_reason_"), ("services/tools/client/usage.cc", "details"),
              ("services/common/grpc/status_convert.cc", "details")}
 # Reason → its codes and who makes it.
 Found = dict[str, tuple[set[str], set[str]]]
@@ -116,7 +116,7 @@ def makers_of(name: str) -> list[str]:
         return ["internal ports"]
     if name == "services/common/postgres/store_failure.cc":
         return ["user", "ticker", "alert", "notifier"]
-    service = name.split("/")[1]
+    service = name.removeprefix("services/").removeprefix("tools/").split("/")[0]
     return ["every service" if service == "common" else service]
 
 

@@ -49,9 +49,10 @@ fi
 includes() { # includes FOLDER ALLOWED: the includes of a folder that are not of what it may include, as a regular expression.
   git grep -nE '#include [<"](services|stockalert)/' -- "$1" | grep -vE "#include \"($2)"
 }
-for room in services/*/; do
+for room in services/*/ services/tools/*/; do
   room=${room%/}
   case $room in
+    services/tools) ;; # A tool is a room of its own.
     services/common) includes "$room" "services/common/|stockalert/" && complain "common is plumbing: what knows an alert or a service is not" ;;
     services/domain) includes "$room" "services/domain/|services/common/base/|stockalert/internal/v1/(log|events)\.pb\.h" &&
       complain "the domain includes only itself, base and the log's protos" ;;

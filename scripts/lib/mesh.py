@@ -32,7 +32,7 @@ SERVICES = {
 }
 # The product's own first ports of each kind.
 FIRST_PORTS = {"public": 50051, "http": 11051, "internal": 12051}
-# What has a role of its own in the database (services/migrate/roles.h).
+# What has a role of its own in the database (services/tools/migrate/roles.h).
 ROLES = ("user", "ticker", "alert", "evaluator", "notifier", "maintenance", "audit")
 # Where the kinds begin, from another first port on.
 SPAN = {"public": 0, "http": 1000, "internal": 2000}
@@ -44,7 +44,8 @@ def binary(name: str, preset: str | None = None) -> pathlib.Path:
     found = [path for path in build.glob(f"services/**/{name}") if path.is_file()]
     if not found:
         raise stack.StackError(f"{name} has not been built in {build}: scripts/lib/build.sh {build.name} {name}")
-    return found[0]
+    # A build tree keeps what it made before a folder was moved.
+    return max(found, key=lambda path: path.stat().st_mtime)
 
 
 def free_first_port() -> int:

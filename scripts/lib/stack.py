@@ -324,7 +324,7 @@ class Postgres:
         return self.folder / "roles"
 
     def role_url(self, key: str, database: str) -> str:
-        """As the role of a service, of maintenance or of the audit (services/migrate/roles.h)."""
+        """As the role of a service, of maintenance or of the audit (services/tools/migrate/roles.h)."""
         return self.url(database, f"stockalert_{key}", secret(self.roles / key))
 
     def url(self, database: str = "postgres", user: str = "stockalert", password: str | None = None) -> str:

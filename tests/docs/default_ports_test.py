@@ -17,7 +17,7 @@ PUBLIC = {50051, 50052, 50053, 50054}
 # Of each place that says where something listens, or is called: the pattern of a port.
 PLACES = {
     "services/*/config.h": r'"127\.0\.0\.1:(\d+)"',
-    "services/client/settings.h": r'"127\.0\.0\.1:(\d+)"',
+    "services/tools/client/settings.h": r'"127\.0\.0\.1:(\d+)"',
     "tests/bench/bench.cc": r'"(?:http://)?127\.0\.0\.1:(\d+)"',
     "docker/compose.yaml": r"(?:ADDRESS|BACKEND|HOST\}|BOOTSTRAP): ?[\w.]+:(\d+)|^ +- \"?127\.0\.0\.1:(?:\$\{\w+:-)?(\d+)",
     "docker/Dockerfile": r"(?:^EXPOSE| )\s*(\d{4,5})\b(?=[\d ]*$)",

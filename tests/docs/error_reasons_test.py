@@ -30,6 +30,7 @@ TREE = {
     "services/common/grpc/channel.cc": """
         absl::Status PeerFailure(const absl::Status& status, std::string_view reason) { return base::Unavailable(reason, "x"); }
     """,
+    "services/tools/client/usage.cc": 'return base::InvalidField("a", "b", "WRONG");',
     "services/common/grpc/mesh_callers.cc": 'return base::Unauthenticated("TOKEN", "x");',
     "services/common/grpc/status_convert.cc": 'case absl::StatusCode::kNotFound:\n  return {"NOT_FOUND", "x"};',
     "docker/edge/replies/rate.http": "grpc-status: 8\ngrpc-status-details-bin: " + base64.b64encode(INFO).decode().rstrip("=") + "\n",
@@ -38,6 +39,7 @@ FOUND = {
     "QUOTA": ({"RESOURCE_EXHAUSTED"}, {"alert"}), "UNKNOWN": ({"INVALID_ARGUMENT", "ABORTED"}, {"alert", "ticker"}), "GONE": ({"NOT_FOUND"}, {"alert"}),
     "INVALID_FIELD": ({"INVALID_ARGUMENT"}, {"alert"}), "AWAY": ({"UNAVAILABLE"}, {"ticker"}), "TOKEN": ({"UNAUTHENTICATED"}, {"internal ports"}),
     "NOT_FOUND": ({"NOT_FOUND"}, {"every service"}), "EDGE_RATE": ({"RESOURCE_EXHAUSTED"}, {"edge"}),
+    "WRONG": ({"INVALID_ARGUMENT"}, {"client"}),
 }
 
 

@@ -9,9 +9,9 @@
 #include "services/alert/config.h"
 #include "services/evaluator/config.h"
 #include "services/fetcher/config.h"
-#include "services/migrate/config.h"
 #include "services/notifier/config.h"
 #include "services/ticker/config.h"
+#include "services/tools/migrate/config.h"
 #include "services/user/config.h"
 
 namespace stockalert {
