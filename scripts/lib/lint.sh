@@ -84,6 +84,10 @@ for service in user ticker alert fetcher evaluator notifier; do
     [ "$service" = fetcher ] || [ -f "${interface%.cc}.h" ] || complain "$store has no interface ${interface%.cc}.h"
   done
 done
+# A unit's test lies where the unit does; the auditor and the contract's vectors are no units.
+while read -r folder; do
+  case $folder in auditor | vectors) ;; *) [ -d "services/$folder" ] || complain "tests/unit/$folder: there is no services/$folder" ;; esac
+done < <(git ls-files 'tests/unit/*_test.cc' | sed 's|^tests/unit/||; s|/[^/]*$||' | sort -u)
 if git grep -nE '#include [<"](soci|grpcpp|librdkafka|libpq|services/common/(kafka|postgres))' -- 'services/*/*_logic.h' 'services/*/*_logic.cc'; then
   complain "rules have no I/O: that is the edge's and the stores'"
 fi

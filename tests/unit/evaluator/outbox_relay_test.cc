@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include "tests/unit/evaluator_service/logic_fixture.h"
+#include "tests/unit/evaluator/logic_fixture.h"
 
 namespace stockalert::evaluator {
 namespace {

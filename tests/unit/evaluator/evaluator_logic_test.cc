@@ -6,7 +6,7 @@
 
 #include "services/evaluator/log_carry_over.h"
 #include "stockalert/internal/v1/events.pb.h"
-#include "tests/unit/evaluator_service/logic_fixture.h"
+#include "tests/unit/evaluator/logic_fixture.h"
 
 namespace stockalert::evaluator {
 namespace {
