@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# lint.sh: shellcheck over every shell script, ruff over every Python file, clang-format, the length of functions, and the tree's own rules.
+# lint.sh: shellcheck over every shell script, ruff over every Python file, clang-format, the length of functions, the names of types, and the tree's own rules.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 bad=0
@@ -25,6 +25,7 @@ scripts/lib/ruff.sh check --quiet --no-cache "${pythons[@]}" || bad=1
 mapfile -d '' -t sources < <(printf '%s\0' "${files[@]}" | grep -zE '\.(cc|h)$')
 clang-format-19 --dry-run --Werror "${sources[@]}" || complain "unformatted C++: scripts/lib/format.sh mends it"
 scripts/lib/function_length.py || bad=1
+scripts/lib/type_names.py || bad=1
 # Every reason that an error gives is in docs/errors.md.
 scripts/lib/error_reasons.py --check || bad=1
 

@@ -12,7 +12,6 @@ inline constexpr char kReasonRequestIdReused[] = "REQUEST_ID_REUSED";
 inline constexpr char kReasonConditionMet[] = "CONDITION_MET";
 inline constexpr char kReasonAlertEnded[] = "ALERT_ENDED";
 inline constexpr char kReasonAlertExpired[] = "ALERT_EXPIRED";
-inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
 inline constexpr char kReasonUserServiceUnavailable[] = "USER_SERVICE_UNAVAILABLE";
 inline constexpr char kReasonTickerServiceUnavailable[] = "TICKER_SERVICE_UNAVAILABLE";
 

@@ -90,7 +90,7 @@ absl::Status BadEvent(const char* what) { return absl::InvalidArgumentError(absl
 
 }  // namespace
 
-condition::Moment MomentOf(const SymbolStatus& status, int64_t now_us) {
+condition::Moment MomentOf(const StoredSymbolStatus& status, int64_t now_us) {
   condition::Moment moment;
   moment.wall_time_us = now_us;
   if (status.last_event_time_us > 0) moment.last_event_time_us = status.last_event_time_us;

@@ -28,7 +28,7 @@ namespace stockalert::alert {
 inline constexpr size_t kWindowLengthsMax = 32;
 
 // The moment of a call, for condition/lifecycle.
-condition::Moment MomentOf(const SymbolStatus& status, int64_t now_us);
+condition::Moment MomentOf(const StoredSymbolStatus& status, int64_t now_us);
 
 // The state that an alert is shown in: as condition::ShownState, and PENDING in place of ACTIVE and WAITING while the
 // evaluator has not confirmed any revision of it.

@@ -65,21 +65,21 @@ struct RecordedTrigger {
   bool operator==(const RecordedTrigger&) const = default;
 };
 
-struct SymbolStatus {
+struct StoredSymbolStatus {
   std::string symbol;
   bool previous_close_known = false;
   bool day_open_known = false;
   int64_t last_event_time_us = 0;  // 0: none.
   int32_t partition = 0;
   int64_t offset = -1;
-  bool operator==(const SymbolStatus&) const = default;
+  bool operator==(const StoredSymbolStatus&) const = default;
 };
 
 // An alert with all that it is shown with.
 struct ShownAlert {
   StoredAlert alert;
   std::optional<RecordedTrigger> last_trigger;
-  SymbolStatus status;  // Of its symbol; as it is by default where nothing is known.
+  StoredSymbolStatus status;  // Of its symbol; as it is by default where nothing is known.
   bool operator==(const ShownAlert&) const = default;
 };
 
@@ -87,7 +87,7 @@ struct ShownAlert {
 enum class ShownState : uint8_t { kPending = 1, kActive = 2, kWaiting = 3, kPaused = 4, kTriggered = 5, kExpired = 6 };
 
 // What the evaluator tells through the topic alert-events.
-struct Confirmation {
+struct ConfirmedRevision {
   std::string alert_id;
   int64_t revision = 0;
 };
@@ -99,9 +99,9 @@ struct TriggerEvent {
 };
 
 struct EventBatch {
-  std::vector<Confirmation> confirmations;
+  std::vector<ConfirmedRevision> confirmations;
   std::vector<TriggerEvent> triggers;  // An alert's in the order of their numbers.
-  std::vector<SymbolStatus> statuses;
+  std::vector<StoredSymbolStatus> statuses;
   // So many of a user's triggers in a minute of event time are passed on one by one; the rest is throttled.
   int64_t triggers_per_minute = std::numeric_limits<int64_t>::max();
   bool empty() const { return confirmations.empty() && triggers.empty() && statuses.empty(); }

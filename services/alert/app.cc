@@ -23,6 +23,7 @@
 #include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/credentials.h"
+#include "services/common/grpc/mesh_peer.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
@@ -55,16 +56,10 @@ struct AlertApp::Parts {
   std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
   std::unique_ptr<postgres::Pool> pool;
   std::unique_ptr<kafka::Producer> producer;
-  rpc::Peer user_peer{{.address = config.user_address,
-                       .credentials = credentials->internal_client(),
-                       .mesh_token = config.mesh_token,
-                       .caller_token = config.mesh.caller_token,
-                       .retried = {"stockalert.internal.v1.UserInternalService"}}};
-  rpc::Peer ticker_peer{{.address = config.ticker_address,
-                         .credentials = credentials->internal_client(),
-                         .mesh_token = config.mesh_token,
-                         .caller_token = config.mesh.caller_token,
-                         .retried = {"stockalert.internal.v1.TickerInternalService"}}};
+  rpc::Peer user_peer{rpc::MeshPeer(config.user_address, *credentials, config.mesh_token, config.mesh,
+                                    {"stockalert.internal.v1.UserInternalService"})};
+  rpc::Peer ticker_peer{rpc::MeshPeer(config.ticker_address, *credentials, config.mesh_token, config.mesh,
+                                      {"stockalert.internal.v1.TickerInternalService"})};
   PostgresAlertStore store{*pool};
   PostgresOutboxStore outboxes{*pool};
   PostgresEventStore events{*pool};

@@ -24,12 +24,12 @@ constexpr size_t kOwnersMax = 100'000;
 
 using dead_letter::Item;
 
-EventChange Unreadable(Item::Verdict verdict, const std::string& cause) {
+EventChange Unreadable(Item::Disposition disposition, const std::string& cause) {
   static auto& refused =
       metrics::GetCounter("stockalert_alert_records_refused_total", "Records of Kafka that could not be understood");
   refused.Increment();
   EventChange change;
-  change.reading = {verdict, cause};
+  change.reading = {disposition, cause};
   return change;
 }
 
@@ -37,8 +37,8 @@ EventChange Unreadable(Item::Verdict verdict, const std::string& cause) {
 template <typename Message>
 EventChange UnknownKind(const Message& message) {
   if (message.GetReflection()->GetUnknownFields(message).empty())
-    return Unreadable(Item::Verdict::kDeadLetter, "an event of no kind");
-  return Unreadable(Item::Verdict::kHold, "an event of a kind that this version does not know");
+    return Unreadable(Item::Disposition::kDeadLetter, "an event of no kind");
+  return Unreadable(Item::Disposition::kHold, "an event of a kind that this version does not know");
 }
 
 prometheus::Counter& Triggers(const char* outcome) {
@@ -108,25 +108,25 @@ EventChange ReadEvent(std::string_view topic, std::string_view value, std::strin
   if (topic == kafka::kAlertEventsTopic) {
     ipb::AlertEvent event;
     if (!event.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
-      return Unreadable(Item::Verdict::kDeadLetter, "the bytes are no event");
+      return Unreadable(Item::Disposition::kDeadLetter, "the bytes are no event");
     }
     if (event.kind_case() == ipb::AlertEvent::KIND_NOT_SET) return UnknownKind(event);
     if (const absl::Status status = AddEvent(event, traceparent, change.events); !status.ok()) {
-      return Unreadable(Item::Verdict::kDeadLetter, std::string(status.message()));
+      return Unreadable(Item::Disposition::kDeadLetter, std::string(status.message()));
     }
     return change;
   }
   ipb::UserEvent event;
   if (!event.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
-    return Unreadable(Item::Verdict::kDeadLetter, "the bytes are no event");
+    return Unreadable(Item::Disposition::kDeadLetter, "the bytes are no event");
   }
   if (event.kind_case() == ipb::UserEvent::KIND_NOT_SET) return UnknownKind(event);
   if (!event.has_user_deleted()) {
-    change.reading.verdict = Item::Verdict::kPassOver;
+    change.reading.disposition = Item::Disposition::kPassOver;
     return change;
   }
   if (!base::IsUuid(event.user_deleted().user_id()))
-    return Unreadable(Item::Verdict::kDeadLetter, "an event with a user id that is no UUID");
+    return Unreadable(Item::Disposition::kDeadLetter, "an event with a user id that is no UUID");
   change.deleted_user = event.user_deleted().user_id();
   change.traceparent = std::string(trace::Sound(traceparent));
   return change;

@@ -26,7 +26,7 @@
 
 namespace stockalert::alert {
 
-// What a record of either topic asks for. Only with dead_letter::Item::Verdict::kApply there is anything in it.
+// What a record of either topic asks for. Only with dead_letter::Item::Disposition::kApply there is anything in it.
 struct EventChange {
   dead_letter::Reading reading;
   EventBatch events;

@@ -121,9 +121,9 @@ class TriggerSteps {
 };
 
 // The highest of an alert.
-std::map<std::string, int64_t> RevisionsOf(const std::vector<Confirmation>& confirmations) {
+std::map<std::string, int64_t> RevisionsOf(const std::vector<ConfirmedRevision>& confirmations) {
   std::map<std::string, int64_t> revisions;
-  for (const Confirmation& confirmation : confirmations) {
+  for (const ConfirmedRevision& confirmation : confirmations) {
     int64_t& revision = revisions[confirmation.alert_id];
     revision = std::max(revision, confirmation.revision);
   }
@@ -131,14 +131,14 @@ std::map<std::string, int64_t> RevisionsOf(const std::vector<Confirmation>& conf
 }
 
 // The one of the newest place of each symbol, by symbol, so that two batches lock in one order.
-std::vector<SymbolStatus> NewestOf(const std::vector<SymbolStatus>& statuses) {
-  std::map<std::string, const SymbolStatus*> newest;
-  for (const SymbolStatus& status : statuses) {
-    const SymbolStatus*& slot = newest[status.symbol];
+std::vector<StoredSymbolStatus> NewestOf(const std::vector<StoredSymbolStatus>& statuses) {
+  std::map<std::string, const StoredSymbolStatus*> newest;
+  for (const StoredSymbolStatus& status : statuses) {
+    const StoredSymbolStatus*& slot = newest[status.symbol];
     if (slot == nullptr || std::pair(status.partition, status.offset) >= std::pair(slot->partition, slot->offset))
       slot = &status;
   }
-  std::vector<SymbolStatus> chosen;
+  std::vector<StoredSymbolStatus> chosen;
   chosen.reserve(newest.size());
   for (const auto& [symbol, status] : newest) chosen.push_back(*status);
   return chosen;

@@ -42,7 +42,7 @@ class EventTransaction {
   virtual void PassOn(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) = 0;
 
   // One of a symbol at most; each wins over one of a lower place, and loses against others.
-  virtual void SaveStatuses(const std::vector<SymbolStatus>& statuses) = 0;
+  virtual void SaveStatuses(const std::vector<StoredSymbolStatus>& statuses) = 0;
 };
 
 // What a user's alert becomes when the user is deleted. Pure.

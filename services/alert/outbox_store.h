@@ -47,7 +47,7 @@ class OutboxStore {
   // included.
   virtual absl::StatusOr<ReopenedChanges> ReopenChanges(const std::string& symbol, const std::string& after_alert_id,
                                                         int limit, int64_t now_us) = 0;
-  // Lets the next SymbolStatus win whatever its place: for a log that began anew.
+  // Lets the next StoredSymbolStatus win whatever its place: for a log that began anew.
   virtual absl::Status ForgetSymbolPlaces(const std::string& symbol) = 0;
 
   // Alerts with triggers in the outbox that nobody is taking care of, at most `limit` rows' worth, as many of each

@@ -185,8 +185,8 @@ class StatusRow {
     statement.exchange(into(offset_));
   }
 
-  SymbolStatus Get(const std::string& symbol) const {
-    SymbolStatus status;
+  StoredSymbolStatus Get(const std::string& symbol) const {
+    StoredSymbolStatus status;
     status.symbol = symbol;
     status.previous_close_known = previous_close_known_ != 0;
     status.day_open_known = day_open_known_ != 0;

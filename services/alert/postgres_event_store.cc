@@ -311,11 +311,11 @@ class PostgresEventTransaction final : public EventTransaction {
         .Execute();
   }
 
-  void SaveStatuses(const std::vector<SymbolStatus>& statuses) override {
+  void SaveStatuses(const std::vector<StoredSymbolStatus>& statuses) override {
     std::vector<std::string> symbols;
     std::vector<bool> closes, opens;
     std::vector<int64_t> times, partitions, offsets;
-    for (const SymbolStatus& status : statuses) {
+    for (const StoredSymbolStatus& status : statuses) {
       symbols.push_back(status.symbol);
       closes.push_back(status.previous_close_known);
       opens.push_back(status.day_open_known);

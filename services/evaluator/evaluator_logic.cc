@@ -99,7 +99,7 @@ struct EvaluatorLogic::Base {
   fold::Fold fold;
 };
 
-EvaluatorLogic::EvaluatorLogic(EvaluatorStore& store, OutboxRelay& relay, const Options& options)
+EvaluatorLogic::EvaluatorLogic(EvaluatorStore& store, AlertEventRelay& relay, const Options& options)
     : store_(store), relay_(relay), options_(options), rows_max_(options.commit_rows_max) {}
 EvaluatorLogic::~EvaluatorLogic() = default;
 
@@ -288,7 +288,7 @@ void EvaluatorLogic::UpdateHasProgress() {
   });
 }
 
-Verdict EvaluatorLogic::Halt(Partition& partition, const std::string& why, Stop stop) {
+NextStep EvaluatorLogic::Halt(Partition& partition, const std::string& why, Stop stop) {
   if (!partition.stopped) {
     ++counters_.partitions_stopped;
     log::Error(stop == Stop::kForNow ? "the partition is stopped: its alerts are not evaluated; it is taken anew and "
@@ -303,7 +303,7 @@ Verdict EvaluatorLogic::Halt(Partition& partition, const std::string& why, Stop 
     partition.stopped = why;
     partition.passes = true;
   }
-  return Verdict::kStop;
+  return NextStep::kStop;
 }
 
 void EvaluatorLogic::StopForNow(int32_t partition, const std::string& why) {
@@ -394,18 +394,18 @@ std::optional<EvaluatorLogic::PendingRecord> EvaluatorLogic::FoldRecord(int32_t 
   return made;
 }
 
-Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
+NextStep EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   auto found = partitions_.find(number);
-  if (found == partitions_.end()) return Verdict::kStop;
+  if (found == partitions_.end()) return NextStep::kStop;
   Partition& partition = *found->second;
-  if (partition.stopped) return Verdict::kStop;
+  if (partition.stopped) return NextStep::kStop;
 
   const int64_t checksum = ChecksumOf(entry);
   if (auto expected = partition.expected.find(entry.offset); expected != partition.expected.end()) {
-    if (expected->second != checksum) return Verdict::kOtherLog;
+    if (expected->second != checksum) return NextStep::kOtherLog;
     partition.expected.erase(expected);
   }
-  if (entry.offset < partition.next_offset) return Verdict::kGoOn;  // Only read to be checked, or read twice.
+  if (entry.offset < partition.next_offset) return NextStep::kGoOn;  // Only read to be checked, or read twice.
   if (entry.offset > partition.next_offset) {
     return Halt(partition, absl::StrCat("after offset ", partition.next_offset - 1, " the broker gave ", entry.offset,
                                         ": records are missing between them"));
@@ -418,9 +418,9 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   } else if (entry.offset == partition.live_from.next_offset) {
     committed = static_cast<size_t>(partition.live_from.next_ordinal);
   }
-  if (committed > 0 && !FillRecorded(partition, entry.offset).ok()) return Verdict::kAgain;
+  if (committed > 0 && !FillRecorded(partition, entry.offset).ok()) return NextStep::kAgain;
   std::optional<PendingRecord> made = FoldRecord(number, partition, entry);
-  if (!made) return Verdict::kStop;
+  if (!made) return NextStep::kStop;
   if (replayed) ++counters_.records_replayed;
   if (committed > 0) {
     if (const auto difference = FindDifference(partition, made->outcome, entry.offset, committed)) {
@@ -430,7 +430,7 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   }
   partition.last_checksum = checksum;
   partition.next_offset = entry.offset + 1;
-  if (replayed) return Verdict::kGoOn;
+  if (replayed) return NextStep::kGoOn;
   has_progress_ = true;
   made->checksum = checksum;
   made->committed = committed;
@@ -439,7 +439,7 @@ Verdict EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
     if (trace::Parse(entry.traceparent)) made->traceparent = std::string(entry.traceparent);
     partition.pending.push_back(*std::move(made));
   }
-  return Verdict::kGoOn;
+  return NextStep::kGoOn;
 }
 
 // What of one partition goes into the transaction: of its effects as many as there is room for, and where that is all

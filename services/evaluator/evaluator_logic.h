@@ -33,8 +33,8 @@
 #include "absl/status/statusor.h"
 #include "services/domain/fold/fold.h"
 #include "services/domain/record/event.h"
+#include "services/evaluator/alert_event_relay.h"
 #include "services/evaluator/evaluator_store.h"
-#include "services/evaluator/outbox_relay.h"
 
 namespace stockalert::evaluator {
 
@@ -57,7 +57,7 @@ struct LogFacts {
 // Ties a record's place to its content, its time included: another log hardly ever has the same record there.
 int64_t ChecksumOf(const LogEntry& entry);
 
-enum class Verdict {
+enum class NextStep {
   kGoOn,
   kStop,      // Read no more of this partition.
   kOtherLog,  // The log is not the one that was read before: call AdoptOtherLog.
@@ -88,7 +88,7 @@ class EvaluatorLogic {
     // Partition and offset of records that cannot be understood and that an operator has given up.
     std::set<std::pair<int32_t, int64_t>> skipped_records = {};
   };
-  EvaluatorLogic(EvaluatorStore& store, OutboxRelay& relay, const Options& options);
+  EvaluatorLogic(EvaluatorStore& store, AlertEventRelay& relay, const Options& options);
   ~EvaluatorLogic();
 
   // Takes the partition with a new epoch, loads its newest sound checkpoint, and answers the offset to read from. Where
@@ -104,7 +104,7 @@ class EvaluatorLogic {
   void DropAll();
 
   // Folds the next record of a partition that was taken. What it makes happen waits for Commit.
-  Verdict Apply(int32_t partition, const LogEntry& entry);
+  NextStep Apply(int32_t partition, const LogEntry& entry);
 
   // The broker does not let us read it: the partition is stopped, until it may be taken anew.
   void StopForNow(int32_t partition, const std::string& why);
@@ -187,7 +187,7 @@ class EvaluatorLogic {
   // The newest checkpoint of the row's generation that can be used, with its fold; none where there is none.
   struct Base;
   absl::StatusOr<std::optional<Base>> FindBase(const PartitionRow& row);
-  Verdict Halt(Partition& partition, const std::string& why, Stop stop = Stop::kUntilMended);
+  NextStep Halt(Partition& partition, const std::string& why, Stop stop = Stop::kUntilMended);
   absl::Status FillRecorded(Partition& partition, int64_t offset);
   std::optional<PendingRecord> FoldRecord(int32_t number, Partition& partition, const LogEntry& entry);
   std::optional<std::string> FindDifference(Partition& partition, const fold::Outcome& outcome, int64_t offset,
@@ -201,7 +201,7 @@ class EvaluatorLogic {
   void UpdateHasProgress();
 
   EvaluatorStore& store_;
-  OutboxRelay& relay_;
+  AlertEventRelay& relay_;
   const Options options_;
   std::map<int32_t, std::unique_ptr<Partition>> partitions_;
   size_t rows_max_;             // Of the next transaction: fewer after one that took too long.

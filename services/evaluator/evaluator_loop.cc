@@ -22,7 +22,7 @@ bool DoesNotAnswer(const absl::Status& status) {
 
 }  // namespace
 
-EvaluatorLoop::EvaluatorLoop(EvaluatorStore& store, EvaluatorLogic& logic, OutboxRelay& relay,
+EvaluatorLoop::EvaluatorLoop(EvaluatorStore& store, EvaluatorLogic& logic, AlertEventRelay& relay,
                              CheckpointSink& checkpoints, const EvaluatorLoopOptions& options)
     : store_(store),
       logic_(logic),
@@ -204,16 +204,16 @@ void EvaluatorLoop::Apply(const std::vector<LogPoll::Record>& records) {
     }
     if (assigned.astray) continue;
     const bool had_effects = logic_.has_effects();
-    const Verdict verdict = logic_.Apply(record.partition, record.entry);
+    const NextStep next_step = logic_.Apply(record.partition, record.entry);
     if (!had_effects && logic_.has_effects()) oldest_effect_us_ = record.entry.log_time_us;
-    switch (verdict) {
-      case Verdict::kGoOn:
+    switch (next_step) {
+      case NextStep::kGoOn:
         assigned.place = record.entry.offset + 1;
         break;
-      case Verdict::kStop:
+      case NextStep::kStop:
         TakeStopped();
         break;
-      case Verdict::kOtherLog: {
+      case NextStep::kOtherLog: {
         const absl::StatusOr<LogFacts> facts = consumer_->Facts(record.partition);
         const absl::StatusOr<int64_t> next =
             facts.ok() ? logic_.AdoptOtherLog(record.partition, *facts) : absl::StatusOr<int64_t>(facts.status());
@@ -227,7 +227,7 @@ void EvaluatorLoop::Apply(const std::vector<LogPoll::Record>& records) {
         }
         break;
       }
-      case Verdict::kAgain:
+      case NextStep::kAgain:
         // The store does not answer while a replay is compared: the partition is loaded again when it does.
         TakeLater(record.partition, assigned);
         break;

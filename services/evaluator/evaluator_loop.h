@@ -52,8 +52,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/base/backoff.h"
+#include "services/evaluator/alert_event_relay.h"
 #include "services/evaluator/evaluator_logic.h"
-#include "services/evaluator/outbox_relay.h"
 
 namespace stockalert::evaluator {
 
@@ -150,7 +150,7 @@ struct EvaluatorLoopOptions {
 class EvaluatorLoop {
  public:
   // All must outlive the loop.
-  EvaluatorLoop(EvaluatorStore& store, EvaluatorLogic& logic, OutboxRelay& relay, CheckpointSink& checkpoints,
+  EvaluatorLoop(EvaluatorStore& store, EvaluatorLogic& logic, AlertEventRelay& relay, CheckpointSink& checkpoints,
                 const EvaluatorLoopOptions& options);
   // Leaves the group.
   ~EvaluatorLoop();
@@ -229,7 +229,7 @@ class EvaluatorLoop {
 
   EvaluatorStore& store_;
   EvaluatorLogic& logic_;
-  OutboxRelay& relay_;
+  AlertEventRelay& relay_;
   CheckpointSink& checkpoints_;
   const EvaluatorLoopOptions options_;
 

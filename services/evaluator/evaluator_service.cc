@@ -151,7 +151,7 @@ absl::Status EvaluatorService::Start() {
   producer_options.registry = metrics::Registry();
   STOCKALERT_ASSIGN_OR_RETURN(producer_, kafka::CreateProducer(producer_options));
   publisher_ = std::make_unique<Publisher>(*producer_, options_.events_topic);
-  relay_ = std::make_unique<OutboxRelay>(store_, *publisher_);
+  relay_ = std::make_unique<AlertEventRelay>(store_, *publisher_);
   EvaluatorLogic::Options logic_options;
   logic_options.owner = options_.instance_id;
   logic_options.skipped_records = options_.skipped_records;

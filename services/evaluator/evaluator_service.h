@@ -23,11 +23,11 @@
 #include "services/common/kafka/consumer.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/process/liveness.h"
+#include "services/evaluator/alert_event_relay.h"
 #include "services/evaluator/checkpoint_writer.h"
 #include "services/evaluator/evaluator_logic.h"
 #include "services/evaluator/evaluator_loop.h"
 #include "services/evaluator/evaluator_store.h"
-#include "services/evaluator/outbox_relay.h"
 
 namespace stockalert::evaluator {
 
@@ -90,7 +90,7 @@ class EvaluatorService {
   const EvaluatorServiceOptions options_;
   std::unique_ptr<kafka::Producer> producer_;
   std::unique_ptr<Publisher> publisher_;
-  std::unique_ptr<OutboxRelay> relay_;
+  std::unique_ptr<AlertEventRelay> relay_;
   std::unique_ptr<EvaluatorLogic> logic_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
   std::unique_ptr<EvaluatorLoop> loop_;

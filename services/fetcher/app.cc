@@ -18,6 +18,7 @@
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/credentials.h"
+#include "services/common/grpc/mesh_peer.h"
 #include "services/common/grpc/status_convert.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/kafka/topic_admin.h"
@@ -158,11 +159,8 @@ struct FetcherApp::Parts {
   base::SystemClock clock;
   std::unique_ptr<rpc::Credentials> credentials;
   std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
-  rpc::Peer ticker_peer{{.address = config.ticker_address,
-                         .credentials = credentials->internal_client(),
-                         .mesh_token = config.mesh_token,
-                         .caller_token = config.mesh.caller_token,
-                         .retried = {"stockalert.internal.v1.TickerInternalService/ListSymbols"}}};
+  rpc::Peer ticker_peer{rpc::MeshPeer(config.ticker_address, *credentials, config.mesh_token, config.mesh,
+                                      {"stockalert.internal.v1.TickerInternalService/ListSymbols"})};
   std::unique_ptr<kafka::Producer> producer;
   Publisher publisher{*producer, clock};
   std::unique_ptr<QuoteSource> source;  // Which one, the configuration says.

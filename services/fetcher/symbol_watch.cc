@@ -16,8 +16,6 @@ namespace pb = ::stockalert::internal::v1;
 
 namespace {
 
-// Of the symbols; beyond it a list is no list of tickers.
-constexpr size_t kSymbolsMax = 2'000'000;
 // A long list is asked for again only after so many times as long as it took: a stream of registrations must not keep
 // the ticker service listing.
 constexpr int kPauseAfterList = 4;
@@ -26,8 +24,12 @@ constexpr absl::Duration kPauseMax = absl::Seconds(30);
 }  // namespace
 
 SymbolWatch::SymbolWatch(const rpc::Peer& ticker_service, absl::Duration interval,
-                         std::function<void(const std::set<std::string>&)> on_change, int page_size)
-    : ticker_service_(ticker_service), interval_(interval), page_size_(page_size), on_change_(std::move(on_change)) {}
+                         std::function<void(const std::set<std::string>&)> on_change, int page_size, size_t symbols_max)
+    : ticker_service_(ticker_service),
+      interval_(interval),
+      page_size_(page_size),
+      symbols_max_(symbols_max),
+      on_change_(std::move(on_change)) {}
 
 SymbolWatch::~SymbolWatch() { Stop(); }
 
@@ -68,7 +70,7 @@ absl::StatusOr<std::optional<std::set<std::string>>> SymbolWatch::List(int64_t* 
     // The first page's: what was registered behind its back since then is in a later version.
     if (after.empty()) first_version = response.version();
     for (std::string& symbol : *response.mutable_symbols()) symbols.insert(symbols.end(), std::move(symbol));
-    if (symbols.size() > kSymbolsMax) return absl::ResourceExhaustedError("the list of tickers is too long");
+    if (symbols.size() > symbols_max_) return absl::ResourceExhaustedError("the list of tickers is too long");
     // A page that brings nothing further would be asked for without end.
     if (response.more() && (symbols.empty() || *symbols.rbegin() <= after))
       return absl::InternalError("a page of tickers does not go on");

@@ -4,6 +4,8 @@
 // pages; what is registered while they come raises the version, so that the next list has it.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <set>
@@ -20,9 +22,13 @@ namespace stockalert::fetcher {
 
 class SymbolWatch {
  public:
+  // Of the symbols; beyond it a list is no list of tickers, and is dropped.
+  static constexpr size_t kSymbolsMax = 2'000'000;
+
   // `ticker_service` must outlive it. `on_change` is called on the watch's thread.
   SymbolWatch(const rpc::Peer& ticker_service, absl::Duration interval,
-              std::function<void(const std::set<std::string>&)> on_change, int page_size = 10'000);
+              std::function<void(const std::set<std::string>&)> on_change, int page_size = 10'000,
+              size_t symbols_max = kSymbolsMax);
   ~SymbolWatch();
 
   void Start();
@@ -36,6 +42,7 @@ class SymbolWatch {
   const rpc::Peer& ticker_service_;
   const absl::Duration interval_;
   const int page_size_;
+  const size_t symbols_max_;
   const std::function<void(const std::set<std::string>&)> on_change_;
   mutable base::Mutex mutex_;
   base::ConditionVariable changed_;

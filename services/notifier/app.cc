@@ -16,6 +16,7 @@
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/credentials.h"
+#include "services/common/grpc/mesh_peer.h"
 #include "services/common/kafka/consumer.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
@@ -49,11 +50,8 @@ struct NotifierApp::Parts {
   std::unique_ptr<rpc::Credentials> credentials;
   std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
   std::unique_ptr<postgres::Pool> pool;
-  rpc::Peer user_peer{{.address = config.user_address,
-                       .credentials = credentials->internal_client(),
-                       .mesh_token = config.mesh_token,
-                       .caller_token = config.mesh.caller_token,
-                       .retried = {"stockalert.internal.v1.UserInternalService"}}};
+  rpc::Peer user_peer{rpc::MeshPeer(config.user_address, *credentials, config.mesh_token, config.mesh,
+                                    {"stockalert.internal.v1.UserInternalService"})};
   PostgresNotificationStore store{*pool};
   dead_letter::PostgresDeadLetterStore dead_letters{*pool, "stockalert_notifier", version::Text()};
   rpc::UserServiceAuthenticator user_service{user_peer};

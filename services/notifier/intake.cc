@@ -78,7 +78,7 @@ dead_letter::Reading Intake::Decode(const kafka::QueuedRecord& record, Decoded& 
     problem = deletion.status();
     if (deletion.ok()) decoded.deletion = *std::move(deletion);
     if (deletion.ok() && !decoded.deletion) {
-      reading.verdict = dead_letter::Item::Verdict::kPassOver;
+      reading.disposition = dead_letter::Item::Disposition::kPassOver;
       mails_without_channel.Increment();
     }
   } else {
@@ -91,8 +91,8 @@ dead_letter::Reading Intake::Decode(const kafka::QueuedRecord& record, Decoded& 
   }
   if (problem.ok()) return reading;
   malformed.Increment();
-  reading.verdict =
-      absl::IsUnimplemented(problem) ? dead_letter::Item::Verdict::kHold : dead_letter::Item::Verdict::kDeadLetter;
+  reading.disposition = absl::IsUnimplemented(problem) ? dead_letter::Item::Disposition::kHold
+                                                       : dead_letter::Item::Disposition::kDeadLetter;
   reading.cause = std::string(problem.message());
   return reading;
 }

@@ -133,10 +133,11 @@ grpc::ServerWriteReactor<npb::WatchNotificationsResponse>* NotificationServiceIm
         if (!due.empty()) position = due.back().sequence;
         if (!stream->TryPush(ToResponse(due, EncodeCursor(user_id, position))))
           return absl::CancelledError("the client has gone");
-        auto watch = std::make_shared<Watch>(user_id, position, std::make_shared<StreamClient>(stream), store_,
-                                             [this, user_id](std::function<void()> run, std::function<void()> drop) {
-                                               return runner_.TrySubmit(user_id, std::move(run), std::move(drop));
-                                             });
+        auto watch =
+            std::make_shared<UserWatch>(user_id, position, std::make_shared<StreamClient>(stream), store_,
+                                        [this, user_id](std::function<void()> run, std::function<void()> drop) {
+                                          return runner_.TrySubmit(user_id, std::move(run), std::move(drop));
+                                        });
         hub_.Add(watch);
         // After Add: where the client has gone already, on_done is called at once. The stream holds the watch by its
         // hooks. A heartbeat repeats the cursor: right also for a client that keeps the cursor of every response.

@@ -16,7 +16,6 @@
 namespace stockalert::notifier {
 
 inline constexpr char kReasonNotificationNotFound[] = "NOTIFICATION_NOT_FOUND";
-inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
 
 // Numbered as stockalert.notification.v1.Notification.Kind.
 enum class Kind : uint8_t { kTrigger = 1, kThrottled = 2 };

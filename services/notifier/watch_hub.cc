@@ -28,8 +28,8 @@ void ObserveDelivery(const std::vector<StoredNotification>& sent, int64_t opened
 
 }  // namespace
 
-Watch::Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client, NotificationStore& store,
-             Submit submit)
+UserWatch::UserWatch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client,
+                     NotificationStore& store, Submit submit)
     : user_id_(std::move(user_id)),
       opened_us_(absl::ToUnixMicros(absl::Now())),
       client_(std::move(client)),
@@ -37,12 +37,12 @@ Watch::Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchC
       submit_(std::move(submit)),
       position_(after_sequence) {}
 
-int64_t Watch::position() {
+int64_t UserWatch::position() {
   base::MutexLock lock(mutex_);
   return position_;
 }
 
-void Watch::Wake() {
+void UserWatch::Wake() {
   {
     base::MutexLock lock(mutex_);
     if (running_) {
@@ -59,7 +59,7 @@ void Watch::Wake() {
   if (!submit_([self = shared_from_this()] { self->Run(); }, not_run)) not_run();
 }
 
-void Watch::Run() {
+void UserWatch::Run() {
   static auto& failures =
       metrics::GetCounter("stockalert_notifier_watch_read_failures_total", "Pages of streams that could not be read");
   // A stream that always has more lets others run in between.
@@ -110,7 +110,7 @@ void WatchHub::Stop() {
   heartbeat_.End();
 }
 
-void WatchHub::Add(const std::shared_ptr<Watch>& watch) {
+void WatchHub::Add(const std::shared_ptr<UserWatch>& watch) {
   {
     base::MutexLock lock(mutex_);
     watches_[watch->user_id()].insert(watch);
@@ -118,7 +118,7 @@ void WatchHub::Add(const std::shared_ptr<Watch>& watch) {
   watch->Wake();
 }
 
-void WatchHub::Remove(const std::shared_ptr<Watch>& watch) {
+void WatchHub::Remove(const std::shared_ptr<UserWatch>& watch) {
   base::MutexLock lock(mutex_);
   const auto found = watches_.find(watch->user_id());
   if (found == watches_.end()) return;
@@ -127,7 +127,7 @@ void WatchHub::Remove(const std::shared_ptr<Watch>& watch) {
 }
 
 void WatchHub::Wake(const std::vector<std::string>& user_ids) {
-  std::vector<std::shared_ptr<Watch>> woken;
+  std::vector<std::shared_ptr<UserWatch>> woken;
   {
     base::MutexLock lock(mutex_);
     for (const std::string& id : user_ids) {
@@ -135,7 +135,7 @@ void WatchHub::Wake(const std::vector<std::string>& user_ids) {
       if (found != watches_.end()) woken.insert(woken.end(), found->second.begin(), found->second.end());
     }
   }
-  for (const std::shared_ptr<Watch>& watch : woken) watch->Wake();
+  for (const std::shared_ptr<UserWatch>& watch : woken) watch->Wake();
 }
 
 void WatchHub::Poll() {
@@ -173,18 +173,18 @@ void WatchHub::PollOnce() {
       }
       return;
     }
-    std::vector<std::shared_ptr<Watch>> behind;
+    std::vector<std::shared_ptr<UserWatch>> behind;
     {
       base::MutexLock lock(mutex_);
       for (const auto& [id, sequence] : *last) {
         const auto found = watches_.find(id);
         if (found == watches_.end()) continue;
-        for (const std::shared_ptr<Watch>& watch : found->second) {
+        for (const std::shared_ptr<UserWatch>& watch : found->second) {
           if (watch->position() < sequence) behind.push_back(watch);
         }
       }
     }
-    for (const std::shared_ptr<Watch>& watch : behind) watch->Wake();
+    for (const std::shared_ptr<UserWatch>& watch : behind) watch->Wake();
   }
 }
 

@@ -41,11 +41,11 @@ class WatchClient {
 };
 
 // One stream.
-class Watch : public std::enable_shared_from_this<Watch> {
+class UserWatch : public std::enable_shared_from_this<UserWatch> {
  public:
   // `store` must outlive the streams.
-  Watch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client, NotificationStore& store,
-        Submit submit);
+  UserWatch(std::string user_id, int64_t after_sequence, std::shared_ptr<WatchClient> client, NotificationStore& store,
+            Submit submit);
 
   const std::string& user_id() const { return user_id_; }
   // The newest sequence that was sent.
@@ -76,9 +76,9 @@ class WatchHub {
   WatchHub& operator=(const WatchHub&) = delete;
 
   // From here on the stream is woken; once at once.
-  void Add(const std::shared_ptr<Watch>& watch);
+  void Add(const std::shared_ptr<UserWatch>& watch);
   // Wakes the stream no more. A run that has begun ends by itself, and may still deliver what is stored meanwhile.
-  void Remove(const std::shared_ptr<Watch>& watch);
+  void Remove(const std::shared_ptr<UserWatch>& watch);
   void Wake(const std::vector<std::string>& user_ids);
   // Polls no more.
   void Stop();
@@ -92,7 +92,7 @@ class WatchHub {
   base::Mutex mutex_;
   base::ConditionVariable changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::unordered_map<std::string, std::set<std::shared_ptr<Watch>>> watches_ ABSL_GUARDED_BY(mutex_);  // By user.
+  std::unordered_map<std::string, std::set<std::shared_ptr<UserWatch>>> watches_ ABSL_GUARDED_BY(mutex_);  // By user.
   process::Heartbeat heartbeat_;
   std::thread poller_;
 };

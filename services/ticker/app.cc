@@ -16,6 +16,7 @@
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/credentials.h"
+#include "services/common/grpc/mesh_peer.h"
 #include "services/common/metrics/metrics.h"
 #include "services/common/postgres/pool.h"
 #include "services/common/tls/watch.h"
@@ -54,22 +55,13 @@ struct TickerApp::Parts {
   std::unique_ptr<rpc::Credentials> credentials;
   std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
   std::unique_ptr<postgres::Pool> pool;
-  rpc::Peer user_peer{{.address = config.user_address,
-                       .credentials = credentials->internal_client(),
-                       .mesh_token = config.mesh_token,
-                       .caller_token = config.mesh.caller_token,
-                       .retried = {"stockalert.internal.v1.UserInternalService"}}};
-  rpc::Peer alert_peer{{.address = config.alert_address,
-                        .credentials = credentials->internal_client(),
-                        .mesh_token = config.mesh_token,
-                        .caller_token = config.mesh.caller_token,
-                        .retried = {"stockalert.internal.v1.AlertInternalService"}}};
+  rpc::Peer user_peer{rpc::MeshPeer(config.user_address, *credentials, config.mesh_token, config.mesh,
+                                    {"stockalert.internal.v1.UserInternalService"})};
+  rpc::Peer alert_peer{rpc::MeshPeer(config.alert_address, *credentials, config.mesh_token, config.mesh,
+                                     {"stockalert.internal.v1.AlertInternalService"})};
   // PublishQuotes and FetchQuotes are not repeated: each would publish once more.
-  rpc::Peer fetcher_peer{{.address = config.fetcher_address,
-                          .credentials = credentials->internal_client(),
-                          .mesh_token = config.mesh_token,
-                          .caller_token = config.mesh.caller_token,
-                          .retried = {"stockalert.internal.v1.FetcherService/LookupSymbol"}}};
+  rpc::Peer fetcher_peer{rpc::MeshPeer(config.fetcher_address, *credentials, config.mesh_token, config.mesh,
+                                       {"stockalert.internal.v1.FetcherService/LookupSymbol"})};
   PostgresTickerStore store{*pool};
   PostgresPriceStore price_store{*pool};
   dead_letter::PostgresDeadLetterStore dead_letters{*pool, "stockalert_ticker", version::Text()};

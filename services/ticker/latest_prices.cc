@@ -35,14 +35,14 @@ void LatestPrices::NoteEpoch(int64_t epoch) {
   if (epoch <= kEpochMax) highest_epoch_ = std::max(highest_epoch_, epoch);
 }
 
-Verdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) {
-  if (!price::IsValidPriceMicros(quote.price_micros())) return Verdict::kRefused;
+QuoteVerdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) {
+  if (!price::IsValidPriceMicros(quote.price_micros())) return QuoteVerdict::kRefused;
   Entry& entry = symbols_[quote.symbol()];
   SymbolPrices& prices = entry.prices;
   if (prices.symbol.empty()) {
     prices.symbol = quote.symbol();
   } else if (place.offset <= prices.offset) {
-    return Verdict::kRepeated;
+    return QuoteVerdict::kRepeated;
   }
   prices.partition = place.partition;
   prices.offset = place.offset;
@@ -51,8 +51,8 @@ Verdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) {
   market::QuoteOrder order = OrderOf(prices);
   const market::Arrival arrival = order.Take(quote.publisher_epoch(), quote.sequence(), quote.event_time_us());
   std::tie(prices.publisher_epoch, prices.sequence) = std::pair(order.publisher_epoch, order.sequence);
-  if (arrival == market::Arrival::kRepeated) return Verdict::kRepeated;
-  if (arrival == market::Arrival::kLate) return Verdict::kLate;
+  if (arrival == market::Arrival::kRepeated) return QuoteVerdict::kRepeated;
+  if (arrival == market::Arrival::kLate) return QuoteVerdict::kLate;
 
   // One without a known session is read from no log.
   const market::Session session = record::DecodeSession(quote.session()).value_or(market::Session::kClosed);
@@ -73,7 +73,7 @@ Verdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) {
   if (!FigureOf(session, quote.has_day_high_micros(), quote.day_high_micros())) shown.clear_day_high_micros();
   if (!FigureOf(session, quote.has_day_low_micros(), quote.day_low_micros())) shown.clear_day_low_micros();
   prices.latest = std::move(shown);
-  return Verdict::kAccepted;
+  return QuoteVerdict::kAccepted;
 }
 
 void LatestPrices::ApplyRestart(const std::string& symbol, LogPlace place) {

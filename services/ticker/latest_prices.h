@@ -37,7 +37,7 @@ struct SymbolPrices {
   int64_t offset = -1;
 };
 
-enum class Verdict {
+enum class QuoteVerdict {
   kAccepted,
   kRefused,   // No price could be so.
   kRepeated,  // Its epoch and sequence did not rise, or its place in the log has been counted in.
@@ -45,8 +45,8 @@ enum class Verdict {
 };
 
 // What became of a quote.
-struct Outcome {
-  Verdict verdict = Verdict::kAccepted;
+struct QuoteOutcome {
+  QuoteVerdict verdict = QuoteVerdict::kAccepted;
   internal::v1::TradingSession session = internal::v1::TRADING_SESSION_UNSPECIFIED;
 };
 
@@ -58,7 +58,7 @@ struct LogPlace {
 
 class LatestPrices {
  public:
-  Verdict ApplyQuote(const internal::v1::QuoteRecord& quote, LogPlace place);
+  QuoteVerdict ApplyQuote(const internal::v1::QuoteRecord& quote, LogPlace place);
   void ApplyRestart(const std::string& symbol, LogPlace place);
 
   // Null where the log has said nothing.

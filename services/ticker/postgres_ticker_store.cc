@@ -277,10 +277,10 @@ absl::StatusOr<int64_t> PostgresTickerStore::NextPublisherEpoch(int64_t above, i
       }));
 }
 
-absl::StatusOr<PublisherLease> PostgresTickerStore::RenewPublisher(int64_t epoch, bool release) {
+absl::StatusOr<PublisherLeaseRow> PostgresTickerStore::RenewPublisher(int64_t epoch, bool release) {
   return StoreFailure(Transact(
       pool_, "ticker.renew_publisher", Idempotency::kIdempotent,
-      [&](Connection& connection) -> absl::StatusOr<PublisherLease> {
+      [&](Connection& connection) -> absl::StatusOr<PublisherLeaseRow> {
         soci::session& sql = connection.sql();
         long long highest = 0;
         sql << "SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_epoch'", into(highest);
@@ -300,7 +300,7 @@ absl::StatusOr<PublisherLease> PostgresTickerStore::RenewPublisher(int64_t epoch
         sql << "SELECT COALESCE((SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_renewals'), 0), "
                "COALESCE((SELECT value FROM stockalert_ticker.counters WHERE name = 'publisher_released'), 0)",
             into(renewals), into(released);
-        return PublisherLease{highest, renewals, released == highest};
+        return PublisherLeaseRow{highest, renewals, released == highest};
       }));
 }
 

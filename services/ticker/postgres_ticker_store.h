@@ -29,7 +29,7 @@ class PostgresTickerStore final : public TickerStore {
   absl::StatusOr<SymbolList> ListSymbols(int64_t known_version, const std::string& after, int limit) override;
   absl::StatusOr<int64_t> CountTickers() override;
   absl::StatusOr<int64_t> NextPublisherEpoch(int64_t above, int64_t if_highest_is) override;
-  absl::StatusOr<PublisherLease> RenewPublisher(int64_t epoch, bool release) override;
+  absl::StatusOr<PublisherLeaseRow> RenewPublisher(int64_t epoch, bool release) override;
 
  private:
   postgres::Pool& pool_;

@@ -44,19 +44,19 @@ ApplyCounts PriceBoard::Apply(const std::vector<BoardRecord>& entries) {
         continue;
       }
       if (entry.kind != BoardRecord::Kind::kQuote) continue;
-      const Verdict verdict = prices_.ApplyQuote(entry.quote, entry.place);
+      const QuoteVerdict verdict = prices_.ApplyQuote(entry.quote, entry.place);
       if (outcome_memories_ > 0) Remember(entry, verdict);
       switch (verdict) {
-        case Verdict::kRefused:
+        case QuoteVerdict::kRefused:
           ++counts.refused;
           continue;
-        case Verdict::kRepeated:
+        case QuoteVerdict::kRepeated:
           ++counts.repeated;
           continue;
-        case Verdict::kLate:
+        case QuoteVerdict::kLate:
           ++counts.late;
           continue;
-        case Verdict::kAccepted:
+        case QuoteVerdict::kAccepted:
           ++counts.accepted;
           break;
       }
@@ -73,9 +73,9 @@ ApplyCounts PriceBoard::Apply(const std::vector<BoardRecord>& entries) {
   return counts;
 }
 
-void PriceBoard::Remember(const BoardRecord& entry, Verdict verdict) {
+void PriceBoard::Remember(const BoardRecord& entry, QuoteVerdict verdict) {
   const std::pair place(entry.place.partition, entry.place.offset);
-  if (!outcomes_.try_emplace(place, Outcome{verdict, entry.quote.session()}).second) return;
+  if (!outcomes_.try_emplace(place, QuoteOutcome{verdict, entry.quote.session()}).second) return;
   outcomes_order_.push_back(place);
   if (outcomes_order_.size() <= kOutcomesMax) return;
   outcomes_.erase(outcomes_order_.front());
@@ -94,8 +94,8 @@ PriceBoard::OutcomeMemory::~OutcomeMemory() {
   board_.outcomes_order_.clear();
 }
 
-std::vector<std::optional<Outcome>> PriceBoard::OutcomeMemory::Await(const std::vector<LogPlace>& places,
-                                                                     absl::Time deadline) const {
+std::vector<std::optional<QuoteOutcome>> PriceBoard::OutcomeMemory::Await(const std::vector<LogPlace>& places,
+                                                                          absl::Time deadline) const {
   base::MutexLock lock(board_.mutex_);
   const auto is_read = [&](const LogPlace& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(board_.mutex_) {
     const auto progress = board_.partitions_.find(place.partition);
@@ -104,7 +104,7 @@ std::vector<std::optional<Outcome>> PriceBoard::OutcomeMemory::Await(const std::
   board_.read_.WaitUntil(lock, deadline, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(board_.mutex_) {
     return std::all_of(places.begin(), places.end(), is_read);
   });
-  std::vector<std::optional<Outcome>> found;
+  std::vector<std::optional<QuoteOutcome>> found;
   found.reserve(places.size());
   for (const LogPlace& place : places) {
     const auto outcome = board_.outcomes_.find({place.partition, place.offset});

@@ -89,7 +89,7 @@ class PriceBoard {
     OutcomeMemory& operator=(const OutcomeMemory&) = delete;
     // Waits until the board has read beyond all these places, at most until `deadline`. In their order; none where it
     // was not seen.
-    std::vector<std::optional<Outcome>> Await(const std::vector<LogPlace>& places, absl::Time deadline) const;
+    std::vector<std::optional<QuoteOutcome>> Await(const std::vector<LogPlace>& places, absl::Time deadline) const;
 
    private:
     PriceBoard& board_;
@@ -115,7 +115,7 @@ class PriceBoard {
     int64_t fresh_as_of_us = std::numeric_limits<int64_t>::min();
   };
 
-  void Remember(const BoardRecord& entry, Verdict verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remember(const BoardRecord& entry, QuoteVerdict verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRead(const internal::v1::QuoteRecord& quote) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const base::Clock& clock_;
@@ -123,7 +123,7 @@ class PriceBoard {
   mutable base::Mutex mutex_;
   mutable base::ConditionVariable read_;
   int outcome_memories_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::map<std::pair<int32_t, int64_t>, Outcome> outcomes_ ABSL_GUARDED_BY(mutex_);  // By partition and offset.
+  std::map<std::pair<int32_t, int64_t>, QuoteOutcome> outcomes_ ABSL_GUARDED_BY(mutex_);  // By partition and offset.
   std::deque<std::pair<int32_t, int64_t>> outcomes_order_ ABSL_GUARDED_BY(mutex_);
   LatestPrices prices_ ABSL_GUARDED_BY(mutex_);
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;

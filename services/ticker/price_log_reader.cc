@@ -111,7 +111,7 @@ SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, Pric
   };
   std::vector<dead_letter::Item> items;
   for (const SymbolPrices& prices : unsaved.symbols) {
-    items.push_back({{topic, prices.partition}, prices.offset, dead_letter::Item::Verdict::kApply, ""});
+    items.push_back({{topic, prices.partition}, prices.offset, dead_letter::Item::Disposition::kApply, ""});
   }
   const absl::StatusOr<dead_letter::Settled> settled = dead_letter::Settle(items, {save, keep});
   if (!settled.ok()) {

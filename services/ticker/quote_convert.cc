@@ -43,26 +43,26 @@ Quote ToQuote(const QuoteRecord& record) {
   return quote;
 }
 
-v1::QuoteOutcome ToQuoteOutcome(const std::optional<Outcome>& outcome) {
+v1::QuoteOutcome ToQuoteOutcome(const std::optional<QuoteOutcome>& outcome) {
   v1::QuoteOutcome shown;
   shown.set_verdict(v1::QuoteOutcome::VERDICT_UNKNOWN);
   if (!outcome.has_value()) return shown;
   switch (outcome->verdict) {
-    case Verdict::kAccepted:
+    case QuoteVerdict::kAccepted:
       shown.set_verdict(v1::QuoteOutcome::VERDICT_ACCEPTED);
       break;
-    case Verdict::kLate:
+    case QuoteVerdict::kLate:
       shown.set_verdict(v1::QuoteOutcome::VERDICT_LATE);
       break;
-    case Verdict::kRepeated:
+    case QuoteVerdict::kRepeated:
       shown.set_verdict(v1::QuoteOutcome::VERDICT_REPEATED);
       break;
-    case Verdict::kRefused:
+    case QuoteVerdict::kRefused:
       shown.set_verdict(v1::QuoteOutcome::VERDICT_REFUSED);
       break;
   }
   shown.set_session(static_cast<quote::v1::Session>(outcome->session));
-  shown.set_counts_for_no_alert(outcome->verdict == Verdict::kAccepted &&
+  shown.set_counts_for_no_alert(outcome->verdict == QuoteVerdict::kAccepted &&
                                 outcome->session == internal::v1::TRADING_SESSION_CLOSED);
   return shown;
 }

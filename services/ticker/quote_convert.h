@@ -20,7 +20,7 @@ inline constexpr int64_t kEventTimeAheadMaxUs = 5'000'000;
 
 quote::v1::Quote ToQuote(const internal::v1::QuoteRecord& record);
 // None: it was not seen.
-v1::QuoteOutcome ToQuoteOutcome(const std::optional<Outcome>& outcome);
+v1::QuoteOutcome ToQuoteOutcome(const std::optional<QuoteOutcome>& outcome);
 
 // Records without source, epoch and sequence, which are the publisher's to set; a session of UNSPECIFIED stays so.
 // INVALID_ARGUMENT names every field that is wrong, as in "quotes[3].price", up to a bound.

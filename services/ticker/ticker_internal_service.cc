@@ -90,7 +90,8 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::RenewPublisherLease(grpc::C
       response,
       [this](const CallContext&,
              const ipb::RenewPublisherLeaseRequest& asked) -> absl::StatusOr<ipb::RenewPublisherLeaseResponse> {
-        STOCKALERT_ASSIGN_OR_RETURN(const PublisherLease lease, logic_.RenewPublisher(asked.epoch(), asked.release()));
+        STOCKALERT_ASSIGN_OR_RETURN(const PublisherLeaseRow lease,
+                                    logic_.RenewPublisher(asked.epoch(), asked.release()));
         ipb::RenewPublisherLeaseResponse answer;
         answer.set_highest_epoch(lease.highest_epoch);
         answer.set_renewals(lease.renewals);

@@ -395,7 +395,7 @@ absl::StatusOr<Quotes> TickerLogic::Quote(const std::vector<std::string>& symbol
   return answer;
 }
 
-absl::StatusOr<std::vector<std::optional<Outcome>>> TickerLogic::Publish(
+absl::StatusOr<std::vector<std::optional<QuoteOutcome>>> TickerLogic::Publish(
     const std::vector<internal::v1::QuoteRecord>& quotes, const trace::Context& trace, absl::Time deadline) {
   std::vector<std::string> symbols;
   symbols.reserve(quotes.size());
@@ -414,7 +414,7 @@ absl::StatusOr<std::vector<std::optional<Outcome>>> TickerLogic::Publish(
   const PriceBoard::OutcomeMemory memory(board_);
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<LogPlace> places,
                               fetcher_.Publish(quotes, trace, Sooner(deadline, options_.publish_timeout)));
-  if (places.size() != quotes.size()) return std::vector<std::optional<Outcome>>(quotes.size());
+  if (places.size() != quotes.size()) return std::vector<std::optional<QuoteOutcome>>(quotes.size());
   return memory.Await(places, Sooner(deadline - kAnswerTime, options_.outcome_timeout));
 }
 

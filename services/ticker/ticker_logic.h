@@ -110,8 +110,8 @@ class TickerLogic {
                                const trace::Context& trace, absl::Time deadline);
   // INVALID_ARGUMENT names the quotes whose tickers are not registered.
   // What became of each, in the order given; none where that was not seen before the deadline.
-  absl::StatusOr<std::vector<std::optional<Outcome>>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes,
-                                                              const trace::Context& trace, absl::Time deadline);
+  absl::StatusOr<std::vector<std::optional<QuoteOutcome>>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes,
+                                                                   const trace::Context& trace, absl::Time deadline);
 
   // UNAVAILABLE (PRICES_NOT_READY).
   absl::StatusOr<std::vector<SymbolPrices>> LastPrices(const std::vector<std::string>& symbols);
@@ -119,7 +119,7 @@ class TickerLogic {
   absl::StatusOr<int64_t> AcquirePublisherEpoch(int64_t if_highest_is) {
     return store_.NextPublisherEpoch(board_.HighestEpoch(), if_highest_is);
   }
-  absl::StatusOr<PublisherLease> RenewPublisher(int64_t epoch, bool release) {
+  absl::StatusOr<PublisherLeaseRow> RenewPublisher(int64_t epoch, bool release) {
     return store_.RenewPublisher(epoch, release);
   }
   int64_t LogEpoch() const { return board_.HighestEpoch(); }

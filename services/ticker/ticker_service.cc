@@ -191,7 +191,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::PublishQuotes(grpc::CallbackServerC
         STOCKALERT_ASSIGN_OR_RETURN(const auto outcomes, logic_.Publish(records, call.trace, call.deadline));
         v1::PublishQuotesResponse answer;
         answer.set_published_count(static_cast<int32_t>(outcomes.size()));
-        for (const std::optional<Outcome>& outcome : outcomes) *answer.add_outcomes() = ToQuoteOutcome(outcome);
+        for (const std::optional<QuoteOutcome>& outcome : outcomes) *answer.add_outcomes() = ToQuoteOutcome(outcome);
         return answer;
       });
 }

@@ -18,7 +18,6 @@ inline constexpr char kReasonTickerInUse[] = "TICKER_IN_USE";
 inline constexpr char kReasonTickerBeingDeleted[] = "TICKER_BEING_DELETED";
 inline constexpr char kReasonTickerQuota[] = "TICKER_QUOTA";
 inline constexpr char kReasonPublisherChanged[] = "PUBLISHER_CHANGED";
-inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
 
 struct TickerRow {
   std::string symbol;
@@ -34,7 +33,7 @@ struct SymbolList {
 };
 
 // Who may publish: the highest epoch that was given, and whether its publisher is there.
-struct PublisherLease {
+struct PublisherLeaseRow {
   int64_t highest_epoch = 0;
   int64_t renewals = 0;  // Rises while it is.
   bool released = false;
@@ -87,7 +86,7 @@ class TickerStore {
   // ABORTED (PUBLISHER_CHANGED): `if_highest_is` is not 0, and not the highest one.
   virtual absl::StatusOr<int64_t> NextPublisherEpoch(int64_t above, int64_t if_highest_is) = 0;
   // Counts a renewal where `epoch` is the highest one; with `release` its publisher lets go.
-  virtual absl::StatusOr<PublisherLease> RenewPublisher(int64_t epoch, bool release) = 0;
+  virtual absl::StatusOr<PublisherLeaseRow> RenewPublisher(int64_t epoch, bool release) = 0;
 };
 
 }  // namespace stockalert::ticker

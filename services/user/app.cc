@@ -13,6 +13,7 @@
 #include "services/common/grpc/call_runner.h"
 #include "services/common/grpc/channel.h"
 #include "services/common/grpc/credentials.h"
+#include "services/common/grpc/mesh_peer.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/metrics/metrics.h"
@@ -20,8 +21,8 @@
 #include "services/common/tls/watch.h"
 #include "services/user/grpc_ticker_registrar.h"
 #include "services/user/key_authenticator.h"
-#include "services/user/outbox_relay.h"
 #include "services/user/postgres_user_store.h"
+#include "services/user/user_event_relay.h"
 #include "services/user/user_internal_service.h"
 #include "services/user/user_logic.h"
 #include "services/user/user_service.h"
@@ -46,11 +47,8 @@ struct UserApp::Parts {
         credentials(std::move(made_credentials)),
         pool(std::move(made_pool)),
         producer(std::move(made_producer)),
-        ticker_peer({.address = config.ticker_address,
-                     .credentials = credentials->internal_client(),
-                     .mesh_token = config.mesh_token,
-                     .caller_token = config.mesh.caller_token,
-                     .retried = {"stockalert.internal.v1.TickerInternalService/RegisterTicker"}}),
+        ticker_peer(rpc::MeshPeer(config.ticker_address, *credentials, config.mesh_token, config.mesh,
+                                  {"stockalert.internal.v1.TickerInternalService/RegisterTicker"})),
         ports(std::move(made_ports)) {}
 
   const Config config;
@@ -80,7 +78,7 @@ struct UserApp::Parts {
   KeyAuthenticator key_authenticator{logic};
   // Only what is no key is kept: one that was revoked here ends here at once.
   rpc::CachingAuthenticator authenticator{key_authenticator, clock, monotonic_clock, {.keep = absl::ZeroDuration()}};
-  OutboxRelay relay{store, *producer, clock, config.outbox_poll};
+  UserEventRelay relay{store, *producer, clock, config.outbox_poll};
   rpc::CallRunner public_runner{{.name = "public",
                                  .threads = static_cast<size_t>(config.threads),
                                  .queue_max = static_cast<size_t>(config.queue_max),

@@ -325,47 +325,95 @@ std::vector<int64_t> KafkaAloneUs(const Flags& flags, int64_t records) {
   return Warm(latencies_us, begin_us);
 }
 
-void Latency(const Flags& flags) {
-  const std::string key = RegisterUser(flags, "latency");
-  const std::string symbol = "LATENCY";
+// An alert of the user's that triggers whenever the symbol comes to 100 from below.
+void CreateRepeatingAlert(const Flags& flags, const std::string& key, const std::string& symbol) {
   auto alerts = alert_v1::AlertService::NewStub(Connect(flags.alert_address));
   alert_v1::CreateAlertRequest create;
   create.set_parent("users/me");
   *create.mutable_alert() = TargetAlert(symbol, 100);
   create.mutable_alert()->set_trigger_policy(alert_v1::Alert::TRIGGER_POLICY_REPEAT);
   alert_v1::Alert alert;
-  {
-    grpc::ClientContext context;
-    Prepare(&context, key);
-    Check(alerts->CreateAlert(&context, create, &alert), "CreateAlert");
+  grpc::ClientContext context;
+  Prepare(&context, key);
+  Check(alerts->CreateAlert(&context, create, &alert), "CreateAlert");
+}
+
+// A user's stream of notifications, open once it is made, and how long after its event each came.
+class NotificationTimer {
+ public:
+  NotificationTimer(const Flags& flags, const std::string& key)
+      : stub_(notification_v1::NotificationService::NewStub(Connect(flags.notifier_address))) {
+    Prepare(&context_, key, flags.seconds + 60);
+    notification_v1::WatchNotificationsRequest watch;
+    watch.set_parent("users/me");
+    stream_ = stub_->WatchNotifications(&context_, watch);
+    if (!stream_->Read(&response_)) Fail("WatchNotifications ended");
+    reader_ = std::thread([this] { ReadAll(); });
   }
 
-  auto notifier = notification_v1::NotificationService::NewStub(Connect(flags.notifier_address));
-  grpc::ClientContext watch_context;
-  Prepare(&watch_context, key, flags.seconds + 60);
-  notification_v1::WatchNotificationsRequest watch;
-  watch.set_parent("users/me");
-  auto stream = notifier->WatchNotifications(&watch_context, watch);
-  notification_v1::WatchNotificationsResponse response;
-  if (!stream->Read(&response)) Fail("WatchNotifications ended");
-  std::vector<std::pair<int64_t, int64_t>> latencies_us;
-  std::atomic<int64_t> expected = -1;
-  std::atomic<int64_t> seen = 0;
-  std::thread reader([&] {
-    while (stream->Read(&response)) {
+  // Begin and latency of `wanted` notifications, which the stream has 10 s more for; other than so many end the bench.
+  std::vector<std::pair<int64_t, int64_t>> Take(int64_t wanted) {
+    expected_ = wanted;
+    for (int i = 0; seen_ < wanted && i < 1000; ++i) absl::SleepFor(absl::Milliseconds(10));
+    context_.TryCancel();
+    reader_.join();
+    if (static_cast<int64_t>(latencies_us_.size()) != wanted) {
+      Fail(std::to_string(latencies_us_.size()) + " notifications for " + std::to_string(wanted) + " triggers");
+    }
+    return latencies_us_;
+  }
+
+ private:
+  void ReadAll() {
+    while (stream_->Read(&response_)) {
       const int64_t now_us = NowUs();
-      for (const auto& notification : response.notifications()) {
+      for (const auto& notification : response_.notifications()) {
         const int64_t event_us =
             notification.event_time().seconds() * 1'000'000 + notification.event_time().nanos() / 1000;
-        latencies_us.emplace_back(event_us, now_us - event_us);
-        ++seen;
+        latencies_us_.emplace_back(event_us, now_us - event_us);
+        ++seen_;
       }
-      if (seen == expected) break;
+      if (seen_ == expected_) break;
     }
-  });
+  }
 
-  // Calls of ten quotes each: one in a hundred quotes crosses the target, the rest is other tickers' traffic.
-  constexpr int kCallQuotes = 10;
+  grpc::ClientContext context_;
+  const std::unique_ptr<notification_v1::NotificationService::Stub> stub_;
+  std::unique_ptr<grpc::ClientReader<notification_v1::WatchNotificationsResponse>> stream_;
+  notification_v1::WatchNotificationsResponse response_;   // The reader's, once it runs.
+  std::vector<std::pair<int64_t, int64_t>> latencies_us_;  // Likewise, until it has ended.
+  std::atomic<int64_t> expected_ = -1;
+  std::atomic<int64_t> seen_ = 0;
+  std::thread reader_;
+};
+
+// Of a call of PublishQuotes.
+constexpr int kCallQuotes = 10;
+
+// One call's quotes: the first is the alert's symbol, the rest is other tickers' traffic.
+ticker_v1::PublishQuotesRequest QuotesOf(const std::string& symbol, bool crosses) {
+  ticker_v1::PublishQuotesRequest request;
+  const int64_t now_us = NowUs();
+  for (int i = 0; i < kCallQuotes; ++i) {
+    auto* quote = request.add_quotes();
+    quote->set_symbol(i == 0 ? symbol : Symbol(i));
+    quote->set_price(i == 0 && crosses ? "101" : "99");
+    quote->mutable_event_time()->set_seconds(now_us / 1'000'000);
+    quote->mutable_event_time()->set_nanos(static_cast<int32_t>(now_us % 1'000'000) * 1000);
+    quote->set_session(stockalert::quote::v1::SESSION_REGULAR);
+  }
+  return request;
+}
+
+struct Traffic {
+  int64_t begin_us = 0;
+  double elapsed_s = 0;
+  int64_t published = 0;
+  int64_t triggers = 0;  // Quotes that cross the target: one in a hundred.
+};
+
+// Registers the tickers and publishes at flags.rate quotes a second for flags.seconds.
+Traffic PublishTraffic(const Flags& flags, const std::string& symbol) {
   auto tickers = ticker_v1::TickerService::NewStub(Connect(flags.ticker_address));
   for (int i = 0; i < kCallQuotes; ++i) {
     ticker_v1::RegisterTickerRequest request;
@@ -375,45 +423,36 @@ void Latency(const Flags& flags) {
     Prepare(&context, flags.admin_key);
     Check(tickers->RegisterTicker(&context, request, &ticker), "RegisterTicker");
   }
-  std::atomic<int64_t> published = 0;
-  int64_t triggers = 0;
+  Traffic traffic;
   const int64_t calls = int64_t{flags.seconds} * flags.rate / kCallQuotes;
-  const int64_t begin_us = NowUs();
+  traffic.begin_us = NowUs();
   for (int64_t call = 0; call < calls; ++call) {
-    const int64_t due_us = begin_us + call * kCallQuotes * 1'000'000 / flags.rate;
+    const int64_t due_us = traffic.begin_us + call * kCallQuotes * 1'000'000 / flags.rate;
     if (const int64_t wait_us = due_us - NowUs(); wait_us > 0) absl::SleepFor(absl::Microseconds(wait_us));
-    ticker_v1::PublishQuotesRequest request;
-    const int64_t now_us = NowUs();
-    for (int i = 0; i < kCallQuotes; ++i) {
-      auto* quote = request.add_quotes();
-      quote->set_symbol(i == 0 ? symbol : Symbol(i));
-      const bool crosses = i == 0 && call % 10 == 9;
-      quote->set_price(crosses ? "101" : "99");
-      if (crosses) ++triggers;
-      quote->mutable_event_time()->set_seconds(now_us / 1'000'000);
-      quote->mutable_event_time()->set_nanos(static_cast<int32_t>(now_us % 1'000'000) * 1000);
-      quote->set_session(stockalert::quote::v1::SESSION_REGULAR);
-    }
+    const bool crosses = call % 10 == 9;
+    if (crosses) ++traffic.triggers;
     ticker_v1::PublishQuotesResponse answer;
     grpc::ClientContext context;
     Prepare(&context, flags.admin_key);
-    Check(tickers->PublishQuotes(&context, request, &answer), "PublishQuotes");
-    published += answer.published_count();
+    Check(tickers->PublishQuotes(&context, QuotesOf(symbol, crosses), &answer), "PublishQuotes");
+    traffic.published += answer.published_count();
   }
-  const double elapsed_s = static_cast<double>(NowUs() - begin_us) / 1e6;
-  expected = triggers;
-  for (int i = 0; seen < triggers && i < 1000; ++i) absl::SleepFor(absl::Milliseconds(10));
-  watch_context.TryCancel();
-  reader.join();
-  if (static_cast<int64_t>(latencies_us.size()) != triggers) {
-    Fail(std::to_string(latencies_us.size()) + " notifications for " + std::to_string(triggers) + " triggers");
-  }
-  const std::vector<int64_t> warm_us = Warm(latencies_us, begin_us);
+  traffic.elapsed_s = static_cast<double>(NowUs() - traffic.begin_us) / 1e6;
+  return traffic;
+}
+
+void Latency(const Flags& flags) {
+  const std::string key = RegisterUser(flags, "latency");
+  const std::string symbol = "LATENCY";
+  CreateRepeatingAlert(flags, key, symbol);
+  NotificationTimer notifications(flags, key);
+  const Traffic traffic = PublishTraffic(flags, symbol);
+  const std::vector<int64_t> warm_us = Warm(notifications.Take(traffic.triggers), traffic.begin_us);
   const std::vector<int64_t> kafka_us = KafkaAloneUs(flags, int64_t{flags.rate} * std::min(flags.seconds, 10));
   std::printf(
       "{\"what\":\"latency\",\"quotes_per_s\":%.0f,\"notifications\":%zu,\"p50_ms\":%.2f,\"p99_ms\":%.2f,"
       "\"kafka_alone_p50_ms\":%.2f,\"kafka_alone_p99_ms\":%.2f}\n",
-      static_cast<double>(published) / elapsed_s, warm_us.size(), PercentileMs(warm_us, 0.5),
+      static_cast<double>(traffic.published) / traffic.elapsed_s, warm_us.size(), PercentileMs(warm_us, 0.5),
       PercentileMs(warm_us, 0.99), PercentileMs(kafka_us, 0.5), PercentileMs(kafka_us, 0.99));
 }
 

@@ -33,6 +33,10 @@ class FunctionLength(unittest.TestCase):
         text = "void Long() {\n  const auto f = [&](int a) {\n" + "    G(a);\n" * 80 + "  };\n  f(1);\n}\n"
         self.assertEqual([name for _, name, _ in self.measured(text)], ["Long"])
 
+    def test_a_test_case_is_none_but_what_stands_beside_it_is(self):
+        text = function('TEST_CASE("it works")', 90) + function("void Prepare()", 80) + function('TEST_CASE("and again")', 90)
+        self.assertEqual([name for _, name, _ in self.measured(text)], ["Prepare"])
+
     def test_refuses_71_lines_and_no_70(self):
         self.assertEqual(function_length.problems([("services/a.cc", 3, "A::B", 70)]), [])
         wrong = function_length.problems([("services/a.cc", 3, "A::B", 71)])

@@ -16,10 +16,10 @@ class Settling {
     std::vector<size_t> candidates;
     for (size_t i = 0; i < items_.size(); ++i) {
       const Item& item = items_[i];
-      if (item.verdict == Item::Verdict::kHold) STOCKALERT_RETURN_IF_ERROR(HoldUnlessKept(i, item.cause));
+      if (item.disposition == Item::Disposition::kHold) STOCKALERT_RETURN_IF_ERROR(HoldUnlessKept(i, item.cause));
       if (!Within(i)) continue;
-      if (item.verdict == Item::Verdict::kApply) candidates.push_back(i);
-      if (item.verdict == Item::Verdict::kDeadLetter) refused_.push_back({i, item.cause});
+      if (item.disposition == Item::Disposition::kApply) candidates.push_back(i);
+      if (item.disposition == Item::Disposition::kDeadLetter) refused_.push_back({i, item.cause});
     }
     STOCKALERT_RETURN_IF_ERROR(Apply(candidates));
     STOCKALERT_RETURN_IF_ERROR(Keep());

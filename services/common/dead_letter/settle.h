@@ -21,7 +21,7 @@ namespace stockalert::dead_letter {
 
 // What reading a record has made of it.
 struct Item {
-  enum class Verdict {
+  enum class Disposition {
     kApply,       // To be stored.
     kPassOver,    // Nothing of it concerns this service.
     kDeadLetter,  // Never will be understood.
@@ -29,7 +29,7 @@ struct Item {
   };
   kafka::TopicPartition place;
   int64_t offset = 0;
-  Verdict verdict = Verdict::kApply;
+  Disposition disposition = Disposition::kApply;
   std::string cause;  // Of kDeadLetter and kHold, without values.
 };
 

@@ -26,7 +26,7 @@ void SettlingHandler::Read(const std::vector<kafka::QueuedRecord>& records) {
   items_.clear();
   items_.reserve(records.size());
   for (size_t i = 0; i < records.size(); ++i) {
-    items_.push_back({records[i].partition, records[i].offset, readings[i].verdict, std::move(readings[i].cause)});
+    items_.push_back({records[i].partition, records[i].offset, readings[i].disposition, std::move(readings[i].cause)});
   }
 }
 

@@ -21,7 +21,7 @@ namespace stockalert::dead_letter {
 
 // What reading a record has made of it.
 struct Reading {
-  Item::Verdict verdict = Item::Verdict::kApply;
+  Item::Disposition disposition = Item::Disposition::kApply;
   std::string cause;  // Of kDeadLetter and kHold, without values.
 };
 

@@ -51,7 +51,7 @@ void DeclareEverywhere(CLI::App& app, Everywhere& flags) {
       ->group(kGroup);
 }
 
-void DeclareCommands(CLI::App& app, Context& context) {
+void DeclareCommands(CLI::App& app, CommandContext& context) {
   DeclareUsers(app, context);
   DeclareAccount(app, context);
   DeclareAlerts(app, context);
@@ -63,7 +63,7 @@ void DeclareCommands(CLI::App& app, Context& context) {
 }
 
 // Makes the connection that the flags, the environment and the settings file ask for.
-absl::Status Connect(Context& context, Everywhere& flags, bool may_make_profile) {
+absl::Status Connect(CommandContext& context, Everywhere& flags, bool may_make_profile) {
   if (!flags.server.empty()) {
     int port = 50051;
     for (const char* name : kAddresses) {
@@ -71,11 +71,11 @@ absl::Status Connect(Context& context, Everywhere& flags, bool may_make_profile)
       ++port;
     }
   }
-  STOCKALERT_ASSIGN_OR_RETURN(const Settings settings,
+  STOCKALERT_ASSIGN_OR_RETURN(const ClientSettings settings,
                               ResolveSettings(flags.given, context.surroundings.environment, may_make_profile));
   STOCKALERT_ASSIGN_OR_RETURN(auto tls, TlsOf(settings));
   context.given = flags.given;
-  context.connection = std::make_unique<Connection>(settings, std::move(tls), absl::Seconds(flags.timeout_s));
+  context.connection = std::make_unique<MeshConnection>(settings, std::move(tls), absl::Seconds(flags.timeout_s));
   return absl::OkStatus();
 }
 
@@ -111,7 +111,7 @@ int RunClient(const std::vector<std::string>& args, const Surroundings& surround
   app.require_subcommand(1);
   app.set_version_flag("--version", "stockalert " + version::Text());
   Everywhere flags;
-  Context context(surroundings);
+  CommandContext context(surroundings);
   DeclareEverywhere(app, flags);
   DeclareCommands(app, context);
   std::vector<std::string> reversed(args.rbegin(), args.rend());

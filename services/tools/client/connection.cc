@@ -114,7 +114,7 @@ void PrintFailure(const Terminal& terminal, const absl::Status& status, const Fl
   PrintHint(terminal, status, details);
 }
 
-absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> TlsOf(const Settings& settings) {
+absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> TlsOf(const ClientSettings& settings) {
   ::grpc::SslCredentialsOptions options;
   if (!settings.ca_file.empty()) {
     STOCKALERT_RETURN_IF_ERROR(tls::CheckAuthorities({"ca_file", settings.ca_file}).status());
@@ -124,12 +124,12 @@ absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> TlsOf(const Settings
   return ::grpc::SslCredentials(options);
 }
 
-Connection::Connection(const Settings& settings, std::shared_ptr<::grpc::ChannelCredentials> tls,
-                       absl::Duration timeout)
+MeshConnection::MeshConnection(const ClientSettings& settings, std::shared_ptr<::grpc::ChannelCredentials> tls,
+                               absl::Duration timeout)
     : settings_(settings), tls_(std::move(tls)), timeout_(timeout) {}
 
-std::unique_ptr<rpc::Peer> Connection::Dial(const std::string& address, const std::string& service,
-                                            const std::vector<std::string>& methods) const {
+std::unique_ptr<rpc::Peer> MeshConnection::Dial(const std::string& address, const std::string& service,
+                                                const std::vector<std::string>& methods) const {
   rpc::PeerOptions options;
   options.address = address;
   options.credentials = SpeaksTls(settings_, address) ? tls_ : ::grpc::InsecureChannelCredentials();
@@ -137,13 +137,13 @@ std::unique_ptr<rpc::Peer> Connection::Dial(const std::string& address, const st
   return std::make_unique<rpc::Peer>(options);
 }
 
-void Connection::Prepare(::grpc::ClientContext& context, absl::Time deadline) const {
+void MeshConnection::Prepare(::grpc::ClientContext& context, absl::Time deadline) const {
   context.set_deadline(absl::ToChronoTime(deadline));
   context.AddMetadata(trace::kTraceparent, trace::NewRoot().Traceparent());
   if (!settings_.api_key.empty()) context.AddMetadata("authorization", "Bearer " + settings_.api_key);
 }
 
-user::v1::UserService::StubInterface& Connection::users() {
+user::v1::UserService::StubInterface& MeshConnection::users() {
   if (!users_) {
     user_peer_ = Dial(settings_.user_address, "stockalert.user.v1.UserService",
                       {"RegisterUser", "GetUser", "ListUsers", "CreateApiKey", "ListApiKeys", "RevokeApiKey",
@@ -153,7 +153,7 @@ user::v1::UserService::StubInterface& Connection::users() {
   return *users_;
 }
 
-ticker::v1::TickerService::StubInterface& Connection::tickers() {
+ticker::v1::TickerService::StubInterface& MeshConnection::tickers() {
   if (!tickers_) {
     // Not PublishQuotes: what is published twice is two prices.
     ticker_peer_ = Dial(settings_.ticker_address, "stockalert.ticker.v1.TickerService",
@@ -164,7 +164,7 @@ ticker::v1::TickerService::StubInterface& Connection::tickers() {
   return *tickers_;
 }
 
-alert::v1::AlertService::StubInterface& Connection::alerts() {
+alert::v1::AlertService::StubInterface& MeshConnection::alerts() {
   if (!alerts_) {
     alert_peer_ = Dial(settings_.alert_address, "stockalert.alert.v1.AlertService",
                        {"CreateAlert", "BatchCreateAlerts", "GetAlert", "ListAlerts", "PauseAlert", "ResumeAlert",
@@ -174,7 +174,7 @@ alert::v1::AlertService::StubInterface& Connection::alerts() {
   return *alerts_;
 }
 
-notification::v1::NotificationService::StubInterface& Connection::notifications() {
+notification::v1::NotificationService::StubInterface& MeshConnection::notifications() {
   if (!notifications_) {
     notifier_peer_ = Dial(settings_.notifier_address, "stockalert.notification.v1.NotificationService",
                           {"ListNotifications", "WatchNotifications", "AcknowledgeNotification"});

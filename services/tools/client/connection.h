@@ -48,11 +48,12 @@ FlagOfField FlagsOfFields(std::map<std::string, std::string> flags);
 void PrintFailure(const Terminal& terminal, const absl::Status& status, const FlagOfField& flag_of = {});
 
 // How TLS is spoken where it is. INVALID_ARGUMENT: ca_file holds no authorities.
-absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> TlsOf(const Settings& settings);
+absl::StatusOr<std::shared_ptr<::grpc::ChannelCredentials>> TlsOf(const ClientSettings& settings);
 
-class Connection {
+class MeshConnection {
  public:
-  Connection(const Settings& settings, std::shared_ptr<::grpc::ChannelCredentials> tls, absl::Duration timeout);
+  MeshConnection(const ClientSettings& settings, std::shared_ptr<::grpc::ChannelCredentials> tls,
+                 absl::Duration timeout);
 
   user::v1::UserService::StubInterface& users();
   ticker::v1::TickerService::StubInterface& tickers();
@@ -91,7 +92,7 @@ class Connection {
   std::unique_ptr<rpc::Peer> Dial(const std::string& address, const std::string& service,
                                   const std::vector<std::string>& methods) const;
 
-  Settings settings_;
+  ClientSettings settings_;
   const std::shared_ptr<::grpc::ChannelCredentials> tls_;
   const absl::Duration timeout_;
   // Made when first used.

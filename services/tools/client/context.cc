@@ -2,15 +2,15 @@
 
 namespace stockalert::client {
 
-CLI::App& Context::Group(CLI::App& parent, const std::string& name, const std::string& description) {
+CLI::App& CommandContext::Group(CLI::App& parent, const std::string& name, const std::string& description) {
   CLI::App* group = parent.add_subcommand(name, description);
   group->fallthrough();
   group->require_subcommand(1);
   return *group;
 }
 
-CLI::App& Context::Command(CLI::App& parent, const std::string& name, const std::string& description, Action act,
-                           const std::map<std::string, std::string>& flags) {
+CLI::App& CommandContext::Command(CLI::App& parent, const std::string& name, const std::string& description, Action act,
+                                  const std::map<std::string, std::string>& flags) {
   CLI::App* command = parent.add_subcommand(name, description);
   command->fallthrough();
   command->callback([this, act = std::move(act), flag_of_field = FlagsOfFields(flags)] {
@@ -20,7 +20,7 @@ CLI::App& Context::Command(CLI::App& parent, const std::string& name, const std:
   return *command;
 }
 
-void Context::Notice(const std::string& text) const {
+void CommandContext::Notice(const std::string& text) const {
   if (!terminal.json) terminal.out << text << '\n' << std::flush;
 }
 

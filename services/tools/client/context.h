@@ -31,10 +31,10 @@ using Tickers = ticker::v1::TickerService::StubInterface;
 using Alerts = alert::v1::AlertService::StubInterface;
 using Notifications = notification::v1::NotificationService::StubInterface;
 
-struct Context {
+struct CommandContext {
   using Action = std::function<absl::Status()>;
 
-  explicit Context(const Surroundings& where) : surroundings(where), terminal{where.out, where.err} {}
+  explicit CommandContext(const Surroundings& where) : surroundings(where), terminal{where.out, where.err} {}
 
   // A command that only holds others.
   CLI::App& Group(CLI::App& parent, const std::string& name, const std::string& description);
@@ -64,7 +64,7 @@ struct Context {
   // The settings that flags gave, by their names in the settings file.
   std::map<std::string, std::string> given;
   // There when an action runs.
-  std::unique_ptr<Connection> connection;
+  std::unique_ptr<MeshConnection> connection;
   base::SystemIdSource ids;
   // That of the command that was chosen.
   Action action;
@@ -78,9 +78,9 @@ void DeclareLimit(CLI::App& command, int64_t& limit);
 void DeclareCount(CLI::App& command, int64_t& count);
 
 template <typename Item, typename Method, typename Request, typename Response>
-absl::StatusOr<std::vector<Item>> Context::List(Method method, Request request, int64_t limit,
-                                                google::protobuf::RepeatedPtrField<Item>* (Response::*items)(),
-                                                bool tells_of_more) {
+absl::StatusOr<std::vector<Item>> CommandContext::List(Method method, Request request, int64_t limit,
+                                                       google::protobuf::RepeatedPtrField<Item>* (Response::*items)(),
+                                                       bool tells_of_more) {
   constexpr int64_t kPageMax = 1000;
   std::vector<Item> all;
   // A page must be asked for as the first was.
@@ -98,7 +98,7 @@ absl::StatusOr<std::vector<Item>> Context::List(Method method, Request request, 
 }
 
 template <typename Item>
-void Context::PrintList(const std::vector<Item>& items, const Table& table, const std::string& none) const {
+void CommandContext::PrintList(const std::vector<Item>& items, const Table& table, const std::string& none) const {
   if (terminal.json) {
     for (const Item& item : items) terminal.PrintJson(item);
   } else if (table.empty()) {

@@ -22,7 +22,7 @@ namespace {
 constexpr const char* kNames[] = {"user_address", "ticker_address", "alert_address", "notifier_address",
                                   "api_key",      "ca_file",        "plaintext"};
 
-std::string* FieldOf(Settings& settings, const std::string& name) {
+std::string* FieldOf(ClientSettings& settings, const std::string& name) {
   if (name == "user_address") return &settings.user_address;
   if (name == "ticker_address") return &settings.ticker_address;
   if (name == "alert_address") return &settings.alert_address;
@@ -126,7 +126,7 @@ absl::StatusOr<Profiles> ReadSettingsFile(const std::string& path) {
     }
     const size_t equals = line.find('=');
     const std::string name = Trim(line.substr(0, equals));
-    Settings probe;
+    ClientSettings probe;
     if (equals == std::string::npos || FieldOf(probe, name) == nullptr) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, ", line ", number,
@@ -153,8 +153,8 @@ absl::Status CheckKey(const std::string& api_key) {
       "the API key holds characters that no key has: see --api_key, STOCKALERT_API_KEY and the settings file");
 }
 
-absl::StatusOr<Settings> ResolveSettings(const std::map<std::string, std::string>& given,
-                                         const Environment& environment, bool may_be_new) {
+absl::StatusOr<ClientSettings> ResolveSettings(const std::map<std::string, std::string>& given,
+                                               const Environment& environment, bool may_be_new) {
   const std::string path = SettingsPath(environment);
   STOCKALERT_ASSIGN_OR_RETURN(Profiles profiles, ReadSettingsFile(path));
   const std::string profile = ProfileOf(given, environment);
@@ -165,7 +165,7 @@ absl::StatusOr<Settings> ResolveSettings(const std::map<std::string, std::string
   }
   const std::map<std::string, std::string>& file = profiles[profile];
   const bool file_first = given.count("profile") > 0 && !given.at("profile").empty();
-  Settings settings;
+  ClientSettings settings;
   for (const std::string name : kNames) {
     const auto flag = given.find(name);
     const std::string from_flag = flag == given.end() ? "" : flag->second;
@@ -186,7 +186,7 @@ absl::StatusOr<Settings> ResolveSettings(const std::map<std::string, std::string
   return settings;
 }
 
-bool SpeaksTls(const Settings& settings, const std::string& address) {
+bool SpeaksTls(const ClientSettings& settings, const std::string& address) {
   if (!settings.plaintext.empty()) return settings.plaintext == "false";
   if (!settings.ca_file.empty()) return true;
   const absl::StatusOr<config::Address> parsed = config::ParseAddress(address);

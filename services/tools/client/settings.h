@@ -18,7 +18,7 @@ namespace stockalert::client {
 
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 
-struct Settings {
+struct ClientSettings {
   std::string user_address = "127.0.0.1:50051";
   std::string ticker_address = "127.0.0.1:50052";
   std::string alert_address = "127.0.0.1:50053";
@@ -32,7 +32,7 @@ struct Settings {
 
 // Whether TLS is spoken with an address: as `plaintext` says; where it says nothing, with all but loopback, and with
 // loopback too where there is a ca_file.
-bool SpeaksTls(const Settings& settings, const std::string& address);
+bool SpeaksTls(const ClientSettings& settings, const std::string& address);
 
 // $STOCKALERT_CONFIG, else below $XDG_CONFIG_HOME or $HOME; empty where there is none of them.
 std::string SettingsPath(const Environment& environment);
@@ -47,8 +47,8 @@ std::string ProfileOf(const std::map<std::string, std::string>& given, const Env
 
 // Fills in what `given` (the flags) leaves out. INVALID_ARGUMENT: something is no address, say. NOT_FOUND: there is no
 // such profile, unless `may_be_new`.
-absl::StatusOr<Settings> ResolveSettings(const std::map<std::string, std::string>& given,
-                                         const Environment& environment, bool may_be_new = false);
+absl::StatusOr<ClientSettings> ResolveSettings(const std::map<std::string, std::string>& given,
+                                               const Environment& environment, bool may_be_new = false);
 // INVALID_ARGUMENT: no key looks so.
 absl::Status CheckKey(const std::string& api_key);
 

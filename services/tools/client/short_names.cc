@@ -30,7 +30,7 @@ absl::Status Ambiguous(const std::string& given, const std::string& kind, const 
 
 }  // namespace
 
-ShortNames ShortNames::OfAlerts(Context& context) {
+ShortNames ShortNames::OfAlerts(CommandContext& context) {
   return ShortNames("alerts", "alert", "ALERT_NOT_FOUND", [&context] {
     alert::v1::ListAlertsRequest request;
     request.set_parent(kOwn);
@@ -38,7 +38,7 @@ ShortNames ShortNames::OfAlerts(Context& context) {
   });
 }
 
-ShortNames ShortNames::OfNotifications(Context& context) {
+ShortNames ShortNames::OfNotifications(CommandContext& context) {
   return ShortNames("notifications", "notification", "NOTIFICATION_NOT_FOUND", [&context] {
     notification::v1::ListNotificationsRequest request;
     request.set_parent(kOwn);
@@ -48,7 +48,7 @@ ShortNames ShortNames::OfNotifications(Context& context) {
   });
 }
 
-ShortNames ShortNames::OfKeys(Context& context) {
+ShortNames ShortNames::OfKeys(CommandContext& context) {
   return ShortNames("apiKeys", "key", "API_KEY_NOT_FOUND", [&context] {
     user::v1::ListApiKeysRequest request;
     request.set_parent(kOwn);

@@ -16,10 +16,10 @@ namespace stockalert::client {
 
 class ShortNames {
  public:
-  static ShortNames OfAlerts(Context& context);
+  static ShortNames OfAlerts(CommandContext& context);
   // Of the newest ten thousand.
-  static ShortNames OfNotifications(Context& context);
-  static ShortNames OfKeys(Context& context);
+  static ShortNames OfNotifications(CommandContext& context);
+  static ShortNames OfKeys(CommandContext& context);
 
   // The full name. NOT_FOUND: nothing begins so. INVALID_ARGUMENT (WRONG_USAGE): more than one does; it says which.
   absl::StatusOr<std::string> Resolve(const std::string& given);

@@ -2,7 +2,7 @@
 
 namespace stockalert::client {
 
-bool TakeUpAgain(const Context& context, const absl::Status& status, base::Backoff& backoff) {
+bool TakeUpAgain(const CommandContext& context, const absl::Status& status, base::Backoff& backoff) {
   // What a broken connection, a restarting service or the far deadline of a stream looks like.
   const bool passes = status.ok() || absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
                       // What a server that shuts down makes of the streams that it still has.

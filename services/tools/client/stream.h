@@ -14,14 +14,14 @@ namespace stockalert::client {
 inline constexpr absl::Duration kStreamTime = absl::Hours(12);
 
 // Whether a stream that ended so is to be opened again; waits a while then.
-bool TakeUpAgain(const Context& context, const absl::Status& status, base::Backoff& backoff);
+bool TakeUpAgain(const CommandContext& context, const absl::Status& status, base::Backoff& backoff);
 
 // Reads streams that `open` opens, one after another. `take` handles a response, and says whether that is enough. What
 // ends the first stream before its first response is an error at once, for there may be nobody at all; unless one had
 // `answered` before, in an earlier run.
 template <typename Response>
 absl::Status Watch(
-    Context& context,
+    CommandContext& context,
     const std::function<std::unique_ptr<::grpc::ClientReaderInterface<Response>>(::grpc::ClientContext&)>& open,
     const std::function<bool(const Response&)>& take, bool answered = false) {
   base::Backoff backoff({.initial = absl::Milliseconds(200), .maximum = absl::Seconds(5)});

@@ -728,11 +728,12 @@ TEST_CASE("the newest place of a symbol's status wins") {
     const StoredAlert alert = NewAlert(user, NewSymbol());
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
     const auto tell = [&](bool close, bool open, int64_t offset) {
-      SymbolStatus status{alert.symbol, close, open, kNow + offset, 3, offset};
+      StoredSymbolStatus status{alert.symbol, close, open, kNow + offset, 3, offset};
       REQUIRE(ApplyEvents(store.events, {{}, {}, {status}}, kNow).ok());
     };
     tell(true, false, 10);
-    CHECK((*store.alerts.Find(user, alert.id))->status == SymbolStatus{alert.symbol, true, false, kNow + 10, 3, 10});
+    CHECK((*store.alerts.Find(user, alert.id))->status ==
+          StoredSymbolStatus{alert.symbol, true, false, kNow + 10, 3, 10});
     tell(false, false, 9);
     CHECK((*store.alerts.Find(user, alert.id))->status.previous_close_known);
     tell(true, true, 11);

@@ -8,12 +8,12 @@
 
 namespace stockalert::simulation {
 
+using evaluator::AlertEventRelay;
 using evaluator::CommitBatch;
 using evaluator::EvaluatorLogic;
 using evaluator::EvaluatorLoop;
 using evaluator::LogPoll;
 using evaluator::OutboxAcknowledgement;
-using evaluator::OutboxRelay;
 using evaluator::OutboxRow;
 using evaluator::PartitionRow;
 using evaluator::Progress;
@@ -289,7 +289,7 @@ struct OutageWorld::Process {
         checkpoints(world),
         loop(*world.store_, logic, relay, checkpoints, options) {}
   Publisher publisher;
-  OutboxRelay relay;
+  AlertEventRelay relay;
   EvaluatorLogic logic;
   Checkpoints checkpoints;
   EvaluatorLoop loop;
@@ -338,7 +338,7 @@ void OutageWorld::Kill() {
 void OutageWorld::OthersTake(int64_t records_max, const std::vector<int32_t>& except) {
   if (database_ != Database::kWell || !broker_) return;
   Publisher publisher(*this);
-  OutboxRelay relay(*store_, publisher);
+  AlertEventRelay relay(*store_, publisher);
   EvaluatorLogic logic(*store_, relay, {.owner = "other"});
   for (int32_t partition = 0; partition < static_cast<int32_t>(logs_.size()); ++partition) {
     if (std::find(except.begin(), except.end(), partition) != except.end()) continue;
@@ -355,8 +355,11 @@ void OutageWorld::OthersTake(int64_t records_max, const std::vector<int32_t>& ex
   }
 }
 
-void OutageWorld::Strike(char outage) {
-  const auto any = [&] { return static_cast<int32_t>(random_.Between(0, static_cast<int64_t>(logs_.size()) - 1)); };
+int32_t OutageWorld::AnyPartition() {
+  return static_cast<int32_t>(random_.Between(0, static_cast<int64_t>(logs_.size()) - 1));
+}
+
+bool OutageWorld::StrikeStores(char outage) {
   switch (outage) {
     case 'D':
       loses_answer_ = database_ == Database::kWell && random_.Chance(0.5);
@@ -375,6 +378,26 @@ void OutageWorld::Strike(char outage) {
     case 'b':
       broker_ = true;
       break;
+    case 'U':
+      unstorable_ = AnyPartition();
+      break;
+    case 'u':
+      unstorable_.reset();
+      break;
+    case 'N':
+      forbidden_until_ = now_ + absl::Seconds(5);
+      break;
+    case 'S':
+      no_start_until_ = now_ + absl::Seconds(2);
+      break;
+    default:
+      return false;
+  }
+  return true;
+}
+
+bool OutageWorld::StrikeMembership(char outage) {
+  switch (outage) {
     case 'G':
       OthersTake(5);
       if (consumer_ != nullptr) consumer_->Lose();
@@ -390,12 +413,6 @@ void OutageWorld::Strike(char outage) {
     case 'X':
       OthersTake(5);
       break;
-    case 'U':
-      unstorable_ = any();
-      break;
-    case 'u':
-      unstorable_.reset();
-      break;
     case 'E':
       if (consumer_ != nullptr) consumer_->End();
       break;
@@ -404,26 +421,30 @@ void OutageWorld::Strike(char outage) {
       if (consumer_ != nullptr) consumer_->End();
       break;
     case 'O':
-      if (consumer_ != nullptr) consumer_->Misplace(any());
+      if (consumer_ != nullptr) consumer_->Misplace(AnyPartition());
       break;
-    case 'N':
-      forbidden_until_ = now_ + absl::Seconds(5);
-      break;
-    case 'S':
-      no_start_until_ = now_ + absl::Seconds(2);
-      break;
+    default:
+      return false;
+  }
+  return true;
+}
+
+void OutageWorld::StopAndBegin() {
+  const absl::Time begun = now_;
+  process_->loop.ShutDown(now_ + absl::Seconds(4), [this](const EvaluatorLogic::Draft& draft) {
+    return store_->WriteCheckpoint(EvaluatorLogic::Encode(draft), draft.epoch);
+  });
+  if (now_ - begun > absl::Seconds(4) + kTurnMax) Fail("stopping took " + absl::FormatDuration(now_ - begun));
+  Kill();
+}
+
+void OutageWorld::Strike(char outage) {
+  if (StrikeStores(outage) || StrikeMembership(outage)) return;
+  switch (outage) {
     case 'K':
-      Kill();
-      break;
-    case 'Q': {
-      const absl::Time begun = now_;
-      process_->loop.ShutDown(now_ + absl::Seconds(4), [this](const EvaluatorLogic::Draft& draft) {
-        return store_->WriteCheckpoint(EvaluatorLogic::Encode(draft), draft.epoch);
-      });
-      if (now_ - begun > absl::Seconds(4) + kTurnMax) Fail("stopping took " + absl::FormatDuration(now_ - begun));
-      Kill();
-      break;
-    }
+      return Kill();
+    case 'Q':
+      return StopAndBegin();
     default:
       Fail(std::string("no such outage: ") + outage);
   }

@@ -17,10 +17,10 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "services/evaluator/alert_event_relay.h"
 #include "services/evaluator/evaluator_logic.h"
 #include "services/evaluator/evaluator_loop.h"
 #include "services/evaluator/evaluator_store.h"
-#include "services/evaluator/outbox_relay.h"
 #include "tests/simulation/evaluator/logs.h"
 #include "tests/simulation/evaluator/random.h"
 
@@ -77,6 +77,11 @@ class OutageWorld {
   void Begin();
   void Kill();
   void Strike(char outage);
+  // Whether it is one of the database, the broker and the log; or of who reads what.
+  bool StrikeStores(char outage);
+  bool StrikeMembership(char outage);
+  void StopAndBegin();
+  int32_t AnyPartition();
   void MendAll();
   void Work(absl::Duration time);
   void Turn();

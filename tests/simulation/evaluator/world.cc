@@ -6,13 +6,13 @@
 
 namespace stockalert::simulation {
 
+using evaluator::AlertEventRelay;
 using evaluator::EvaluatorLogic;
 using evaluator::LogEntry;
 using evaluator::LogFacts;
-using evaluator::OutboxRelay;
+using evaluator::NextStep;
 using evaluator::OutboxRow;
 using evaluator::StoredTrigger;
-using evaluator::Verdict;
 using record::Trigger;
 
 namespace {
@@ -83,7 +83,7 @@ class World::Publisher : public evaluator::EventPublisher {
 struct World::Process {
   size_t number = 0;
   std::unique_ptr<Publisher> publisher;
-  std::unique_ptr<OutboxRelay> relay;
+  std::unique_ptr<AlertEventRelay> relay;
   std::unique_ptr<EvaluatorLogic> logic;
   std::map<int32_t, int64_t> position;        // Where it reads next, by partition.
   std::vector<EvaluatorLogic::Draft> drafts;  // Being encoded and written elsewhere.
@@ -133,7 +133,7 @@ LogFacts World::FactsOf(int32_t partition) const { return {kCluster, 0, written_
 
 void World::Start(Process& process) {
   process.publisher = std::make_unique<Publisher>(*this, options_.ordered_failures);
-  process.relay = std::make_unique<OutboxRelay>(store_, *process.publisher, window_max_);
+  process.relay = std::make_unique<AlertEventRelay>(store_, *process.publisher, window_max_);
   EvaluatorLogic::Options options;
   options.owner = "process-" + std::to_string(process.number);
   options.commit_rows_max = commit_rows_max_;
@@ -188,15 +188,15 @@ void World::Poll(Process& process) {
     const SimulatedLog::Record& record = log.records[static_cast<size_t>(position)];
     const LogEntry entry{position, record.log_time_us, record.key, record.value, ""};
     switch (process.logic->Apply(partition, entry)) {
-      case Verdict::kGoOn:
+      case NextStep::kGoOn:
         ++position;
         break;
-      case Verdict::kAgain:
+      case NextStep::kAgain:
         return;
-      case Verdict::kOtherLog:
+      case NextStep::kOtherLog:
         Fail("the log was taken for another one");
         return;
-      case Verdict::kStop: {
+      case NextStep::kStop: {
         const auto stopped = process.logic->stopped();
         Fail("a partition was stopped: " + (stopped.count(partition) > 0 ? stopped.at(partition) : "without a word"));
         return;

@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "services/domain/record/event.h"
+#include "services/evaluator/alert_event_relay.h"
 #include "services/evaluator/evaluator_logic.h"
 #include "services/evaluator/evaluator_store.h"
-#include "services/evaluator/outbox_relay.h"
 #include "tests/simulation/evaluator/logs.h"
 #include "tests/simulation/evaluator/random.h"
 #include "tests/simulation/evaluator/simulated_store.h"

@@ -325,10 +325,10 @@ class InMemoryAlertStore::Transaction final : public EventTransaction {
                                     OpenTrigger{trigger, claimed_until_us});
   }
 
-  void SaveStatuses(const std::vector<SymbolStatus>& statuses) override {
-    for (const SymbolStatus& status : statuses) {
+  void SaveStatuses(const std::vector<StoredSymbolStatus>& statuses) override {
+    for (const StoredSymbolStatus& status : statuses) {
       const auto [slot, is_new] = tables_.statuses.try_emplace(status.symbol, status);
-      SymbolStatus& kept = slot->second;
+      StoredSymbolStatus& kept = slot->second;
       if (!is_new && std::pair(status.partition, status.offset) > std::pair(kept.partition, kept.offset)) kept = status;
     }
   }

@@ -89,7 +89,7 @@ class InMemoryAlertStore final : public AlertStore, public OutboxStore, public E
     std::map<std::string, OpenChange> changes;
     std::map<TriggerId, RecordedTrigger> triggers;
     std::map<TriggerId, OpenTrigger> open_triggers;
-    std::map<std::string, SymbolStatus> statuses;
+    std::map<std::string, StoredSymbolStatus> statuses;
     std::map<UserMinute, Minute> minutes;
   };
   class Transaction;

@@ -185,14 +185,14 @@ absl::StatusOr<int64_t> InMemoryTickerStore::NextPublisherEpoch(int64_t above, i
   return epoch_;
 }
 
-absl::StatusOr<ticker::PublisherLease> InMemoryTickerStore::RenewPublisher(int64_t epoch, bool release) {
+absl::StatusOr<ticker::PublisherLeaseRow> InMemoryTickerStore::RenewPublisher(int64_t epoch, bool release) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   if (epoch == epoch_) {
     ++renewals_;
     if (release) released_ = epoch;
   }
-  return ticker::PublisherLease{epoch_, renewals_, released_ == epoch_};
+  return ticker::PublisherLeaseRow{epoch_, renewals_, released_ == epoch_};
 }
 
 void InMemoryTickerStore::Fail(absl::Status status) {

@@ -27,7 +27,7 @@ class InMemoryTickerStore final : public ticker::TickerStore {
   absl::StatusOr<ticker::SymbolList> ListSymbols(int64_t known_version, const std::string& after, int limit) override;
   absl::StatusOr<int64_t> CountTickers() override;
   absl::StatusOr<int64_t> NextPublisherEpoch(int64_t above, int64_t if_highest_is) override;
-  absl::StatusOr<ticker::PublisherLease> RenewPublisher(int64_t epoch, bool release) override;
+  absl::StatusOr<ticker::PublisherLeaseRow> RenewPublisher(int64_t epoch, bool release) override;
 
   // What every later call answers; OK ends that.
   void Fail(absl::Status status);

@@ -5,6 +5,7 @@
 
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/postgres/store_failure.h"
 
 namespace stockalert::testing {
 namespace {
@@ -31,7 +32,8 @@ void InMemoryUserStore::SetDown(bool down) {
 }
 
 absl::Status InMemoryUserStore::Up() const {
-  return down_ ? base::Unavailable("DATABASE_UNAVAILABLE", "the store was told to be down") : absl::OkStatus();
+  return down_ ? base::Unavailable(postgres::kReasonDatabaseUnavailable, "the store was told to be down")
+               : absl::OkStatus();
 }
 
 bool InMemoryUserStore::EmailIsTaken(const std::string& email_key, const std::string& by_other_than) const {

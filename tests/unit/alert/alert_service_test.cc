@@ -19,6 +19,7 @@
 #include "services/common/base/error.h"
 #include "services/common/grpc/server.h"
 #include "services/common/grpc/status_convert.h"
+#include "services/common/postgres/store_failure.h"
 #include "services/domain/market/symbol.h"
 #include "stockalert/alert/v1/alert.grpc.pb.h"
 #include "stockalert/internal/v1/alert_internal.grpc.pb.h"
@@ -452,8 +453,8 @@ TEST_CASE("a service of the mesh that is down leaves nothing half done") {
   CHECK(status.code() == absl::StatusCode::kUnavailable);
   CHECK(base::ReasonOf(status) == kReasonTickerServiceUnavailable);
   bench.tickers.failure = absl::OkStatus();
-  bench.store.FailWith(base::Unavailable(kReasonDatabaseUnavailable, "down"));
-  CHECK(base::ReasonOf(bench.Create(Target()).status()) == kReasonDatabaseUnavailable);
+  bench.store.FailWith(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
+  CHECK(base::ReasonOf(bench.Create(Target()).status()) == postgres::kReasonDatabaseUnavailable);
   CHECK(bench.List(v1::ListAlertsRequest()).status().code() == absl::StatusCode::kInvalidArgument);
   bench.store.FailWith(absl::OkStatus());
   bench.users.gone.insert(kAnn);

@@ -6,6 +6,7 @@
 #include "services/alert/alert_errors.h"
 #include "services/common/base/error.h"
 #include "services/common/kafka/topic_admin.h"
+#include "services/common/postgres/store_failure.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
 #include "tests/support/fake_clock/fake_clock.h"
@@ -16,7 +17,7 @@ namespace stockalert::alert {
 namespace {
 
 using testing::FakeIds;
-using Verdict = dead_letter::Item::Verdict;
+using Disposition = dead_letter::Item::Disposition;
 
 const std::string kUser = FakeIds::Uuid(0xaa);
 const std::string kAlert = FakeIds::Uuid(1);
@@ -90,27 +91,27 @@ struct Bench {
 }  // namespace
 
 TEST_CASE("a record is applied, passed over, put aside or waited for") {
-  const auto verdict = [](const char* topic, const std::string& value) {
+  const auto disposition = [](const char* topic, const std::string& value) {
     const EventChange change = ReadEvent(topic, value, "");
     CHECK(change.reading.cause.empty() ==
-          (change.reading.verdict == Verdict::kApply || change.reading.verdict == Verdict::kPassOver));
-    return change.reading.verdict;
+          (change.reading.disposition == Disposition::kApply || change.reading.disposition == Disposition::kPassOver));
+    return change.reading.disposition;
   };
-  CHECK(verdict(kafka::kAlertEventsTopic, Triggered(1)) == Verdict::kApply);
-  CHECK(verdict(kafka::kAlertEventsTopic, Triggered(0)) == Verdict::kDeadLetter);
-  CHECK(verdict(kafka::kUserEventsTopic, Deleted(kUser)) == Verdict::kApply);
-  CHECK(verdict(kafka::kUserEventsTopic, Deleted("nobody")) == Verdict::kDeadLetter);
+  CHECK(disposition(kafka::kAlertEventsTopic, Triggered(1)) == Disposition::kApply);
+  CHECK(disposition(kafka::kAlertEventsTopic, Triggered(0)) == Disposition::kDeadLetter);
+  CHECK(disposition(kafka::kUserEventsTopic, Deleted(kUser)) == Disposition::kApply);
+  CHECK(disposition(kafka::kUserEventsTopic, Deleted("nobody")) == Disposition::kDeadLetter);
   internal::v1::UserEvent mail;
   mail.mutable_email_verification_requested();
-  CHECK(verdict(kafka::kUserEventsTopic, mail.SerializeAsString()) == Verdict::kPassOver);
+  CHECK(disposition(kafka::kUserEventsTopic, mail.SerializeAsString()) == Disposition::kPassOver);
   const std::string sound = Triggered(1);
   for (const std::string& value : {Triggered(1, "no id"), sound.substr(0, sound.size() - 1)})
-    CHECK(verdict(kafka::kAlertEventsTopic, value) == Verdict::kDeadLetter);
+    CHECK(disposition(kafka::kAlertEventsTopic, value) == Disposition::kDeadLetter);
   for (const char* topic : {kafka::kAlertEventsTopic, kafka::kUserEventsTopic}) {
     for (const std::string& value : {std::string(), std::string("\xff\xff\xff"), std::string(100'000, '\xff')})
-      CHECK(verdict(topic, value) == Verdict::kDeadLetter);
+      CHECK(disposition(topic, value) == Disposition::kDeadLetter);
     // Of a kind to come.
-    CHECK(verdict(topic, "\x9a\x06\x02hi") == Verdict::kHold);
+    CHECK(disposition(topic, "\x9a\x06\x02hi") == Disposition::kHold);
   }
 }
 
@@ -129,7 +130,7 @@ TEST_CASE("records take the turns of their alerts' users, asked for once") {
   const auto lanes = bench.applier.FindLanes(messages);
   REQUIRE(lanes.ok());
   CHECK(*lanes == std::vector<std::string>{kUser, kUser, "", ""});
-  bench.store.FailWith(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  bench.store.FailWith(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   CHECK(bench.applier.FindLanes(messages).ok());
   // An alert that is not known takes a turn of its own, and needs the store.
   const std::string unknown = FakeIds::Uuid(77);
@@ -151,7 +152,7 @@ TEST_CASE("what was read is applied together, and only what is named") {
   // Again, which changes nothing.
   REQUIRE(bench.applier.Apply({0, 1, 2}).ok());
   CHECK((*bench.store.Find(kUser, kAlert))->alert.trigger_count == 2);
-  bench.store.FailWith(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  bench.store.FailWith(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   CHECK(absl::IsUnavailable(bench.applier.Apply({0})));
 }
 

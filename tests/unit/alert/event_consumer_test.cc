@@ -12,6 +12,7 @@
 #include "services/common/base/failure_kind.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/postgres/store_failure.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
 #include "tests/support/eventually/eventually.h"
@@ -123,13 +124,13 @@ TEST_CASE("while the store is away the time counts, and a stop waits neither for
   Bench bench;
   bench.options.give_up_after = absl::Hours(1);
   bench.Create(1);
-  bench.store.FailWith(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  bench.store.FailWith(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   bench.Trigger(1, 1);
   bench.Begin();
   REQUIRE(Eventually([&] { return blocked.Value() > 0 && failures.Value() > before + 1; }));
   bench.store.FailWith(absl::OkStatus());
   REQUIRE(Eventually([&] { return bench.TriggersOf(1) == 1 && blocked.Value() == 0; }));
-  bench.store.FailWith(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  bench.store.FailWith(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   bench.Trigger(1, 2);
   REQUIRE(Eventually([&] { return blocked.Value() > 0; }));
   bench.consumer->Stop();
@@ -180,7 +181,7 @@ TEST_CASE("a store that is away for too long has the group left and joined anew,
   Bench bench;
   bench.options.give_up_after = absl::ZeroDuration();
   bench.Create(1);
-  bench.store.FailWith(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  bench.store.FailWith(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   bench.Trigger(1, 1);
   bench.Begin();
   REQUIRE(Eventually([&] { return bench.group.members() > 2; }));

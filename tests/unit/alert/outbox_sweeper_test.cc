@@ -6,6 +6,7 @@
 #include "services/alert/event_rules.h"
 #include "services/common/base/error.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/postgres/store_failure.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
 #include "tests/support/fake_clock/fake_clock.h"
 #include "tests/support/fake_ids/fake_ids.h"
@@ -66,7 +67,7 @@ TEST_CASE("a store that does not answer fails the sweeper's turns, which are cou
   bench.Create(1, "AAPL");
   OutboxSweeper sweeper(bench.store, bench.publisher, bench.clock, bench.options);
   REQUIRE(sweeper.RequestResync("").ok());
-  bench.store.FailWith(base::Unavailable("DATABASE_UNAVAILABLE", "down"));
+  bench.store.FailWith(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   const double before = failures.Value();
   CHECK(!sweeper.Turn());
   // The resync, what is due, the measure and the purge.

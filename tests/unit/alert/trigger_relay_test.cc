@@ -13,6 +13,7 @@
 #include "services/alert/event_rules.h"
 #include "services/common/base/error.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/postgres/store_failure.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "stockalert/internal/v1/log.pb.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
@@ -97,7 +98,7 @@ struct Bench {
       records.push_back({{"alert-events", 0}, 0, 0, "", event, kTrace});
     }
     for (const dead_letter::Reading& reading : applier.Read(records))
-      REQUIRE(reading.verdict == dead_letter::Item::Verdict::kApply);
+      REQUIRE(reading.disposition == dead_letter::Item::Disposition::kApply);
     return applier.Apply(indices);
   }
 
@@ -204,7 +205,7 @@ TEST_CASE("a store that does not answer is not asked again and again without a p
   bench.Begin();
   REQUIRE(bench.Apply({Bench::Event(a, 1), Bench::Event(a, 2)}).ok());
   const double before = failures.Value();
-  bench.store.FailWith(base::Unavailable("DATABASE_UNAVAILABLE", "down"));
+  bench.store.FailWith(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   bench.producer.Release();
   // What was acknowledged cannot be removed, and the rest not be read: once each, perhaps beside a sweep, and the
   // former once more at the end.
@@ -413,7 +414,7 @@ TEST_CASE("events are not taken while the store is away, and once it is back not
   Bench bench;
   const std::string a = bench.Create(1);
   bench.Begin();
-  bench.store.FailWith(base::Unavailable("DATABASE_UNAVAILABLE", "down"));
+  bench.store.FailWith(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   CHECK(bench.Apply({Bench::Event(a, 1)}).code() == absl::StatusCode::kUnavailable);
   bench.store.FailWith(absl::OkStatus());
   REQUIRE(bench.Apply({Bench::Event(a, 1)}).ok());

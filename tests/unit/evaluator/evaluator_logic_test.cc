@@ -19,7 +19,7 @@ TEST_CASE("what a record makes happen is committed and goes out in order, with i
   log.Alert(kAlertA, kTarget);
   log.Edges(2, kTarget);
   TestEvaluator evaluator(store);
-  REQUIRE(evaluator.Run(log) == Verdict::kGoOn);
+  REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
   CHECK_FALSE(evaluator.logic.has_progress());
   const auto triggers = store.AllTriggers();
   REQUIRE(triggers.size() == 2);
@@ -41,11 +41,11 @@ TEST_CASE("a replay emits nothing, and goes on after it") {
   log.Alert(kAlertA, kTarget);
   log.Edges(5, kTarget);
   {
-    REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn);
+    REQUIRE(TestEvaluator(store).Run(log) == NextStep::kGoOn);
   }
   log.Edges(1, kTarget);
   TestEvaluator again(store);
-  REQUIRE(again.Run(log) == Verdict::kGoOn);
+  REQUIRE(again.Run(log) == NextStep::kGoOn);
   CHECK(store.AllTriggers().size() == 6);
   CHECK(again.logic.counters().records_replayed == 11);
   CHECK(again.logic.counters().triggers_committed == 1);
@@ -58,7 +58,7 @@ TEST_CASE("a checkpoint shortens the replay") {
   log.Edges(5, kTarget);
   {
     TestEvaluator first(store);
-    REQUIRE(first.Run(log) == Verdict::kGoOn);
+    REQUIRE(first.Run(log) == NextStep::kGoOn);
     auto draft = first.logic.TakeDraft(0);
     REQUIRE(draft.has_value());
     REQUIRE(store.WriteCheckpoint(EvaluatorLogic::Encode(*draft), draft->epoch).ok());
@@ -71,7 +71,7 @@ TEST_CASE("a checkpoint shortens the replay") {
     const auto start = second.Take(log);
     REQUIRE(start.ok());
     CHECK(*start == 10);  // The last record of before is read again, to be compared.
-    REQUIRE(second.Read(log, *start) == Verdict::kGoOn);
+    REQUIRE(second.Read(log, *start) == NextStep::kGoOn);
     REQUIRE(second.logic.Commit().ok());
     CHECK(second.logic.counters().records_replayed == 0);
     CHECK(store.AllTriggers().size() == 7);
@@ -79,7 +79,7 @@ TEST_CASE("a checkpoint shortens the replay") {
   SECTION("a rotten one is passed over") {
     store.CorruptNewestCheckpoint(0);
     TestEvaluator second(store);
-    REQUIRE(second.Run(log) == Verdict::kGoOn);
+    REQUIRE(second.Run(log) == NextStep::kGoOn);
     CHECK(second.logic.counters().checkpoints_unusable == 1);
     CHECK(second.logic.counters().records_replayed == 11);
     CHECK(store.AllTriggers().size() == 7);
@@ -92,7 +92,7 @@ TEST_CASE("a replay that differs from what is recorded stops the partition") {
   log.Alert(kAlertA, kTarget);
   log.Edges(8, kTarget);
   {
-    REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn);
+    REQUIRE(TestEvaluator(store).Run(log) == NextStep::kGoOn);
   }
   SECTION("a trigger is missing") { store.EraseTrigger(kAlertA, 4); }
   SECTION("the last trigger is missing") { store.EraseTrigger(kAlertA, 8); }
@@ -117,7 +117,7 @@ TEST_CASE("a replay that differs from what is recorded stops the partition") {
   const size_t recorded = store.AllTriggers().size();
   log.Edges(1, kTarget);
   TestEvaluator again(store);
-  CHECK(again.Run(log) == Verdict::kStop);
+  CHECK(again.Run(log) == NextStep::kStop);
   REQUIRE(again.logic.stopped().contains(0));
   CHECK(again.logic.stopped().at(0).find("other triggers than were recorded") != std::string::npos);
   CHECK(again.logic.counters().partitions_stopped == 1);
@@ -133,15 +133,15 @@ TEST_CASE("a gap, a poison record and a malformed quote") {
   TestEvaluator evaluator(store);
   SECTION("offsets are missing") {
     REQUIRE(evaluator.Take(log).ok());
-    REQUIRE(evaluator.logic.Apply(0, log.at(0)) == Verdict::kGoOn);
-    CHECK(evaluator.logic.Apply(0, log.at(2)) == Verdict::kStop);
+    REQUIRE(evaluator.logic.Apply(0, log.at(0)) == NextStep::kGoOn);
+    CHECK(evaluator.logic.Apply(0, log.at(2)) == NextStep::kStop);
     REQUIRE(evaluator.logic.Commit().ok());
     CHECK(store.TakePartition(0, "look")->progress == Progress{1, 0});  // What came before is kept.
   }
   SECTION("bytes that are no record") {
     log.AddRaw("AAPL", "garbage");
     log.Edges(1, kTarget);
-    CHECK(evaluator.Run(log) == Verdict::kStop);
+    CHECK(evaluator.Run(log) == NextStep::kStop);
     CHECK(evaluator.logic.stopped().contains(0));
     CHECK(store.AllTriggers().size() == 1);
     CHECK(store.TakePartition(0, "look")->progress == Progress{3, 0});
@@ -149,10 +149,10 @@ TEST_CASE("a gap, a poison record and a malformed quote") {
   SECTION("bytes that are no record, given up by an operator") {
     log.AddRaw("AAPL", "garbage");
     log.Edges(1, kTarget);
-    OutboxRelay& relay = evaluator.relay;
+    AlertEventRelay& relay = evaluator.relay;
     EvaluatorLogic told(store, relay, {.owner = "test", .skipped_records = {{0, 3}}});
     REQUIRE(told.Take(0, log.facts()).ok());
-    for (int64_t offset = 0; offset < log.size(); ++offset) REQUIRE(told.Apply(0, log.at(offset)) == Verdict::kGoOn);
+    for (int64_t offset = 0; offset < log.size(); ++offset) REQUIRE(told.Apply(0, log.at(offset)) == NextStep::kGoOn);
     REQUIRE(told.Commit().ok());
     CHECK(told.counters().records_given_up == 1);
     CHECK(store.AllTriggers().size() == 2);
@@ -163,12 +163,12 @@ TEST_CASE("a gap, a poison record and a malformed quote") {
     quote.price_micros = kTarget;
     log.AddRaw("AAPL", record::EncodeRecord(quote).SerializeAsString());
     log.Edges(1, kTarget);
-    CHECK(evaluator.Run(log) == Verdict::kGoOn);
+    CHECK(evaluator.Run(log) == NextStep::kGoOn);
     CHECK(evaluator.logic.counters().quotes_malformed == 1);
     CHECK(store.AllTriggers().size() == 2);
   }
   SECTION("records that retention took before they were evaluated") {
-    REQUIRE(evaluator.Run(log) == Verdict::kGoOn);
+    REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
     log.Edges(3, kTarget);
     log.low = 5;
     TestEvaluator late(store);
@@ -223,7 +223,7 @@ TEST_CASE("a record with many triggers spans transactions, and a crash between t
     }
     TestEvaluator next(store, 4);
     INFO("crash after commit " << crash_after);
-    REQUIRE(next.Run(log) == Verdict::kGoOn);
+    REQUIRE(next.Run(log) == NextStep::kGoOn);
     CHECK(store.AllTriggers().size() == 12);
     std::set<std::pair<std::string, int64_t>> identities;
     for (const StoredTrigger& row : store.AllTriggers())
@@ -240,13 +240,13 @@ TEST_CASE("whoever lost a partition commits nothing and drops everything") {
   log.Edges(1, kTarget);
   TestEvaluator zombie(store);
   const auto start = zombie.Take(log);
-  REQUIRE(zombie.Read(log, *start) == Verdict::kGoOn);
+  REQUIRE(zombie.Read(log, *start) == NextStep::kGoOn);
   TestEvaluator owner(store);
   REQUIRE(owner.Take(log).ok());
   CHECK(IsFenced(zombie.logic.Commit()));
   CHECK(zombie.logic.partitions().empty());
   CHECK(zombie.publisher.rows.empty());
-  REQUIRE(owner.Read(log, 0) == Verdict::kGoOn);
+  REQUIRE(owner.Read(log, 0) == NextStep::kGoOn);
   REQUIRE(owner.logic.Commit().ok());
   CHECK(store.AllTriggers().size() == 1);
 }
@@ -258,7 +258,7 @@ TEST_CASE("on another log, state and numbers are kept and its oldest record is n
   log.Edges(2, kTarget);
   {
     TestEvaluator first(store);
-    REQUIRE(first.Run(log) == Verdict::kGoOn);
+    REQUIRE(first.Run(log) == NextStep::kGoOn);
     auto draft = first.logic.TakeDraft(0);
     REQUIRE(store.WriteCheckpoint(EvaluatorLogic::Encode(*draft), draft->epoch).ok());
   }
@@ -266,7 +266,7 @@ TEST_CASE("on another log, state and numbers are kept and its oldest record is n
   log.Alert(kAlertB, kTarget);
   log.Edges(1, kTarget);
   {
-    REQUIRE(TestEvaluator(store).Run(log) == Verdict::kGoOn);
+    REQUIRE(TestEvaluator(store).Run(log) == NextStep::kGoOn);
   }
   REQUIRE(store.AllTriggers().size() == 4);
 
@@ -291,15 +291,15 @@ TEST_CASE("on another log, state and numbers are kept and its oldest record is n
   TestEvaluator evaluator(store);
   auto start = evaluator.Take(other);
   REQUIRE(start.ok());
-  Verdict verdict = evaluator.Read(other, *start);
+  NextStep next_step = evaluator.Read(other, *start);
   if (prefix > 0) {
-    REQUIRE(verdict == Verdict::kOtherLog);
+    REQUIRE(next_step == NextStep::kOtherLog);
     start = evaluator.logic.AdoptOtherLog(0, other.facts());
     REQUIRE(start.ok());
     CHECK(*start == 0);
-    verdict = evaluator.Read(other, *start);
+    next_step = evaluator.Read(other, *start);
   }
-  REQUIRE(verdict == Verdict::kGoOn);
+  REQUIRE(next_step == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK(evaluator.logic.counters().logs_adopted == 1);
   std::map<std::string, std::set<int64_t>> numbers;
@@ -308,7 +308,7 @@ TEST_CASE("on another log, state and numbers are kept and its oldest record is n
   CHECK(numbers[kAlertB] == std::set<int64_t>{1, 2});
   // And it goes on from there after a restart.
   TestEvaluator after(store);
-  CHECK(after.Run(other) == Verdict::kGoOn);
+  CHECK(after.Run(other) == NextStep::kGoOn);
   CHECK(store.AllTriggers().size() == 6);
 }
 
@@ -384,13 +384,13 @@ TEST_CASE("a database that is away delays a commit and loses nothing") {
   log.Alert(kAlertA, kTarget);
   log.Edges(2, kTarget);
   TestEvaluator evaluator(store);
-  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == NextStep::kGoOn);
   SECTION("refused") { store.away = true; }
   SECTION("carried out, but not answered") { store.lose_answer = true; }
   CHECK(absl::IsUnavailable(evaluator.logic.Commit()));
   const int64_t before = log.size();
   log.Edges(1, kTarget);  // More comes in meanwhile.
-  REQUIRE(evaluator.Read(log, before) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(log, before) == NextStep::kGoOn);
   store.away = store.lose_answer = false;
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK_FALSE(evaluator.logic.has_progress());
@@ -426,8 +426,8 @@ TEST_CASE("an effect that cannot be stored stops its partition, and the others o
     return refuses && TwoPartitions::Has(batch, 1) ? absl::FailedPreconditionError("a check is violated")
                                                    : absl::OkStatus();
   };
-  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == Verdict::kGoOn);
-  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK_FALSE(evaluator.logic.blocked());
   CHECK_FALSE(evaluator.logic.has_progress());
@@ -443,16 +443,16 @@ TEST_CASE("an effect that cannot be stored stops its partition, and the others o
   world.store.commits.clear();
   const int64_t before = world.first.size();
   world.first.Edges(1, kTarget);
-  REQUIRE(evaluator.Read(world.first, before, 0) == Verdict::kGoOn);
-  CHECK(evaluator.logic.Apply(1, world.second.at(0)) == Verdict::kStop);
+  REQUIRE(evaluator.Read(world.first, before, 0) == NextStep::kGoOn);
+  CHECK(evaluator.logic.Apply(1, world.second.at(0)) == NextStep::kStop);
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK(world.store.commits.size() == 1);
   // Taken anew while the cause is there it stops again; when it is gone, all of it is made up for, once.
-  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK(evaluator.logic.stopped().contains(1));
   refuses = false;
-  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK(evaluator.logic.stopped().empty());
   CHECK(world.inner.AllTriggers().size() == 3);
@@ -468,8 +468,8 @@ TEST_CASE("each partition of a refused transaction is tried by itself, over pass
     if (away > 0 && away-- > 0) return absl::UnavailableError("away");
     return absl::OkStatus();
   };
-  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == Verdict::kGoOn);
-  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == NextStep::kGoOn);
   // Progress of both, the effects of the first: one transaction has both only where there is room.
   away = 2;
   CHECK(absl::IsUnavailable(evaluator.logic.Commit()));
@@ -487,8 +487,8 @@ TEST_CASE("what blocks is the transaction itself: it goes with its partitions") 
   TestEvaluator evaluator(world.store);
   bool away = true;
   world.store.fail = [&](const CommitBatch&) { return away ? absl::UnavailableError("away") : absl::OkStatus(); };
-  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == Verdict::kGoOn);
-  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == NextStep::kGoOn);
   REQUIRE(absl::IsUnavailable(evaluator.logic.Commit()));
   REQUIRE(evaluator.logic.blocked());
   SECTION("of all") {
@@ -520,7 +520,7 @@ TEST_CASE("a transaction that takes too long for the database is made smaller, d
   log.Alert(kAlertA, kTarget);
   log.Edges(8, kTarget);
   TestEvaluator evaluator(store);
-  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == NextStep::kGoOn);
   int tries = 0;
   while (evaluator.logic.has_progress() && ++tries < 100) {
     const absl::Status status = evaluator.logic.Commit();
@@ -533,7 +533,7 @@ TEST_CASE("a transaction that takes too long for the database is made smaller, d
   store.commits.clear();
   const int64_t before = log.size();
   log.Edges(20, kTarget);
-  REQUIRE(evaluator.Read(log, before) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(log, before) == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK(inner.AllTriggers().size() == 28);
   CHECK(store.commits.size() < 10);
@@ -546,7 +546,7 @@ TEST_CASE("effects are counted while they wait, and not after") {
   log.Alert(kAlertA, kTarget);
   log.Edges(2, kTarget);
   TestEvaluator evaluator(store, 2);
-  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == NextStep::kGoOn);
   // A confirmation, what is known of the symbol, two triggers.
   const size_t effects = evaluator.logic.pending_effects();
   REQUIRE(effects >= 3);
@@ -575,7 +575,7 @@ TEST_CASE("a checkpoint holds nothing that is not committed") {
   Log log;
   log.Alert(kAlertA, kTarget);
   TestEvaluator evaluator(store, 1);
-  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == Verdict::kGoOn);
+  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == NextStep::kGoOn);
   CHECK_FALSE(evaluator.logic.TakeDraft(0).has_value());
   REQUIRE(evaluator.logic.Commit().ok());
   REQUIRE(evaluator.logic.TakeDraft(0).has_value());
@@ -584,7 +584,7 @@ TEST_CASE("a checkpoint holds nothing that is not committed") {
   evaluator.logic.Apply(0, log.at(1));
   REQUIRE(evaluator.logic.Commit().ok());
   log.Quote(kTarget - 4);
-  REQUIRE(evaluator.logic.Apply(0, log.at(2)) == Verdict::kGoOn);
+  REQUIRE(evaluator.logic.Apply(0, log.at(2)) == NextStep::kGoOn);
   REQUIRE_FALSE(evaluator.logic.has_effects());
   REQUIRE(evaluator.logic.has_progress());
   CHECK_FALSE(evaluator.logic.TakeDraft(0).has_value());
@@ -601,17 +601,18 @@ TEST_CASE("a checkpoint ahead of the progress is not used") {
     // A state after all seven records, of a process that had committed three of them.
     testing::InMemoryEvaluatorStore elsewhere;
     TestEvaluator ahead(elsewhere);
-    REQUIRE(ahead.Run(log) == Verdict::kGoOn);
+    REQUIRE(ahead.Run(log) == NextStep::kGoOn);
     StoredCheckpoint checkpoint = EvaluatorLogic::Encode(*ahead.logic.TakeDraft(0));
     TestEvaluator behind(store);
     const int64_t start = *behind.Take(log);
-    for (int64_t offset = start; offset < 3; ++offset) REQUIRE(behind.logic.Apply(0, log.at(offset)) == Verdict::kGoOn);
+    for (int64_t offset = start; offset < 3; ++offset)
+      REQUIRE(behind.logic.Apply(0, log.at(offset)) == NextStep::kGoOn);
     REQUIRE(behind.logic.Commit().ok());
     REQUIRE(store.AllTriggers().size() == 1);
     REQUIRE(store.WriteCheckpoint(checkpoint, behind.logic.TakeDraft(0)->epoch).ok());
   }
   TestEvaluator again(store);
-  REQUIRE(again.Run(log) == Verdict::kGoOn);
+  REQUIRE(again.Run(log) == NextStep::kGoOn);
   CHECK(again.logic.counters().checkpoints_unusable == 1);
   CHECK(again.logic.counters().records_replayed == 3);
   CHECK(store.AllTriggers().size() == 3);
@@ -622,10 +623,10 @@ TEST_CASE("a checkpoint that was written by an earlier hold of the partition say
   Log log;
   log.Alert(kAlertA, kTarget);
   TestEvaluator evaluator(store);
-  REQUIRE(evaluator.Run(log) == Verdict::kGoOn);
+  REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
   const auto before = evaluator.logic.TakeDraft(0);
   REQUIRE(before.has_value());
-  REQUIRE(evaluator.Run(log) == Verdict::kGoOn);  // Taken anew; the answer comes late.
+  REQUIRE(evaluator.Run(log) == NextStep::kGoOn);  // Taken anew; the answer comes late.
   evaluator.logic.MarkCheckpointed(0, before->epoch, before->next_offset);
   const auto draft = evaluator.logic.TakeDraft(0);
   REQUIRE(draft.has_value());
@@ -640,11 +641,11 @@ TEST_CASE("what the folds counted never falls") {
   log.Alert(kAlertA, kTarget);
   log.Edges(2, kTarget);
   TestEvaluator evaluator(store);
-  REQUIRE(evaluator.Run(log) == Verdict::kGoOn);
+  REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
   CHECK(evaluator.logic.fold_counters().quotes_accepted == 4);
   evaluator.logic.Drop(0);
   CHECK(evaluator.logic.fold_counters().quotes_accepted == 4);
-  REQUIRE(evaluator.Run(log) == Verdict::kGoOn);
+  REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
   CHECK(evaluator.logic.fold_counters().quotes_accepted == 8);
 }
 

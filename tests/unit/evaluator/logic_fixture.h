@@ -139,26 +139,26 @@ struct TestEvaluator {
 
   absl::StatusOr<int64_t> Take(const Log& log, int32_t partition = 0) { return logic.Take(partition, log.facts()); }
 
-  // From `from` to the log's end; the last verdict.
-  Verdict Read(const Log& log, int64_t from, int32_t partition = 0) {
-    Verdict verdict = Verdict::kGoOn;
-    for (int64_t offset = from; offset < log.size() && verdict == Verdict::kGoOn; ++offset) {
-      verdict = logic.Apply(partition, log.at(offset));
+  // From `from` to the log's end; the last answer.
+  NextStep Read(const Log& log, int64_t from, int32_t partition = 0) {
+    NextStep next_step = NextStep::kGoOn;
+    for (int64_t offset = from; offset < log.size() && next_step == NextStep::kGoOn; ++offset) {
+      next_step = logic.Apply(partition, log.at(offset));
     }
-    return verdict;
+    return next_step;
   }
   // Takes, reads to the end, commits, relays.
-  Verdict Run(const Log& log, int32_t partition = 0) {
+  NextStep Run(const Log& log, int32_t partition = 0) {
     const auto start = Take(log, partition);
-    if (!start.ok()) return Verdict::kStop;
-    const Verdict verdict = Read(log, *start, partition);
+    if (!start.ok()) return NextStep::kStop;
+    const NextStep next_step = Read(log, *start, partition);
     logic.Commit().IgnoreError();
     relay.Pump().IgnoreError();
-    return verdict;
+    return next_step;
   }
 
   RecordingPublisher publisher;
-  OutboxRelay relay;
+  AlertEventRelay relay;
   EvaluatorLogic logic;
 };
 

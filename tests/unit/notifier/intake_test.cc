@@ -8,6 +8,7 @@
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/postgres/store_failure.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "tests/support/eventually/eventually.h"
 #include "tests/support/fake_clock/fake_clock.h"
@@ -109,7 +110,7 @@ TEST_CASE(
   const auto& blocked = metrics::GetGauge("stockalert_consumer_blocked_seconds", "");
   Bench bench;
   bench.options.give_up_after = absl::ZeroDuration();
-  bench.store.Fail(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  bench.store.Fail(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   bench.Trigger(1);
   bench.Begin();
   REQUIRE(Eventually([&] { return blocked.Value() > 0 && bench.group.members() > 1; }));

@@ -12,6 +12,7 @@
 #include "services/common/base/ids.h"
 #include "services/common/grpc/server.h"
 #include "services/common/grpc/status_convert.h"
+#include "services/common/postgres/store_failure.h"
 #include "services/notifier/notification_convert.h"
 #include "tests/support/fake_clock/fake_clock.h"
 #include "tests/support/notification_store/in_memory_notification_store.h"
@@ -202,7 +203,7 @@ TEST_CASE("bad requests name the field; what is another's is not there") {
   list.set_alert("users/" + kUser + "/alerts/" + stored[0].alert_id);
   CHECK(f.Call(&Stub::ListNotifications, list, page, "other").code() == absl::StatusCode::kNotFound);
   CHECK(f.Call(&Stub::ListNotifications, list, page, "wrong").code() == absl::StatusCode::kUnauthenticated);
-  f.store.Fail(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  f.store.Fail(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   CHECK(f.Call(&Stub::ListNotifications, list, page).code() == absl::StatusCode::kUnavailable);
 }
 

@@ -10,6 +10,7 @@
 #include "services/common/base/bounded_executor.h"
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
+#include "services/common/postgres/store_failure.h"
 #include "tests/support/notification_store/in_memory_notification_store.h"
 
 namespace stockalert::notifier {
@@ -112,7 +113,7 @@ TEST_CASE("a woken stream sends everything after its place, page by page") {
   Store(store, kUser, 250);
   Queue queue;
   const auto client = std::make_shared<Client>();
-  const auto watch = std::make_shared<Watch>(kUser, 10, client, store, queue.submit());
+  const auto watch = std::make_shared<UserWatch>(kUser, 10, client, store, queue.submit());
   watch->Wake();
   watch->Wake();
   CHECK(queue.work.size() == 1);
@@ -130,7 +131,7 @@ TEST_CASE("what is stored while a page is being sent goes out without another wa
   Store(store, kUser, 1);
   Queue queue;
   const auto client = std::make_shared<Client>();
-  const auto watch = std::make_shared<Watch>(kUser, 0, client, store, queue.submit());
+  const auto watch = std::make_shared<UserWatch>(kUser, 0, client, store, queue.submit());
   bool first = true;
   client->meanwhile = [&] {
     if (!std::exchange(first, false)) return;
@@ -147,7 +148,7 @@ TEST_CASE("a stream that always has more lets others run in between") {
   Store(store, kUser, 2000);
   Queue queue;
   const auto client = std::make_shared<Client>();
-  const auto watch = std::make_shared<Watch>(kUser, 0, client, store, queue.submit());
+  const auto watch = std::make_shared<UserWatch>(kUser, 0, client, store, queue.submit());
   watch->Wake();
   queue.RunOne();
   CHECK(client->pages().size() == 8);
@@ -161,7 +162,7 @@ TEST_CASE("without room nothing is read; with room it goes on where it was") {
   Store(store, kUser, 150);
   Queue queue;
   const auto client = std::make_shared<Client>();
-  const auto watch = std::make_shared<Watch>(kUser, 0, client, store, queue.submit());
+  const auto watch = std::make_shared<UserWatch>(kUser, 0, client, store, queue.submit());
   client->SetRoom(1);
   watch->Wake();
   queue.RunAll();
@@ -180,8 +181,8 @@ TEST_CASE("a failing store, a refused task and a dropped one are made up for by 
   Store(store, kUser, 3);
   Queue queue;
   const auto client = std::make_shared<Client>();
-  const auto watch = std::make_shared<Watch>(kUser, 0, client, store, queue.submit());
-  store.Fail(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  const auto watch = std::make_shared<UserWatch>(kUser, 0, client, store, queue.submit());
+  store.Fail(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   watch->Wake();
   queue.RunAll();
   CHECK(client->seen().empty());
@@ -203,7 +204,7 @@ TEST_CASE("a stream that has ended keeps its place") {
   Store(store, kUser, 3);
   Queue queue;
   const auto client = std::make_shared<Client>();
-  const auto watch = std::make_shared<Watch>(kUser, 0, client, store, queue.submit());
+  const auto watch = std::make_shared<UserWatch>(kUser, 0, client, store, queue.submit());
   client->End();
   watch->Wake();
   queue.RunAll();
@@ -242,9 +243,9 @@ TEST_CASE("the hub wakes streams of the users it is told of, and finds by its po
   const auto others = std::make_shared<Client>();
   {
     WatchHub hub(store, absl::Milliseconds(5));
-    const auto first = std::make_shared<Watch>(kUser, 0, mine, store, submit);
-    const auto second = std::make_shared<Watch>(kUser, 0, again, store, submit);
-    const auto third = std::make_shared<Watch>(kOther, 0, others, store, submit);
+    const auto first = std::make_shared<UserWatch>(kUser, 0, mine, store, submit);
+    const auto second = std::make_shared<UserWatch>(kUser, 0, again, store, submit);
+    const auto third = std::make_shared<UserWatch>(kOther, 0, others, store, submit);
     hub.Add(first);
     hub.Add(second);
     hub.Add(third);

@@ -16,8 +16,8 @@ constexpr int64_t kDayUs = int64_t{24} * 3600 * 1'000'000;
 
 // Feeds one symbol's records at rising places.
 struct Log {
-  Verdict Quote(int64_t price, int64_t time_us = kTime,
-                TradingSession session = internal::v1::TRADING_SESSION_REGULAR) {
+  QuoteVerdict Quote(int64_t price, int64_t time_us = kTime,
+                     TradingSession session = internal::v1::TRADING_SESSION_REGULAR) {
     return Apply(Make(price, time_us, session));
   }
   QuoteRecord Make(int64_t price, int64_t time_us, TradingSession session = internal::v1::TRADING_SESSION_REGULAR) {
@@ -30,7 +30,7 @@ struct Log {
     quote.set_sequence(++sequence);
     return quote;
   }
-  Verdict Apply(const QuoteRecord& quote) { return prices.ApplyQuote(quote, {3, offset++}); }
+  QuoteVerdict Apply(const QuoteRecord& quote) { return prices.ApplyQuote(quote, {3, offset++}); }
   void Restart() { prices.ApplyRestart("AAPL", {3, offset++}); }
   const SymbolPrices& now() const { return *prices.Find("AAPL"); }
 
@@ -44,12 +44,12 @@ TEST_CASE("the highest epoch of the log is known, also of quotes that are droppe
   CHECK(log.prices.highest_epoch() == 0);
   QuoteRecord quote = log.Make(1, kTime);
   quote.set_publisher_epoch(7);
-  CHECK(log.Apply(quote) == Verdict::kAccepted);
-  CHECK(log.Quote(2) == Verdict::kRepeated);
+  CHECK(log.Apply(quote) == QuoteVerdict::kAccepted);
+  CHECK(log.Quote(2) == QuoteVerdict::kRepeated);
   CHECK(log.prices.highest_epoch() == 7);
   quote = log.Make(3, kTime - 1);
   quote.set_publisher_epoch(9);
-  CHECK(log.Apply(quote) == Verdict::kLate);
+  CHECK(log.Apply(quote) == QuoteVerdict::kLate);
   CHECK(log.prices.highest_epoch() == 9);
   quote.set_publisher_epoch(std::numeric_limits<int64_t>::max());
   (void)log.Apply(quote);
@@ -67,19 +67,19 @@ TEST_CASE("prices that no quote can have leave no trace") {
                               std::numeric_limits<int64_t>::min()}) {
     CAPTURE(price);
     Log log;
-    CHECK(log.Quote(price) == Verdict::kRefused);
+    CHECK(log.Quote(price) == QuoteVerdict::kRefused);
     CHECK(log.prices.Find("AAPL") == nullptr);
     CHECK(log.prices.TakeChanged().empty());
     // Not even its sequence counts.
     log.sequence = 0;
-    CHECK(log.Quote(150) == Verdict::kAccepted);
+    CHECK(log.Quote(150) == QuoteVerdict::kAccepted);
   }
 }
 
 TEST_CASE("the extreme prices are prices") {
   Log log;
-  CHECK(log.Quote(1) == Verdict::kAccepted);
-  CHECK(log.Quote(price::kMaxPriceMicros) == Verdict::kAccepted);
+  CHECK(log.Quote(1) == QuoteVerdict::kAccepted);
+  CHECK(log.Quote(price::kMaxPriceMicros) == QuoteVerdict::kAccepted);
   CHECK(log.now().regular_price_micros == price::kMaxPriceMicros);
 }
 
@@ -99,8 +99,8 @@ TEST_CASE("sessions: each moves what it counts for") {
 TEST_CASE("late ones are dropped, whatever their session; equal times are not") {
   Log log;
   log.Quote(1, kTime, internal::v1::TRADING_SESSION_CLOSED);
-  CHECK(log.Quote(2, kTime - 1) == Verdict::kLate);
-  CHECK(log.Quote(3, kTime) == Verdict::kAccepted);
+  CHECK(log.Quote(2, kTime - 1) == QuoteVerdict::kLate);
+  CHECK(log.Quote(3, kTime) == QuoteVerdict::kAccepted);
   CHECK(log.now().latest->price_micros() == 3);
   CHECK(log.now().regular_price_micros == 3);
 }
@@ -108,38 +108,38 @@ TEST_CASE("late ones are dropped, whatever their session; equal times are not") 
 TEST_CASE("repeated ones are skipped by epoch and sequence; a late one has been seen") {
   Log log;
   const QuoteRecord first = log.Make(1, kTime);
-  CHECK(log.Apply(first) == Verdict::kAccepted);
-  CHECK(log.Apply(first) == Verdict::kRepeated);
+  CHECK(log.Apply(first) == QuoteVerdict::kAccepted);
+  CHECK(log.Apply(first) == QuoteVerdict::kRepeated);
   QuoteRecord late = log.Make(2, kTime - 1);
-  CHECK(log.Apply(late) == Verdict::kLate);
+  CHECK(log.Apply(late) == QuoteVerdict::kLate);
   late.set_event_time_us(kTime + 1);
-  CHECK(log.Apply(late) == Verdict::kRepeated);
+  CHECK(log.Apply(late) == QuoteVerdict::kRepeated);
   QuoteRecord other_epoch = log.Make(3, kTime + 1);
   other_epoch.set_publisher_epoch(2);
   other_epoch.set_sequence(1);
-  CHECK(log.Apply(other_epoch) == Verdict::kAccepted);
+  CHECK(log.Apply(other_epoch) == QuoteVerdict::kAccepted);
   QuoteRecord old_epoch = log.Make(4, kTime + 2);
   old_epoch.set_sequence(1000);
-  CHECK(log.Apply(old_epoch) == Verdict::kRepeated);
+  CHECK(log.Apply(old_epoch) == QuoteVerdict::kRepeated);
   // Without a publisher there is nothing to know a repeat by.
   QuoteRecord nameless = log.Make(5, kTime + 2);
   nameless.clear_publisher_epoch();
   nameless.clear_sequence();
-  CHECK(log.Apply(nameless) == Verdict::kAccepted);
-  CHECK(log.Apply(nameless) == Verdict::kAccepted);
+  CHECK(log.Apply(nameless) == QuoteVerdict::kAccepted);
+  CHECK(log.Apply(nameless) == QuoteVerdict::kAccepted);
 }
 
 TEST_CASE("a place that has been counted in is not counted again") {
   Log log;
   log.Quote(1);
   log.Quote(2);
-  CHECK(log.prices.ApplyQuote(log.Make(9, kTime), {3, 1}) == Verdict::kRepeated);
+  CHECK(log.prices.ApplyQuote(log.Make(9, kTime), {3, 1}) == QuoteVerdict::kRepeated);
   log.prices.ApplyRestart("AAPL", {3, 0});
   CHECK(log.now().regular_price_micros == 2);
   log.prices.ForgetPlaces(4);
-  CHECK(log.prices.ApplyQuote(log.Make(9, kTime), {3, 1}) == Verdict::kRepeated);
+  CHECK(log.prices.ApplyQuote(log.Make(9, kTime), {3, 1}) == QuoteVerdict::kRepeated);
   log.prices.ForgetPlaces(3);
-  CHECK(log.prices.ApplyQuote(log.Make(9, kTime), {3, 0}) == Verdict::kAccepted);
+  CHECK(log.prices.ApplyQuote(log.Make(9, kTime), {3, 0}) == QuoteVerdict::kAccepted);
 }
 
 TEST_CASE("a restart forgets prices and times, not the publisher") {
@@ -152,8 +152,8 @@ TEST_CASE("a restart forgets prices and times, not the publisher") {
   CHECK(!log.now().regular_price_micros);
   CHECK(!log.now().extended_price_micros);
   CHECK(!log.now().previous_close_micros);
-  CHECK(log.Apply(quote) == Verdict::kRepeated);
-  CHECK(log.Quote(2, kTime - 100 * kDayUs) == Verdict::kAccepted);
+  CHECK(log.Apply(quote) == QuoteVerdict::kRepeated);
+  CHECK(log.Quote(2, kTime - 100 * kDayUs) == QuoteVerdict::kAccepted);
   CHECK(log.now().regular_price_micros == 2);
   LatestPrices empty;
   empty.ApplyRestart("AAPL", {0, 0});
@@ -167,7 +167,7 @@ TEST_CASE("day values: the latest of the date, nonsense dropped, forgotten with 
   quote.set_day_open_micros(0);
   quote.set_day_high_micros(-1);
   quote.set_day_low_micros(95);
-  CHECK(log.Apply(quote) == Verdict::kAccepted);
+  CHECK(log.Apply(quote) == QuoteVerdict::kAccepted);
   CHECK(log.now().previous_close_micros == 90);
   CHECK(!log.now().day_open_micros);
   CHECK(!log.now().latest->has_day_open_micros());
@@ -186,7 +186,7 @@ TEST_CASE("day values: the latest of the date, nonsense dropped, forgotten with 
   // A late one teaches nothing.
   quote = log.Make(101, kTime);
   quote.set_previous_close_micros(1);
-  CHECK(log.Apply(quote) == Verdict::kLate);
+  CHECK(log.Apply(quote) == QuoteVerdict::kLate);
   CHECK(log.now().previous_close_micros == 91);
   log.Quote(103, kTime + kDayUs);
   CHECK(!log.now().previous_close_micros);
@@ -199,7 +199,7 @@ TEST_CASE("day values: a quote from before the open brings none") {
   QuoteRecord quote = log.Make(100, kTime, internal::v1::TRADING_SESSION_PRE);
   quote.set_previous_close_micros(90);
   quote.set_day_open_micros(95);
-  CHECK(log.Apply(quote) == Verdict::kAccepted);
+  CHECK(log.Apply(quote) == QuoteVerdict::kAccepted);
   CHECK(!log.now().previous_close_micros);
   CHECK(!log.now().day_open_micros);
   CHECK(!log.now().latest->has_previous_close_micros());
@@ -221,9 +221,9 @@ TEST_CASE("what changed is taken once, put back on failure, and loaded as it was
   LatestPrices loaded;
   loaded.Load(again);
   CHECK(loaded.TakeChanged().empty());
-  CHECK(loaded.ApplyQuote(log.Make(3, kTime), {3, 5}) == Verdict::kLate);
+  CHECK(loaded.ApplyQuote(log.Make(3, kTime), {3, 5}) == QuoteVerdict::kLate);
   QuoteRecord same_date = log.Make(3, kTime + 2);
-  CHECK(loaded.ApplyQuote(same_date, {3, 6}) == Verdict::kAccepted);
+  CHECK(loaded.ApplyQuote(same_date, {3, 6}) == QuoteVerdict::kAccepted);
   CHECK(loaded.Find("AAPL")->regular_price_micros == 3);
 }
 

@@ -79,8 +79,8 @@ TEST_CASE("what becomes of quotes is remembered while somebody wants to know, up
     f.board.Apply({f.Quote("AAPL", 2), f.Quote("AAPL", 0)});
     const auto outcomes = memory.Await({{0, 2}, {0, 1}, {0, 0}}, soon());
     REQUIRE(outcomes.size() == 3);
-    CHECK(outcomes[0]->verdict == Verdict::kRefused);
-    CHECK(outcomes[1]->verdict == Verdict::kAccepted);
+    CHECK(outcomes[0]->verdict == QuoteVerdict::kRefused);
+    CHECK(outcomes[1]->verdict == QuoteVerdict::kAccepted);
     CHECK(outcomes[1]->session == internal::v1::TRADING_SESSION_REGULAR);
     // Read before anybody wanted to know.
     CHECK(!outcomes[2]);

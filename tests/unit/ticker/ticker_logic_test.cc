@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "services/common/postgres/store_failure.h"
 #include "tests/support/fake_clock/fake_clock.h"
 #include "tests/support/ticker_store/in_memory_ticker_store.h"
 #include "tests/unit/ticker/fakes.h"
@@ -266,11 +267,11 @@ TEST_CASE("who publishes hears what became of each quote, and a late one is nobo
                                         trace::NewRoot(), Fixture::Soon());
   REQUIRE(outcomes.ok());
   REQUIRE(outcomes->size() == 5);
-  CHECK((*outcomes)[0]->verdict == Verdict::kAccepted);
-  CHECK((*outcomes)[1]->verdict == Verdict::kLate);
-  CHECK((*outcomes)[2]->verdict == Verdict::kRepeated);
-  CHECK((*outcomes)[3]->verdict == Verdict::kRefused);
-  CHECK((*outcomes)[4]->verdict == Verdict::kAccepted);
+  CHECK((*outcomes)[0]->verdict == QuoteVerdict::kAccepted);
+  CHECK((*outcomes)[1]->verdict == QuoteVerdict::kLate);
+  CHECK((*outcomes)[2]->verdict == QuoteVerdict::kRepeated);
+  CHECK((*outcomes)[3]->verdict == QuoteVerdict::kRefused);
+  CHECK((*outcomes)[4]->verdict == QuoteVerdict::kAccepted);
   CHECK((*outcomes)[4]->session == internal::v1::TRADING_SESSION_CLOSED);
   // The fetcher answers what it published last, whatever became of it.
   f.fetcher.quotes["AAPL"] = QuoteAt(50, 9, 5);
@@ -311,7 +312,7 @@ TEST_CASE("a price that the board does not come to is no current price, unless t
 
 TEST_CASE("the store's failures pass") {
   Fixture f;
-  f.store.Fail(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  f.store.Fail(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   CHECK(f.Register({"AAPL"}).status().code() == absl::StatusCode::kUnavailable);
   CHECK(f.logic.Get("AAPL").status().code() == absl::StatusCode::kUnavailable);
   CHECK(f.logic.List("", 1).status().code() == absl::StatusCode::kUnavailable);

@@ -5,6 +5,7 @@
 
 #include "absl/time/clock.h"
 #include "services/common/metrics/metrics.h"
+#include "services/common/postgres/store_failure.h"
 #include "tests/support/eventually/eventually.h"
 #include "tests/support/fake_clock/fake_clock.h"
 #include "tests/support/ticker_store/in_memory_ticker_store.h"
@@ -44,7 +45,7 @@ TEST_CASE("a round that fails is counted, and tried again before the interval is
   Fixture f;
   REQUIRE(f.store.Register({"AAPL"}, f.clock.NowUs(), 0, "").ok());
   f.clock.Advance(absl::Hours(24));
-  f.store.Fail(base::Unavailable(kReasonDatabaseUnavailable, "down"));
+  f.store.Fail(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   UnusedSweeper sweeper(f.logic, absl::Hours(3));
   REQUIRE(Eventually([&] { return failures.Value() > before; }));
   // And rests in between: without that it would be hundreds by now.

@@ -19,13 +19,13 @@ struct ProfileFlags {
   bool sure = false;
 };
 
-void PrintUser(const Context& context, const user_v1::User& user) {
+void PrintUser(const CommandContext& context, const user_v1::User& user) {
   if (context.terminal.json) context.terminal.PrintJson(user);
   context.Notice(absl::StrCat(user.name(), "  ", Clean(user.email()), user.has_email_verify_time() ? " (verified)" : "",
                               "  ", Clean(user.display_name())));
 }
 
-absl::Status WhoAmI(Context& context) {
+absl::Status WhoAmI(CommandContext& context) {
   user_v1::GetUserRequest request;
   request.set_name(kOwn);
   STOCKALERT_ASSIGN_OR_RETURN(const auto user, context.Call(&Users::GetUser, request));
@@ -33,7 +33,7 @@ absl::Status WhoAmI(Context& context) {
   return absl::OkStatus();
 }
 
-absl::Status Update(Context& context, const ProfileFlags& flags) {
+absl::Status Update(CommandContext& context, const ProfileFlags& flags) {
   user_v1::UpdateUserRequest request;
   request.mutable_user()->set_name(kOwn);
   if (!flags.email.empty()) {
@@ -50,7 +50,7 @@ absl::Status Update(Context& context, const ProfileFlags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status Verify(Context& context, const ProfileFlags& flags) {
+absl::Status Verify(CommandContext& context, const ProfileFlags& flags) {
   if (!flags.code.empty()) {
     user_v1::VerifyEmailRequest request;
     request.set_name(kOwn);
@@ -68,7 +68,7 @@ absl::Status Verify(Context& context, const ProfileFlags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status Delete(Context& context, const ProfileFlags& flags) {
+absl::Status Delete(CommandContext& context, const ProfileFlags& flags) {
   if (!flags.sure) {
     return WrongUsage("this deletes you for ever, with your keys, alerts and notifications: if you mean it, add --yes");
   }
@@ -79,7 +79,7 @@ absl::Status Delete(Context& context, const ProfileFlags& flags) {
   return absl::OkStatus();
 }
 
-void DeclareProfile(CLI::App& app, Context& context) {
+void DeclareProfile(CLI::App& app, CommandContext& context) {
   CLI::App& profile = context.Group(app, "profile", "change what the mesh knows of you");
   const auto flags = std::make_shared<ProfileFlags>();
   CLI::App& update = context.Command(profile, "update", "change your address or what you are shown as",
@@ -111,7 +111,7 @@ std::string ScopeOf(const user_v1::ApiKey& key) {
   return key.scope() == user_v1::ApiKey::SCOPE_READ_ONLY ? "read only" : "full";
 }
 
-absl::Status CreateKey(Context& context, const KeyFlags& flags) {
+absl::Status CreateKey(CommandContext& context, const KeyFlags& flags) {
   user_v1::CreateApiKeyRequest request;
   request.set_parent(flags.Parent());
   request.set_request_id(context.ids.NewUuid());
@@ -128,7 +128,7 @@ absl::Status CreateKey(Context& context, const KeyFlags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status ListKeys(Context& context, const KeyFlags& flags) {
+absl::Status ListKeys(CommandContext& context, const KeyFlags& flags) {
   user_v1::ListApiKeysRequest request;
   request.set_parent(flags.Parent());
   STOCKALERT_ASSIGN_OR_RETURN(
@@ -142,7 +142,7 @@ absl::Status ListKeys(Context& context, const KeyFlags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status RevokeKeys(Context& context, const KeyFlags& flags) {
+absl::Status RevokeKeys(CommandContext& context, const KeyFlags& flags) {
   STOCKALERT_ASSIGN_OR_RETURN(const auto names, ShortNames::OfKeys(context).ResolveAll(flags.keys));
   for (const std::string& name : names) {
     user_v1::RevokeApiKeyRequest request;
@@ -154,7 +154,7 @@ absl::Status RevokeKeys(Context& context, const KeyFlags& flags) {
   return absl::OkStatus();
 }
 
-void DeclareKeys(CLI::App& app, Context& context) {
+void DeclareKeys(CLI::App& app, CommandContext& context) {
   CLI::App& keys = context.Group(app, "keys", "issue and revoke API keys");
   const auto flags = std::make_shared<KeyFlags>();
   CLI::App& create = context.Command(keys, "create", "issue a further key; prints it, once",
@@ -180,7 +180,7 @@ void DeclareKeys(CLI::App& app, Context& context) {
 
 }  // namespace
 
-void DeclareAccount(CLI::App& app, Context& context) {
+void DeclareAccount(CLI::App& app, CommandContext& context) {
   context.Command(app, "whoami", "show whom the key belongs to", [&context] { return WhoAmI(context); });
   DeclareProfile(app, context);
   DeclareKeys(app, context);

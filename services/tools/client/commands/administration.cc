@@ -18,7 +18,7 @@ struct Flags {
   int64_t limit = 100;
 };
 
-absl::Status ListUsers(Context& context, const Flags& flags) {
+absl::Status ListUsers(CommandContext& context, const Flags& flags) {
   STOCKALERT_ASSIGN_OR_RETURN(const auto users, context.List(&Users::ListUsers, user_v1::ListUsersRequest(),
                                                              flags.limit, &user_v1::ListUsersResponse::mutable_users));
   Table table({"~USER", "~E-MAIL", "VERIFIED", "~NAME", "REGISTERED"});
@@ -30,7 +30,7 @@ absl::Status ListUsers(Context& context, const Flags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status Verify(Context& context, const Flags& flags) {
+absl::Status Verify(CommandContext& context, const Flags& flags) {
   user_v1::VerifyEmailRequest request;
   request.set_name(UserNameOf(flags.user));
   STOCKALERT_ASSIGN_OR_RETURN(const auto user, context.Call(&Users::VerifyEmail, request));
@@ -39,7 +39,7 @@ absl::Status Verify(Context& context, const Flags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status DeleteUser(Context& context, const Flags& flags) {
+absl::Status DeleteUser(CommandContext& context, const Flags& flags) {
   if (!flags.sure) {
     return WrongUsage(absl::StrCat("this deletes ", UserNameOf(flags.user),
                                    " for ever, with keys, alerts and notifications: if you mean it, add --yes"));
@@ -51,7 +51,7 @@ absl::Status DeleteUser(Context& context, const Flags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status Invite(Context& context, const Flags& flags) {
+absl::Status Invite(CommandContext& context, const Flags& flags) {
   user_v1::CreateInvitationRequest request;
   request.set_note(flags.note);
   if (!flags.expires.empty()) {
@@ -65,7 +65,7 @@ absl::Status Invite(Context& context, const Flags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status Resync(Context& context, const Flags& flags) {
+absl::Status Resync(CommandContext& context, const Flags& flags) {
   alert_v1::ResyncAlertsRequest request;
   request.set_symbol(flags.symbol);
   STOCKALERT_ASSIGN_OR_RETURN(const auto response, context.Call(&Alerts::ResyncAlerts, request));
@@ -74,7 +74,7 @@ absl::Status Resync(Context& context, const Flags& flags) {
   return absl::OkStatus();
 }
 
-void DeclareOnUsers(CLI::App& admin, Context& context) {
+void DeclareOnUsers(CLI::App& admin, CommandContext& context) {
   const auto flags = std::make_shared<Flags>();
   DeclareLimit(context.Command(admin, "users", "list all users, oldest first",
                                [&context, flags] { return ListUsers(context, *flags); }),
@@ -91,7 +91,7 @@ void DeclareOnUsers(CLI::App& admin, Context& context) {
 
 }  // namespace
 
-void DeclareAdministration(CLI::App& app, Context& context) {
+void DeclareAdministration(CLI::App& app, CommandContext& context) {
   CLI::App& admin = context.Group(app, "admin", "what an administrator's key may do");
   DeclareOnUsers(admin, context);
   const auto flags = std::make_shared<Flags>();

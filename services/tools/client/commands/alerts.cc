@@ -23,7 +23,7 @@ std::string LastTriggerOf(const alert_v1::Alert& alert) {
   return absl::StrCat(alert.last_trigger().price(), " at ", FormatTime(alert.last_trigger().event_time()));
 }
 
-void PrintAlerts(const Context& context, const std::vector<alert_v1::Alert>& alerts) {
+void PrintAlerts(const CommandContext& context, const std::vector<alert_v1::Alert>& alerts) {
   Table table({"~ALERT", "SYMBOL", "~CONDITION", "STATE", "~POLICY", ">TRIGGERS", "~LAST TRIGGER", "~NOTE"});
   for (const auto& alert : alerts) {
     const std::string state = FormatState(alert.state()) + (alert.has_throttle_end_time() ? ", throttled" : "");
@@ -35,7 +35,7 @@ void PrintAlerts(const Context& context, const std::vector<alert_v1::Alert>& ale
 }
 
 // A moment after it is made, or changed, an alert has its place among the prices: shown before, it would be PENDING.
-alert_v1::Alert Settled(Context& context, alert_v1::Alert alert) {
+alert_v1::Alert Settled(CommandContext& context, alert_v1::Alert alert) {
   constexpr absl::Duration kPatience = absl::Seconds(1);
   constexpr absl::Duration kPause = absl::Milliseconds(50);
   alert_v1::GetAlertRequest request;
@@ -49,7 +49,7 @@ alert_v1::Alert Settled(Context& context, alert_v1::Alert alert) {
   return alert;
 }
 
-absl::Status Create(Context& context, const AlertFlags& flags) {
+absl::Status Create(CommandContext& context, const AlertFlags& flags) {
   alert_v1::CreateAlertRequest request;
   request.set_parent(kOwn);
   STOCKALERT_ASSIGN_OR_RETURN(*request.mutable_alert(), flags.Make(absl::Now()));
@@ -65,7 +65,7 @@ struct ChangeFlags {
   AlertFlags flags;
 };
 
-absl::Status Update(Context& context, const ChangeFlags& change) {
+absl::Status Update(CommandContext& context, const ChangeFlags& change) {
   STOCKALERT_ASSIGN_OR_RETURN(alert_v1::UpdateAlertRequest request, change.flags.MakeChange(absl::Now()));
   STOCKALERT_ASSIGN_OR_RETURN(const std::string name, ShortNames::OfAlerts(context).Resolve(change.alert));
   request.mutable_alert()->set_name(name);
@@ -78,7 +78,7 @@ absl::Status Update(Context& context, const ChangeFlags& change) {
   return absl::OkStatus();
 }
 
-void DeclareUpdate(CLI::App& alert, Context& context) {
+void DeclareUpdate(CLI::App& alert, CommandContext& context) {
   const auto change = std::make_shared<ChangeFlags>();
   CLI::App& command = context.Command(alert, "update", "change an alert; but for note and expiry that begins it anew",
                                       [&context, change] { return Update(context, *change); });
@@ -93,7 +93,7 @@ struct ListFlags {
   int64_t limit = 100;
 };
 
-absl::Status List(Context& context, const ListFlags& flags) {
+absl::Status List(CommandContext& context, const ListFlags& flags) {
   alert_v1::ListAlertsRequest request;
   request.set_parent(flags.user.empty() ? kOwn : UserNameOf(flags.user));
   request.set_symbol(flags.symbol);
@@ -111,7 +111,7 @@ absl::Status List(Context& context, const ListFlags& flags) {
   return absl::OkStatus();
 }
 
-void DeclareList(CLI::App& alert, Context& context) {
+void DeclareList(CLI::App& alert, CommandContext& context) {
   const auto flags = std::make_shared<ListFlags>();
   CLI::App& command = context.Command(alert, "list", "list your alerts, newest first",
                                       [&context, flags] { return List(context, *flags); },
@@ -124,7 +124,7 @@ void DeclareList(CLI::App& alert, Context& context) {
 }
 
 // The last price of its symbol; that it is not known keeps nobody from seeing the alert.
-std::optional<quote::v1::Quote> LastPriceOf(Context& context, const std::string& symbol) {
+std::optional<quote::v1::Quote> LastPriceOf(CommandContext& context, const std::string& symbol) {
   ticker::v1::GetTickerRequest request;
   request.set_name(TickerNameOf(symbol));
   const auto ticker = context.Call(&Tickers::GetTicker, request);
@@ -132,7 +132,7 @@ std::optional<quote::v1::Quote> LastPriceOf(Context& context, const std::string&
   return ticker->latest_quote();
 }
 
-absl::Status Get(Context& context, const Names& given) {
+absl::Status Get(CommandContext& context, const Names& given) {
   STOCKALERT_ASSIGN_OR_RETURN(const Names names, ShortNames::OfAlerts(context).ResolveAll(given));
   bool first = true;
   for (const std::string& name : names) {
@@ -151,7 +151,7 @@ absl::Status Get(Context& context, const Names& given) {
 }
 
 template <typename Request>
-absl::Status Change(Context& context, const Names& given,
+absl::Status Change(CommandContext& context, const Names& given,
                     ::grpc::Status (Alerts::*method)(::grpc::ClientContext*, const Request&, alert_v1::Alert*)) {
   STOCKALERT_ASSIGN_OR_RETURN(const Names names, ShortNames::OfAlerts(context).ResolveAll(given));
   std::vector<alert_v1::Alert> alerts;
@@ -169,7 +169,7 @@ absl::Status Change(Context& context, const Names& given,
   return status;
 }
 
-absl::Status Delete(Context& context, const Names& given) {
+absl::Status Delete(CommandContext& context, const Names& given) {
   STOCKALERT_ASSIGN_OR_RETURN(const Names names, ShortNames::OfAlerts(context).ResolveAll(given));
   for (const std::string& name : names) {
     alert_v1::DeleteAlertRequest request;
@@ -181,9 +181,9 @@ absl::Status Delete(Context& context, const Names& given) {
 }
 
 // Those that take nothing but alerts.
-void DeclareOnNames(CLI::App& alert, Context& context) {
+void DeclareOnNames(CLI::App& alert, CommandContext& context) {
   const auto names = std::make_shared<Names>();
-  const auto declare = [&](const char* name, const char* description, Context::Action act) {
+  const auto declare = [&](const char* name, const char* description, CommandContext::Action act) {
     context.Command(alert, name, description, std::move(act), {{"name", "alerts"}})
         .add_option("alerts", *names, "ids, as much of each as tells it apart, or full names")
         ->required();
@@ -207,7 +207,7 @@ std::string MarksOf(const alert_v1::Trigger& trigger) {
                       trigger.throttled() ? "throttled" : "");
 }
 
-absl::Status ListTriggers(Context& context, const TriggerFlags& flags) {
+absl::Status ListTriggers(CommandContext& context, const TriggerFlags& flags) {
   alert_v1::ListTriggersRequest request;
   request.set_parent(NameOf("-", "alerts"));
   if (!flags.alert.empty()) {
@@ -228,7 +228,7 @@ absl::Status ListTriggers(Context& context, const TriggerFlags& flags) {
   return absl::OkStatus();
 }
 
-void DeclareTriggers(CLI::App& app, Context& context) {
+void DeclareTriggers(CLI::App& app, CommandContext& context) {
   const auto flags = std::make_shared<TriggerFlags>();
   CLI::App& command =
       context.Command(app, "triggers", "list what your alerts triggered, newest first",
@@ -239,7 +239,7 @@ void DeclareTriggers(CLI::App& app, Context& context) {
 
 }  // namespace
 
-void DeclareAlerts(CLI::App& app, Context& context) {
+void DeclareAlerts(CLI::App& app, CommandContext& context) {
   CLI::App& alert = context.Group(app, "alert", "set and change alerts");
   const auto flags = std::make_shared<AlertFlags>();
   flags->Declare(

@@ -6,7 +6,7 @@
 
 namespace stockalert::client {
 
-void DeclareCompletion(CLI::App& app, Context& context) {
+void DeclareCompletion(CLI::App& app, CommandContext& context) {
   const auto shell = std::make_shared<std::string>();
   context
       .Command(app, "completion", "print what completes commands and flags: source <(stockalert completion bash)",

@@ -18,7 +18,7 @@ struct ListFlags {
   int64_t limit = 100;
 };
 
-absl::Status List(Context& context, const ListFlags& flags) {
+absl::Status List(CommandContext& context, const ListFlags& flags) {
   notification_v1::ListNotificationsRequest request;
   request.set_parent(kOwn);
   request.set_unacknowledged_only(flags.unacknowledged);
@@ -43,7 +43,7 @@ absl::Status List(Context& context, const ListFlags& flags) {
   return absl::OkStatus();
 }
 
-void DeclareList(CLI::App& notifications, Context& context) {
+void DeclareList(CLI::App& notifications, CommandContext& context) {
   const auto flags = std::make_shared<ListFlags>();
   CLI::App& command = context.Command(notifications, "list", "list your notifications, newest first",
                                       [&context, flags] { return List(context, *flags); },
@@ -75,7 +75,7 @@ void PrintLine(const Terminal& terminal, const notification_v1::Notification& no
   terminal.out << '\n' << std::flush;
 }
 
-absl::Status WatchThem(Context& context, const WatchFlags& flags) {
+absl::Status WatchThem(CommandContext& context, const WatchFlags& flags) {
   notification_v1::WatchNotificationsRequest request;
   request.set_parent(kOwn);
   request.set_cursor(flags.cursor);
@@ -101,7 +101,7 @@ absl::Status WatchThem(Context& context, const WatchFlags& flags) {
       /*answered=*/!flags.cursor.empty());
 }
 
-void DeclareWatch(CLI::App& notifications, Context& context) {
+void DeclareWatch(CLI::App& notifications, CommandContext& context) {
   const auto flags = std::make_shared<WatchFlags>();
   CLI::App& command = context.Command(notifications, "watch", "print notifications as they come, until interrupted",
                                       [&context, flags] { return WatchThem(context, *flags); },
@@ -111,7 +111,7 @@ void DeclareWatch(CLI::App& notifications, Context& context) {
   DeclareCount(command, flags->count);
 }
 
-absl::Status Acknowledge(Context& context, const Names& given) {
+absl::Status Acknowledge(CommandContext& context, const Names& given) {
   STOCKALERT_ASSIGN_OR_RETURN(const Names names, ShortNames::OfNotifications(context).ResolveAll(given));
   for (const std::string& name : names) {
     notification_v1::AcknowledgeNotificationRequest request;
@@ -126,7 +126,7 @@ absl::Status Acknowledge(Context& context, const Names& given) {
 
 }  // namespace
 
-void DeclareNotifications(CLI::App& app, Context& context) {
+void DeclareNotifications(CLI::App& app, CommandContext& context) {
   CLI::App& notifications = context.Group(app, "notifications", "see what happened");
   DeclareList(notifications, context);
   DeclareWatch(notifications, context);

@@ -23,7 +23,7 @@ using Symbols = std::vector<std::string>;
 const std::map<std::string, std::string> kSymbols = {{"name", "symbols"}, {"names", "symbols"}};
 
 // Of many, those without a price are left out; of one, it is an error.
-absl::StatusOr<std::vector<quote::v1::Quote>> Fetch(Context& context, const Symbols& symbols) {
+absl::StatusOr<std::vector<quote::v1::Quote>> Fetch(CommandContext& context, const Symbols& symbols) {
   if (symbols.size() == 1) {
     ticker_v1::GetQuoteRequest request;
     request.set_name(TickerNameOf(symbols.front()));
@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<quote::v1::Quote>> Fetch(Context& context, const Symb
   return std::vector<quote::v1::Quote>(response.quotes().begin(), response.quotes().end());
 }
 
-absl::Status Get(Context& context, const Symbols& symbols) {
+absl::Status Get(CommandContext& context, const Symbols& symbols) {
   STOCKALERT_ASSIGN_OR_RETURN(const auto quotes, Fetch(context, symbols));
   Table table({"SYMBOL", ">PRICE", "EVENT TIME", "SESSION", ">OPEN", ">HIGH", ">LOW", ">CLOSE BEFORE", "SOURCE"});
   for (const auto& quote : quotes) {
@@ -64,7 +64,7 @@ void PrintLine(const Terminal& terminal, const quote::v1::Quote& quote) {
                << std::flush;
 }
 
-absl::Status WatchThem(Context& context, const WatchFlags& flags) {
+absl::Status WatchThem(CommandContext& context, const WatchFlags& flags) {
   ticker_v1::WatchQuotesRequest request;
   for (const std::string& symbol : flags.symbols) request.add_names(TickerNameOf(symbol));
   std::map<std::string, std::string> last_shown;
@@ -84,7 +84,7 @@ absl::Status WatchThem(Context& context, const WatchFlags& flags) {
       });
 }
 
-void DeclareWatch(CLI::App& quotes, Context& context) {
+void DeclareWatch(CLI::App& quotes, CommandContext& context) {
   const auto flags = std::make_shared<WatchFlags>();
   CLI::App& command = context.Command(
       quotes, "watch", "print prices as they come, until interrupted",
@@ -117,7 +117,7 @@ std::string RemarkOn(const ticker_v1::QuoteOutcome& outcome) {
 // Publishes what is added, a thousand at a time.
 class Publisher {
  public:
-  Publisher(Context& context, const std::string& session) : context_(context) {
+  Publisher(CommandContext& context, const std::string& session) : context_(context) {
     quote::v1::Session_Parse("SESSION_" + absl::AsciiStrToUpper(session), &session_);
   }
 
@@ -171,7 +171,7 @@ class Publisher {
   }
 
  private:
-  Context& context_;
+  CommandContext& context_;
   quote::v1::Session session_ = quote::v1::SESSION_UNSPECIFIED;
   ticker_v1::PublishQuotesRequest request_;
   std::vector<int64_t> lines_;  // Of the request's quotes.
@@ -195,7 +195,7 @@ absl::Status PublishLines(std::istream& in, Publisher& publisher) {
   return absl::OkStatus();
 }
 
-absl::Status Publish(Context& context, const PublishFlags& flags) {
+absl::Status Publish(CommandContext& context, const PublishFlags& flags) {
   const auto publisher_made = std::make_shared<Publisher>(context, flags.session);
   Publisher& publisher = *publisher_made;
   context.flag_of = [publisher_made](const std::string& field) { return publisher_made->FlagOf(field); };
@@ -212,7 +212,7 @@ absl::Status Publish(Context& context, const PublishFlags& flags) {
   return absl::OkStatus();
 }
 
-void DeclarePublish(CLI::App& quotes, Context& context) {
+void DeclarePublish(CLI::App& quotes, CommandContext& context) {
   const auto flags = std::make_shared<PublishFlags>();
   CLI::App& command = context.Command(quotes, "publish", "publish prices (an administrator's)",
                                       [&context, flags] { return Publish(context, *flags); });
@@ -228,7 +228,7 @@ void DeclarePublish(CLI::App& quotes, Context& context) {
 
 }  // namespace
 
-void DeclareQuotes(CLI::App& app, Context& context) {
+void DeclareQuotes(CLI::App& app, CommandContext& context) {
   CLI::App& quotes = context.Group(app, "quotes", "see and publish prices");
   const auto symbols = std::make_shared<Symbols>();
   context

@@ -10,7 +10,7 @@ namespace ticker_v1 = ::stockalert::ticker::v1;
 
 using Symbols = std::vector<std::string>;
 
-void PrintTickers(const Context& context, const std::vector<ticker_v1::Ticker>& tickers) {
+void PrintTickers(const CommandContext& context, const std::vector<ticker_v1::Ticker>& tickers) {
   Table table({"SYMBOL", ">LAST PRICE", "EVENT TIME", "SESSION", "REGISTERED"});
   for (const auto& ticker : tickers) {
     const quote::v1::Quote& quote = ticker.latest_quote();
@@ -21,7 +21,7 @@ void PrintTickers(const Context& context, const std::vector<ticker_v1::Ticker>& 
 }
 
 // Many are registered all or none.
-absl::Status Register(Context& context, const Symbols& symbols) {
+absl::Status Register(CommandContext& context, const Symbols& symbols) {
   std::vector<ticker_v1::Ticker> tickers;
   if (symbols.size() == 1) {
     ticker_v1::RegisterTickerRequest request;
@@ -38,7 +38,7 @@ absl::Status Register(Context& context, const Symbols& symbols) {
   return absl::OkStatus();
 }
 
-absl::Status Get(Context& context, const Symbols& symbols) {
+absl::Status Get(CommandContext& context, const Symbols& symbols) {
   std::vector<ticker_v1::Ticker> tickers;
   for (const std::string& symbol : symbols) {
     ticker_v1::GetTickerRequest request;
@@ -50,7 +50,7 @@ absl::Status Get(Context& context, const Symbols& symbols) {
   return absl::OkStatus();
 }
 
-absl::Status List(Context& context, int64_t limit) {
+absl::Status List(CommandContext& context, int64_t limit) {
   STOCKALERT_ASSIGN_OR_RETURN(const auto tickers,
                               context.List(&Tickers::ListTickers, ticker_v1::ListTickersRequest(), limit,
                                            &ticker_v1::ListTickersResponse::mutable_tickers));
@@ -58,7 +58,7 @@ absl::Status List(Context& context, int64_t limit) {
   return absl::OkStatus();
 }
 
-absl::Status Delete(Context& context, const Symbols& symbols) {
+absl::Status Delete(CommandContext& context, const Symbols& symbols) {
   for (const std::string& symbol : symbols) {
     ticker_v1::DeleteTickerRequest request;
     request.set_name(TickerNameOf(symbol));
@@ -70,10 +70,10 @@ absl::Status Delete(Context& context, const Symbols& symbols) {
 
 }  // namespace
 
-void DeclareTickers(CLI::App& app, Context& context) {
+void DeclareTickers(CLI::App& app, CommandContext& context) {
   CLI::App& ticker = context.Group(app, "ticker", "register tickers, and see those that there are");
   const auto symbols = std::make_shared<Symbols>();
-  const auto declare = [&](const char* name, const char* description, Context::Action act) {
+  const auto declare = [&](const char* name, const char* description, CommandContext::Action act) {
     context
         .Command(ticker, name, description, std::move(act),
                  {{"symbol", "symbols"}, {"symbols", "symbols"}, {"name", "symbols"}})

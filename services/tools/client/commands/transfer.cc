@@ -58,7 +58,7 @@ std::string PlaceOf(const std::string& field, const std::vector<ReadAlert>& all,
 // Sends what was read, a hundred at a time: each hundred is made as a whole or not at all.
 class Import {
  public:
-  Import(Context& context, ReadAlerts all, const std::string& name)
+  Import(CommandContext& context, ReadAlerts all, const std::string& name)
       : context_(context), read_(std::move(all)), all_(*read_), name_(name) {}
 
   absl::Status Run() {
@@ -102,7 +102,7 @@ class Import {
     if (shows_progress()) context_.terminal.err << "\rimported " << done << " of " << all_.size() << std::flush;
   }
 
-  Context& context_;
+  CommandContext& context_;
   const ReadAlerts read_;
   const std::vector<ReadAlert>& all_;
   const std::string& name_;
@@ -110,7 +110,7 @@ class Import {
 };
 
 // The whole file is read before anything is made: what is wrong with it is told first.
-absl::Status ImportAlerts(Context& context, const Flags& flags) {
+absl::Status ImportAlerts(CommandContext& context, const Flags& flags) {
   STOCKALERT_ASSIGN_OR_RETURN(const TransferFormat format, FormatOf(flags));
   std::ifstream file;
   if (flags.file != "-") {
@@ -122,7 +122,7 @@ absl::Status ImportAlerts(Context& context, const Flags& flags) {
   return Import(context, std::move(all), flags.name).Run();
 }
 
-absl::Status ExportAlerts(Context& context, const Flags& flags) {
+absl::Status ExportAlerts(CommandContext& context, const Flags& flags) {
   Flags chosen = flags;
   if (chosen.format.empty()) chosen.format = context.terminal.json ? "json" : "csv";
   STOCKALERT_ASSIGN_OR_RETURN(const TransferFormat format, FormatOf(chosen));
@@ -142,7 +142,7 @@ absl::Status ExportAlerts(Context& context, const Flags& flags) {
 
 }  // namespace
 
-void DeclareTransfer(CLI::App& alert, Context& context) {
+void DeclareTransfer(CLI::App& alert, CommandContext& context) {
   const auto flags = std::make_shared<Flags>();
   CLI::App& importing =
       context.Command(alert, "import", "make alerts from a file; again, it goes on where it was interrupted",

@@ -20,7 +20,7 @@ struct Registration {
   bool no_save = false, save = false;
 };
 
-void PrintRegistered(const Context& context, const user_v1::RegisterUserResponse& response) {
+void PrintRegistered(const CommandContext& context, const user_v1::RegisterUserResponse& response) {
   const Terminal& terminal = context.terminal;
   if (terminal.json) {
     terminal.PrintJson(response);
@@ -35,7 +35,7 @@ void PrintRegistered(const Context& context, const user_v1::RegisterUserResponse
 }
 
 // What belongs to a profile: the key, and what flags said of the mesh.
-absl::Status Keep(const Context& context, const std::string& api_key) {
+absl::Status Keep(const CommandContext& context, const std::string& api_key) {
   std::map<std::string, std::string> values = {{"api_key", api_key}};
   for (const auto& [name, value] : context.given) {
     if (name == "profile" || name == "api_key" || value.empty()) continue;
@@ -50,7 +50,7 @@ absl::Status Keep(const Context& context, const std::string& api_key) {
   return absl::OkStatus();
 }
 
-bool HasKey(const Context& context) {
+bool HasKey(const CommandContext& context) {
   const Environment& environment = context.surroundings.environment;
   const auto profiles = ReadSettingsFile(SettingsPath(environment));
   if (!profiles.ok()) return false;
@@ -59,7 +59,7 @@ bool HasKey(const Context& context) {
 }
 
 // The user exists by now, and the key was printed: not being able to keep it is worth a word, no failure.
-void KeepNewKey(const Context& context, const std::string& api_key, bool replace) {
+void KeepNewKey(const CommandContext& context, const std::string& api_key, bool replace) {
   if (!replace && HasKey(context)) {
     context.terminal.Warn(SettingsPath(context.surroundings.environment) +
                           " has another key already, which stays; --save would replace it");
@@ -70,7 +70,7 @@ void KeepNewKey(const Context& context, const std::string& api_key, bool replace
   }
 }
 
-absl::Status Register(Context& context, const Registration& flags) {
+absl::Status Register(CommandContext& context, const Registration& flags) {
   user_v1::RegisterUserRequest request;
   request.set_invitation_code(flags.invitation_code);
   request.mutable_user()->set_email(flags.email);
@@ -82,7 +82,7 @@ absl::Status Register(Context& context, const Registration& flags) {
   return absl::OkStatus();
 }
 
-void DeclareRegister(CLI::App& app, Context& context) {
+void DeclareRegister(CLI::App& app, CommandContext& context) {
   const auto flags = std::make_shared<Registration>();
   CLI::App& command = context.Command(
       app, "register", "become a user; prints your key, once, and keeps it in the settings file",
@@ -115,7 +115,7 @@ class Unseen {
   const bool was_;
 };
 
-std::string ReadKey(const Context& context) {
+std::string ReadKey(const CommandContext& context) {
   const Surroundings& surroundings = context.surroundings;
   if (surroundings.in_is_terminal) surroundings.err << "your API key: " << std::flush;
   std::string key;
@@ -127,7 +127,7 @@ std::string ReadKey(const Context& context) {
   return std::string(absl::StripAsciiWhitespace(key));
 }
 
-absl::Status Login(Context& context) {
+absl::Status Login(CommandContext& context) {
   const auto flag = context.given.find("api_key");
   const std::string key = flag == context.given.end() || flag->second.empty() ? ReadKey(context) : flag->second;
   if (key.empty()) return WrongUsage("give your API key, on standard input or by --api_key");
@@ -144,7 +144,7 @@ absl::Status Login(Context& context) {
   return Keep(context, key);
 }
 
-absl::Status Follow(Context& context, const std::vector<std::string>& symbols) {
+absl::Status Follow(CommandContext& context, const std::vector<std::string>& symbols) {
   for (const std::string& symbol : symbols) {
     user_v1::FollowTickerRequest request;
     request.set_parent(kOwn);
@@ -156,7 +156,7 @@ absl::Status Follow(Context& context, const std::vector<std::string>& symbols) {
   return absl::OkStatus();
 }
 
-absl::Status Unfollow(Context& context, const std::vector<std::string>& symbols) {
+absl::Status Unfollow(CommandContext& context, const std::vector<std::string>& symbols) {
   for (const std::string& symbol : symbols) {
     user_v1::UnfollowTickerRequest request;
     request.set_name(NameOf(symbol, "followedTickers"));
@@ -166,7 +166,7 @@ absl::Status Unfollow(Context& context, const std::vector<std::string>& symbols)
   return absl::OkStatus();
 }
 
-absl::Status Followed(Context& context) {
+absl::Status Followed(CommandContext& context) {
   user_v1::ListFollowedTickersRequest request;
   request.set_parent(kOwn);
   STOCKALERT_ASSIGN_OR_RETURN(const auto all,
@@ -178,7 +178,7 @@ absl::Status Followed(Context& context) {
   return absl::OkStatus();
 }
 
-void DeclareFollowing(CLI::App& app, Context& context) {
+void DeclareFollowing(CLI::App& app, CommandContext& context) {
   const auto symbols = std::make_shared<std::vector<std::string>>();
   context
       .Command(app, "follow", "follow tickers", [&context, symbols] { return Follow(context, *symbols); },
@@ -195,7 +195,7 @@ void DeclareFollowing(CLI::App& app, Context& context) {
 
 }  // namespace
 
-void DeclareUsers(CLI::App& app, Context& context) {
+void DeclareUsers(CLI::App& app, CommandContext& context) {
   DeclareRegister(app, context);
   context.Command(app, "login", "keep a key that you have, and with --profile the mesh that it is for",
                   [&context] { return Login(context); });

@@ -12,7 +12,7 @@ namespace stockalert::dead_letter {
 namespace {
 
 using base::FailureKind;
-using Verdict = Item::Verdict;
+using Disposition = Item::Disposition;
 
 absl::Status OfRecord() {
   return base::WithFailureKind(absl::InvalidArgumentError("data that cannot be held"), FailureKind::kOfRecord);
@@ -56,7 +56,7 @@ std::vector<Item> Records(size_t count, int partitions = 1) {
   for (size_t i = 0; i < count; ++i) {
     items.push_back({{"t", static_cast<int32_t>(i % static_cast<size_t>(partitions))},
                      static_cast<int64_t>(i),
-                     Verdict::kApply,
+                     Disposition::kApply,
                      ""});
   }
   return items;
@@ -112,11 +112,11 @@ TEST_CASE("what fails for no clear reason holds its partition at its place, and 
 TEST_CASE("an unknown kind holds its partition, and what is not understood behind it is not put aside yet") {
   Store store;
   std::vector<Item> items = Records(8, 2);
-  items[1].verdict = Verdict::kDeadLetter;
-  items[3].verdict = Verdict::kHold;
+  items[1].disposition = Disposition::kDeadLetter;
+  items[3].disposition = Disposition::kHold;
   items[3].cause = "an unknown kind";
-  items[5].verdict = Verdict::kDeadLetter;
-  items[2].verdict = Verdict::kPassOver;
+  items[5].disposition = Disposition::kDeadLetter;
+  items[2].disposition = Disposition::kPassOver;
   const auto settled = Settle(items, store.MakeActions());
   REQUIRE(settled.ok());
   CHECK(settled->held.at({"t", 1}).offset == 3);
@@ -131,7 +131,7 @@ TEST_CASE("what an operator has put aside holds nothing any more") {
   Store store;
   store.unclear = {4};
   std::vector<Item> items = Records(8, 2);
-  items[1].verdict = Verdict::kHold;
+  items[1].disposition = Disposition::kHold;
   Actions actions = store.MakeActions();
   std::set<size_t> kept_by_operator;
   actions.is_kept = [&](size_t index) { return kept_by_operator.contains(index); };
@@ -186,13 +186,13 @@ TEST_CASE("whatever fails, nothing is lost and nothing is passed: random batches
           if (random() % 3 == 0) store.unclear.insert(i);
           break;
         case 2:
-          items[i].verdict = Verdict::kDeadLetter;
+          items[i].disposition = Disposition::kDeadLetter;
           break;
         case 3:
-          if (random() % 4 == 0) items[i].verdict = Verdict::kHold;
+          if (random() % 4 == 0) items[i].disposition = Disposition::kHold;
           break;
         case 4:
-          items[i].verdict = Verdict::kPassOver;
+          items[i].disposition = Disposition::kPassOver;
           break;
         default:
           break;
@@ -207,11 +207,11 @@ TEST_CASE("whatever fails, nothing is lost and nothing is passed: random batches
       INFO("round " << round << " record " << i);
       const bool passed = items[i].offset < settled->next_offsets.at(items[i].place);
       const bool kept = std::find(store.kept.begin(), store.kept.end(), i) != store.kept.end();
-      const bool bad = store.poison.contains(i) || items[i].verdict == Verdict::kDeadLetter;
-      const bool holding = store.unclear.contains(i) || items[i].verdict == Verdict::kHold || (full && bad);
+      const bool bad = store.poison.contains(i) || items[i].disposition == Disposition::kDeadLetter;
+      const bool holding = store.unclear.contains(i) || items[i].disposition == Disposition::kHold || (full && bad);
       // What holds is never passed; what is passed was stored, put aside, or no concern.
       CHECK_FALSE((passed && holding));
-      if (passed && items[i].verdict != Verdict::kPassOver) CHECK((bad ? kept : store.applied.count(i) == 1));
+      if (passed && items[i].disposition != Disposition::kPassOver) CHECK((bad ? kept : store.applied.count(i) == 1));
       // A partition that nothing holds goes on to its end.
       if (!passed) CHECK(settled->held.contains(items[i].place));
       if (kept) CHECK(passed);

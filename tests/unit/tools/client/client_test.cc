@@ -153,7 +153,7 @@ TEST_CASE("quotes are published from flags and from standard input") {
 }
 
 TEST_CASE("which addresses are called by TLS") {
-  Settings settings;
+  ClientSettings settings;
   for (const char* address : {"127.0.0.1:1", "127.8.7.6:1", "localhost:1", "[::1]:1"}) {
     CAPTURE(address);
     CHECK_FALSE(SpeaksTls(settings, address));

@@ -36,11 +36,11 @@ class EventPublisher {
   virtual void Publish(const OutboxRow& row, std::function<void(bool delivered)> done) = 0;
 };
 
-class OutboxRelay {
+class AlertEventRelay {
  public:
   // At most `window_max` rows are under way at once (a few of each partition, where that is more), and at most 2,000 of
   // these at the broker.
-  OutboxRelay(EvaluatorStore& store, EventPublisher& publisher, size_t window_max = 20'000);
+  AlertEventRelay(EvaluatorStore& store, EventPublisher& publisher, size_t window_max = 20'000);
 
   // The partition is this process's now; rows below `next_sequence` may be left from before and go out first.
   void Begin(int32_t partition, int64_t next_sequence);

@@ -1,4 +1,4 @@
-#include "services/evaluator/outbox_relay.h"
+#include "services/evaluator/alert_event_relay.h"
 
 #include <algorithm>
 #include <utility>
@@ -13,17 +13,17 @@ constexpr size_t kOfPartitionMin = 200;
 constexpr size_t kTurn = 50;
 }  // namespace
 
-OutboxRelay::OutboxRelay(EvaluatorStore& store, EventPublisher& publisher, size_t window_max)
+AlertEventRelay::AlertEventRelay(EvaluatorStore& store, EventPublisher& publisher, size_t window_max)
     : store_(store), publisher_(publisher), window_max_(window_max) {}
 
-void OutboxRelay::Begin(int32_t partition, int64_t next_sequence) {
+void AlertEventRelay::Begin(int32_t partition, int64_t next_sequence) {
   End(partition);
   Lane& lane = lanes_[partition];
   lane.token = next_token_++;
   lane.end = next_sequence;
 }
 
-void OutboxRelay::End(int32_t partition) {
+void AlertEventRelay::End(int32_t partition) {
   auto lane = lanes_.find(partition);
   if (lane == lanes_.end()) return;
   for (const auto& [sequence, state] : lane->second.under_way) {
@@ -33,13 +33,13 @@ void OutboxRelay::End(int32_t partition) {
   lanes_.erase(lane);
 }
 
-void OutboxRelay::EndAll() {
+void AlertEventRelay::EndAll() {
   lanes_.clear();
   under_way_ = 0;
   published_ = 0;
 }
 
-void OutboxRelay::Add(std::vector<OutboxRow> committed) {
+void AlertEventRelay::Add(std::vector<OutboxRow> committed) {
   for (OutboxRow& row : committed) {
     auto found = lanes_.find(row.partition);
     if (found == lanes_.end()) continue;
@@ -52,7 +52,7 @@ void OutboxRelay::Add(std::vector<OutboxRow> committed) {
   }
 }
 
-absl::Status OutboxRelay::Pump() {
+absl::Status AlertEventRelay::Pump() {
   TakeAnswers();
   absl::Status status;
   bool may_read = true;
@@ -70,7 +70,7 @@ absl::Status OutboxRelay::Pump() {
   return status;
 }
 
-void OutboxRelay::TakeAnswers() {
+void AlertEventRelay::TakeAnswers() {
   std::vector<Answer> answers;
   {
     base::MutexLock lock(inbox_->mutex);
@@ -111,7 +111,7 @@ void OutboxRelay::TakeAnswers() {
 }
 
 // Takes back what the publisher has not been given: it is read again with what failed.
-void OutboxRelay::Unstage(Lane& lane) {
+void AlertEventRelay::Unstage(Lane& lane) {
   while (!lane.staged.empty()) {
     const int64_t sequence = lane.staged.Pop().second.sequence;
     lane.failed_from = std::min(lane.failed_from, sequence);
@@ -120,7 +120,7 @@ void OutboxRelay::Unstage(Lane& lane) {
   }
 }
 
-absl::Status OutboxRelay::Stage(int32_t partition, Lane& lane, bool may_read) {
+absl::Status AlertEventRelay::Stage(int32_t partition, Lane& lane, bool may_read) {
   const size_t own_min = std::min(kOfPartitionMin, window_max_);
   while (!lane.failed && lane.next_to_send < lane.end) {
     size_t room = window_max_ > under_way_ ? window_max_ - under_way_ : 0;
@@ -162,7 +162,7 @@ absl::Status OutboxRelay::Stage(int32_t partition, Lane& lane, bool may_read) {
   return absl::OkStatus();
 }
 
-void OutboxRelay::Publish() {
+void AlertEventRelay::Publish() {
   const size_t published_max = std::min(kPublishedMax, window_max_);
   // Lanes that had nothing to give, one after another: a whole round of them ends it.
   size_t idle = 0;
@@ -185,7 +185,7 @@ void OutboxRelay::Publish() {
   }
 }
 
-std::vector<OutboxAcknowledgement> OutboxRelay::TakeAcknowledged() const {
+std::vector<OutboxAcknowledgement> AlertEventRelay::TakeAcknowledged() const {
   std::vector<OutboxAcknowledgement> acknowledged;
   for (const auto& [partition, lane] : lanes_) {
     if (lane.acknowledged > lane.deleted) acknowledged.push_back({partition, lane.acknowledged});
@@ -193,14 +193,14 @@ std::vector<OutboxAcknowledgement> OutboxRelay::TakeAcknowledged() const {
   return acknowledged;
 }
 
-void OutboxRelay::MarkDeleted(const std::vector<OutboxAcknowledgement>& acknowledged) {
+void AlertEventRelay::MarkDeleted(const std::vector<OutboxAcknowledgement>& acknowledged) {
   for (const OutboxAcknowledgement& deleted : acknowledged) {
     auto lane = lanes_.find(deleted.partition);
     if (lane != lanes_.end()) lane->second.deleted = std::max(lane->second.deleted, deleted.sequence);
   }
 }
 
-int64_t OutboxRelay::backlog() const {
+int64_t AlertEventRelay::backlog() const {
   int64_t rows = 0;
   for (const auto& [partition, lane] : lanes_) {
     rows += static_cast<int64_t>(lane.under_way.size()) + (lane.end - lane.next_to_send);

@@ -36,7 +36,7 @@ TEST_CASE("what an earlier owner left goes out before what comes new") {
   testing::InMemoryEvaluatorStore store;
   CommitRows(store, 1, 3);
   RecordingPublisher publisher;
-  OutboxRelay relay(store, publisher);
+  AlertEventRelay relay(store, publisher);
   relay.Begin(0, 4);
   relay.Add(CommitRows(store, 4, 5));
   REQUIRE(relay.Pump().ok());
@@ -55,7 +55,7 @@ TEST_CASE("the window is bounded, and what did not fit is read back") {
   testing::InMemoryEvaluatorStore store;
   RecordingPublisher publisher;
   publisher.hold = true;
-  OutboxRelay relay(store, publisher, 4);
+  AlertEventRelay relay(store, publisher, 4);
   relay.Begin(0, 1);
   relay.Add(CommitRows(store, 1, 20));
   REQUIRE(relay.Pump().ok());
@@ -77,7 +77,7 @@ TEST_CASE("an alert that triggers once is not behind the triggers of others, in 
   testing::InMemoryEvaluatorStore store;
   RecordingPublisher publisher;
   publisher.hold = true;
-  OutboxRelay relay(store, publisher, 4'000);
+  AlertEventRelay relay(store, publisher, 4'000);
   relay.Begin(0, 1);
   relay.Begin(1, 1);
   // One commit: a hundred triggers of each of thirty alerts, then one of another in their partition, and one in another
@@ -127,7 +127,7 @@ TEST_CASE("what had not been sent when something failed goes out with it again")
   testing::InMemoryEvaluatorStore store;
   RecordingPublisher publisher;
   publisher.hold = true;
-  OutboxRelay relay(store, publisher, 4);
+  AlertEventRelay relay(store, publisher, 4);
   relay.Begin(0, 1);
   // Two alerts in turns: 1 and 4 are sent before 2 and 3.
   const PartitionRow row = *store.TakePartition(0, "test");
@@ -169,7 +169,7 @@ TEST_CASE("what was not delivered goes out again, with all that follows it") {
   testing::InMemoryEvaluatorStore store;
   RecordingPublisher publisher;
   publisher.hold = true;
-  OutboxRelay relay(store, publisher);
+  AlertEventRelay relay(store, publisher);
   relay.Begin(0, 1);
   relay.Add(CommitRows(store, 1, 4));
   REQUIRE(relay.Pump().ok());
@@ -195,7 +195,7 @@ TEST_CASE("answers of an ownership that is over count for nothing") {
   testing::InMemoryEvaluatorStore store;
   RecordingPublisher publisher;
   publisher.hold = true;
-  OutboxRelay relay(store, publisher);
+  AlertEventRelay relay(store, publisher);
   relay.Begin(0, 1);
   relay.Add(CommitRows(store, 1, 2));
   REQUIRE(relay.Pump().ok());
@@ -217,7 +217,7 @@ TEST_CASE("a store that is away is asked once a turn, and what is in memory goes
   FailingStore store(inner);
   store.outbox_away = true;
   RecordingPublisher publisher;
-  OutboxRelay relay(store, publisher);
+  AlertEventRelay relay(store, publisher);
   for (int32_t partition = 0; partition < 3; ++partition)
     relay.Begin(partition, 5);  // Four rows each are left from before.
   relay.Begin(3, 1);

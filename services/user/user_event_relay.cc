@@ -1,4 +1,4 @@
-#include "services/user/outbox_relay.h"
+#include "services/user/user_event_relay.h"
 
 #include <string>
 #include <vector>
@@ -18,22 +18,22 @@ constexpr absl::Duration kRoundMax = absl::Seconds(5);
 
 }  // namespace
 
-OutboxRelay::OutboxRelay(UserStore& store, kafka::Producer& producer, const base::Clock& clock,
-                         absl::Duration poll_interval)
+UserEventRelay::UserEventRelay(UserStore& store, kafka::Producer& producer, const base::Clock& clock,
+                               absl::Duration poll_interval)
     : store_(store),
       producer_(producer),
       clock_(clock),
       poll_interval_(poll_interval),
       heartbeat_("user_outbox_relay", process::Liveness::kBound + poll_interval) {}
 
-OutboxRelay::~OutboxRelay() { Stop(); }
+UserEventRelay::~UserEventRelay() { Stop(); }
 
-void OutboxRelay::Start() {
+void UserEventRelay::Start() {
   heartbeat_.Beat();
   thread_ = std::thread([this] { Run(); });
 }
 
-void OutboxRelay::Wake() {
+void UserEventRelay::Wake() {
   {
     base::MutexLock lock(mutex_);
     woken_ = true;
@@ -41,7 +41,7 @@ void OutboxRelay::Wake() {
   changed_.NotifyAll();
 }
 
-void OutboxRelay::Stop() {
+void UserEventRelay::Stop() {
   {
     base::MutexLock lock(mutex_);
     stopping_ = true;
@@ -51,7 +51,7 @@ void OutboxRelay::Stop() {
   heartbeat_.End();
 }
 
-absl::StatusOr<int> OutboxRelay::RelayOnce(absl::Time deadline) {
+absl::StatusOr<int> UserEventRelay::RelayOnce(absl::Time deadline) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<Deletion> deletions, store_.ReadDeletions(kBatch));
   std::vector<int64_t> told;
   absl::Status failure;
@@ -75,7 +75,7 @@ absl::StatusOr<int> OutboxRelay::RelayOnce(absl::Time deadline) {
   return static_cast<int>(told.size());
 }
 
-absl::StatusOr<int> OutboxRelay::RelayCodesOnce(absl::Time deadline) {
+absl::StatusOr<int> UserEventRelay::RelayCodesOnce(absl::Time deadline) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<UntoldEmailCode> codes, store_.ReadUntoldEmailCodes(kBatch));
   std::vector<UntoldEmailCode> done;
   absl::Status failure;
@@ -100,7 +100,7 @@ absl::StatusOr<int> OutboxRelay::RelayCodesOnce(absl::Time deadline) {
   return static_cast<int>(done.size());
 }
 
-void OutboxRelay::Run() {
+void UserEventRelay::Run() {
   base::Backoff backoff({.initial = absl::Milliseconds(200), .maximum = absl::Seconds(5)});
   auto& told =
       metrics::GetCounter("stockalert_user_deletions_told_total", "Deleted users that the other services were told of");

@@ -1,4 +1,4 @@
-#include "services/user/outbox_relay.h"
+#include "services/user/user_event_relay.h"
 
 #include <catch2/catch.hpp>
 
@@ -32,7 +32,7 @@ TEST_CASE("deletions are told once the broker has them, and then forgotten") {
   testing::InMemoryUserStore store;
   testing::MemoryProducer producer;
   testing::FakeClock clock;
-  OutboxRelay relay(store, producer, clock, absl::Hours(1));
+  UserEventRelay relay(store, producer, clock, absl::Hours(1));
   AddDeleted(store, "u1");
   AddDeleted(store, "u2");
   CHECK(*relay.RelayOnce(Soon()) == 2);
@@ -53,7 +53,7 @@ TEST_CASE("a code is handed over to be mailed while it is good for something, an
   testing::InMemoryUserStore store;
   testing::MemoryProducer producer;
   testing::FakeClock clock;
-  OutboxRelay relay(store, producer, clock, absl::Hours(1));
+  UserEventRelay relay(store, producer, clock, absl::Hours(1));
   const auto put = [&](const std::string& id, int64_t life_us) {
     const User user{.id = id, .email = id + "@example.org", .email_key = id, .display_name = "n"};
     ApiKey key;
@@ -89,7 +89,7 @@ TEST_CASE("what the broker or the database refuses stays, and is told later") {
   testing::InMemoryUserStore store;
   testing::MemoryProducer producer;
   testing::FakeClock clock;
-  OutboxRelay relay(store, producer, clock, absl::Hours(1));
+  UserEventRelay relay(store, producer, clock, absl::Hours(1));
   AddDeleted(store, "u1");
   producer.Fail(absl::UnavailableError("no broker"));
   CHECK_FALSE(relay.RelayOnce(Soon()).ok());
@@ -106,7 +106,7 @@ TEST_CASE("a row that Kafka can never take does not hold up those behind it") {
   testing::InMemoryUserStore store;
   testing::MemoryProducer producer;
   testing::FakeClock clock;
-  OutboxRelay relay(store, producer, clock, absl::Hours(1));
+  UserEventRelay relay(store, producer, clock, absl::Hours(1));
   AddDeleted(store, "u1");
   AddDeleted(store, "u2");
   producer.RefuseKey("u1");
@@ -122,7 +122,7 @@ TEST_CASE("the thread is woken, and stops") {
   testing::InMemoryUserStore store;
   testing::MemoryProducer producer;
   testing::FakeClock clock;
-  OutboxRelay relay(store, producer, clock, absl::Hours(1));
+  UserEventRelay relay(store, producer, clock, absl::Hours(1));
   relay.Start();
   AddDeleted(store, "u1");
   relay.Wake();

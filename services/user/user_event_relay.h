@@ -18,12 +18,12 @@
 
 namespace stockalert::user {
 
-class OutboxRelay {
+class UserEventRelay {
  public:
   // What is handed in must outlive it.
-  OutboxRelay(UserStore& store, kafka::Producer& producer, const base::Clock& clock, absl::Duration poll_interval);
+  UserEventRelay(UserStore& store, kafka::Producer& producer, const base::Clock& clock, absl::Duration poll_interval);
   // Stops.
-  ~OutboxRelay();
+  ~UserEventRelay();
 
   // There is something to tell: do not wait for the next poll. Thread-safe.
   void Wake();
