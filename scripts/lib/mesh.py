@@ -38,9 +38,14 @@ ROLES = ("user", "ticker", "alert", "evaluator", "notifier", "maintenance", "aud
 SPAN = {"public": 0, "http": 1000, "internal": 2000}
 
 
+def build_folder(preset: str | None = None) -> pathlib.Path:
+    """Where the preset is built."""
+    return stack.ROOT / "build" / (preset or os.environ.get("STOCKALERT_PRESET") or "dev")
+
+
 def binary(name: str, preset: str | None = None) -> pathlib.Path:
     """Where the build put a program."""
-    build = stack.ROOT / "build" / (preset or os.environ.get("STOCKALERT_PRESET") or "dev")
+    build = build_folder(preset)
     found = [path for path in build.glob(f"services/**/{name}") if path.is_file()]
     if not found:
         raise stack.StackError(f"{name} has not been built in {build}: scripts/lib/build.sh {build.name} {name}")

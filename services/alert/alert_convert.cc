@@ -326,7 +326,7 @@ const std::set<std::string>& UpdatableFields() {
   return fields;
 }
 
-std::set<std::string> SetFields(const v1::Alert& message) {
+std::set<std::string> FieldsSetIn(const v1::Alert& message) {
   std::set<std::string> fields;
   if (message.has_condition()) fields.insert("condition");
   if (message.trigger_policy() != 0) fields.insert("trigger_policy");
@@ -399,7 +399,7 @@ v1::Alert ToMessage(const ShownAlert& view, int64_t now_us) {
   return message;
 }
 
-absl::Status FromRefusal(const absl::Status& refusal, Call call, std::string_view field_prefix) {
+absl::Status ToApiError(const absl::Status& refusal, Call call, std::string_view field_prefix) {
   const std::string reason = condition::RefusalReason(refusal);
   const std::string message(refusal.message());
   if (refusal.code() == absl::StatusCode::kInvalidArgument) {

@@ -1,4 +1,4 @@
-// Alerts and triggers as the public API spells them, and back: the only place that knows both.
+// Converts alerts and triggers between the public API's messages and the service's own types.
 //
 // Pure and thread-safe. Reading collects every violation and names it by its field
 // ("alert.condition.price_target.price").
@@ -22,14 +22,14 @@ inline constexpr char kAlertPattern[] = "users/{user}/alerts/{alert}";
 inline constexpr char kTriggerPattern[] = "users/{user}/alerts/{alert}/triggers/{n}";
 inline constexpr char kUserPattern[] = "users/{user}";
 
-// A new alert, the defaults filled in. Violations stand below `prefix` ("alert", "requests[3].alert"). None: there were
-// violations.
+// A new alert with the defaults filled in; none: there were violations. Their fields start with `prefix` ("alert",
+// "requests[3].alert").
 std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, std::string_view prefix,
                                         base::FieldViolations& violations);
 
-// The fields that UpdateAlert may change, and those of them that a message has set.
+// The fields that UpdateAlert may change; and those of them that the message sets.
 const std::set<std::string>& UpdatableFields();
-std::set<std::string> SetFields(const v1::Alert& message);
+std::set<std::string> FieldsSetIn(const v1::Alert& message);
 
 // The present alert with the named fields of the message. INVALID_ARGUMENT with every violation, a symbol other than
 // the present one included.
@@ -39,9 +39,9 @@ absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<s
 v1::Alert ToMessage(const ShownAlert& view, int64_t now_us);
 v1::Trigger ToMessage(const RecordedTrigger& trigger);
 
-// A refusal of condition/lifecycle as an error of the API. `field_prefix` is what stands before its field ("alert.").
+// A refusal of condition/lifecycle as an error of the API. `field_prefix` is put before its field ("alert.").
 enum class Call { kCreate, kUpdate, kStateChange };
-absl::Status FromRefusal(const absl::Status& refusal, Call call, std::string_view field_prefix);
+absl::Status ToApiError(const absl::Status& refusal, Call call, std::string_view field_prefix);
 
 // The states of a ListAlerts filter; UNSPECIFIED and unknown ones are violations.
 std::vector<ShownState> ReadStates(const v1::ListAlertsRequest& request, base::FieldViolations& violations);

@@ -11,18 +11,19 @@ namespace ipb = ::stockalert::internal::v1;
 grpc::ServerUnaryReactor* AlertInternalService::CountAlerts(grpc::CallbackServerContext* context,
                                                             const ipb::CountAlertsRequest* request,
                                                             ipb::CountAlertsResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.internal.v1.AlertInternalService/CountAlerts", rpc::Access::kMesh},
-                    request, response,
-                    [this](const rpc::CallContext&,
-                           const ipb::CountAlertsRequest& asked) -> absl::StatusOr<ipb::CountAlertsResponse> {
-                      base::FieldViolations violations;
-                      rpc::CheckText(violations, "symbol", asked.symbol(), 1, 64);
-                      STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-                      STOCKALERT_ASSIGN_OR_RETURN(const int64_t count, store_.Count(asked.symbol()));
-                      ipb::CountAlertsResponse answer;
-                      answer.set_alert_count(count);
-                      return answer;
-                    });
+  return rpc::RunUnary(runner_, context,
+                       {"stockalert.internal.v1.AlertInternalService/CountAlerts", rpc::Access::kMesh}, request,
+                       response,
+                       [this](const rpc::CallContext&,
+                              const ipb::CountAlertsRequest& asked) -> absl::StatusOr<ipb::CountAlertsResponse> {
+                         base::FieldViolations violations;
+                         rpc::CheckText(violations, "symbol", asked.symbol(), 1, 64);
+                         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+                         STOCKALERT_ASSIGN_OR_RETURN(const int64_t count, store_.Count(asked.symbol()));
+                         ipb::CountAlertsResponse answer;
+                         answer.set_alert_count(count);
+                         return answer;
+                       });
 }
 
 }  // namespace stockalert::alert

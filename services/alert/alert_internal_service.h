@@ -1,4 +1,5 @@
-// What the alert service answers to the ticker service. Thread-safe; the runner and the store must outlive it.
+// The internal calls of the alert service, for the ticker service. Thread-safe; the runner and the store must outlive
+// it.
 #pragma once
 
 #include "services/alert/alert_store.h"

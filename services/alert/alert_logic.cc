@@ -60,7 +60,7 @@ std::vector<ShownAlert> Merged(size_t count, const std::map<size_t, ShownAlert>&
 
 }  // namespace
 
-std::optional<size_t> RequestOf(const absl::Status& error) {
+std::optional<size_t> RequestIndexOf(const absl::Status& error) {
   const absl::optional<absl::Cord> payload = error.GetPayload(kRequestPayload);
   int64_t index = 0;
   if (!payload || !absl::SimpleAtoi(std::string(*payload), &index)) return std::nullopt;
@@ -172,7 +172,7 @@ absl::StatusOr<std::vector<StoredAlert>> AlertLogic::Prepare(const rpc::CallCont
     StoredAlert alert;
     alert.symbol = normal.at(asked.symbol);
     absl::StatusOr<condition::AlertRecord> record =
-        condition::Create(asked.definition, moment, MarketFor(asked.definition, prices[alert.symbol]));
+        condition::CreateAlert(asked.definition, moment, MarketFor(asked.definition, prices[alert.symbol]));
     if (!record.ok()) return OfRequest(record.status(), i);
     alert.id = ids_.NewUuid();
     alert.user_id = user_id;

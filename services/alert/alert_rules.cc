@@ -119,27 +119,27 @@ ShownState StateOf(const ShownAlert& view, int64_t now_us) {
 absl::StatusOr<StoredAlert> ApplyUpdate(const ShownAlert& present, const condition::Definition& wanted,
                                         std::string_view note, int64_t now_us) {
   const bool note_changes = present.alert.note != note;
-  absl::StatusOr<StoredAlert> changed =
-      Changed(present.alert,
-              condition::Update(present.alert.record, wanted, note_changes, MomentOf(present.status, now_us)), now_us);
+  absl::StatusOr<StoredAlert> changed = Changed(
+      present.alert,
+      condition::UpdateAlert(present.alert.record, wanted, note_changes, MomentOf(present.status, now_us)), now_us);
   if (changed.ok()) changed->note = std::string(note);
   return changed;
 }
 
 absl::StatusOr<StoredAlert> ApplyPause(const ShownAlert& present, int64_t now_us) {
-  return Changed(present.alert, condition::Pause(present.alert.record, MomentOf(present.status, now_us)), now_us);
+  return Changed(present.alert, condition::PauseAlert(present.alert.record, MomentOf(present.status, now_us)), now_us);
 }
 
 absl::StatusOr<StoredAlert> ApplyResume(const ShownAlert& present, int64_t now_us) {
-  return Changed(present.alert, condition::Resume(present.alert.record, MomentOf(present.status, now_us)), now_us);
+  return Changed(present.alert, condition::ResumeAlert(present.alert.record, MomentOf(present.status, now_us)), now_us);
 }
 
 absl::StatusOr<StoredAlert> ApplyRearm(const ShownAlert& present, int64_t now_us) {
-  return Changed(present.alert, condition::Rearm(present.alert.record, MomentOf(present.status, now_us)), now_us);
+  return Changed(present.alert, condition::RearmAlert(present.alert.record, MomentOf(present.status, now_us)), now_us);
 }
 
 absl::StatusOr<StoredAlert> ApplyDelete(const StoredAlert& present, int64_t now_us) {
-  absl::StatusOr<StoredAlert> changed = Changed(present, condition::Delete(present.record), now_us);
+  absl::StatusOr<StoredAlert> changed = Changed(present, condition::DeleteAlert(present.record), now_us);
   if (changed.ok()) changed->note.clear();
   return changed;
 }
@@ -249,7 +249,7 @@ ipb::LogRecord MakeLogRecord(const StoredAlert& alert) {
                                                   .armed_revision = alert.record.armed_revision,
                                                   .paused = alert.record.paused,
                                                   .deleted = alert.record.deleted,
-                                                  .definition = condition::ForLog(alert.record.definition)});
+                                                  .definition = condition::DefinitionForLog(alert.record.definition)});
 }
 
 std::string Fingerprint(std::string_view symbol, const condition::Definition& definition, std::string_view note) {
@@ -285,7 +285,7 @@ absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent
       trigger.partition = placed.partition;
       trigger.offset = told.offset;
       added.log_time_us = placed.log_time_us;
-      added.traceparent = std::string(trace::Sound(traceparent));
+      added.traceparent = std::string(trace::ValidTraceparent(traceparent));
       batch.triggers.push_back(std::move(added));
       return absl::OkStatus();
     }

@@ -1,8 +1,7 @@
-// The rules of the alert service that need no network and no database: new alerts, changes, shown states, what becomes
-// of a trigger, what the log is told.
+// The rules of the alert service that need no network and no database: new alerts, changes, shown states, handling of
+// triggers, and the records for the log.
 //
-// Pure and thread-safe. What may happen to an alert is condition/lifecycle's to say; here it meets owners, notes and
-// errors.
+// Pure and thread-safe. condition/lifecycle decides what may happen to an alert; this adds owners, notes and errors.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +22,7 @@
 
 namespace stockalert::alert {
 
-// Windows of so many different lengths a user may have on one symbol: each length has its own index of prices in the
-// evaluator.
+// How many different window lengths a user may have on one symbol: the evaluator keeps an index of prices for each.
 inline constexpr size_t kWindowLengthsMax = 32;
 
 // The moment of a call, for condition/lifecycle.
@@ -34,35 +32,35 @@ condition::Moment MomentOf(const StoredSymbolStatus& status, int64_t now_us);
 // evaluator has not confirmed any revision of it.
 ShownState StateOf(const ShownAlert& view, int64_t now_us);
 
-// What an alert becomes by a call of its user. Errors are condition/lifecycle's refusals: the edge says them in the
-// API's words.
+// The alert after a call of its user. Errors are condition/lifecycle's refusals, which AlertService turns into errors
+// of the API.
 absl::StatusOr<StoredAlert> ApplyUpdate(const ShownAlert& present, const condition::Definition& wanted,
                                         std::string_view note, int64_t now_us);
 absl::StatusOr<StoredAlert> ApplyPause(const ShownAlert& present, int64_t now_us);
 absl::StatusOr<StoredAlert> ApplyResume(const ShownAlert& present, int64_t now_us);
 absl::StatusOr<StoredAlert> ApplyRearm(const ShownAlert& present, int64_t now_us);
-// The tombstone: the user's words are gone with it.
+// The tombstone, without the user's note.
 absl::StatusOr<StoredAlert> ApplyDelete(const StoredAlert& present, int64_t now_us);
 
-// What a trigger that is not known yet does to its alert.
+// What a new trigger does to its alert.
 struct TriggerVerdict {
   StoredAlert alert;  // Counted, its shown state moved where the rules say so.
-  // A trigger of an alert that is paused or deleted by now is recorded only: its user has been told that it is quiet.
+  // A trigger of an alert that is paused or deleted by now is only recorded: its user was told that it is quiet.
   Withheld withheld = Withheld::kNo;
 };
 TriggerVerdict JudgeTrigger(const StoredAlert& alert, const RecordedTrigger& trigger);
 
 int64_t MinuteOf(int64_t event_time_us);
-// Marks those of the triggers, new ones in the order of their recording, that are throttled. `counts`: how many of a
-// user's were recorded in a minute before; counted on here. What is withheld does not count. So the outcome depends on
-// what is recorded alone, not on when.
+// Marks the throttled ones among new triggers, which must be in the order of their recording. `counts`: how many of
+// each user's triggers were recorded in each minute so far; increased here. Withheld triggers do not count. So the
+// outcome depends only on what is recorded, not on when.
 void Throttle(std::vector<RecordedTrigger>& triggers, int64_t triggers_per_minute,
               std::map<UserMinute, int64_t>& counts);
 
 // The windows of these alerts; nothing of those without one.
 WindowLengths WindowsOf(const std::vector<StoredAlert>& alerts);
-// OK where the alerts' windows may stand beside those of the user's others. RESOURCE_EXHAUSTED (WINDOW_QUOTA): they
-// bring a symbol a length that the others have not, and it would have more than kWindowLengthsMax then.
+// OK where the user may have the alerts' windows beside the others. RESOURCE_EXHAUSTED (WINDOW_QUOTA): they add a new
+// length to a symbol, which would then have more than kWindowLengthsMax.
 absl::Status AdmitWindows(const std::vector<StoredAlert>& alerts, const OtherWindows& others);
 // `changed`, where it is not refused and its windows are those of the present alert or may stand beside the others.
 absl::StatusOr<StoredAlert> AdmitChange(const StoredAlert& present, absl::StatusOr<StoredAlert> changed,

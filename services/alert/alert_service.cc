@@ -32,7 +32,7 @@ absl::StatusOr<std::string> ReadParent(const CallContext& call, const std::strin
   return segments[0];
 }
 
-std::string Below(const std::string& prefix, const char* field) {
+std::string FieldPath(const std::string& prefix, const char* field) {
   return prefix.empty() ? field : absl::StrCat(prefix, ".", field);
 }
 
@@ -51,16 +51,16 @@ absl::StatusOr<NamedAlert> ReadName(const CallContext& call, const std::string& 
 // An error of AlertLogic's changes, in the API's words.
 absl::Status ToChangeError(const absl::Status& error, Call call, const std::string& name) {
   if (absl::IsNotFound(error)) return AlertNotFound(name);
-  return condition::RefusalReason(error).empty() ? error : FromRefusal(error, call, "alert.");
+  return condition::RefusalReason(error).empty() ? error : ToApiError(error, call, "alert.");
 }
 
 // An error of AlertLogic::Create, in the API's words. `prefixes`: what stands before the fields of each request.
 absl::Status ToCreateError(const absl::Status& error, const std::vector<std::string>& prefixes) {
-  const std::optional<size_t> request = RequestOf(error);
+  const std::optional<size_t> request = RequestIndexOf(error);
   if (!request) return error;
   const std::string& prefix = prefixes[*request];
   if (!condition::RefusalReason(error).empty()) {
-    return FromRefusal(error, Call::kCreate, Below(prefix, "alert."));
+    return ToApiError(error, Call::kCreate, FieldPath(prefix, "alert."));
   }
   FieldViolations violations;
   violations.Merge(error, "", prefix);
@@ -87,7 +87,7 @@ absl::Status BadPageToken() {
 
 grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext* context,
                                                     const v1::CreateAlertRequest* request, v1::Alert* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.alert.v1.AlertService/CreateAlert", Access::kWrite, Work::kOthers, true}, request,
       response, [this](const CallContext& call, const v1::CreateAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, ReadParent(call, asked.parent()));
@@ -104,7 +104,7 @@ grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerContext* context,
                                                           const v1::BatchCreateAlertsRequest* request,
                                                           v1::BatchCreateAlertsResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.alert.v1.AlertService/BatchCreateAlerts", Access::kWrite, Work::kOthers, true},
       request, response,
       [this](const CallContext& call,
@@ -121,13 +121,13 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
           const v1::CreateAlertRequest& one = asked.requests(i);
           const std::string prefix = absl::StrCat("requests[", i, "]");
           if (!one.parent().empty() && one.parent() != asked.parent()) {
-            violations.Add(Below(prefix, "parent"), "must be empty or the parent of the whole call");
+            violations.Add(FieldPath(prefix, "parent"), "must be empty or the parent of the whole call");
           }
-          rpc::CheckRequestId(violations, Below(prefix, "request_id"), one.request_id());
+          rpc::CheckRequestId(violations, FieldPath(prefix, "request_id"), one.request_id());
           if (!one.request_id().empty() && !request_ids.insert(one.request_id()).second) {
-            violations.Add(Below(prefix, "request_id"), "is that of another request of the call");
+            violations.Add(FieldPath(prefix, "request_id"), "is that of another request of the call");
           }
-          std::optional<WantedAlert> wanted = ReadNewAlert(one.alert(), Below(prefix, "alert"), violations);
+          std::optional<WantedAlert> wanted = ReadNewAlert(one.alert(), FieldPath(prefix, "alert"), violations);
           if (wanted) all.push_back({*std::move(wanted), one.request_id()});
           prefixes.push_back(prefix);
         }
@@ -144,16 +144,16 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
 
 grpc::ServerUnaryReactor* AlertService::GetAlert(grpc::CallbackServerContext* context,
                                                  const v1::GetAlertRequest* request, v1::Alert* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/GetAlert", Access::kRead}, request, response,
-                    [this](const CallContext& call, const v1::GetAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
-                      STOCKALERT_ASSIGN_OR_RETURN(
-                          const std::vector<std::string> segments,
-                          rpc::ParseOwnName(call.caller, kAlertPattern, asked.name(), "name", kReasonAlertNotFound));
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::optional<ShownAlert> view,
-                                                  store_.Find(segments[0], segments[1]));
-                      if (!view) return AlertNotFound(asked.name());
-                      return ToMessage(*view, clock_.NowUs());
-                    });
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.alert.v1.AlertService/GetAlert", Access::kRead}, request, response,
+      [this](const CallContext& call, const v1::GetAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
+        STOCKALERT_ASSIGN_OR_RETURN(
+            const std::vector<std::string> segments,
+            rpc::ParseOwnName(call.caller, kAlertPattern, asked.name(), "name", kReasonAlertNotFound));
+        STOCKALERT_ASSIGN_OR_RETURN(const std::optional<ShownAlert> view, store_.Find(segments[0], segments[1]));
+        if (!view) return AlertNotFound(asked.name());
+        return ToMessage(*view, clock_.NowUs());
+      });
 }
 
 absl::StatusOr<v1::Alert> AlertService::Answer(const absl::StatusOr<ShownAlert>& changed, Call call,
@@ -164,12 +164,12 @@ absl::StatusOr<v1::Alert> AlertService::Answer(const absl::StatusOr<ShownAlert>&
 
 grpc::ServerUnaryReactor* AlertService::UpdateAlert(grpc::CallbackServerContext* context,
                                                     const v1::UpdateAlertRequest* request, v1::Alert* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.alert.v1.AlertService/UpdateAlert", Access::kWrite, Work::kOthers}, request,
       response, [this](const CallContext& call, const v1::UpdateAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
         FieldViolations violations;
         const std::set<std::string> fields = rpc::ResolveFieldMask(violations, "update_mask", asked.update_mask(),
-                                                                   UpdatableFields(), SetFields(asked.alert()));
+                                                                   UpdatableFields(), FieldsSetIn(asked.alert()));
         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
         STOCKALERT_ASSIGN_OR_RETURN(const NamedAlert alert,
                                     ReadName(call, asked.alert().name(), "alert.name", asked.alert().etag()));
@@ -181,7 +181,7 @@ grpc::ServerUnaryReactor* AlertService::UpdateAlert(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* AlertService::DeleteAlert(grpc::CallbackServerContext* context,
                                                     const v1::DeleteAlertRequest* request,
                                                     google::protobuf::Empty* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.alert.v1.AlertService/DeleteAlert", Access::kWrite, Work::kOthers}, request,
       response,
       [this](const CallContext& call, const v1::DeleteAlertRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
@@ -194,7 +194,7 @@ grpc::ServerUnaryReactor* AlertService::DeleteAlert(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* AlertService::PauseAlert(grpc::CallbackServerContext* context,
                                                    const v1::PauseAlertRequest* request, v1::Alert* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.alert.v1.AlertService/PauseAlert", Access::kWrite, Work::kOthers}, request,
       response, [this](const CallContext& call, const v1::PauseAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
         STOCKALERT_ASSIGN_OR_RETURN(const NamedAlert alert, ReadName(call, asked.name(), "name", asked.etag()));
@@ -204,7 +204,7 @@ grpc::ServerUnaryReactor* AlertService::PauseAlert(grpc::CallbackServerContext* 
 
 grpc::ServerUnaryReactor* AlertService::ResumeAlert(grpc::CallbackServerContext* context,
                                                     const v1::ResumeAlertRequest* request, v1::Alert* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.alert.v1.AlertService/ResumeAlert", Access::kWrite, Work::kOthers}, request,
       response, [this](const CallContext& call, const v1::ResumeAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
         STOCKALERT_ASSIGN_OR_RETURN(const NamedAlert alert, ReadName(call, asked.name(), "name", asked.etag()));
@@ -214,7 +214,7 @@ grpc::ServerUnaryReactor* AlertService::ResumeAlert(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* AlertService::RearmAlert(grpc::CallbackServerContext* context,
                                                    const v1::RearmAlertRequest* request, v1::Alert* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.alert.v1.AlertService/RearmAlert", Access::kWrite, Work::kOthers}, request,
       response, [this](const CallContext& call, const v1::RearmAlertRequest& asked) -> absl::StatusOr<v1::Alert> {
         STOCKALERT_ASSIGN_OR_RETURN(const NamedAlert alert, ReadName(call, asked.name(), "name", asked.etag()));
@@ -235,7 +235,7 @@ absl::StatusOr<v1::ListAlertsResponse> AlertService::List(const CallContext& cal
   FieldViolations violations;
   filter.symbol = ReadSymbolFilter(request.symbol(), violations);
   filter.states = ReadStates(request, violations);
-  const absl::StatusOr<int> page_size = rpc::PageSize(request.page_size());
+  const absl::StatusOr<int> page_size = rpc::ResolvePageSize(request.page_size());
   violations.Merge(page_size.status(), "page_size");
   std::string states;
   for (const ShownState state : filter.states) absl::StrAppend(&states, static_cast<int>(state), ",");
@@ -267,8 +267,9 @@ absl::StatusOr<v1::ListAlertsResponse> AlertService::List(const CallContext& cal
 grpc::ServerUnaryReactor* AlertService::ListAlerts(grpc::CallbackServerContext* context,
                                                    const v1::ListAlertsRequest* request,
                                                    v1::ListAlertsResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.alert.v1.AlertService/ListAlerts", Access::kRead}, request, response,
-                    [this](const CallContext& call, const v1::ListAlertsRequest& asked) { return List(call, asked); });
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.alert.v1.AlertService/ListAlerts", Access::kRead}, request, response,
+      [this](const CallContext& call, const v1::ListAlertsRequest& asked) { return List(call, asked); });
 }
 
 absl::StatusOr<v1::ListTriggersResponse> AlertService::ListTriggersOf(const CallContext& call,
@@ -286,7 +287,7 @@ absl::StatusOr<v1::ListTriggersResponse> AlertService::ListTriggersOf(const Call
     filter.alert_id = segments[1];
   }
   FieldViolations violations;
-  const absl::StatusOr<int> page_size = rpc::PageSize(request.page_size());
+  const absl::StatusOr<int> page_size = rpc::ResolvePageSize(request.page_size());
   violations.Merge(page_size.status(), "page_size");
   const std::string scope =
       rpc::PageScope("ListTriggers", absl::StrCat(filter.user_id, "/", filter.alert_id.value_or("-")));
@@ -323,7 +324,7 @@ absl::StatusOr<v1::ListTriggersResponse> AlertService::ListTriggersOf(const Call
 grpc::ServerUnaryReactor* AlertService::ListTriggers(grpc::CallbackServerContext* context,
                                                      const v1::ListTriggersRequest* request,
                                                      v1::ListTriggersResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.alert.v1.AlertService/ListTriggers", Access::kRead}, request, response,
       [this](const CallContext& call, const v1::ListTriggersRequest& asked) { return ListTriggersOf(call, asked); });
 }
@@ -331,7 +332,7 @@ grpc::ServerUnaryReactor* AlertService::ListTriggers(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* AlertService::ResyncAlerts(grpc::CallbackServerContext* context,
                                                      const v1::ResyncAlertsRequest* request,
                                                      v1::ResyncAlertsResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.alert.v1.AlertService/ResyncAlerts", Access::kAdministrator}, request, response,
       [this](const CallContext&, const v1::ResyncAlertsRequest& asked) -> absl::StatusOr<v1::ResyncAlertsResponse> {
         FieldViolations violations;

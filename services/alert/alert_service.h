@@ -1,8 +1,7 @@
-// The public calls on alerts: reads requests, has AlertLogic or the store do it, and says in the API's words what came
-// of it.
+// The public calls on alerts: reads requests, calls AlertLogic or the store, and converts the results.
 //
 // Thread-safe; handlers run on the runner's executor and block there until the call's deadline at the latest. A change
-// that the log does not have yet shows by `applied_revision` below `revision`. All that it holds must outlive it.
+// that the evaluator has not applied yet shows as `applied_revision` below `revision`. Its arguments must outlive it.
 #pragma once
 
 #include <string>

@@ -1,9 +1,9 @@
-// Where alerts and their triggers live for those who call: the truth of the alert service.
+// The alerts and triggers of the alert service, for its calls.
 //
-// The store knows no rules: what becomes of an alert is decided by the functions that it is given, which it calls
-// inside its transaction (alert_rules.h has them). Its other two faces are OutboxStore (what has to go to Kafka) and
-// EventStore (what came from there). The Postgres stores keep it all in one schema; tests/support/alert_store has one
-// in memory with all three faces, and tests/contract holds both to one suite.
+// The store has no rules of its own: the functions passed to it decide what happens to an alert, and it calls them
+// inside its transaction (they are in alert_rules.h). OutboxStore (what has to go to Kafka) and EventStore (what came
+// from there) are two more interfaces to the same tables. The Postgres stores share one schema;
+// tests/support/alert_store implements all three in memory, and one suite in tests/contract checks both.
 //
 // Thread-safe. Every call is one transaction, or a single statement, and bounded in time and rows. All calls may answer
 // UNAVAILABLE (DATABASE_UNAVAILABLE: nothing was done, or, said in the message, the outcome is unknown); other statuses
@@ -49,16 +49,16 @@ struct TriggerPlace {
   int64_t number = 0;
 };
 
-// The windows of the user's other alerts on these symbols. Asks within the transaction, and locks the owner until its
-// end: nobody else adds one meanwhile. Valid during the call that it is given to only.
+// The windows of the user's other alerts on these symbols. Queries within the transaction and locks the owner until its
+// end, so that nobody else adds one meanwhile. Only valid during the call that it is passed to.
 using OtherWindows = std::function<WindowLengths(const std::vector<std::string>& symbols)>;
 
-// Whether new alerts may stand beside the user's others. Pure but for what it asks; called at most once a transaction.
-// An error ends the call with it.
+// Whether the user may have the new alerts beside the others. Pure apart from OtherWindows; called at most once a
+// transaction. Its error ends the call.
 using Admission = std::function<absl::Status(const OtherWindows& others)>;
 
-// Computes the changed alert from the present one. Pure but for what it asks: it may be called more than once. An error
-// ends the call with it. An alert whose revision it did not raise is not written.
+// Computes the changed alert from the present one. Pure apart from OtherWindows: it may be called more than once. Its
+// error ends the call. An alert whose revision it did not raise is not written.
 using Mutation = std::function<absl::StatusOr<StoredAlert>(const ShownAlert& present, const OtherWindows& others)>;
 
 class AlertStore {
@@ -75,11 +75,11 @@ class AlertStore {
                                                                     const std::vector<std::string>& request_ids) = 0;
   // None: no such alert of this user, or deleted.
   virtual absl::StatusOr<std::optional<ShownAlert>> Find(const std::string& user_id, const std::string& alert_id) = 0;
-  // Of these alerts of the user those that are there, in no order.
+  // Those of these alerts of the user that exist, in no particular order.
   virtual absl::StatusOr<std::vector<ShownAlert>> FindAll(const std::string& user_id,
                                                           const std::vector<std::string>& alert_ids) = 0;
-  // Replaces the alert by what `mutation` makes of it, while nobody else changes it, and opens the change. A mutation
-  // that sets record.deleted leaves a tombstone and frees its place in the quota. NOT_FOUND (ALERT_NOT_FOUND).
+  // Replaces the alert by the result of `mutation`, while nobody else changes it, and opens the change. A mutation that
+  // sets record.deleted leaves a tombstone and frees its place in the quota. NOT_FOUND (ALERT_NOT_FOUND).
   virtual absl::StatusOr<ShownAlert> Change(const std::string& user_id, const std::string& alert_id, int64_t now_us,
                                             const Mutation& mutation) = 0;
   virtual absl::StatusOr<std::vector<ShownAlert>> List(const ListFilter& filter, const std::optional<ListPlace>& after,
@@ -87,7 +87,7 @@ class AlertStore {
   virtual absl::StatusOr<std::vector<RecordedTrigger>> ListTriggers(const TriggerFilter& filter,
                                                                     const std::optional<TriggerPlace>& after,
                                                                     int limit) = 0;
-  // Alerts of any state on a symbol; an empty symbol: on all.
+  // The number of alerts in any state on a symbol; an empty symbol: on all.
   virtual absl::StatusOr<int64_t> Count(const std::string& symbol) = 0;
 
   virtual absl::Status Ready() = 0;

@@ -1,4 +1,4 @@
-// What the alert service keeps, as plain data: alerts, their triggers, what is known of symbols. No protobuf, no SQL.
+// The data of the alert service: alerts, their triggers, and the state of symbols. No protobuf, no SQL.
 //
 // Times are microseconds since 1970 UTC, prices micros. Plain values; thread-safe as any const value is.
 #pragma once
@@ -35,7 +35,7 @@ struct StoredAlert {
   bool operator==(const StoredAlert&) const = default;
 };
 
-// What a user may ask for: an alert without what is output only.
+// The fields of an alert that its user sets.
 struct WantedAlert {
   std::string symbol;  // In its normal form as far as this service can tell.
   condition::Definition definition;
@@ -75,7 +75,7 @@ struct StoredSymbolStatus {
   bool operator==(const StoredSymbolStatus&) const = default;
 };
 
-// An alert with all that it is shown with.
+// An alert with everything that the API shows of it.
 struct ShownAlert {
   StoredAlert alert;
   std::optional<RecordedTrigger> last_trigger;
@@ -102,7 +102,7 @@ struct EventBatch {
   std::vector<ConfirmedRevision> confirmations;
   std::vector<TriggerEvent> triggers;  // An alert's in the order of their numbers.
   std::vector<StoredSymbolStatus> statuses;
-  // So many of a user's triggers in a minute of event time are passed on one by one; the rest is throttled.
+  // How many triggers of a user in one minute of event time are passed on one by one; further ones are throttled.
   int64_t triggers_per_minute = std::numeric_limits<int64_t>::max();
   bool empty() const { return confirmations.empty() && triggers.empty() && statuses.empty(); }
 };
@@ -118,7 +118,7 @@ struct PassedTrigger {
   bool operator==(const PassedTrigger&) const = default;
 };
 
-// An alert and whose it is.
+// An alert and its user.
 struct AlertOwner {
   std::string alert_id;
   std::string user_id;

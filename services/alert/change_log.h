@@ -1,4 +1,4 @@
-// Where changes of alerts are told: the log of prices, as those who tell it see it.
+// Where changes of alerts are published: the log of prices, as an interface.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ namespace stockalert::alert {
 class ChangeLog {
  public:
   virtual ~ChangeLog() = default;
-  // Publishes the present state of all of them and waits, at most until `deadline`. Answers the ids of those that the
+  // Publishes the present state of all alerts and waits, at most until `deadline`. Returns the ids of those that the
   // log has not acknowledged by then: their changes stay open in the store.
   virtual std::vector<std::string> Publish(const std::vector<StoredAlert>& alerts, std::string_view traceparent,
                                            absl::Time deadline) = 0;

@@ -1,4 +1,5 @@
-// Publishes the state of alerts to the log (topic `prices`, key: the symbol), and waits for the broker's word, bounded.
+// Publishes the state of alerts to the log (topic `prices`, key: the symbol), and waits a bounded time for the broker's
+// acknowledgement.
 //
 // Thread-safe. An alert that is not acknowledged in time is not lost: its change stays open in the store, and the
 // sweeper publishes it. While the log does not answer, waits are short, so that callers do not hold every thread; the
@@ -24,7 +25,7 @@ class ChangePublisher final : public ChangeLog {
     // The longest that a call waits for the broker, and the longest while it is known not to answer.
     absl::Duration wait_max = absl::Seconds(2);
     absl::Duration wait_max_degraded = absl::Milliseconds(100);
-    // How long one silence shortens the waits of others.
+    // How long waits stay short after one that was not acknowledged.
     absl::Duration degraded_for = absl::Seconds(10);
   };
 

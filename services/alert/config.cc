@@ -7,35 +7,36 @@ namespace stockalert::alert {
 
 void Declare(config::Parser& parser, Config& config) {
   boot::DeclareAddresses(parser, &config.public_address, &config.http_address, &config.internal_address);
-  parser.DialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal port");
-  parser.DialAddress("ticker_address", &config.ticker_address, config::kRequired, "the ticker service's internal port");
+  parser.AddDialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal port");
+  parser.AddDialAddress("ticker_address", &config.ticker_address, config::kRequired,
+                        "the ticker service's internal port");
   rpc::DeclareMesh(parser, "alert", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
   rpc::DeclareLimits(parser, config.public_limits);
   postgres::DeclareDatabase(parser, config.postgres_url);
   boot::DeclareConnections(parser, config.postgres_connections_max);
-  parser.OldName("postgres_connections", "postgres_connections_max");
+  parser.AddOldName("postgres_connections", "postgres_connections_max");
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   boot::DeclareGroup(parser, config.group_id, config.instance_id, /*may_come_and_go=*/true);
-  parser.OldName("kafka_group", "group_id");
-  parser.OldName("kafka_group_instance", "instance_id");
+  parser.AddOldName("kafka_group", "group_id");
+  parser.AddOldName("kafka_group_instance", "instance_id");
   boot::DeclareWork(parser, config.threads, config.queue_max);
-  parser.OldName("queue", "queue_max");
+  parser.AddOldName("queue", "queue_max");
   rpc::DeclareCalls(parser, config.calls);
   rpc::DeclareWaitingCalls(parser, config.calls);
-  parser.Integer("alerts_per_user_max", &config.alerts_per_user_max, 1, 1'000'000'000, "a user's quota of alerts");
-  parser.Integer("triggers_per_minute", &config.triggers_per_minute, 1, 1'000'000'000,
-                 "how many triggers a user is told of one by one in a minute of event time; those beyond are "
-                 "throttled: recorded, and folded "
-                 "by streams into one notification that says how many");
-  parser.Seconds("call_time_max_s", &config.call_time_max, absl::Seconds(1), absl::Seconds(60),
-                 "the deadline of calls that bring none");
-  parser.Milliseconds("upstream_timeout_ms", &config.upstream_timeout, absl::Milliseconds(50), absl::Seconds(60),
-                      "the longest wait for another service");
-  parser.Milliseconds("publish_wait_ms", &config.publish_wait, absl::Milliseconds(10), absl::Seconds(60),
-                      "the longest wait of a call for Kafka; the change is published later then");
-  parser.Seconds("tombstones_kept_s", &config.tombstones_kept, absl::Seconds(60), absl::Hours(24 * 365),
-                 "how long deleted alerts are remembered, so that their late triggers are recognised");
+  parser.AddInteger("alerts_per_user_max", &config.alerts_per_user_max, 1, 1'000'000'000, "a user's quota of alerts");
+  parser.AddInteger("triggers_per_minute", &config.triggers_per_minute, 1, 1'000'000'000,
+                    "how many triggers a user is told of one by one in a minute of event time; those beyond are "
+                    "throttled: recorded, and folded "
+                    "by streams into one notification that says how many");
+  parser.AddSeconds("call_time_max_s", &config.call_time_max, absl::Seconds(1), absl::Seconds(60),
+                    "the deadline of calls without one");
+  parser.AddMilliseconds("upstream_timeout_ms", &config.upstream_timeout, absl::Milliseconds(50), absl::Seconds(60),
+                         "the longest wait for another service");
+  parser.AddMilliseconds("publish_wait_ms", &config.publish_wait, absl::Milliseconds(10), absl::Seconds(60),
+                         "how long a call may wait for Kafka; after that the change is published later");
+  parser.AddSeconds("tombstones_kept_s", &config.tombstones_kept, absl::Seconds(60), absl::Hours(24 * 365),
+                    "how long deleted alerts are remembered, so that their late triggers are recognised");
   boot::DeclareStart(parser, config.start_timeout);
 }
 

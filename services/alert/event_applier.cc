@@ -128,7 +128,7 @@ EventChange ReadEvent(std::string_view topic, std::string_view value, std::strin
   if (!base::IsUuid(event.user_deleted().user_id()))
     return Unreadable(Item::Disposition::kDeadLetter, "an event with a user id that is no UUID");
   change.deleted_user = event.user_deleted().user_id();
-  change.traceparent = std::string(trace::Sound(traceparent));
+  change.traceparent = std::string(trace::ValidTraceparent(traceparent));
   return change;
 }
 

@@ -1,12 +1,13 @@
-// What the topics `alert-events` and `user-events` do to the store: the part of the consumer that knows no Kafka.
+// Applies the records of the topics `alert-events` and `user-events` to the store: the part of the consumer without
+// Kafka.
 //
-// Belongs to one thread. Apply answers OK once everything in the records is durable; until then the same are to be
-// brought again, which does no harm.
+// Belongs to one thread. Apply answers OK once everything in the records is durable; until then pass the same records
+// again, which does no harm.
 //
-// What ReadEvent finds: bytes that are no message, an empty one, and ids, symbols, prices and times that are none will
-// never be understood (dead letter). A message of a kind that this version does not know may be a newer evaluator's
-// trigger, which must not be lost: its partition is held until this service is upgraded. A kind of user event that is
-// no concern of this service is passed over.
+// How ReadEvent judges a record: bytes that are no message, an empty message, and malformed ids, symbols, prices and
+// times can never be understood (dead letter). A message of a kind that this version does not know may be a trigger of
+// a newer evaluator, which must not be lost: its partition is held until this service is upgraded. A kind of user event
+// that does not concern this service is skipped.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@
 
 namespace stockalert::alert {
 
-// What a record of either topic asks for. Only with dead_letter::Item::Disposition::kApply there is anything in it.
+// A record of either topic, decoded; empty unless its disposition is dead_letter::Item::Disposition::kApply.
 struct EventChange {
   dead_letter::Reading reading;
   EventBatch events;
@@ -39,12 +40,12 @@ EventChange ReadEvent(std::string_view topic, std::string_view value, std::strin
 
 class EventApplier final : public dead_letter::RecordApplier {
  public:
-  // All must outlive it. `triggers_per_minute`: how many of a user's are passed on one by one.
+  // All must outlive it. `triggers_per_minute`: how many triggers of a user are passed on one by one.
   EventApplier(EventStore& store, TriggerRelay& relay, ChangeLog& log, const base::Clock& clock,
                int64_t triggers_per_minute = std::numeric_limits<int64_t>::max());
 
-  // A record takes the turn of its alert's user, or, where it is of no alert that is known, one of its own: always the
-  // same for one alert.
+  // The lane of a record is the user of its alert. A record of an unknown alert gets a lane of its own, always the same
+  // for one alert.
   absl::StatusOr<std::vector<std::string>> FindLanes(const std::vector<kafka::Message>& messages) override;
   std::vector<dead_letter::Reading> Read(const std::vector<kafka::QueuedRecord>& records) override;
   absl::Status Apply(const std::vector<size_t>& indices) override;

@@ -1,8 +1,7 @@
-// Reads the topics `alert-events` and `user-events` and has them applied: a member of the alert service's group, in
-// which users take turns, so that one whose alerts trigger all the time delays nobody else.
+// Reads the topics `alert-events` and `user-events` as a member of the alert service's group and applies them. Users
+// take turns, so that a user whose alerts trigger all the time delays nobody else.
 //
-// How it lives with outages, rebalances, and records that cannot be taken is kafka::GroupWorker's and
-// dead_letter::SettlingHandler's to say.
+// See kafka::GroupWorker and dead_letter::SettlingHandler for outages, rebalances, and records that cannot be stored.
 #pragma once
 
 #include <functional>

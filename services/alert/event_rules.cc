@@ -20,15 +20,15 @@ class TriggerSteps {
   TriggerSteps(EventTransaction& transaction, const EventBatch& batch, int64_t now_us, AppliedEvents& applied)
       : transaction_(transaction), batch_(batch), now_us_(now_us), applied_(applied) {}
 
-  absl::Status Take() {
+  absl::Status Run() {
     STOCKALERT_RETURN_IF_ERROR(LockAlerts());
     FindCandidates();
     DropRecorded();
     if (candidates_.empty()) return absl::OkStatus();
     ThrottleCandidates();
-    transaction_.Record(candidates_);
+    transaction_.RecordTriggers(candidates_);
     MoveAlerts();
-    PassOn();
+    AddToOutbox();
     return absl::OkStatus();
   }
 
@@ -103,12 +103,12 @@ class TriggerSteps {
     transaction_.SaveTriggered(moved);
   }
 
-  void PassOn() {
+  void AddToOutbox() {
     if (applied_.passed.empty()) return;
     std::set<std::string> ids;
     for (const PassedTrigger& passed : applied_.passed) ids.insert(passed.alert_id);
-    applied_.alerts_with_older = transaction_.FindWaiting(ids);
-    transaction_.PassOn(applied_.passed, now_us_ + kTriggerClaimUs);
+    applied_.alerts_with_older = transaction_.FindAlertsInOutbox(ids);
+    transaction_.AddToOutbox(applied_.passed, now_us_ + kTriggerClaimUs);
   }
 
   EventTransaction& transaction_;
@@ -150,9 +150,9 @@ absl::StatusOr<AppliedEvents> ApplyEvents(EventStore& store, const EventBatch& b
   AppliedEvents applied;
   const absl::Status status = store.Transact([&](EventTransaction& transaction) -> absl::Status {
     applied = AppliedEvents();
-    if (!batch.confirmations.empty()) transaction.Confirm(RevisionsOf(batch.confirmations));
+    if (!batch.confirmations.empty()) transaction.ConfirmRevisions(RevisionsOf(batch.confirmations));
     if (!batch.triggers.empty()) {
-      STOCKALERT_RETURN_IF_ERROR(TriggerSteps(transaction, batch, now_us, applied).Take());
+      STOCKALERT_RETURN_IF_ERROR(TriggerSteps(transaction, batch, now_us, applied).Run());
     }
     if (!batch.statuses.empty()) transaction.SaveStatuses(NewestOf(batch.statuses));
     return absl::OkStatus();

@@ -1,6 +1,6 @@
-// What becomes of what the evaluator tells, each part at most once for ever: the steps of one transaction.
+// Applies the evaluator's events in one transaction, each event at most once, however often it arrives.
 //
-// Pure but for the steps that it takes; thread-safe.
+// Does no I/O but through the transaction's steps; thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@
 namespace stockalert::alert {
 
 struct AppliedEvents {
-  // The triggers that the outbox got now, an alert's in order.
+  // The triggers just added to the outbox; those of one alert in order.
   std::vector<PassedTrigger> passed;
-  // The alerts among them that have older triggers in the outbox, which must go first.
+  // The alerts among them with older triggers in the outbox, which must be sent first.
   std::vector<std::string> alerts_with_older;
   int64_t triggers_recorded = 0;  // New ones, withheld ones included.
   int64_t triggers_repeated = 0;  // Known already.
@@ -25,10 +25,11 @@ struct AppliedEvents {
   int64_t triggers_unknown = 0;    // Of alerts that this store has never heard of, or has forgotten.
 };
 
-// Confirmations close changes, triggers are recorded and move the shown state and are put into the outbox unless they
-// are withheld, statuses win by their place. A trigger is throttled if batch.triggers_per_minute of its user's with an
-// event time in the same minute were recorded, and not withheld, before it. An error of the store: nothing was done, or
-// it is not known; to be tried again.
+// Confirmations close changes. Triggers are recorded, change the shown state, and go to the outbox unless they are
+// withheld. Of a symbol's statuses the one with the highest place in the log wins. A trigger is throttled if
+// batch.triggers_per_minute triggers of its user with an event time in the same minute were recorded before it,
+// withheld ones not counted. After an error of the store nothing was done, or the outcome is unknown: apply the batch
+// again.
 absl::StatusOr<AppliedEvents> ApplyEvents(EventStore& store, const EventBatch& batch, int64_t now_us);
 
 }  // namespace stockalert::alert

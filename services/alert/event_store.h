@@ -1,7 +1,7 @@
-// What the evaluator and the user service have told, on its way into the tables.
+// Stores the events of the evaluator and the user service.
 //
-// The store offers the steps, event_rules.h puts them together: the store knows no rules. As AlertStore: thread-safe,
-// bounded, UNAVAILABLE where the database does not answer.
+// The store offers the steps and event_rules.h combines them: the store has no rules of its own. As AlertStore:
+// thread-safe, bounded, UNAVAILABLE where the database does not answer.
 #pragma once
 
 #include <cstdint>
@@ -17,35 +17,35 @@
 
 namespace stockalert::alert {
 
-// The steps of one transaction, valid while it lasts. A step that fails ends the whole of it by an exception, which the
-// store itself catches: who takes the steps sees none of that.
+// The steps of one transaction, valid while it lasts. A step that fails ends the transaction by an exception, which the
+// store itself catches: callers of the steps need not care.
 class EventTransaction {
  public:
   virtual ~EventTransaction() = default;
 
-  // Raises what the evaluator has confirmed of these alerts, and closes changes up to it. By alert id: a revision.
-  virtual void Confirm(const std::map<std::string, int64_t>& revisions) = 0;
+  // Raises the confirmed revision of each alert (by id), and closes its changes up to that revision.
+  virtual void ConfirmRevisions(const std::map<std::string, int64_t>& revisions) = 0;
 
-  // Those of the alerts that are there, tombstones included. Nobody else changes them, or records a trigger of theirs,
-  // before the end of the transaction.
+  // Those of the alerts that exist, tombstones included. Until the end of the transaction nobody else changes them or
+  // records their triggers.
   virtual absl::StatusOr<std::map<std::string, StoredAlert>> LockAlerts(const std::set<std::string>& alert_ids) = 0;
-  // Which of them are recorded.
+  // Those of the triggers that are recorded already.
   virtual std::set<TriggerId> FindRecorded(const std::set<TriggerId>& triggers) = 0;
-  // Adds to users' counts of minutes; answers what they were before.
+  // Adds to users' trigger counts by minute; returns the counts before.
   virtual std::map<UserMinute, int64_t> AddToMinutes(const std::map<UserMinute, int64_t>& added, int64_t now_us) = 0;
-  // Triggers of locked alerts that are not recorded.
-  virtual void Record(const std::vector<RecordedTrigger>& triggers) = 0;
-  // Of locked alerts: what triggers count and change, and nothing else.
+  // Records triggers. Preconditions: their alerts are locked, and they are not recorded yet.
+  virtual void RecordTriggers(const std::vector<RecordedTrigger>& triggers) = 0;
+  // Saves of these locked alerts what triggers change, and nothing else.
   virtual void SaveTriggered(const std::vector<StoredAlert>& alerts) = 0;
   // Which of the alerts have triggers in the outbox.
-  virtual std::vector<std::string> FindWaiting(const std::set<std::string>& alert_ids) = 0;
-  virtual void PassOn(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) = 0;
+  virtual std::vector<std::string> FindAlertsInOutbox(const std::set<std::string>& alert_ids) = 0;
+  virtual void AddToOutbox(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) = 0;
 
-  // One of a symbol at most; each wins over one of a lower place, and loses against others.
+  // At most one per symbol. A status replaces a stored one only if its place in the log is higher.
   virtual void SaveStatuses(const std::vector<StoredSymbolStatus>& statuses) = 0;
 };
 
-// What a user's alert becomes when the user is deleted. Pure.
+// Turns an alert of a deleted user into its tombstone. Pure.
 using Burial = std::function<absl::StatusOr<StoredAlert>(const StoredAlert& present)>;
 
 class EventStore {

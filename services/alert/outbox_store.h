@@ -1,5 +1,5 @@
 // What still has to go to Kafka: open changes of alerts, which the evaluator has not confirmed, and triggers, which the
-// notifier's topic may not have; and what the tables are relieved of as time goes by.
+// notifier's topic may not have. Also the regular clean-up of the tables.
 //
 // As AlertStore: thread-safe, each call one bounded transaction, UNAVAILABLE where the database does not answer. Rows
 // are claimed, so that any number of instances may work through an outbox.
@@ -15,13 +15,14 @@
 
 namespace stockalert::alert {
 
-// An open change is first swept so long after the call that made it, which publishes it itself.
+// When an open change is swept for the first time, counted from the call that made it: that call publishes it itself.
 inline constexpr int64_t kFirstSweepUs = 5'000'000;
-// Later sweeps of the same revision are twice as far apart each, up to this.
+// The pauses between later sweeps of the same revision double, up to this.
 inline constexpr int64_t kSweepPauseMaxUs = 300'000'000;
-// How long a user's count of a minute is kept after it was last written: what comes later begins a new count.
+// How long a user's count for a minute is kept after its last change: a later trigger of that minute starts a new
+// count.
 inline constexpr int64_t kMinutesKeptUs = 3'600'000'000;
-// How long a passed trigger is the business of the instance that wrote or claimed it.
+// How long a trigger in the outbox belongs to the instance that wrote or claimed it.
 inline constexpr int64_t kTriggerClaimUs = 10'000'000;
 
 struct ReopenedChanges {
@@ -39,30 +40,31 @@ class OutboxStore {
  public:
   virtual ~OutboxStore() = default;
 
-  // The latest state of up to `limit` alerts whose open changes are due, tombstones included; they are due again later.
+  // Claims up to `limit` due open changes, and returns the latest state of their alerts, tombstones included. They
+  // become due again later.
   virtual absl::StatusOr<std::vector<StoredAlert>> ClaimOpenChanges(int64_t now_us, int limit) = 0;
-  // The open changes of these alerts are due at `when_us`.
+  // Makes the open changes of these alerts due at `when_us`.
   virtual absl::Status PostponeOpenChanges(const std::vector<std::string>& alert_ids, int64_t when_us) = 0;
   // Opens a change for up to `limit` alerts (on `symbol`, where not empty) with ids above `after_alert_id`, tombstones
   // included.
   virtual absl::StatusOr<ReopenedChanges> ReopenChanges(const std::string& symbol, const std::string& after_alert_id,
                                                         int limit, int64_t now_us) = 0;
-  // Lets the next StoredSymbolStatus win whatever its place: for a log that began anew.
+  // Makes the next StoredSymbolStatus win whatever its place: for a new log.
   virtual absl::Status ForgetSymbolPlaces(const std::string& symbol) = 0;
 
-  // Alerts with triggers in the outbox that nobody is taking care of, at most `limit` rows' worth, as many of each
-  // user's as of any other; claimed for kTriggerClaimUs.
+  // Claims for kTriggerClaimUs at most `limit` rows of the outbox that no instance has claimed, shared evenly between
+  // users; returns their alerts.
   virtual absl::StatusOr<std::vector<AlertOwner>> ClaimTriggers(int64_t now_us, int limit) = 0;
-  // What the outbox holds for these alerts, by alert and number, at most `limit` rows of each.
+  // The triggers of these alerts in the outbox, by alert and number, at most `limit` of each.
   virtual absl::StatusOr<std::vector<PassedTrigger>> LoadTriggers(const std::vector<std::string>& alert_ids,
                                                                   int limit) = 0;
   virtual absl::Status RemoveTriggers(const std::vector<TriggerId>& triggers) = 0;
 
   virtual absl::StatusOr<Backlog> MeasureBacklog() = 0;
-  // Forgets tombstones (with their triggers) that were made before `before_us` and have no open change; answers how
+  // Forgets tombstones (with their triggers) that were made before `before_us` and have no open change; returns how
   // many.
   virtual absl::StatusOr<int64_t> Purge(int64_t before_us, int limit) = 0;
-  // Forgets users' counts of minutes that were not written for kMinutesKeptUs, a bounded number at a time.
+  // Forgets users' minute counts that did not change for kMinutesKeptUs, a bounded number at a time.
   virtual absl::Status ForgetMinutes(int64_t now_us) = 0;
 };
 

@@ -61,7 +61,7 @@ absl::Status OutboxSweeper::RequestResync(const std::string& symbol) {
 void OutboxSweeper::Loop() {
   for (;;) {
     heartbeat_.Beat();
-    const bool more = Turn();
+    const bool more = RunOnce();
     base::MutexLock lock(mutex_);
     if (stopping_) return;
     if (!more) {
@@ -70,7 +70,7 @@ void OutboxSweeper::Loop() {
   }
 }
 
-bool OutboxSweeper::Turn() {
+bool OutboxSweeper::RunOnce() {
   const bool reopened = ResyncBatch();
   const bool swept = SweepBatch();
   MeasureAndPurge();

@@ -1,8 +1,8 @@
-// Keeps the log up to date with the store: publishes again what the evaluator has not confirmed, opens changes for
-// ResyncAlerts, and forgets old tombstones.
+// Keeps the log up to date with the store: publishes unconfirmed changes again, opens changes for ResyncAlerts, and
+// forgets old tombstones.
 //
 // One thread of its own; any number of instances may run (rows are claimed, and publishing twice is harmless).
-// RequestResync is thread-safe. While the log does not answer it tries with single changes, and goes on in batches at
+// RequestResync is thread-safe. While the log does not answer, it sends single changes, and returns to batches after
 // the first acknowledgement.
 #pragma once
 
@@ -42,12 +42,13 @@ class OutboxSweeper {
   // Ends after the present batch.
   void Stop();
 
-  // Has every alert (on `symbol`, where not empty) published again. RESOURCE_EXHAUSTED: enough of these are waiting.
+  // Queues every alert (on `symbol`, where not empty) to be published again. RESOURCE_EXHAUSTED: too many such requests
+  // wait.
   absl::Status RequestResync(const std::string& symbol);
 
-  // One turn: what is due now, one piece of a resync, measures. True: there is more to do at once. For the thread and
-  // for tests.
-  bool Turn();
+  // One round: due changes, one batch of a resync, gauges. True: there is more to do at once. For the thread and for
+  // tests.
+  bool RunOnce();
 
  private:
   struct Resync {

@@ -257,7 +257,7 @@ std::string AlertQuery(absl::string_view from) { return absl::StrCat("SELECT ", 
 
 std::string TriggerQuery(absl::string_view from) { return absl::StrCat("SELECT ", kTriggerColumns, "\nFROM ", from); }
 
-absl::StatusOr<std::vector<ShownAlert>> Query::Views() {
+absl::StatusOr<std::vector<ShownAlert>> Query::FetchViews() {
   AlertRow alert;
   TriggerRow trigger;
   StatusRow status;
@@ -276,7 +276,7 @@ absl::StatusOr<std::vector<ShownAlert>> Query::Views() {
   return views;
 }
 
-absl::StatusOr<std::vector<StoredAlert>> Query::Alerts() {
+absl::StatusOr<std::vector<StoredAlert>> Query::FetchAlerts() {
   AlertRow row;
   row.Define(statement_);
   std::vector<StoredAlert> alerts;
@@ -288,7 +288,7 @@ absl::StatusOr<std::vector<StoredAlert>> Query::Alerts() {
   return alerts;
 }
 
-std::vector<RecordedTrigger> Query::Triggers() {
+std::vector<RecordedTrigger> Query::FetchTriggers() {
   TriggerRow row;
   row.Define(statement_);
   std::vector<RecordedTrigger> triggers;
@@ -299,7 +299,7 @@ std::vector<RecordedTrigger> Query::Triggers() {
   return triggers;
 }
 
-std::vector<std::string> Query::Texts() {
+std::vector<std::string> Query::FetchTexts() {
   std::string text;
   statement_.exchange(into(text));
   std::vector<std::string> texts;
@@ -308,7 +308,7 @@ std::vector<std::string> Query::Texts() {
   return texts;
 }
 
-std::vector<AlertOwner> Query::Owners() {
+std::vector<AlertOwner> Query::FetchOwners() {
   AlertOwner owner;
   statement_.exchange(into(owner.alert_id));
   statement_.exchange(into(owner.user_id));
@@ -318,7 +318,7 @@ std::vector<AlertOwner> Query::Owners() {
   return owners;
 }
 
-std::vector<TriggerId> Query::TriggerIds() {
+std::vector<TriggerId> Query::FetchTriggerIds() {
   std::string id;
   long long number = 0;
   statement_.exchange(into(id));

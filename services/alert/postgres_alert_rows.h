@@ -1,5 +1,5 @@
-// What the Postgres stores of the alert service share: rows of their tables as data, statements with named parameters,
-// and what a failed transaction is to the API.
+// What the Postgres stores of the alert service share: conversion of rows, statements with named parameters, and the
+// API's errors for failed transactions.
 //
 // Belongs to the connection that it was made for. Statements throw, as SOCI does: postgres::Transact catches.
 #pragma once
@@ -26,7 +26,7 @@ std::string EncodeDefinitionJson(const condition::Definition& definition);
 // day's open.
 int ReferenceOf(const condition::Definition& definition);
 
-// What the API is told of a failed transaction. Errors of our own, and refusals by the rules, pass.
+// The API's error for a failed transaction. Errors of our own, and refusals by the rules, are returned unchanged.
 absl::Status ToError(const absl::Status& status);
 
 template <typename T>
@@ -54,12 +54,12 @@ class Query {
     return *this;
   }
 
-  absl::StatusOr<std::vector<ShownAlert>> Views();
-  absl::StatusOr<std::vector<StoredAlert>> Alerts();
-  std::vector<RecordedTrigger> Triggers();
-  std::vector<std::string> Texts();
-  std::vector<AlertOwner> Owners();
-  std::vector<TriggerId> TriggerIds();
+  absl::StatusOr<std::vector<ShownAlert>> FetchViews();
+  absl::StatusOr<std::vector<StoredAlert>> FetchAlerts();
+  std::vector<RecordedTrigger> FetchTriggers();
+  std::vector<std::string> FetchTexts();
+  std::vector<AlertOwner> FetchOwners();
+  std::vector<TriggerId> FetchTriggerIds();
   void Execute();
 
  private:

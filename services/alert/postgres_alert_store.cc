@@ -138,7 +138,7 @@ WHERE user_id = CAST(:user AS uuid)
 // The windows of the user's alerts on the symbols, but for those of `alert_ids`.
 WindowLengths FindOtherWindows(soci::session& sql, const std::string& user_id,
                                const std::vector<std::string>& alert_ids, const std::vector<std::string>& on_symbols) {
-  Query(sql, kLockOwner).Bind("user", user_id).Texts();
+  Query(sql, kLockOwner).Bind("user", user_id).FetchTexts();
   const std::string ids = UuidArray(alert_ids), symbols = TextArray(on_symbols);
   std::string symbol;
   long long length = 0;
@@ -203,7 +203,7 @@ absl::Status PostgresAlertStore::Create(const std::string& user_id, const std::v
   for (const StoredAlert& alert : alerts) ids.push_back(alert.id);
   const absl::Status status =
       Transact(pool_, "alert.create", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
-        auto& create = connection.Kept<CreateStatement>();
+        auto& create = connection.KeptStatement<CreateStatement>();
         // Into the strings that are bound.
         for (const auto& [name, text] : columns) create.texts.at(name) = text;
         create.count = static_cast<long long>(alerts.size());
@@ -235,7 +235,7 @@ absl::StatusOr<std::vector<StoredAlert>> PostgresAlertStore::FindByRequestIds(
   return ToError(Transact(
       pool_, "alert.find_request", Idempotency::kIdempotent,
       [&](Connection& connection) -> absl::StatusOr<std::vector<StoredAlert>> {
-        return Query(connection.sql(), AlertQuery(kByRequestIds)).Bind("user", user_id).Bind("ids", ids).Alerts();
+        return Query(connection.sql(), AlertQuery(kByRequestIds)).Bind("user", user_id).Bind("ids", ids).FetchAlerts();
       }));
 }
 
@@ -253,7 +253,7 @@ absl::StatusOr<std::vector<ShownAlert>> PostgresAlertStore::FindAll(const std::s
   return ToError(
       Transact(pool_, "alert.find", Idempotency::kIdempotent,
                [&](Connection& connection) -> absl::StatusOr<std::vector<ShownAlert>> {
-                 return Query(connection.sql(), ViewQuery(kByIds)).Bind("ids", ids).Bind("user", user_id).Views();
+                 return Query(connection.sql(), ViewQuery(kByIds)).Bind("ids", ids).Bind("user", user_id).FetchViews();
                }));
 }
 
@@ -264,7 +264,7 @@ absl::StatusOr<ShownAlert> PostgresAlertStore::Change(const std::string& user_id
       pool_, "alert.change", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::StatusOr<ShownAlert> {
         STOCKALERT_ASSIGN_OR_RETURN(
             std::vector<ShownAlert> views,
-            Query(connection.sql(), ViewQuery(kToChange)).Bind("id", alert_id).Bind("user", user_id).Views());
+            Query(connection.sql(), ViewQuery(kToChange)).Bind("id", alert_id).Bind("user", user_id).FetchViews());
         if (views.empty()) return AlertNotFound();
         ShownAlert view = std::move(views.front());
         const int64_t revision = view.alert.record.revision;
@@ -273,7 +273,7 @@ absl::StatusOr<ShownAlert> PostgresAlertStore::Change(const std::string& user_id
                                     }));
         if (view.alert.record.revision == revision) return view;
         view.alert.update_time_us = now_us;
-        connection.Kept<ChangeStatement>().Run(view.alert, now_us);
+        connection.KeptStatement<ChangeStatement>().Run(view.alert, now_us);
         if (view.alert.record.deleted) connection.sql() << kCountOneLess, use(user_id);
         return view;
       }));
@@ -304,7 +304,7 @@ absl::StatusOr<std::vector<ShownAlert>> PostgresAlertStore::List(const ListFilte
                             if (!filter.symbol.empty()) query.Bind("symbol", filter.symbol);
                             if (!numbers.empty()) query.Bind("now", now).Bind("states", states);
                             if (after) query.Bind("time", time).Bind("id", place.alert_id);
-                            return query.Views();
+                            return query.FetchViews();
                           }));
 }
 
@@ -338,7 +338,7 @@ absl::StatusOr<std::vector<RecordedTrigger>> PostgresAlertStore::ListTriggers(co
                             if (of_alert) query.Bind("alert", alert_id);
                             if (after && !of_alert) query.Bind("time", time).Bind("id", place.alert_id);
                             if (after) query.Bind("number", number);
-                            return query.Triggers();
+                            return query.FetchTriggers();
                           }));
 }
 

@@ -176,14 +176,14 @@ class PostgresEventTransaction final : public EventTransaction {
  public:
   explicit PostgresEventTransaction(Connection& connection) : connection_(connection), sql_(connection.sql()) {}
 
-  void Confirm(const std::map<std::string, int64_t>& revisions) override {
+  void ConfirmRevisions(const std::map<std::string, int64_t>& revisions) override {
     std::vector<std::string> ids;
     std::vector<int64_t> numbers;
     for (const auto& [id, revision] : revisions) {
       ids.push_back(id);
       numbers.push_back(revision);
     }
-    auto& confirm = connection_.Kept<ConfirmStatement>();
+    auto& confirm = connection_.KeptStatement<ConfirmStatement>();
     confirm.ids = UuidArray(ids);
     confirm.revisions = BigintArray(numbers);
     confirm.statement.execute(true);
@@ -192,7 +192,7 @@ class PostgresEventTransaction final : public EventTransaction {
   absl::StatusOr<std::map<std::string, StoredAlert>> LockAlerts(const std::set<std::string>& alert_ids) override {
     const std::string ids = UuidsOf(alert_ids);
     STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredAlert> locked,
-                                Query(sql_, AlertQuery(kLocked)).Bind("ids", ids).Alerts());
+                                Query(sql_, AlertQuery(kLocked)).Bind("ids", ids).FetchAlerts());
     std::map<std::string, StoredAlert> alerts;
     for (StoredAlert& alert : locked) alerts.emplace(alert.id, std::move(alert));
     return alerts;
@@ -207,7 +207,7 @@ class PostgresEventTransaction final : public EventTransaction {
     }
     const std::string ids = UuidArray(alert_ids), numbers = BigintArray(trigger_numbers);
     const std::vector<TriggerId> recorded =
-        Query(sql_, kFindRecorded).Bind("ids", ids).Bind("numbers", numbers).TriggerIds();
+        Query(sql_, kFindRecorded).Bind("ids", ids).Bind("numbers", numbers).FetchTriggerIds();
     return {recorded.begin(), recorded.end()};
   }
 
@@ -232,7 +232,7 @@ class PostgresEventTransaction final : public EventTransaction {
     return before;
   }
 
-  void Record(const std::vector<RecordedTrigger>& triggers) override {
+  void RecordTriggers(const std::vector<RecordedTrigger>& triggers) override {
     std::vector<std::string> alert_ids, user_ids, symbols;
     std::vector<int64_t> numbers, revisions, prices, event_times, partitions, offsets, withheld, create_times;
     std::vector<std::optional<int64_t>> befores, references;
@@ -280,12 +280,12 @@ class PostgresEventTransaction final : public EventTransaction {
                         BigintArray(throttled_counts), BigintArray(throttle_ends)});
   }
 
-  std::vector<std::string> FindWaiting(const std::set<std::string>& alert_ids) override {
+  std::vector<std::string> FindAlertsInOutbox(const std::set<std::string>& alert_ids) override {
     const std::string ids = UuidsOf(alert_ids);
-    return Query(sql_, kFindWaiting).Bind("ids", ids).Texts();
+    return Query(sql_, kFindWaiting).Bind("ids", ids).FetchTexts();
   }
 
-  void PassOn(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) override {
+  void AddToOutbox(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) override {
     std::vector<std::string> alert_ids, user_ids, messages, traceparents;
     std::vector<int64_t> numbers;
     std::vector<bool> throttled;
@@ -349,29 +349,29 @@ absl::StatusOr<std::vector<AlertOwner>> PostgresEventStore::FindOwners(const std
   const std::string ids = UuidArray(alert_ids);
   return ToError(postgres::Transact(pool_, "alert.find_owners", Idempotency::kIdempotent,
                                     [&](Connection& connection) -> absl::StatusOr<std::vector<AlertOwner>> {
-                                      return Query(connection.sql(), kFindOwners).Bind("ids", ids).Owners();
+                                      return Query(connection.sql(), kFindOwners).Bind("ids", ids).FetchOwners();
                                     }));
 }
 
 absl::StatusOr<std::vector<StoredAlert>> PostgresEventStore::DeleteUser(const std::string& user_id, int64_t now_us,
                                                                         int limit, const Burial& burial) {
   const std::string of_user = AlertQuery(absl::Substitute(kOfUser, limit));
-  return ToError(
-      postgres::Transact(pool_, "alert.delete_user", Idempotency::kIdempotent,
-                         [&](Connection& connection) -> absl::StatusOr<std::vector<StoredAlert>> {
-                           // The owner's row first: a CreateAlert that holds it is waited for, one that comes later
-                           // finds the user gone.
-                           Query(connection.sql(), kForgetUser).Bind("user", user_id).Execute();
-                           STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredAlert> alerts,
-                                                       Query(connection.sql(), of_user).Bind("user", user_id).Alerts());
-                           for (StoredAlert& alert : alerts) {
-                             STOCKALERT_ASSIGN_OR_RETURN(alert, burial(alert));
-                             connection.Kept<ChangeStatement>().Run(alert, now_us);
-                           }
-                           const long long count = static_cast<long long>(alerts.size());
-                           Query(connection.sql(), kCountLess).Bind("n", count).Bind("user", user_id).Execute();
-                           return alerts;
-                         }));
+  return ToError(postgres::Transact(
+      pool_, "alert.delete_user", Idempotency::kIdempotent,
+      [&](Connection& connection) -> absl::StatusOr<std::vector<StoredAlert>> {
+        // The owner's row first: a CreateAlert that holds it is waited for, one that comes later
+        // finds the user gone.
+        Query(connection.sql(), kForgetUser).Bind("user", user_id).Execute();
+        STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredAlert> alerts,
+                                    Query(connection.sql(), of_user).Bind("user", user_id).FetchAlerts());
+        for (StoredAlert& alert : alerts) {
+          STOCKALERT_ASSIGN_OR_RETURN(alert, burial(alert));
+          connection.KeptStatement<ChangeStatement>().Run(alert, now_us);
+        }
+        const long long count = static_cast<long long>(alerts.size());
+        Query(connection.sql(), kCountLess).Bind("n", count).Bind("user", user_id).Execute();
+        return alerts;
+      }));
 }
 
 }  // namespace stockalert::alert

@@ -177,11 +177,11 @@ absl::StatusOr<std::vector<StoredAlert>> PostgresOutboxStore::ClaimOpenChanges(i
   const long long first = kFirstSweepUs;
   const long long last = kSweepPauseMaxUs;
   const std::string text = absl::Substitute(kClaimChanges, limit, AlertQuery(kClaimed));
-  return ToError(
-      Transact(pool_, "alert.claim_changes", Idempotency::kIdempotent,
-               [&](Connection& connection) -> absl::StatusOr<std::vector<StoredAlert>> {
-                 return Query(connection.sql(), text).Bind("now", now).Bind("first", first).Bind("last", last).Alerts();
-               }));
+  return ToError(Transact(
+      pool_, "alert.claim_changes", Idempotency::kIdempotent,
+      [&](Connection& connection) -> absl::StatusOr<std::vector<StoredAlert>> {
+        return Query(connection.sql(), text).Bind("now", now).Bind("first", first).Bind("last", last).FetchAlerts();
+      }));
 }
 
 absl::Status PostgresOutboxStore::PostponeOpenChanges(const std::vector<std::string>& alert_ids, int64_t when_us) {
@@ -206,7 +206,7 @@ absl::StatusOr<ReopenedChanges> PostgresOutboxStore::ReopenChanges(const std::st
                             Query query(connection.sql(), text);
                             query.Bind("after", after).Bind("now", now);
                             if (!symbol.empty()) query.Bind("symbol", symbol);
-                            const std::vector<std::string> ids = query.Texts();
+                            const std::vector<std::string> ids = query.FetchTexts();
                             ReopenedChanges reopened;
                             reopened.count = static_cast<int64_t>(ids.size());
                             if (static_cast<int>(ids.size()) == limit) reopened.last_alert_id = ids.back();
@@ -228,7 +228,7 @@ absl::StatusOr<std::vector<AlertOwner>> PostgresOutboxStore::ClaimTriggers(int64
   const std::string text = absl::Substitute(kClaimTriggers, kRankedMax, limit);
   return ToError(Transact(pool_, "alert.claim_triggers", Idempotency::kIdempotent,
                           [&](Connection& connection) -> absl::StatusOr<std::vector<AlertOwner>> {
-                            return Query(connection.sql(), text).Bind("now", now).Bind("until", until).Owners();
+                            return Query(connection.sql(), text).Bind("now", now).Bind("until", until).FetchOwners();
                           }));
 }
 
@@ -284,7 +284,7 @@ absl::StatusOr<int64_t> PostgresOutboxStore::Purge(int64_t before_us, int limit)
   const std::string text = absl::Substitute(kPurge, limit);
   return ToError(
       Transact(pool_, "alert.purge", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<int64_t> {
-        return static_cast<int64_t>(Query(connection.sql(), text).Bind("before", before).Texts().size());
+        return static_cast<int64_t>(Query(connection.sql(), text).Bind("before", before).FetchTexts().size());
       }));
 }
 

@@ -88,7 +88,7 @@ void TriggerRelay::Loop() {
       const absl::Duration now = base::MonotonicNow();
       absl::Duration until = next_sweep_;
       if (!to_remove_.empty()) until = std::min(until, next_remove_);
-      if (CanGoOn()) until = std::min(until, std::max(now, next_try_));
+      if (HasWork()) until = std::min(until, std::max(now, next_try_));
       if (shared_->stopping) until = std::min({until, stop_by_, now + absl::Milliseconds(10)});
       const absl::Duration wait = std::clamp(until - now, absl::ZeroDuration(), absl::Seconds(1));
       shared_->wake.WaitFor(lock, wait, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(shared_->mutex) {
@@ -101,21 +101,21 @@ void TriggerRelay::Loop() {
       shared_->added_of.clear();
       stopping = shared_->stopping;
     }
-    TakeAnswers(answers);
+    HandleAnswers(answers);
     if (stopping) {
       RemoveAcknowledged();
       if (in_flight_ == 0 || base::MonotonicNow() >= stop_by_) return;
       continue;
     }
-    TakeAdded(std::move(added), overflowed);
+    HandleAdded(std::move(added), overflowed);
     const absl::Duration now = base::MonotonicNow();
     if (now >= next_try_) Dispatch();
     if (now >= next_sweep_) {
       next_sweep_ = now + options_.sweep_interval;
-      Sweep();
+      ClaimFromOutbox();
     }
     if (now >= next_try_) {
-      Reload();
+      LoadFromOutbox();
       Dispatch();
     }
     if (!to_remove_.empty() && (now >= next_remove_ || to_remove_.size() >= static_cast<size_t>(options_.rows_max)))
@@ -128,7 +128,7 @@ bool TriggerRelay::HasRoom(const std::string& user_id) const {
   return held_ < options_.held_max && (held == held_of_.end() || held->second < options_.held_of_user_max);
 }
 
-bool TriggerRelay::CanGoOn() const {
+bool TriggerRelay::HasWork() const {
   if (in_flight_ < options_.in_flight_max &&
       (!runnable_.empty() ||
        (!runnable_throttled_.empty() && throttled_in_flight_ < options_.throttled_in_flight_max))) {
@@ -137,12 +137,12 @@ bool TriggerRelay::CanGoOn() const {
   return std::any_of(to_load_.begin(), to_load_.end(), [this](const auto& entry) { return HasRoom(entry.first); });
 }
 
-void TriggerRelay::Hold(const std::string& user_id) {
+void TriggerRelay::CountHeld(const std::string& user_id) {
   ++held_;
   ++held_of_[user_id];
 }
 
-void TriggerRelay::Release(const std::string& user_id) {
+void TriggerRelay::CountReleased(const std::string& user_id) {
   --held_;
   const auto held = held_of_.find(user_id);
   if (--held->second == 0) held_of_.erase(held);
@@ -158,7 +158,7 @@ void TriggerRelay::MakeRunnable(const std::string& alert_id, const Queue& queue)
   (next.throttled ? runnable_throttled_ : runnable_).Push(next.user_id, alert_id);
 }
 
-void TriggerRelay::TakeAnswers(const std::vector<Answer>& answers) {
+void TriggerRelay::HandleAnswers(const std::vector<Answer>& answers) {
   static auto& passed =
       metrics::GetCounter("stockalert_alert_triggers_passed_total", "Triggers that the notifier's topic has");
   for (const Answer& answer : answers) {
@@ -169,7 +169,7 @@ void TriggerRelay::TakeAnswers(const std::vector<Answer>& answers) {
     if (answer.refused) {
       RefusedTriggers().Increment();
       // Forgotten here; the outbox has them, and the sweep finds them once this instance's claim is over.
-      for (const PassedTrigger& trigger : queue.triggers) Release(trigger.user_id);
+      for (const PassedTrigger& trigger : queue.triggers) CountReleased(trigger.user_id);
       queues_.erase(answer.alert_id);
       continue;
     }
@@ -183,7 +183,7 @@ void TriggerRelay::TakeAnswers(const std::vector<Answer>& answers) {
     to_remove_.push_back({answer.alert_id, queue.triggers.front().number});
     const std::string user_id = std::move(queue.triggers.front().user_id);
     queue.triggers.pop_front();
-    Release(user_id);
+    CountReleased(user_id);
     if (!queue.triggers.empty()) {
       MakeRunnable(answer.alert_id, queue);
       continue;
@@ -193,7 +193,7 @@ void TriggerRelay::TakeAnswers(const std::vector<Answer>& answers) {
   }
 }
 
-void TriggerRelay::TakeAdded(std::vector<Added> added, const std::map<std::string, std::string>& overflowed) {
+void TriggerRelay::HandleAdded(std::vector<Added> added, const std::map<std::string, std::string>& overflowed) {
   for (auto& [trigger, has_older] : added) {
     if (to_load_ids_.count(trigger.alert_id) > 0) continue;  // Will be read with the rest.
     const auto found = queues_.find(trigger.alert_id);
@@ -221,7 +221,7 @@ void TriggerRelay::TakeAdded(std::vector<Added> added, const std::map<std::strin
     }
     const bool idle = queue.triggers.empty();
     const std::string alert_id = trigger.alert_id;
-    Hold(trigger.user_id);
+    CountHeld(trigger.user_id);
     queue.triggers.push_back(std::move(trigger));
     if (idle) MakeRunnable(alert_id, queue);
   }
@@ -234,7 +234,7 @@ void TriggerRelay::TakeAdded(std::vector<Added> added, const std::map<std::strin
   }
 }
 
-void TriggerRelay::Sweep() {
+void TriggerRelay::ClaimFromOutbox() {
   absl::StatusOr<std::vector<AlertOwner>> claimed = store_.ClaimTriggers(clock_.NowUs(), options_.rows_max);
   if (!claimed.ok()) {
     LogFailure("claim triggers in the outbox", claimed.status());
@@ -246,7 +246,7 @@ void TriggerRelay::Sweep() {
 }
 
 // One query a turn, of alerts of all users that have room: what is in memory goes out in between.
-void TriggerRelay::Reload() {
+void TriggerRelay::LoadFromOutbox() {
   std::vector<std::string> ids;
   std::set<std::string> served;
   // In the order of users after the last one read; within a user's alerts as many as there is room for.
@@ -283,7 +283,7 @@ void TriggerRelay::Reload() {
     Queue& queue = queues_[row.alert_id];
     // There may be more of it than was read.
     if (++counts[row.alert_id] == rows_max) queue.partial = true;
-    Hold(row.user_id);
+    CountHeld(row.user_id);
     const bool idle = queue.triggers.empty();
     const std::string alert_id = row.alert_id;
     queue.triggers.push_back(std::move(row));

@@ -1,19 +1,19 @@
-// Passes recorded triggers on to the topic `triggers`: from memory at once after the commit, from the trigger outbox
-// whatever was left.
+// Publishes recorded triggers to the topic `triggers`: from memory right after the commit, the others from the trigger
+// outbox.
 //
-// Order: the triggers of one alert go out one after another, each only after the broker has the one before, and always
-// from the lowest that the outbox still has. So their first occurrences in the topic are in their order, even where two
-// instances publish the same ones (after a rebalance or a crash); repetitions are the notifier's to drop. Triggers of
-// different alerts go out side by side.
+// Order: the triggers of one alert are sent one after another, each only after the broker has the one before, and
+// always from the lowest number that is left in the outbox. So their first occurrences in the topic are in order, even
+// if two instances publish the same ones (after a rebalance or a crash); the notifier drops repetitions. Triggers of
+// different alerts are sent in parallel.
 //
-// Fairness: users take turns, so that nobody waits for another's backlog. What is throttled goes after all that is not,
-// a bounded share of it at a time, and each user has a bounded share of the memory: the rest of a backlog is read from
-// the outbox when there is room again.
+// Fairness: users take turns, so that nobody waits for another's backlog. Throttled triggers go last, a bounded number
+// at a time. Each user has a bounded share of the memory; the rest of a backlog is read from the outbox once there is
+// room again.
 //
 // One thread of its own; Add is thread-safe and does not block. What does not fit into memory stays in the outbox,
-// which is swept for what nobody has claimed. A row leaves the outbox only after the broker's acknowledgement. One that
-// Kafka refuses for what it is (too large) stays there with its alert's later ones, is tried again by the sweep,
-// counted and logged; other alerts do not wait for it.
+// which is searched regularly for rows that no instance has claimed. A row is deleted only after the broker's
+// acknowledgement. A row that Kafka refuses for its content (too large) stays there with the later ones of its alert;
+// it is counted, logged and tried again regularly, and other alerts do not wait for it.
 #pragma once
 
 #include <cstdint>
@@ -57,10 +57,10 @@ class TriggerRelay {
   ~TriggerRelay();
 
   void Start();
-  // Waits for the answers to what is under way, at most until `deadline`. The rest stays in the outbox.
+  // Waits for the broker's answers, at most until `deadline`. The rest stays in the outbox.
   void Stop(absl::Time deadline);
 
-  // What ApplyEvents has put into the outbox.
+  // Queues what ApplyEvents has put into the outbox.
   void Add(const AppliedEvents& applied);
 
  private:
@@ -91,19 +91,19 @@ class TriggerRelay {
   };
 
   void Loop();
-  void TakeAnswers(const std::vector<Answer>& answers);
-  void TakeAdded(std::vector<Added> added, const std::map<std::string, std::string>& overflowed);
-  void Sweep();
-  void Reload();
+  void HandleAnswers(const std::vector<Answer>& answers);
+  void HandleAdded(std::vector<Added> added, const std::map<std::string, std::string>& overflowed);
+  void ClaimFromOutbox();
+  void LoadFromOutbox();
   void Dispatch();
   void RemoveAcknowledged();
   void MakeRunnable(const std::string& alert_id, const Queue& queue);
   void LoadLater(const std::string& alert_id, const std::string& user_id);
   bool HasRoom(const std::string& user_id) const;
   // Something can be read or sent now.
-  bool CanGoOn() const;
-  void Hold(const std::string& user_id);
-  void Release(const std::string& user_id);
+  bool HasWork() const;
+  void CountHeld(const std::string& user_id);
+  void CountReleased(const std::string& user_id);
 
   OutboxStore& store_;
   kafka::Producer& producer_;

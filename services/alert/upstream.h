@@ -1,4 +1,4 @@
-// What the alert service asks of the user and the ticker service, over their internal ports.
+// The calls of the alert service to the user and the ticker service, on their internal ports.
 //
 // Thread-safe. Calls block until the answer, or until the call's deadline or the timeout of its own. A service that
 // does not answer is UNAVAILABLE (USER_SERVICE_UNAVAILABLE, TICKER_SERVICE_UNAVAILABLE); other refusals are the peer's
@@ -18,7 +18,7 @@
 
 namespace stockalert::alert {
 
-// The latest that the ticker service knows of a symbol.
+// The latest prices that the ticker service knows of a symbol.
 struct LastPrices {
   std::optional<int64_t> regular_price_micros;
   std::optional<int64_t> extended_price_micros;

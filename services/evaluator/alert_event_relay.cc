@@ -16,14 +16,14 @@ constexpr size_t kTurn = 50;
 AlertEventRelay::AlertEventRelay(EvaluatorStore& store, EventPublisher& publisher, size_t window_max)
     : store_(store), publisher_(publisher), window_max_(window_max) {}
 
-void AlertEventRelay::Begin(int32_t partition, int64_t next_sequence) {
-  End(partition);
+void AlertEventRelay::BeginPartition(int32_t partition, int64_t next_sequence) {
+  EndPartition(partition);
   Lane& lane = lanes_[partition];
   lane.token = next_token_++;
   lane.end = next_sequence;
 }
 
-void AlertEventRelay::End(int32_t partition) {
+void AlertEventRelay::EndPartition(int32_t partition) {
   auto lane = lanes_.find(partition);
   if (lane == lanes_.end()) return;
   for (const auto& [sequence, state] : lane->second.under_way) {
@@ -33,7 +33,7 @@ void AlertEventRelay::End(int32_t partition) {
   lanes_.erase(lane);
 }
 
-void AlertEventRelay::EndAll() {
+void AlertEventRelay::EndAllPartitions() {
   lanes_.clear();
   under_way_ = 0;
   published_ = 0;
@@ -53,7 +53,7 @@ void AlertEventRelay::Add(std::vector<OutboxRow> committed) {
 }
 
 absl::Status AlertEventRelay::Pump() {
-  TakeAnswers();
+  HandleAnswers();
   absl::Status status;
   bool may_read = true;
   for (auto& [partition, lane] : lanes_) {
@@ -66,11 +66,11 @@ absl::Status AlertEventRelay::Pump() {
     status = std::move(staged);
   }
   Publish();
-  TakeAnswers();  // A publisher may answer at once.
+  HandleAnswers();  // A publisher may answer at once.
   return status;
 }
 
-void AlertEventRelay::TakeAnswers() {
+void AlertEventRelay::HandleAnswers() {
   std::vector<Answer> answers;
   {
     base::MutexLock lock(inbox_->mutex);
@@ -185,7 +185,7 @@ void AlertEventRelay::Publish() {
   }
 }
 
-std::vector<OutboxAcknowledgement> AlertEventRelay::TakeAcknowledged() const {
+std::vector<OutboxAcknowledgement> AlertEventRelay::FindAcknowledged() const {
   std::vector<OutboxAcknowledgement> acknowledged;
   for (const auto& [partition, lane] : lanes_) {
     if (lane.acknowledged > lane.deleted) acknowledged.push_back({partition, lane.acknowledged});

@@ -1,14 +1,12 @@
-// Brings committed events to the broker, those of each alert in their order, each at least once: the way out of the
-// evaluator.
+// Sends committed events to the broker: each at least once, those of one alert in order.
 //
-// Fairness: partitions take turns, and in each its alerts do (the keys of the events: the log knows no users), within a
-// bounded window. So an alert that triggers once is not behind thousands of triggers of others that were committed with
-// it.
+// Fairness: partitions take turns, and within each its alerts (by event key: the log knows no users), in a bounded
+// window. So an alert that triggers once does not wait behind thousands of triggers that were committed with it.
 //
-// A row goes out only after its commit, and is deleted only after the broker acknowledged it and all before it. What
-// was just committed goes out from memory; what an earlier owner left, or what did not fit into the bounded window, is
-// read back from the store. Belongs to the evaluator's one thread; only the publisher's answers come from elsewhere.
-// Pure but for the store and the publisher that it is given: the simulation runs it as it is.
+// A row is sent only after its commit, and deleted only after the broker acknowledged it and all rows before it. Rows
+// just committed are sent from memory; rows that an earlier owner left, or that did not fit into the window, are read
+// back from the store. Belongs to the evaluator's one thread; only the publisher's answers come from other threads.
+// Does no I/O but through the store and the publisher, so the simulation runs it unchanged.
 #pragma once
 
 #include <cstddef>
@@ -31,8 +29,8 @@ namespace stockalert::evaluator {
 class EventPublisher {
  public:
   virtual ~EventPublisher() = default;
-  // Answers exactly once, from any thread, at once or later; true: the broker has it. Must keep the order of calls
-  // among those that succeed, as long as none fails.
+  // Calls `done` exactly once, from any thread, at once or later; true: the broker has it. As long as none fails, rows
+  // must arrive in the order of the calls.
   virtual void Publish(const OutboxRow& row, std::function<void(bool delivered)> done) = 0;
 };
 
@@ -42,21 +40,22 @@ class AlertEventRelay {
   // these at the broker.
   AlertEventRelay(EvaluatorStore& store, EventPublisher& publisher, size_t window_max = 20'000);
 
-  // The partition is this process's now; rows below `next_sequence` may be left from before and go out first.
-  void Begin(int32_t partition, int64_t next_sequence);
+  // The partition belongs to this process now. Rows below `next_sequence` that an earlier owner left are sent first.
+  void BeginPartition(int32_t partition, int64_t next_sequence);
   // Forgets the partition: the next owner relays what is left.
-  void End(int32_t partition);
-  void EndAll();
+  void EndPartition(int32_t partition);
+  void EndAllPartitions();
 
   // Rows that were committed just now, in order.
   void Add(std::vector<OutboxRow> committed);
 
-  // Takes answers in, sends what is next, reading it back where need be. An error of the store is answered and tried
-  // again by the next call; a row that was not delivered makes its partition begin again after the last one that was.
+  // Handles the publisher's answers and sends the next rows, reading them back from the store where necessary. Returns
+  // an error of the store; the next call tries again. After a row that was not delivered, its partition starts again
+  // behind the last row that was.
   absl::Status Pump();
 
-  // What the broker has and the store still keeps; for the next commit, which MarkDeleted then confirms.
-  std::vector<OutboxAcknowledgement> TakeAcknowledged() const;
+  // Rows that the broker has and the store still keeps. The next commit deletes them; MarkDeleted confirms it.
+  std::vector<OutboxAcknowledgement> FindAcknowledged() const;
   void MarkDeleted(const std::vector<OutboxAcknowledgement>& acknowledged);
 
   // Rows committed but not acknowledged, and publishing failures so far.
@@ -88,7 +87,7 @@ class AlertEventRelay {
     bool failed = false;  // Begins again at failed_from once everything under way is answered.
     int64_t failed_from = 0;
   };
-  void TakeAnswers();
+  void HandleAnswers();
   // Without `may_read` only what is in memory.
   absl::Status Stage(int32_t partition, Lane& lane, bool may_read);
   void Publish();

@@ -91,7 +91,7 @@ struct EvaluatorApp::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<EvaluatorApp>> EvaluatorApp::Create(const Config& config) {
-  STOCKALERT_ASSIGN_OR_RETURN(net::PortClaims claims, net::PortClaims::Take({config.http_address}));
+  STOCKALERT_ASSIGN_OR_RETURN(net::PortClaims claims, net::PortClaims::Claim({config.http_address}));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
                                                       .application_name = kProgram,

@@ -30,18 +30,18 @@ void Declare(config::Parser& parser, Config& config) {
   boot::DeclareAddresses(parser, nullptr, &config.http_address, nullptr);
   boot::DeclareGroup(parser, config.group_id, config.instance_id, /*may_come_and_go=*/false);
   boot::DeclareConnections(parser, config.postgres_connections_max);
-  parser.OldName("postgres_connections", "postgres_connections_max");
-  parser.Integer("poll_records", &config.poll_records, 1, 100'000, "the most records folded between two commits");
-  parser.Milliseconds("commit_interval_ms", &config.commit_interval, absl::Milliseconds(10), absl::Seconds(60),
-                      "how long progress without effects may wait for its commit");
-  parser.Seconds("checkpoint_interval_s", &config.checkpoint_interval, absl::Seconds(1), absl::Hours(24),
-                 "how often the state of a partition is written");
-  parser.Milliseconds("session_timeout_ms", &config.session_timeout, absl::Seconds(6), absl::Minutes(5),
-                      "after how long a silent evaluator loses its partitions");
-  parser.String(
+  parser.AddOldName("postgres_connections", "postgres_connections_max");
+  parser.AddInteger("poll_records", &config.poll_records, 1, 100'000, "the most records folded between two commits");
+  parser.AddMilliseconds("commit_interval_ms", &config.commit_interval, absl::Milliseconds(10), absl::Seconds(60),
+                         "how long progress without effects may wait for its commit");
+  parser.AddSeconds("checkpoint_interval_s", &config.checkpoint_interval, absl::Seconds(1), absl::Hours(24),
+                    "how often the state of a partition is written");
+  parser.AddMilliseconds("session_timeout_ms", &config.session_timeout, absl::Seconds(6), absl::Minutes(5),
+                         "how long an evaluator may be silent before it loses its partitions");
+  parser.AddString(
       "skip_records", &config.skip_records, config::kOptional,
       "PARTITION:OFFSET,... of records that cannot be understood and are given up; see the evaluator's README");
-  parser.Rule([&config]() -> std::optional<std::string> {
+  parser.AddRule([&config]() -> std::optional<std::string> {
     const auto records = ParseRecords(config.skip_records);
     if (records.ok()) return std::nullopt;
     return std::string(records.status().message());

@@ -103,15 +103,15 @@ EvaluatorLogic::EvaluatorLogic(EvaluatorStore& store, AlertEventRelay& relay, co
     : store_(store), relay_(relay), options_(options), rows_max_(options.commit_rows_max) {}
 EvaluatorLogic::~EvaluatorLogic() = default;
 
-absl::StatusOr<int64_t> EvaluatorLogic::Take(int32_t partition, const LogFacts& facts) {
-  Drop(partition);
-  STOCKALERT_ASSIGN_OR_RETURN(PartitionRow row, store_.TakePartition(partition, options_.owner));
+absl::StatusOr<int64_t> EvaluatorLogic::AcquirePartition(int32_t partition, const LogFacts& facts) {
+  DropPartition(partition);
+  STOCKALERT_ASSIGN_OR_RETURN(PartitionRow row, store_.AcquirePartition(partition, options_.owner));
   auto taken = std::make_unique<Partition>();
   taken->row = std::move(row);
-  absl::StatusOr<int64_t> start = Load(*taken, facts);
+  absl::StatusOr<int64_t> start = LoadPartition(*taken, facts);
   // A stopped partition stays with us, to be seen; one that could not be loaded yet does not.
   if (!start.ok() && !taken->stopped) return start;
-  relay_.Begin(partition, taken->row.next_outbox_sequence);
+  relay_.BeginPartition(partition, taken->row.next_outbox_sequence);
   partitions_[partition] = std::move(taken);
   return start;
 }
@@ -121,13 +121,13 @@ absl::StatusOr<int64_t> EvaluatorLogic::AdoptOtherLog(int32_t partition, const L
   if (found == partitions_.end()) return absl::NotFoundError("the partition is not this evaluator's");
   // Whatever of the other log was folded meanwhile is not committed: a difference shows before anything new is folded.
   ForgetPending(partition, *found->second);
-  absl::StatusOr<int64_t> start = Adopt(*found->second, facts);
-  if (IsFenced(start.status())) Drop(partition);
+  absl::StatusOr<int64_t> start = AdoptLog(*found->second, facts);
+  if (IsFenced(start.status())) DropPartition(partition);
   UpdateHasProgress();
   return start;
 }
 
-absl::StatusOr<std::optional<EvaluatorLogic::Base>> EvaluatorLogic::FindBase(const PartitionRow& row) {
+absl::StatusOr<std::optional<EvaluatorLogic::Base>> EvaluatorLogic::FindBaseCheckpoint(const PartitionRow& row) {
   STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredCheckpoint> checkpoints,
                               store_.LoadCheckpoints(row.partition, row.log.log_generation));
   for (StoredCheckpoint& checkpoint : checkpoints) {
@@ -148,7 +148,7 @@ absl::StatusOr<std::optional<EvaluatorLogic::Base>> EvaluatorLogic::FindBase(con
   return std::optional<Base>();
 }
 
-absl::StatusOr<int64_t> EvaluatorLogic::Load(Partition& partition, const LogFacts& facts) {
+absl::StatusOr<int64_t> EvaluatorLogic::LoadPartition(Partition& partition, const LogFacts& facts) {
   PartitionRow& row = partition.row;
   const bool untouched = row.progress == Progress() && !row.last_record_checksum;
   const bool other_log =
@@ -156,10 +156,10 @@ absl::StatusOr<int64_t> EvaluatorLogic::Load(Partition& partition, const LogFact
           ? facts.low_offset > 0  // The log is older than this database: what it has lost already cannot be asked for.
           : (!row.log.cluster_id.empty() && row.log.cluster_id != facts.cluster_id) ||
                 facts.high_offset < row.progress.next_offset + (row.progress.next_ordinal > 0 ? 1 : 0);
-  if (other_log) return Adopt(partition, facts);
+  if (other_log) return AdoptLog(partition, facts);
   row.log.cluster_id = facts.cluster_id;
 
-  STOCKALERT_ASSIGN_OR_RETURN(std::optional<Base> base, FindBase(row));
+  STOCKALERT_ASSIGN_OR_RETURN(std::optional<Base> base, FindBaseCheckpoint(row));
   int64_t begin = 0;
   std::optional<int64_t> begin_checksum;
   if (base) {
@@ -168,16 +168,18 @@ absl::StatusOr<int64_t> EvaluatorLogic::Load(Partition& partition, const LogFact
     partition.fold = std::move(base->fold);
     partition.checkpointed_offset = begin;
   } else if (row.log.log_generation > 1) {
-    Halt(partition,
-         "no checkpoint of it can be used, and this log began without the state of the one before: restore the "
-         "database from a backup");
+    StopPartition(
+        partition,
+        "no checkpoint of it can be used, and this log began without the state of the one before: restore the "
+        "database from a backup");
     return absl::FailedPreconditionError(*partition.stopped);
   }
   if (facts.low_offset > begin) {
-    Halt(partition,
-         absl::StrCat("the log begins at ", facts.low_offset, ", and the state needs its records from ", begin,
-                      " on: records were deleted before they were evaluated. Lengthen the topic's retention; to go on "
-                      "without them, see services/evaluator/README.md, 'A gap'"));
+    StopPartition(
+        partition,
+        absl::StrCat("the log begins at ", facts.low_offset, ", and the state needs its records from ", begin,
+                     " on: records were deleted before they were evaluated. Lengthen the topic's retention; to go on "
+                     "without them, see services/evaluator/README.md, 'A gap'"));
     return absl::FailedPreconditionError(*partition.stopped);
   }
   partition.counted_before = partition.fold.counters();
@@ -197,9 +199,9 @@ absl::StatusOr<int64_t> EvaluatorLogic::Load(Partition& partition, const LogFact
   return start;
 }
 
-absl::StatusOr<int64_t> EvaluatorLogic::Adopt(Partition& partition, const LogFacts& facts) {
+absl::StatusOr<int64_t> EvaluatorLogic::AdoptLog(Partition& partition, const LogFacts& facts) {
   PartitionRow row = partition.row;
-  STOCKALERT_ASSIGN_OR_RETURN(std::optional<Base> base, FindBase(row));
+  STOCKALERT_ASSIGN_OR_RETURN(std::optional<Base> base, FindBaseCheckpoint(row));
   fold::FoldState state;
   Progress from;
   if (base) {
@@ -219,7 +221,7 @@ absl::StatusOr<int64_t> EvaluatorLogic::Adopt(Partition& partition, const LogFac
   CarryOver(state, since);
   absl::StatusOr<fold::Fold> fold = fold::Fold::Restore(state);
   if (!fold.ok()) {
-    Halt(partition, absl::StrCat("its state cannot be carried into another log: ", fold.status().message()));
+    StopPartition(partition, absl::StrCat("its state cannot be carried into another log: ", fold.status().message()));
     return absl::FailedPreconditionError(*partition.stopped);
   }
   const std::string before = row.log.cluster_id;
@@ -268,18 +270,18 @@ void EvaluatorLogic::ForgetPending(int32_t number, Partition& partition) {
     in_flight_.reset();
 }
 
-void EvaluatorLogic::Drop(int32_t partition) {
+void EvaluatorLogic::DropPartition(int32_t partition) {
   auto found = partitions_.find(partition);
   if (found == partitions_.end()) return;
   ForgetPending(partition, *found->second);
   Add(found->second->fold.counters() - found->second->counted_before, folded_before_);
   partitions_.erase(found);
-  relay_.End(partition);
+  relay_.EndPartition(partition);
   UpdateHasProgress();
 }
 
-void EvaluatorLogic::DropAll() {
-  for (const int32_t partition : partitions()) Drop(partition);
+void EvaluatorLogic::DropAllPartitions() {
+  for (const int32_t partition : partitions()) DropPartition(partition);
 }
 
 void EvaluatorLogic::UpdateHasProgress() {
@@ -288,7 +290,7 @@ void EvaluatorLogic::UpdateHasProgress() {
   });
 }
 
-NextStep EvaluatorLogic::Halt(Partition& partition, const std::string& why, Stop stop) {
+NextStep EvaluatorLogic::StopPartition(Partition& partition, const std::string& why, Stop stop) {
   if (!partition.stopped) {
     ++counters_.partitions_stopped;
     log::Error(stop == Stop::kForNow ? "the partition is stopped: its alerts are not evaluated; it is taken anew and "
@@ -308,10 +310,10 @@ NextStep EvaluatorLogic::Halt(Partition& partition, const std::string& why, Stop
 
 void EvaluatorLogic::StopForNow(int32_t partition, const std::string& why) {
   auto found = partitions_.find(partition);
-  if (found != partitions_.end()) Halt(*found->second, why, Stop::kForNow);
+  if (found != partitions_.end()) StopPartition(*found->second, why, Stop::kForNow);
 }
 
-absl::Status EvaluatorLogic::FillRecorded(Partition& partition, int64_t offset) {
+absl::Status EvaluatorLogic::ReadRecordedTriggers(Partition& partition, int64_t offset) {
   while (!partition.recorded_all &&
          (partition.recorded.empty() || partition.recorded.back().trigger.offset <= offset)) {
     STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredTrigger> rows,
@@ -375,8 +377,8 @@ std::optional<EvaluatorLogic::PendingRecord> EvaluatorLogic::FoldRecord(int32_t 
       break;
     case record::Soundness::kUndecodable:
       if (!options_.skipped_records.contains({number, entry.offset})) {
-        Halt(partition,
-             absl::StrCat("the record at offset ", entry.offset, " cannot be understood: ", decoded.problem));
+        StopPartition(partition,
+                      absl::StrCat("the record at offset ", entry.offset, " cannot be understood: ", decoded.problem));
         return std::nullopt;
       }
       ++counters_.records_given_up;
@@ -407,8 +409,8 @@ NextStep EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   }
   if (entry.offset < partition.next_offset) return NextStep::kGoOn;  // Only read to be checked, or read twice.
   if (entry.offset > partition.next_offset) {
-    return Halt(partition, absl::StrCat("after offset ", partition.next_offset - 1, " the broker gave ", entry.offset,
-                                        ": records are missing between them"));
+    return StopPartition(partition, absl::StrCat("after offset ", partition.next_offset - 1, " the broker gave ",
+                                                 entry.offset, ": records are missing between them"));
   }
   const bool replayed = !partition.is_live();
   // Of the record where an earlier process stopped, the first effects may be committed already.
@@ -418,14 +420,14 @@ NextStep EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   } else if (entry.offset == partition.live_from.next_offset) {
     committed = static_cast<size_t>(partition.live_from.next_ordinal);
   }
-  if (committed > 0 && !FillRecorded(partition, entry.offset).ok()) return NextStep::kAgain;
+  if (committed > 0 && !ReadRecordedTriggers(partition, entry.offset).ok()) return NextStep::kAgain;
   std::optional<PendingRecord> made = FoldRecord(number, partition, entry);
   if (!made) return NextStep::kStop;
   if (replayed) ++counters_.records_replayed;
   if (committed > 0) {
     if (const auto difference = FindDifference(partition, made->outcome, entry.offset, committed)) {
-      return Halt(partition, absl::StrCat("replaying the record at offset ", entry.offset,
-                                          " gives other triggers than were recorded: ", *difference));
+      return StopPartition(partition, absl::StrCat("replaying the record at offset ", entry.offset,
+                                                   " gives other triggers than were recorded: ", *difference));
     }
   }
   partition.last_checksum = checksum;
@@ -510,7 +512,7 @@ EvaluatorLogic::InFlight EvaluatorLogic::BuildBatch() const {
     if (!apart_.empty() && *apart_.begin() != number) continue;
     AddPart(number, *partition, built);
   }
-  built.batch.acknowledged = relay_.TakeAcknowledged();
+  built.batch.acknowledged = relay_.FindAcknowledged();
   // By itself means by itself: of the others not even what the broker has is forgotten.
   if (!apart_.empty()) {
     std::erase_if(built.batch.acknowledged,
@@ -519,7 +521,7 @@ EvaluatorLogic::InFlight EvaluatorLogic::BuildBatch() const {
   return built;
 }
 
-void EvaluatorLogic::TakeApart(const absl::Status& refusal) {
+void EvaluatorLogic::CommitPartsSeparately(const absl::Status& refusal) {
   const InFlight refused = *std::exchange(in_flight_, std::nullopt);
   if (refused.batch.moves.size() > 1) {
     log::Warning("the database refuses a transaction of several partitions; each is tried by itself",
@@ -531,16 +533,17 @@ void EvaluatorLogic::TakeApart(const absl::Status& refusal) {
   Partition& partition = *partitions_.at(number);
   ForgetPending(number, partition);
   partition.next_offset = partition.row.progress.next_offset;
-  Halt(partition,
-       absl::StrCat(
-           "its effects cannot be stored: ", refusal.message(),
-           ". Look at what in stockalert_evaluator refuses them (a ",
-           "constraint, a right, a full sequence, a read-only database) and take it away; nothing of them is skipped"),
-       Stop::kForNow);
+  StopPartition(
+      partition,
+      absl::StrCat(
+          "its effects cannot be stored: ", refusal.message(),
+          ". Look at what in stockalert_evaluator refuses them (a ",
+          "constraint, a right, a full sequence, a read-only database) and take it away; nothing of them is skipped"),
+      Stop::kForNow);
   UpdateHasProgress();
 }
 
-void EvaluatorLogic::TakeCommitted() {
+void EvaluatorLogic::ApplyCommitted() {
   InFlight done = *std::exchange(in_flight_, std::nullopt);
   rows_max_ = std::min(rows_max_ * 2, options_.commit_rows_max);
   ++counters_.commits;
@@ -577,7 +580,7 @@ absl::Status EvaluatorLogic::Commit() {
     }
     const absl::Status status = store_.Commit(in_flight_->batch);
     if (status.ok()) {
-      TakeCommitted();
+      ApplyCommitted();
       continue;
     }
     ++counters_.commit_failures;
@@ -585,7 +588,7 @@ absl::Status EvaluatorLogic::Commit() {
       ++counters_.fenced;
       log::Warning("fenced: another evaluator has taken a partition; everything is dropped, and the group joined again",
                    {{"partitions", partitions_.size()}});
-      DropAll();
+      DropAllPartitions();
       return status;
     }
     if (absl::IsDeadlineExceeded(status) && in_flight_->effects > 1) {
@@ -595,7 +598,7 @@ absl::Status EvaluatorLogic::Commit() {
       in_flight_ = BuildBatch();
     }
     if (IsPassing(status)) return status;
-    TakeApart(status);  // It would fail for ever, and hold up the partitions that have no part in it.
+    CommitPartsSeparately(status);  // It would fail for ever, and hold up the partitions that have no part in it.
   }
   apart_.clear();
   return absl::OkStatus();
@@ -659,7 +662,7 @@ bool EvaluatorLogic::has_progress(int32_t number) const {
   return found != partitions_.end() && Progress{found->second->next_offset, 0} > found->second->row.progress;
 }
 
-bool EvaluatorLogic::passes(int32_t number) const {
+bool EvaluatorLogic::may_pass(int32_t number) const {
   auto found = partitions_.find(number);
   return found != partitions_.end() && found->second->stopped && found->second->passes;
 }

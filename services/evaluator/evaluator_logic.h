@@ -1,20 +1,20 @@
 // The evaluator without Kafka and Postgres: records of its partitions in, commits and events out, by the rules of
-// docs/architecture.md: fence, replay, comparison, other logs, poison.
+// docs/architecture.md (fence, replay, comparison, other logs, poison).
 //
-// Belongs to one thread. Deterministic but for what store and publisher answer: the service drives it with a consumer's
-// polls, the simulation with crashes and zombies. The order of calls for a partition:
+// Belongs to one thread. Deterministic apart from the answers of the store and the publisher: the service drives it
+// with a consumer's polls, the simulation with crashes and zombies. The order of calls for a partition:
 //
-//   Take → (Apply… → Commit)… → Drop
+//   AcquirePartition → (Apply… → Commit)… → DropPartition
 //
 // A partition that cannot go on (a gap, an undecodable change, a replay that differs from what is recorded, effects
-// that the database refuses) is *stopped*: Apply answers kStop, its state stays as it is, stopped() says why; the other
-// partitions go on. It goes on by being taken anew: where the cause can pass by itself (passes(), below) its owner does
-// that with growing pauses, else a restart after mending the cause does.
+// that the database refuses) is *stopped*: Apply answers kStop, its state stays as it is, and stopped() says why; the
+// other partitions go on. It goes on once it is acquired anew: where the cause can pass by itself (may_pass() below)
+// its owner does that with growing pauses, otherwise an operator mends the cause and restarts the process.
 //
-// What waits for its commit is kept by partition, and a transaction spans partitions. One that failed for a while is
-// kept as it was built and tried again (blocked()): it is the only thing that ever blocks, so that whatever takes its
-// partitions away ends the blocking, too. One that fails for ever is taken apart, a partition each, and only those
-// whose own part fails are stopped.
+// Effects that wait for their commit are kept by partition, and a transaction spans partitions. A transaction that
+// failed for a while is kept as it was built and retried (blocked()). Nothing else ever blocks, so losing its
+// partitions ends the blocking, too. A transaction that is refused for good is split by partition, and only partitions
+// whose own part is refused are stopped.
 #pragma once
 
 #include <cstddef>
@@ -47,26 +47,27 @@ struct LogEntry {
   std::string_view traceparent;
 };
 
-// What the broker says of a partition when it is taken.
+// What the broker says of a partition when it is acquired.
 struct LogFacts {
   std::string cluster_id;
   int64_t low_offset = 0;   // The oldest record it has.
   int64_t high_offset = 0;  // Where the next will be.
 };
 
-// Ties a record's place to its content, its time included: another log hardly ever has the same record there.
+// A checksum of the record's offset, content and time. A different log practically never has the same one at this
+// place.
 int64_t ChecksumOf(const LogEntry& entry);
 
 enum class NextStep {
   kGoOn,
   kStop,      // Read no more of this partition.
   kOtherLog,  // The log is not the one that was read before: call AdoptOtherLog.
-  kAgain,     // The store does not answer, and nothing was done: give the same record again later.
+  kAgain,     // The store does not answer and nothing was done: pass the same record again later.
 };
 
 struct LogicCounters {
   int64_t records = 0;
-  int64_t records_replayed = 0;  // Of these, below the progress at taking.
+  int64_t records_replayed = 0;  // Of these: below the progress that the partition was acquired with.
   int64_t quotes_malformed = 0;
   int64_t records_given_up = 0;  // By Options::skipped_records.
   int64_t partitions_stopped = 0;
@@ -91,40 +92,41 @@ class EvaluatorLogic {
   EvaluatorLogic(EvaluatorStore& store, AlertEventRelay& relay, const Options& options);
   ~EvaluatorLogic();
 
-  // Takes the partition with a new epoch, loads its newest sound checkpoint, and answers the offset to read from. Where
-  // the facts show another log, it is adopted. UNAVAILABLE: try again. FAILED_PRECONDITION: stopped; or fenced
-  // (IsFenced), where another took it meanwhile.
-  absl::StatusOr<int64_t> Take(int32_t partition, const LogFacts& facts);
+  // Acquires the partition with a new epoch, loads its newest sound checkpoint, and returns the offset to read from.
+  // Adopts another log where the facts show one. UNAVAILABLE: try again. FAILED_PRECONDITION: the partition is stopped,
+  // or fenced (IsFenced) because another process acquired it meanwhile.
+  absl::StatusOr<int64_t> AcquirePartition(int32_t partition, const LogFacts& facts);
 
-  // Keeps state and trigger numbers, and goes on with the log's oldest record. After kOtherLog; otherwise as Take.
+  // To be called after kOtherLog: keeps the state and the trigger numbers, and goes on with the log's oldest record.
+  // Otherwise as AcquirePartition.
   absl::StatusOr<int64_t> AdoptOtherLog(int32_t partition, const LogFacts& facts);
 
-  // Forgets the partition, and what of it is not committed: whoever has it next folds that again.
-  void Drop(int32_t partition);
-  void DropAll();
+  // Forgets the partition and its uncommitted effects: its next owner folds those records again.
+  void DropPartition(int32_t partition);
+  void DropAllPartitions();
 
-  // Folds the next record of a partition that was taken. What it makes happen waits for Commit.
+  // Folds the next record of an acquired partition. Its effects wait for Commit.
   NextStep Apply(int32_t partition, const LogEntry& entry);
 
-  // The broker does not let us read it: the partition is stopped, until it may be taken anew.
+  // Stops the partition until it is acquired anew, for a cause that may pass by itself: the broker forbids reading it.
   void StopForNow(int32_t partition, const std::string& why);
 
-  // Something waits for Commit: progress, of any partition or of this one; effects that somebody waits for.
+  // Whether something waits for Commit: progress of any partition, or of this one; effects, which are urgent.
   bool has_progress() const { return has_progress_; }
   bool has_progress(int32_t partition) const;
   bool has_effects() const { return pending_effects_ > 0; }
   size_t pending_effects() const { return pending_effects_; }
-  // A transaction has failed and waits to be tried again as it was: until then nothing more should be read. Ends by a
-  // Commit that is answered, and by dropping one of its partitions.
+  // A transaction failed and will be retried as it was; until then nothing more should be read. Ends when a Commit is
+  // answered, or when one of its partitions is dropped.
   bool blocked() const { return in_flight_.has_value(); }
 
-  // Commits all that waits, in one transaction or, where it is much, in several, and hands the events to the relay. OK:
-  // nothing waits any more; a partition whose effects cannot be stored is stopped by now, and forgotten is only what
-  // will be computed again when it is taken anew. Fenced (IsFenced): everything was dropped, all partitions; leave the
-  // group and join again. Otherwise nothing is lost, and blocked() is true: call it again later.
+  // Commits everything that waits, in as many transactions as its size needs, and hands the events to the relay. OK:
+  // nothing waits any more. A partition whose effects cannot be stored is stopped then; what it forgets is computed
+  // again when it is acquired anew. Fenced (IsFenced): all partitions were dropped; leave the group and join again. Any
+  // other error: nothing is lost and blocked() is true; call it again later.
   absl::Status Commit();
 
-  // A checkpoint's content, taken between batches, to be encoded and written elsewhere.
+  // The content of a checkpoint, copied between batches, to be encoded and written elsewhere.
   struct Draft {
     int32_t partition = 0;
     int64_t epoch = 0;
@@ -136,32 +138,32 @@ class EvaluatorLogic {
   // None: nothing has changed since the last checkpoint, something waits for Commit, or the partition is being replayed
   // or stopped.
   std::optional<Draft> TakeDraft(int32_t partition);
-  // The draft was written. Says nothing of a partition that was taken anew meanwhile.
+  // The draft was written. Does nothing where the partition was acquired anew meanwhile.
   void MarkCheckpointed(int32_t partition, int64_t epoch, int64_t next_offset);
   static StoredCheckpoint Encode(const Draft& draft);
 
   std::vector<int32_t> partitions() const;
-  // The replay is over: what is folded now is new.
+  // Whether the replay is over: records folded now are new.
   bool is_live(int32_t partition) const;
   // Where the next record will be read.
   std::optional<int64_t> next_offset(int32_t partition) const;
-  // What is committed of it.
+  // How far it is committed.
   std::optional<Progress> progress(int32_t partition) const;
-  // Partition → why it stands.
+  // Stopped partitions, and why.
   std::map<int32_t, std::string> stopped() const;
-  // Of a stopped one: the cause may pass by itself, so that taking it anew after a while is worth it.
-  bool passes(int32_t partition) const;
+  // Whether the cause of a stopped partition may pass by itself, so that acquiring it again later makes sense.
+  bool may_pass(int32_t partition) const;
   const fold::Fold* fold(int32_t partition) const;
   const LogicCounters& counters() const { return counters_; }
-  // What the folds counted since their partitions were taken, those that are dropped by now included. Never falls.
+  // What the folds counted since their partitions were acquired, dropped partitions included. Never falls.
   fold::Counters fold_counters() const;
 
  private:
   struct Partition;
-  // What one record made happen.
+  // The effects of one record.
   struct PendingRecord {
     int64_t offset = 0;
-    size_t committed = 0;                    // Effects that an earlier transaction has.
+    size_t committed = 0;                    // Effects that an earlier transaction committed.
     std::optional<int64_t> checksum_before;  // Of the record before it.
     int64_t checksum = 0;
     int64_t log_time_us = 0;
@@ -169,7 +171,7 @@ class EvaluatorLogic {
     fold::Outcome outcome;
     size_t effects() const { return outcome.triggers.size() + outcome.confirmations.size() + outcome.statuses.size(); }
   };
-  // A transaction that was built; kept until its outcome is known, so that it is tried again as it was.
+  // A transaction as it was built; kept until its outcome is known, so that a retry is identical.
   struct InFlight {
     struct Part {
       size_t records_done = 0;     // From the front of the partition's.
@@ -182,21 +184,21 @@ class EvaluatorLogic {
   };
   enum class Stop { kUntilMended, kForNow };
 
-  absl::StatusOr<int64_t> Load(Partition& partition, const LogFacts& facts);
-  absl::StatusOr<int64_t> Adopt(Partition& partition, const LogFacts& facts);
+  absl::StatusOr<int64_t> LoadPartition(Partition& partition, const LogFacts& facts);
+  absl::StatusOr<int64_t> AdoptLog(Partition& partition, const LogFacts& facts);
   // The newest checkpoint of the row's generation that can be used, with its fold; none where there is none.
   struct Base;
-  absl::StatusOr<std::optional<Base>> FindBase(const PartitionRow& row);
-  NextStep Halt(Partition& partition, const std::string& why, Stop stop = Stop::kUntilMended);
-  absl::Status FillRecorded(Partition& partition, int64_t offset);
+  absl::StatusOr<std::optional<Base>> FindBaseCheckpoint(const PartitionRow& row);
+  NextStep StopPartition(Partition& partition, const std::string& why, Stop stop = Stop::kUntilMended);
+  absl::Status ReadRecordedTriggers(Partition& partition, int64_t offset);
   std::optional<PendingRecord> FoldRecord(int32_t number, Partition& partition, const LogEntry& entry);
   std::optional<std::string> FindDifference(Partition& partition, const fold::Outcome& outcome, int64_t offset,
                                             size_t compared);
   InFlight BuildBatch() const;
   void AddPart(int32_t number, const Partition& partition, InFlight& built) const;
-  // The store refuses the transaction for ever: what follows.
-  void TakeApart(const absl::Status& refusal);
-  void TakeCommitted();
+  // The store refuses the transaction for good: commits each partition's part by itself.
+  void CommitPartsSeparately(const absl::Status& refusal);
+  void ApplyCommitted();
   void ForgetPending(int32_t number, Partition& partition);
   void UpdateHasProgress();
 
@@ -208,7 +210,7 @@ class EvaluatorLogic {
   size_t pending_effects_ = 0;  // Of all partitions.
   bool has_progress_ = false;
   std::optional<InFlight> in_flight_;
-  std::set<int32_t> apart_;  // Partitions whose parts are committed each by itself, for together they were refused.
+  std::set<int32_t> apart_;  // Partitions whose parts are committed separately because together they were refused.
   LogicCounters counters_;
   fold::Counters folded_before_;  // By folds that are gone.
 };

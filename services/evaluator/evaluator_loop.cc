@@ -8,11 +8,11 @@
 namespace stockalert::evaluator {
 namespace {
 
-constexpr absl::Duration kTakeAgainAfter = absl::Milliseconds(500);
-constexpr absl::Duration kTakeAgainAfterMax = absl::Seconds(8);
+constexpr absl::Duration kAcquireAgainAfter = absl::Milliseconds(500);
+constexpr absl::Duration kAcquireAgainAfterMax = absl::Seconds(8);
 constexpr absl::Duration kOffsetHintInterval = absl::Seconds(5);
 constexpr absl::Duration kReadWithoutStop = absl::Seconds(5);
-constexpr size_t kTakenAtOnce = 16;
+constexpr size_t kAcquiredAtOnce = 16;
 constexpr absl::Duration kFatalInterval = absl::Seconds(15);
 
 // Asked again at once it would cost as long, and so would its neighbours.
@@ -34,31 +34,31 @@ EvaluatorLoop::EvaluatorLoop(EvaluatorStore& store, EvaluatorLogic& logic, Alert
 
 EvaluatorLoop::~EvaluatorLoop() = default;
 
-absl::Status EvaluatorLoop::Begin() { return Join(); }
+absl::Status EvaluatorLoop::MakeFirstConsumer() { return JoinGroup(); }
 
-void EvaluatorLoop::Turn() {
+void EvaluatorLoop::RunOnce() {
   Beat();
   retired_.reset();
   if (membership_ == Membership::kApart && options_.now() >= next_join_) {
     // TLS files that are just being swapped, say.
-    if (const absl::Status status = Join(); !status.ok()) {
+    if (const absl::Status status = JoinGroup(); !status.ok()) {
       next_join_ = options_.now() + join_pauses_.Next();
       log::Error("no consumer can be made to join the group with; trying again", {{"status", status}});
     }
   }
   if (consumer_ == nullptr) {
-    options_.sleep(Patience());
+    options_.sleep(PollTimeout());
   } else {
-    const LogPoll polled = consumer_->Poll(Patience(), options_.poll_records);
-    for (const LogPoll::Rebalance& event : polled.rebalances) TakeRebalance(event);
-    TakeErrors(polled.errors);
+    const LogPoll polled = consumer_->Poll(PollTimeout(), options_.poll_records);
+    for (const LogPoll::Rebalance& event : polled.rebalances) HandleRebalance(event);
+    HandleErrors(polled.errors);
     Apply(polled.records);
     if (!polled.fatal.ok()) {
-      TakeFatal(polled.fatal);
+      HandleFatal(polled.fatal);
     } else if (membership_ == Membership::kJoining && options_.now() - joining_since_ > options_.join_patience) {
       log::Error("the group has given this member nothing for too long; joining it with a new consumer",
                  {{"after", absl::FormatDuration(options_.join_patience)}});
-      Leave();
+      LeaveGroup();
     }
   }
   Beat();
@@ -70,26 +70,26 @@ void EvaluatorLoop::Turn() {
   }
   Beat();
   DeleteAcknowledgedIfIdle();
-  TakeStopped();
-  MoveOn();
-  LoadSome();
-  ReadWhatIsDue();
+  HandleStopped();
+  RetryStopped();
+  AcquireDue();
+  StartReadingDue();
   CheckpointIfDue();
-  TellOffsetsIfDue();
+  ReportOffsetsIfDue();
 }
 
-absl::Duration EvaluatorLoop::Patience() const {
-  if (AnyIn(State::kToTake)) return absl::Milliseconds(5);
+absl::Duration EvaluatorLoop::PollTimeout() const {
+  if (AnyPartitionIn(State::kToAcquire)) return absl::Milliseconds(5);
   if (logic_.has_progress() || relay_.backlog() > 0) return absl::Milliseconds(20);
   return absl::Milliseconds(100);
 }
 
-bool EvaluatorLoop::AnyIn(State state) const {
+bool EvaluatorLoop::AnyPartitionIn(State state) const {
   return std::any_of(partitions_.begin(), partitions_.end(),
                      [&](const auto& entry) { return entry.second.state == state; });
 }
 
-absl::Status EvaluatorLoop::Join() {
+absl::Status EvaluatorLoop::JoinGroup() {
   absl::StatusOr<std::unique_ptr<LogConsumer>> consumer = options_.join();
   if (!consumer.ok()) return consumer.status();
   join_pauses_.Reset();
@@ -108,17 +108,17 @@ void EvaluatorLoop::BeginJoining() {
   joining_since_ = options_.now();
 }
 
-// Whatever this process believes of its partitions is out of date.
-void EvaluatorLoop::Leave() {
-  logic_.DropAll();
-  relay_.EndAll();
+// From here on, what this process knows of its partitions is out of date.
+void EvaluatorLoop::LeaveGroup() {
+  logic_.DropAllPartitions();
+  relay_.EndAllPartitions();
   partitions_.clear();
   retired_ = std::move(consumer_);
   membership_ = Membership::kApart;
   next_join_ = options_.now();
 }
 
-void EvaluatorLoop::TakeFatal(const absl::Status& why) {
+void EvaluatorLoop::HandleFatal(const absl::Status& why) {
   const absl::Time now = options_.now();
   if (absl::IsAborted(why)) {
     log::Info("joining the group with a new consumer", {{"reason", why}});
@@ -128,15 +128,15 @@ void EvaluatorLoop::TakeFatal(const absl::Status& why) {
     log::Warning("the consumer cannot go on; joining the group with a new one", {{"reason", why}});
     last_fatal_ = now;
   } else {
-    Leave();
+    LeaveGroup();
     membership_ = Membership::kGivenUp;
     if (options_.on_fatal) options_.on_fatal(why.ToString());
     return;
   }
-  Leave();
+  LeaveGroup();
 }
 
-void EvaluatorLoop::TakeRebalance(const LogPoll::Rebalance& event) {
+void EvaluatorLoop::HandleRebalance(const LogPoll::Rebalance& event) {
   if (consumer_ == nullptr) return;
   for (auto& [partition, assigned] : partitions_) assigned.read = false;
   switch (event.change) {
@@ -144,19 +144,19 @@ void EvaluatorLoop::TakeRebalance(const LogPoll::Rebalance& event) {
       // The states are kept: most partitions come back at once, and the fence tells if one was another's meanwhile.
       BeginJoining();
       if (logic_.has_progress() && !logic_.blocked()) {
-        if (IsFenced(logic_.Commit())) Leave();
+        if (IsFenced(logic_.Commit())) LeaveGroup();
       }
       break;
     case LogPoll::Change::kLost:
-      logic_.DropAll();
-      relay_.EndAll();
+      logic_.DropAllPartitions();
+      relay_.EndAllPartitions();
       partitions_.clear();
       BeginJoining();
       break;
     case LogPoll::Change::kAssigned: {
       const std::set<int32_t> given(event.partitions.begin(), event.partitions.end());
       for (const int32_t partition : logic_.partitions()) {
-        if (!given.contains(partition)) logic_.Drop(partition);
+        if (!given.contains(partition)) logic_.DropPartition(partition);
       }
       std::erase_if(partitions_, [&](const auto& entry) { return !given.contains(entry.first); });
       std::erase_if(rests_, [&](const auto& entry) { return !given.contains(entry.first); });
@@ -167,15 +167,15 @@ void EvaluatorLoop::TakeRebalance(const LogPoll::Rebalance& event) {
   }
 }
 
-void EvaluatorLoop::TakeLater(int32_t partition, Assigned& assigned) {
-  logic_.Drop(partition);
-  assigned.state = State::kToTake;
+void EvaluatorLoop::AcquireLater(int32_t partition, Assigned& assigned) {
+  logic_.DropPartition(partition);
+  assigned.state = State::kToAcquire;
   // Each try may last until the broker or the database has not answered, and those that are read wait meanwhile.
   assigned.not_before =
-      options_.now() + std::min(kTakeAgainAfter * (1 << std::min(assigned.tries++, 10)), kTakeAgainAfterMax);
+      options_.now() + std::min(kAcquireAgainAfter * (1 << std::min(assigned.tries++, 10)), kAcquireAgainAfterMax);
 }
 
-void EvaluatorLoop::TakeErrors(const std::vector<LogPoll::Error>& errors) {
+void EvaluatorLoop::HandleErrors(const std::vector<LogPoll::Error>& errors) {
   for (const LogPoll::Error& error : errors) {
     auto found = partitions_.find(error.partition);
     if (membership_ != Membership::kMember || found == partitions_.end() || found->second.state != State::kReading)
@@ -211,25 +211,25 @@ void EvaluatorLoop::Apply(const std::vector<LogPoll::Record>& records) {
         assigned.place = record.entry.offset + 1;
         break;
       case NextStep::kStop:
-        TakeStopped();
+        HandleStopped();
         break;
       case NextStep::kOtherLog: {
-        const absl::StatusOr<LogFacts> facts = consumer_->Facts(record.partition);
+        const absl::StatusOr<LogFacts> facts = consumer_->QueryFacts(record.partition);
         const absl::StatusOr<int64_t> next =
             facts.ok() ? logic_.AdoptOtherLog(record.partition, *facts) : absl::StatusOr<int64_t>(facts.status());
         if (next.ok()) {
           assigned.place = *next;
           assigned.astray = true;
         } else if (logic_.stopped().contains(record.partition)) {
-          TakeStopped();
+          HandleStopped();
         } else {
-          TakeLater(record.partition, assigned);
+          AcquireLater(record.partition, assigned);
         }
         break;
       }
       case NextStep::kAgain:
         // The store does not answer while a replay is compared: the partition is loaded again when it does.
-        TakeLater(record.partition, assigned);
+        AcquireLater(record.partition, assigned);
         break;
     }
   }
@@ -244,7 +244,8 @@ void EvaluatorLoop::CommitIfDue() {
     if (std::exchange(told_blocked_, false)) log::Info("commits are not blocked any more; reading goes on");
     if (!logic_.has_effects()) oldest_effect_us_ = 0;
     if (!logic_.has_progress()) return;
-    const bool somebody_waits = logic_.has_effects() || AnyIn(State::kSettling) || AnyIn(State::kResting);
+    const bool somebody_waits =
+        logic_.has_effects() || AnyPartitionIn(State::kSettling) || AnyPartitionIn(State::kResting);
     if (!somebody_waits && now - last_commit_ < options_.commit_interval) return;
   } else if (now < next_try_) {
     return;
@@ -259,7 +260,7 @@ void EvaluatorLoop::CommitIfDue() {
     return;
   }
   if (IsFenced(status)) {
-    Leave();
+    LeaveGroup();
     return;
   }
   if (!std::exchange(told_blocked_, true)) {
@@ -270,12 +271,12 @@ void EvaluatorLoop::CommitIfDue() {
 }
 
 // Partitions that the logic has stopped since the last look.
-void EvaluatorLoop::TakeStopped() {
+void EvaluatorLoop::HandleStopped() {
   for (const auto& [partition, why] : logic_.stopped()) {
     auto found = partitions_.find(partition);
     if (found == partitions_.end() || found->second.state == State::kResting) continue;
     Assigned& assigned = found->second;
-    if (!logic_.passes(partition)) {
+    if (!logic_.may_pass(partition)) {
       assigned.state = State::kHalted;
       rests_.erase(partition);
       continue;
@@ -297,16 +298,16 @@ void EvaluatorLoop::TakeStopped() {
 }
 
 // What partitions wait for besides records, and has come.
-void EvaluatorLoop::MoveOn() {
+void EvaluatorLoop::RetryStopped() {
   if (membership_ != Membership::kMember) return;
   const absl::Time now = options_.now();
   for (auto& [partition, assigned] : partitions_) {
     if ((assigned.state == State::kSettling && !logic_.has_progress(partition)) ||
         (assigned.state == State::kReading && !logic_.next_offset(partition))) {
-      TakeLater(partition, assigned);
+      AcquireLater(partition, assigned);
     } else if (assigned.state == State::kResting && now >= assigned.not_before && !logic_.has_progress(partition)) {
-      logic_.Drop(partition);
-      assigned.state = State::kToTake;
+      logic_.DropPartition(partition);
+      assigned.state = State::kToAcquire;
       assigned.not_before = now;
       ++counters_.tried_again;
     }
@@ -325,17 +326,17 @@ void EvaluatorLoop::MoveOn() {
   });
 }
 
-void EvaluatorLoop::LoadSome() {
+void EvaluatorLoop::AcquireDue() {
   if (membership_ != Membership::kMember || logic_.blocked()) return;
   size_t taken = 0;
   for (auto& [partition, assigned] : partitions_) {
-    if (taken >= kTakenAtOnce) return;
-    if (assigned.state != State::kToTake || assigned.not_before > options_.now()) continue;
+    if (taken >= kAcquiredAtOnce) return;
+    if (assigned.state != State::kToAcquire || assigned.not_before > options_.now()) continue;
     ++taken;
     Beat();
-    const absl::StatusOr<LogFacts> facts = consumer_->Facts(partition);
+    const absl::StatusOr<LogFacts> facts = consumer_->QueryFacts(partition);
     const absl::StatusOr<int64_t> next =
-        facts.ok() ? logic_.Take(partition, *facts) : absl::StatusOr<int64_t>(facts.status());
+        facts.ok() ? logic_.AcquirePartition(partition, *facts) : absl::StatusOr<int64_t>(facts.status());
     if (next.ok()) {
       assigned.state = State::kReading;
       assigned.place = *next;
@@ -345,17 +346,17 @@ void EvaluatorLoop::LoadSome() {
       assigned.checkpoint_due =
           options_.now() + options_.checkpoint_interval * (0.5 + 0.5 * options_.random_fraction());
     } else if (IsFenced(next.status())) {
-      Leave();
+      LeaveGroup();
       return;
     } else if (logic_.stopped().contains(partition)) {
-      TakeStopped();  // Logged, counted, and shown by /readyz.
+      HandleStopped();  // Logged, counted, and shown by /readyz.
     } else {
       static log::Limiter limiter(absl::Seconds(5));
       if (limiter.Allow()) {
         log::Warning("a partition cannot be loaded; trying again",
                      {{"partition", partition}, {"status", next.status()}});
       }
-      TakeLater(partition, assigned);
+      AcquireLater(partition, assigned);
       // The next one would fare no better, and each question may last.
       if (DoesNotAnswer(next.status())) return;
     }
@@ -364,7 +365,7 @@ void EvaluatorLoop::LoadSome() {
 
 // Tells the consumer what to read, where that is another thing than it reads. What fails is told again in the next
 // turn.
-void EvaluatorLoop::ReadWhatIsDue() {
+void EvaluatorLoop::StartReadingDue() {
   if (consumer_ == nullptr || membership_ != Membership::kMember) return;
   std::vector<int32_t> stop;
   std::map<int32_t, int64_t> start;
@@ -399,7 +400,7 @@ void EvaluatorLoop::DeleteAcknowledgedIfIdle() {
   if (logic_.blocked() || logic_.has_progress() ||
       now - std::max(last_commit_, last_delete_) < options_.commit_interval)
     return;
-  const std::vector<OutboxAcknowledgement> acknowledged = relay_.TakeAcknowledged();
+  const std::vector<OutboxAcknowledgement> acknowledged = relay_.FindAcknowledged();
   if (acknowledged.empty()) return;
   if (const absl::Status status = store_.DeleteOutbox(acknowledged); status.ok()) {
     relay_.MarkDeleted(acknowledged);
@@ -439,7 +440,7 @@ void EvaluatorLoop::CheckpointIfDue() {
   }
 }
 
-void EvaluatorLoop::TellOffsetsIfDue() {
+void EvaluatorLoop::ReportOffsetsIfDue() {
   const absl::Time now = options_.now();
   if (membership_ != Membership::kMember || now - last_hint_ < kOffsetHintInterval) return;
   last_hint_ = now;
@@ -447,7 +448,7 @@ void EvaluatorLoop::TellOffsetsIfDue() {
   for (const auto& [partition, assigned] : partitions_) {
     if (const auto next = logic_.next_offset(partition); next && logic_.is_live(partition)) offsets[partition] = *next;
   }
-  consumer_->TellOffsets(offsets);
+  consumer_->ReportOffsets(offsets);
 }
 
 void EvaluatorLoop::ShutDown(absl::Time deadline,
@@ -465,7 +466,7 @@ void EvaluatorLoop::ShutDown(absl::Time deadline,
     options_.sleep(absl::Milliseconds(5));
     relay_.Pump().IgnoreError();
   }
-  const std::vector<OutboxAcknowledgement> acknowledged = relay_.TakeAcknowledged();
+  const std::vector<OutboxAcknowledgement> acknowledged = relay_.FindAcknowledged();
   if (now() < deadline && store_.DeleteOutbox(acknowledged).ok()) relay_.MarkDeleted(acknowledged);
   for (const int32_t partition : logic_.partitions()) {
     if (now() >= deadline) break;
@@ -475,7 +476,7 @@ void EvaluatorLoop::ShutDown(absl::Time deadline,
       log::Warning("a last checkpoint was not written", {{"partition", partition}, {"status", written}});
     }
   }
-  Leave();
+  LeaveGroup();
   retired_.reset();
   membership_ = Membership::kGivenUp;
 }

@@ -1,43 +1,42 @@
-// The evaluator's loop without Kafka: what is read, committed, held back, taken anew, and when. EvaluatorService runs
+// The evaluator's loop without Kafka: what is read, committed, held back and retried, and when. EvaluatorService runs
 // it on its thread against librdkafka; the simulation drives it through outages in every order, on a clock of its own.
 //
-// Belongs to one thread. Turn() is called again and again; it waits at most about a tenth of a second by itself, and
-// besides only for answers of the store and the broker, which are bounded by those. Time is monotonic: a wall clock
-// that is set back delays nothing.
+// Belongs to one thread. RunOnce() is called again and again. It waits about a tenth of a second at most, and besides
+// that only for answers of the store and the broker, which bound their own waits. Time is monotonic: setting back the
+// wall clock delays nothing.
 //
-// There is no flag that something waits for and that somebody else would have to lower: each state holds what it waits
-// for, and each has a way on whatever happens. All three tables hold at once.
+// No flag waits for somebody else to clear it: each state says what it waits for, and has a way out whatever happens.
+// All three tables hold at once.
 //
-//   Membership       waits for                            ways on
-//   kApart           its time to join                     joined: kJoining · the consumer cannot be made: again, later
-//   and later kJoining         the group's assignment               assigned: kMember · fatal, or nothing for
-//   join_patience: kApart kMember          –                                    revoked, lost: kJoining · fenced,
-//   fatal: kApart kGivenUp         the end of the process               none: twice in a row another process bore this
-//   one's name, and on_fatal was told
+// clang-format off: tables.
+//   Membership     waits for                     next state
+//   kApart         its time to join              kJoining: a consumer was made. Cannot make one: retries, ever later
+//   kJoining       the group's assignment        kMember: assigned. kApart: fatal error, or nothing for join_patience
+//   kMember        -                             kJoining: revoked or lost. kApart: fenced or fatal error
+//   kGivenUp       the end of the process        none: another process had this one's name twice in a row; on_fatal
+//                                                was called
 //
-//   Partition        waits for                            ways on
-//   kToTake          its time; no blocked commit; broker  taken: kReading · cannot be gone on with: kHalted or kResting
-//   · no answer: again
-//                    and database                         after a moment · fenced: all leave, kApart
-//   kReading         records                              stopped: kHalted or kResting · the broker has its place no
-//   more: kSettling ·
-//                                                         another log, or a replay that cannot be compared now: kToTake
-//   kSettling        the commit of what it has done       committed: kToTake · refused for ever: kResting
-//   kResting         its time, and the commit of what it  kToTake; the pause grows up to Options::rest_max, and begins
-//   anew once it has
-//                    has done                             got past where it stopped
-//   kHalted          an operator                          taken by whoever is given it next: another member, a restart
-//   (any)                                                 not assigned any more, lost, fenced: forgotten
+//   Partition      waits for                     next state
+//   kToAcquire     its time; no blocked commit;  kReading: acquired. kHalted, kResting: cannot be read on.
+//                  broker and database           No answer: retries after a moment. Fenced: all leave, kApart
+//   kReading       records                       kHalted, kResting: stopped. kSettling: its place is no longer in the
+//                                                log. kToAcquire: another log, or a replay that cannot be compared now
+//   kSettling      the commit of its work        kToAcquire: committed. kResting: refused for good
+//   kResting       its time, and the commit of   kToAcquire. The pause grows up to Options::rest_max, and starts anew
+//                  its work                      once the partition has passed the place where it stopped
+//   kHalted        an operator                   acquired by its next owner: another member, or this one restarted
+//   (any)                                        forgotten: no longer assigned, lost, or fenced
 //
-//   Commits          waits for                            ways on
-//   nothing waits    –                                    a record is folded
-//   due              its time                             committed · fails for a while: blocked · refused for ever:
-//   its partition kResting blocked          the next try                         committed, refused, fenced · its
-//   partitions are taken away: EvaluatorLogic drops
-//                                                         it with them, for that is where the blocking is kept
+//   Commits        waits for                     next state
+//   nothing due    -                             due: a record was folded
+//   due            its time                      nothing due: committed. blocked: fails for a while.
+//                                                Refused for good: its partition becomes kResting
+//   blocked        the next try                  nothing due: committed, refused or fenced, or its partitions were taken
+//                                                away: the block is kept with them, so EvaluatorLogic drops it too
+// clang-format on
 //
-// While a commit is blocked nothing is read; what the consumer brings all the same is read again later, so that what
-// waits stays bounded.
+// While a commit is blocked nothing is read. Records that the consumer returns all the same are read again later, so
+// that memory stays bounded.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +56,7 @@
 
 namespace stockalert::evaluator {
 
-// What one look at the log brought. Rebalances came before the records: no record is of a partition that they took
+// What one poll of the log returned. Rebalances come before the records: no record is of a partition that they took
 // away.
 struct LogPoll {
   enum class Change {
@@ -82,7 +81,7 @@ struct LogPoll {
   std::vector<Rebalance> rebalances;
   std::vector<Record> records;
   std::vector<Error> errors;
-  // Not OK: this consumer can go on no more. ABORTED: nothing is wrong, but another has to be made.
+  // Not OK: this consumer cannot go on. ABORTED: nothing is wrong, but a new one has to be made.
   absl::Status fatal;
   std::shared_ptr<void> keeps;  // What the records' views point into; must go before the consumer does.
 };
@@ -93,14 +92,14 @@ class LogConsumer {
   virtual ~LogConsumer() = default;
   // Waits at most `patience` for the first that comes.
   virtual LogPoll Poll(absl::Duration patience, size_t records_max) = 0;
-  // Begins to read these partitions at these places (again, where they are being read). An error: nothing can be said
-  // of what is read now.
+  // Starts to read these partitions at these offsets, also those that are being read already. After an error it is
+  // unknown what is being read.
   virtual absl::Status StartAt(const std::map<int32_t, int64_t>& next_offsets) = 0;
   virtual absl::Status StopReading(const std::vector<int32_t>& partitions) = 0;
-  // What the broker says of the partition; UNAVAILABLE where it does not in time.
-  virtual absl::StatusOr<LogFacts> Facts(int32_t partition) = 0;
+  // What the broker says of the partition; UNAVAILABLE where it does not answer in time.
+  virtual absl::StatusOr<LogFacts> QueryFacts(int32_t partition) = 0;
   // For tools that show lag; the truth is in the store.
-  virtual void TellOffsets(const std::map<int32_t, int64_t>& next_offsets) = 0;
+  virtual void ReportOffsets(const std::map<int32_t, int64_t>& next_offsets) = 0;
 };
 
 // Writes checkpoints, one at a time, elsewhere or at once.
@@ -117,7 +116,7 @@ class CheckpointSink {
     size_t bytes = 0;
     absl::Status status;
   };
-  // What was written, or not, since the last call.
+  // Removes and returns the outcomes since the last call, failures included.
   virtual std::vector<Result> TakeResults() = 0;
 };
 
@@ -125,9 +124,9 @@ struct EvaluatorLoopOptions {
   size_t poll_records = 2'000;
   absl::Duration commit_interval = absl::Seconds(1);
   absl::Duration checkpoint_interval = absl::Seconds(120);
-  // The longest pause before a partition that stopped for what may pass is tried again.
+  // The longest pause before a partition is retried that stopped for a cause that may pass by itself.
   absl::Duration rest_max = absl::Seconds(20);
-  // Longer than the group may wait for a member that does not poll: beyond it, it is the consumer that is stuck.
+  // Longer than the group waits for a member that does not poll: after that, this member's own consumer is stuck.
   absl::Duration join_patience = absl::Minutes(6);
   // Makes the next consumer. The broker need not be there.
   std::function<absl::StatusOr<std::unique_ptr<LogConsumer>>()> join;
@@ -138,11 +137,11 @@ struct EvaluatorLoopOptions {
   std::function<absl::Time()> now;
   std::function<void(absl::Duration)> sleep;
   std::function<double()> random_fraction = base::RandomFraction;
-  // The loop goes on: called several times a turn, for each question to a store or broker that is away may last; not
-  // any more when the process should end.
+  // Called several times a round, because each question to a store or broker that is away may take long: the loop is
+  // alive. No longer called once the process should end.
   std::function<void()> beat;
-  // How long the records of one poll took to evaluate; what was committed just now was appended to the log at this time
-  // (µs).
+  // How long it took to evaluate the records of one poll; and when the oldest record just committed was appended to the
+  // log (µs).
   std::function<void(absl::Duration)> on_evaluated;
   std::function<void(int64_t oldest_log_time_us)> on_committed;
 };
@@ -155,22 +154,23 @@ class EvaluatorLoop {
   // Leaves the group.
   ~EvaluatorLoop();
 
-  // Makes the first consumer; where this is not called, the first turn does. An error: what the settings lack.
-  absl::Status Begin();
+  // Makes the first consumer; where this is not called, the first RunOnce does. An error says what is wrong with the
+  // settings.
+  absl::Status MakeFirstConsumer();
 
-  void Turn();
+  void RunOnce();
 
-  // Reads no more, commits, waits for the broker to have the events, writes checkpoints by `write_checkpoint` and
-  // leaves the group; at the latest at `deadline` (of `now`) or a little after. No Turn afterwards.
+  // Stops reading, commits, waits until the broker has the events, writes checkpoints by `write_checkpoint` and leaves
+  // the group; ends at `deadline` (of `now`) or a little later. No RunOnce afterwards.
   void ShutDown(absl::Time deadline, const std::function<absl::Status(const EvaluatorLogic::Draft&)>& write_checkpoint);
 
   enum class Membership { kApart, kJoining, kMember, kGivenUp };
-  enum class State { kToTake, kReading, kSettling, kResting, kHalted };
+  enum class State { kToAcquire, kReading, kSettling, kResting, kHalted };
 
   struct Health {
     Membership membership = Membership::kApart;
     int assigned = 0;
-    int loading = 0;  // Of these: not read up to what was done before, or not taken yet.
+    int loading = 0;  // Of these: not acquired yet, or replaying what was done before.
     std::map<int32_t, std::string>
         stopped;  // And why; those that are being tried again included, until they are past it.
     bool commits_blocked = false;
@@ -181,7 +181,7 @@ class EvaluatorLoop {
   Health health() const;
   struct LoopCounters {
     int64_t joins = 0;        // Consumers made.
-    int64_t tried_again = 0;  // Partitions taken anew after a stop.
+    int64_t tried_again = 0;  // Partitions acquired anew after a stop.
     int64_t checkpoints = 0;
     int64_t checkpoint_failures = 0;
     size_t checkpoint_bytes = 0;  // Of the last one.
@@ -190,16 +190,16 @@ class EvaluatorLoop {
 
  private:
   struct Assigned {
-    State state = State::kToTake;
-    absl::Time not_before = absl::InfinitePast();  // kToTake, kResting.
+    State state = State::kToAcquire;
+    absl::Time not_before = absl::InfinitePast();  // kToAcquire, kResting.
     int64_t place = 0;                             // kReading: of the next record.
-    int tries = 0;                                 // kToTake: since it was taken last.
+    int tries = 0;                                 // kToAcquire: since it was taken last.
     absl::Time reading_since = absl::InfiniteFuture();
     absl::Time checkpoint_due = absl::InfiniteFuture();
     bool read = false;    // The consumer reads it, as far as we know.
-    bool astray = false;  // It may be elsewhere than at `place`.
+    bool astray = false;  // The consumer may be elsewhere than at `place`.
   };
-  // A partition that stopped for what may pass, until it is past it.
+  // A partition that stopped for a cause that may pass by itself; kept until it has got past that place.
   struct Rest {
     base::Backoff pauses;
     absl::Duration pause;
@@ -207,25 +207,25 @@ class EvaluatorLoop {
     Progress stopped_at;
   };
 
-  absl::Status Join();
+  absl::Status JoinGroup();
   void BeginJoining();
   void Beat() const;
-  void Leave();
-  void TakeRebalance(const LogPoll::Rebalance& event);
-  void TakeFatal(const absl::Status& why);
+  void LeaveGroup();
+  void HandleRebalance(const LogPoll::Rebalance& event);
+  void HandleFatal(const absl::Status& why);
   void Apply(const std::vector<LogPoll::Record>& records);
-  void TakeErrors(const std::vector<LogPoll::Error>& errors);
+  void HandleErrors(const std::vector<LogPoll::Error>& errors);
   void CommitIfDue();
-  void MoveOn();
-  void TakeStopped();
-  void LoadSome();
-  void ReadWhatIsDue();
+  void RetryStopped();
+  void HandleStopped();
+  void AcquireDue();
+  void StartReadingDue();
   void DeleteAcknowledgedIfIdle();
   void CheckpointIfDue();
-  void TellOffsetsIfDue();
-  void TakeLater(int32_t partition, Assigned& assigned);
-  absl::Duration Patience() const;
-  bool AnyIn(State state) const;
+  void ReportOffsetsIfDue();
+  void AcquireLater(int32_t partition, Assigned& assigned);
+  absl::Duration PollTimeout() const;
+  bool AnyPartitionIn(State state) const;
 
   EvaluatorStore& store_;
   EvaluatorLogic& logic_;

@@ -105,7 +105,7 @@ class EvaluatorService::Consumer final : public LogConsumer {
     for (const int32_t partition : partitions) places.push_back({topic_, partition});
     return consumer_->StopReading(places);
   }
-  absl::StatusOr<LogFacts> Facts(int32_t partition) override {
+  absl::StatusOr<LogFacts> QueryFacts(int32_t partition) override {
     if (cluster_id_.empty()) {
       STOCKALERT_ASSIGN_OR_RETURN(cluster_id_, consumer_->ClusterId(kBrokerTimeout));
     }
@@ -113,7 +113,7 @@ class EvaluatorService::Consumer final : public LogConsumer {
                                 consumer_->QueryWatermarks({topic_, partition}, kBrokerTimeout));
     return LogFacts{.cluster_id = cluster_id_, .low_offset = marks.low, .high_offset = marks.high};
   }
-  void TellOffsets(const std::map<int32_t, int64_t>& next_offsets) override {
+  void ReportOffsets(const std::map<int32_t, int64_t>& next_offsets) override {
     if (assigned_) consumer_->CommitAsync(Places(next_offsets));
   }
 
@@ -161,7 +161,7 @@ absl::Status EvaluatorService::Start() {
   loop_options.poll_records = options_.poll_records;
   loop_options.commit_interval = options_.commit_interval;
   loop_options.checkpoint_interval = options_.checkpoint_interval;
-  loop_options.join = [this] { return Join(); };
+  loop_options.join = [this] { return MakeConsumer(); };
   loop_options.on_fatal = options_.on_fatal;
   loop_options.now = MonotonicNow;
   loop_options.sleep = absl::SleepFor;
@@ -181,7 +181,7 @@ absl::Status EvaluatorService::Start() {
   };
   loop_ = std::make_unique<EvaluatorLoop>(store_, *logic_, *relay_, *checkpoints_, loop_options);
   // Settings that no consumer can be made of are told at once.
-  STOCKALERT_RETURN_IF_ERROR(loop_->Begin());
+  STOCKALERT_RETURN_IF_ERROR(loop_->MakeFirstConsumer());
   thread_ = std::thread([this] { Run(); });
   return absl::OkStatus();
 }
@@ -201,7 +201,7 @@ EvaluatorService::Health EvaluatorService::health() const {
   return health_;
 }
 
-absl::StatusOr<std::unique_ptr<LogConsumer>> EvaluatorService::Join() {
+absl::StatusOr<std::unique_ptr<LogConsumer>> EvaluatorService::MakeConsumer() {
   kafka::GroupConsumerOptions options;
   options.bootstrap = options_.kafka_bootstrap;
   options.security = options_.kafka_security;
@@ -219,7 +219,7 @@ absl::StatusOr<std::unique_ptr<LogConsumer>> EvaluatorService::Join() {
 
 void EvaluatorService::Run() {
   while (!stopping_) {
-    loop_->Turn();
+    loop_->RunOnce();
     Report();
   }
   heartbeat_.End();

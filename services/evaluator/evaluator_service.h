@@ -1,10 +1,10 @@
 // The evaluator's Kafka loop: one thread that reads the partitions the group gives it, folds them, commits, and relays
 // events.
 //
-// Start and Stop belong to the owner's thread; Health is thread-safe. What is done when is EvaluatorLoop's; here it
-// gets librdkafka, a thread and metrics. While Postgres is away reading is held back and the same commit is tried
-// again, with growing pauses, until it is there: partitions are kept and nothing is lost. While Kafka is away committed
-// events wait in the outbox.
+// Start and Stop belong to the owner's thread; health() is thread-safe. EvaluatorLoop decides what is done when; this
+// class gives it librdkafka, a thread and metrics. While Postgres is away, reading is held back and the same commit is
+// retried with growing pauses: partitions are kept and nothing is lost. While Kafka is away, committed events wait in
+// the outbox.
 #pragma once
 
 #include <atomic>
@@ -44,8 +44,8 @@ struct EvaluatorServiceOptions {
   absl::Duration session_timeout = absl::Seconds(10);
   std::set<std::pair<int32_t, int64_t>> skipped_records;
   kafka::ExtraSettings kafka_extra;
-  // Called once where the consumer could go on no more twice in a row (another process has this instance id): the
-  // process should end.
+  // Called once, when the consumer failed for good twice in a row (another process has this instance id): the process
+  // should end.
   std::function<void(const std::string& why)> on_fatal;
 };
 
@@ -58,14 +58,14 @@ class EvaluatorService {
 
   // INVALID_ARGUMENT: Kafka's settings. The broker need not be there yet.
   absl::Status Start();
-  // Reads no more, commits, waits for the broker to have the events, writes checkpoints, and leaves the group; at the
-  // latest by `deadline` or a little after. What it has no time for is done by the next owner.
+  // Stops reading, commits, waits until the broker has the events, writes checkpoints, and leaves the group; ends at
+  // `deadline` or a little later. The next owner does what there was no time for.
   void Stop(absl::Time deadline);
 
   struct Health {
     bool joined = false;  // The group has given this member its partitions (maybe none).
     int assigned = 0;
-    int loading = 0;  // Of these: taken but not read up to what was done before, or not taken yet.
+    int loading = 0;                         // Of these: not acquired yet, or replaying what was done before.
     std::map<int32_t, std::string> stopped;  // And why; those that are being tried again included.
     bool commits_blocked = false;
     int64_t outbox_backlog = 0;
@@ -77,7 +77,7 @@ class EvaluatorService {
   class Publisher;
   class Consumer;
 
-  absl::StatusOr<std::unique_ptr<LogConsumer>> Join();
+  absl::StatusOr<std::unique_ptr<LogConsumer>> MakeConsumer();
   void Run();
   // What changed since it was reported last; the health at most every kReportInterval.
   void Report();

@@ -1,12 +1,12 @@
-// What the evaluator keeps: progress, triggers, outgoing events and checkpoints, a partition each, behind a fence.
+// What the evaluator stores for each partition, behind a fence: progress, triggers, outgoing events and checkpoints.
 //
 // PostgresEvaluatorStore is the real one; tests/support/evaluator_store has its in-memory twin, and one contract suite
-// holds both to this page. Thread-safe.
+// checks both. Thread-safe.
 //
-// The fence: whoever takes a partition raises its epoch; every write that moves a partition names the epoch and the
+// The fence: acquiring a partition raises its epoch. Every write that moves a partition names the epoch and the
 // progress that it starts from, and does nothing at all where either differs (IsFenced). A call that ends in
-// UNAVAILABLE or DEADLINE_EXCEEDED may have been carried out: calling it again with the same arguments is safe, and
-// answers OK where it had been.
+// UNAVAILABLE or DEADLINE_EXCEEDED may have been carried out: repeating it with the same arguments is safe, and answers
+// OK if it had.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@
 
 namespace stockalert::evaluator {
 
-// How far a partition is: every record below next_offset is done, and of the one there the first next_ordinal effects.
+// How far a partition is done: all records below next_offset, and the first next_ordinal effects of the record there.
 struct Progress {
   int64_t next_offset = 0;
   int64_t next_ordinal = 0;
@@ -84,7 +84,7 @@ struct PartitionMove {
   int64_t next_outbox_sequence = 1;
 };
 
-// Outgoing events that the broker has: all up to and with `sequence`.
+// Outgoing events that the broker has: all up to and including `sequence`.
 struct OutboxAcknowledgement {
   int32_t partition = 0;
   int64_t sequence = 0;
@@ -95,29 +95,29 @@ struct CommitBatch {
   std::vector<PartitionMove> moves;  // At least one; each partition at most once.
   std::vector<StoredTrigger> triggers;
   std::vector<OutboxRow> outbox;
-  std::vector<OutboxAcknowledgement> acknowledged;  // These rows go.
+  std::vector<OutboxAcknowledgement> acknowledged;  // These rows are deleted.
 };
 
 absl::Status FencedError();
-// True for a write that did nothing because the partition is another's, or its progress is not the one named.
+// True for a write that did nothing because another process owns the partition, or its progress is not the one named.
 bool IsFenced(const absl::Status& status);
 
 class EvaluatorStore {
  public:
   virtual ~EvaluatorStore() = default;
 
-  // Makes the partition this owner's: raises its epoch, so that every earlier owner is fenced. A partition that nobody
-  // had begins at progress (0, 0), of no log.
-  virtual absl::StatusOr<PartitionRow> TakePartition(int32_t partition, const std::string& owner) = 0;
+  // Makes `owner` the partition's owner: raises its epoch, so that every earlier owner is fenced. A partition that
+  // nobody had starts at progress (0, 0), of no log.
+  virtual absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) = 0;
 
   // The kept checkpoints of this generation, newest first; at most two.
   virtual absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t partition, int64_t log_generation) = 0;
 
-  // All or nothing. Fenced: no move of the batch may be made. ALREADY_EXISTS: a trigger's identity is taken, which no
-  // right program brings about.
+  // All or nothing. Fenced: at least one move is not allowed, so none is made. ALREADY_EXISTS: a trigger's identity
+  // exists already, which a correct program never causes.
   virtual absl::Status Commit(const CommitBatch& batch) = 0;
 
-  // Writes the checkpoint if `epoch` is the partition's still, and drops all but the newest two of the partition.
+  // Writes the checkpoint if `epoch` is still the partition's, and drops all but the newest two of the partition.
   // Fenced otherwise.
   virtual absl::Status WriteCheckpoint(const StoredCheckpoint& checkpoint, int64_t epoch) = 0;
 
@@ -131,7 +131,8 @@ class EvaluatorStore {
 
   // Outgoing events with a sequence above `after`, in their order.
   virtual absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t partition, int64_t after, size_t rows_max) = 0;
-  // As CommitBatch::acknowledged, where no commit comes soon. Not fenced: what the broker has, it has.
+  // Deletes rows as CommitBatch::acknowledged does, for when no commit comes soon. Not fenced: the broker has these
+  // rows whoever owns the partition.
   virtual absl::Status DeleteOutbox(const std::vector<OutboxAcknowledgement>& acknowledged) = 0;
 
   // OK where it answers now.

@@ -191,7 +191,7 @@ struct AcknowledgeStatement {
 template <typename Statement, typename Rows>
 int64_t Execute(Connection& connection, const Rows& rows) {
   if (rows.empty()) return 0;
-  Statement& kept = connection.Kept<Statement>();
+  Statement& kept = connection.KeptStatement<Statement>();
   kept.Fill(rows);
   kept.statement.execute(true);
   return kept.statement.get_affected_rows();
@@ -242,7 +242,7 @@ void InsertCheckpoint(Connection& connection, const StoredCheckpoint& checkpoint
 
 }  // namespace
 
-absl::StatusOr<PartitionRow> PostgresEvaluatorStore::TakePartition(int32_t partition, const std::string& owner) {
+absl::StatusOr<PartitionRow> PostgresEvaluatorStore::AcquirePartition(int32_t partition, const std::string& owner) {
   return Transact(
       pool_, "evaluator.take", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<PartitionRow> {
         PartitionRow row;

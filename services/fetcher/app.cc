@@ -123,16 +123,16 @@ class WantedSymbols {
   void SetRegistered(const std::set<std::string>& symbols) {
     base::MutexLock lock(mutex_);
     registered_ = symbols;
-    Give();
+    UpdateSource();
   }
   void SetPublishing(bool publishes) {
     base::MutexLock lock(mutex_);
     publishes_ = publishes;
-    Give();
+    UpdateSource();
   }
 
  private:
-  void Give() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  void UpdateSource() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     source_.SetSymbols(publishes_ ? registered_ : std::set<std::string>());
   }
 
@@ -255,7 +255,7 @@ absl::Status FetcherApp::Start() {
 
 void FetcherApp::StartPublishing(int64_t epoch) {
   Parts& parts = *parts_;
-  parts.publisher.Begin(epoch);
+  parts.publisher.BeginEpoch(epoch);
   parts.publisher.ExpectQuotesOf(parts.config.source == "finnhub"  ? kSourceRest
                                  : parts.config.source == "replay" ? kSourceReplay
                                                                    : kSourcePublished);
@@ -273,7 +273,7 @@ void FetcherApp::StartPublishing(int64_t epoch) {
         parts.wanted->SetPublishing(false);
       },
       [&parts](int64_t new_epoch) {
-        parts.publisher.Begin(new_epoch);
+        parts.publisher.BeginEpoch(new_epoch);
         parts.wanted->SetPublishing(true);
       });
   parts.lease->Start(epoch);

@@ -28,7 +28,7 @@ class Answers {
  public:
   explicit Answers(size_t expected) : left_(expected), places_(expected) {}
 
-  void Take(size_t which, const absl::StatusOr<kafka::Delivery>& delivery) {
+  void Record(size_t which, const absl::StatusOr<kafka::Delivery>& delivery) {
     base::MutexLock lock(mutex_);
     if (delivery.ok()) {
       places_[which] = *delivery;
@@ -86,26 +86,26 @@ absl::Status StandsBy() {
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::LookupSymbol(::grpc::CallbackServerContext* context,
                                                                 const pb::LookupSymbolRequest* request,
                                                                 pb::LookupSymbolResponse* response) {
-  return rpc::Unary(source_runner_, context, {"stockalert.internal.v1.FetcherService/LookupSymbol", rpc::Access::kMesh},
-                    request, response,
-                    [this](const rpc::CallContext& call,
-                           const pb::LookupSymbolRequest& asked) -> absl::StatusOr<pb::LookupSymbolResponse> {
-                      if (!market::IsNormalSymbol(asked.symbol()))
-                        return base::InvalidField("symbol", market::kSymbolRule);
-                      if (asked.user_id().size() > kUserIdMax)
-                        return base::InvalidField("user_id", "must have at most 100 characters");
-                      pb::LookupSymbolResponse answer;
-                      const LookedUp found = source_.Lookup(asked.symbol(), asked.user_id(), call.deadline);
-                      answer.set_knowledge(Encode(found.knowledge));
-                      answer.set_retry_after_ms(absl::ToInt64Milliseconds(found.retry_after));
-                      return answer;
-                    });
+  return rpc::RunUnary(source_runner_, context,
+                       {"stockalert.internal.v1.FetcherService/LookupSymbol", rpc::Access::kMesh}, request, response,
+                       [this](const rpc::CallContext& call,
+                              const pb::LookupSymbolRequest& asked) -> absl::StatusOr<pb::LookupSymbolResponse> {
+                         if (!market::IsNormalSymbol(asked.symbol()))
+                           return base::InvalidField("symbol", market::kSymbolRule);
+                         if (asked.user_id().size() > kUserIdMax)
+                           return base::InvalidField("user_id", "must have at most 100 characters");
+                         pb::LookupSymbolResponse answer;
+                         const LookedUp found = source_.Lookup(asked.symbol(), asked.user_id(), call.deadline);
+                         answer.set_knowledge(Encode(found.knowledge));
+                         answer.set_retry_after_ms(absl::ToInt64Milliseconds(found.retry_after));
+                         return answer;
+                       });
 }
 
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::FetchQuotes(::grpc::CallbackServerContext* context,
                                                                const pb::FetchQuotesRequest* request,
                                                                pb::FetchQuotesResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       source_runner_, context, {"stockalert.internal.v1.FetcherService/FetchQuotes", rpc::Access::kMesh}, request,
       response,
       [this](const rpc::CallContext& call,
@@ -120,7 +120,7 @@ absl::Status StandsBy() {
         }
         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
         // No call is made whose price could not be published.
-        if (!publisher_.begun()) return StandsBy();
+        if (!publisher_.has_epoch()) return StandsBy();
         STOCKALERT_ASSIGN_OR_RETURN(FetchedQuotes fetched,
                                     source_.Fetch({asked.symbols().begin(), asked.symbols().end()}, asked.user_id(),
                                                   call.trace, call.deadline));
@@ -139,7 +139,7 @@ absl::Status StandsBy() {
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::PublishQuotes(::grpc::CallbackServerContext* context,
                                                                  const pb::PublishQuotesRequest* request,
                                                                  pb::PublishQuotesResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.internal.v1.FetcherService/PublishQuotes", rpc::Access::kMesh}, request, response,
       [this](const rpc::CallContext& call, const pb::PublishQuotesRequest& asked) { return Publish(call, asked); });
 }
@@ -162,7 +162,7 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
     }
   }
   STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-  if (publisher_.Stalled()) {
+  if (publisher_.IsStalled()) {
     return base::Unavailable(
         "LOG_UNAVAILABLE",
         "the log does not acknowledge what it is sent; nothing was published, try again in a moment");
@@ -173,7 +173,7 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
     for (;;) {
       absl::Status sent = publisher_.Publish(
           quotes[i], traceparent, {},
-          [answers, i](const absl::StatusOr<kafka::Delivery>& delivery) { answers->Take(i, delivery); });
+          [answers, i](const absl::StatusOr<kafka::Delivery>& delivery) { answers->Record(i, delivery); });
       if (sent.ok()) break;
       if (!absl::IsResourceExhausted(sent)) return sent;
       if (!publisher_.AwaitRoom(call.deadline)) {

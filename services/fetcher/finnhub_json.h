@@ -1,7 +1,7 @@
-// What Finnhub says, read without ever making a number a double: the digits of the JSON text become an exact decimal.
+// Parses Finnhub's messages without ever making a number a double: the digits of the JSON text become an exact decimal.
 //
-// Pure and thread-safe. Text that is no such reply is an INVALID_ARGUMENT; a price that is missing, null, zero,
-// negative, or finer than a millionth is told apart, never guessed at.
+// Pure and thread-safe. Text that is no such reply is INVALID_ARGUMENT; a price that is missing, null, zero, negative,
+// or finer than a millionth is recognised, never guessed at.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace stockalert::fetcher {
 
-// A reply of /quote. Values that are no prices (zeros included) are none.
+// A reply of /quote. A value that is not a possible price (zero included) becomes none.
 struct RestQuote {
   std::optional<int64_t> current_micros;
   std::optional<int64_t> open_micros;

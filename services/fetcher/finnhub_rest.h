@@ -1,14 +1,15 @@
 // Finnhub's REST calls, under the key's one budget.
 //
-// Thread-safe. Calls do not wait for one another: many are under way at once, polls and users' each so many, and each
-// has a limit on the whole of it (http_client.h). The key goes in a header and is in no log line and no error. What is
-// said instead of an answer:
-//   UNAUTHENTICATED (SOURCE_KEY_REFUSED): the key is not taken.
-//   PERMISSION_DENIED (SYMBOL_NOT_IN_PLAN): the key is good, and not for this; or, of a 403 that does not say so,
-//   (SOURCE_REFUSES_SYMBOL). RESOURCE_EXHAUSTED (SOURCE_RATE_LIMIT, USER_SHARE_USED, SOURCE_BUSY): the budget is used
-//   up; RetryInfo says until when. A call that the source
-//     itself refused for its number has the metadata `refused`.
-//   UNAVAILABLE (SOURCE_UNAVAILABLE): no whole answer in time, or one that nobody can read.
+// Thread-safe. Calls do not wait for each other: many are under way at once, with separate limits for polls and for
+// users' calls, and one time limit covers each whole call (http_client.h). The key goes in a header and appears in no
+// log line and no error. Errors:
+//   - UNAUTHENTICATED (SOURCE_KEY_REFUSED): the key is refused.
+//   - PERMISSION_DENIED (SYMBOL_NOT_IN_PLAN): the key is good, but not for this; (SOURCE_REFUSES_SYMBOL): a 403 that
+//   does
+//     not say so.
+//   - RESOURCE_EXHAUSTED (SOURCE_RATE_LIMIT, USER_SHARE_USED, SOURCE_BUSY): the budget is used up; RetryInfo says until
+//     when. A call that the source itself refused for being too many has the metadata `refused`.
+//   - UNAVAILABLE (SOURCE_UNAVAILABLE): no complete answer in time, or an unreadable one.
 #pragma once
 
 #include <functional>
@@ -33,12 +34,12 @@ inline constexpr char kMetadataRefused[] = "refused";
 struct FinnhubRestOptions {
   std::string url = "https://finnhub.io/api/v1";  // http:// is for a double on the same machine.
   std::string api_key;
-  // Of a call as a whole.
+  // The time limit of a whole call.
   absl::Duration timeout = absl::Seconds(5);
   // Under way at once, of polls and of users' calls each; and of one user's.
   size_t in_flight_max = 16;
   size_t in_flight_per_user_max = 4;
-  // Called on the loop of the calls, each turn.
+  // Called on the event loop, each round.
   std::function<void()> on_turn = {};
 };
 
@@ -70,7 +71,7 @@ class FinnhubRest {
   // Every call is answered before it returns.
   ~FinnhubRest();
 
-  // `done` is called once: here, where the call is not made, or on the loop of the calls, where it must be quick.
+  // `done` is called once: here, if the call is not made, otherwise on the event loop, where it must be quick.
   void Quote(const std::string& symbol, const CallFor& whose, Done<RestQuote> done);
   void Search(const std::string& text, const CallFor& whose, Done<std::vector<std::string>> done);
 

@@ -111,7 +111,7 @@ FinnhubSource::FinnhubSource(const FinnhubSourceOptions& options, Publisher& pub
 FinnhubSource::~FinnhubSource() { Stop(); }
 
 void FinnhubSource::Start() {
-  CountAside();
+  UpdateAsideGauges();
   poll_turns_.Beat();
   polls_ = std::thread([this] { RunPolls(); });
   if (options_.with_stream) stream_.Start();
@@ -136,7 +136,7 @@ void FinnhubSource::SetSymbols(const std::set<std::string>& symbols) {
     order_.SetSymbols(symbols);
     std::erase_if(failed_in_a_row_, [&](const std::string& symbol) { return !symbols.contains(symbol); });
   }
-  CountAside();
+  UpdateAsideGauges();
   changed_.NotifyAll();
 }
 
@@ -151,7 +151,7 @@ void CountSymbolsAside(size_t denied, size_t failed) {
   failed_gauge.Set(static_cast<double>(failed));
 }
 
-void FinnhubSource::CountAside() {
+void FinnhubSource::UpdateAsideGauges() {
   base::MutexLock lock(mutex_);
   CountSymbolsAside(order_.denied(), order_.failed());
 }
@@ -169,9 +169,9 @@ void FinnhubSource::OnTrade(const StreamTrade& trade) {
   {
     base::MutexLock lock(mutex_);
     // What was unsubscribed a moment ago, or is nobody's.
-    if (!order_.Has(trade.symbol)) return;
+    if (!order_.Contains(trade.symbol)) return;
     quote = live_.FromStream(trade);
-    if (quote) order_.Streamed(trade.symbol, clock_.NowUs());
+    if (quote) order_.OnStreamed(trade.symbol, clock_.NowUs());
   }
   if (!quote) {
     CountUseless("stream_no_price");
@@ -209,7 +209,7 @@ std::optional<std::string> FinnhubSource::BeginPoll(absl::Duration& pause) {
   std::optional<std::string> symbol = order_.Next(now_us);
   if (!symbol && now_us - last_poll_us_ >= absl::ToInt64Microseconds(kProbeInterval)) symbol = order_.NextAside();
   if (!symbol) return std::nullopt;
-  order_.Begin(*symbol);
+  order_.MarkUnderWay(*symbol);
   ++polls_in_flight_;
   return symbol;
 }
@@ -233,17 +233,17 @@ void FinnhubSource::OnPolled(const std::string& symbol, const absl::StatusOr<Res
     if (reply.ok()) {
       if (auto quote = MakeQuote(symbol, *reply)) publisher_.OfferLive(*std::move(quote));
     }
-    Note(symbol, reply.status(), true);
+    RecordOutcome(symbol, reply.status(), true);
   }
   changed_.NotifyAll();
 }
 
-bool FinnhubSource::KeyIsDoubted() {
+bool FinnhubSource::IsKeyInDoubt() {
   base::MutexLock lock(mutex_);
   return denied_in_a_row_.size() >= kInARow;
 }
 
-void FinnhubSource::Note(const std::string& symbol, const absl::Status& status, bool polled) {
+void FinnhubSource::RecordOutcome(const std::string& symbol, const absl::Status& status, bool polled) {
   // Our own budget's refusals say nothing of the source.
   if (absl::IsResourceExhausted(status) && !RefusedBySource(status)) return;
   {
@@ -256,11 +256,11 @@ void FinnhubSource::Note(const std::string& symbol, const absl::Status& status, 
       failed_in_a_row_.clear();
       if (std::exchange(away_, false)) log::Info("the price source answers again");
       last_answer_us_ = now_us;
-      order_.Polled(symbol, now_us);
+      order_.OnPolled(symbol, now_us);
     } else if (absl::IsPermissionDenied(status)) {
       if (denied_in_a_row_.size() < kInARowKept) denied_in_a_row_.insert(symbol);
-      order_.Denied(symbol, now_us);
-    } else if (order_.Has(symbol)) {
+      order_.OnDenied(symbol, now_us);
+    } else if (order_.Contains(symbol)) {
       failed_in_a_row_.insert(symbol);
       const size_t askable = order_.size() - std::min(order_.size(), order_.denied());
       if (!away_ && failed_in_a_row_.size() >= std::min(kInARow, std::max<size_t>(askable, 1))) {
@@ -269,22 +269,22 @@ void FinnhubSource::Note(const std::string& symbol, const absl::Status& status, 
       }
       if (away_) {
         // It takes its turn again after the others.
-        order_.Polled(symbol, now_us);
+        order_.OnPolled(symbol, now_us);
         const absl::Duration pause = absl::IsUnauthenticated(status) ? kRefusedKeyPause : kAwayPause;
         // What users' calls meet must not put polling off again and again.
         if (polled) paused_until_us_ = std::max(paused_until_us_, now_us + absl::ToInt64Microseconds(pause));
       } else {
-        order_.Failed(symbol, now_us);
+        order_.OnFailed(symbol, now_us);
       }
     }
   }
-  if (status.ok()) return CountAside();
+  if (status.ok()) return UpdateAsideGauges();
   static log::Limiter limiter(absl::Seconds(30));
   if (const auto suppressed = limiter.Allow()) {
     log::Warning("a price could not be had from the source",
                  {{"symbol", symbol}, {"status", status}, {"suppressed", *suppressed}});
   }
-  CountAside();
+  UpdateAsideGauges();
 }
 
 void FinnhubSource::Remember(const std::string& symbol, Knowledge knowledge) {
@@ -311,22 +311,22 @@ LookedUp FinnhubSource::Lookup(const std::string& symbol, const std::string& use
     const auto known = looked_up_.find(symbol);
     if (known != looked_up_.end() && known->second.until_us > clock_.NowUs()) return {known->second.knowledge, {}};
   }
-  const LookedUp answer = AskAbout(symbol, user, deadline - kAnswerMargin);
+  const LookedUp answer = LookUpAtSource(symbol, user, deadline - kAnswerMargin);
   if (answer.knowledge != Knowledge::kAskLater) Remember(symbol, answer.knowledge);
   return answer;
 }
 
-LookedUp FinnhubSource::AskAbout(const std::string& symbol, const std::string& user, absl::Time deadline) {
+LookedUp FinnhubSource::LookUpAtSource(const std::string& symbol, const std::string& user, absl::Time deadline) {
   const CallFor whose{Priority::kUser, user};
   Awaited<RestQuote> quoted;
   rest_.Quote(symbol, whose, [this, symbol, take = quoted.Taker()](absl::StatusOr<RestQuote> reply) {
-    Note(symbol, reply.status(), false);
+    RecordOutcome(symbol, reply.status(), false);
     take(std::move(reply));
   });
   const absl::StatusOr<RestQuote> quote = quoted.Await(deadline);
   if (absl::IsPermissionDenied(quote.status())) {
     // A key that is good for nothing says so of every symbol.
-    if (KeyIsDoubted()) return {Knowledge::kAskLater, kRefusedKeyPause};
+    if (IsKeyInDoubt()) return {Knowledge::kAskLater, kRefusedKeyPause};
     if (base::ReasonOf(quote.status()) == kReasonNotInPlan) return {Knowledge::kNotInPlan, {}};
     return {Knowledge::kAskLater, kAskLaterAfterNonsense};
   }
@@ -431,7 +431,7 @@ class FinnhubSource::Fetching {
   void AskFor(const std::string& symbol) {
     source_.rest_.Quote(symbol, {Priority::kUser, user_},
                         [source = &source_, replies = replies_, symbol](absl::StatusOr<RestQuote> reply) {
-                          source->Note(symbol, reply.status(), false);
+                          source->RecordOutcome(symbol, reply.status(), false);
                           base::MutexLock lock(replies->mutex);
                           --replies->in_flight;
                           if (absl::IsResourceExhausted(reply.status())) {
@@ -462,7 +462,7 @@ class FinnhubSource::Fetching {
       return absl::OkStatus();
     }
     const absl::Status status = reply->status();
-    if (absl::IsPermissionDenied(status) && !source_.KeyIsDoubted()) {
+    if (absl::IsPermissionDenied(status) && !source_.IsKeyInDoubt()) {
       fetched_.problems.push_back({symbol, true, PollOrder::kDeniedPauseMin});
       return absl::OkStatus();
     }

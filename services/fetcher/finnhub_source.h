@@ -1,11 +1,10 @@
 // Prices from Finnhub: the stream for as many symbols as the key may stream, polling for all in turn, and fetching on
 // request, all under the key's one budget.
 //
-// Thread-safe. Polling takes the symbol whose price is the oldest; streamed ones too, more seldom, for the day's
-// figures and for trades that the stream does not see. Polls do not wait for one another, nor for what users ask for. A
-// symbol that is not answered, or that the key's plan does not include, is set aside, and all users hear why; only
-// where nothing else is answered either is it taken for the source's fault, or the key's, and polling slows down as a
-// whole.
+// Thread-safe. Polling takes the symbol whose price is the oldest; streamed symbols too, but less often, for the day's
+// figures and for trades that the stream misses. Polls do not wait for each other, nor for calls of users. A symbol
+// that gets no answer, or that the key's plan does not include, is set aside, and all users are told why. Only if no
+// symbol gets an answer is it taken for a fault of the source or the key, and all polling slows down.
 #pragma once
 
 #include <memory>
@@ -41,7 +40,7 @@ struct FinnhubSourceOptions {
   absl::Duration fresh = absl::Seconds(2);
 };
 
-// Says in the metrics how many symbols have no price, and why. Of another source: none.
+// Shows in the metrics how many symbols have no price, and why. Other sources report none.
 void CountSymbolsAside(size_t denied, size_t failed);
 
 class FinnhubSource final : public QuoteSource {
@@ -64,20 +63,20 @@ class FinnhubSource final : public QuoteSource {
     int64_t until_us = 0;
   };
   void RunPolls();
-  // Takes the symbol of the next poll as begun. None: `pause` until there may be one.
+  // The symbol to poll next, marked as under way. None: try again after `pause`.
   std::optional<std::string> BeginPoll(absl::Duration& pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnPolled(const std::string& symbol, const absl::StatusOr<RestQuote>& reply);
-  // What a call about a symbol tells of the symbol and of the source as a whole. `polled`: it was polling's own.
-  void Note(const std::string& symbol, const absl::Status& status, bool polled);
-  void CountAside();
-  // Whether everything is denied, as it is to a key that is good for nothing.
-  bool KeyIsDoubted();
+  // Records what a call's outcome says about the symbol and about the source as a whole. `polled`: the call was a poll.
+  void RecordOutcome(const std::string& symbol, const absl::Status& status, bool polled);
+  void UpdateAsideGauges();
+  // Whether the source denies everything, as it does for a useless key.
+  bool IsKeyInDoubt();
   void OnTrade(const StreamTrade& trade);
   // The quote of a reply, if it has a price.
   std::optional<internal::v1::QuoteRecord> MakeQuote(const std::string& symbol, const RestQuote& reply);
-  // Whether the symbol is not asked for at present.
+  // Whether the symbol is set aside at present, and why.
   std::optional<PollOrder::Aside> AsideOf(const std::string& symbol);
-  LookedUp AskAbout(const std::string& symbol, const std::string& user, absl::Time deadline);
+  LookedUp LookUpAtSource(const std::string& symbol, const std::string& user, absl::Time deadline);
   void Remember(const std::string& symbol, Knowledge knowledge);
 
   const FinnhubSourceOptions options_;
@@ -93,7 +92,7 @@ class FinnhubSource final : public QuoteSource {
   int64_t paused_until_us_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t last_poll_us_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t last_answer_us_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Registered symbols that failed, and any that were denied, since the source last answered anything.
+  // Registered symbols that failed, and all symbols that were denied, since the source last answered anything.
   std::set<std::string> failed_in_a_row_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> denied_in_a_row_ ABSL_GUARDED_BY(mutex_);
   bool away_ ABSL_GUARDED_BY(mutex_) = false;

@@ -144,14 +144,14 @@ class HttpClient::Loop {
         if (left_us <= 0) {
           next->done(absl::DeadlineExceededError("no turn in time"));
         } else {
-          Begin(std::move(next), left_us);
+          StartRequest(std::move(next), left_us);
         }
       }
     }
     return any;
   }
 
-  void Begin(std::unique_ptr<Request> request, int64_t left_us) {
+  void StartRequest(std::unique_ptr<Request> request, int64_t left_us) {
     CURL* easy = curl_easy_init();
     Must(easy != nullptr, "curl_easy_init");
     curl_easy_setopt(easy, CURLOPT_URL, request->url.c_str());

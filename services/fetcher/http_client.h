@@ -1,10 +1,10 @@
 // GET requests, many at once, on one event loop (libcurl's multi interface), none of which can hold up another.
 //
-// Thread-safe. One thread of its own. A request has a limit on the whole of it, from Get to the last byte of its reply:
-// waiting for its turn, resolving, connecting, TLS, and every byte that drips. Replies and their headers are bounded,
-// redirects are not followed (they would carry the headers to another host), and a request has a connection to itself
-// while it lasts. Requests of one lane take turns with each other alone: as many as `in_flight_max` are under way and
-// `waiting_max` wait; more are refused.
+// Thread-safe. One thread of its own. One time limit covers a whole request, from Get to the last byte of its reply:
+// waiting for its turn, resolving, connecting, TLS, and a reply that only trickles in. Replies and their headers are
+// bounded, redirects are not followed (they would carry the headers to another host), and each request has a connection
+// to itself. Requests only wait for others of their lane: up to `in_flight_max` run and `waiting_max` wait; more are
+// refused.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,7 @@ struct HttpReply {
 };
 
 struct HttpClientOptions {
-  // Sent with each request, as "Name: value". They may hold secrets: no error says them.
+  // Sent with each request, as "Name: value". They may hold secrets: no error shows them.
   std::vector<std::string> headers = {};
   absl::Duration timeout = absl::Seconds(5);
   size_t reply_bytes_max = size_t{1024} * 1024;

@@ -1,4 +1,5 @@
-// Makes quotes of what Finnhub says by REST and by stream: one symbol's prices from both carry the same day's figures.
+// Makes quotes from Finnhub's REST replies and stream messages: prices of a symbol from both carry the same day's
+// figures.
 //
 // Not thread-safe. Pure.
 #pragma once
@@ -15,8 +16,8 @@ namespace stockalert::fetcher {
 
 class LiveQuotes {
  public:
-  // None: no price, or no time. Figures are taken only from the open of the trading date on, and not where they are
-  // still, to the last digit, those of a date before.
+  // None: no price, or no time. Figures are used only after the open of the trading date, and not while they are still
+  // exactly those of an earlier date.
   std::optional<internal::v1::QuoteRecord> FromRest(const std::string& symbol, const RestQuote& reply);
   // With the figures that REST has given for the date.
   std::optional<internal::v1::QuoteRecord> FromStream(const StreamTrade& trade);

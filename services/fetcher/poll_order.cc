@@ -10,11 +10,11 @@ int64_t PollOrder::DueUs(const Entry& entry) {
   return std::max(entry.polled_us, std::min(entry.streamed_us, entry.polled_us + kStreamedCreditUs));
 }
 
-void PollOrder::Leave(const std::string& symbol, const Entry& entry) {
+void PollOrder::Dequeue(const std::string& symbol, const Entry& entry) {
   if (ready_.erase({DueUs(entry), symbol}) == 0) aside_.erase({entry.not_before_us, symbol});
 }
 
-void PollOrder::Enter(const std::string& symbol, const Entry& entry) {
+void PollOrder::Enqueue(const std::string& symbol, const Entry& entry) {
   if (entry.under_way) return;
   if (entry.not_before_us > 0) {
     aside_.insert({entry.not_before_us, symbol});
@@ -23,7 +23,7 @@ void PollOrder::Enter(const std::string& symbol, const Entry& entry) {
   }
 }
 
-void PollOrder::Count(State state, int by) {
+void PollOrder::AdjustCount(State state, int by) {
   if (state == State::kDenied) denied_ += static_cast<size_t>(by);
   if (state == State::kFailed) failed_ += static_cast<size_t>(by);
 }
@@ -34,13 +34,13 @@ void PollOrder::SetSymbols(const std::set<std::string>& symbols) {
       ++it;
       continue;
     }
-    Leave(it->first, it->second);
-    Count(it->second.state, -1);
+    Dequeue(it->first, it->second);
+    AdjustCount(it->second.state, -1);
     it = entries_.erase(it);
   }
   for (const std::string& symbol : symbols) {
     const auto [entry, is_new] = entries_.try_emplace(symbol);
-    if (is_new) Enter(symbol, entry->second);
+    if (is_new) Enqueue(symbol, entry->second);
   }
 }
 
@@ -50,7 +50,7 @@ std::optional<std::string> PollOrder::Next(int64_t now_us) {
     aside_.erase(aside_.begin());
     Entry& entry = entries_.at(symbol);
     entry.not_before_us = 0;
-    Enter(symbol, entry);
+    Enqueue(symbol, entry);
   }
   if (ready_.empty()) return std::nullopt;
   return ready_.begin()->second;
@@ -61,22 +61,22 @@ std::optional<std::string> PollOrder::NextAside() const {
   return aside_.begin()->second;
 }
 
-void PollOrder::Begin(const std::string& symbol) {
+void PollOrder::MarkUnderWay(const std::string& symbol) {
   const auto found = entries_.find(symbol);
   if (found == entries_.end()) return;
-  Leave(symbol, found->second);
+  Dequeue(symbol, found->second);
   found->second.not_before_us = 0;
   found->second.under_way = true;
 }
 
-void PollOrder::Ended(const std::string& symbol, State state, int64_t now_us, absl::Duration pause_min,
-                      absl::Duration pause_max) {
+void PollOrder::OnEnded(const std::string& symbol, State state, int64_t now_us, absl::Duration pause_min,
+                        absl::Duration pause_max) {
   const auto found = entries_.find(symbol);
   if (found == entries_.end()) return;
   Entry& entry = found->second;
-  Leave(symbol, entry);
-  Count(entry.state, -1);
-  Count(state, 1);
+  Dequeue(symbol, entry);
+  AdjustCount(entry.state, -1);
+  AdjustCount(state, 1);
   entry.times = state == State::kFine ? 0 : (entry.state == state ? entry.times + 1 : 1);
   entry.state = state;
   entry.under_way = false;
@@ -86,31 +86,31 @@ void PollOrder::Ended(const std::string& symbol, State state, int64_t now_us, ab
     const absl::Duration pause = std::min(pause_max, pause_min * (int64_t{1} << std::min(entry.times - 1, 20)));
     entry.not_before_us = now_us + absl::ToInt64Microseconds(pause);
   }
-  Enter(symbol, entry);
+  Enqueue(symbol, entry);
 }
 
-void PollOrder::Polled(const std::string& symbol, int64_t now_us) { Ended(symbol, State::kFine, now_us, {}, {}); }
-void PollOrder::Failed(const std::string& symbol, int64_t now_us) {
-  Ended(symbol, State::kFailed, now_us, kFailedPauseMin, kFailedPauseMax);
+void PollOrder::OnPolled(const std::string& symbol, int64_t now_us) { OnEnded(symbol, State::kFine, now_us, {}, {}); }
+void PollOrder::OnFailed(const std::string& symbol, int64_t now_us) {
+  OnEnded(symbol, State::kFailed, now_us, kFailedPauseMin, kFailedPauseMax);
 }
-void PollOrder::Denied(const std::string& symbol, int64_t now_us) {
-  Ended(symbol, State::kDenied, now_us, kDeniedPauseMin, kDeniedPauseMax);
+void PollOrder::OnDenied(const std::string& symbol, int64_t now_us) {
+  OnEnded(symbol, State::kDenied, now_us, kDeniedPauseMin, kDeniedPauseMax);
 }
 
 void PollOrder::Release(const std::string& symbol) {
   const auto found = entries_.find(symbol);
   if (found == entries_.end() || !found->second.under_way) return;
   found->second.under_way = false;
-  Enter(symbol, found->second);
+  Enqueue(symbol, found->second);
 }
 
-void PollOrder::Streamed(const std::string& symbol, int64_t now_us) {
+void PollOrder::OnStreamed(const std::string& symbol, int64_t now_us) {
   const auto found = entries_.find(symbol);
   if (found == entries_.end()) return;
   const bool waits = !found->second.under_way;
-  if (waits) Leave(symbol, found->second);
+  if (waits) Dequeue(symbol, found->second);
   found->second.streamed_us = now_us;
-  if (waits) Enter(symbol, found->second);
+  if (waits) Enqueue(symbol, found->second);
 }
 
 std::optional<PollOrder::Aside> PollOrder::AsideOf(const std::string& symbol, int64_t now_us) const {
@@ -122,12 +122,12 @@ std::optional<PollOrder::Aside> PollOrder::AsideOf(const std::string& symbol, in
 void PollOrder::Forgive(State state) {
   for (auto& [symbol, entry] : entries_) {
     if (entry.state != state) continue;
-    if (!entry.under_way) Leave(symbol, entry);
-    Count(state, -1);
+    if (!entry.under_way) Dequeue(symbol, entry);
+    AdjustCount(state, -1);
     entry.state = State::kFine;
     entry.times = 0;
     entry.not_before_us = 0;
-    Enter(symbol, entry);
+    Enqueue(symbol, entry);
   }
 }
 

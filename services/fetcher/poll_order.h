@@ -1,8 +1,8 @@
 // Which symbol to poll next: the one whose price is the oldest, of those that are not set aside.
 //
-// Not thread-safe. Pure: times are microseconds of a steady clock, above 0. A symbol that the source does not answer,
-// or denies, is set aside for pauses that grow with each time in a row, so that it takes less and less of the calls;
-// the others do not notice.
+// Not thread-safe. Pure: times are microseconds of a steady clock, above 0. A symbol for which the source gives no
+// answer, or which it denies, is set aside for pauses that grow with each failure in a row, so that it uses ever fewer
+// calls and does not slow down the others.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,7 @@ class PollOrder {
   };
 
   void SetSymbols(const std::set<std::string>& symbols);
-  bool Has(const std::string& symbol) const { return entries_.contains(symbol); }
+  bool Contains(const std::string& symbol) const { return entries_.contains(symbol); }
   bool empty() const { return entries_.empty(); }
   size_t size() const { return entries_.size(); }
   // Set aside now, or to be after its next failure: denied or failed the last time.
@@ -44,21 +44,21 @@ class PollOrder {
   std::optional<std::string> Next(int64_t now_us);
   // The one that is set aside for the shortest time still.
   std::optional<std::string> NextAside() const;
-  // It is being polled: not Next until one of the following says how that ended. Unknown symbols are passed over, here
-  // and there.
-  void Begin(const std::string& symbol);
-  void Polled(const std::string& symbol, int64_t now_us);
-  void Failed(const std::string& symbol, int64_t now_us);
-  void Denied(const std::string& symbol, int64_t now_us);
+  // The symbol is being polled: Next does not return it until one of the following calls says how that ended. All of
+  // them ignore unknown symbols.
+  void MarkUnderWay(const std::string& symbol);
+  void OnPolled(const std::string& symbol, int64_t now_us);
+  void OnFailed(const std::string& symbol, int64_t now_us);
+  void OnDenied(const std::string& symbol, int64_t now_us);
   // It was not polled after all, and keeps its turn.
   void Release(const std::string& symbol);
 
-  void Streamed(const std::string& symbol, int64_t now_us);
+  void OnStreamed(const std::string& symbol, int64_t now_us);
   // None: it is not set aside.
   std::optional<Aside> AsideOf(const std::string& symbol, int64_t now_us) const;
-  // What failed was not the symbols' fault: none is set aside for it any longer. The denied ones stay.
+  // The failures were not the symbols' fault: those set aside for one may be polled again. Denied ones stay.
   void ForgiveFailures();
-  // Nor was it theirs that they were denied.
+  // The same for denied symbols.
   void ForgiveDenials();
 
  private:
@@ -73,11 +73,11 @@ class PollOrder {
   };
   using Queue = std::set<std::pair<int64_t, std::string>>;
   static int64_t DueUs(const Entry& entry);
-  void Leave(const std::string& symbol, const Entry& entry);
-  void Enter(const std::string& symbol, const Entry& entry);
-  void Count(State state, int by);
-  void Ended(const std::string& symbol, State state, int64_t now_us, absl::Duration pause_min,
-             absl::Duration pause_max);
+  void Dequeue(const std::string& symbol, const Entry& entry);
+  void Enqueue(const std::string& symbol, const Entry& entry);
+  void AdjustCount(State state, int by);
+  void OnEnded(const std::string& symbol, State state, int64_t now_us, absl::Duration pause_min,
+               absl::Duration pause_max);
   void Forgive(State state);
 
   std::unordered_map<std::string, Entry> entries_;

@@ -1,4 +1,4 @@
-// The source that brings nothing of its own: all prices come by PublishQuotes. Thread-safe.
+// The source without prices of its own: all of them come by PublishQuotes. Thread-safe.
 #pragma once
 
 #include "services/fetcher/publisher.h"

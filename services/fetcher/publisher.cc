@@ -62,7 +62,7 @@ Publisher::Publisher(kafka::Producer& producer, const base::Clock& clock, const 
 
 Publisher::~Publisher() { Close(absl::Now()); }
 
-void Publisher::Begin(int64_t epoch) {
+void Publisher::BeginEpoch(int64_t epoch) {
   {
     base::MutexLock lock(mutex_);
     epoch_ = epoch;
@@ -82,7 +82,7 @@ void Publisher::Suspend() {
   changed_.NotifyAll();
 }
 
-bool Publisher::begun() const {
+bool Publisher::has_epoch() const {
   base::MutexLock lock(mutex_);
   return epoch_ != 0;
 }
@@ -274,7 +274,7 @@ bool Publisher::AwaitAnswers(absl::Time deadline) {
                           [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return in_flight_ == 0; });
 }
 
-bool Publisher::Stalled() const {
+bool Publisher::IsStalled() const {
   base::MutexLock lock(mutex_);
   return in_flight_ > 0 &&
          monotonic_clock_.NowUs() - waiting_since_us_ > absl::ToInt64Microseconds(options_.stalled_after);

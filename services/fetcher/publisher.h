@@ -1,10 +1,10 @@
 // The one publisher of every symbol's quotes: stamps epoch and sequence, keeps a symbol's order, and writes to the
 // topic `prices`.
 //
-// Thread-safe. A record in flight is never given up by time: the producer that it is given must wait for the broker
-// without end (PublisherProducerOptions), for a record lost behind one that arrived would be a hole, and sending it
-// again would come too late. What waits is bounded instead: beyond `in_flight_max` Publish refuses, and the caller
-// waits (a replay), answers UNAVAILABLE (a call), or the oldest live quote of a symbol gives way (OfferLive). Every
+// Thread-safe. A record in flight never times out: the producer must wait for the broker without end
+// (PublisherProducerOptions), because a record that is lost before a later one arrives leaves a gap, and sending it
+// again would be too late. Instead the number in flight is bounded: beyond `in_flight_max` Publish refuses, and the
+// caller waits (a replay), answers UNAVAILABLE (a call), or drops the oldest live quote of a symbol (OfferLive). Every
 // refusal is counted.
 #pragma once
 
@@ -42,13 +42,13 @@ struct PublisherOptions {
   size_t in_flight_max = 2000;
   // Live quotes that wait for room, of all symbols.
   size_t live_queue_max = 10'000;
-  // A broker that has acknowledged nothing for so long, while records wait, is taken for down.
+  // A broker that acknowledged nothing for this long, while records wait, counts as down.
   absl::Duration stalled_after = absl::Seconds(2);
 };
 
 class Publisher {
  public:
-  // Hears where the log has the record, or why it has not.
+  // Called with the record's place in the log, or why it is not there.
   using Done = kafka::DeliveryCallback;
 
   // `producer` and `clock` must outlive it; destroy the producer (which answers what is left) only after Close.
@@ -56,27 +56,27 @@ class Publisher {
   ~Publisher();
 
   // Must be called before anything is published; every epoch is above those before.
-  void Begin(int64_t epoch);
+  void BeginEpoch(int64_t epoch);
 
-  // Publishes nothing more until the next Begin: another publisher has a newer epoch. Live quotes that wait are
+  // Publishes nothing more until the next BeginEpoch: another publisher has a newer epoch. Live quotes that wait are
   // dropped.
   void Suspend();
   // Whether it has an epoch to publish under.
-  bool begun() const;
+  bool has_epoch() const;
 
-  // Quotes of this source are due from now on: one that never brings any is seen in the metrics, too.
+  // Starts the metrics of this source, so that a source that never brings quotes is visible, too.
   static void ExpectQuotesOf(const char* source);
 
-  // Publishes one quote: source, symbol, price, time and session are the caller's, epoch and sequence are set here.
-  // `done` (may be empty) hears the broker's answer, on the producer's thread. INVALID_ARGUMENT: the edge refuses it
-  // (counted). RESOURCE_EXHAUSTED: too much is in flight. UNAVAILABLE: not begun, or closed. `extra` headers go beside
-  // traceparent, which is made anew where it is empty.
+  // Publishes one quote: the caller sets source, symbol, price, time and session, this sets epoch and sequence. `done`
+  // (may be empty) gets the broker's answer, on the producer's thread. INVALID_ARGUMENT: quote_rules refuse it
+  // (counted). RESOURCE_EXHAUSTED: too much is in flight. UNAVAILABLE: no epoch, or closed. `extra` headers are sent
+  // besides traceparent, which is made anew where it is empty.
   absl::Status Publish(internal::v1::QuoteRecord quote, std::string_view traceparent, const kafka::Headers& extra,
                        Done done);
   // The symbol's history begins anew.
   absl::Status PublishRestart(const std::string& symbol, const kafka::Headers& extra, Done done);
 
-  // Takes a live quote and returns at once. A quote from before the symbol's last published one is dropped, as is the
+  // Queues a live quote and returns at once. A quote from before the symbol's last published one is dropped, as is the
   // symbol's oldest waiting one when too many wait.
   void OfferLive(internal::v1::QuoteRecord quote);
 
@@ -85,16 +85,17 @@ class Publisher {
   // Waits until nothing is in flight.
   bool AwaitAnswers(absl::Time deadline);
   // Whether the broker seems to be down.
-  bool Stalled() const;
+  bool IsStalled() const;
 
   // The last quote of the symbol that the broker has acknowledged, or that was remembered.
   std::optional<internal::v1::QuoteRecord> LastPublished(const std::string& symbol) const;
   // That one, where the broker acknowledged it less than `age` ago.
   std::optional<internal::v1::QuoteRecord> LastPublishedWithin(const std::string& symbol, absl::Duration age) const;
-  // What the log held before this process (a resumed replay).
+  // Notes a quote that the log held before this process (a resumed replay).
   void Remember(const internal::v1::QuoteRecord& quote);
 
-  // Takes nothing more and waits for what is in flight, live quotes first. Only the first call counts.
+  // Accepts nothing more; publishes the waiting live quotes and waits for what is in flight. Only the first call
+  // counts.
   void Close(absl::Time deadline);
 
  private:
@@ -117,7 +118,7 @@ class Publisher {
   base::Mutex order_mutex_;    // Held from taking a sequence number until the producer has the record.
   mutable base::Mutex mutex_;  // Taken after order_mutex_, never while calling the producer.
   base::ConditionVariable changed_;
-  int64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;  // 0 before Begin.
+  int64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;  // 0 before BeginEpoch.
   bool suspended_ ABSL_GUARDED_BY(mutex_) = false;
   std::unordered_map<std::string, SymbolState> symbols_ ABSL_GUARDED_BY(mutex_);
   size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;

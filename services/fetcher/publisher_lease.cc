@@ -18,7 +18,7 @@ LeaseTurns::Change LeaseTurns::TakeOver(int64_t highest_epoch) {
   return {Change::Kind::kGained, epoch_};
 }
 
-LeaseTurns::Change LeaseTurns::Turn() {
+LeaseTurns::Change LeaseTurns::RunOnce() {
   static auto& failures = metrics::GetCounter("stockalert_fetcher_lease_failures_total",
                                               "Times that the ticker service did not say who publishes");
   const absl::StatusOr<LeaseKeeper::Lease> lease = keeper_.Renew(epoch_, false);
@@ -87,7 +87,7 @@ void PublisherLease::Run(int64_t epoch) {
       if (changed_.WaitFor(lock, options_.interval, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_; }))
         break;
     }
-    const LeaseTurns::Change change = turns.Turn();
+    const LeaseTurns::Change change = turns.RunOnce();
     if (change.kind == LeaseTurns::Change::Kind::kLost) {
       holds_ = false;
       publishing.Set(0);

@@ -1,13 +1,13 @@
-// Who publishes: keeps this fetcher's epoch the highest one, or stands by while another fetcher has it.
+// Decides which fetcher publishes: keeps this fetcher's epoch the highest, or stands by while another fetcher has it.
 //
-// Quotes of the highest epoch alone are accepted by those who read the log; all others are dropped as repeated. So a
-// fetcher whose epoch is not the highest any longer would talk into the void. It hears of that here, from the ticker
-// service, within a second: it then stands by, publishes nothing and leaves the source alone, until the other one lets
-// go or has not renewed for `takeover_after`; then it takes a new epoch. Whether the other is there is seen by a count
-// that it raises, not by anybody's clock. Quotes that the log has of epochs that the ticker service does not know (its
-// database came from a backup) are found by the same call, and a new epoch is taken at once.
+// Readers of the log accept quotes of the highest epoch only and drop all others as repeated, so a fetcher with a lower
+// epoch would publish in vain. It learns that here, from the ticker service, within a second. It then stands by,
+// publishes nothing and leaves the source alone, until the other fetcher releases the lease or has not renewed it for
+// `takeover_after`; then it acquires a new epoch. Whether the other is alive shows in a count that it raises, not by
+// anybody's clock. The same call also finds quotes in the log of epochs that the ticker service does not know (its
+// database was restored from a backup); then a new epoch is acquired at once.
 //
-// One thread of its own, from Start to Stop. While the ticker service does not answer all stays as it is.
+// One thread of its own, from Start to Stop. While the ticker service does not answer, nothing changes.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@
 
 namespace stockalert::fetcher {
 
-// What the ticker service says of the lease. Thread-safe; blocks for seconds at most.
+// The calls to the ticker service about the lease. Thread-safe; blocks for seconds at most.
 class LeaseKeeper {
  public:
   struct Lease {
@@ -35,7 +35,7 @@ class LeaseKeeper {
   virtual ~LeaseKeeper() = default;
   // UNIMPLEMENTED: a ticker service of version 0.1.
   virtual absl::StatusOr<Lease> Renew(int64_t epoch, bool release) = 0;
-  // ABORTED: another is the highest one by now.
+  // ABORTED: another epoch is the highest by now.
   virtual absl::StatusOr<int64_t> Acquire(int64_t if_highest_is) = 0;
 };
 
@@ -47,16 +47,16 @@ struct PublisherLeaseOptions {
 // The rules alone; not thread-safe, no I/O of its own but the keeper's calls.
 class LeaseTurns {
  public:
-  // Publishing may go on with this epoch, or begin with it; or has to end.
+  // Whether publishing continues as before, starts with this epoch, or must stop.
   struct Change {
     enum class Kind { kNone, kLost, kGained } kind = Kind::kNone;
     int64_t epoch = 0;
   };
-  // Begins with `epoch`, which was just acquired. Both must outlive it.
+  // Starts with `epoch`, which was just acquired. The keeper and the clock must outlive it.
   LeaseTurns(LeaseKeeper& keeper, const base::MonotonicClock& monotonic_clock, absl::Duration takeover_after,
              int64_t epoch)
       : keeper_(keeper), clock_(monotonic_clock), takeover_after_(takeover_after), epoch_(epoch) {}
-  Change Turn();
+  Change RunOnce();
   void Release();
   bool holds() const { return holds_; }
 
@@ -68,7 +68,7 @@ class LeaseTurns {
   const absl::Duration takeover_after_;
   int64_t epoch_;
   bool holds_ = true;
-  // While it stands by: what was last heard, and since when that has been the same.
+  // While it stands by: the last answer, and since when it has been the same.
   int64_t seen_epoch_ = 0;
   int64_t seen_renewals_ = 0;
   int64_t seen_since_us_ = 0;
@@ -82,7 +82,7 @@ class PublisherLease {
   ~PublisherLease();
 
   void Start(int64_t epoch);
-  // Lets go of the lease.
+  // Releases the lease.
   void Stop();
   bool holds() const { return holds_; }
 

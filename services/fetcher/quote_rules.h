@@ -1,4 +1,4 @@
-// The edge: what a quote must be to enter the log. Pure and thread-safe.
+// The rules that a quote must satisfy to enter the log. Pure and thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +22,9 @@ const char* DescriptionOf(Refusal refusal);
 // None: the quote may be published.
 std::optional<Refusal> FindRefusal(const internal::v1::QuoteRecord& quote, int64_t now_us);
 
-// Takes away the day figures that cannot be right and keeps the quote: all of a PRE quote (they may be
-// yesterday's still), those that are no prices, a high below the price, a low above it, an open outside of low and
-// high. Answers how many went.
+// Removes day figures that cannot be right but keeps the quote: all of a PRE quote (they may still be yesterday's),
+// values that are not possible prices, a high below the price, a low above it, an open outside of low and high. Returns
+// how many were removed.
 int DropNonsense(internal::v1::QuoteRecord& quote);
 
 }  // namespace stockalert::fetcher

@@ -1,10 +1,9 @@
-// The budget of calls of one Finnhub key: so many in any minute and in any second, parted between polling and what
-// users wait for.
+// The call budget of one Finnhub key, by minute and by second, shared between polling and the calls of users.
 //
-// Thread-safe. A call takes its place at once or is told how long to wait. Of each minute four fifths are polling's,
-// spread evenly, and a fifth is the users': neither takes the other's, however much is asked for, but that users have
-// all of it while nothing is polled. Of the users' part each one has a fair share, which leaves as much again for the
-// next who comes. What the server says (429, X-Ratelimit headers) tightens the budget, never widens it.
+// Thread-safe. A call is allowed at once, or told how long to wait. Polling has four fifths of each minute, spread
+// evenly, and users have one fifth. Neither can use the other's part, except that users have everything while nothing
+// is polled. Within the users' part each user has a fair share, which leaves as much again for the next one. What the
+// server says (429, X-Ratelimit headers) only ever reduces the budget.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +23,7 @@ class RateLimiter {
   enum class Priority { kPoll, kUser };
   struct Wait {
     absl::Duration pause;
-    // The user's share is used up; the others' is not, or is no matter.
+    // The user's own share is used up, whether or not others have some left.
     bool own_share = false;
   };
 
@@ -34,14 +33,14 @@ class RateLimiter {
   // Whether anything is polled.
   void SetPolling(bool any);
 
-  // None: the call may be made now, and is counted. Else: not before this pause; ask again then. `user` is whose share
-  // a kUser takes.
+  // None: the call may be made now, and is counted. Otherwise ask again after this pause. A kUser call uses the share
+  // of `user`.
   std::optional<Wait> TryAcquire(Priority priority, const std::string& user = "");
 
-  // The server refused a call for its number. `retry_after`: what it asked for; else the pause doubles with each
-  // refusal in a row, from 5 s to 60 s.
+  // The server refused a call because there were too many. `retry_after`: the pause it asked for; without it the pause
+  // doubles with each refusal in a row, from 5 s to 60 s.
   void OnRefused(std::optional<absl::Duration> retry_after);
-  // A call was answered. What its headers said, where they did: how many calls are left until the budget is new, and
+  // A call was answered. From its headers, if they were there: how many calls are left until the budget is reset, and
   // when that is.
   void OnAnswered(std::optional<int64_t> remaining, std::optional<absl::Duration> reset_in);
 

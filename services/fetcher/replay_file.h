@@ -12,7 +12,7 @@
 // close dated at the very close. Quotes of one symbol never share an event time (ticks that do are placed a microsecond
 // apart), so that an event time says where a replay is.
 //
-// Rows and prices that are no prices are counted and left out. Pure but for reading the file; thread-safe.
+// Invalid rows and prices are counted and left out. Pure apart from reading the file; thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +45,7 @@ struct ReplayFile {
   std::vector<ReplayTick> ticks;  // By event time; strictly rising within a symbol.
   std::vector<ReplayDay> days;
   int64_t rows_refused = 0;
-  // What the file's contents are known by.
+  // Identifies the file's contents.
   std::string checksum;
 
   // Without epoch and sequence.

@@ -1,5 +1,4 @@
-// What the log says of replays: how far the last one of a symbol came, so that a fetcher that died goes on where it
-// was.
+// Finds in the log how far the last replay of a symbol came, so that a restarted fetcher continues there.
 //
 // A replay's records carry the header `replay-run`, the id of the run that they belong to. ReplayLog is the interface
 // (tests have one in memory); KafkaReplayLog reads the topic `prices` backwards from its end until it meets such a
@@ -22,7 +21,7 @@ inline constexpr char kReplayRunHeader[] = "replay-run";
 // The last record in the log that a replay wrote for a symbol.
 struct ReplayMark {
   std::string run;
-  // None: it is the restart record, nothing of the run followed.
+  // None: it is the restart record, with no quote of the run after it.
   std::optional<internal::v1::QuoteRecord> quote;
 };
 

@@ -105,7 +105,7 @@ void ReplaySource::Run() {
       const bool fresh =
           std::none_of(places.begin(), places.end(), [](const auto& place) { return place.has_value(); });
       if (fresh && !AwaitStart()) return absl::OkStatus();
-      STOCKALERT_RETURN_IF_ERROR(Begin(places));
+      STOCKALERT_RETURN_IF_ERROR(PublishRestarts(places));
       return Play(places);
     }();
     if (status.ok()) return heartbeat_.End();
@@ -149,7 +149,7 @@ bool ReplaySource::AwaitStart() {
   }
 }
 
-absl::Status ReplaySource::Begin(const std::vector<std::optional<int64_t>>& places) {
+absl::Status ReplaySource::PublishRestarts(const std::vector<std::optional<int64_t>>& places) {
   auto failed = std::make_shared<std::atomic<bool>>(false);
   for (size_t i = 0; i < places.size(); ++i) {
     if (places[i].has_value()) continue;

@@ -1,10 +1,10 @@
-// Replays a file's prices into the log, in event time, as fast as it is told to.
+// Replays a file's prices into the log, in event time, at a configured speed.
 //
-// One thread of its own. A run has an id. It begins, after its start condition, with a restart record for each symbol
-// of the file; a fetcher that finds records of the same run at the end of a symbol's log goes on behind the last of
-// them instead (and does nothing when that was the file's last), so that a fetcher that dies in the middle, however it
-// dies, loses nothing and repeats nothing that counts: what it may send again from its last moments has an event time
-// that is not above the last accepted one. Where Kafka is away, the replay waits.
+// One thread of its own. A run has an id. After its start condition it begins with a restart record for each symbol of
+// the file. A fetcher that finds records of the same run at the end of a symbol's log continues behind them instead
+// (and does nothing if the last one was the file's last). So a fetcher that crashes in the middle loses nothing and
+// repeats nothing that counts: quotes that it sends again have event times not above the last accepted one. While Kafka
+// is away, the replay waits.
 #pragma once
 
 #include <cstdint>
@@ -57,10 +57,10 @@ class ReplaySource final : public QuoteSource {
   void Run();
   // Waits, at most; false: stopped.
   bool Sleep(absl::Duration pause);
-  // Where each symbol goes on: the event time of its last quote in the log, 0 at the beginning; none: it has not begun.
+  // Where each symbol continues: the event time of its last quote in the log, 0 before the first; none: not started.
   absl::StatusOr<std::vector<std::optional<int64_t>>> ReadPlaces();
   bool AwaitStart();
-  absl::Status Begin(const std::vector<std::optional<int64_t>>& places);
+  absl::Status PublishRestarts(const std::vector<std::optional<int64_t>>& places);
   // From behind `places` to the end. Not OK: a record was not taken; read the places again.
   absl::Status Play(const std::vector<std::optional<int64_t>>& places);
 

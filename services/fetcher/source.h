@@ -1,6 +1,6 @@
-// Where prices come from: Finnhub, a replay, or nowhere but PublishQuotes.
+// Where prices come from: Finnhub, a replay, or only PublishQuotes.
 //
-// Thread-safe. A source publishes by the Publisher that it was made with, from Start to Stop.
+// Thread-safe. From Start to Stop a source publishes through the Publisher that it was made with.
 #pragma once
 
 #include <set>
@@ -43,7 +43,7 @@ class QuoteSource {
  public:
   virtual ~QuoteSource() = default;
 
-  // Begins to publish. Returns at once; what it needs it waits for on its own threads.
+  // Starts to publish. Returns at once; any waiting is done on the source's own threads.
   virtual void Start() = 0;
   // Ends them. Only the first call counts.
   virtual void Stop() = 0;
@@ -51,8 +51,8 @@ class QuoteSource {
   // The registered tickers, whenever they change.
   virtual void SetSymbols(const std::set<std::string>& symbols) = 0;
 
-  // Both block, at most until `deadline`. `user`: whose share of the source's calls they take; empty: nobody's in
-  // particular.
+  // Both block, at most until `deadline`. `user`: the user whose share of the source's calls they use; empty: no
+  // user's.
   virtual LookedUp Lookup(const std::string& symbol, const std::string& user, absl::Time deadline) = 0;
   // The current price of each symbol, published; symbols without one are left out. RESOURCE_EXHAUSTED: the source's
   // rate limit, or the user's share. UNAVAILABLE: the source or the broker does not answer.

@@ -1,7 +1,7 @@
-// Keeps the source told of the registered tickers, by asking the ticker service several times a second.
+// Tells the source which tickers are registered, by asking the ticker service several times a second.
 //
 // One thread of its own, from Start to Stop. While the ticker service is away the last list stays. The list comes in
-// pages; what is registered while they come raises the version, so that the next list has it.
+// pages; a registration while they are read raises the version, so that the next list has it.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +36,7 @@ class SymbolWatch {
 
  private:
   void Run();
-  // None where they are the same as `*version` says; else all of them, and `*version` of them.
+  // None: nothing changed since `*version`. Otherwise all symbols, and their version in `*version`.
   absl::StatusOr<std::optional<std::set<std::string>>> List(int64_t* version);
 
   const rpc::Peer& ticker_service_;

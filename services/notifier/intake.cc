@@ -108,10 +108,10 @@ absl::Status Intake::Apply(const std::vector<size_t>& indices) {
     }
     if (decoded_[index].deletion) batch.deletions.push_back(*decoded_[index].deletion);
   }
-  return TakeIn(batch);
+  return StoreBatch(batch);
 }
 
-absl::Status Intake::TakeIn(const IntakeBatch& batch) {
+absl::Status Intake::StoreBatch(const IntakeBatch& batch) {
   static auto& stored = Triggers("stored");
   static auto& repeated = Triggers("repeated");
   static auto& throttled = Triggers("throttled");
@@ -122,7 +122,7 @@ absl::Status Intake::TakeIn(const IntakeBatch& batch) {
   static auto& end_to_end = metrics::GetHistogram(
       "stockalert_end_to_end_seconds",
       "From the broker's append of a quote to the notification of what it triggered being stored");
-  STOCKALERT_ASSIGN_OR_RETURN(const IntakeResult result, store_.TakeIn(batch, clock_.NowUs()));
+  STOCKALERT_ASSIGN_OR_RETURN(const IntakeResult result, store_.StoreBatch(batch, clock_.NowUs()));
   repeated.Increment(static_cast<double>(result.repeated));
   of_deleted_users.Increment(static_cast<double>(result.of_deleted_users));
   deleted.Increment(static_cast<double>(result.deleted));

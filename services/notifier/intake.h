@@ -1,10 +1,9 @@
-// Takes the topics `triggers` and `user-events` into the store: a member of the notifier's consumer group, in which
+// Stores the records of the topics `triggers` and `user-events`, as a member of the notifier's consumer group in which
 // users take turns.
 //
-// A batch is one transaction; what is read twice changes nothing. A record that can never be understood or stored goes
-// to the dead letters; a user event of a kind that this version does not know holds its own partition until the
-// notifier is upgraded. How the worker lives with outages and rebalances is kafka::GroupWorker's and
-// dead_letter::SettlingHandler's to say.
+// A batch is one transaction; storing a record twice changes nothing. A record that can never be understood or stored
+// goes to the dead letters. A user event of a kind that this version does not know holds its partition until the
+// notifier is upgraded. See kafka::GroupWorker and dead_letter::SettlingHandler for outages and rebalances.
 #pragma once
 
 #include <functional>
@@ -38,7 +37,7 @@ struct IntakeOptions {
 
 class Intake final : private dead_letter::RecordApplier {
  public:
-  // Hears of the users who have new notifications, before the offsets are committed. Must be quick.
+  // Called with the users who have new notifications, before the offsets are committed. Must be quick.
   using OnStored = std::function<void(const std::vector<std::string>& user_ids)>;
 
   // Begins at once. `store`, `dead_letters`, `clock` and `ids` must outlive it.
@@ -51,7 +50,7 @@ class Intake final : private dead_letter::RecordApplier {
   void Stop() { worker_.Stop(); }
 
  private:
-  // What a record asks for where it is to be taken in.
+  // The content of a record that is to be stored.
   struct Decoded {
     std::optional<NewNotification> notification;
     std::optional<UserDeletion> deletion;
@@ -61,7 +60,7 @@ class Intake final : private dead_letter::RecordApplier {
   absl::Status Apply(const std::vector<size_t>& indices) override;
 
   dead_letter::Reading Decode(const kafka::QueuedRecord& record, Decoded& decoded);
-  absl::Status TakeIn(const IntakeBatch& batch);
+  absl::Status StoreBatch(const IntakeBatch& batch);
 
   const std::string user_events_topic_;
   NotificationStore& store_;

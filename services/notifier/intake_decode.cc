@@ -41,7 +41,7 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
   notification.throttled = message.throttled();
   notification.summary = base::StorableText(message.summary(), kTextBytesMax);
   notification.note = base::StorableText(message.note(), kTextBytesMax);
-  notification.traceparent = std::string(trace::Sound(traceparent));
+  notification.traceparent = std::string(trace::ValidTraceparent(traceparent));
   return notification;
 }
 

@@ -1,4 +1,4 @@
-// What the records of the topics `triggers` and `user-events` are to the notifier. Pure and thread-safe.
+// Decodes the records of the topics `triggers` and `user-events`. Pure and thread-safe.
 #pragma once
 
 #include <optional>
@@ -9,12 +9,12 @@
 
 namespace stockalert::notifier {
 
-// Without an id. INVALID_ARGUMENT, without values, where nobody could be notified by it: bytes that are no
-// TriggerMessage, ids that are none, no number or price. Text that Postgres cannot hold is mended.
+// The notification, still without an id. INVALID_ARGUMENT (its text carries no values) where nobody can be notified:
+// bytes that are no TriggerMessage, malformed ids, no number or price. Text that Postgres cannot store is repaired.
 absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::string_view traceparent);
 
-// None: an event that is no concern of the notifier. INVALID_ARGUMENT: bytes that are no UserEvent, an empty one, or an
-// id that is none. UNIMPLEMENTED: a kind that this version does not know.
+// None: an event that does not concern the notifier. INVALID_ARGUMENT: bytes that are no UserEvent, an empty event, or
+// a malformed id. UNIMPLEMENTED: a kind that this version does not know.
 absl::StatusOr<std::optional<UserDeletion>> DecodeUserEvent(std::string_view value);
 
 }  // namespace stockalert::notifier

@@ -77,14 +77,14 @@ absl::StatusOr<NotificationFilter> FilterOf(const rpc::Caller& caller, const std
 grpc::ServerUnaryReactor* NotificationServiceImpl::ListNotifications(grpc::CallbackServerContext* context,
                                                                      const npb::ListNotificationsRequest* request,
                                                                      npb::ListNotificationsResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.notification.v1.NotificationService/ListNotifications", Access::kRead}, request,
       response,
       [this](const CallContext& call,
              const npb::ListNotificationsRequest& asked) -> absl::StatusOr<npb::ListNotificationsResponse> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, UserOf(call.caller, asked.parent()));
         STOCKALERT_ASSIGN_OR_RETURN(const NotificationFilter filter, FilterOf(call.caller, user_id, asked));
-        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(asked.page_size()));
+        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::ResolvePageSize(asked.page_size()));
         const std::string scope = rpc::PageScope("ListNotifications", user_id,
                                                  absl::StrCat(filter.unacknowledged_only ? "unacknowledged" : "all",
                                                               "|", filter.alert_id, "|", filter.symbol));
@@ -113,7 +113,7 @@ grpc::ServerUnaryReactor* NotificationServiceImpl::ListNotifications(grpc::Callb
 
 grpc::ServerWriteReactor<npb::WatchNotificationsResponse>* NotificationServiceImpl::WatchNotifications(
     grpc::CallbackServerContext* context, const npb::WatchNotificationsRequest* request) {
-  return rpc::ServerStream<npb::WatchNotificationsRequest, npb::WatchNotificationsResponse>(
+  return rpc::RunServerStream<npb::WatchNotificationsRequest, npb::WatchNotificationsResponse>(
       runner_, context, {"stockalert.notification.v1.NotificationService/WatchNotifications", Access::kRead}, request,
       kWatchQueueMax,
       [this](const CallContext& call, const npb::WatchNotificationsRequest& asked,
@@ -153,7 +153,7 @@ grpc::ServerWriteReactor<npb::WatchNotificationsResponse>* NotificationServiceIm
 grpc::ServerUnaryReactor* NotificationServiceImpl::AcknowledgeNotification(
     grpc::CallbackServerContext* context, const npb::AcknowledgeNotificationRequest* request,
     npb::Notification* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.notification.v1.NotificationService/AcknowledgeNotification", Access::kWrite},
       request, response,
       [this](const CallContext& call,

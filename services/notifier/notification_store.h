@@ -20,8 +20,8 @@ inline constexpr char kReasonNotificationNotFound[] = "NOTIFICATION_NOT_FOUND";
 // Numbered as stockalert.notification.v1.Notification.Kind.
 enum class Kind : uint8_t { kTrigger = 1, kThrottled = 2 };
 
-// What a user is told. Identity: (user_id, kind, key); a trigger's key is made of alert_id and trigger_number, which
-// alone are an identity, too. Ids are UUIDs in lower case, prices micros.
+// A notification of a user. Identified by (user_id, kind, key). A trigger's key consists of alert_id and
+// trigger_number, which identify it by themselves, too. Ids are UUIDs in lower case, prices micros.
 struct NewNotification {
   Kind kind = Kind::kTrigger;
   std::string key;  // Of a trigger it may be empty: TriggerKey makes it.
@@ -56,11 +56,11 @@ struct UserDeletion {
   int64_t delete_time_us = 0;
 };
 
-// What one read of the topics brought.
+// The content of one batch of records.
 struct IntakeBatch {
   std::vector<NewNotification> notifications;  // Triggers, in their order.
   std::vector<UserDeletion> deletions;
-  // Ids for notifications of the kind THROTTLED, should there be: of each user with a throttled trigger.
+  // An id for each user with a throttled trigger, for a notification of the kind THROTTLED.
   std::map<std::string, std::string> fold_ids = {};
   bool empty() const { return notifications.empty() && deletions.empty(); }
 };
@@ -82,27 +82,27 @@ class NotificationStore {
  public:
   virtual ~NotificationStore() = default;
 
-  // In one transaction: deletes the notifications of users who are gone, for ever, and stores the others that are new.
-  // Where throttled ones of a user are among these, a notification of the kind THROTTLED comes after them, which says
-  // how many: so each is in exactly one. Taking the same batch in again changes nothing.
-  virtual absl::StatusOr<IntakeResult> TakeIn(const IntakeBatch& batch, int64_t now_us) = 0;
+  // In one transaction: deletes the notifications of deleted users for good, and stores those of other users that are
+  // new. After a user's throttled ones it adds a notification of the kind THROTTLED with their number, so that each is
+  // counted in exactly one. Storing the same batch again changes nothing.
+  virtual absl::StatusOr<IntakeResult> StoreBatch(const IntakeBatch& batch, int64_t now_us) = 0;
 
   // The newest sequence of each user; 0 where there is none.
   virtual absl::StatusOr<std::map<std::string, int64_t>> LastSequences(const std::vector<std::string>& user_ids) = 0;
-  // At most `limit` above `sequence`, in order, without throttled ones. Later calls never find another one between
-  // them; a user's newest is never a throttled one.
+  // At most `limit` above `sequence`, in order, without throttled ones. No later call finds another one between them; a
+  // user's newest notification is never a throttled one.
   virtual absl::StatusOr<std::vector<StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence,
                                                                     int limit) = 0;
   // At most `limit` below `before_sequence`, newest first.
   virtual absl::StatusOr<std::vector<StoredNotification>> ListNewest(const std::string& user_id,
                                                                      const NotificationFilter& filter,
                                                                      int64_t before_sequence, int limit) = 0;
-  // Keeps the time of the first acknowledgement. NOT_FOUND (NOTIFICATION_NOT_FOUND): the user has no such notification.
+  // The time of the first acknowledgement stays. NOT_FOUND (NOTIFICATION_NOT_FOUND): the user has no such notification.
   virtual absl::StatusOr<StoredNotification> Acknowledge(const std::string& user_id, const std::string& id,
                                                          int64_t now_us) = 0;
 };
 
-// The notification that stands for throttled triggers of one user, at least one, in the order in which they are stored.
+// The notification for throttled triggers of one user (at least one, in the order in which they are stored).
 NewNotification Fold(const std::vector<StoredNotification>& throttled, std::string id);
 // "<alert>/<number>": of its trigger, of a THROTTLED one of the last that it stands for.
 std::string TriggerKey(const NewNotification& trigger);

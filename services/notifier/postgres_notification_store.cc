@@ -254,7 +254,7 @@ void WriteSequences(soci::session& sql, const std::map<std::string, Recipient>& 
 
 }  // namespace
 
-absl::StatusOr<IntakeResult> PostgresNotificationStore::TakeIn(const IntakeBatch& batch, int64_t now_us) {
+absl::StatusOr<IntakeResult> PostgresNotificationStore::StoreBatch(const IntakeBatch& batch, int64_t now_us) {
   if (batch.empty()) return IntakeResult();
   std::set<std::string> user_ids;
   for (const NewNotification& notification : batch.notifications) user_ids.insert(notification.user_id);

@@ -15,7 +15,7 @@ class PostgresNotificationStore final : public NotificationStore {
   // `pool` must outlive it.
   explicit PostgresNotificationStore(postgres::Pool& pool) : pool_(pool) {}
 
-  absl::StatusOr<IntakeResult> TakeIn(const IntakeBatch& batch, int64_t now_us) override;
+  absl::StatusOr<IntakeResult> StoreBatch(const IntakeBatch& batch, int64_t now_us) override;
   absl::StatusOr<std::map<std::string, int64_t>> LastSequences(const std::vector<std::string>& user_ids) override;
   absl::StatusOr<std::vector<StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence,
                                                             int limit) override;

@@ -1,5 +1,5 @@
-// The open streams of notifications: each reads its user's notifications from the store, from its place on, whenever
-// there may be more.
+// The open streams of notifications: each reads its user's notifications from the store, from its position on, whenever
+// there may be new ones.
 //
 // A stream is woken when its user's notifications were stored by this process, when its client has read what was sent,
 // and, for those that other instances stored, by a poll of all watched users at once. It never holds more than a page,
@@ -28,7 +28,7 @@ namespace stockalert::notifier {
 
 inline constexpr int kWatchPageMax = 100;
 
-// Runs blocking work elsewhere; false: overloaded, neither will be called. As rpc::CallRunner::TrySubmit.
+// Runs blocking work on another thread, as rpc::CallRunner::TrySubmit. False: overloaded, neither function is called.
 using Submit = std::function<bool(std::function<void()> run, std::function<void()> drop)>;
 
 // The client's end of a stream. Thread-safe.
@@ -75,12 +75,12 @@ class WatchHub {
   WatchHub(const WatchHub&) = delete;
   WatchHub& operator=(const WatchHub&) = delete;
 
-  // From here on the stream is woken; once at once.
+  // Wakes the stream now, and from here on whenever there may be more.
   void Add(const std::shared_ptr<UserWatch>& watch);
-  // Wakes the stream no more. A run that has begun ends by itself, and may still deliver what is stored meanwhile.
+  // Stops waking the stream. A run that has started ends by itself, and may still deliver notifications.
   void Remove(const std::shared_ptr<UserWatch>& watch);
   void Wake(const std::vector<std::string>& user_ids);
-  // Polls no more.
+  // Stops polling.
   void Stop();
 
  private:

@@ -1,5 +1,5 @@
-// So many callers at once may wait for one thing, and so many of them may be one user's: the rest of the threads is
-// left to calls that do not need it.
+// Limits how many callers may wait for one resource at once, in total and by user, so that the remaining threads stay
+// free for calls that do not need it.
 //
 // Thread-safe.
 #pragma once
@@ -18,7 +18,7 @@ class Bulkhead {
   Bulkhead(size_t callers_max, size_t callers_per_user_max)
       : callers_max_(callers_max), callers_per_user_max_(callers_per_user_max) {}
 
-  // A place, given back at its end; false where there was none.
+  // A place, given back when it is destroyed; false where none was free.
   class Place {
    public:
     Place(Place&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)), user_(std::move(other.user_)) {}
@@ -34,7 +34,7 @@ class Bulkhead {
     Bulkhead* owner_;
     std::string user_;
   };
-  // Who is nobody in particular ("") has no bound of its own.
+  // The empty user ("") has only the total limit.
   [[nodiscard]] Place Enter(const std::string& user) {
     base::MutexLock lock(mutex_);
     const auto of_user = callers_of_user_.find(user);

@@ -1,5 +1,5 @@
-// Between the board and one client's stream: hands on every quote to a client that keeps up, and to one that does not,
-// for each symbol, the latest.
+// Between the board and one client's stream: passes every quote to a client that keeps up, and to a slower one only the
+// latest of each symbol.
 //
 // Thread-safe. Bounded by kPendingMax quotes (or the number of symbols that are watched, where that is more).
 #pragma once
@@ -17,7 +17,7 @@ class ConflatingWatcher final : public QuoteWatcher {
   static constexpr size_t kPendingMax = 256;
   static constexpr size_t kQuotesAPushMax = 100;
 
-  // Takes the quotes over, or answers false where the client's queue is full. Must not call back into the watcher.
+  // Sends the quotes, or returns false if the client's queue is full. Must not call back into the watcher.
   using Push = std::function<bool(const std::vector<internal::v1::QuoteRecord>& quotes)>;
   explicit ConflatingWatcher(Push push) : push_(std::move(push)) {}
 

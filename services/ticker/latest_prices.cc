@@ -49,7 +49,7 @@ QuoteVerdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) 
   changed_.insert(quote.symbol());
   NoteEpoch(quote.publisher_epoch());
   market::QuoteOrder order = OrderOf(prices);
-  const market::Arrival arrival = order.Take(quote.publisher_epoch(), quote.sequence(), quote.event_time_us());
+  const market::Arrival arrival = order.RecordArrival(quote.publisher_epoch(), quote.sequence(), quote.event_time_us());
   std::tie(prices.publisher_epoch, prices.sequence) = std::pair(order.publisher_epoch, order.sequence);
   if (arrival == market::Arrival::kRepeated) return QuoteVerdict::kRepeated;
   if (arrival == market::Arrival::kLate) return QuoteVerdict::kLate;
@@ -63,8 +63,10 @@ QuoteVerdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) 
   entry.figures.Learn(DateFigure::kPreviousClose, session, close);
   prices.day_open_micros = entry.figures.latest(DateFigure::kDayOpen);
   prices.previous_close_micros = entry.figures.latest(DateFigure::kPreviousClose);
-  if (condition::Counts(condition::Sessions::kRegular, session)) prices.regular_price_micros = quote.price_micros();
-  if (condition::Counts(condition::Sessions::kExtended, session)) prices.extended_price_micros = quote.price_micros();
+  if (condition::CountsSession(condition::Sessions::kRegular, session))
+    prices.regular_price_micros = quote.price_micros();
+  if (condition::CountsSession(condition::Sessions::kExtended, session))
+    prices.extended_price_micros = quote.price_micros();
   QuoteRecord shown = quote;
   shown.clear_publisher_epoch();
   shown.clear_sequence();

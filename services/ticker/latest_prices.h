@@ -1,8 +1,8 @@
-// What the log has said of each symbol's prices: the rules of docs/semantics.md for which quotes are accepted, and what
-// a restart or a new date forgets.
+// Each symbol's latest prices by the log: applies the rules of docs/semantics.md for which quotes are accepted, and
+// what a restart or a new date clears.
 //
-// Pure: no clock, no I/O; records in, prices out. Not thread-safe (PriceBoard guards it). Cannot fail: what must not
-// count is dropped, and said so.
+// Pure: no clock, no I/O; records in, prices out. Not thread-safe (PriceBoard guards it). Cannot fail: a quote that
+// must not count is dropped, and the result says so.
 #pragma once
 
 #include <cstdint>
@@ -24,15 +24,15 @@ struct SymbolPrices {
   std::string symbol;
   int64_t publisher_epoch = 0;
   int64_t sequence = 0;
-  // The last accepted quote since the last restart, without day values that no price could be. Its epoch and sequence
-  // are not kept.
+  // The last accepted quote since the last restart, without day values that are not possible prices. Its epoch and
+  // sequence are not kept.
   std::optional<internal::v1::QuoteRecord> latest;
   std::optional<int64_t> regular_price_micros;
   std::optional<int64_t> extended_price_micros;
   // The latest known of the date of `latest`.
   std::optional<int64_t> previous_close_micros;
   std::optional<int64_t> day_open_micros;
-  // The last record that this counts in; -1: of another log.
+  // The last record that is included here; -1: none of this log.
   int32_t partition = 0;
   int64_t offset = -1;
 };
@@ -67,14 +67,14 @@ class LatestPrices {
   // The highest epoch that any quote had; 0 where none had one.
   int64_t highest_epoch() const { return highest_epoch_; }
 
-  // Takes over what was kept, in place of what is known of these symbols.
+  // Replaces what is known of these symbols by what was stored.
   void Load(const std::vector<SymbolPrices>& kept);
-  // The partition's records will be read from the beginning: places that were counted in count for nothing.
+  // The partition will be read from the beginning: forgets which of its records are included.
   void ForgetPlaces(int32_t partition);
 
   // The symbols that changed since the last call, by symbol.
   std::vector<SymbolPrices> TakeChanged();
-  // They could not be kept: the next TakeChanged has them again, as they are by then.
+  // These could not be stored: the next TakeChanged returns them again, in their state at that time.
   void PutBackChanged(const std::vector<SymbolPrices>& changed);
 
  private:

@@ -1,4 +1,4 @@
-// What the ticker service needs of the rest of the mesh: the fetcher, which owns the source, and those who use tickers.
+// The services that the ticker service calls: the fetcher, which owns the source, and the services that use tickers.
 //
 // Interfaces are thread-safe; their calls block until `deadline` at most. Errors are those of base/error.h: UNAVAILABLE
 // where the peer does not answer.
@@ -48,7 +48,7 @@ struct FetchedQuotes {
 class Fetcher {
  public:
   virtual ~Fetcher() = default;
-  // `user`: whose share of the source's calls it takes; empty: nobody's in particular.
+  // `user`: the user whose share of the source's calls it uses; empty: no user's.
   virtual absl::StatusOr<LookedUp> Lookup(const std::string& symbol, const std::string& user,
                                           const trace::Context& trace, absl::Time deadline) = 0;
   // Those that have a price, in any order; each with the epoch and sequence under which the log has it. `done` is
@@ -56,8 +56,8 @@ class Fetcher {
   using Fetched = std::function<void(absl::StatusOr<FetchedQuotes>)>;
   virtual void FetchAsync(const std::vector<std::string>& symbols, const std::string& user, const trace::Context& trace,
                           absl::Time deadline, Fetched done) = 0;
-  // Answers where the log has each; nothing where the fetcher, of a version before, does not say. On an error some may
-  // be in the log.
+  // Returns the place of each in the log; nothing if the fetcher is of an older version that does not tell. After an
+  // error some may be in the log.
   virtual absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes,
                                                         const trace::Context& trace, absl::Time deadline) = 0;
 };

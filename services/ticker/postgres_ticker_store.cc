@@ -131,8 +131,8 @@ absl::StatusOr<int64_t> PostgresTickerStore::CountRegistered(const std::string& 
       }));
 }
 
-absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindToLookAt(int64_t before_us, int64_t now_us,
-                                                                           int limit) {
+absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindDueForUseCheck(int64_t before_us, int64_t now_us,
+                                                                                 int limit) {
   const long long before = before_us;
   const long long now = now_us;
   return StoreFailure(
@@ -150,7 +150,7 @@ absl::StatusOr<std::vector<std::string>> PostgresTickerStore::FindToLookAt(int64
           }));
 }
 
-absl::Status PostgresTickerStore::MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) {
+absl::Status PostgresTickerStore::MarkUseChecked(const std::vector<std::string>& symbols, bool used, int64_t now_us) {
   const std::string array = postgres::TextArray(symbols);
   const long long looked = now_us;
   const long long in_use = used ? now_us : 0;

@@ -19,8 +19,8 @@ class PostgresTickerStore final : public TickerStore {
                                                   int64_t hold_until_us, const std::string& user) override;
   absl::StatusOr<std::vector<std::string>> FindUnused(const std::string& user, int limit) override;
   absl::StatusOr<int64_t> CountRegistered(const std::string& user, int64_t after_us) override;
-  absl::StatusOr<std::vector<std::string>> FindToLookAt(int64_t before_us, int64_t now_us, int limit) override;
-  absl::Status MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) override;
+  absl::StatusOr<std::vector<std::string>> FindDueForUseCheck(int64_t before_us, int64_t now_us, int limit) override;
+  absl::Status MarkUseChecked(const std::vector<std::string>& symbols, bool used, int64_t now_us) override;
   absl::StatusOr<std::vector<TickerRow>> List(const std::string& after, int limit) override;
   absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us,
                             int64_t until_us) override;

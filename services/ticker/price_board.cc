@@ -131,7 +131,7 @@ bool PriceBoard::AwaitRead(const std::vector<internal::v1::QuoteRecord>& quotes,
   });
 }
 
-void PriceBoard::ReachedEnd(int32_t partition) {
+void PriceBoard::MarkAtEnd(int32_t partition) {
   base::MutexLock lock(mutex_);
   partitions_[partition].at_end = true;
 }

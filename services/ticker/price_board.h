@@ -1,7 +1,7 @@
-// The latest prices as the whole process sees them: written by the log's reader, read by calls, watched by streams.
+// The latest prices, shared by the whole process: written by the log's reader, read by calls, watched by streams.
 //
-// Thread-safe. Watchers are told of each accepted quote in the log's order. It knows how far behind the log it may be:
-// a partition whose end was reached is up to date; one that is being read is as old as its last record.
+// Thread-safe. Watchers get each accepted quote in the log's order. The board knows how far behind the log it may be: a
+// partition whose end was reached is up to date; one that is being read is as old as its last record.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@
 
 namespace stockalert::ticker {
 
-// Hears of accepted quotes. Collect is called under the board's lock: quick, no way back into the board. Deliver is
-// called after it, by the reader's thread: quick, too.
+// Gets accepted quotes. Collect is called under the board's lock: it must be quick and not call the board. Deliver is
+// called afterwards by the reader's thread: it must be quick, too.
 class QuoteWatcher {
  public:
   virtual ~QuoteWatcher() = default;
@@ -34,7 +34,7 @@ class QuoteWatcher {
   virtual void Deliver() = 0;
 };
 
-// What one read of the log brought, in its order.
+// A record of the log as the board needs it.
 struct BoardRecord {
   enum class Kind { kQuote, kRestart, kOther };
   Kind kind = Kind::kOther;
@@ -64,47 +64,46 @@ class PriceBoard {
   // The log has these partitions, and they are read from `next_offsets` on: none is known to be up to date.
   void BeginReading(const std::map<int32_t, int64_t>& next_offsets);
   ApplyCounts Apply(const std::vector<BoardRecord>& entries);
-  void ReachedEnd(int32_t partition);
+  void MarkAtEnd(int32_t partition);
   // As LatestPrices.
   void ForgetPlaces(int32_t partition);
   void ForgetAllPlaces();
 
-  // --- The saver's side. What changed, and where reading would go on; empty where nothing did.
+  // --- The saver's side. Removes and returns what changed, and where reading would go on; empty where nothing changed.
   KeptPrices TakeUnsaved();
   void PutBackUnsaved(const KeptPrices& unsaved);
 
-  // --- The calls' side. In the order asked; a symbol without any price has nothing but its name.
+  // --- The calls' side. In the order asked; for a symbol without any price only its name is set.
   std::vector<SymbolPrices> Get(const std::vector<std::string>& symbols) const;
-  // OK where every record that was in the log `staleness_max` ago counts in what Get answers; else UNAVAILABLE
-  // (PRICES_NOT_READY).
+  // OK where Get includes every record that was in the log `staleness_max` ago; else UNAVAILABLE (PRICES_NOT_READY).
   absl::Status CheckFresh(absl::Duration staleness_max) const;
 
-  // While one lives, the board remembers what becomes of each quote that it reads, of the last kOutcomesMax. For who
-  // publishes: begun before it publishes. The board must outlive it.
+  // While one exists, the board remembers the outcome of each quote that it reads, up to the last kOutcomesMax. A
+  // publisher makes one before it publishes. The board must outlive it.
   class OutcomeMemory {
    public:
     explicit OutcomeMemory(PriceBoard& board);
     ~OutcomeMemory();
     OutcomeMemory(const OutcomeMemory&) = delete;
     OutcomeMemory& operator=(const OutcomeMemory&) = delete;
-    // Waits until the board has read beyond all these places, at most until `deadline`. In their order; none where it
-    // was not seen.
+    // Waits until the board has read beyond all these places, at most until `deadline`. Outcomes in the order of the
+    // places; none where it was not seen.
     std::vector<std::optional<QuoteOutcome>> Await(const std::vector<LogPlace>& places, absl::Time deadline) const;
 
    private:
     PriceBoard& board_;
   };
 
-  // Waits until each of these, or what came after it, counts in what Get answers; false where the deadline comes first.
-  // One without epoch and sequence (of a fetcher of the version before) is compared by its time.
+  // Waits until Get includes each of these quotes or a later one of its symbol; false where the deadline comes first. A
+  // quote without epoch and sequence (of a fetcher of the previous version) is compared by its time.
   bool AwaitRead(const std::vector<internal::v1::QuoteRecord>& quotes, absl::Time deadline) const;
 
-  // From here on `watcher` hears of these symbols; the latest quote of each comes first. Without repeats.
+  // From here on `watcher` gets the quotes of these symbols, which must be distinct; the latest of each comes first.
   void Watch(const std::vector<std::string>& symbols, const std::shared_ptr<QuoteWatcher>& watcher);
   void Unwatch(const std::shared_ptr<QuoteWatcher>& watcher);
   size_t watchers() const;
 
-  // The highest epoch of a publisher that the log was seen to have.
+  // The highest publisher epoch seen in the log.
   int64_t HighestEpoch() const;
 
  private:

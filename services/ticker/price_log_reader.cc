@@ -257,7 +257,7 @@ absl::Status PriceLogReader::ReadUntilError() {
       progress_ = true;
     }
     for (const kafka::TopicPartition& end : polled.ends) {
-      board_.ReachedEnd(end.partition);
+      board_.MarkAtEnd(end.partition);
       progress_ = true;
     }
     for (const kafka::PartitionError& error : polled.errors) {
@@ -303,10 +303,10 @@ void PriceLogReader::SaveOnce() {
   }
   board_.PutBackUnsaved(outcome.again);
   if (outcome.status.ok()) {
-    held_.NotBlocked();
+    held_.MarkUnblocked();
     return;
   }
-  held_.Blocked();
+  held_.MarkBlocked();
   failures.Increment();
   static log::Limiter limiter(absl::Seconds(5));
   if (const auto suppressed = limiter.Allow()) {

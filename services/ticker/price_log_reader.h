@@ -1,13 +1,13 @@
-// Reads the whole log of prices into a PriceBoard, and keeps what it learnt in a PriceStore.
+// Reads the whole log of prices into a PriceBoard, and stores the results in a PriceStore.
 //
-// No member of a group (kafka::GroupWorker is for those): every instance reads all partitions, from places that lie
-// with the prices in Postgres. Two threads of its own, one that reads and one that saves. While Postgres is down at the
-// start it waits for it, for it does not know where to begin; later it reads on and saves when the database is back.
-// While Kafka is down it waits, too. A partition whose place the log does not have any more is read from its beginning,
-// and so is the whole log where it is another cluster's. A record that it cannot understand is counted and passed over:
-// only quotes and restarts concern it, and the evaluator, which needs all, stops at it. A symbol's prices that Postgres
-// can never hold go to the dead letters, and its next ones are tried anew; where it is not certain that they are to
-// blame, the places of their partition do not move on in Postgres, and all others do.
+// It is not a member of a group (kafka::GroupWorker is for those): every instance reads all partitions, from offsets
+// that are stored with the prices in Postgres. Two threads of its own, one reads and one saves. If Postgres is down at
+// the start, it waits because it does not know where to begin; later it reads on and saves once the database is back.
+// While Kafka is down it waits, too. A partition whose offset is no longer in the log is read from its beginning, and
+// so is the whole log of another cluster. A record that it cannot understand is counted and skipped: only quotes and
+// restarts concern it, and the evaluator, which needs all records, stops at it. Prices of a symbol that Postgres can
+// never store go to the dead letters, and later ones of the symbol are tried anew. If it is uncertain that they are at
+// fault, only the offset of their partition does not advance in Postgres.
 #pragma once
 
 #include <map>
@@ -36,11 +36,11 @@ struct PriceLogReaderOptions {
   absl::Duration save_interval = absl::Seconds(1);
 };
 
-// What a record of the log is to the board. Pure.
+// Converts a record of the log for the board. Pure.
 BoardRecord ToBoardRecord(std::string_view key, std::string_view value, LogPlace place, int64_t log_time_us);
 
-// Saves `unsaved`, of the topic `topic`, whatever of it can be saved; answers what has to be saved again. The status is
-// that of what could not.
+// Saves as much of `unsaved`, of the topic `topic`, as possible. Returns what has to be saved again, and the status of
+// what failed.
 struct SaveOutcome {
   absl::Status status;
   KeptPrices again;
@@ -59,7 +59,7 @@ class PriceLogReader {
   PriceLogReader(const PriceLogReader&) = delete;
   PriceLogReader& operator=(const PriceLogReader&) = delete;
 
-  // Reads no more, saves once more and joins. Bounded by the store's and the consumer's timeouts.
+  // Stops reading, saves once more and joins the threads. Bounded by the store's and the consumer's timeouts.
   void Stop();
 
  private:

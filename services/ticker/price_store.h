@@ -1,4 +1,4 @@
-// Where the latest prices are kept over restarts, with the places of the log that they count in.
+// Stores the latest prices over restarts, with the places of the log up to which they are.
 //
 // Several instances write the same rows: a row, and a place, only ever moves forward. Thread-safe; calls block, bounded
 // by the store's own timeouts; errors are those of base/error.h.
@@ -27,8 +27,8 @@ class PriceStore {
   // In one transaction. Symbols whose kept place is not below theirs, and partitions whose kept place is above, stay as
   // they are.
   virtual absl::Status Save(const KeptPrices& prices) = 0;
-  // The log is that of this cluster. Where another's was recorded, its places are forgotten, and so are places of the
-  // symbols' rows (prices stay). True: they were.
+  // Records that the log is this cluster's. If another cluster's was recorded, forgets all places, also those in the
+  // symbols' rows (prices stay), and returns true.
   virtual absl::StatusOr<bool> AdoptLog(const std::string& cluster_id) = 0;
   // Forgets the places of one partition, which will be read from its beginning.
   virtual absl::Status ForgetPlaces(int32_t partition) = 0;

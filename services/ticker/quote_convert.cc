@@ -18,7 +18,8 @@ using quote::v1::Quote;
 // An answer that lists more would help nobody.
 constexpr int kWrongQuotesMax = 20;
 
-std::optional<int64_t> TakePrice(base::FieldViolations& violations, const std::string& field, const std::string& text) {
+std::optional<int64_t> ParseQuotePrice(base::FieldViolations& violations, const std::string& field,
+                                       const std::string& text) {
   if (text.empty()) return std::nullopt;
   const absl::StatusOr<int64_t> micros = price::ParsePrice(text);
   if (micros.ok()) return *micros;
@@ -88,7 +89,7 @@ absl::StatusOr<std::vector<QuoteRecord>> FromQuotes(const google::protobuf::Repe
     }
     if (quote.price().empty()) {
       mine.Add(prefix + "price", "is required: a decimal above 0, as in \"150.25\"");
-    } else if (const auto micros = TakePrice(mine, prefix + "price", quote.price())) {
+    } else if (const auto micros = ParseQuotePrice(mine, prefix + "price", quote.price())) {
       record.set_price_micros(*micros);
     }
     if (!quote.has_event_time()) {
@@ -106,10 +107,12 @@ absl::StatusOr<std::vector<QuoteRecord>> FromQuotes(const google::protobuf::Repe
     } else {
       mine.Add(prefix + "session", "must be SESSION_PRE, SESSION_REGULAR, SESSION_POST, SESSION_CLOSED or unspecified");
     }
-    if (const auto open = TakePrice(mine, prefix + "day_open", quote.day_open())) record.set_day_open_micros(*open);
-    if (const auto high = TakePrice(mine, prefix + "day_high", quote.day_high())) record.set_day_high_micros(*high);
-    if (const auto low = TakePrice(mine, prefix + "day_low", quote.day_low())) record.set_day_low_micros(*low);
-    if (const auto close = TakePrice(mine, prefix + "previous_close", quote.previous_close()))
+    if (const auto open = ParseQuotePrice(mine, prefix + "day_open", quote.day_open()))
+      record.set_day_open_micros(*open);
+    if (const auto high = ParseQuotePrice(mine, prefix + "day_high", quote.day_high()))
+      record.set_day_high_micros(*high);
+    if (const auto low = ParseQuotePrice(mine, prefix + "day_low", quote.day_low())) record.set_day_low_micros(*low);
+    if (const auto close = ParseQuotePrice(mine, prefix + "previous_close", quote.previous_close()))
       record.set_previous_close_micros(*close);
     if (!mine.ok()) ++wrong;
     violations.Merge(mine.ToStatus());

@@ -15,11 +15,11 @@
 namespace stockalert::ticker {
 
 inline constexpr int kPublishedQuotesMax = 1000;
-// How far ahead of the mesh's clock an event time may be.
+// How far ahead of the local clock an event time may be.
 inline constexpr int64_t kEventTimeAheadMaxUs = 5'000'000;
 
 quote::v1::Quote ToQuote(const internal::v1::QuoteRecord& record);
-// None: it was not seen.
+// `outcome` none: it was not seen.
 v1::QuoteOutcome ToQuoteOutcome(const std::optional<QuoteOutcome>& outcome);
 
 // Records without source, epoch and sequence, which are the publisher's to set; a session of UNSPECIFIED stays so.

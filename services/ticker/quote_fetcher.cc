@@ -75,7 +75,7 @@ absl::StatusOr<std::vector<QuoteFetcher::Answer>> QuoteFetcher::FetchOnce(const 
       return base::DeadlineExceeded("FETCH_TIMED_OUT", "the source did not answer in time; try again");
     }
     if (!flight->status.ok()) {
-      // Whoever began it had used up its own share, or had too many calls: that is no matter of those who joined.
+      // The caller who began the fetch had used up its share, or had too many calls: that does not concern the others.
       *others_share = flight != mine && absl::IsResourceExhausted(flight->status);
       return flight->status;
     }

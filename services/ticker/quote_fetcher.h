@@ -1,7 +1,6 @@
 // Fetches current prices so that callers who want the same symbol at the same time share one fetch.
 //
-// Thread-safe. A fetch that has begun goes on to its own deadline even where the caller that began it gives up: others
-// may wait for it.
+// Thread-safe. A fetch continues to its own deadline even if the caller that began it gives up: others may wait for it.
 #pragma once
 
 #include <memory>
@@ -31,7 +30,7 @@ class QuoteFetcher {
     std::optional<internal::v1::QuoteRecord> quote;
     std::optional<SymbolProblem> problem;
   };
-  // In the order asked. `user` is whose share a fetch that begins here takes. Blocks, at most until `deadline`
+  // In the order asked. A fetch that begins here uses the share of `user`. Blocks, at most until `deadline`
   // (DEADLINE_EXCEEDED).
   absl::StatusOr<std::vector<Answer>> Fetch(const std::vector<std::string>& symbols, const std::string& user,
                                             const trace::Context& trace, absl::Time deadline);

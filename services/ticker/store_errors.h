@@ -10,9 +10,9 @@ namespace stockalert::ticker {
 
 absl::Status TickerNotFound(std::string_view symbol);
 absl::Status TickerHeld(std::string_view symbol);
-// For who registers it.
+// For a caller that registers the ticker.
 absl::Status TickerBeingDeleted(std::string_view symbol);
-// For who deletes it, too.
+// For a caller that deletes the ticker, too.
 absl::Status TickerDeletedByAnother(std::string_view symbol);
 absl::Status PublisherChanged();
 

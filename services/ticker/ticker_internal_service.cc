@@ -19,29 +19,30 @@ constexpr size_t kUserIdMax = 100;
 grpc::ServerUnaryReactor* TickerInternalServiceImpl::RegisterTicker(grpc::CallbackServerContext* context,
                                                                     const ipb::RegisterTickerRequest* request,
                                                                     ipb::RegisterTickerResponse* response) {
-  return rpc::Unary(runner_, context,
-                    {"stockalert.internal.v1.TickerInternalService/RegisterTicker", Access::kMesh, rpc::Work::kOthers},
-                    request, response,
-                    [this](const CallContext& call,
-                           const ipb::RegisterTickerRequest& asked) -> absl::StatusOr<ipb::RegisterTickerResponse> {
-                      if (asked.hold_ms() < 0 || asked.hold_ms() > kHoldMsMax) {
-                        return base::InvalidField("hold_ms", absl::StrCat("must be 0 to ", kHoldMsMax));
-                      }
-                      if (asked.user_id().size() > kUserIdMax)
-                        return base::InvalidField("user_id", "must have at most 100 characters");
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<TickerView> views,
-                                                  logic_.Register({asked.symbol()}, {"symbol"}, asked.hold_ms(),
-                                                                  asked.user_id(), call.trace, call.deadline));
-                      ipb::RegisterTickerResponse answer;
-                      answer.set_symbol(views.front().ticker.symbol);
-                      return answer;
-                    });
+  return rpc::RunUnary(
+      runner_, context,
+      {"stockalert.internal.v1.TickerInternalService/RegisterTicker", Access::kMesh, rpc::Work::kOthers}, request,
+      response,
+      [this](const CallContext& call,
+             const ipb::RegisterTickerRequest& asked) -> absl::StatusOr<ipb::RegisterTickerResponse> {
+        if (asked.hold_ms() < 0 || asked.hold_ms() > kHoldMsMax) {
+          return base::InvalidField("hold_ms", absl::StrCat("must be 0 to ", kHoldMsMax));
+        }
+        if (asked.user_id().size() > kUserIdMax)
+          return base::InvalidField("user_id", "must have at most 100 characters");
+        STOCKALERT_ASSIGN_OR_RETURN(
+            const std::vector<TickerView> views,
+            logic_.Register({asked.symbol()}, {"symbol"}, asked.hold_ms(), asked.user_id(), call.trace, call.deadline));
+        ipb::RegisterTickerResponse answer;
+        answer.set_symbol(views.front().ticker.symbol);
+        return answer;
+      });
 }
 
 grpc::ServerUnaryReactor* TickerInternalServiceImpl::GetLastPrices(grpc::CallbackServerContext* context,
                                                                    const ipb::GetLastPricesRequest* request,
                                                                    ipb::GetLastPricesResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.internal.v1.TickerInternalService/GetLastPrices", Access::kMesh}, request,
       response,
       [this](const CallContext&, const ipb::GetLastPricesRequest& asked) -> absl::StatusOr<ipb::GetLastPricesResponse> {
@@ -70,7 +71,7 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::GetLastPrices(grpc::Callbac
 grpc::ServerUnaryReactor* TickerInternalServiceImpl::AcquirePublisherEpoch(
     grpc::CallbackServerContext* context, const ipb::AcquirePublisherEpochRequest* request,
     ipb::AcquirePublisherEpochResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.internal.v1.TickerInternalService/AcquirePublisherEpoch", Access::kMesh}, request,
       response,
       [this](const CallContext&,
@@ -85,7 +86,7 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::AcquirePublisherEpoch(
 grpc::ServerUnaryReactor* TickerInternalServiceImpl::RenewPublisherLease(grpc::CallbackServerContext* context,
                                                                          const ipb::RenewPublisherLeaseRequest* request,
                                                                          ipb::RenewPublisherLeaseResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.internal.v1.TickerInternalService/RenewPublisherLease", Access::kMesh}, request,
       response,
       [this](const CallContext&,
@@ -104,7 +105,7 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::RenewPublisherLease(grpc::C
 grpc::ServerUnaryReactor* TickerInternalServiceImpl::ListSymbols(grpc::CallbackServerContext* context,
                                                                  const ipb::ListSymbolsRequest* request,
                                                                  ipb::ListSymbolsResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.internal.v1.TickerInternalService/ListSymbols", Access::kMesh}, request, response,
       [this](const CallContext&, const ipb::ListSymbolsRequest& asked) -> absl::StatusOr<ipb::ListSymbolsResponse> {
         base::FieldViolations violations;

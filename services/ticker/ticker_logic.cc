@@ -142,7 +142,7 @@ absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<
     STOCKALERT_RETURN_IF_ERROR(CheckUnusedQuota(owner, unique.size() - rows.size(), trace, deadline));
     std::set<std::string> known;
     for (const TickerRow& row : rows) known.insert(row.symbol);
-    STOCKALERT_RETURN_IF_ERROR(Verify(order, fields, std::move(known), user, trace, deadline));
+    STOCKALERT_RETURN_IF_ERROR(VerifySymbols(order, fields, std::move(known), user, trace, deadline));
   } else if (hold_ms == 0) {
     return WithPrices(std::move(rows), order);
   }
@@ -152,9 +152,9 @@ absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<
   return WithPrices(std::move(rows), order);
 }
 
-absl::Status TickerLogic::Verify(const std::vector<std::string>& order, const std::vector<std::string>& fields,
-                                 std::set<std::string> known, const std::string& user, const trace::Context& trace,
-                                 absl::Time deadline) {
+absl::Status TickerLogic::VerifySymbols(const std::vector<std::string>& order, const std::vector<std::string>& fields,
+                                        std::set<std::string> known, const std::string& user,
+                                        const trace::Context& trace, absl::Time deadline) {
   const Bulkhead::Place place = lookups_.Enter(user);
   if (!place) return SourceBusy();
   base::FieldViolations violations;
@@ -293,8 +293,8 @@ absl::Status TickerLogic::CheckUnusedQuota(const std::string& user, size_t more,
                                 store_.FindUnused(user, options_.unused_per_user_max));
     if (unused.size() + more <= limit) return absl::OkStatus();
     // They may be in use since; but for a user who keeps asking others are not asked again and again.
-    if (looked || looks_of_users_.Take(user)) break;
-    STOCKALERT_RETURN_IF_ERROR(LookAt(unused, trace, deadline));
+    if (looked || looks_of_users_.TryAcquire(user)) break;
+    STOCKALERT_RETURN_IF_ERROR(CheckUse(unused, trace, deadline));
   }
   refusals.Increment();
   return base::ResourceExhausted(
@@ -305,8 +305,8 @@ absl::Status TickerLogic::CheckUnusedQuota(const std::string& user, size_t more,
       absl::Minutes(1), {{"limit", absl::StrCat(limit)}});
 }
 
-absl::Status TickerLogic::LookAt(const std::vector<std::string>& symbols, const trace::Context& trace,
-                                 absl::Time deadline) {
+absl::Status TickerLogic::CheckUse(const std::vector<std::string>& symbols, const trace::Context& trace,
+                                   absl::Time deadline) {
   std::vector<std::string> used;
   std::vector<std::string> unused;
   absl::Status status;
@@ -318,8 +318,8 @@ absl::Status TickerLogic::LookAt(const std::vector<std::string>& symbols, const 
     (*users > 0 ? used : unused).push_back(symbol);
   }
   // What was found out counts, also where the rest could not be.
-  if (!used.empty()) STOCKALERT_RETURN_IF_ERROR(store_.MarkLookedAt(used, true, clock_.NowUs()));
-  if (!unused.empty()) STOCKALERT_RETURN_IF_ERROR(store_.MarkLookedAt(unused, false, clock_.NowUs()));
+  if (!used.empty()) STOCKALERT_RETURN_IF_ERROR(store_.MarkUseChecked(used, true, clock_.NowUs()));
+  if (!unused.empty()) STOCKALERT_RETURN_IF_ERROR(store_.MarkUseChecked(unused, false, clock_.NowUs()));
   return status;
 }
 
@@ -329,14 +329,15 @@ absl::StatusOr<int> TickerLogic::ForgetUnused(const trace::Context& trace, absl:
   const int64_t now_us = clock_.NowUs();
   STOCKALERT_ASSIGN_OR_RETURN(
       const std::vector<std::string> symbols,
-      store_.FindToLookAt(now_us - absl::ToInt64Microseconds(options_.forget_unused_after), now_us, kForgottenAtOnce));
+      store_.FindDueForUseCheck(now_us - absl::ToInt64Microseconds(options_.forget_unused_after), now_us,
+                                kForgottenAtOnce));
   int looked_at = 0;
   for (const std::string& symbol : symbols) {
     const absl::Status status = Delete(symbol, trace, deadline);
     if (status.ok()) {
       forgotten.Increment();
     } else if (base::ReasonOf(status) == kReasonTickerInUse) {
-      STOCKALERT_RETURN_IF_ERROR(store_.MarkLookedAt({symbol}, true, clock_.NowUs()));
+      STOCKALERT_RETURN_IF_ERROR(store_.MarkUseChecked({symbol}, true, clock_.NowUs()));
     } else if (!absl::IsNotFound(status) && !absl::IsAborted(status)) {
       return status;
     }
@@ -356,12 +357,12 @@ absl::Status TickerLogic::CheckRegistered(const std::vector<std::string>& symbol
   return absl::OkStatus();
 }
 
-absl::StatusOr<Quotes> TickerLogic::Quote(const std::vector<std::string>& symbols, const rpc::Caller& caller,
-                                          const trace::Context& trace, absl::Time deadline) {
+absl::StatusOr<Quotes> TickerLogic::GetQuotes(const std::vector<std::string>& symbols, const rpc::Caller& caller,
+                                              const trace::Context& trace, absl::Time deadline) {
   STOCKALERT_RETURN_IF_ERROR(CheckRegistered(symbols));
   const std::vector<std::string> unique = Unique(symbols);
   if (!caller.is_administrator) {
-    if (const auto wait = quotes_of_users_.Take(caller.user_id, static_cast<double>(unique.size()))) {
+    if (const auto wait = quotes_of_users_.TryAcquire(caller.user_id, static_cast<double>(unique.size()))) {
       return base::ResourceExhausted("QUOTE_RATE_LIMIT",
                                      absl::StrCat("at most ", options_.quotes_per_user_per_minute,
                                                   " prices a minute are fetched for a user: wait, or WatchQuotes"),

@@ -1,4 +1,4 @@
-// What the ticker service does, apart from how it is called: registering, deleting, quoting and publishing.
+// What the ticker service does, independent of its transport: registering, deleting, quoting and publishing.
 //
 // Thread-safe. Calls block on the store and on peers, at most until their deadline. Errors are those of base/error.h.
 #pragma once
@@ -31,7 +31,7 @@ inline constexpr size_t kBatchSymbolsMax = 100;
 inline constexpr size_t kLastPricesMax = 1000;
 inline constexpr int32_t kHoldMsMax = 60'000;
 inline constexpr int kSymbolsPageMax = 10'000;
-// Of the longest symbols, so many fit into 12 MiB.
+// As many of the longest symbols as fit into 12 MiB.
 inline constexpr int kSymbolsUnpagedMax = 360'000;
 
 struct TickerLogicOptions {
@@ -43,25 +43,24 @@ struct TickerLogicOptions {
   absl::Duration outcome_timeout = absl::Seconds(5);
   absl::Duration read_timeout = absl::Seconds(2);
   absl::Duration count_timeout = absl::Seconds(2);
-  // How long a deletion that crashed keeps new registrations off. Above twice count_timeout.
+  // How long a deletion that crashed blocks new registrations. Above twice count_timeout.
   absl::Duration mark_life = absl::Seconds(10);
   absl::Duration last_price_staleness_max = absl::Seconds(2);
-  // Registrations that may wait for the source at once, and one user's of them. Below the threads of either port, so
-  // that what does not need the source always finds one.
+  // Registrations that may wait for the source at once, in total and of one user. Below the threads of either port, so
+  // that calls which do not need the source always find one.
   size_t lookups_max = 8;
   size_t lookups_per_user_max = 2;
   // One user's calls for current prices at once.
   size_t quote_calls_per_user_max = 8;
-  // Tickers that a user registered and that nobody was seen to use.
+  // Tickers that a user registered and that were never seen in use.
   int unused_per_user_max = 200;
-  // New tickers that a user may register in 24 hours, used or not: who follows and unfollows makes no more of them than
-  // this.
+  // New tickers that a user may register in 24 hours, used or not: following and unfollowing does not allow more.
   int new_per_user_per_day = 2000;
-  // One that nobody uses is forgotten after so long.
+  // How long an unused ticker is kept.
   absl::Duration forget_unused_after = absl::Hours(24);
 };
 
-// Current prices, and why others are missing.
+// Current prices, and why some are missing.
 struct Quotes {
   std::vector<internal::v1::QuoteRecord> quotes;
   std::vector<SymbolProblem> problems;
@@ -86,8 +85,8 @@ class TickerLogic {
   // INVALID_ARGUMENT: no symbols, or the source knows none such (UNKNOWN_SYMBOL), or does not give its prices
   // (SYMBOL_NOT_IN_PLAN). UNAVAILABLE (FETCHER_UNAVAILABLE; SYMBOL_UNVERIFIED: the source cannot tell now): a new one
   // cannot be checked. RESOURCE_EXHAUSTED (SOURCE_BUSY): too many wait for the source; (TICKER_QUOTA): the user has
-  // registered too many that nobody uses, or too many in a day. In each case nothing is registered. `user` is whose
-  // share of the source's calls it takes; empty: nobody's in particular.
+  // registered too many unused tickers, or too many in a day. In each case nothing is registered. `user` is the user
+  // whose share of the source's calls it uses; empty: no user's.
   absl::StatusOr<std::vector<TickerView>> Register(const std::vector<std::string>& symbols,
                                                    const std::vector<std::string>& fields, int32_t hold_ms,
                                                    const std::string& user, const trace::Context& trace,
@@ -98,24 +97,24 @@ class TickerLogic {
   // FAILED_PRECONDITION (TICKER_IN_USE).
   absl::Status Delete(const std::string& symbol, const trace::Context& trace, absl::Time deadline);
 
-  // Forgets of some tickers those that nobody has followed, had an alert on or held for long; answers how many it
-  // looked at. An error ends the round: what is left is looked at in the next one.
+  // Checks some tickers and forgets those that nobody has followed, had an alert on or held for long; returns how many
+  // it checked. An error ends the round; the next one checks the rest.
   absl::StatusOr<int> ForgetUnused(const trace::Context& trace, absl::Time deadline);
 
   // NOT_FOUND where one is not registered.
   absl::Status CheckRegistered(const std::vector<std::string>& symbols);
   // The current prices, in the order asked; those without any price are left out. RESOURCE_EXHAUSTED: the user's limit,
-  // or the source's. UNAVAILABLE (PRICES_NOT_READY): the board does not come to what was fetched.
-  absl::StatusOr<Quotes> Quote(const std::vector<std::string>& symbols, const rpc::Caller& caller,
-                               const trace::Context& trace, absl::Time deadline);
+  // or the source's. UNAVAILABLE (PRICES_NOT_READY): the board does not reach the fetched quotes in time.
+  absl::StatusOr<Quotes> GetQuotes(const std::vector<std::string>& symbols, const rpc::Caller& caller,
+                                   const trace::Context& trace, absl::Time deadline);
   // INVALID_ARGUMENT names the quotes whose tickers are not registered.
-  // What became of each, in the order given; none where that was not seen before the deadline.
+  // The outcome of each quote, in the order given; none where it was not seen before the deadline.
   absl::StatusOr<std::vector<std::optional<QuoteOutcome>>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes,
                                                                    const trace::Context& trace, absl::Time deadline);
 
   // UNAVAILABLE (PRICES_NOT_READY).
   absl::StatusOr<std::vector<SymbolPrices>> LastPrices(const std::vector<std::string>& symbols);
-  // Above all that the log was seen to have, too: a database that came from a backup knows of fewer than there were.
+  // Also above all epochs seen in the log: a database restored from a backup may have missed some.
   absl::StatusOr<int64_t> AcquirePublisherEpoch(int64_t if_highest_is) {
     return store_.NextPublisherEpoch(board_.HighestEpoch(), if_highest_is);
   }
@@ -131,14 +130,14 @@ class TickerLogic {
     TickerRow ticker;
     int64_t until_us = 0;
   };
-  // OK where the source knows, and gives the prices of, what is not in `known` of `order`.
-  absl::Status Verify(const std::vector<std::string>& order, const std::vector<std::string>& fields,
-                      std::set<std::string> known, const std::string& user, const trace::Context& trace,
-                      absl::Time deadline);
-  // OK where the user may register so many more.
+  // OK where the source knows all symbols of `order` that are not in `known`, and gives their prices.
+  absl::Status VerifySymbols(const std::vector<std::string>& order, const std::vector<std::string>& fields,
+                             std::set<std::string> known, const std::string& user, const trace::Context& trace,
+                             absl::Time deadline);
+  // OK where the user may register `more` further tickers.
   absl::Status CheckUnusedQuota(const std::string& user, size_t more, const trace::Context& trace, absl::Time deadline);
-  // Looks which of them are in use, and notes it.
-  absl::Status LookAt(const std::vector<std::string>& symbols, const trace::Context& trace, absl::Time deadline);
+  // Finds out which of them are in use, and stores it.
+  absl::Status CheckUse(const std::vector<std::string>& symbols, const trace::Context& trace, absl::Time deadline);
   std::vector<TickerView> WithPrices(std::vector<TickerRow> tickers, const std::vector<std::string>& order) const;
   // The rows, where each is known to be held until `until_us`; else nothing.
   std::vector<TickerRow> FindHeld(const std::vector<std::string>& symbols, int64_t until_us);
@@ -160,8 +159,8 @@ class TickerLogic {
   base::Mutex mutex_;
   int64_t counted_version_ ABSL_GUARDED_BY(mutex_) = 0;  // The tickers were counted then.
   int64_t next_count_us_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Holds that the database has: while one lasts nobody deletes the ticker, so that a register call under it needs no
-  // database.
+  // Holds that are stored in the database: while one lasts nobody deletes the ticker, so that a registration under it
+  // does not need the database.
   std::unordered_map<std::string, Hold> holds_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -67,7 +67,7 @@ absl::StatusOr<std::vector<std::string>> SymbolsOf(const google::protobuf::Repea
 grpc::ServerUnaryReactor* TickerServiceImpl::RegisterTicker(grpc::CallbackServerContext* context,
                                                             const v1::RegisterTickerRequest* request,
                                                             v1::Ticker* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.ticker.v1.TickerService/RegisterTicker", Access::kWrite, Work::kOthers}, request,
       response, [this](const CallContext& call, const v1::RegisterTickerRequest& asked) -> absl::StatusOr<v1::Ticker> {
         STOCKALERT_ASSIGN_OR_RETURN(
@@ -80,7 +80,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::RegisterTicker(grpc::CallbackServer
 grpc::ServerUnaryReactor* TickerServiceImpl::BatchRegisterTickers(grpc::CallbackServerContext* context,
                                                                   const v1::BatchRegisterTickersRequest* request,
                                                                   v1::BatchRegisterTickersResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.ticker.v1.TickerService/BatchRegisterTickers", Access::kWrite, Work::kOthers},
       request, response,
       [this](const CallContext& call,
@@ -102,23 +102,23 @@ grpc::ServerUnaryReactor* TickerServiceImpl::BatchRegisterTickers(grpc::Callback
 
 grpc::ServerUnaryReactor* TickerServiceImpl::GetTicker(grpc::CallbackServerContext* context,
                                                        const v1::GetTickerRequest* request, v1::Ticker* response) {
-  return rpc::Unary(runner_, context, {"stockalert.ticker.v1.TickerService/GetTicker", Access::kRead}, request,
-                    response,
-                    [this](const CallContext&, const v1::GetTickerRequest& asked) -> absl::StatusOr<v1::Ticker> {
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
-                      STOCKALERT_ASSIGN_OR_RETURN(const TickerView view, logic_.Get(symbol));
-                      return ToTicker(view);
-                    });
+  return rpc::RunUnary(runner_, context, {"stockalert.ticker.v1.TickerService/GetTicker", Access::kRead}, request,
+                       response,
+                       [this](const CallContext&, const v1::GetTickerRequest& asked) -> absl::StatusOr<v1::Ticker> {
+                         STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
+                         STOCKALERT_ASSIGN_OR_RETURN(const TickerView view, logic_.Get(symbol));
+                         return ToTicker(view);
+                       });
 }
 
 grpc::ServerUnaryReactor* TickerServiceImpl::ListTickers(grpc::CallbackServerContext* context,
                                                          const v1::ListTickersRequest* request,
                                                          v1::ListTickersResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.ticker.v1.TickerService/ListTickers", Access::kRead}, request, response,
       [this](const CallContext&, const v1::ListTickersRequest& asked) -> absl::StatusOr<v1::ListTickersResponse> {
         const std::string scope = rpc::PageScope("ListTickers", "");
-        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(asked.page_size()));
+        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::ResolvePageSize(asked.page_size()));
         STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> place,
                                     rpc::DecodePageToken(scope, asked.page_token(), 1));
         // One more than the page shows whether there is a next one.
@@ -137,7 +137,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::ListTickers(grpc::CallbackServerCon
 grpc::ServerUnaryReactor* TickerServiceImpl::DeleteTicker(grpc::CallbackServerContext* context,
                                                           const v1::DeleteTickerRequest* request,
                                                           google::protobuf::Empty* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.ticker.v1.TickerService/DeleteTicker", Access::kAdministrator, Work::kOthers},
       request, response,
       [this](const CallContext& call, const v1::DeleteTickerRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
@@ -149,11 +149,12 @@ grpc::ServerUnaryReactor* TickerServiceImpl::DeleteTicker(grpc::CallbackServerCo
 
 grpc::ServerUnaryReactor* TickerServiceImpl::GetQuote(grpc::CallbackServerContext* context,
                                                       const v1::GetQuoteRequest* request, quote::v1::Quote* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       source_runner_, context, {"stockalert.ticker.v1.TickerService/GetQuote", Access::kRead}, request, response,
       [this](const CallContext& call, const v1::GetQuoteRequest& asked) -> absl::StatusOr<quote::v1::Quote> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
-        STOCKALERT_ASSIGN_OR_RETURN(const Quotes found, logic_.Quote({symbol}, call.caller, call.trace, call.deadline));
+        STOCKALERT_ASSIGN_OR_RETURN(const Quotes found,
+                                    logic_.GetQuotes({symbol}, call.caller, call.trace, call.deadline));
         if (found.quotes.empty()) {
           if (!found.problems.empty()) return ToStatus(found.problems.front());
           return base::NotFound("NO_QUOTE_YET",
@@ -167,22 +168,24 @@ grpc::ServerUnaryReactor* TickerServiceImpl::GetQuote(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* TickerServiceImpl::BatchGetQuotes(grpc::CallbackServerContext* context,
                                                             const v1::BatchGetQuotesRequest* request,
                                                             v1::BatchGetQuotesResponse* response) {
-  return rpc::Unary(
-      source_runner_, context, {"stockalert.ticker.v1.TickerService/BatchGetQuotes", Access::kRead}, request, response,
-      [this](const CallContext& call,
-             const v1::BatchGetQuotesRequest& asked) -> absl::StatusOr<v1::BatchGetQuotesResponse> {
-        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> symbols, SymbolsOf(asked.names()));
-        STOCKALERT_ASSIGN_OR_RETURN(const Quotes found, logic_.Quote(symbols, call.caller, call.trace, call.deadline));
-        v1::BatchGetQuotesResponse answer;
-        for (const internal::v1::QuoteRecord& quote : found.quotes) *answer.add_quotes() = ToQuote(quote);
-        return answer;
-      });
+  return rpc::RunUnary(source_runner_, context, {"stockalert.ticker.v1.TickerService/BatchGetQuotes", Access::kRead},
+                       request, response,
+                       [this](const CallContext& call,
+                              const v1::BatchGetQuotesRequest& asked) -> absl::StatusOr<v1::BatchGetQuotesResponse> {
+                         STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> symbols, SymbolsOf(asked.names()));
+                         STOCKALERT_ASSIGN_OR_RETURN(const Quotes found,
+                                                     logic_.GetQuotes(symbols, call.caller, call.trace, call.deadline));
+                         v1::BatchGetQuotesResponse answer;
+                         for (const internal::v1::QuoteRecord& quote : found.quotes)
+                           *answer.add_quotes() = ToQuote(quote);
+                         return answer;
+                       });
 }
 
 grpc::ServerUnaryReactor* TickerServiceImpl::PublishQuotes(grpc::CallbackServerContext* context,
                                                            const v1::PublishQuotesRequest* request,
                                                            v1::PublishQuotesResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.ticker.v1.TickerService/PublishQuotes", Access::kAdministrator, Work::kOthers},
       request, response,
       [this](const CallContext& call,
@@ -199,7 +202,7 @@ grpc::ServerUnaryReactor* TickerServiceImpl::PublishQuotes(grpc::CallbackServerC
 grpc::ServerWriteReactor<v1::WatchQuotesResponse>* TickerServiceImpl::WatchQuotes(
     grpc::CallbackServerContext* context, const v1::WatchQuotesRequest* request) {
   using Stream = rpc::Stream<v1::WatchQuotesResponse>;
-  return rpc::ServerStream<v1::WatchQuotesRequest, v1::WatchQuotesResponse>(
+  return rpc::RunServerStream<v1::WatchQuotesRequest, v1::WatchQuotesResponse>(
       runner_, context, {"stockalert.ticker.v1.TickerService/WatchQuotes", Access::kRead}, request, kWatchQueueMax,
       [this](const CallContext&, const v1::WatchQuotesRequest& asked,
              const std::shared_ptr<Stream>& stream) -> absl::Status {

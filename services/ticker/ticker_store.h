@@ -32,7 +32,7 @@ struct SymbolList {
   bool more = false;                 // There are others behind the last one.
 };
 
-// Who may publish: the highest epoch that was given, and whether its publisher is there.
+// Which publisher may publish: the one with the highest epoch given; and whether it is alive.
 struct PublisherLeaseRow {
   int64_t highest_epoch = 0;
   int64_t renewals = 0;  // Rises while it is.
@@ -57,35 +57,35 @@ class TickerStore {
   virtual absl::StatusOr<std::vector<std::string>> FindUnused(const std::string& user, int limit) = 0;
   // Those of the user's registered after `after_us`.
   virtual absl::StatusOr<int64_t> CountRegistered(const std::string& user, int64_t after_us) = 0;
-  // At most `limit` that were registered by `before_us`, are not held at `now_us`, and have not been looked at since
-  // `before_us`, those longest not looked at first.
-  virtual absl::StatusOr<std::vector<std::string>> FindToLookAt(int64_t before_us, int64_t now_us, int limit) = 0;
-  // They were looked at; `used`: and are in use.
-  virtual absl::Status MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) = 0;
+  // At most `limit` that were registered by `before_us`, are not held at `now_us`, and whose use was not checked since
+  // `before_us`; those checked longest ago first.
+  virtual absl::StatusOr<std::vector<std::string>> FindDueForUseCheck(int64_t before_us, int64_t now_us, int limit) = 0;
+  // Their use was checked; `used`: they are in use.
+  virtual absl::Status MarkUseChecked(const std::vector<std::string>& symbols, bool used, int64_t now_us) = 0;
 
   // At most `limit` with a symbol after `after`, by symbol.
   virtual absl::StatusOr<std::vector<TickerRow>> List(const std::string& after, int limit) = 0;
 
-  // Keeps new registrations off until Unmark, DeleteMarked, or `until_us`. `token` is a UUID that nobody else uses.
+  // Blocks new registrations until Unmark, DeleteMarked, or `until_us`. `token` is a UUID that nobody else uses.
   // NOT_FOUND (TICKER_NOT_FOUND); FAILED_PRECONDITION (TICKER_IN_USE): it is held; ABORTED (TICKER_BEING_DELETED):
   // marked by another.
   virtual absl::Status MarkDeleting(const std::string& symbol, const std::string& token, int64_t now_us,
                                     int64_t until_us) = 0;
-  // Takes the mark back, if it still is this one.
+  // Removes the mark if it is still this one.
   virtual absl::Status Unmark(const std::string& symbol, const std::string& token) = 0;
-  // Deletes the ticker if it still bears this mark: whoever registered it since the mark ran out has taken the mark
-  // away. False: it does not.
+  // Deletes the ticker if it still has this mark: registering it after the mark expired removes the mark. False: it
+  // does not have it.
   virtual absl::StatusOr<bool> DeleteMarked(const std::string& symbol, const std::string& token) = 0;
 
-  // At most `limit` symbols behind `after`, where that is not empty or the set's version is not `known_version`. The
-  // version is not newer than the symbols: who remembers it hears of every later change.
+  // At most `limit` symbols after `after`; none if `after` is empty and the set's version is `known_version`. The
+  // version returned is not newer than the symbols, so that a caller who passes it next time misses no change.
   virtual absl::StatusOr<SymbolList> ListSymbols(int64_t known_version, const std::string& after, int limit) = 0;
   virtual absl::StatusOr<int64_t> CountTickers() = 0;
 
-  // Above every number that it has given before, and above `above`. A number may be left out.
+  // A new epoch: above every one given before, and above `above`. Numbers may be skipped.
   // ABORTED (PUBLISHER_CHANGED): `if_highest_is` is not 0, and not the highest one.
   virtual absl::StatusOr<int64_t> NextPublisherEpoch(int64_t above, int64_t if_highest_is) = 0;
-  // Counts a renewal where `epoch` is the highest one; with `release` its publisher lets go.
+  // Renews the publisher's lease if `epoch` is the highest one; with `release` ends it.
   virtual absl::StatusOr<PublisherLeaseRow> RenewPublisher(int64_t epoch, bool release) = 0;
 };
 

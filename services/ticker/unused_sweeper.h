@@ -1,5 +1,4 @@
-// Forgets tickers that nobody uses, a few at a time, so that what somebody once registered does not cost calls of the
-// source for ever.
+// Forgets tickers that nobody uses, a few at a time, so that they do not cost calls to the source for ever.
 //
 // One thread of its own. Several instances of the service may sweep side by side. Runs on through outages, with bounded
 // pauses; counts and logs them.
@@ -16,7 +15,7 @@ namespace stockalert::ticker {
 
 class UnusedSweeper {
  public:
-  // `logic` must outlive it. Looks every `interval`; at once again where there is more.
+  // `logic` must outlive it. Runs every `interval`; again at once while there is more.
   UnusedSweeper(TickerLogic& logic, absl::Duration interval);
   // Stops, after the round that is under way.
   ~UnusedSweeper();

@@ -33,7 +33,7 @@ struct UserRow {
   long long create_time_us = 0, update_time_us = 0, version = 0, verify_time_us = 0;
   soci::indicator verify_is = soci::i_null;
 
-  User Take() const {
+  User ToUser() const {
     return User{
         .id = id,
         .email = email,
@@ -52,7 +52,7 @@ struct KeyRow {
   long long create_time_us = 0, expire_time_us = 0, revoke_time_us = 0;
   soci::indicator expire_is = soci::i_null, revoke_is = soci::i_null;
 
-  absl::StatusOr<ApiKey> Take() const {
+  absl::StatusOr<ApiKey> ToApiKey() const {
     STOCKALERT_ASSIGN_OR_RETURN(std::string hash, postgres::BytesFromHex(secret_hex));
     return ApiKey{.id = id,
                   .user_id = user_id,
@@ -82,7 +82,7 @@ absl::StatusOr<User> ReadUser(soci::session& sql, const std::string& id, bool lo
       << (lock ? " FOR UPDATE" : ""),
       STOCKALERT_INTO_USER(row), soci::use(id, "id");
   if (!sql.got_data()) return UserNotFound(id);
-  return row.Take();
+  return row.ToUser();
 }
 
 // Holds the user against deletion until the transaction ends, without standing in the way of other readers.
@@ -98,7 +98,7 @@ absl::StatusOr<std::optional<ApiKey>> ReadKey(soci::session& sql, const std::str
   sql << "SELECT " << kKeyColumns << " FROM stockalert_user.api_keys WHERE id = CAST(:id AS uuid)",
       STOCKALERT_INTO_KEY(row), soci::use(id, "id");
   if (!sql.got_data()) return std::optional<ApiKey>();
-  STOCKALERT_ASSIGN_OR_RETURN(ApiKey key, row.Take());
+  STOCKALERT_ASSIGN_OR_RETURN(ApiKey key, row.ToApiKey());
   return std::optional<ApiKey>(std::move(key));
 }
 
@@ -189,15 +189,15 @@ bool TryEmailCode(soci::session& sql, const User& user, const std::string& code_
 }
 
 // A constraint of which the API has a word of its own, and else what every store says.
-absl::Status Told(const absl::Status& status) {
+absl::Status ToStoreError(const absl::Status& status) {
   if (postgres::ViolatedConstraint(status) == "users_verified_email_key") return EmailTaken();
   return postgres::StoreFailure(status);
 }
 
 template <typename T>
-absl::StatusOr<T> Told(absl::StatusOr<T> result) {
+absl::StatusOr<T> ToStoreError(absl::StatusOr<T> result) {
   if (result.ok()) return result;
-  return Told(result.status());
+  return ToStoreError(result.status());
 }
 
 // Two equal requests at once: the later one fails on a constraint, and finds what the other made when it looks again.
@@ -209,7 +209,7 @@ Result TransactTwice(postgres::Pool& pool, const char* operation, const RequestT
       base::ReasonOf(result.status()).empty()) {
     result = Transact(pool, operation, idempotency, body);
   }
-  return Told(std::move(result));
+  return ToStoreError(std::move(result));
 }
 
 }  // namespace
@@ -245,7 +245,7 @@ absl::StatusOr<CreatedUser> PostgresUserStore::CreateUser(const User& user, cons
 }
 
 absl::Status PostgresUserStore::CreateInvitation(const Invitation& invitation) {
-  return Told(Transact(
+  return ToStoreError(Transact(
       pool_, "user.create_invitation", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::Status {
         soci::session& sql = connection.sql();
         const long long create_time_us = invitation.create_time_us;
@@ -263,13 +263,13 @@ absl::Status PostgresUserStore::CreateInvitation(const Invitation& invitation) {
 }
 
 absl::StatusOr<User> PostgresUserStore::GetUser(const std::string& id) {
-  return Told(
+  return ToStoreError(
       postgres::Read(pool_, "user.get", [&](Connection& connection) { return ReadUser(connection.sql(), id, false); }));
 }
 
 absl::StatusOr<User> PostgresUserStore::ChangeUser(const std::string& id,
                                                    const std::function<absl::Status(User&)>& change) {
-  return Told(
+  return ToStoreError(
       Transact(pool_, "user.change", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::StatusOr<User> {
         soci::session& sql = connection.sql();
         STOCKALERT_ASSIGN_OR_RETURN(const User before, ReadUser(sql, id, true));
@@ -282,7 +282,7 @@ absl::StatusOr<User> PostgresUserStore::ChangeUser(const std::string& id,
 
 absl::Status PostgresUserStore::PutEmailCode(const std::string& user_id, const EmailCode& code,
                                              const EmailCodeLimits& limits) {
-  return Told(
+  return ToStoreError(
       Transact(pool_, "user.put_email_code", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::Status {
         soci::session& sql = connection.sql();
         STOCKALERT_ASSIGN_OR_RETURN(const User user, ReadUser(sql, user_id, true));
@@ -325,29 +325,29 @@ absl::StatusOr<User> PostgresUserStore::VerifyEmail(const std::string& user_id,
                                                     const std::optional<std::string>& code_sha256, int64_t now_us,
                                                     int tries_max) {
   // None: the code is no good, and the try counts, so it is no error of the transaction's.
-  absl::StatusOr<std::optional<User>> verified =
-      Told(Transact(pool_, "user.verify_email", Idempotency::kNotIdempotent,
-                    [&](Connection& connection) -> absl::StatusOr<std::optional<User>> {
-                      soci::session& sql = connection.sql();
-                      STOCKALERT_ASSIGN_OR_RETURN(User user, ReadUser(sql, user_id, true));
-                      if (user.email_verify_time_us) return std::optional<User>(std::move(user));
-                      if (code_sha256 && !TryEmailCode(sql, user, *code_sha256, now_us, tries_max))
-                        return std::optional<User>();
-                      user.email_verify_time_us = now_us;
-                      user.update_time_us = now_us;
-                      ++user.version;
-                      UpdateUser(sql, user);
-                      sql << "DELETE FROM stockalert_user.email_verifications WHERE user_id = CAST(:user AS uuid)",
-                          soci::use(user_id, "user");
-                      return std::optional<User>(std::move(user));
-                    }));
+  absl::StatusOr<std::optional<User>> verified = ToStoreError(
+      Transact(pool_, "user.verify_email", Idempotency::kNotIdempotent,
+               [&](Connection& connection) -> absl::StatusOr<std::optional<User>> {
+                 soci::session& sql = connection.sql();
+                 STOCKALERT_ASSIGN_OR_RETURN(User user, ReadUser(sql, user_id, true));
+                 if (user.email_verify_time_us) return std::optional<User>(std::move(user));
+                 if (code_sha256 && !TryEmailCode(sql, user, *code_sha256, now_us, tries_max))
+                   return std::optional<User>();
+                 user.email_verify_time_us = now_us;
+                 user.update_time_us = now_us;
+                 ++user.version;
+                 UpdateUser(sql, user);
+                 sql << "DELETE FROM stockalert_user.email_verifications WHERE user_id = CAST(:user AS uuid)",
+                     soci::use(user_id, "user");
+                 return std::optional<User>(std::move(user));
+               }));
   STOCKALERT_RETURN_IF_ERROR(verified.status());
   if (!*verified) return EmailCodeInvalid();
   return **std::move(verified);
 }
 
 absl::StatusOr<std::vector<UntoldEmailCode>> PostgresUserStore::ReadUntoldEmailCodes(int limit) {
-  return Told(postgres::Read(
+  return ToStoreError(postgres::Read(
       pool_, "user.read_codes", [&](Connection& connection) -> absl::StatusOr<std::vector<UntoldEmailCode>> {
         soci::session& sql = connection.sql();
         UntoldEmailCode row;
@@ -374,51 +374,55 @@ absl::StatusOr<std::vector<UntoldEmailCode>> PostgresUserStore::ReadUntoldEmailC
 }
 
 absl::Status PostgresUserStore::MarkEmailCodesTold(const std::vector<UntoldEmailCode>& codes) {
-  return Told(Transact(pool_, "user.codes_told", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
-    for (const UntoldEmailCode& told : codes) {
-      const std::string hash = ByteaLiteral(told.code.code_sha256);
-      connection.sql() << "UPDATE stockalert_user.email_verifications SET untold_code = NULL WHERE user_id = "
-                          "CAST(:user AS uuid) AND "
-                          "code_sha256 = CAST(:hash AS bytea)",
-          soci::use(told.user_id, "user"), soci::use(hash, "hash");
-    }
-    return absl::OkStatus();
-  }));
+  return ToStoreError(
+      Transact(pool_, "user.codes_told", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
+        for (const UntoldEmailCode& told : codes) {
+          const std::string hash = ByteaLiteral(told.code.code_sha256);
+          connection.sql() << "UPDATE stockalert_user.email_verifications SET untold_code = NULL WHERE user_id = "
+                              "CAST(:user AS uuid) AND "
+                              "code_sha256 = CAST(:hash AS bytea)",
+              soci::use(told.user_id, "user"), soci::use(hash, "hash");
+        }
+        return absl::OkStatus();
+      }));
 }
 
 absl::Status PostgresUserStore::DeleteUser(const std::string& id, int64_t now_us, const std::string& traceparent,
                                            const std::function<absl::Status(const User&)>& check) {
-  return Told(Transact(pool_, "user.delete", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::Status {
-    soci::session& sql = connection.sql();
-    STOCKALERT_ASSIGN_OR_RETURN(const User user, ReadUser(sql, id, true));
-    STOCKALERT_RETURN_IF_ERROR(check(user));
-    const long long delete_time_us = now_us;
-    sql << "INSERT INTO stockalert_user.outbox (user_id, delete_time_us, traceparent) VALUES (CAST(:id AS uuid), "
-           ":deleted, :trace)",
-        soci::use(id, "id"), soci::use(delete_time_us, "deleted"), soci::use(traceparent, "trace");
-    sql << "DELETE FROM stockalert_user.users WHERE id = CAST(:id AS uuid)", soci::use(id, "id");
-    return absl::OkStatus();
-  }));
+  return ToStoreError(
+      Transact(pool_, "user.delete", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::Status {
+        soci::session& sql = connection.sql();
+        STOCKALERT_ASSIGN_OR_RETURN(const User user, ReadUser(sql, id, true));
+        STOCKALERT_RETURN_IF_ERROR(check(user));
+        const long long delete_time_us = now_us;
+        sql << "INSERT INTO stockalert_user.outbox (user_id, delete_time_us, traceparent) VALUES (CAST(:id AS uuid), "
+               ":deleted, :trace)",
+            soci::use(id, "id"), soci::use(delete_time_us, "deleted"), soci::use(traceparent, "trace");
+        sql << "DELETE FROM stockalert_user.users WHERE id = CAST(:id AS uuid)", soci::use(id, "id");
+        return absl::OkStatus();
+      }));
 }
 
 absl::StatusOr<std::vector<User>> PostgresUserStore::ListUsers(const std::optional<TimePlace>& after, int limit) {
-  return Told(postgres::Read(pool_, "user.list", [&](Connection& connection) -> absl::StatusOr<std::vector<User>> {
-    soci::session& sql = connection.sql();
-    // Before the first of all: no UUID is below zero.
-    const long long after_us = after ? after->create_time_us : -1;
-    const std::string after_id = after ? after->id : "00000000-0000-0000-0000-000000000000";
-    UserRow row;
-    soci::statement statement =
-        (sql.prepare << "SELECT " << kUserColumns
-                     << " FROM stockalert_user.users WHERE (create_time_us, id) > (:after_us, CAST(:after_id AS uuid)) "
-                        "ORDER BY create_time_us, id LIMIT :n",
-         STOCKALERT_INTO_USER(row), soci::use(after_us, "after_us"), soci::use(after_id, "after_id"),
-         soci::use(limit, "n"));
-    statement.execute();
-    std::vector<User> users;
-    while (statement.fetch()) users.push_back(row.Take());
-    return users;
-  }));
+  return ToStoreError(
+      postgres::Read(pool_, "user.list", [&](Connection& connection) -> absl::StatusOr<std::vector<User>> {
+        soci::session& sql = connection.sql();
+        // Before the first of all: no UUID is below zero.
+        const long long after_us = after ? after->create_time_us : -1;
+        const std::string after_id = after ? after->id : "00000000-0000-0000-0000-000000000000";
+        UserRow row;
+        soci::statement statement =
+            (sql.prepare
+                 << "SELECT " << kUserColumns
+                 << " FROM stockalert_user.users WHERE (create_time_us, id) > (:after_us, CAST(:after_id AS uuid)) "
+                    "ORDER BY create_time_us, id LIMIT :n",
+             STOCKALERT_INTO_USER(row), soci::use(after_us, "after_us"), soci::use(after_id, "after_id"),
+             soci::use(limit, "n"));
+        statement.execute();
+        std::vector<User> users;
+        while (statement.fetch()) users.push_back(row.ToUser());
+        return users;
+      }));
 }
 
 absl::StatusOr<CreatedKey> PostgresUserStore::CreateApiKey(const ApiKey& key, const RequestTag& request,
@@ -456,7 +460,7 @@ absl::StatusOr<CreatedKey> PostgresUserStore::CreateApiKey(const ApiKey& key, co
 
 absl::StatusOr<std::vector<ApiKey>> PostgresUserStore::ListApiKeys(const std::string& user_id,
                                                                    const std::optional<TimePlace>& after, int limit) {
-  return Told(
+  return ToStoreError(
       postgres::Read(pool_, "user.list_keys", [&](Connection& connection) -> absl::StatusOr<std::vector<ApiKey>> {
         soci::session& sql = connection.sql();
         STOCKALERT_RETURN_IF_ERROR(RequireUser(sql, user_id, ""));
@@ -473,7 +477,7 @@ absl::StatusOr<std::vector<ApiKey>> PostgresUserStore::ListApiKeys(const std::st
         statement.execute();
         std::vector<ApiKey> keys;
         while (statement.fetch()) {
-          STOCKALERT_ASSIGN_OR_RETURN(ApiKey key, row.Take());
+          STOCKALERT_ASSIGN_OR_RETURN(ApiKey key, row.ToApiKey());
           keys.push_back(std::move(key));
         }
         return keys;
@@ -482,22 +486,22 @@ absl::StatusOr<std::vector<ApiKey>> PostgresUserStore::ListApiKeys(const std::st
 
 absl::StatusOr<ApiKey> PostgresUserStore::RevokeApiKey(const std::string& user_id, const std::string& key_id,
                                                        int64_t now_us) {
-  return Told(Transact(pool_, "user.revoke_key", Idempotency::kIdempotent,
-                       [&](Connection& connection) -> absl::StatusOr<ApiKey> {
-                         soci::session& sql = connection.sql();
-                         const long long revoke_time_us = now_us;
-                         sql << "UPDATE stockalert_user.api_keys SET revoke_time_us = :now WHERE id = CAST(:id AS "
-                                "uuid) AND user_id = CAST(:user AS uuid) AND "
-                                "revoke_time_us IS NULL",
-                             soci::use(revoke_time_us, "now"), soci::use(key_id, "id"), soci::use(user_id, "user");
-                         STOCKALERT_ASSIGN_OR_RETURN(std::optional<ApiKey> key, ReadKey(sql, key_id));
-                         if (!key || key->user_id != user_id) return ApiKeyNotFound(key_id);
-                         return *std::move(key);
-                       }));
+  return ToStoreError(Transact(
+      pool_, "user.revoke_key", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<ApiKey> {
+        soci::session& sql = connection.sql();
+        const long long revoke_time_us = now_us;
+        sql << "UPDATE stockalert_user.api_keys SET revoke_time_us = :now WHERE id = CAST(:id AS "
+               "uuid) AND user_id = CAST(:user AS uuid) AND "
+               "revoke_time_us IS NULL",
+            soci::use(revoke_time_us, "now"), soci::use(key_id, "id"), soci::use(user_id, "user");
+        STOCKALERT_ASSIGN_OR_RETURN(std::optional<ApiKey> key, ReadKey(sql, key_id));
+        if (!key || key->user_id != user_id) return ApiKeyNotFound(key_id);
+        return *std::move(key);
+      }));
 }
 
 absl::StatusOr<std::optional<ApiKey>> PostgresUserStore::FindApiKey(const std::string& secret_sha256) {
-  return Told(
+  return ToStoreError(
       postgres::Read(pool_, "user.find_key", [&](Connection& connection) -> absl::StatusOr<std::optional<ApiKey>> {
         soci::session& sql = connection.sql();
         const std::string hash = ByteaLiteral(secret_sha256);
@@ -505,14 +509,14 @@ absl::StatusOr<std::optional<ApiKey>> PostgresUserStore::FindApiKey(const std::s
         sql << "SELECT " << kKeyColumns << " FROM stockalert_user.api_keys WHERE secret_sha256 = CAST(:hash AS bytea)",
             STOCKALERT_INTO_KEY(row), soci::use(hash, "hash");
         if (!sql.got_data()) return std::optional<ApiKey>();
-        STOCKALERT_ASSIGN_OR_RETURN(ApiKey key, row.Take());
+        STOCKALERT_ASSIGN_OR_RETURN(ApiKey key, row.ToApiKey());
         return std::optional<ApiKey>(std::move(key));
       }));
 }
 
 absl::StatusOr<FollowedTicker> PostgresUserStore::Follow(const std::string& user_id, const FollowedTicker& ticker,
                                                          int64_t followed_max) {
-  return Told(Transact(
+  return ToStoreError(Transact(
       pool_, "user.follow", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<FollowedTicker> {
         soci::session& sql = connection.sql();
         STOCKALERT_RETURN_IF_ERROR(RequireUser(sql, user_id, " FOR NO KEY UPDATE"));
@@ -534,7 +538,7 @@ absl::StatusOr<FollowedTicker> PostgresUserStore::Follow(const std::string& user
 }
 
 absl::Status PostgresUserStore::Unfollow(const std::string& user_id, const std::string& symbol) {
-  return Told(
+  return ToStoreError(
       Transact(pool_, "user.unfollow", Idempotency::kNotIdempotent, [&](Connection& connection) -> absl::Status {
         std::string gone;
         connection.sql() << "DELETE FROM stockalert_user.followed_tickers WHERE user_id = CAST(:user AS uuid) AND "
@@ -547,7 +551,7 @@ absl::Status PostgresUserStore::Unfollow(const std::string& user_id, const std::
 absl::StatusOr<std::vector<FollowedTicker>> PostgresUserStore::ListFollowed(const std::string& user_id,
                                                                             const std::string& after_symbol,
                                                                             int limit) {
-  return Told(postgres::Read(
+  return ToStoreError(postgres::Read(
       pool_, "user.list_followed", [&](Connection& connection) -> absl::StatusOr<std::vector<FollowedTicker>> {
         soci::session& sql = connection.sql();
         STOCKALERT_RETURN_IF_ERROR(RequireUser(sql, user_id, ""));
@@ -568,40 +572,42 @@ absl::StatusOr<std::vector<FollowedTicker>> PostgresUserStore::ListFollowed(cons
 
 absl::StatusOr<std::optional<FollowedTicker>> PostgresUserStore::FindFollowed(const std::string& user_id,
                                                                               const std::string& symbol) {
-  return Told(postgres::Read(pool_, "user.find_followed",
-                             [&](Connection& connection) -> absl::StatusOr<std::optional<FollowedTicker>> {
-                               soci::session& sql = connection.sql();
-                               long long create_time_us = 0;
-                               sql << "SELECT create_time_us FROM stockalert_user.followed_tickers WHERE user_id = "
-                                      "CAST(:user AS uuid) AND symbol = :symbol",
-                                   soci::into(create_time_us), soci::use(user_id, "user"), soci::use(symbol, "symbol");
-                               if (!sql.got_data()) return std::optional<FollowedTicker>();
-                               return std::optional<FollowedTicker>(FollowedTicker{symbol, create_time_us});
-                             }));
+  return ToStoreError(postgres::Read(
+      pool_, "user.find_followed", [&](Connection& connection) -> absl::StatusOr<std::optional<FollowedTicker>> {
+        soci::session& sql = connection.sql();
+        long long create_time_us = 0;
+        sql << "SELECT create_time_us FROM stockalert_user.followed_tickers WHERE user_id = "
+               "CAST(:user AS uuid) AND symbol = :symbol",
+            soci::into(create_time_us), soci::use(user_id, "user"), soci::use(symbol, "symbol");
+        if (!sql.got_data()) return std::optional<FollowedTicker>();
+        return std::optional<FollowedTicker>(FollowedTicker{symbol, create_time_us});
+      }));
 }
 
 absl::StatusOr<int64_t> PostgresUserStore::CountFollowed(const std::string& user_id) {
-  return Told(postgres::Read(pool_, "user.count_followed", [&](Connection& connection) -> absl::StatusOr<int64_t> {
-    soci::session& sql = connection.sql();
-    STOCKALERT_RETURN_IF_ERROR(RequireUser(sql, user_id, ""));
-    long long count = 0;
-    sql << "SELECT count(*) FROM stockalert_user.followed_tickers WHERE user_id = CAST(:user AS uuid)",
-        soci::into(count), soci::use(user_id, "user");
-    return count;
-  }));
+  return ToStoreError(
+      postgres::Read(pool_, "user.count_followed", [&](Connection& connection) -> absl::StatusOr<int64_t> {
+        soci::session& sql = connection.sql();
+        STOCKALERT_RETURN_IF_ERROR(RequireUser(sql, user_id, ""));
+        long long count = 0;
+        sql << "SELECT count(*) FROM stockalert_user.followed_tickers WHERE user_id = CAST(:user AS uuid)",
+            soci::into(count), soci::use(user_id, "user");
+        return count;
+      }));
 }
 
 absl::StatusOr<int64_t> PostgresUserStore::CountFollowers(const std::string& symbol) {
-  return Told(postgres::Read(pool_, "user.count_followers", [&](Connection& connection) -> absl::StatusOr<int64_t> {
-    long long count = 0;
-    connection.sql() << "SELECT count(*) FROM stockalert_user.followed_tickers WHERE symbol = :symbol",
-        soci::into(count), soci::use(symbol, "symbol");
-    return count;
-  }));
+  return ToStoreError(
+      postgres::Read(pool_, "user.count_followers", [&](Connection& connection) -> absl::StatusOr<int64_t> {
+        long long count = 0;
+        connection.sql() << "SELECT count(*) FROM stockalert_user.followed_tickers WHERE symbol = :symbol",
+            soci::into(count), soci::use(symbol, "symbol");
+        return count;
+      }));
 }
 
 absl::StatusOr<std::vector<Deletion>> PostgresUserStore::ReadDeletions(int limit) {
-  return Told(postgres::Read(
+  return ToStoreError(postgres::Read(
       pool_, "user.read_deletions", [&](Connection& connection) -> absl::StatusOr<std::vector<Deletion>> {
         soci::session& sql = connection.sql();
         long long sequence = 0;
@@ -622,7 +628,7 @@ absl::StatusOr<std::vector<Deletion>> PostgresUserStore::ReadDeletions(int limit
 }
 
 absl::Status PostgresUserStore::ForgetDeletions(const std::vector<int64_t>& sequences) {
-  return Told(
+  return ToStoreError(
       Transact(pool_, "user.forget_deletions", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
         const std::string list = postgres::BigintArray(sequences);
         connection.sql() << "DELETE FROM stockalert_user.outbox WHERE sequence = ANY (CAST(:list AS bigint[]))",

@@ -23,18 +23,18 @@ RegistrationLimit::RegistrationLimit(int64_t per_minute, int64_t per_peer_per_mi
       narrow_(clock, base::TokenBuckets::Rate::PerMinute(per_peer_per_minute), networks_max),
       recent_(clock, kRecent, networks_max) {}
 
-absl::Status RegistrationLimit::Take(std::string_view peer) {
+absl::Status RegistrationLimit::TryAcquire(std::string_view peer) {
   const rpc::ClientNetworks networks = rpc::NetworksOf(peer);
   base::MutexLock lock(mutex_);
   // The wide one first: an address of a network that has nothing left is not even remembered.
-  std::optional<absl::Duration> wait = wide_.Wait(networks.wide);
-  if (!wait) wait = narrow_.Wait(networks.narrow);
-  if (!wait) wait = all_.Wait(kAll);
+  std::optional<absl::Duration> wait = wide_.TimeUntilAvailable(networks.wide);
+  if (!wait) wait = narrow_.TimeUntilAvailable(networks.narrow);
+  if (!wait) wait = all_.TimeUntilAvailable(kAll);
   if (!wait) {
     // Who has registered much in the last hour leaves the lower half of the whole to others, who has registered little
     // a part of it.
-    const double needed = (1.0 - recent_.Level(networks.wide)) / 2.0;
-    const double left = all_.Level(kAll);
+    const double needed = (1.0 - recent_.FillLevel(networks.wide)) / 2.0;
+    const double left = all_.FillLevel(kAll);
     // The whole is full after a minute.
     if (left + 1e-9 < needed) wait = absl::Minutes(1) * (needed - left);
   }
@@ -42,10 +42,10 @@ absl::Status RegistrationLimit::Take(std::string_view peer) {
     return base::ResourceExhausted("REGISTRATION_RATE", "too many registrations at once: try again a little later",
                                    std::max(*wait, absl::Milliseconds(1)));
   }
-  wide_.Take(networks.wide);
-  narrow_.Take(networks.narrow);
-  recent_.Take(networks.wide);
-  all_.Take(kAll);
+  wide_.TryAcquire(networks.wide);
+  narrow_.TryAcquire(networks.narrow);
+  recent_.TryAcquire(networks.wide);
+  all_.TryAcquire(kAll);
   return absl::OkStatus();
 }
 

@@ -1,14 +1,13 @@
-// How many users may be registered, by network and in all: RegisterUser needs no key, so it is the one call that
-// anybody can flood.
+// Limits how many users may be registered, by network and in total: RegisterUser needs no key, so anybody can flood it.
 //
-// Token buckets that refill steadily. An address (IPv6: a /64) has its limit, and four times as much the network around
-// it (IPv4: /24, IPv6: /48), so that one who has many addresses has not as many limits. Of the limit over all, the
-// lower half is for those who took little in the last hour: the less they took, the more of it. So neither one network
-// nor many can use it up, and whoever comes from elsewhere is let in. Who shares an address with a flood shares its
-// limit, too; nothing tells them apart before they have a key.
+// Token buckets that refill steadily. An address (IPv6: a /64) has its limit, and the network around it (IPv4: /24,
+// IPv6: /48) has four times that, so that many addresses do not mean as many limits. The lower half of the total limit
+// is reserved for networks that registered little in the last hour: the less, the more of it they may use. So no
+// network, and no number of them, can use it up, and a newcomer from elsewhere is let in. Whoever shares an address
+// with a flood shares its limit; nothing distinguishes them before they have a key.
 //
-// Thread-safe; remembers a bounded number of networks. A limit is this process's own: with n instances of the service
-// it is n times as high.
+// Thread-safe; remembers a bounded number of networks. Limits are per process: n instances of the service allow n times
+// as much.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +30,7 @@ class RegistrationLimit {
 
   // `peer` is the client's address as rpc::CallContext has it. RESOURCE_EXHAUSTED (REGISTRATION_RATE) with the delay
   // after which to try again.
-  absl::Status Take(std::string_view peer);
+  absl::Status TryAcquire(std::string_view peer);
 
  private:
   base::Mutex mutex_;  // What is asked of several buckets is taken from all of them.

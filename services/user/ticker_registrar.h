@@ -1,4 +1,4 @@
-// What the user service needs of the ticker service: that a ticker is registered before it is followed.
+// Registers a ticker with the ticker service before a user follows it.
 #pragma once
 
 #include <string>
@@ -13,9 +13,9 @@ namespace stockalert::user {
 class TickerRegistrar {
  public:
   virtual ~TickerRegistrar() = default;
-  // Registers the ticker and answers the symbol in its normal form. INVALID_ARGUMENT: not a symbol, or one that the
-  // source does not know. UNAVAILABLE (TICKER_SERVICE_UNAVAILABLE): the ticker service does not answer. `user_id`:
-  // whose share of the source's calls it takes to look a new symbol up.
+  // Registers the ticker and returns the symbol in its normal form. INVALID_ARGUMENT: not a symbol, or one that the
+  // source does not know. UNAVAILABLE (TICKER_SERVICE_UNAVAILABLE): the ticker service does not answer. `user_id`: the
+  // user whose share of the source's calls pays for looking up a new symbol.
   virtual absl::StatusOr<std::string> Register(const std::string& symbol, const std::string& user_id,
                                                const trace::Context& trace, absl::Time deadline) = 0;
 };

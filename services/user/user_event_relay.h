@@ -1,9 +1,9 @@
-// Tells the other services of deleted users, and of codes to be mailed: reads what waits, publishes to the topic
-// user-events, forgets what the broker has.
+// Publishes deletions of users and codes to be mailed to the topic user-events, from the store's outbox, and removes
+// them there once the broker has them.
 //
-// One thread of its own. At least once: a crash between publishing and forgetting, or a second instance of the service,
-// tells twice, which the consumers expect. Runs on through outages of broker and database, with bounded pauses; counts
-// and logs them.
+// One thread of its own. At least once: a crash between the two, or a second instance of the service, publishes twice,
+// which the consumers expect. Retries through outages of the broker and the database with bounded pauses; counts and
+// logs them.
 #pragma once
 
 #include <thread>
@@ -25,12 +25,12 @@ class UserEventRelay {
   // Stops.
   ~UserEventRelay();
 
-  // There is something to tell: do not wait for the next poll. Thread-safe.
+  // There is something to publish: do not wait for the next poll. Thread-safe.
   void Wake();
   // Ends after the round that is under way. Only the first call counts.
   void Stop();
 
-  // One round; answers how many were told. Public for tests, which run it without the thread's help.
+  // One round; returns how many were published. Public for tests, which run it without the thread.
   absl::StatusOr<int> RelayOnce(absl::Time deadline);
   // The same for codes; what has expired is dropped.
   absl::StatusOr<int> RelayCodesOnce(absl::Time deadline);

@@ -77,7 +77,7 @@ IssuedKey UserLogic::MakeKey(const std::string& user_id, const NewKey& key, int6
 absl::StatusOr<Registered> UserLogic::Register(const Email& email, const std::string& display_name,
                                                const std::string& request_id, const std::string& invitation_code,
                                                std::string_view peer) {
-  STOCKALERT_RETURN_IF_ERROR(limit_.Take(peer));
+  STOCKALERT_RETURN_IF_ERROR(limit_.TryAcquire(peer));
   std::optional<std::string> invitation_sha256;
   switch (rules_.registration) {
     case Registration::kOpen:

@@ -1,7 +1,7 @@
 // The rules of users, keys and followed tickers, without transport and database.
 //
-// Thread-safe as far as its collaborators are. Requests come checked for form (text, names, times); everything else is
-// checked here.
+// Thread-safe as far as its collaborators are. Callers check the form of requests (text, names, times); everything else
+// is checked here.
 #pragma once
 
 #include <cstdint>
@@ -65,7 +65,7 @@ struct UserChange {
   std::optional<std::string> display_name;
 };
 
-// Whom a key belongs to.
+// The user that a key belongs to.
 struct Identity {
   std::string user_id;  // Empty for the administrator.
   std::string key_id;
@@ -74,7 +74,7 @@ struct Identity {
   std::optional<int64_t> expire_time_us;
 };
 
-// Says by the user as it is stored whether a change may go on: the etag's check.
+// Checks the stored user before a change (the etag); an error refuses the change.
 using UserCheck = std::function<absl::Status(const User&)>;
 
 class UserLogic {
@@ -84,7 +84,7 @@ class UserLogic {
             const base::Clock& clock, const UserRules& rules);
 
   // RESOURCE_EXHAUSTED (REGISTRATION_RATE) · PERMISSION_DENIED (REGISTRATION_CLOSED, INVITATION_REQUIRED,
-  // INVITATION_INVALID). What is known of other users changes nothing.
+  // INVITATION_INVALID). The answer does not depend on other users.
   absl::StatusOr<Registered> Register(const Email& email, const std::string& display_name,
                                       const std::string& request_id, const std::string& invitation_code,
                                       std::string_view peer);
@@ -94,10 +94,10 @@ class UserLogic {
   absl::StatusOr<User> GetUser(const std::string& id);
   absl::StatusOr<User> UpdateUser(const std::string& id, const UserChange& change, const UserCheck& check);
   absl::Status DeleteUser(const std::string& id, const UserCheck& check, const trace::Context& trace);
-  // Has a new code mailed; answers when it expires. FAILED_PRECONDITION (EMAIL_VERIFIED) · RESOURCE_EXHAUSTED
+  // Sends a new code by mail; returns when it expires. FAILED_PRECONDITION (EMAIL_VERIFIED) · RESOURCE_EXHAUSTED
   // (EMAIL_VERIFICATION_RATE).
   absl::StatusOr<int64_t> SendEmailVerification(const std::string& id, const trace::Context& trace);
-  // Without a code only where somebody vouches for the address. FAILED_PRECONDITION (EMAIL_CODE_INVALID) ·
+  // Without a code only if an administrator vouches for the address. FAILED_PRECONDITION (EMAIL_CODE_INVALID) ·
   // ALREADY_EXISTS (EMAIL_TAKEN).
   absl::StatusOr<User> VerifyEmail(const std::string& id, const std::optional<std::string>& code);
   absl::StatusOr<std::vector<User>> ListUsers(const std::optional<TimePlace>& after, int limit);

@@ -98,7 +98,7 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 ::grpc::ServerUnaryReactor* UserService::RegisterUser(::grpc::CallbackServerContext* context,
                                                       const v1::RegisterUserRequest* request,
                                                       v1::RegisterUserResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/RegisterUser", rpc::Access::kNobody}, request, response,
       [this](const rpc::CallContext& call,
              const v1::RegisterUserRequest& asked) -> absl::StatusOr<v1::RegisterUserResponse> {
@@ -121,17 +121,18 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 
 ::grpc::ServerUnaryReactor* UserService::GetUser(::grpc::CallbackServerContext* context,
                                                  const v1::GetUserRequest* request, v1::User* response) {
-  return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/GetUser", rpc::Access::kRead}, request, response,
-                    [this](const rpc::CallContext& call, const v1::GetUserRequest& asked) -> absl::StatusOr<v1::User> {
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, asked.name(), "name"));
-                      STOCKALERT_ASSIGN_OR_RETURN(const User user, logic_.GetUser(id));
-                      return ToProto(user);
-                    });
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.user.v1.UserService/GetUser", rpc::Access::kRead}, request, response,
+      [this](const rpc::CallContext& call, const v1::GetUserRequest& asked) -> absl::StatusOr<v1::User> {
+        STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, asked.name(), "name"));
+        STOCKALERT_ASSIGN_OR_RETURN(const User user, logic_.GetUser(id));
+        return ToProto(user);
+      });
 }
 
 ::grpc::ServerUnaryReactor* UserService::UpdateUser(::grpc::CallbackServerContext* context,
                                                     const v1::UpdateUserRequest* request, v1::User* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/UpdateUser", rpc::Access::kWrite}, request, response,
       [this](const rpc::CallContext& call, const v1::UpdateUserRequest& asked) -> absl::StatusOr<v1::User> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, asked.user().name(), "user.name"));
@@ -156,25 +157,25 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 ::grpc::ServerUnaryReactor* UserService::DeleteUser(::grpc::CallbackServerContext* context,
                                                     const v1::DeleteUserRequest* request,
                                                     google::protobuf::Empty* response) {
-  return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/DeleteUser", rpc::Access::kWrite}, request,
-                    response,
-                    [this](const rpc::CallContext& call,
-                           const v1::DeleteUserRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
-                      STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, asked.name(), "name"));
-                      STOCKALERT_RETURN_IF_ERROR(logic_.DeleteUser(id, EtagCheck(asked.etag()), call.trace));
-                      on_untold_();
-                      return google::protobuf::Empty();
-                    });
+  return rpc::RunUnary(runner_, context, {"stockalert.user.v1.UserService/DeleteUser", rpc::Access::kWrite}, request,
+                       response,
+                       [this](const rpc::CallContext& call,
+                              const v1::DeleteUserRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
+                         STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, asked.name(), "name"));
+                         STOCKALERT_RETURN_IF_ERROR(logic_.DeleteUser(id, EtagCheck(asked.etag()), call.trace));
+                         on_untold_();
+                         return google::protobuf::Empty();
+                       });
 }
 
 ::grpc::ServerUnaryReactor* UserService::ListUsers(::grpc::CallbackServerContext* context,
                                                    const v1::ListUsersRequest* request,
                                                    v1::ListUsersResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/ListUsers", rpc::Access::kAdministrator}, request, response,
       [this](const rpc::CallContext&, const v1::ListUsersRequest& asked) -> absl::StatusOr<v1::ListUsersResponse> {
         const std::string scope = rpc::PageScope("ListUsers", "");
-        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(asked.page_size()));
+        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::ResolvePageSize(asked.page_size()));
         STOCKALERT_ASSIGN_OR_RETURN(const std::optional<TimePlace> after, TimePlaceOf(scope, asked.page_token()));
         // One more than the page tells whether there is another one.
         STOCKALERT_ASSIGN_OR_RETURN(std::vector<User> users, logic_.ListUsers(after, page_size + 1));
@@ -191,7 +192,7 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 ::grpc::ServerUnaryReactor* UserService::SendEmailVerification(::grpc::CallbackServerContext* context,
                                                                const v1::SendEmailVerificationRequest* request,
                                                                v1::SendEmailVerificationResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/SendEmailVerification", rpc::Access::kWrite}, request,
       response,
       [this](const rpc::CallContext& call,
@@ -207,7 +208,7 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 
 ::grpc::ServerUnaryReactor* UserService::VerifyEmail(::grpc::CallbackServerContext* context,
                                                      const v1::VerifyEmailRequest* request, v1::User* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/VerifyEmail", rpc::Access::kWrite}, request, response,
       [this](const rpc::CallContext& call, const v1::VerifyEmailRequest& asked) -> absl::StatusOr<v1::User> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, asked.name(), "name"));
@@ -225,32 +226,33 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 ::grpc::ServerUnaryReactor* UserService::CreateInvitation(::grpc::CallbackServerContext* context,
                                                           const v1::CreateInvitationRequest* request,
                                                           v1::CreateInvitationResponse* response) {
-  return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/CreateInvitation", rpc::Access::kAdministrator},
-                    request, response,
-                    [this](const rpc::CallContext&,
-                           const v1::CreateInvitationRequest& asked) -> absl::StatusOr<v1::CreateInvitationResponse> {
-                      base::FieldViolations violations;
-                      rpc::CheckText(violations, "note", asked.note(), 0, kDisplayNameMax);
-                      std::optional<int64_t> expire_time_us;
-                      if (asked.has_expire_time()) {
-                        const absl::StatusOr<int64_t> given = rpc::TimestampToUs(asked.expire_time(), "expire_time");
-                        violations.Merge(given.status());
-                        if (given.ok()) expire_time_us = *given;
-                      }
-                      STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-                      STOCKALERT_ASSIGN_OR_RETURN(const IssuedInvitation issued,
-                                                  logic_.CreateInvitation(asked.note(), expire_time_us));
-                      v1::CreateInvitationResponse answer;
-                      answer.set_code(issued.code);
-                      *answer.mutable_expire_time() = rpc::TimestampFromUs(issued.expire_time_us);
-                      return answer;
-                    });
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.user.v1.UserService/CreateInvitation", rpc::Access::kAdministrator}, request,
+      response,
+      [this](const rpc::CallContext&,
+             const v1::CreateInvitationRequest& asked) -> absl::StatusOr<v1::CreateInvitationResponse> {
+        base::FieldViolations violations;
+        rpc::CheckText(violations, "note", asked.note(), 0, kDisplayNameMax);
+        std::optional<int64_t> expire_time_us;
+        if (asked.has_expire_time()) {
+          const absl::StatusOr<int64_t> given = rpc::TimestampToUs(asked.expire_time(), "expire_time");
+          violations.Merge(given.status());
+          if (given.ok()) expire_time_us = *given;
+        }
+        STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+        STOCKALERT_ASSIGN_OR_RETURN(const IssuedInvitation issued,
+                                    logic_.CreateInvitation(asked.note(), expire_time_us));
+        v1::CreateInvitationResponse answer;
+        answer.set_code(issued.code);
+        *answer.mutable_expire_time() = rpc::TimestampFromUs(issued.expire_time_us);
+        return answer;
+      });
 }
 
 ::grpc::ServerUnaryReactor* UserService::CreateApiKey(::grpc::CallbackServerContext* context,
                                                       const v1::CreateApiKeyRequest* request,
                                                       v1::CreateApiKeyResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/CreateApiKey", rpc::Access::kWrite}, request, response,
       [this](const rpc::CallContext& call,
              const v1::CreateApiKeyRequest& asked) -> absl::StatusOr<v1::CreateApiKeyResponse> {
@@ -281,13 +283,13 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 ::grpc::ServerUnaryReactor* UserService::ListApiKeys(::grpc::CallbackServerContext* context,
                                                      const v1::ListApiKeysRequest* request,
                                                      v1::ListApiKeysResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/ListApiKeys", rpc::Access::kRead}, request, response,
       [this](const rpc::CallContext& call,
              const v1::ListApiKeysRequest& asked) -> absl::StatusOr<v1::ListApiKeysResponse> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, asked.parent(), "parent"));
         const std::string scope = rpc::PageScope("ListApiKeys", id);
-        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(asked.page_size()));
+        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::ResolvePageSize(asked.page_size()));
         STOCKALERT_ASSIGN_OR_RETURN(const std::optional<TimePlace> after, TimePlaceOf(scope, asked.page_token()));
         STOCKALERT_ASSIGN_OR_RETURN(std::vector<ApiKey> keys, logic_.ListApiKeys(id, after, page_size + 1));
         v1::ListApiKeysResponse answer;
@@ -302,7 +304,7 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 
 ::grpc::ServerUnaryReactor* UserService::RevokeApiKey(::grpc::CallbackServerContext* context,
                                                       const v1::RevokeApiKeyRequest* request, v1::ApiKey* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/RevokeApiKey", rpc::Access::kWrite}, request, response,
       [this](const rpc::CallContext& call, const v1::RevokeApiKeyRequest& asked) -> absl::StatusOr<v1::ApiKey> {
         STOCKALERT_ASSIGN_OR_RETURN(
@@ -316,7 +318,7 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 ::grpc::ServerUnaryReactor* UserService::FollowTicker(::grpc::CallbackServerContext* context,
                                                       const v1::FollowTickerRequest* request,
                                                       v1::FollowedTicker* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/FollowTicker", rpc::Access::kWrite, rpc::Work::kOthers},
       request, response,
       [this](const rpc::CallContext& call, const v1::FollowTickerRequest& asked) -> absl::StatusOr<v1::FollowedTicker> {
@@ -330,7 +332,7 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 ::grpc::ServerUnaryReactor* UserService::UnfollowTicker(::grpc::CallbackServerContext* context,
                                                         const v1::UnfollowTickerRequest* request,
                                                         google::protobuf::Empty* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/UnfollowTicker", rpc::Access::kWrite}, request, response,
       [this](const rpc::CallContext& call,
              const v1::UnfollowTickerRequest& asked) -> absl::StatusOr<google::protobuf::Empty> {
@@ -345,13 +347,13 @@ UserService::UserService(rpc::CallRunner& runner, UserLogic& logic, std::functio
 ::grpc::ServerUnaryReactor* UserService::ListFollowedTickers(::grpc::CallbackServerContext* context,
                                                              const v1::ListFollowedTickersRequest* request,
                                                              v1::ListFollowedTickersResponse* response) {
-  return rpc::Unary(
+  return rpc::RunUnary(
       runner_, context, {"stockalert.user.v1.UserService/ListFollowedTickers", rpc::Access::kRead}, request, response,
       [this](const rpc::CallContext& call,
              const v1::ListFollowedTickersRequest& asked) -> absl::StatusOr<v1::ListFollowedTickersResponse> {
         STOCKALERT_ASSIGN_OR_RETURN(const std::string id, UserIdOf(call, asked.parent(), "parent"));
         const std::string scope = rpc::PageScope("ListFollowedTickers", id);
-        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::PageSize(asked.page_size()));
+        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::ResolvePageSize(asked.page_size()));
         STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> place,
                                     rpc::DecodePageToken(scope, asked.page_token(), 1));
         STOCKALERT_ASSIGN_OR_RETURN(std::vector<FollowedTicker> tickers,

@@ -1,5 +1,5 @@
-// What the user service keeps: users, API keys, followed tickers, invitations, and what waits to be told to the other
-// services: deletions, and codes to be mailed.
+// What the user service stores: users, API keys, followed tickers, invitations, and an outbox of what the other
+// services have to be told: deletions, and codes to be mailed.
 //
 // Thread-safe; every call is one transaction. Implementations: PostgresUserStore, and InMemoryUserStore in
 // tests/support; one contract suite holds both. Errors are those of base/error.h: USER_NOT_FOUND, API_KEY_NOT_FOUND and
@@ -65,7 +65,7 @@ struct CreatedKey {
   bool repeated = false;
 };
 
-// The place in a list by (create time, id) that the next page begins after.
+// A place in a list ordered by (create time, id): the next page starts after it.
 struct TimePlace {
   int64_t create_time_us = 0;
   std::string id;
@@ -113,7 +113,7 @@ struct KeyLimits {
   int64_t now_us = 0;
   // Keys that are neither revoked nor expired.
   int64_t live_max = 0;
-  // Dead keys that are kept to be shown; the oldest beyond go.
+  // Revoked and expired keys that are still shown; the oldest beyond that number are deleted.
   int64_t dead_max = 0;
 };
 
@@ -121,33 +121,34 @@ class UserStore {
  public:
   virtual ~UserStore() = default;
 
-  // With an invitation's hash the invitation is used up, as of the user's creation. A request is known by its id and
-  // its fingerprint together: registration must not tell that an id was used for something else. PERMISSION_DENIED
-  // (INVITATION_INVALID).
+  // An invitation whose hash is given is used up, at the time of the user's creation. A repeated request is recognised
+  // by its id and fingerprint together: registration must not reveal that an id was used for something else.
+  // PERMISSION_DENIED (INVITATION_INVALID).
   virtual absl::StatusOr<CreatedUser> CreateUser(const User& user, const ApiKey& key, const RequestTag& request,
                                                  const std::optional<std::string>& invitation_sha256) = 0;
   virtual absl::Status CreateInvitation(const Invitation& invitation) = 0;
   // NOT_FOUND (USER_NOT_FOUND).
   virtual absl::StatusOr<User> GetUser(const std::string& id) = 0;
-  // Lets `change` alter the user (but for the id) while nobody else does, and stores it where it did. `change` may run
-  // more than once; its error is the answer. NOT_FOUND (USER_NOT_FOUND).
+  // Lets `change` alter the user (except the id) while nobody else does, and stores the user if it changed. `change`
+  // may run more than once; its error is returned. NOT_FOUND (USER_NOT_FOUND).
   virtual absl::StatusOr<User> ChangeUser(const std::string& id, const std::function<absl::Status(User&)>& change) = 0;
-  // Deletes the user with all that is theirs, and notes the deletion. `check` may refuse. NOT_FOUND (USER_NOT_FOUND).
+  // Deletes the user and everything that belongs to them, and adds the deletion to the outbox. `check` may refuse.
+  // NOT_FOUND (USER_NOT_FOUND).
   virtual absl::Status DeleteUser(const std::string& id, int64_t now_us, const std::string& traceparent,
                                   const std::function<absl::Status(const User&)>& check) = 0;
-  // Keeps a code for the user's present address in the place of any before, to be told. NOT_FOUND (USER_NOT_FOUND) ·
-  // FAILED_PRECONDITION (EMAIL_VERIFIED) · RESOURCE_EXHAUSTED (EMAIL_VERIFICATION_RATE).
+  // Stores a code for the user's present address in place of any earlier one, and adds it to the outbox. NOT_FOUND
+  // (USER_NOT_FOUND) · FAILED_PRECONDITION (EMAIL_VERIFIED) · RESOURCE_EXHAUSTED (EMAIL_VERIFICATION_RATE).
   virtual absl::Status PutEmailCode(const std::string& user_id, const EmailCode& code,
                                     const EmailCodeLimits& limits) = 0;
   // Verifies the user's address by the code, or without one where there is none. A verified address stays as it is. A
-  // wrong code counts: at `tries_max` of them the code is worth nothing. NOT_FOUND (USER_NOT_FOUND) ·
+  // wrong code counts: after `tries_max` of them the code is invalid. NOT_FOUND (USER_NOT_FOUND) ·
   // FAILED_PRECONDITION (EMAIL_CODE_INVALID) · ALREADY_EXISTS (EMAIL_TAKEN).
   virtual absl::StatusOr<User> VerifyEmail(const std::string& user_id, const std::optional<std::string>& code_sha256,
                                            int64_t now_us, int tries_max) = 0;
-  // The oldest codes that have not been told.
+  // The oldest codes that are not published yet.
   virtual absl::StatusOr<std::vector<UntoldEmailCode>> ReadUntoldEmailCodes(int limit) = 0;
-  // They have been told, or need not be any more: what is kept of them from here on is their hash. Newer codes of the
-  // users stay untold.
+  // These codes were published, or need not be any more: from here on only their hashes are kept. Newer codes of the
+  // same users remain to be published.
   virtual absl::Status MarkEmailCodesTold(const std::vector<UntoldEmailCode>& codes) = 0;
 
   // By (create time, id).
@@ -179,9 +180,9 @@ class UserStore {
   virtual absl::StatusOr<int64_t> CountFollowed(const std::string& user_id) = 0;
   virtual absl::StatusOr<int64_t> CountFollowers(const std::string& symbol) = 0;
 
-  // The oldest deletions that have not been told.
+  // The oldest deletions that are not published yet.
   virtual absl::StatusOr<std::vector<Deletion>> ReadDeletions(int limit) = 0;
-  // They have been told.
+  // These were published.
   virtual absl::Status ForgetDeletions(const std::vector<int64_t>& sequences) = 0;
 };
 

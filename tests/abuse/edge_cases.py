@@ -241,7 +241,7 @@ def limits_of_a_peer(folder):
         expect_equal(other.call(GET, b"", KEY), 0, "a neighbour's call")
         other.close()
     with Behind(folder, {"EDGE_CONNECTIONS_PER_PEER": 5}) as behind:
-        # Those that are one too many may be gone before they said a word.
+        # Connections above the limit may be closed before they have sent anything.
         held = attacks.Attack(behind.edge.address("alert"), "127.0.0.4", 5, []).opened(12)
         alive = 0
         for connection in held:

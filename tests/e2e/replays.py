@@ -5,8 +5,7 @@ from kills import END, set_alerts
 
 
 def auditor():
-    build = meshes.binary("stockalert-migrate").parents[2]
-    return build / "tests" / "support" / "auditor" / "stockalert-auditor"
+    return meshes.build_folder() / "tests" / "support" / "auditor" / "stockalert-auditor"
 
 
 def settled(world):

@@ -281,7 +281,7 @@ def kafka_rights(world):
 
 
 def try_all_rights(mesh):
-    program = meshes.binary("stockalert-migrate").parents[2] / "tests" / "support" / "kafka_rights" / "stockalert-kafka-rights"
+    program = meshes.build_folder() / "tests" / "support" / "kafka_rights" / "stockalert-kafka-rights"
     topics = ("prices", "alert-events", "triggers", "user-events")
     # What each may, said here once more: by whom is read and written what.
     reads = {"ticker": {"prices"}, "alert": {"alert-events", "user-events"}, "notifier": {"triggers", "user-events"}, "fetcher": {"prices"},

@@ -5,8 +5,8 @@
 // the threads.
 //
 // Thread-safe. Work beyond the queue is refused at once instead of waiting. Each accepted task ends in exactly one of
-// two ways: `run` is called, or `drop` is (when Stop's deadline came first). Tasks must be bounded themselves, for
-// threads are joined; an exception that leaves a task ends the process.
+// two ways: `run` is called, or `drop` is (when Stop's deadline came first). Tasks must be bounded themselves because
+// the threads are joined; an exception that leaves a task ends the process.
 #pragma once
 
 #include <atomic>
@@ -48,18 +48,19 @@ class BoundedExecutor {
   bool TrySubmit(std::function<void()> run, std::function<void()> drop = {}) {
     return TrySubmit(std::string(), std::move(run), std::move(drop)) == Taken::kYes;
   }
-  // For a key. The empty one is ours: it takes its turns as the others do, but no share bounds it.
+  // For a key. The empty key is the service's own work: it takes turns like the others, but has no share that limits
+  // it.
   Taken TrySubmit(const std::string& key, std::function<void()> run, std::function<void()> drop = {});
 
-  // Takes no more, and waits for what was accepted until `deadline`; then drops what has not begun. True: everything
-  // ran. Afterwards the threads end as soon as their present task does; the destructor joins them.
+  // Accepts no more tasks, waits until `deadline` for those accepted, then drops those that have not started. True:
+  // all of them ran. Each thread ends with its present task; the destructor joins them.
   bool Stop(absl::Time deadline);
 
   size_t queued() const;
   // Tasks that are running now.
   size_t in_flight() const;
-  // Tasks that wait or run, and those that ran to their end, since the beginning. Take no lock: for those who watch
-  // from outside.
+  // Tasks that wait or run; and tasks finished since the beginning. Neither takes a lock, so that a watchdog can call
+  // them.
   uint64_t unfinished() const { return unfinished_.load(std::memory_order_relaxed); }
   uint64_t finished() const { return finished_.load(std::memory_order_relaxed); }
 

@@ -23,7 +23,7 @@ class Reader {
  public:
   explicit Reader(std::string_view rest) : rest_(rest) {}
   bool empty() const { return rest_.empty(); }
-  std::optional<std::string> Take() {
+  std::optional<std::string> ReadText() {
     size_t size = 0;
     const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), size);
     const size_t digits = static_cast<size_t>(end - rest_.data());
@@ -33,8 +33,8 @@ class Reader {
     rest_.remove_prefix(digits + 1 + size);
     return text;
   }
-  std::optional<int64_t> TakeNumber() {
-    const std::optional<std::string> text = Take();
+  std::optional<int64_t> ReadNumber() {
+    const std::optional<std::string> text = ReadText();
     int64_t number = 0;
     if (!text || text->empty()) return std::nullopt;
     const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
@@ -76,21 +76,21 @@ std::optional<ErrorDetails> FindErrorDetails(const absl::Status& status) {
   const std::string bytes(*payload);
   Reader reader(bytes);
   ErrorDetails details;
-  std::optional<std::string> reason = reader.Take();
+  std::optional<std::string> reason = reader.ReadText();
   if (!reason) return std::nullopt;
   details.reason = *std::move(reason);
-  if (const std::optional<int64_t> delay_us = reader.TakeNumber()) details.retry_delay = absl::Microseconds(*delay_us);
-  const std::optional<int64_t> count = reader.TakeNumber();
+  if (const std::optional<int64_t> delay_us = reader.ReadNumber()) details.retry_delay = absl::Microseconds(*delay_us);
+  const std::optional<int64_t> count = reader.ReadNumber();
   if (!count) return std::nullopt;
   for (int64_t i = 0; i < *count; ++i) {
-    std::optional<std::string> key = reader.Take();
-    std::optional<std::string> value = reader.Take();
+    std::optional<std::string> key = reader.ReadText();
+    std::optional<std::string> value = reader.ReadText();
     if (!key || !value) return std::nullopt;
     details.metadata[*std::move(key)] = *std::move(value);
   }
   while (!reader.empty()) {
-    std::optional<std::string> field = reader.Take();
-    std::optional<std::string> description = reader.Take();
+    std::optional<std::string> field = reader.ReadText();
+    std::optional<std::string> description = reader.ReadText();
     if (!field || !description) return std::nullopt;
     details.violations.push_back({*std::move(field), *std::move(description)});
   }

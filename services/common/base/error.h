@@ -62,7 +62,7 @@ absl::Status ResourceExhausted(std::string_view reason, std::string_view message
 // `message` goes to the log only: clients see a fixed text.
 absl::Status Internal(std::string_view message);
 
-// Collects what is wrong with a request, so that all of it is said at once.
+// Collects everything that is wrong with a request, to report it at once.
 class FieldViolations {
  public:
   void Add(std::string_view field, std::string_view description, std::string_view reason = kInvalidField);

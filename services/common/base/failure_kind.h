@@ -1,4 +1,4 @@
-// Whether trying again can help: what an adapter knows of a failure, on its way to whoever has to decide.
+// Whether a retry can help: what the adapter that saw a failure knows, for the code that has to decide.
 //
 // The adapters mark their statuses (common/postgres/sqlstate.h has the table for Postgres); a status without a mark is
 // judged by its code. Pure and thread-safe.
@@ -9,19 +9,18 @@
 namespace stockalert::base {
 
 enum class FailureKind {
-  // It passes, or an operator ends it: the store or the broker is away, full, busy, read-only, or not set up as it has
-  // to be. Everything
-  // else would fail as well: try the same again.
+  // It passes by itself or an operator ends it: the store or the broker is away, full, busy, read-only, or set up
+  // wrongly. Every other record would fail, too: try the same again.
   kPassing,
-  // The data itself: the same record would fail in any installation that is well, for ever.
+  // The record itself is at fault: it would fail for ever in any healthy installation.
   kOfRecord,
-  // Neither is certain (a defect, a broken row): what fails is held, so that nothing is lost, and the rest goes on.
+  // Neither is certain (a bug, a broken row): the record is held, so that nothing is lost, and the others go on.
   kUnclear,
 };
 
-// `status`, which is not OK, marked.
+// `status`, which must not be OK, with the mark.
 absl::Status WithFailureKind(absl::Status status, FailureKind kind);
-// `made`, marked as `cause` is: for whoever says a failure in other words.
+// `made` with the mark of `cause`: for rewording a failure.
 absl::Status WithFailureKindOf(absl::Status made, const absl::Status& cause);
 // Of a status that is not OK.
 FailureKind FailureKindOf(const absl::Status& status);

@@ -1,6 +1,6 @@
-// A queue of many owners' items that serves the owners in turns: each Pop takes the oldest item of the owner whose turn
-// it is, who then goes to the end of the round. So an item waits for at most one item of every other owner for each
-// that its owner has before it, however much one of them brings. An owner's own items stay in their order.
+// A round-robin queue: each Pop takes the oldest item of the owner whose turn it is, who then goes to the end of the
+// round. So for each item that its owner has before it, an item waits for at most one item of every other owner,
+// however many they have. The items of one owner stay in order.
 //
 // Bounded by whoever pushes (size, size_of). Not thread-safe.
 #pragma once

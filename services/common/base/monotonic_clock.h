@@ -18,13 +18,13 @@ class MonotonicClock {
   virtual ~MonotonicClock() = default;
   // Microseconds since some moment before the process began. Never goes back.
   virtual int64_t NowUs() const = 0;
-  // The same as a duration, which no time of the calendar can be taken for by mistake.
+  // The same as a duration, so that it cannot be mistaken for a calendar time.
   absl::Duration Now() const { return absl::Microseconds(NowUs()); }
 };
 
 class SystemMonotonicClock final : public MonotonicClock {
  public:
-  // Counts on while the machine is suspended, so that nothing outlives its time by that. Waits of
+  // Keeps counting while the machine is suspended, so that nothing lives longer for it. Waits of
   // std::condition_variable do not.
   int64_t NowUs() const override {
     timespec now = {};
@@ -36,8 +36,8 @@ class SystemMonotonicClock final : public MonotonicClock {
 // For waits and pauses that no test has to own. "Long ago" is -absl::InfiniteDuration().
 inline absl::Duration MonotonicNow() { return SystemMonotonicClock().Now(); }
 
-// When, by this clock, a deadline of the calendar is: to be asked for once, where a wait begins, so that a date that is
-// set meanwhile neither ends the wait nor makes it longer.
+// A calendar deadline by this clock. Convert it once, where a wait begins, so that setting the machine's date meanwhile
+// neither ends nor prolongs the wait.
 inline absl::Duration ToMonotonic(absl::Time deadline) { return MonotonicNow() + (deadline - absl::Now()); }
 
 }  // namespace stockalert::base

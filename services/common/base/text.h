@@ -7,8 +7,8 @@
 
 namespace stockalert::base {
 
-// `text` as Postgres can hold it: what is no UTF-8, and NUL, is left out, and what is longer than `bytes_max` is cut at
-// the border of a character. For text that only tells people something; what identifies a thing is refused instead.
+// `text` as Postgres can store it: without NUL and invalid UTF-8, and cut to `bytes_max` at the border of a character.
+// Only for text that people read; refuse an identifier instead.
 std::string StorableText(std::string_view text, size_t bytes_max);
 
 }  // namespace stockalert::base

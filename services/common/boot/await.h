@@ -1,5 +1,5 @@
-// What a service waits for before it serves: its database, its topics. Bounded by --start_timeout_s; a stop that is
-// asked for meanwhile is heard.
+// Waiting for what a service needs before it serves: its database, its topics. Bounded by --start_timeout_s; a stop
+// request ends the wait.
 #pragma once
 
 #include <functional>
@@ -12,8 +12,8 @@
 
 namespace stockalert::boot {
 
-// Until `ask`, a question to the service's own tables, is answered; without them there is nothing to serve.
-// UNAVAILABLE: not by `give_up`. CANCELLED: asked to stop.
+// Waits until `ask`, a query of the service's own tables, is answered. UNAVAILABLE: it was not by `give_up`. CANCELLED:
+// the process was asked to stop.
 absl::Status AwaitDatabase(const std::function<absl::Status()>& ask, absl::Time give_up);
 
 struct TopicsOptions {
@@ -21,12 +21,12 @@ struct TopicsOptions {
   kafka::Security security = {};
   std::string client_id = {};
   std::vector<std::string> topics = {};
-  // The service lives through an outage of Kafka's: a broker that does not answer is no reason to wait for longer than
-  // a moment. Empty: it does not; else what of it comes when the broker is back, for the log.
+  // Not empty: the service can start without Kafka, so it waits only a moment for a broker that does not answer. The
+  // text, for the log, says what will start once the broker is back. Empty: the service needs the broker.
   std::string late_without_broker = {};
 };
-// Until all topics are there. A broker that answers and has not all of them: the migrations are still under way.
-// NOT_FOUND: that by `give_up`. UNAVAILABLE: a broker that has to be there is not. CANCELLED: asked to stop.
+// Waits until all topics exist; as long as a broker lacks one, the migrations are still running. NOT_FOUND: a topic was
+// still missing at `give_up`. UNAVAILABLE: a required broker does not answer. CANCELLED: the process was asked to stop.
 absl::Status AwaitTopics(const TopicsOptions& options, absl::Time give_up);
 
 }  // namespace stockalert::boot

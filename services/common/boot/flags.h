@@ -1,5 +1,5 @@
-// The flags that services have in common, under one name each. What a subsystem needs to be told it declares itself:
-// kafka::DeclareBroker, postgres::DeclareDatabase, rpc::DeclareMesh, tls::Declare.
+// The flags that services have in common. Subsystems declare their own: kafka::DeclareBroker,
+// postgres::DeclareDatabase, rpc::DeclareMesh, tls::Declare.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ namespace stockalert::boot {
 void DeclareAddresses(config::Parser& parser, std::string* public_address, std::string* http_address,
                       std::string* internal_address);
 
-// --threads, --queue_max: of what answers calls.
+// --threads, --queue_max: of the executor that answers calls.
 void DeclareWork(config::Parser& parser, int& threads, int& queue_max);
 
 // --postgres_connections_max.
@@ -24,9 +24,9 @@ void DeclareStart(config::Parser& parser, absl::Duration& start_timeout);
 
 // --group_id, --instance_id. `may_come_and_go`: --instance_id=none is allowed.
 void DeclareGroup(config::Parser& parser, std::string& group_id, std::string& instance_id, bool may_come_and_go);
-// The lasting name of this instance of `program` ("stockalert-alert", as a name in the group) in its consumer group
-// (static membership: a restarted instance takes its partitions up again at once): what --instance_id says, else made
-// of the program's and the host's names. Empty where it has none: "none", or a machine without a name.
+// The static name of this instance of `program` ("stockalert-alert") in its consumer group, by which a restarted
+// instance gets its partitions back at once: the value of --instance_id, else made from the program's and the host's
+// names. Empty (no static membership) for "none", and on a machine without a name.
 std::string GroupInstance(const std::string& program, const std::string& instance_id);
 
 }  // namespace stockalert::boot

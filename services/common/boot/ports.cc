@@ -11,7 +11,7 @@ namespace stockalert::boot {
 absl::StatusOr<std::unique_ptr<Ports>> Ports::Claim(const PortAddresses& addresses) {
   STOCKALERT_ASSIGN_OR_RETURN(
       net::PortClaims claims,
-      net::PortClaims::Take({addresses.public_address, addresses.internal_address, addresses.http_address}));
+      net::PortClaims::Claim({addresses.public_address, addresses.internal_address, addresses.http_address}));
   return std::unique_ptr<Ports>(new Ports(addresses, std::move(claims)));
 }
 

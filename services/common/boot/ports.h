@@ -1,11 +1,11 @@
-// The ports of a service with gRPC, the same for each: taken before the service connects to anything, HTTP from its
-// Start on, gRPC once it has what it needs, health by whether it may be called.
+// The ports of a service with gRPC: claimed before the service connects to anything; HTTP listens from its Start on,
+// gRPC once the service has what it needs.
 //
 //   Ports::Claim(...)      before all else
-//   StartHttp(...)         /healthz is well, /readyz is not
+//   StartHttp(...)         /healthz is OK, /readyz is not
 //   ...                    what the service waits for
 //   StartCalls(...)        gRPC listens; health is NOT_SERVING
-//   SetServing()           and now it serves
+//   SetServing()           health is SERVING
 //   Stop… in the reverse order
 //
 // Belongs to the main thread, but for what /readyz asks.
@@ -63,18 +63,18 @@ struct CallOptions {
 
 class Ports {
  public:
-  // Takes them all, for whoever listens there later. UNAVAILABLE says who has one.
+  // Claims them all until the servers listen. UNAVAILABLE says which process has one of them.
   static absl::StatusOr<std::unique_ptr<Ports>> Claim(const PortAddresses& addresses);
   Ports(const Ports&) = delete;
   Ports& operator=(const Ports&) = delete;
 
   absl::Status StartHttp(const HttpOptions& options);
   absl::Status StartCalls(const CallOptions& options);
-  // From here on health is SERVING, but for names of which the store `schema` in `pool` takes no writes; null: the
-  // service keeps nothing.
+  // From here on health is SERVING, except for services whose store (`schema` in `pool`) refuses writes. Null: the
+  // service has no store.
   void SetServing(postgres::Pool* pool, const std::string& schema);
 
-  // Not ready and NOT_SERVING; calls still come.
+  // Not ready and NOT_SERVING; calls are still answered.
   void StopServing();
   // No more calls, and those that run end by `deadline`.
   void StopPublic(absl::Time deadline);

@@ -91,16 +91,16 @@ Environment SystemEnvironment() {
 Parser::Parser(std::string program, std::string description, std::string version)
     : program_(std::move(program)), description_(std::move(description)), version_(std::move(version)) {}
 
-Parser::Setting& Parser::Declare(const std::string& name, const std::string& help) {
+Parser::Setting& Parser::AddSetting(const std::string& name, const std::string& help) {
   settings_.emplace_back();
   settings_.back().name = name;
   settings_.back().help = help;
   return settings_.back();
 }
 
-void Parser::String(const std::string& name, std::string* value, Presence presence, const std::string& help,
-                    const std::string& env) {
-  Setting& setting = Declare(name, help);
+void Parser::AddString(const std::string& name, std::string* value, Presence presence, const std::string& help,
+                       const std::string& env) {
+  Setting& setting = AddSetting(name, help);
   setting.env = env;
   setting.take = [value](const std::string& text) -> std::optional<std::string> {
     *value = text;
@@ -114,8 +114,8 @@ void Parser::String(const std::string& name, std::string* value, Presence presen
   setting.describe = [value] { return *value; };
 }
 
-void Parser::Boolean(const std::string& name, bool* value, const std::string& help) {
-  Setting& setting = Declare(name, help);
+void Parser::AddBoolean(const std::string& name, bool* value, const std::string& help) {
+  Setting& setting = AddSetting(name, help);
   setting.takes_value = false;
   setting.take = [value](const std::string& text) -> std::optional<std::string> {
     if (text == "true" || text == "1") {
@@ -130,8 +130,8 @@ void Parser::Boolean(const std::string& name, bool* value, const std::string& he
   setting.describe = [value] { return *value ? "true" : "false"; };
 }
 
-void Parser::Integer(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help) {
-  Setting& setting = Declare(name, help);
+void Parser::AddInteger(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help) {
+  Setting& setting = AddSetting(name, help);
   setting.take = [value, min, max](const std::string& text) -> std::optional<std::string> {
     const std::optional<int64_t> number = ParseNumber<int64_t>(text);
     if (!number || *number < min || *number > max) {
@@ -143,8 +143,8 @@ void Parser::Integer(const std::string& name, int64_t* value, int64_t min, int64
   setting.describe = [value] { return std::to_string(*value); };
 }
 
-void Parser::Integer(const std::string& name, int* value, int min, int max, const std::string& help) {
-  Setting& setting = Declare(name, help);
+void Parser::AddInteger(const std::string& name, int* value, int min, int max, const std::string& help) {
+  Setting& setting = AddSetting(name, help);
   setting.take = [value, min, max](const std::string& text) -> std::optional<std::string> {
     const std::optional<int> number = ParseNumber<int>(text);
     if (!number || *number < min || *number > max) {
@@ -156,8 +156,8 @@ void Parser::Integer(const std::string& name, int* value, int min, int max, cons
   setting.describe = [value] { return std::to_string(*value); };
 }
 
-void Parser::Real(const std::string& name, double* value, double min, double max, const std::string& help) {
-  Setting& setting = Declare(name, help);
+void Parser::AddReal(const std::string& name, double* value, double min, double max, const std::string& help) {
+  Setting& setting = AddSetting(name, help);
   setting.take = [value, min, max](const std::string& text) -> std::optional<std::string> {
     const std::optional<double> number = ParseNumber<double>(text);
     if (!number || !std::isfinite(*number) || *number < min || *number > max) {
@@ -169,11 +169,11 @@ void Parser::Real(const std::string& name, double* value, double min, double max
   setting.describe = [value] { return RealText(*value); };
 }
 
-void Parser::Choice(const std::string& name, std::string* value, const std::vector<std::string>& choices,
-                    const std::string& help) {
+void Parser::AddChoice(const std::string& name, std::string* value, const std::vector<std::string>& choices,
+                       const std::string& help) {
   std::string list;
   for (const std::string& choice : choices) list += (list.empty() ? "" : ", ") + choice;
-  Setting& setting = Declare(name, help + " (" + list + ")");
+  Setting& setting = AddSetting(name, help + " (" + list + ")");
   setting.take = [value, choices, list](const std::string& text) -> std::optional<std::string> {
     if (std::find(choices.begin(), choices.end(), text) == choices.end()) return "must be one of " + list;
     *value = text;
@@ -186,8 +186,8 @@ void Parser::Choice(const std::string& name, std::string* value, const std::vect
   setting.describe = [value] { return *value; };
 }
 
-void Parser::ListenAddress(const std::string& name, std::string* value, const std::string& help) {
-  String(name, value, kRequired, help);
+void Parser::AddListenAddress(const std::string& name, std::string* value, const std::string& help) {
+  AddString(name, value, kRequired, help);
   settings_.back().take = [value](const std::string& text) -> std::optional<std::string> {
     const absl::StatusOr<Address> address = ParseAddress(text);
     if (!address.ok()) return std::string(base::ToStd(address.status().message()));
@@ -196,8 +196,8 @@ void Parser::ListenAddress(const std::string& name, std::string* value, const st
   };
 }
 
-void Parser::DialAddress(const std::string& name, std::string* value, Presence presence, const std::string& help) {
-  String(name, value, presence, help);
+void Parser::AddDialAddress(const std::string& name, std::string* value, Presence presence, const std::string& help) {
+  AddString(name, value, presence, help);
   settings_.back().take = [value](const std::string& text) -> std::optional<std::string> {
     const absl::StatusOr<Address> address = ParseAddress(text);
     if (!address.ok()) return std::string(base::ToStd(address.status().message()));
@@ -207,8 +207,8 @@ void Parser::DialAddress(const std::string& name, std::string* value, Presence p
   };
 }
 
-void Parser::AddressList(const std::string& name, std::string* value, Presence presence, const std::string& help) {
-  String(name, value, presence, help);
+void Parser::AddAddressList(const std::string& name, std::string* value, Presence presence, const std::string& help) {
+  AddString(name, value, presence, help);
   settings_.back().take = [value](const std::string& text) -> std::optional<std::string> {
     for (const std::string& part : std::vector<std::string>(absl::StrSplit(base::ToAbsl(text), ','))) {
       const absl::StatusOr<Address> address = ParseAddress(part);
@@ -220,11 +220,11 @@ void Parser::AddressList(const std::string& name, std::string* value, Presence p
   };
 }
 
-void Parser::Milliseconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
-                          const std::string& help) {
+void Parser::AddMilliseconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
+                             const std::string& help) {
   const int64_t min_ms = absl::ToInt64Milliseconds(min);
   const int64_t max_ms = absl::ToInt64Milliseconds(max);
-  Setting& setting = Declare(name, help);
+  Setting& setting = AddSetting(name, help);
   setting.take = [value, min_ms, max_ms](const std::string& text) -> std::optional<std::string> {
     const std::optional<int64_t> number = ParseNumber<int64_t>(text);
     if (!number || *number < min_ms || *number > max_ms) {
@@ -236,11 +236,11 @@ void Parser::Milliseconds(const std::string& name, absl::Duration* value, absl::
   setting.describe = [value] { return std::to_string(absl::ToInt64Milliseconds(*value)); };
 }
 
-void Parser::Seconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
-                     const std::string& help) {
+void Parser::AddSeconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
+                        const std::string& help) {
   const int64_t min_s = absl::ToInt64Seconds(min);
   const int64_t max_s = absl::ToInt64Seconds(max);
-  Setting& setting = Declare(name, help);
+  Setting& setting = AddSetting(name, help);
   setting.take = [value, min_s, max_s](const std::string& text) -> std::optional<std::string> {
     const std::optional<int64_t> number = ParseNumber<int64_t>(text);
     if (!number || *number < min_s || *number > max_s) {
@@ -252,9 +252,9 @@ void Parser::Seconds(const std::string& name, absl::Duration* value, absl::Durat
   setting.describe = [value] { return std::to_string(absl::ToInt64Seconds(*value)); };
 }
 
-void Parser::Secret(const std::string& name, std::string* value, Presence presence, const std::string& help,
-                    const std::string& env) {
-  String(name, value, presence, help, env);
+void Parser::AddSecret(const std::string& name, std::string* value, Presence presence, const std::string& help,
+                       const std::string& env) {
+  AddString(name, value, presence, help, env);
   Setting& setting = settings_.back();
   setting.by_flag = false;
   setting.by_file = true;
@@ -265,8 +265,8 @@ void Parser::Secret(const std::string& name, std::string* value, Presence presen
   setting.describe = [value] { return value->empty() ? "(not set)" : "(set)"; };
 }
 
-void Parser::DatabaseUrl(const std::string& name, std::string* value, Presence presence, const std::string& help) {
-  String(name, value, presence, help);
+void Parser::AddDatabaseUrl(const std::string& name, std::string* value, Presence presence, const std::string& help) {
+  AddString(name, value, presence, help);
   Setting& setting = settings_.back();
   setting.by_file = true;
   setting.password_refused = true;
@@ -277,7 +277,7 @@ void Parser::DatabaseUrl(const std::string& name, std::string* value, Presence p
   setting.describe = [value] { return Blot(*value); };
 }
 
-void Parser::OldName(const std::string& old, const std::string& name) {
+void Parser::AddOldName(const std::string& old, const std::string& name) {
   const auto found =
       std::find_if(settings_.begin(), settings_.end(), [&](const Setting& one) { return one.name == name; });
   if (found == settings_.end()) {
@@ -287,7 +287,7 @@ void Parser::OldName(const std::string& old, const std::string& name) {
   found->old_names.push_back(old);
 }
 
-void Parser::Rule(std::function<std::optional<std::string>()> rule) { rules_.push_back(std::move(rule)); }
+void Parser::AddRule(std::function<std::optional<std::string>()> rule) { rules_.push_back(std::move(rule)); }
 
 ParseResult Parser::Parse(int argc, const char* const* argv, const Environment& environment) {
   return ParseSome(nullptr, argc, argv, environment);
@@ -421,7 +421,7 @@ std::optional<Parser::Found> Parser::Find(const Setting& setting, const CommandL
   return std::nullopt;
 }
 
-void Parser::TakeOver(Setting& setting, const std::optional<Found>& found, ParseResult& result) {
+void Parser::ApplyFound(Setting& setting, const std::optional<Found>& found, ParseResult& result) {
   if (found) {
     if (const std::optional<std::string> wrong = setting.take(found->text)) {
       result.errors.push_back(found->source + " " + *wrong + (setting.by_file ? "" : ", not \"" + found->text + "\""));
@@ -446,7 +446,7 @@ ParseResult Parser::ParseSome(const std::vector<std::string>* only, int argc, co
     if (only != nullptr && std::find(only->begin(), only->end(), setting.name) == only->end()) continue;
     const size_t errors = result.errors.size();
     const std::optional<Found> found = Find(setting, line, environment, result);
-    if (result.errors.size() == errors) TakeOver(setting, found, result);
+    if (result.errors.size() == errors) ApplyFound(setting, found, result);
   }
   if (result.errors.empty() && only == nullptr) {
     for (const auto& rule : rules_) {

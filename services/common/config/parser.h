@@ -2,9 +2,9 @@
 //
 //   struct Config { std::string public_address = "127.0.0.1:50051"; std::string mesh_token; int64_t threads = 4; };
 //   void Declare(config::Parser& parser, Config& config) {
-//     parser.ListenAddress("public_address", &config.public_address, "where clients connect");
-//     parser.Secret("mesh_token", &config.mesh_token, config::kRequired, "what the services show each other");
-//     parser.Integer("threads", &config.threads, 1, 64, "threads for blocking work");
+//     parser.AddListenAddress("public_address", &config.public_address, "where clients connect");
+//     parser.AddSecret("mesh_token", &config.mesh_token, config::kRequired, "what the services show each other");
+//     parser.AddInteger("threads", &config.threads, 1, 64, "threads for blocking work");
 //   }
 //
 // A flag --x wins over the environment's STOCKALERT_X, which wins over the value that the variable has when it is
@@ -44,41 +44,41 @@ class Parser {
   Parser(std::string program, std::string description, std::string version);
 
   // kRequired: must not be empty in the end. `env` is read besides STOCKALERT_X, after it ("FINNHUB_REST_URL").
-  void String(const std::string& name, std::string* value, Presence presence, const std::string& help,
-              const std::string& env = "");
-  void Boolean(const std::string& name, bool* value, const std::string& help);
-  void Integer(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help);
-  void Integer(const std::string& name, int* value, int min, int max, const std::string& help);
-  void Real(const std::string& name, double* value, double min, double max, const std::string& help);
-  void Choice(const std::string& name, std::string* value, const std::vector<std::string>& choices,
-              const std::string& help);
+  void AddString(const std::string& name, std::string* value, Presence presence, const std::string& help,
+                 const std::string& env = "");
+  void AddBoolean(const std::string& name, bool* value, const std::string& help);
+  void AddInteger(const std::string& name, int64_t* value, int64_t min, int64_t max, const std::string& help);
+  void AddInteger(const std::string& name, int* value, int min, int max, const std::string& help);
+  void AddReal(const std::string& name, double* value, double min, double max, const std::string& help);
+  void AddChoice(const std::string& name, std::string* value, const std::vector<std::string>& choices,
+                 const std::string& help);
   // "host:port"; a listening one may have port 0.
-  void ListenAddress(const std::string& name, std::string* value, const std::string& help);
-  void DialAddress(const std::string& name, std::string* value, Presence presence, const std::string& help);
+  void AddListenAddress(const std::string& name, std::string* value, const std::string& help);
+  void AddDialAddress(const std::string& name, std::string* value, Presence presence, const std::string& help);
   // "host:port,host:port".
-  void AddressList(const std::string& name, std::string* value, Presence presence, const std::string& help);
+  void AddAddressList(const std::string& name, std::string* value, Presence presence, const std::string& help);
   // Whole numbers; the unit stands in the flag's name: the names must end in _ms and _s.
-  void Milliseconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
-                    const std::string& help);
-  void Seconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
-               const std::string& help);
+  void AddMilliseconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
+                       const std::string& help);
+  void AddSeconds(const std::string& name, absl::Duration* value, absl::Duration min, absl::Duration max,
+                  const std::string& help);
   // Flag --NAME_file, or the environment's STOCKALERT_NAME (or `env`) with the secret itself. White space around it is
   // cut off.
-  void Secret(const std::string& name, std::string* value, Presence presence, const std::string& help,
-              const std::string& env = "");
+  void AddSecret(const std::string& name, std::string* value, Presence presence, const std::string& help,
+                 const std::string& env = "");
   // A URL or keyword string that may hold a password: --NAME (refused with a password in it), --NAME_file or the
   // environment.
-  void DatabaseUrl(const std::string& name, std::string* value, Presence presence, const std::string& help);
+  void AddDatabaseUrl(const std::string& name, std::string* value, Presence presence, const std::string& help);
 
-  // `old` is what the setting `name`, which has been declared, was called: taken for one more version, as a flag and in
-  // the environment, with a warning. No help shows it.
-  void OldName(const std::string& old, const std::string& name);
+  // `old` is the former name of the declared setting `name`: accepted for one more version, as a flag and in the
+  // environment, with a warning. The help does not show it.
+  void AddOldName(const std::string& old, const std::string& name);
 
-  // Checked after all values are read without an error: answers what is wrong, or nothing. For rules between values.
-  void Rule(std::function<std::optional<std::string>()> rule);
+  // Called once all values are read without an error: returns what is wrong, or nothing. For rules between settings.
+  void AddRule(std::function<std::optional<std::string>()> rule);
 
   ParseResult Parse(int argc, const char* const* argv, const Environment& environment = SystemEnvironment());
-  // Takes over these settings alone; what else is given, missing or wrong does not count. To look at another run's
+  // Parses only these settings; whatever else is given, missing or wrong is ignored. For reading another program's
   // configuration.
   ParseResult ParseOnly(const std::vector<std::string>& names, int argc, const char* const* argv,
                         const Environment& environment = SystemEnvironment());
@@ -96,14 +96,14 @@ class Parser {
     bool by_file = false;     // --name_file
     bool takes_value = true;  // False: --name alone means true.
     bool password_refused = false;
-    // Takes the text over, or answers what is wrong with it ("must be a whole number from 1 to 64").
+    // Stores the value, or returns what is wrong with the text ("must be a whole number from 1 to 64").
     std::function<std::optional<std::string>(const std::string& text)> take;
-    // What is wrong in the end, given or not: "is required".
+    // What is wrong after all settings are read, whether given or not: "is required".
     std::function<std::optional<std::string>()> check;
     std::function<std::string()> describe;
   };
-  Setting& Declare(const std::string& name, const std::string& help);
-  // What is said of a setting, and where: "--threads", "STOCKALERT_THREADS".
+  Setting& AddSetting(const std::string& name, const std::string& help);
+  // The text given for a setting, and where: "--threads", "STOCKALERT_THREADS".
   struct Found {
     std::string text;
     std::string source;
@@ -111,12 +111,12 @@ class Parser {
   struct CommandLine;
   // Splits the command line; the result is kShow where only a text is asked for.
   ParseResult Split(CommandLine& line, int argc, const char* const* argv) const;
-  // None where nothing is said of it, or something that is wrong by itself: then it stands among the errors.
+  // None where the setting is not given, or given wrongly: then `result` has the error.
   static std::optional<Found> Find(const Setting& setting, const CommandLine& line, const Environment& environment,
                                    ParseResult& result);
   static std::optional<Found> FindByFlag(const Setting& setting, const CommandLine& line, const std::string& flag,
                                          ParseResult& result);
-  static void TakeOver(Setting& setting, const std::optional<Found>& found, ParseResult& result);
+  static void ApplyFound(Setting& setting, const std::optional<Found>& found, ParseResult& result);
   // All settings where `only` is null.
   ParseResult ParseSome(const std::vector<std::string>* only, int argc, const char* const* argv,
                         const Environment& environment);

@@ -2,9 +2,9 @@
 // table dead_letters of the service's own schema, until an operator has it replayed or drops it (stockalert-migrate
 // deadletters).
 //
-// Only what is certainly wrong with the record itself goes there (base::FailureKind::kOfRecord, or bytes that are no
-// message). Bounded: a store with too many open letters takes no more, and the partitions of those that it refuses are
-// held instead.
+// Only a record that is certainly at fault itself goes there (base::FailureKind::kOfRecord, or bytes that are no
+// message). Bounded: a store with too many open letters refuses more, and then the partition of the record is held
+// instead.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +41,8 @@ class DeadLetterStore {
   // also after it was replayed. RESOURCE_EXHAUSTED, of base::FailureKind::kUnclear: no room. Else as the store's own
   // statuses: UNAVAILABLE...
   virtual absl::Status Add(const std::vector<DeadLetter>& letters, int64_t now_us) = 0;
-  // Whether this very record of this place is kept, replayed or not: an operator may have put aside what a partition
-  // stands still at.
+  // Whether this record of this place is stored, replayed or not: an operator may have put aside the record that holds
+  // a partition.
   virtual absl::StatusOr<bool> Has(const DeadLetter& letter) = 0;
   // How many are open: neither replayed nor dropped.
   virtual absl::StatusOr<int64_t> CountOpen() = 0;
@@ -51,9 +51,10 @@ class DeadLetterStore {
 // The letter of a record.
 DeadLetter MakeDeadLetter(const kafka::QueuedRecord& record, std::string cause);
 
-// stockalert_dead_letters_total. With 0 letters the series begins, so that the first one is a rise.
+// Adds to stockalert_dead_letters_total. Calling it with 0 letters starts the series, so that the first letter is an
+// increase.
 void CountDeadLetters(const std::string& topic, size_t letters);
-// Counts it, and says in the log what to do.
+// Counts the letter and logs what to do about it.
 void ReportDeadLetter(const DeadLetter& letter);
 
 // The gauge stockalert_dead_letters, measured now and then by the thread that has it.

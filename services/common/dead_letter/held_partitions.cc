@@ -55,7 +55,7 @@ void HeldPartitions::ResumeDue(kafka::GroupConsumer& consumer) {
   SetGauges(now);
 }
 
-void HeldPartitions::Admit(kafka::PollResult& polled) {
+void HeldPartitions::FilterPolled(kafka::PollResult& polled) {
   if (!polled.rebalances.empty()) held_.clear();
   if (held_.empty()) return;
   std::vector<kafka::Message> admitted;
@@ -70,7 +70,8 @@ void HeldPartitions::Admit(kafka::PollResult& polled) {
   polled.messages = std::move(admitted);
 }
 
-void HeldPartitions::Take(kafka::GroupConsumer& consumer, const std::vector<Item>& items, const Settled& settled) {
+void HeldPartitions::OnBatchSettled(kafka::GroupConsumer& consumer, const std::vector<Item>& items,
+                                    const Settled& settled) {
   const absl::Time now = absl::Now();
   for (const Item& item : items) {
     // Others of its partition may come before it, for users take turns.
@@ -106,12 +107,12 @@ void HeldPartitions::Forget(const kafka::TopicPartition& place) { held_.erase(pl
 
 void HeldPartitions::Clear() { held_.clear(); }
 
-void HeldPartitions::Blocked() {
+void HeldPartitions::MarkBlocked() {
   blocked_since_ = std::min(blocked_since_, absl::Now());
   SetGauges(absl::Now());
 }
 
-void HeldPartitions::NotBlocked() {
+void HeldPartitions::MarkUnblocked() {
   blocked_since_ = absl::InfiniteFuture();
   SetGauges(absl::Now());
 }

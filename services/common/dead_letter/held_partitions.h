@@ -1,10 +1,10 @@
-// The partitions of a group's member that stand still at a record which must not be passed, and how long its batch has
-// not been taken.
+// The partitions of a group member that are held at a record which must not be skipped, and how long the present batch
+// could not be stored.
 //
-// A held partition is paused, read again from its record now and then (a table was mended, room was made), and goes on
-// by itself as soon as the record is settled; the others are read meanwhile. Each restart, and whoever gets the
-// partition, begins at the record again, for its offset is what was committed. The gauges
-// stockalert_consumer_partitions_held, _held_seconds and _blocked_seconds tell of it.
+// A held partition is paused, read again from its record with growing pauses (a table may have been mended), and goes
+// on by itself as soon as the record is settled; the others are read meanwhile. A restart, or the partition's next
+// owner, starts at that record again because its offset is what was committed. Shown by the gauges
+// stockalert_consumer_partitions_held, _held_seconds and _blocked_seconds.
 //
 // Belongs to the consumer's thread.
 #pragma once
@@ -28,21 +28,21 @@ class HeldPartitions {
  public:
   explicit HeldPartitions(const std::vector<std::string>& topics, const HeldOptions& options = HeldOptions());
 
-  // Before each poll: what is due is read again from its record. Also sets the gauges.
+  // Before each poll: partitions that are due are read again from their records. Also sets the gauges.
   void ResumeDue(kafka::GroupConsumer& consumer);
-  // After each poll: forgets what a rebalance has taken away (whoever has it begins at its record), and leaves out
-  // messages of held partitions that are not read from their record.
-  void Admit(kafka::PollResult& polled);
-  // After a batch of these: holds, and lets go what goes past its record.
-  void Take(kafka::GroupConsumer& consumer, const std::vector<Item>& items, const Settled& settled);
-  // Reading goes on elsewhere: the record is in the log no more.
+  // After each poll: forgets partitions that a rebalance took away (their next owner starts at the record), and removes
+  // messages of held partitions until the record itself was read again.
+  void FilterPolled(kafka::PollResult& polled);
+  // After a batch of these items: holds and releases partitions as `settled` says.
+  void OnBatchSettled(kafka::GroupConsumer& consumer, const std::vector<Item>& items, const Settled& settled);
+  // The record is no longer in the log, and reading goes on at another place.
   void Forget(const kafka::TopicPartition& place);
-  // The consumer is another one.
+  // The consumer was replaced.
   void Clear();
 
-  // The store did not take the present batch, or took it.
-  void Blocked();
-  void NotBlocked();
+  // The store failed to take the present batch, or took it.
+  void MarkBlocked();
+  void MarkUnblocked();
 
   size_t size() const { return held_.size(); }
 

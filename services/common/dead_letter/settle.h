@@ -1,9 +1,9 @@
-// What becomes of one batch of records: most are stored together; those that never can be are found by halving and go
-// to the dead letters; one that is not understood, or fails for a reason that nobody can be sure of, holds its own
-// partition and nobody else.
+// Settles one batch of records. Most are stored together. Those that can never be stored are found by bisection and go
+// to the dead letters. One that is not understood yet, or that fails for an unclear reason, holds its own partition and
+// no other.
 //
-// Pure but for what it is given to call; no thread of its own. Bounded: a batch of n records costs at most 2n - 1
-// tries, 2 log2(n) + 1 with a single one at fault.
+// Does no I/O but through its Actions; no thread of its own. Bounded: a batch of n records costs at most 2n - 1 tries,
+// 2 log2(n) + 1 with a single record at fault.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@
 
 namespace stockalert::dead_letter {
 
-// What reading a record has made of it.
+// A record of the batch, and what reading it has found.
 struct Item {
   enum class Disposition {
     kApply,       // To be stored.
@@ -57,13 +57,13 @@ struct Actions {
   std::function<absl::Status(const std::vector<size_t>& indices)> apply;
   // Keeps these as dead letters, all or none; keeping one again changes nothing.
   std::function<absl::Status(const std::vector<Refused>& refused)> keep;
-  // Whether the item is kept already, because an operator has put it aside: then nothing stands still at it. May be
-  // empty: no.
+  // Whether the item is a dead letter already because an operator put it aside; then it holds nothing. May be empty,
+  // which means no.
   std::function<absl::StatusOr<bool>(size_t index)> is_kept = {};
 };
 
-// `items` in their order within each partition. An error is one that passes (base::FailureKind::kPassing): the same
-// batch is to be settled again, whatever was stored of it already.
+// `items` must be in order within each partition. Returns only errors that pass (base::FailureKind::kPassing): settle
+// the same batch again, whatever of it was stored already.
 absl::StatusOr<Settled> Settle(const std::vector<Item>& items, const Actions& actions);
 
 }  // namespace stockalert::dead_letter

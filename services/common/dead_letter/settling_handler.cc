@@ -41,7 +41,7 @@ absl::StatusOr<std::map<kafka::TopicPartition, int64_t>> SettlingHandler::Settle
   actions.keep = [&](const std::vector<Refused>& refused) { return Keep(records, refused); };
   actions.is_kept = [&](size_t index) { return dead_letters_.Has(MakeDeadLetter(records[index], "")); };
   STOCKALERT_ASSIGN_OR_RETURN(const dead_letter::Settled settled, dead_letter::Settle(items_, actions));
-  held_.Take(consumer, items_, settled);
+  held_.OnBatchSettled(consumer, items_, settled);
   std::map<kafka::TopicPartition, int64_t> offsets;
   for (const auto& [place, held] : settled.held) offsets[place] = held.offset;
   return offsets;
@@ -58,19 +58,19 @@ absl::Status SettlingHandler::Keep(const std::vector<kafka::QueuedRecord>& recor
   return absl::OkStatus();
 }
 
-void SettlingHandler::Failed() { held_.Blocked(); }
+void SettlingHandler::OnFailed() { held_.MarkBlocked(); }
 
-void SettlingHandler::Settled() { held_.NotBlocked(); }
+void SettlingHandler::OnSettled() { held_.MarkUnblocked(); }
 
 void SettlingHandler::BeforePoll(kafka::GroupConsumer& consumer) {
   held_.ResumeDue(consumer);
   open_letters_.Measure(absl::Now());
 }
 
-void SettlingHandler::AfterPoll(kafka::PollResult& polled) { held_.Admit(polled); }
+void SettlingHandler::AfterPoll(kafka::PollResult& polled) { held_.FilterPolled(polled); }
 
-void SettlingHandler::Moved(const kafka::TopicPartition& partition) { held_.Forget(partition); }
+void SettlingHandler::OnMoved(const kafka::TopicPartition& partition) { held_.Forget(partition); }
 
-void SettlingHandler::Joining() { held_.Clear(); }
+void SettlingHandler::OnJoining() { held_.Clear(); }
 
 }  // namespace stockalert::dead_letter

@@ -1,5 +1,6 @@
-// What a consumer group's worker does with records that may be unreadable, unstorable or of a version to come: it has
-// them stored, puts aside what never can be, and holds the partition of what must not be passed (settle.h).
+// Handles the batches of a consumer group's worker whose records may be unreadable, impossible to store, or of a newer
+// version: stores them, makes dead letters of those that can never be stored, and holds the partition of a record that
+// must not be skipped (settle.h).
 //
 // Belongs to the worker's thread. What it is given must outlive it.
 #pragma once
@@ -19,19 +20,19 @@
 
 namespace stockalert::dead_letter {
 
-// What reading a record has made of it.
+// What reading a record has found.
 struct Reading {
   Item::Disposition disposition = Item::Disposition::kApply;
   std::string cause;  // Of kDeadLetter and kHold, without values.
 };
 
-// What a service makes of records.
+// How a service reads and stores records.
 class RecordApplier {
  public:
   virtual ~RecordApplier() = default;
-  // In whose turn each is applied. An error: to be asked again.
+  // The lane (a user) of each message: lanes take turns. After an error it is asked again.
   virtual absl::StatusOr<std::vector<std::string>> FindLanes(const std::vector<kafka::Message>& messages) = 0;
-  // A reading each. Keeps what they ask for until the next call.
+  // Returns one reading a record, and keeps the decoded records for Apply until the next call.
   virtual std::vector<Reading> Read(const std::vector<kafka::QueuedRecord>& records) = 0;
   // Stores those of the records that were read last, given in order, all or none; storing one again changes nothing.
   virtual absl::Status Apply(const std::vector<size_t>& indices) = 0;
@@ -47,12 +48,12 @@ class SettlingHandler final : public kafka::GroupHandler {
   absl::StatusOr<std::map<kafka::TopicPartition, int64_t>> Settle(kafka::GroupConsumer& consumer,
                                                                   const std::vector<kafka::QueuedRecord>& records,
                                                                   const std::function<void()>& beat) override;
-  void Failed() override;
-  void Settled() override;
+  void OnFailed() override;
+  void OnSettled() override;
   void BeforePoll(kafka::GroupConsumer& consumer) override;
   void AfterPoll(kafka::PollResult& polled) override;
-  void Moved(const kafka::TopicPartition& partition) override;
-  void Joining() override;
+  void OnMoved(const kafka::TopicPartition& partition) override;
+  void OnJoining() override;
 
  private:
   absl::Status Keep(const std::vector<kafka::QueuedRecord>& records, const std::vector<Refused>& refused);

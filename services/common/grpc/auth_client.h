@@ -1,9 +1,9 @@
 // Authenticates bearer keys by asking the user service, whose answers are kept for at most 5 s.
 //
-// Thread-safe; calls for different keys do not wait for each other. Fails closed: where the user service does not
-// answer, only what was learnt within the last 5 s is known. Keys are kept as hashes. Wrong keys are remembered too,
-// apart from the right ones: a flood of them neither reaches the user service, as far as it repeats itself, nor drives
-// right ones out.
+// Thread-safe; calls for different keys do not wait for each other. Fails closed: while the user service does not
+// answer, only keys checked within the last 5 s are accepted. Keys are kept as hashes. Wrong keys are remembered too,
+// in a cache of their own: a repeated wrong key does not reach the user service, and a flood of wrong keys cannot evict
+// right ones.
 #pragma once
 
 #include <cstdint>
@@ -23,14 +23,14 @@
 
 namespace stockalert::rpc {
 
-// Whether text can be a key at all: 16 to 200 printable characters, which holds for the keys that the user service
-// issues and for an administrator's.
+// Whether the text can be a key at all: 16 to 200 printable characters, like the keys that the user service issues and
+// an administrator's.
 bool IsKeyLike(std::string_view api_key);
 
 struct CachingOptions {
-  // How long an answer may be given again. 0: right keys are asked about at each call.
+  // How long an answer may be reused. 0: right keys are checked at each call.
   absl::Duration keep = absl::Seconds(4);
-  // The same for "no such key": it stays true but for an administrator's key that is being exchanged.
+  // The same for "no such key", which can change only for an administrator's key that is being replaced.
   absl::Duration keep_refused = absl::Seconds(10);
   size_t entries_max = 100'000;  // Of each kind.
 };
@@ -40,7 +40,7 @@ class CachingAuthenticator final : public Authenticator {
  public:
   static constexpr absl::Duration kKeepMax = absl::Seconds(5);
 
-  // A key's own end is a date; how long an answer is kept is a duration. What it is given must outlive it.
+  // Keys expire by the wall clock; answers are kept by the monotonic one. All arguments must outlive the object.
   CachingAuthenticator(Authenticator& source, const base::Clock& wall_clock, const base::MonotonicClock& clock,
                        const CachingOptions& options = CachingOptions());
   std::optional<absl::StatusOr<Caller>> Find(std::string_view api_key) override;

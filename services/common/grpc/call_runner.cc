@@ -97,7 +97,7 @@ std::string BearerKey(const std::string& authorization) {
 
 // What tells which service calls; nothing is looked at where that does not matter.
 MeshCallers::Shown ShownBy(const ::grpc::CallbackServerContext& context, const Method& method) {
-  return method.access == Access::kMesh ? MeshCallers::Read(context) : MeshCallers::Shown();
+  return method.access == Access::kMesh ? MeshCallers::ReadShown(context) : MeshCallers::Shown();
 }
 
 absl::Status Overloaded() {
@@ -305,11 +305,11 @@ std::optional<absl::StatusOr<Caller>> CallRunner::FindCaller(const Method& metho
   return options_.authenticator->Find(bearer);
 }
 
-void CallRunner::LookUp(const std::string& bearer, const CallContext& call, Answered answered) {
+void CallRunner::AuthenticateKey(const std::string& bearer, const CallContext& call, Answered answered) {
   const ClientNetworks networks = NetworksOf(call.peer);
   // Who tries out keys waits; their neighbours, whose keys were good a moment ago, do not.
-  std::optional<absl::Duration> wait = rates_->unknown_keys_around.Wait(networks.wide);
-  if (!wait) wait = rates_->unknown_keys.Wait(networks.narrow);
+  std::optional<absl::Duration> wait = rates_->unknown_keys_around.TimeUntilAvailable(networks.wide);
+  if (!wait) wait = rates_->unknown_keys.TimeUntilAvailable(networks.narrow);
   if (wait && !options_.authenticator->HasKnown(bearer)) {
     return answered(RateLimited(*wait, options_.calls.unknown_keys_per_network_per_min, "unknown keys",
                                 "a minute from one network"));
@@ -340,8 +340,8 @@ void CallRunner::LookUp(const std::string& bearer, const CallContext& call, Answ
         const absl::StatusOr<Caller> answer =
             options_.authenticator->Authenticate(bearer, trace, absl::Now() + kLookUpTime);
         if (absl::IsUnauthenticated(answer.status())) {
-          rates_->unknown_keys_around.Take(networks.wide);
-          rates_->unknown_keys.Take(networks.narrow);
+          rates_->unknown_keys_around.TryAcquire(networks.wide);
+          rates_->unknown_keys.TryAcquire(networks.narrow);
         }
         answer_all(answer);
       },
@@ -357,7 +357,7 @@ void CallRunner::Admit(const Method& method, size_t cost, const std::string& bea
     if (!caller.ok()) return admitted(caller.status());
     call->caller = *caller;
     absl::Status status = CheckScope(method, call->caller);
-    if (status.ok()) status = TakeRates(method, cost, *call, stream);
+    if (status.ok()) status = AcquireRates(method, cost, *call, stream);
     admitted(status);
   };
   if (method.access == Access::kMesh) {
@@ -367,28 +367,28 @@ void CallRunner::Admit(const Method& method, size_t cost, const std::string& bea
   }
   const std::optional<absl::StatusOr<Caller>> known = FindCaller(method, bearer);
   if (known) return go_on(*known);
-  LookUp(bearer, *call, std::move(go_on));
+  AuthenticateKey(bearer, *call, std::move(go_on));
 }
 
-absl::Status CallRunner::TakeRates(const Method& method, size_t cost, const CallContext& call, bool stream) {
+absl::Status CallRunner::AcquireRates(const Method& method, size_t cost, const CallContext& call, bool stream) {
   if (method.access != Access::kRead && method.access != Access::kWrite) return absl::OkStatus();
   if (call.caller.is_administrator) return absl::OkStatus();
   // By the user, not by the key: a user has as many keys as they want.
   const std::string& who = call.caller.user_id;
   const CallSettings& limits = options_.calls;
   if (stream) {
-    const auto wait = rates_->stream_openings.Take(who);
+    const auto wait = rates_->stream_openings.TryAcquire(who);
     return wait ? RateLimited(*wait, limits.stream_openings_per_user_per_min, "streams opened", "a minute")
                 : absl::OkStatus();
   }
   if (method.access == Access::kRead) {
-    const auto wait = rates_->reads.Take(who);
+    const auto wait = rates_->reads.TryAcquire(who);
     return wait ? RateLimited(*wait, limits.reads_per_user_per_s, "reads", "a second") : absl::OkStatus();
   }
-  if (const auto wait = rates_->writes.Take(who))
+  if (const auto wait = rates_->writes.TryAcquire(who))
     return RateLimited(*wait, limits.writes_per_user_per_s, "writes", "a second");
   if (method.creates) {
-    if (const auto wait = rates_->creations.Take(who, static_cast<double>(cost))) {
+    if (const auto wait = rates_->creations.TryAcquire(who, static_cast<double>(cost))) {
       return RateLimited(*wait, limits.creations_per_user_per_h, "creations", "an hour");
     }
   }
@@ -466,13 +466,13 @@ void CallRunner::RunStream(::grpc::CallbackServerContext* context, const Method&
                     {{"port", options_.name}, {"method", method.name}})
       .Increment();
   auto run = [this, entry, open = std::move(open)] {
-    StreamSlots::Taken slot;
+    StreamSlots::Acquisition slot;
     std::shared_ptr<Entry> ended;
     {
       base::MutexLock lock(mutex_);
       // Over already: the client has gone. `open` must not subscribe what nobody would end.
       if (!streams_.contains(entry->stream.get())) return;
-      slot = slots_.Take(entry->stream.get(), entry->call.caller.user_id, NetworksOf(entry->call.peer));
+      slot = slots_.TryAcquire(entry->stream.get(), entry->call.caller.user_id, NetworksOf(entry->call.peer));
       if (slot.ended != nullptr) ended = streams_.at(static_cast<internal::OpenStream*>(const_cast<void*>(slot.ended)));
     }
     if (slot.answer == StreamSlots::Answer::kUserFull) {
@@ -558,7 +558,7 @@ void CallRunner::CheckStreams() {
       for (const auto& [stream, entry] : streams_) open.push_back(entry);
     }
     for (const std::shared_ptr<Entry>& entry : open) {
-      entry->stream->Beat(options_.stream_heartbeat_interval, options_.stream_end_patience);
+      entry->stream->KeepAlive(options_.stream_heartbeat_interval, options_.stream_end_patience);
     }
     for (const std::shared_ptr<Entry>& entry : open) {
       if (options_.authenticator == nullptr) break;

@@ -1,22 +1,21 @@
 // The common path of every gRPC handler: trace, deadline, peer, authentication, scope, rates, executor, status, log
 // line and metrics.
 //
-//   grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const GetUserRequest* request, User*
-//   response) override {
-//     return rpc::Unary(runner_, context, {"stockalert.user.v1.UserService/GetUser", rpc::Access::kRead}, request,
-//     response,
-//                       [this](const rpc::CallContext& call, const GetUserRequest& request) -> absl::StatusOr<User> {
-//                       ... });
+//   grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const GetUserRequest* request,
+//                                     User* response) override {
+//     return rpc::RunUnary(
+//         runner_, context, {"stockalert.user.v1.UserService/GetUser", rpc::Access::kRead}, request, response,
+//         [this](const rpc::CallContext& call, const GetUserRequest& request) -> absl::StatusOr<User> { ... });
 //   }
 //
-// The handler runs on a thread of one of the runner's bounded executors and may block until call.deadline: calls that
-// wait for others have an executor of their own, so that they hold up none that do not, and in each the users take
-// turns. A full executor answers RESOURCE_EXHAUSTED (OVERLOADED); a user with too many calls at once, or too many in a
-// time, RESOURCE_EXHAUSTED (TOO_MANY_CALLS, RATE_LIMITED) with a delay.
+// The handler runs on a thread of one of the runner's bounded executors and may block until call.deadline. Calls that
+// wait for other services have an executor of their own, so that they do not hold up the rest; in each executor users
+// take turns. A full executor answers RESOURCE_EXHAUSTED (OVERLOADED). A user with too many calls at once, or too many
+// in a period, gets RESOURCE_EXHAUSTED (TOO_MANY_CALLS, RATE_LIMITED) with a delay.
 //
-// Until it is known who calls, a call costs none of these threads: what can be no key, and what is known to be none, is
-// refused on gRPC's own, from where known keys go on, too; others are looked up on a few threads apart, one look-up a
-// key at a time, and networks take turns.
+// Until the caller is known, a call uses none of these threads. Text that cannot be a key, and keys known to be wrong,
+// are refused on gRPC's own threads; calls with known keys proceed from there. Other keys are looked up on a few
+// separate threads, once per key at a time, and networks take turns.
 //
 // Thread-safe. The runner must outlive the server that it serves: Stop it after the server's Shutdown began (its
 // streams end with EndStreams first), destroy it after the server.
@@ -65,7 +64,7 @@ enum class Access {
   kMesh,           // A service of the mesh that the flow table lets call it (mesh_callers.h), on internal ports.
 };
 
-// What a call keeps its thread waiting for.
+// What a call's thread waits for.
 enum class Work {
   kOwn,     // Memory and this service's own database.
   kOthers,  // Another service, the source of prices, or the log, too.
@@ -75,7 +74,7 @@ struct Method {
   const char* name;  // "stockalert.user.v1.UserService/GetUser"; a literal: metrics and logs hold it.
   Access access;
   Work work = Work::kOwn;
-  // It makes what leaves something behind for long even when it is deleted at once: it counts against
+  // The call creates things that leave traces for long even if they are deleted at once, so it counts against
   // creations_per_user_per_h.
   bool creates = false;
 };
@@ -84,10 +83,10 @@ struct CallRunnerOptions {
   std::string name = "calls";  // The executor's threads, and the label `port` in metrics: "public", "internal".
   size_t threads = 8;
   size_t queue_max = 256;
-  // For Work::kOthers. 0 threads: they have none of their own.
+  // The executor for Work::kOthers. 0 threads: such calls share the other executor.
   size_t waiting_threads = 0;
   size_t waiting_queue_max = 256;
-  // Rates and shares, on ports with keys, and whom to believe about where calls come from.
+  // Rates and shares, on ports with keys, and the proxies to trust about client addresses.
   CallSettings calls = {};
   // For rates; must outlive the runner. Null: the system's.
   const base::MonotonicClock* clock = nullptr;
@@ -95,12 +94,11 @@ struct CallRunnerOptions {
   absl::Duration call_time_max = absl::Seconds(30);
   size_t streams_max = 1000;
   size_t streams_per_user_max = 20;
-  // How often an open stream's key is looked at again. A key that has ended ends its stream.
+  // How often the key of an open stream is checked again. A key that expired or was revoked ends its stream.
   absl::Duration stream_check_interval = absl::Seconds(2);
-  // A stream on which nothing was sent for so long gets an empty response, so that no proxy between takes it for dead.
+  // A stream on which nothing was sent for this long gets an empty response, so that no proxy takes it for dead.
   absl::Duration stream_heartbeat_interval = absl::Seconds(30);
-  // How long the client of a stream that is ended for an error may take to read what was sent before. Then it is cut
-  // off.
+  // After an error ends a stream: how long its client may take to read what was sent before. Then it is cut off.
   absl::Duration stream_end_patience = absl::Seconds(5);
   std::string mesh_token = {};  // For Access::kMesh: the token that all services share. Empty: it is not taken.
   MeshSettings mesh = {};       // For Access::kMesh: how callers are told apart.
@@ -114,9 +112,9 @@ class OpenStream {
  public:
   virtual ~OpenStream() = default;
   virtual void Finish(const absl::Status& status) = 0;
-  // Sends an empty response where nothing has been sent for `interval`, and nothing waits. Cuts off a stream that was
-  // ended and whose client has not read the end for `end_patience`.
-  virtual void Beat(absl::Duration interval, absl::Duration end_patience) = 0;
+  // Sends an empty response if nothing was sent for `interval` and nothing is queued. Cuts off a stream that was ended
+  // `end_patience` ago and whose client has still not read the end.
+  virtual void KeepAlive(absl::Duration interval, absl::Duration end_patience) = 0;
 };
 
 }  // namespace internal
@@ -128,12 +126,12 @@ class CallRunner {
   CallRunner(const CallRunner&) = delete;
   CallRunner& operator=(const CallRunner&) = delete;
 
-  // For Unary: authenticates, then runs `work` on an executor; `finish` is called exactly once. `cost`: how many it
-  // creates.
+  // For RunUnary: authenticates, then runs `work` on an executor; `finish` is called exactly once. `cost`: how many
+  // things the call creates.
   void Run(::grpc::CallbackServerContext* context, const Method& method, size_t cost,
            std::function<absl::Status(const CallContext&)> work, std::function<void(::grpc::Status)> finish);
 
-  // For ServerStream: as Run, for a stream, whose key is checked until RemoveStream. `open` runs on the executor.
+  // For RunServerStream: as Run, for a stream, whose key is checked until RemoveStream. `open` runs on the executor.
   void RunStream(::grpc::CallbackServerContext* context, const Method& method,
                  std::shared_ptr<internal::OpenStream> stream, std::function<absl::Status(const CallContext&)> open);
   void RemoveStream(internal::OpenStream* stream, const absl::Status& status);
@@ -143,8 +141,8 @@ class CallRunner {
 
   // Ends all streams, UNAVAILABLE (SHUTTING_DOWN), and takes no new ones.
   void EndStreams();
-  // EndStreams, then waits for the calls that were accepted; those that did not begin in time get UNAVAILABLE. True:
-  // all ended.
+  // EndStreams, then waits for accepted calls; those that have not started by `deadline` get UNAVAILABLE. True: all
+  // ended.
   bool Stop(absl::Time deadline);
 
  private:
@@ -154,15 +152,15 @@ class CallRunner {
   using Admitted = std::function<void(const absl::Status&)>;
 
   std::string AddressOf(const ::grpc::CallbackServerContext& context) const;
-  // Who calls, where that can be told at once.
+  // The caller, or the refusal, where that is known at once.
   std::optional<absl::StatusOr<Caller>> FindCaller(const Method& method, const std::string& bearer);
-  // Asks who a key belongs to, together with all who want to know at the same time.
-  void LookUp(const std::string& bearer, const CallContext& call, Answered answered);
-  // Calls `admitted` once `call` has its caller and may go on, here and now or on a thread of the look-ups.
+  // Asks whose key it is. Concurrent calls with the same key share one request.
+  void AuthenticateKey(const std::string& bearer, const CallContext& call, Answered answered);
+  // Calls `admitted` once `call` has its caller or is refused, at once or on a look-up thread.
   void Admit(const Method& method, size_t cost, const std::string& bearer, const MeshCallers::Shown& shown,
              const std::shared_ptr<CallContext>& call, bool stream, Admitted admitted);
-  absl::Status TakeRates(const Method& method, size_t cost, const CallContext& call, bool stream);
-  // `refuse` is called where neither `run` nor `drop` will be.
+  absl::Status AcquireRates(const Method& method, size_t cost, const CallContext& call, bool stream);
+  // Calls exactly one of `run`, `drop` and `refuse`.
   void Submit(const Method& method, const CallContext& call, std::function<void()> run, std::function<void()> drop,
               const std::function<void(const absl::Status&)>& refuse);
   void CheckStreams();
@@ -183,7 +181,7 @@ class CallRunner {
   base::BoundedExecutor executor_;
   std::unique_ptr<base::BoundedExecutor> waiting_executor_;  // Null: executor_ has them.
   std::unique_ptr<base::BoundedExecutor> look_ups_;          // Null: no keys here.
-  // Each of them moves, and the checks go on: for /healthz.
+  // For /healthz: whether each executor moves, and whether the stream checks go on.
   std::vector<std::unique_ptr<process::Movement>> moves_;
   process::Heartbeat checks_streams_;
   std::thread checker_;
@@ -192,8 +190,8 @@ class CallRunner {
 // One unary call. `handler` is called as absl::StatusOr<Response>(const CallContext&, const Request&). `cost`: how many
 // things it creates.
 template <typename Request, typename Response, typename Handler>
-::grpc::ServerUnaryReactor* Unary(CallRunner& runner, ::grpc::CallbackServerContext* context, const Method& method,
-                                  const Request* request, Response* response, Handler handler, size_t cost = 1) {
+::grpc::ServerUnaryReactor* RunUnary(CallRunner& runner, ::grpc::CallbackServerContext* context, const Method& method,
+                                     const Request* request, Response* response, Handler handler, size_t cost = 1) {
   ::grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   runner.Run(
       context, method, cost,
@@ -208,20 +206,20 @@ template <typename Request, typename Response, typename Handler>
   return reactor;
 }
 
-// The writing side of a server stream: a bounded queue in front of a client that reads at its own pace. Thread-safe;
-// hold it by shared_ptr as long as you like. Once it has ended (by Finish, by the client, by its key) pushes are
-// refused and do no harm.
+// The writing side of a server stream: a bounded queue for a client that reads at its own pace. Thread-safe; hold it by
+// shared_ptr as long as you like. Once it has ended (by Finish, by the client, by its key) pushes are refused and do no
+// harm.
 template <typename Response>
 class Stream : public internal::OpenStream, public std::enable_shared_from_this<Stream<Response>> {
  public:
   struct Hooks {
-    // The queue has become empty: more can be pushed. Called on gRPC's threads, also while a push of yours is still
-    // under way elsewhere; must be quick and not block.
+    // The queue has become empty: more can be pushed. Called on gRPC's threads, possibly while another thread is still
+    // in a push; must be quick and not block.
     std::function<void()> on_drained = {};
     // The stream is over, for whatever reason: forget it. Called once, on gRPC's threads; must be quick.
     std::function<void()> on_done = {};
-    // What a heartbeat says; without it, an empty response. Called from the runner's thread, under none of the stream's
-    // locks; quick.
+    // Makes the response of a heartbeat; without it, an empty one. Called on the runner's thread without any of the
+    // stream's locks; must be quick.
     std::function<Response()> heartbeat = {};
   };
 
@@ -229,19 +227,19 @@ class Stream : public internal::OpenStream, public std::enable_shared_from_this<
 
   // False: the queue is full, or the stream has ended.
   bool TryPush(Response response);
-  // How many more TryPush would take now.
+  // How many more responses TryPush would accept now.
   size_t free_space() const;
   bool ended() const;
   // Ends the stream after what was pushed before; an error ends it at once. Only the first call counts.
   void Finish(const absl::Status& status) override;
-  void Beat(absl::Duration interval, absl::Duration end_patience) override;
+  void KeepAlive(absl::Duration interval, absl::Duration end_patience) override;
   // Set it in `open`, before the first push.
   void SetHooks(Hooks hooks);
 
  private:
   template <typename Req, typename Resp, typename Open>
-  friend ::grpc::ServerWriteReactor<Resp>* ServerStream(CallRunner&, ::grpc::CallbackServerContext*, const Method&,
-                                                        const Req*, size_t, Open);
+  friend ::grpc::ServerWriteReactor<Resp>* RunServerStream(CallRunner&, ::grpc::CallbackServerContext*, const Method&,
+                                                           const Req*, size_t, Open);
   class Reactor;
   void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnWritten(bool ok);
@@ -269,9 +267,9 @@ class Stream : public internal::OpenStream, public std::enable_shared_from_this<
 // One server stream. `open` is called on the executor, after authentication, as absl::Status(const CallContext&, const
 // Request&, std::shared_ptr<Stream<Response>>): it subscribes, sets the hooks, and may push; an error ends the stream.
 template <typename Request, typename Response, typename Open>
-::grpc::ServerWriteReactor<Response>* ServerStream(CallRunner& runner, ::grpc::CallbackServerContext* context,
-                                                   const Method& method, const Request* request, size_t queue_max,
-                                                   Open open);
+::grpc::ServerWriteReactor<Response>* RunServerStream(CallRunner& runner, ::grpc::CallbackServerContext* context,
+                                                      const Method& method, const Request* request, size_t queue_max,
+                                                      Open open);
 
 }  // namespace stockalert::rpc
 

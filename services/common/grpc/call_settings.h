@@ -1,4 +1,4 @@
-// What a service with a public port can be told of how much its callers may do; call_runner.h does it.
+// The settings of a public port for how much its callers may do; call_runner.h applies them.
 #pragma once
 
 #include <cstddef>
@@ -8,32 +8,31 @@
 
 namespace stockalert::rpc {
 
-// A limit is this process's own: with n instances of a service it is up to n times as high. An administrator's key has
-// none of them.
+// Limits are per process: with n instances of a service they are up to n times as high. Administrators have none.
 struct CallSettings {
-  // Far above what a person or a program that works for one does; an allowance for 5 s (reads) and 10 s (writes) can be
+  // Far above what a person, or a program for one person, needs. The allowance of 5 s (reads) or 10 s (writes) can be
   // used at once.
   int reads_per_user_per_s = 200;
   int writes_per_user_per_s = 50;
-  // Of what leaves something behind for a week: alerts. All of an hour can be used at once; with 1000 alerts a user,
-  // that is all of them, twice.
+  // Creations of things whose traces are kept for a week: alerts. An hour's allowance can be used at once; with 1000
+  // alerts a user, that is enough to create all of them twice.
   int creations_per_user_per_h = 2000;
-  // A client that opens its stream again each second for a minute is within it.
+  // Enough for a client that reopens its stream every second for a minute.
   int stream_openings_per_user_per_min = 120;
   // Calls of a user that may wait or run at once, for each kind of work.
   int calls_per_user_max = 100;
-  // Keys that nobody knows, looked up for one network (an IPv4 address, an IPv6 /64). Keys that were good a short while
-  // ago do not count.
+  // Look-ups of unknown keys by network (an IPv4 address, an IPv6 /64). Keys that were valid a short while ago do not
+  // count.
   int unknown_keys_per_network_per_min = 600;
   // Threads for calls that wait for other services, the source of prices or the log, and calls that may wait for these
   // threads.
   int waiting_threads = 16;
   int waiting_queue_max = 512;
-  // Networks whose X-Forwarded-For is believed: TrustedProxies.
+  // Networks of proxies whose X-Forwarded-For is trusted: see TrustedProxies.
   std::string trusted_proxies = {};
 };
 
-// Flags for all of them but those of waiting calls; and for these.
+// Declare the flags of all settings except those of waiting calls; and of these.
 void DeclareCalls(config::Parser& parser, CallSettings& settings);
 void DeclareWaitingCalls(config::Parser& parser, CallSettings& settings);
 

@@ -1,4 +1,4 @@
-// Who calls, and with what limits: what every handler is given.
+// What every handler gets about its caller, and the limits of the call.
 #pragma once
 
 #include <optional>
@@ -25,7 +25,7 @@ struct CallContext {
   trace::Context trace;
   absl::Time deadline;  // Never infinite.
   std::string peer;     // The client's address, as peer.h finds it: "192.0.2.1".
-  // On internal ports: the service that calls ("ticker"); empty where it showed nothing but the token that all share.
+  // On internal ports: the calling service ("ticker"); empty where the call carried only the token that all share.
   std::string service = {};
 };
 
@@ -33,12 +33,11 @@ struct CallContext {
 class Authenticator {
  public:
   virtual ~Authenticator() = default;
-  // What Authenticate would answer, where that is known without asking anybody; else nothing. Never blocks: for gRPC's
-  // own threads.
+  // What Authenticate would answer, if it is known without a call; else nothing. Never blocks: for gRPC's own threads.
   virtual std::optional<absl::StatusOr<Caller>> Find(std::string_view) { return std::nullopt; }
-  // Whether it was a key a short while ago, though it has to be asked about again. Never blocks.
+  // Whether the key was valid a short while ago, even if it has to be checked again. Never blocks.
   virtual bool HasKnown(std::string_view) { return false; }
-  // UNAUTHENTICATED: no such key, expired or revoked. UNAVAILABLE: cannot be told now (the call is refused).
+  // UNAUTHENTICATED: no such key, expired or revoked. UNAVAILABLE: unknown for now (the call is refused).
   virtual absl::StatusOr<Caller> Authenticate(std::string_view api_key, const trace::Context& trace,
                                               absl::Time deadline) = 0;
 };

@@ -23,13 +23,12 @@ namespace stockalert::rpc {
 
 // The metadata key of the mesh token.
 inline constexpr char kMeshTokenMetadata[] = "x-stockalert-mesh-token";
-// And that of the token which is the caller's own.
+// The metadata key of the caller's own token.
 inline constexpr char kCallerTokenMetadata[] = "x-stockalert-caller-token";
 
 struct PeerOptions {
   std::string address = {};
-  // Credentials::internal_client(), or InsecureChannelCredentials() where plaintext is meant. Without any, every call
-  // fails.
+  // Credentials::internal_client(), or InsecureChannelCredentials() for plaintext. Without any, every call fails.
   std::shared_ptr<::grpc::ChannelCredentials> credentials = {};
   std::string mesh_token = {};    // Empty: none is sent.
   std::string caller_token = {};  // Likewise.
@@ -55,9 +54,9 @@ class Peer {
   const std::string caller_token_;
 };
 
-// What a handler answers when the service that it needs fails: the peer's own INVALID_ARGUMENT, NOT_FOUND,
-// FAILED_PRECONDITION and RESOURCE_EXHAUSTED (with a reason) pass; everything else becomes UNAVAILABLE with `reason`
-// ("TICKER_SERVICE_UNAVAILABLE") and a message that says that nothing was done. OK stays OK.
+// What a handler answers when a service that it calls fails: the peer's own INVALID_ARGUMENT, NOT_FOUND,
+// FAILED_PRECONDITION and RESOURCE_EXHAUSTED (with a reason) are passed on; everything else becomes UNAVAILABLE with
+// `reason` ("TICKER_SERVICE_UNAVAILABLE") and a message that says that nothing was done. OK stays OK.
 absl::Status PeerFailure(const absl::Status& status, std::string_view reason, std::string_view peer_name);
 
 }  // namespace stockalert::rpc

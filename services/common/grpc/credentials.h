@@ -1,15 +1,13 @@
-// What the gRPC ports of a service are secured with, and its calls to the other services: by tls::Settings, either TLS
-// from files, read again when they change, or plaintext.
+// Credentials for the gRPC ports of a service and for its calls to other services. By tls::Settings they are TLS from
+// files, which are read again when they change, or plaintext.
 //
-//   internal ports   the service's certificate, and mutual: a client must show one that an authority of the mesh signed
+//   internal ports   the service's certificate, mutual: clients must show one signed by an authority of the mesh
 //   public port      the public certificate; clients show a bearer key instead of a certificate
 //   calls            the service's certificate as client; the server's must be signed by the mesh and name the host
-//   that was dialled
 //
-// New connections use what the files hold at the time; open ones go on. Files that became unfit are told of by
-// tls::Watch. Key and certificate have to be swapped together (a folder behind a link, as Kubernetes mounts a secret):
-// a pair that does not match refuses new connections until it does. Thread-safe; must outlive the servers and channels
-// that are made of it.
+// New connections use what the files hold at that time; open ones continue. tls::Watch reports files that become
+// unusable. Replace key and certificate together (a folder behind a link, as Kubernetes mounts a secret): while they do
+// not match, new connections are refused. Thread-safe; must outlive the servers and channels made with it.
 #pragma once
 
 #include <grpcpp/security/credentials.h>

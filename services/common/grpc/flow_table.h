@@ -1,8 +1,8 @@
-// Who may call what inside the mesh: a row for each method of the internal ports. A method without a row is refused,
-// whoever calls.
+// Which service may call which method inside the mesh: a row for each method of the internal ports. A method without a
+// row is refused for every caller.
 //
-// The same, service by service, is the table "Who may talk to whom" in docs/architecture.md; a test holds the two and
-// the protos together. Pure and constant; thread-safe.
+// The table "Who may talk to whom" in docs/architecture.md says the same by service; a test compares the two with the
+// protos. Pure and constant; thread-safe.
 #pragma once
 
 #include <span>

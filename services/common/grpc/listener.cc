@@ -162,7 +162,7 @@ void Listener::AcceptFrom(int socket) {
     const std::optional<IpAddress> ip = AddressOf(address);
     const bool trusted = ip && options_.trusted_proxies.Contains(*ip);
     const std::string peer = trusted ? "" : NetworkOf(address);
-    if (const char* bound = FindBound(peer)) {
+    if (const char* bound = FindExceededLimit(peer)) {
       Refuse(fd, bound);
       continue;
     }
@@ -177,7 +177,7 @@ void Listener::AcceptFrom(int socket) {
   }
 }
 
-const char* Listener::FindBound(const std::string& peer) {
+const char* Listener::FindExceededLimit(const std::string& peer) {
   const auto find = [&]() -> const char* {
     if (connections_.size() >= options_.connections_max) return "all";
     const auto found = peer.empty() ? of_peer_.end() : of_peer_.find(peer);

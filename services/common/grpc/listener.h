@@ -1,9 +1,9 @@
-// Accepts the connections of a gRPC server, and keeps their number within bounds.
+// Accepts the connections of a gRPC server, and limits their number.
 //
-// gRPC 1.51's own listener knows no bound, and once the process had no file left for a connection it never accepts
-// again, while all else goes on (CVE-2023-4785). This one accepts on a thread of its own and hands each connection
-// over; what comes above the bound is closed at once, so that it costs a client more than the server; where files have
-// run out all the same it waits and goes on.
+// gRPC 1.51's own listener has no limit, and once the process has run out of file descriptors it never accepts again,
+// while everything else goes on (CVE-2023-4785). This one accepts on a thread of its own and hands each connection
+// over. Connections above a limit are closed at once, so that they cost the client more than the server. If descriptors
+// run out all the same, it waits and continues.
 #pragma once
 
 #include <grpcpp/server_builder.h>
@@ -37,31 +37,32 @@ struct ListenerOptions {
   size_t connections_max = 8000;
   // From one address (of IPv6: one /64); never more than half of all.
   size_t connections_per_address_max = 4000;
-  // They bring the connections of many clients, and bound each client's themselves: of these, all count alone.
+  // Proxies bring the connections of many clients and limit each client themselves: only the total limit applies to
+  // them.
   TrustedProxies trusted_proxies = {};
 };
 
 class Listener {
  public:
-  // Takes the address; clients connect from here on, and wait. INVALID_ARGUMENT: not an address. UNAVAILABLE: it cannot
-  // be had now.
+  // Listens on the address: from here on clients can connect, and wait. INVALID_ARGUMENT: not an address. UNAVAILABLE:
+  // it is taken.
   static absl::StatusOr<std::unique_ptr<Listener>> Listen(const ListenerOptions& options);
   // Stops.
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // Begins to accept. Once. The server must run by then.
+  // Starts to accept. To be called once, after the server runs.
   void Serve(std::unique_ptr<::grpc::experimental::ExternalConnectionAcceptor> acceptor);
-  // Gives the address up; connections that are open stay.
+  // Stops listening; open connections stay.
   void Stop();
 
   int port() const { return port_; }
-  // Connections that were refused for a bound, or for want of files; a port that refuses is not dead.
+  // Connections refused because of a limit or a lack of descriptors; a port that refuses is not dead.
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
 
  private:
-  // A connection that was handed over: it is there as long as its descriptor is still the same socket.
+  // A connection that was handed over. It exists as long as its descriptor is still the same socket.
   struct Connection {
     ino_t socket = 0;
     std::string peer;  // As of NetworkOf; "" for a trusted proxy.
@@ -69,8 +70,8 @@ class Listener {
   Listener(const ListenerOptions& options, std::vector<int> sockets, int port, int wake);
   void Run();
   void AcceptFrom(int socket);
-  // Null where it may be had, else which bound it is above.
-  const char* FindBound(const std::string& peer);
+  // The limit that a connection from `peer` would exceed; null: none.
+  const char* FindExceededLimit(const std::string& peer);
   void ForgetClosed();
   void Forget(int fd);
   void Refuse(int fd, const char* bound);
@@ -91,8 +92,8 @@ class Listener {
   std::thread thread_;
 };
 
-// Who a connection counts for: "203.0.113.7", "2001:db8:1:2::/64"; an IPv4 address within IPv6 is one of IPv4. "" for
-// other families.
+// The network that a connection counts for: "203.0.113.7", "2001:db8:1:2::/64"; an IPv4-mapped IPv6 address counts as
+// IPv4. "" for other families.
 std::string NetworkOf(const sockaddr_storage& address);
 
 }  // namespace stockalert::rpc

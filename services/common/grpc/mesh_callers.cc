@@ -86,26 +86,28 @@ prometheus::Counter& Refused(const std::string& caller) {
 
 void DeclareMesh(config::Parser& parser, std::string_view own, bool has_internal_port, MeshSettings& settings,
                  std::string& mesh_token, const tls::Settings& tls) {
-  parser.Secret("mesh_token", &mesh_token, config::kOptional,
-                "what all services of the mesh show each other; with --plaintext, leave it out once each has "
-                "--mesh_caller_token_file");
-  parser.Secret("mesh_caller_token", &settings.caller_token, config::kOptional,
-                "what this service alone shows the others, by which they know it");
-  parser.String("mesh_names", &settings.names, config::kOptional,
-                "SERVICE=NAME,...: the DNS name or URI in each service's internal certificate; one that is not listed "
-                "is called by its name");
+  parser.AddSecret("mesh_token", &mesh_token, config::kOptional,
+                   "what all services of the mesh show each other; with --plaintext, leave it out once each has "
+                   "--mesh_caller_token_file");
+  parser.AddSecret("mesh_caller_token", &settings.caller_token, config::kOptional,
+                   "this service's own token, by which the others recognise it");
+  parser.AddString(
+      "mesh_names", &settings.names, config::kOptional,
+      "SERVICE=NAME,...: the DNS name or URI in each service's internal certificate; one that is not listed "
+      "is called by its name");
   if (has_internal_port) {
-    parser.String("mesh_callers_file", &settings.callers_file, config::kOptional,
-                  "lines of a caller's name and the SHA-256 (hex) of its token, two a caller at most; read again when "
-                  "it changes");
+    parser.AddString(
+        "mesh_callers_file", &settings.callers_file, config::kOptional,
+        "lines of a caller's name and the SHA-256 (hex) of its token, two a caller at most; read again when "
+        "it changes");
   }
-  parser.Rule([&settings, &mesh_token]() -> std::optional<std::string> {
+  parser.AddRule([&settings, &mesh_token]() -> std::optional<std::string> {
     if (mesh_token.empty() && settings.caller_token.empty()) {
       return "--mesh_token_file or --mesh_caller_token_file is required: the services know each other by it";
     }
     return std::nullopt;
   });
-  parser.Rule([&settings, &mesh_token]() -> std::optional<std::string> {
+  parser.AddRule([&settings, &mesh_token]() -> std::optional<std::string> {
     if (!mesh_token.empty() && mesh_token.size() < kTokenBytesMin)
       return "the mesh token must have at least 16 characters";
     if (!settings.caller_token.empty() && settings.caller_token.size() < kTokenBytesMin) {
@@ -113,12 +115,12 @@ void DeclareMesh(config::Parser& parser, std::string_view own, bool has_internal
     }
     return std::nullopt;
   });
-  parser.Rule([&settings]() -> std::optional<std::string> {
+  parser.AddRule([&settings]() -> std::optional<std::string> {
     const absl::Status status = ParseMeshNames(settings.names).status();
     return status.ok() ? std::nullopt : std::optional<std::string>(Text(status));
   });
   if (has_internal_port) {
-    parser.Rule([&settings, &mesh_token]() -> std::optional<std::string> {
+    parser.AddRule([&settings, &mesh_token]() -> std::optional<std::string> {
       if (settings.callers_file.empty()) {
         if (mesh_token.empty())
           return "--mesh_callers_file is required where there is no --mesh_token_file: nobody could call";
@@ -129,7 +131,7 @@ void DeclareMesh(config::Parser& parser, std::string_view own, bool has_internal
       return status.ok() ? std::nullopt : std::optional<std::string>(Text(status));
     });
   }
-  parser.Rule([own = std::string(own), &settings, &tls] { return RefuseOwnName(own, settings, tls); });
+  parser.AddRule([own = std::string(own), &settings, &tls] { return RefuseOwnName(own, settings, tls); });
 }
 
 absl::StatusOr<std::map<std::string, std::string>> ParseMeshNames(const std::string& text) {
@@ -188,7 +190,7 @@ absl::StatusOr<std::map<std::string, std::string>> ParseMeshCallers(const std::s
   return callers;
 }
 
-MeshCallers::Shown MeshCallers::Read(const ::grpc::ServerContextBase& context) {
+MeshCallers::Shown MeshCallers::ReadShown(const ::grpc::ServerContextBase& context) {
   Shown shown;
   const auto& metadata = context.client_metadata();
   const auto find = [&metadata](const char* key) {

@@ -1,16 +1,17 @@
-// Which service of the mesh calls, told by what a call on an internal port shows, and whether the flow table lets it.
+// Identifies the mesh service that makes a call on an internal port, and decides by the flow table whether it may.
 //
-//   under mutual TLS   the certificate: exactly one service's name is among its subject alternative names
-//   (--mesh_names). One that names
-//                      several is nobody's: whoever has it could be any of them.
-//   under --plaintext  the caller's own token (--mesh_caller_token_file), known here by its SHA-256 alone
-//   (--mesh_callers_file), so that
-//                      no service can call in another's name. Two a caller may be valid at once; the file is read again
-//                      when it changes.
+// clang-format off: a table.
+//   under mutual TLS    by the certificate: exactly one service's name must be among its subject alternative names
+//                       (--mesh_names). A certificate with several names identifies nobody: its holder could be any.
+//   under --plaintext   by the caller's own token (--mesh_caller_token_file). Its SHA-256 is listed in
+//                       --mesh_callers_file, so that no service can pose as another. A caller may have two valid
+//                       tokens at once; the file is read again when it changes.
+// clang-format on
 //
-// The token that all services share (--mesh_token_file) tells that a call is of the mesh, not whose it is. Under TLS
-// that is enough, for the certificate says the rest. Under --plaintext it is taken as well, of whichever caller, while
-// a version that knows no other is being replaced: leave the flag out to end that.
+// The token that all services share (--mesh_token_file) shows that a call comes from the mesh, not from which service.
+// Under TLS that is enough, because the certificate gives the name. Under --plaintext it is accepted alone, from any
+// caller, while callers of an older version that know no other token are being replaced: leave the flag out to end
+// that.
 //
 // Thread-safe.
 #pragma once
@@ -56,14 +57,14 @@ absl::StatusOr<std::map<std::string, std::string>> ParseMeshCallers(const std::s
 
 class MeshCallers {
  public:
-  // What a call shows.
+  // The credentials that a call carries.
   struct Shown {
     std::string mesh_token;
     std::string caller_token;
     bool by_certificate = false;     // A certificate was checked in the handshake.
     std::vector<std::string> names;  // Its subject alternative names.
   };
-  static Shown Read(const ::grpc::ServerContextBase& context);
+  static Shown ReadShown(const ::grpc::ServerContextBase& context);
 
   // `settings` as DeclareMesh has found them right; what is wrong with them refuses calls.
   MeshCallers(const MeshSettings& settings, std::string mesh_token);

@@ -35,7 +35,7 @@ absl::Status WrongToken() {
 
 }  // namespace
 
-absl::StatusOr<int> PageSize(int32_t page_size) {
+absl::StatusOr<int> ResolvePageSize(int32_t page_size) {
   if (page_size < 0) return base::InvalidField("page_size", "must not be negative");
   if (page_size == 0) return kPageSizeDefault;
   return std::min<int>(page_size, kPageSizeMax);

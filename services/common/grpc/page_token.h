@@ -1,7 +1,7 @@
-// Page sizes and page tokens: opaque, URL-safe, and good only for the list that they came from.
+// Page sizes and page tokens. Tokens are opaque, URL-safe, and valid only for the list that they came from.
 //
-// Pure and thread-safe. The checksum finds tokens from elsewhere; it is no secret, so what a token says must be checked
-// as any input is.
+// Pure and thread-safe. The checksum detects tokens from elsewhere. It is not secret, so check what a token contains
+// like any input.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace stockalert::rpc {
 
-// 0 is 50, above 1000 is 1000; INVALID_ARGUMENT (page_size) below 0.
-absl::StatusOr<int> PageSize(int32_t page_size);
+// 0 becomes 50, above 1000 becomes 1000; INVALID_ARGUMENT (page_size) below 0.
+absl::StatusOr<int> ResolvePageSize(int32_t page_size);
 
 // What a token is bound to.
 std::string PageScope(std::string_view method, std::string_view parent, std::string_view filter = "");

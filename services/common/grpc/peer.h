@@ -1,6 +1,6 @@
-// Where a call comes from: the one place that makes an address of what gRPC and proxies say, for logs and limits alike.
+// Where a call comes from: derives the client's address from what gRPC and proxies say, for logs and limits.
 //
-// `X-Forwarded-For` is anybody's to write: it is believed as far as trusted proxies wrote it, and no further. Pure and
+// Anybody can write `X-Forwarded-For`, so only the entries that trusted proxies wrote are believed. Pure and
 // thread-safe.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace stockalert::rpc {
 
-// An IPv4 or IPv6 address. An IPv4 address in IPv6's clothes (::ffff:192.0.2.1) is the IPv4 address.
+// An IPv4 or IPv6 address. An IPv4-mapped IPv6 address (::ffff:192.0.2.1) is the IPv4 address.
 class IpAddress {
  public:
   // "192.0.2.1", "2001:db8::1", "fe80::1%eth0" (the zone does not count). None for anything else, a port included.
@@ -35,7 +35,7 @@ class IpAddress {
   bool v4_ = false;
 };
 
-// The proxies whose word counts: networks, as in "10.0.0.0/8,192.0.2.7,2001:db8::/48".
+// The networks of proxies that are trusted: "10.0.0.0/8,192.0.2.7,2001:db8::/48".
 class TrustedProxies {
  public:
   // INVALID_ARGUMENT says which is wrong. Empty: none.
@@ -54,14 +54,14 @@ class TrustedProxies {
 // The address of "ipv4:192.0.2.1:41234" and "ipv6:%5B2001:db8::1%5D:41234", as gRPC names peers; none of "unix:/path".
 std::optional<IpAddress> AddressOfPeer(std::string_view grpc_peer);
 
-// The client's address. `forwarded_for` is the header, all its lines joined by commas: read from its end, proxy by
-// proxy, while the one who wrote the entry is trusted; the first that is not is the client. Where a trusted proxy wrote
-// what is no address, the proxy itself is the client: what stands before may be anybody's words. Not an address at all
-// (a Unix socket): gRPC's name for it.
+// The client's address. `forwarded_for` is the header with all its lines joined by commas. It is read from the end,
+// proxy by proxy, as long as the writer of the entry is trusted; the first address that is not trusted is the client.
+// If a trusted proxy wrote something that is not an address, that proxy counts as the client: anybody may have written
+// the entries before. A peer without an address (a Unix socket) gives gRPC's name for it.
 std::string ClientAddress(std::string_view grpc_peer, std::string_view forwarded_for, const TrustedProxies& trusted);
 
-// The networks that an address of ClientAddress belongs to, narrowest first: what one customer has, what one of theirs
-// may have. IPv4: /32, /24. IPv6: /64, /48. Other text: itself, twice.
+// The networks around an address of ClientAddress, the narrow one first: what one customer usually has, and the most
+// that one may have. IPv4: /32, /24. IPv6: /64, /48. Other text: itself, twice.
 struct ClientNetworks {
   std::string narrow;
   std::string wide;

@@ -42,7 +42,7 @@ PortProbe::~PortProbe() {
   thread_.join();
 }
 
-bool PortProbe::AskOnce() {
+bool PortProbe::ProbeOnce() {
   ::grpc::ChannelArguments arguments;
   // A connection of its own, so that accepting is tried as well.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -81,7 +81,7 @@ void PortProbe::Run() {
   prometheus::Counter& failures = failures_of(options_.name);
   for (;;) {
     const uint64_t refused = options_.refused ? options_.refused() : 0;
-    const bool answered = AskOnce();
+    const bool answered = ProbeOnce();
     const bool busy = !answered && options_.refused && options_.refused() > refused;
     if (answered || busy) heartbeat_.Beat();
     base::MutexLock lock(mutex_);

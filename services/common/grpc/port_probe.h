@@ -1,10 +1,10 @@
 // Calls a gRPC port of its own process, as a client would: by a new connection each time, over its TLS, with a call of
 // the health service.
 //
-// Any answer will do, NOT_SERVING too. A port that has not answered for a minute while it refused nobody is dead,
-// whatever else works: the heartbeat "port_NAME" tells it (process/liveness.h). Where connections are refused for their
-// number the port is busy, not dead: to start the service anew would only do what an attacker wants. One thread of its
-// own.
+// Any answer will do, NOT_SERVING too. A port that has not answered for a minute, and refused no connection meanwhile,
+// is dead, whatever else works; the heartbeat "port_NAME" shows it (process/liveness.h). A port that refuses
+// connections because of their number is busy, not dead: restarting the service would only do what an attacker wants.
+// Has one thread of its own.
 #pragma once
 
 #include <grpcpp/client_context.h>
@@ -25,7 +25,7 @@ namespace stockalert::rpc {
 struct PortProbeOptions {
   std::string name = {};     // "public", "internal".
   std::string address = {};  // As the server listens on it, with its real port; a wildcard is asked on loopback.
-  // That take the server's certificate as it is: what counts is that it answers.
+  // Credentials that accept any server certificate: all that counts is that the port answers.
   std::shared_ptr<::grpc::ChannelCredentials> credentials = {};
   absl::Duration interval = absl::Seconds(5);
   absl::Duration timeout = absl::Seconds(10);
@@ -44,7 +44,7 @@ class PortProbe {
   PortProbe& operator=(const PortProbe&) = delete;
 
   // One call; whether it was answered. For the thread and for tests.
-  bool AskOnce();
+  bool ProbeOnce();
 
  private:
   void Run();

@@ -1,9 +1,9 @@
-// gRPC's server reflection, so that grpcurl and others can call without files: what messages and services there are,
-// from the descriptors that are linked in.
+// gRPC's server reflection: tells grpcurl and other tools the messages and services, from the linked descriptors, so
+// that they need no files.
 //
-// In place of the one that gRPC 1.51 comes with, which takes a thread for each stream: 10,000 of them, which anybody
-// may open, made 6,259 threads. This one takes none, has at most kStreamsMax streams, and ends the longest of them
-// where another is wanted. Thread-safe.
+// Replaces gRPC 1.51's own, which needs a thread for each stream: 10,000 streams, which anybody may open, made 6,259
+// threads. This one needs no threads, has at most kStreamsMax streams, and ends the oldest of them to make room for
+// another. Thread-safe.
 #pragma once
 
 #include <grpcpp/support/server_callback.h>
@@ -22,7 +22,7 @@ namespace stockalert::rpc {
 class Reflection final : public ::grpc::reflection::v1alpha::ServerReflection::CallbackService {
  public:
   static constexpr size_t kStreamsMax = 64;
-  // A stream that is older makes room for another; younger ones keep theirs, and the other is refused.
+  // Only a stream older than this is ended to make room; otherwise the new one is refused.
   static constexpr absl::Duration kStreamLifeMin = absl::Seconds(5);
   static constexpr int kRequestsMax = 1000;
 

@@ -1,5 +1,4 @@
-// Checks that every request needs: text, request ids, field masks. They collect violations, so that all are said at
-// once.
+// Checks that every request needs: text, request ids, field masks. They collect violations, to report all at once.
 //
 // Pure and thread-safe.
 #pragma once
@@ -20,13 +19,13 @@
 
 namespace stockalert::rpc {
 
-// Bounds of what every request may hold, looked at before anything of it is read, so that no answer costs more than
-// what it answers. The handlers' own rules are narrower; these keep what they do finite.
+// Limits for every request, checked before anything else reads it, so that the work for a request stays bounded. The
+// handlers' own rules are narrower.
 inline constexpr int kRepeatedMax = 100;
 inline constexpr size_t kStringBytesMax = 4096;
-// The bound of one repeated field: kRepeatedMax but for those that a table names.
+// The limit of one repeated field: kRepeatedMax, apart from the exceptions in a table.
 int RepeatedMax(const google::protobuf::FieldDescriptor& field);
-// INVALID_ARGUMENT names the first field that has more elements or bytes than it may. Looks at no more than it allows.
+// INVALID_ARGUMENT names the first field with too many elements or bytes. Reads no further than the limits.
 absl::Status CheckRequestSize(const google::protobuf::Message& request);
 
 // The number of code points, or none where `text` is not valid UTF-8 or holds NUL or another control character but tab

@@ -28,7 +28,7 @@ int Milliseconds(absl::Duration duration) {
 absl::StatusOr<std::unique_ptr<Listener>> Listen(const ServerOptions& options) {
   STOCKALERT_ASSIGN_OR_RETURN(const TrustedProxies trusted_proxies, TrustedProxies::Parse(options.trusted_proxies));
   std::unique_ptr<Listener> listener;
-  STOCKALERT_RETURN_IF_ERROR(net::RetryTaken(options.address, options.port_patience, [&]() -> absl::Status {
+  STOCKALERT_RETURN_IF_ERROR(net::RetryWhileTaken(options.address, options.port_patience, [&]() -> absl::Status {
     STOCKALERT_ASSIGN_OR_RETURN(
         listener, Listener::Listen(
                       {.address = options.address,
@@ -60,14 +60,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<Listener> listener, Listen(options));
   std::unique_ptr<Server> server(new Server(
       options, std::move(listener), options.reflection ? std::make_unique<Reflection>(Listed(options)) : nullptr));
-  STOCKALERT_RETURN_IF_ERROR(server->Begin(options));
+  STOCKALERT_RETURN_IF_ERROR(server->BuildAndStart(options));
   return server;
 }
 
 Server::Server(const ServerOptions& options, std::unique_ptr<Listener> listener, std::unique_ptr<Reflection> reflection)
     : service_names_(options.service_names), reflection_(std::move(reflection)), listener_(std::move(listener)) {}
 
-absl::Status Server::Begin(const ServerOptions& options) {
+absl::Status Server::BuildAndStart(const ServerOptions& options) {
   const ServerLimits& limits = options.limits;
   ::grpc::ServerBuilder builder;
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
@@ -116,16 +116,16 @@ std::shared_ptr<::grpc::Channel> Server::InProcessChannel() {
 void Server::SetServing(bool serving) {
   base::MutexLock lock(health_mutex_);
   serving_ = serving;
-  ShowHealth();
+  UpdateHealth();
 }
 
 void Server::SetWritable(bool writable) {
   base::MutexLock lock(health_mutex_);
   writable_ = writable;
-  ShowHealth();
+  UpdateHealth();
 }
 
-void Server::ShowHealth() {
+void Server::UpdateHealth() {
   ::grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
   if (health == nullptr) return;
   // Not for all at once: a name that has not been set yet would be unknown.

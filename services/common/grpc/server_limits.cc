@@ -19,12 +19,12 @@ size_t StreamsThatFit(size_t streams_max, const ServerLimits& limits) {
 }
 
 void DeclareLimits(config::Parser& parser, ServerLimits& limits) {
-  parser.Integer("connections_max", &limits.connections_max, 16, 100'000,
-                 "connections of clients at once; more are closed as they come");
-  parser.Integer("connections_per_address_max", &limits.connections_per_address_max, 1, 100'000,
-                 "connections at once from one address (of IPv6: one /64) that is no trusted proxy's");
-  parser.Integer("call_memory_mib", &limits.memory_mib_max, 16, 65'536,
-                 "MiB that clients' calls and connections may take; where they take more, calls are cancelled");
+  parser.AddInteger("connections_max", &limits.connections_max, 16, 100'000,
+                    "connections of clients at once; further ones are closed at once");
+  parser.AddInteger("connections_per_address_max", &limits.connections_per_address_max, 1, 100'000,
+                    "connections at once from one address (of IPv6: one /64), trusted proxies excepted");
+  parser.AddInteger("call_memory_mib", &limits.memory_mib_max, 16, 65'536,
+                    "MiB for clients' calls and connections; beyond it, calls are cancelled");
 }
 
 }  // namespace stockalert::rpc

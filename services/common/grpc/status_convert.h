@@ -13,17 +13,15 @@ namespace stockalert::rpc {
 
 inline constexpr char kErrorDomain[] = "stockalert.dev";
 
-// What an error may take of the headers that end a call: its message and its details, as they go over the wire
-// (percent-encoded, base64). gRPC's C core makes RESOURCE_EXHAUSTED of more than 8 KiB in all, and proxies have limits
-// of their own.
+// How much of a call's trailing headers an error may use for its message and details, as sent (percent-encoded,
+// base64). gRPC's C core turns more than 8 KiB in all into RESOURCE_EXHAUSTED, and proxies have limits of their own.
 inline constexpr size_t kErrorBytesMax = 4096;
 inline constexpr size_t kViolationsMax = 20;
 
-// Always carries ErrorInfo; BadRequest and RetryInfo where the status has violations or a delay. INTERNAL, UNKNOWN and
-// DATA_LOSS, and UNAVAILABLE, ABORTED and the like that base/error.h's factories did not make, say a fixed text: no
-// exception's or database's words. Whatever the status holds, the result stays within kErrorBytesMax: of violations the
-// first is the message, the first ones are in BadRequest, and its last then says "and 32 more"; long texts end in
-// "...".
+// Always carries ErrorInfo; also BadRequest and RetryInfo where the status has violations or a delay. INTERNAL, UNKNOWN
+// and DATA_LOSS, and UNAVAILABLE, ABORTED and the like that base/error.h's factories did not make, get a fixed text, so
+// that no exception's or database's text reaches a client. The result always fits kErrorBytesMax: the message is the
+// first violation, BadRequest has as many as fit and ends with "and 32 more"; long texts end in "...".
 ::grpc::Status ToGrpc(const absl::Status& status);
 
 // With reason, metadata, violations and delay as base::FindErrorDetails finds them. A status without ErrorInfo (gRPC's

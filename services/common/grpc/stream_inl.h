@@ -1,4 +1,4 @@
-// The implementation of call_runner.h's Stream and ServerStream. Not for inclusion elsewhere.
+// The implementation of call_runner.h's Stream and RunServerStream. Not for inclusion elsewhere.
 #pragma once
 
 #include <chrono>
@@ -59,7 +59,7 @@ void Stream<Response>::Finish(const absl::Status& status) {
 }
 
 template <typename Response>
-void Stream<Response>::Beat(absl::Duration interval, absl::Duration end_patience) {
+void Stream<Response>::KeepAlive(absl::Duration interval, absl::Duration end_patience) {
   const auto is_due = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return opened_ && !ending_ && !writing_now_ && queue_.empty() && reactor_ != nullptr &&
            std::chrono::steady_clock::now() - last_write_ >= absl::ToChronoNanoseconds(interval);
@@ -161,9 +161,9 @@ void Stream<Response>::OnOver() {
 }
 
 template <typename Request, typename Response, typename Open>
-::grpc::ServerWriteReactor<Response>* ServerStream(CallRunner& runner, ::grpc::CallbackServerContext* context,
-                                                   const Method& method, const Request* request, size_t queue_max,
-                                                   Open open) {
+::grpc::ServerWriteReactor<Response>* RunServerStream(CallRunner& runner, ::grpc::CallbackServerContext* context,
+                                                      const Method& method, const Request* request, size_t queue_max,
+                                                      Open open) {
   auto stream = std::make_shared<Stream<Response>>(runner, queue_max);
   auto* reactor = new typename Stream<Response>::Reactor(stream);
   {

@@ -13,12 +13,12 @@ size_t StreamSlots::CountOf(const Counts& counts, const std::string& key) {
   return found == counts.end() ? 0 : found->second;
 }
 
-void StreamSlots::Lower(Counts& counts, const std::string& key) {
+void StreamSlots::Decrement(Counts& counts, const std::string& key) {
   const auto found = counts.find(key);
   if (found != counts.end() && --found->second == 0) counts.erase(found);
 }
 
-StreamSlots::Id StreamSlots::FindVictim(const std::string& user, const ClientNetworks& networks) const {
+StreamSlots::Id StreamSlots::FindStreamToEnd(const std::string& user, const ClientNetworks& networks) const {
   // The richest of those that stay at least as rich as the newcomer becomes.
   size_t user_most = user.empty() ? 0 : CountOf(of_user_, user) + 1;
   for (const auto& [name, count] : of_user_) user_most = std::max(user_most, count);
@@ -53,11 +53,11 @@ StreamSlots::Id StreamSlots::FindVictim(const std::string& user, const ClientNet
   return victim;
 }
 
-StreamSlots::Taken StreamSlots::Take(Id id, const std::string& user, const ClientNetworks& networks) {
+StreamSlots::Acquisition StreamSlots::TryAcquire(Id id, const std::string& user, const ClientNetworks& networks) {
   if (!user.empty() && CountOf(of_user_, user) >= per_user_max_) return {Answer::kUserFull, nullptr};
-  Taken taken;
+  Acquisition taken;
   if (holders_.size() >= slots_max_) {
-    taken.ended = FindVictim(user, networks);
+    taken.ended = FindStreamToEnd(user, networks);
     if (taken.ended == nullptr) return {Answer::kFull, nullptr};
     Release(taken.ended);
   }
@@ -71,9 +71,9 @@ StreamSlots::Taken StreamSlots::Take(Id id, const std::string& user, const Clien
 void StreamSlots::Release(Id id) {
   const auto found = holders_.find(id);
   if (found == holders_.end()) return;
-  Lower(of_user_, found->second.user);
-  Lower(of_narrow_, found->second.networks.narrow);
-  Lower(of_wide_, found->second.networks.wide);
+  Decrement(of_user_, found->second.user);
+  Decrement(of_narrow_, found->second.networks.narrow);
+  Decrement(of_wide_, found->second.networks.wide);
   holders_.erase(found);
 }
 

@@ -1,14 +1,14 @@
-// Who may have a stream open: a bounded number of slots, shared fairly.
+// Shares a bounded number of slots for open streams fairly.
 //
-// While there are slots, each user has as many as the limit a user says. When all are taken, a newcomer gets one at the
-// cost of the user who holds the most, as long as that leaves the newcomer no richer; where all users hold about as
-// much, as many accounts of one person do, at the cost of the network that holds the most: first the wide one (what a
-// customer may have), then the narrow one. A network keeps a tenth of the slots whatever comes, so that an office
-// behind one address is not sent away by single callers. It is the newest stream that goes: those that are long there
-// were there before the crowd.
+// While slots are free, a user may have as many as the limit per user. When all are taken, a newcomer gets the slot of
+// a stream of the user who holds the most, unless the newcomer would then hold more than that user. Where all users
+// hold about the same number, as with many accounts of one person, it gets one of the network that holds the most:
+// first by wide networks (what one customer may have), then by narrow ones. A network always keeps a tenth of the
+// slots, so that single callers cannot push out an office behind one address. Within the network it is the user with
+// the most streams. The newest stream ends: older ones were there before the crowd.
 //
-// So nobody is counted out for being late, and nothing is held back while nobody else wants it. What it cannot tell
-// apart are many accounts in many networks. Not thread-safe.
+// So nobody is refused for coming late, and no slot stays unused while somebody wants it. It cannot recognise many
+// accounts in many networks. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ class StreamSlots {
   using Id = const void*;
 
   enum class Answer { kTaken, kUserFull, kFull };
-  struct Taken {
+  struct Acquisition {
     Answer answer = Answer::kTaken;
     Id ended =
         nullptr;  // Whose slot it is now; null where one was free. That stream has none any more and must be ended.
@@ -35,8 +35,8 @@ class StreamSlots {
 
   StreamSlots(size_t slots_max, size_t per_user_max);
 
-  // An empty user is an administrator's: no limit a user, and nobody takes its slot.
-  Taken Take(Id id, const std::string& user, const ClientNetworks& networks);
+  // An empty user is an administrator: without a limit per user, and its streams are never ended for others.
+  Acquisition TryAcquire(Id id, const std::string& user, const ClientNetworks& networks);
   // Does nothing for a stream that has no slot.
   void Release(Id id);
   size_t taken() const { return holders_.size(); }
@@ -49,8 +49,8 @@ class StreamSlots {
   };
   using Counts = std::unordered_map<std::string, size_t>;
   static size_t CountOf(const Counts& counts, const std::string& key);
-  static void Lower(Counts& counts, const std::string& key);
-  Id FindVictim(const std::string& user, const ClientNetworks& networks) const;
+  static void Decrement(Counts& counts, const std::string& key);
+  Id FindStreamToEnd(const std::string& user, const ClientNetworks& networks) const;
 
   const size_t slots_max_;
   const size_t per_user_max_;

@@ -298,7 +298,7 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const AdminServe
   if (!address.ok()) return address.status();
   auto impl = std::make_unique<Impl>(options);
   STOCKALERT_RETURN_IF_ERROR(
-      net::RetryTaken(options.address, options.port_patience, [&] { return impl->Bind(*address); }));
+      net::RetryWhileTaken(options.address, options.port_patience, [&] { return impl->Bind(*address); }));
   const int port = impl->acceptor.local_endpoint().port();
   impl->Accept();
   impl->heartbeat.Beat();

@@ -151,7 +151,7 @@ class Core {
   // Fills `result_`, which the callbacks of this thread write to as well, and hands it out.
   PollResult Poll(absl::Duration timeout, size_t messages_max) {
     result_ = PollResult();
-    if (renewal_.Due()) {
+    if (renewal_.IsDue()) {
       result_.fatal = absl::AbortedError("Kafka's TLS files were swapped: a new consumer reads them");
       return std::exchange(result_, PollResult());
     }

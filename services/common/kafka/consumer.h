@@ -54,16 +54,16 @@ struct RebalanceEvent {
   std::vector<TopicPartition> partitions;
 };
 
-// What a poll brought. Rebalances came before the messages: no message is of a partition that they took away.
+// What a poll returned. Rebalances come before the messages: no message is of a partition that they took away.
 struct PollResult {
   std::vector<RebalanceEvent> rebalances;
   std::vector<Message> messages;  // In order within a partition.
   std::vector<TopicPartition>
       ends;  // Partitions read to their present end (an assigned consumer tells, with report_ends).
   std::vector<PartitionError> errors;
-  // Not OK: this consumer can go on no more (another member has its instance id, say). Destroy it; make another or end
-  // the process. ABORTED: nothing is wrong, but the TLS files were swapped, and another consumer has to be made to use
-  // them. Brings no messages.
+  // Not OK: this consumer cannot go on (another member has its instance id, for example). Destroy it; make another or
+  // end the process. ABORTED: nothing is wrong, but the TLS files were replaced, and a new consumer is needed to use
+  // them. Then there are no messages.
   absl::Status fatal;
   bool empty() const { return rebalances.empty() && messages.empty() && ends.empty() && errors.empty() && fatal.ok(); }
 };
@@ -106,12 +106,12 @@ class GroupConsumer {
   virtual PollResult Poll(absl::Duration timeout, size_t messages_max) = 0;
 
   // Commits next offsets without waiting for the broker; leaving the group waits for it. A failure is counted and
-  // logged, and made up for by a later commit: who reads must bear reading again what is not committed.
+  // logged, and a later commit makes up for it: the reader must tolerate reading uncommitted records again.
   virtual void CommitAsync(const std::map<TopicPartition, int64_t>& next_offsets) = 0;
 
   // With Start::kByOwner: begins to read assigned partitions at these places (again, where they are being read).
   virtual absl::Status StartAt(const std::map<TopicPartition, int64_t>& next_offsets) = 0;
-  // With Start::kByOwner: reads these no more; they stay this member's.
+  // With Start::kByOwner: stops reading these; they stay assigned to this member.
   virtual absl::Status StopReading(const std::vector<TopicPartition>& partitions) = 0;
 
   // Holds back messages of these partitions; what is fetched already may be fetched again.
@@ -158,7 +158,7 @@ class AssignedConsumer {
   virtual absl::StatusOr<int> CountPartitions(const std::string& topic, absl::Duration timeout) = 0;
   virtual absl::StatusOr<Watermarks> QueryWatermarks(const TopicPartition& partition, absl::Duration timeout) = 0;
   // The record at exactly this place, read beside what is assigned (by a consumer of its own, for the call).
-  // OUT_OF_RANGE where the log has it no more or not yet.
+  // OUT_OF_RANGE where the log no longer has it, or not yet.
   virtual absl::StatusOr<std::string> ReadValueAt(const TopicPartition& partition, int64_t offset,
                                                   absl::Duration timeout) = 0;
   virtual void Wake() = 0;

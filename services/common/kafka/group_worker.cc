@@ -87,7 +87,7 @@ bool GroupWorker::GoesOnAfter(const absl::Status& fatal) {
 }
 
 absl::Status GroupWorker::ReadAsMember(bool& is_fatal) {
-  handler_.Joining();
+  handler_.OnJoining();
   queue_.Clear();
   rejoin_at_ = absl::InfiniteDuration();
   STOCKALERT_ASSIGN_OR_RETURN(const std::unique_ptr<GroupConsumer> consumer, make_());
@@ -136,12 +136,12 @@ absl::Status GroupWorker::ReadSome(GroupConsumer& consumer, bool& is_fatal) {
     STOCKALERT_ASSIGN_OR_RETURN(lanes, handler_.FindLanes(polled.messages));
     return absl::OkStatus();
   }));
-  for (size_t i = 0; i < polled.messages.size(); ++i) queue_.Push(lanes[i], Copy(polled.messages[i]));
+  for (size_t i = 0; i < polled.messages.size(); ++i) queue_.Push(lanes[i], CopyRecord(polled.messages[i]));
   return absl::OkStatus();
 }
 
 absl::Status GroupWorker::SettleSome(GroupConsumer& consumer) {
-  const std::vector<QueuedRecord> records = queue_.Take(options_.batch_max);
+  const std::vector<QueuedRecord> records = queue_.PopBatch(options_.batch_max);
   handler_.Read(records);
   STOCKALERT_RETURN_IF_ERROR(WithRetry(records.size(), [&]() -> absl::Status {
     const auto held = handler_.Settle(consumer, records, [this] { heartbeat_.Beat(); });
@@ -149,7 +149,7 @@ absl::Status GroupWorker::SettleSome(GroupConsumer& consumer) {
     for (const auto& [partition, offset] : *held) queue_.HoldAt(partition, offset);
     return absl::OkStatus();
   }));
-  handler_.Settled();
+  handler_.OnSettled();
   join_pauses_.Reset();
   if (options_.metrics.records != nullptr) options_.metrics.records->Increment(static_cast<double>(records.size()));
   int64_t oldest_us = 0;
@@ -160,7 +160,7 @@ absl::Status GroupWorker::SettleSome(GroupConsumer& consumer) {
     options_.metrics.delay_seconds->Observe(
         static_cast<double>(std::max<int64_t>(absl::ToUnixMicros(absl::Now()) - oldest_us, 0)) / 1e6);
   }
-  queue_.Done(records);
+  queue_.MarkDone(records);
   ShowWaiting();
   // The next batch does not wait for it. A commit that fails is made up for by the next one; what is read twice changes
   // nothing.
@@ -197,7 +197,7 @@ absl::Status GroupWorker::GoOnAtOldest(GroupConsumer& consumer, const TopicParti
        {"topic", partition.topic},
        {"partition", partition.partition},
        {"offset", marks.low}});
-  handler_.Moved(partition);
+  handler_.OnMoved(partition);
   return consumer.Seek(partition, marks.low, kBrokerTimeout);
 }
 
@@ -208,7 +208,7 @@ absl::Status GroupWorker::WithRetry(size_t records, const std::function<absl::St
     heartbeat_.Beat();
     const absl::Status status = work();
     if (status.ok()) return status;
-    handler_.Failed();
+    handler_.OnFailed();
     if (options_.metrics.failures != nullptr) options_.metrics.failures->Increment();
     static log::Limiter limiter(absl::Seconds(5));
     if (const auto suppressed = limiter.Allow()) {

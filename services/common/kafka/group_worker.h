@@ -1,9 +1,9 @@
-// One member of a consumer group on a thread of its own: reads records, lets users take turns, hands batches to a
+// One member of a consumer group on a thread of its own: reads records, lets users take turns, passes batches to a
 // handler, and commits what is done.
 //
-// Offsets are committed only after the handler has said that what they stand for is durable, and after all before them
-// are done; so whatever ends, nothing is lost, and some is read again. What was read waits in a bounded queue in which
-// lanes take turns (RecordQueue); each batch has a share of every lane.
+// An offset is committed only after the handler says that its record, and all before it, are durable: whatever crashes,
+// nothing is lost and some records are read again. Records that were read wait in a bounded queue in which lanes take
+// turns (RecordQueue); each batch has a share of every lane.
 //
 // What happens when:
 //   the handler answers an error        the batch is tried again with growing pauses; after give_up_after the group is
@@ -45,28 +45,29 @@ class GroupHandler {
  public:
   virtual ~GroupHandler() = default;
 
-  // In whose turn each of the messages is handled; a lane's in their order. An error: to be asked again.
+  // The lane of each message (a user): lanes take turns, messages of one lane stay in order. After an error it is asked
+  // again.
   virtual absl::StatusOr<std::vector<std::string>> FindLanes(const std::vector<Message>& messages) = 0;
 
-  // The next batch. Once, before it is settled.
+  // Reads the next batch. Called once, before the batch is settled.
   virtual void Read(const std::vector<QueuedRecord>& records) = 0;
-  // Makes durable what stands in the batch; doing so again changes nothing. Answers the partitions that must not go
-  // past a record of it, with its offset. An error: to be tried again. `beat` is to be called as long as it goes on.
+  // Makes the batch durable; repeating it changes nothing. Returns the partitions that must not go past one of its
+  // records, with that record's offset. After an error it is called again. Calls `beat` while it makes progress.
   virtual absl::StatusOr<std::map<TopicPartition, int64_t>> Settle(GroupConsumer& consumer,
                                                                    const std::vector<QueuedRecord>& records,
                                                                    const std::function<void()>& beat) = 0;
-  // One of these was tried and failed,
-  virtual void Failed() = 0;
+  // A call of FindLanes or Settle failed,
+  virtual void OnFailed() = 0;
   // or a batch is done.
-  virtual void Settled() = 0;
+  virtual void OnSettled() = 0;
 
   virtual void BeforePoll(GroupConsumer& consumer) = 0;
   // May leave messages out.
   virtual void AfterPoll(PollResult& polled) = 0;
   // Reading goes on at another place of the partition.
-  virtual void Moved(const TopicPartition& partition) = 0;
+  virtual void OnMoved(const TopicPartition& partition) = 0;
   // The next consumer is another one.
-  virtual void Joining() = 0;
+  virtual void OnJoining() = 0;
 };
 
 // What is counted; each may be missing.

@@ -86,7 +86,7 @@ Headers Message::headers() const {
 }
 
 std::string_view Message::traceparent() const {
-  return trace::Sound(FindHeader(kTraceparentHeader).value_or(std::string_view()));
+  return trace::ValidTraceparent(FindHeader(kTraceparentHeader).value_or(std::string_view()));
 }
 
 }  // namespace stockalert::kafka

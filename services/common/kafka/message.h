@@ -75,8 +75,7 @@ class Message {
   std::optional<std::string_view> FindHeader(std::string_view name) const;
   // All headers, in their order, with whatever bytes they have.
   Headers headers() const;
-  // The traceparent header's value as far as it may be kept (trace::Sound); empty where there is none, or none that is
-  // one.
+  // The valid part of the traceparent header (trace::ValidTraceparent); empty where it is missing or invalid.
   std::string_view traceparent() const;
 
  private:

@@ -38,7 +38,7 @@ class RdKafkaProducer final : public Producer {
       while (!stopping_.load(std::memory_order_relaxed)) {
         heartbeat_.Beat();
         rd_kafka_poll(client_, 100);
-        if (renewal_->Due()) Renew();
+        if (renewal_->IsDue()) Renew();
       }
     });
     return absl::OkStatus();

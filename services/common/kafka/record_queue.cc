@@ -5,7 +5,7 @@
 
 namespace stockalert::kafka {
 
-QueuedRecord Copy(const Message& message) {
+QueuedRecord CopyRecord(const Message& message) {
   QueuedRecord record{{std::string(message.topic()), message.partition()},
                       message.offset(),
                       message.log_time_us(),
@@ -27,14 +27,14 @@ void RecordQueue::Push(const std::string& lane, QueuedRecord record) {
   waiting_.Push(lane, std::move(record));
 }
 
-std::vector<QueuedRecord> RecordQueue::Take(size_t max) {
+std::vector<QueuedRecord> RecordQueue::PopBatch(size_t max) {
   std::vector<QueuedRecord> taken;
   taken.reserve(std::min(max, waiting_.size()));
   while (taken.size() < max && !waiting_.empty()) taken.push_back(waiting_.Pop().second);
   return taken;
 }
 
-void RecordQueue::Done(const std::vector<QueuedRecord>& records) {
+void RecordQueue::MarkDone(const std::vector<QueuedRecord>& records) {
   for (const QueuedRecord& record : records) {
     if (const auto partition = partitions_.find(record.partition); partition != partitions_.end())
       partition->second.open.erase(record.offset);

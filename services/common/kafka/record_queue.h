@@ -1,7 +1,7 @@
-// Records of Kafka that wait to be applied, users taking turns, and which offsets may be committed meanwhile.
+// Records of Kafka that wait to be applied, with users taking turns, and the offsets that may be committed meanwhile.
 //
-// Records are applied in another order than they were read, but for those of one lane (a user's): so an offset may be
-// committed once every record of its partition before it is done. Bounded by whoever pushes. Not thread-safe.
+// Only records of one lane (a user) are applied in the order in which they were read. So an offset may be committed
+// once every earlier record of its partition is done. Bounded by whoever pushes. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -16,25 +16,25 @@
 
 namespace stockalert::kafka {
 
-// What a consumer hands out must be gone before it closes.
-QueuedRecord Copy(const Message& message);
+// A copy that may outlive the consumer; its Messages may not.
+QueuedRecord CopyRecord(const Message& message);
 
 class RecordQueue {
  public:
-  // A partition's in the order of their offsets.
+  // Records of one partition must be pushed in the order of their offsets.
   void Push(const std::string& lane, QueuedRecord record);
 
-  // The next ones, at most `max`, in turns; a lane's in their order. They are to be done, or all is cleared.
-  std::vector<QueuedRecord> Take(size_t max);
-  void Done(const std::vector<QueuedRecord>& records);
+  // Removes and returns the next records, at most `max`, lane by lane in turns. The caller must MarkDone them or Clear.
+  std::vector<QueuedRecord> PopBatch(size_t max);
+  void MarkDone(const std::vector<QueuedRecord>& records);
 
-  // Where reading would have to go on if all was lost now, of the partitions where that has moved since the last call.
+  // The offsets to commit: where reading would go on after a crash now. Only partitions that moved since the last call.
   std::map<TopicPartition, int64_t> TakeNextOffsets();
 
-  // The partition stands still at this record: forgets what was pushed from it on, which will be read again from there.
+  // The partition is held at this record: forgets its records from there on, which will be read again.
   void HoldAt(const TopicPartition& partition, int64_t offset);
 
-  // Forgets everything, what is not done included.
+  // Forgets everything, also records that are not done.
   void Clear();
 
   // Those that wait.

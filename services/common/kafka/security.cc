@@ -47,21 +47,21 @@ std::optional<std::string> Error(const absl::Status& status) {
 }  // namespace
 
 void DeclareBroker(config::Parser& parser, std::string& bootstrap, Security& security) {
-  parser.AddressList("kafka_bootstrap", &bootstrap, config::kRequired, "Kafka's brokers: HOST:PORT,HOST:PORT");
-  parser.Boolean("kafka_tls", &security.tls,
-                 "speak TLS with Kafka, and demand a certificate for the name that was dialled");
-  parser.Boolean("kafka_plaintext", &security.plaintext,
-                 "speak with Kafka without TLS: where something else secures the network");
-  parser.String("kafka_tls_ca_file", &security.tls_ca_file, config::kOptional,
-                "the authorities that sign the brokers' certificates, in PEM; without it the system's");
-  parser.String("kafka_tls_cert_file", &security.tls_cert_file, config::kOptional,
-                "the certificate chain to show to brokers that ask for one, in PEM");
-  parser.String("kafka_tls_key_file", &security.tls_key_file, config::kOptional, "the key of that certificate");
-  parser.String("kafka_sasl_mechanism", &security.sasl_mechanism, config::kOptional,
-                "how to log in to Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: not at all");
-  parser.String("kafka_sasl_username", &security.sasl_username, config::kOptional, "who logs in to Kafka");
-  parser.Secret("kafka_sasl_password", &security.sasl_password, config::kOptional, "the password of that user");
-  parser.Rule([&security]() -> std::optional<std::string> {
+  parser.AddAddressList("kafka_bootstrap", &bootstrap, config::kRequired, "Kafka's brokers: HOST:PORT,HOST:PORT");
+  parser.AddBoolean("kafka_tls", &security.tls,
+                    "connect to Kafka with TLS, and require a certificate for the name that was dialled");
+  parser.AddBoolean("kafka_plaintext", &security.plaintext,
+                    "connect to Kafka without TLS: only where something else secures the network");
+  parser.AddString("kafka_tls_ca_file", &security.tls_ca_file, config::kOptional,
+                   "the authorities that sign the brokers' certificates, in PEM; without it the system's");
+  parser.AddString("kafka_tls_cert_file", &security.tls_cert_file, config::kOptional,
+                   "the client certificate chain for brokers that ask for one, in PEM");
+  parser.AddString("kafka_tls_key_file", &security.tls_key_file, config::kOptional, "the key of that certificate");
+  parser.AddString("kafka_sasl_mechanism", &security.sasl_mechanism, config::kOptional,
+                   "how to log in to Kafka: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: no login");
+  parser.AddString("kafka_sasl_username", &security.sasl_username, config::kOptional, "who logs in to Kafka");
+  parser.AddSecret("kafka_sasl_password", &security.sasl_password, config::kOptional, "the password of that user");
+  parser.AddRule([&security]() -> std::optional<std::string> {
     if (security.tls && security.plaintext) return "--kafka_tls and --kafka_plaintext exclude each other: say one";
     if (!security.tls && !security.plaintext) {
       return "how to speak with Kafka is not said: --kafka_tls, or --kafka_plaintext where something else secures the "
@@ -69,7 +69,7 @@ void DeclareBroker(config::Parser& parser, std::string& bootstrap, Security& sec
     }
     return std::nullopt;
   });
-  parser.Rule([&security]() -> std::optional<std::string> {
+  parser.AddRule([&security]() -> std::optional<std::string> {
     const std::pair<const char*, const std::string*> files[] = {{"--kafka_tls_ca_file", &security.tls_ca_file},
                                                                 {"--kafka_tls_cert_file", &security.tls_cert_file},
                                                                 {"--kafka_tls_key_file", &security.tls_key_file}};
@@ -82,15 +82,15 @@ void DeclareBroker(config::Parser& parser, std::string& bootstrap, Security& sec
     }
     return std::nullopt;
   });
-  parser.Rule([&security]() -> std::optional<std::string> {
+  parser.AddRule([&security]() -> std::optional<std::string> {
     if (!security.tls || security.tls_ca_file.empty()) return std::nullopt;
     return Error(tls::CheckAuthorities(CaFile(security)).status());
   });
-  parser.Rule([&security]() -> std::optional<std::string> {
+  parser.AddRule([&security]() -> std::optional<std::string> {
     if (!security.tls || security.tls_cert_file.empty() || security.tls_key_file.empty()) return std::nullopt;
     return Error(CheckIdentity(security).status());
   });
-  parser.Rule([&security]() -> std::optional<std::string> {
+  parser.AddRule([&security]() -> std::optional<std::string> {
     const bool user = !security.sasl_username.empty();
     const bool password = !security.sasl_password.empty();
     if (security.sasl_mechanism.empty()) {
@@ -119,7 +119,7 @@ Renewal::Renewal(const Security& security)
       fingerprint_(tls::Fingerprint(paths_)),
       next_look_(base::MonotonicNow() + kLookInterval) {}
 
-bool Renewal::Due() {
+bool Renewal::IsDue() {
   if (paths_.empty() || base::MonotonicNow() < next_look_) return false;
   next_look_ = base::MonotonicNow() + kLookInterval;
   // Unfit ones may be in the middle of being swapped; tls::Watch tells where they stay so.

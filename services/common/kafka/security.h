@@ -1,8 +1,8 @@
-// How Kafka is spoken to: TLS and SASL, and the flags that say so, the same in every program that has a broker.
+// TLS and SASL towards Kafka, and their flags, the same in every program that has a broker.
 //
-// The TLS files are looked at when the flags are read. librdkafka reads them when a client is made, and never again:
-// producers and consumers are made anew when the files were swapped for others that are fit (Renewal), and WatchFiles
-// tells when they expire or are unfit.
+// The TLS files are checked when the flags are read. librdkafka reads them only when a client is made, so producers and
+// consumers are made anew when the files are replaced by valid ones (Renewal); WatchFiles reports when they expire or
+// become unusable.
 #pragma once
 
 #include <memory>
@@ -21,9 +21,9 @@ namespace stockalert::kafka {
 
 struct Security {
   bool tls = false;
-  // Said out loud where it is not TLS: the flags demand one of the two.
+  // Must be set explicitly where TLS is not used: the flags demand one of the two.
   bool plaintext = false;
-  // Who signs the brokers' certificates; empty: the system's authorities.
+  // The authorities that sign the brokers' certificates; empty: the system's.
   std::string tls_ca_file = {};
   // What is shown to brokers that ask for a certificate; empty: none.
   std::string tls_cert_file = {};
@@ -41,8 +41,8 @@ void DeclareBroker(config::Parser& parser, std::string& bootstrap, Security& sec
 class Renewal {
  public:
   explicit Renewal(const Security& security);
-  // True once the files are others than at the beginning, and fit. Looks every other second; cheap to ask in between.
-  bool Due();
+  // True once the files differ from those at the beginning and are valid. Checks every other second; cheap in between.
+  bool IsDue();
 
  private:
   const Security security_;

@@ -1,7 +1,7 @@
 // The process's metrics, on prometheus-cpp; served by http::AdminServer.
 //
-//   static auto& refused = metrics::GetCounter("stockalert_fetcher_quotes_refused_total", "Quotes refused at the edge",
-//   {{"reason", r}}); refused.Increment();
+//   static auto& refused = metrics::GetCounter("stockalert_fetcher_quotes_refused_total", "Quotes refused", {});
+//   refused.Increment();
 //
 // Thread-safe. Asking again for the same name and labels gives the same metric; keep the reference where it is hot.
 // Label values must come from a small fixed set: no ids, no symbols.

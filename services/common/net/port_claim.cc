@@ -19,8 +19,8 @@ constexpr absl::Duration kPause = absl::Milliseconds(250);
 
 }  // namespace
 
-absl::Status RetryTaken(const std::string& address, absl::Duration patience,
-                        const std::function<absl::Status()>& take) {
+absl::Status RetryWhileTaken(const std::string& address, absl::Duration patience,
+                             const std::function<absl::Status()>& take) {
   STOCKALERT_ASSIGN_OR_RETURN(const config::Address parsed, config::ParseAddress(address));
   const absl::Time give_up = absl::Now() + patience;
   for (bool told = false;; told = true) {
@@ -38,13 +38,13 @@ absl::Status RetryTaken(const std::string& address, absl::Duration patience,
   }
 }
 
-absl::StatusOr<PortClaims> PortClaims::Take(const std::vector<std::string>& addresses, absl::Duration patience) {
+absl::StatusOr<PortClaims> PortClaims::Claim(const std::vector<std::string>& addresses, absl::Duration patience) {
   PortClaims claims;
   for (const std::string& address : addresses) {
     if (address.empty()) continue;
     STOCKALERT_ASSIGN_OR_RETURN(const config::Address parsed, config::ParseAddress(address));
     if (parsed.port == 0) continue;
-    STOCKALERT_RETURN_IF_ERROR(RetryTaken(address, patience, [&] { return claims.TakeOne(parsed); }));
+    STOCKALERT_RETURN_IF_ERROR(RetryWhileTaken(address, patience, [&] { return claims.ClaimOne(parsed); }));
   }
   return claims;
 }
@@ -63,7 +63,7 @@ void PortClaims::Release() {
   sockets_.clear();
 }
 
-absl::Status PortClaims::TakeOne(const config::Address& address) {
+absl::Status PortClaims::ClaimOne(const config::Address& address) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<int> bound, OpenPort(address, 0));
   sockets_.insert(sockets_.end(), bound.begin(), bound.end());
   return absl::OkStatus();

@@ -1,13 +1,12 @@
-// Ports that a process has before it opens its first connection.
+// Claims a process's ports before it opens its first connection.
 //
-// Linux lends ports to outgoing connections, of this process, too: a port that a service listens on only after it has
-// connected to its database may by then be the local end of that very connection. So a service claims all its ports
-// first of all. A claimed port is bound and not listened on: nothing that connects outwards gets it, and who connects
-// to it is refused at once, as before the service was there. The server that listens there in the end binds it besides,
-// and then the claim is let go.
+// Linux gives free ports to outgoing connections, also of this process: a port that a service listens on only after
+// connecting to its database may by then be the local end of that very connection. So a service claims all its ports
+// first. A claimed port is bound, but nothing listens on it: no outgoing connection gets it, and whoever connects to it
+// is refused at once. The server that listens there later binds it as well; then the claim is released.
 //
-// Against another server that claims the same port it is no lock: the first that listens has it, the other is told by
-// RetryTaken.
+// A claim does not lock out another server that claims the same port: the first to listen gets it, and the other learns
+// that from RetryWhileTaken.
 #pragma once
 
 #include <functional>
@@ -21,30 +20,31 @@
 
 namespace stockalert::net {
 
-// How long a port that is taken is tried again: what has it may be about to end.
+// How long to retry a port that is taken: its holder may be about to end.
 inline constexpr absl::Duration kPortPatience = absl::Seconds(10);
 
-// Calls `take` until it is OK, at most for `patience`. UNAVAILABLE: it still cannot be had, why, and who has the port.
-// CANCELLED: the process was asked to stop. What else `take` answers ends it at once.
-absl::Status RetryTaken(const std::string& address, absl::Duration patience, const std::function<absl::Status()>& take);
+// Calls `take` until it is OK, at most for `patience`. UNAVAILABLE: the port is still taken; says by whom. CANCELLED:
+// the process was asked to stop. Any other error of `take` ends it at once.
+absl::Status RetryWhileTaken(const std::string& address, absl::Duration patience,
+                             const std::function<absl::Status()>& take);
 
 // Belongs to one thread.
 class PortClaims {
  public:
-  // "127.0.0.1:50051". An empty address and port 0, which is whichever is free in the end, are nothing to claim.
-  // INVALID_ARGUMENT: not an address. Else as RetryTaken.
-  static absl::StatusOr<PortClaims> Take(const std::vector<std::string>& addresses,
-                                         absl::Duration patience = kPortPatience);
+  // `addresses` such as "127.0.0.1:50051". There is nothing to claim for an empty address or port 0 (any free port).
+  // INVALID_ARGUMENT: not an address. Otherwise as RetryWhileTaken.
+  static absl::StatusOr<PortClaims> Claim(const std::vector<std::string>& addresses,
+                                          absl::Duration patience = kPortPatience);
   PortClaims() = default;
   PortClaims(PortClaims&& other) noexcept;
   PortClaims& operator=(PortClaims&& other) noexcept;
   ~PortClaims();
 
-  // Once everything that was claimed is listened on.
+  // To be called once the servers listen on all claimed ports.
   void Release();
 
  private:
-  absl::Status TakeOne(const config::Address& address);
+  absl::Status ClaimOne(const config::Address& address);
 
   std::vector<int> sockets_;
 };

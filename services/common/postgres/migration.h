@@ -26,14 +26,14 @@ struct Migration {
 // The files NNNN_name.sql of a folder, in order. NOT_FOUND: there are none. INVALID_ARGUMENT: numbers not 1, 2, 3...
 absl::StatusOr<std::vector<Migration>> ReadMigrations(const std::string& folder);
 
-// Until the transaction's end no other migration job is at work in this database.
+// Keeps other migration jobs out of this database until the transaction's end.
 absl::Status LockMigrations(Connection& connection);
 
 // Runs the project's own SQL, several statements at once and without parameters. Answers what Postgres says of it: that
 // holds nobody's data.
 absl::Status ExecuteScript(Connection& connection, const std::string& sql);
 
-// Answers the names of those that it applied now. FAILED_PRECONDITION: what is recorded does not agree with the files.
+// Returns the names of the files applied now. FAILED_PRECONDITION: the recorded ones differ from the files.
 absl::StatusOr<std::vector<std::string>> ApplyMigrations(Pool& pool, const std::string& schema,
                                                          const std::vector<Migration>& migrations);
 

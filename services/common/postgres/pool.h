@@ -1,10 +1,10 @@
 // A bounded pool of PostgreSQL connections on SOCI, which opens them when they are first needed and heals dead ones.
 //
 // Pool is thread-safe; a Lease and its session belong to one thread. The pool starts even while the database is down:
-// leases then fail with UNAVAILABLE, and succeed once it is back. A wait for a free connection is bounded by the lease
-// timeout, and so is a wait for an answer, though libpq knows no bound for it: a server that is frozen acknowledges
-// what is sent and keeps its own timeouts no more, so a thread of the pool ends a connection that is lent and on which
-// nothing was said for longer than the statement timeout and answer_grace. Failures are counted
+// leases then fail with UNAVAILABLE, and succeed once it is back. The lease timeout bounds the wait for a free
+// connection. Waiting for an answer is bounded, too, although libpq has no limit for it: a frozen server still
+// acknowledges what is sent but no longer applies its own timeouts, so a thread of the pool closes a leased connection
+// that was silent for longer than the statement timeout plus answer_grace. Failures are counted
 // (stockalert_postgres_errors_total by SQLSTATE class) and logged without SQL text or values.
 #pragma once
 
@@ -44,7 +44,7 @@ struct PoolOptions {
   absl::Duration lock_timeout = absl::Seconds(5);
   // How long sent bytes may stay unacknowledged before the connection counts as dead.
   absl::Duration tcp_user_timeout = absl::Seconds(5);
-  // How much longer than statement_timeout a connection that is lent may be silent before it counts as dead.
+  // How much longer than statement_timeout a leased connection may be silent before it counts as dead.
   absl::Duration answer_grace = absl::Seconds(10);
   std::shared_ptr<prometheus::Registry> registry;  // None: counted, but not exposed.
 };
@@ -62,17 +62,17 @@ class Connection {
   // Another descriptor of its socket, which stays the same whatever libpq does with its own; -1 where there is none.
   int socket() const { return socket_; }
 
-  // The one T of this connection, made by T(soci::session&) at its first use and dropped when the connection is
-  // replaced: a struct of a prepared soci::statement and the variables bound to it.
+  // This connection's instance of T, a struct of a prepared soci::statement and the variables bound to it. Made by
+  // T(soci::session&) at its first use and dropped when the connection is replaced.
   template <typename T>
-  T& Kept() {
+  T& KeptStatement() {
     std::shared_ptr<void>& slot = kept_[std::type_index(typeid(T))];
     if (!slot) slot = std::make_shared<T>(sql());
     return *static_cast<T*>(slot.get());
   }
   // Outside a transaction. After a failure: SOCI 4.0.3 frees what it sent with a statement that failed only with the
   // statement.
-  void DropKept() { kept_.clear(); }
+  void DropKeptStatements() { kept_.clear(); }
 
  private:
   std::unique_ptr<soci::session> session_;
@@ -92,7 +92,7 @@ class Lease {
 
   Connection& connection() { return *connection_; }
   soci::session& sql() { return connection_->sql(); }
-  // The connection will be closed instead of lent again.
+  // The connection will be closed instead of returned to the pool.
   void Discard() { discard_ = true; }
 
  private:
@@ -114,7 +114,7 @@ class Pool {
   // timeout.
   absl::StatusOr<Lease> Acquire();
 
-  // OK where the database answers a query now. What /readyz asks.
+  // OK where the database answers a query now; used by /readyz.
   absl::Status Ready();
 
   const PoolOptions& options() const { return options_; }
@@ -127,7 +127,7 @@ class Pool {
     return absl::Microseconds(write_refused_us_.load(std::memory_order_relaxed));
   }
   void ObserveTransaction(const std::string& operation, absl::Duration took);
-  // Closes what lies idle: after one connection died, the others of its time are dead too.
+  // Closes idle connections: after one connection died, the others of that time are probably dead, too.
   void DropIdle();
 
  private:

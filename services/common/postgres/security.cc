@@ -44,10 +44,11 @@ std::optional<std::string> Refuse(const std::string& url) {
 }  // namespace
 
 void DeclareDatabase(config::Parser& parser, std::string& url) {
-  parser.DatabaseUrl("postgres_url", &url, config::kRequired,
-                     "the database of the mesh: "
-                     "postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable");
-  parser.Rule([&url]() { return Refuse(url); });
+  parser.AddDatabaseUrl(
+      "postgres_url", &url, config::kRequired,
+      "the database of the mesh: "
+      "postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable");
+  parser.AddRule([&url]() { return Refuse(url); });
 }
 
 }  // namespace stockalert::postgres

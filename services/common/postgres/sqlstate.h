@@ -1,15 +1,17 @@
-// What an SQLSTATE says about trying again: the one table. Pure and thread-safe.
+// Whether a retry can help, by SQLSTATE: the one table. Pure and thread-safe.
 //
-// | of the record (it can go to the dead letters) | 22 data exceptions but 22023 · 23502 NOT NULL · 23514 CHECK · 54
-// limits of the program |   (a row too large for its index, a value nested too deep) | passing (the same is tried
-// again)             | 08 connection · 25006 read only · 40 conflicts · 53 disk, memory, connections · 55 locks, |
-// objects in use · 57 shutdown, cancelled, timeouts · 58 files of the server · 28, 3D, 3F, 42501 permissions, database,
-// schema: an |   operator's · 42P01, 42703, 42883, 42704 a table, column, function or type that is missing: a migration
-// has not run yet · |   23505 unique: another instance was faster, and the next try sees its row · 23503 foreign key:
-// the other row may come | unclear (the record's partition is held)      | everything else: 42 the rest (a defect of
-// the program), 21, 0A, P0 (somebody's trigger), XX |   broken pages, and what is no error of Postgres
+//   - of the record (it can go to the dead letters): 22 data exceptions except 22023; 23502 NOT NULL; 23514 CHECK; 54
+//     limits of the program (a row too large for its index, a value nested too deep)
+//   - passing (the same is tried again): 08 connection; 25006 read only; 40 conflicts; 53 disk, memory, connections; 55
+//     locks, objects in use; 57 shutdown, cancelled, timeouts; 58 files of the server; 28, 3D, 3F, 42501 permissions,
+//     database, schema (an operator mends these); 42P01, 42703, 42883, 42704 a missing table, column, function or type
+//     (a migration has not run yet); 23505 unique (another instance was faster, and the next try sees its row); 23503
+//     foreign key (the other row may come)
+//   - unclear (the record's partition is held): everything else: other 42 (a bug of the program); 21; 0A; P0
+//   (somebody's
+//     trigger); XX broken pages; and errors that are not Postgres's
 //
-// A record is only ever taken for the culprit after it has failed alone.
+// A record is blamed only after it has failed alone.
 #pragma once
 
 #include <string_view>

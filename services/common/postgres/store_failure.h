@@ -1,5 +1,4 @@
-// What a store says of a transaction that failed: the one way from a status of Transact and Read to an error of the
-// API.
+// Turns the status of a failed transaction (Transact, Read) into an error of the API, the same way in every store.
 #pragma once
 
 #include "absl/status/status.h"
@@ -9,9 +8,9 @@ namespace stockalert::postgres {
 
 inline constexpr char kReasonDatabaseUnavailable[] = "DATABASE_UNAVAILABLE";
 
-// Errors of base/error.h, which the transaction's body made, pass. DATABASE_UNAVAILABLE: the database does not answer,
-// or conflicts outlast the retries. INTERNAL: the rest, a fault of ours, with no SQL and no values. Marked as the cause
-// is (base::FailureKindOf). Pure and thread-safe.
+// Errors of base/error.h, made by the transaction's body, are returned unchanged. DATABASE_UNAVAILABLE: the database
+// does not answer, or conflicts outlast the retries. INTERNAL: everything else, a bug of ours, without SQL and values.
+// Keeps the cause's mark (base::FailureKindOf). Pure and thread-safe.
 absl::Status StoreFailure(const absl::Status& status);
 
 template <typename T>

@@ -159,7 +159,7 @@ absl::Status TransactionRunner::Run(absl::Status (*body)(void*, Connection&), vo
     }
     try {
       sql << "ROLLBACK";
-      lease->connection().DropKept();
+      lease->connection().DropKeptStatements();
     } catch (const std::exception&) {
       lease->Discard();
     }

@@ -1,5 +1,5 @@
-// Whether the database takes a service's writes: a disk that is full, a server that was made read-only, and a standby
-// answer every read and no write, so that all looks well until somebody changes something.
+// Whether the database accepts a service's writes. With a full disk, a server made read-only, or a standby every read
+// works and no write does, so that all looks well until somebody changes something.
 //
 // Writes the one row of SCHEMA.write_probe every few seconds, and counts what the service's own transactions met
 // (Pool): writes that were refused within the last kRefusedFor mean that none are taken. A database that is away

@@ -10,7 +10,7 @@
 
 namespace stockalert::process {
 
-Liveness::Liveness(const base::MonotonicClock& clock) : clock_(clock), looked_us_(clock.NowUs()) {}
+Liveness::Liveness(const base::MonotonicClock& clock) : clock_(clock), sampled_us_(clock.NowUs()) {}
 
 Liveness& Liveness::OfProcess() {
   static const auto* const clock = new base::SystemMonotonicClock;
@@ -18,15 +18,15 @@ Liveness& Liveness::OfProcess() {
   return *liveness;
 }
 
-void Liveness::Look() {
+void Liveness::Sample() {
   base::MutexLock lock(mutex_);
-  LookLocked();
+  SampleLocked();
 }
 
-void Liveness::LookLocked() {
+void Liveness::SampleLocked() {
   const int64_t now_us = clock_.NowUs();
-  const int64_t passed_us = std::clamp<int64_t>(now_us - looked_us_, 0, absl::ToInt64Microseconds(kGapMax));
-  looked_us_ = now_us;
+  const int64_t passed_us = std::clamp<int64_t>(now_us - sampled_us_, 0, absl::ToInt64Microseconds(kGapMax));
+  sampled_us_ = now_us;
   const int64_t running_us = running_us_.load(std::memory_order_relaxed) + passed_us;
   running_us_.store(running_us, std::memory_order_relaxed);
   for (Movement* movement : movements_) {
@@ -40,7 +40,7 @@ void Liveness::LookLocked() {
 std::map<std::string, Liveness::Age> Liveness::Ages() {
   std::map<std::string, Age> ages;
   base::MutexLock lock(mutex_);
-  LookLocked();
+  SampleLocked();
   const int64_t running_us = running_us_.load(std::memory_order_relaxed);
   const auto add = [&](const std::string& name, int64_t last_us, absl::Duration bound) {
     const Age age{absl::Microseconds(running_us - last_us), bound};

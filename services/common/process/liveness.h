@@ -1,21 +1,21 @@
-// Alive means progress: what a process has to keep doing, and what of it has not happened for too long. /healthz
-// answers by it.
+// Alive means progress: this tracks what a process must keep doing, and which of it has not happened for too long.
+// /healthz answers by it.
 //
 //   class Relay {
 //     void Run() {
 //       for (;;) {
-//         heartbeat_.Beat();  // Each turn; each try of a retry, too: a store that is away must not make the process
-//         look dead.
+//         // Each round, and each try of a retry: a store that is away must not make the process look dead.
+//         heartbeat_.Beat();
 //         ...
 //       }
 //     }
 //     process::Heartbeat heartbeat_{"relay"};
 //   };
 //
-// Loops beat a Heartbeat, queues show a Movement. Neither ever asks a store or another service. Ages are counted in
-// time during which the process ran: of a gap between two looks (somebody had frozen it, or the whole machine) only
-// kGapMax counts. So a process that goes on after ten frozen minutes is not taken for dead, and has its full bound to
-// turn again.
+// Loops beat a Heartbeat, queues show a Movement. Neither ever asks a store or another service. Ages count only time
+// during which the process ran: of a longer gap between two samples (the process or the machine was frozen) only
+// kGapMax counts. So a process that continues after ten frozen minutes is not taken for dead, and has its full bound
+// for the next round.
 //
 // Thread-safe; Beat costs two atomic operations.
 #pragma once
@@ -40,13 +40,13 @@ class Movement;
 // What one process has to keep doing.
 class Liveness {
  public:
-  // How long a loop may take for a turn, and a queue stand still, unless it says otherwise.
+  // The default of how long a loop may take for one round, and a queue may stand still.
   static constexpr absl::Duration kBound = absl::Seconds(60);
-  // The most that the time between two looks counts. Looks are a second apart.
+  // The most that the time between two samples counts. Samples are a second apart.
   static constexpr absl::Duration kGapMax = absl::Seconds(5);
 
   struct Age {
-    absl::Duration age;  // Since its last turn, or since its queue moved.
+    absl::Duration age;  // Since the loop's last beat, or since the queue moved.
     absl::Duration bound;
     bool stuck() const { return age > bound; }
   };
@@ -59,29 +59,29 @@ class Liveness {
   // The one of this process. Never destroyed.
   static Liveness& OfProcess();
 
-  // Takes a look: lets the time go on, sees which queues have moved. To be called every second, by LivenessWatch.
-  void Look();
-  // Looks, and answers how long ago each last turned or moved, by its name: the worst where several have the same.
+  // Advances the running time and notes which queues have moved. LivenessWatch calls it every second.
+  void Sample();
+  // Samples, and returns how long ago each last beat or moved, by name; the oldest where several share a name.
   std::map<std::string, Age> Ages();
-  // Those that are stuck.
+  // Samples, and returns those that are stuck.
   std::map<std::string, Age> FindStuck();
 
  private:
   friend class Heartbeat;
   friend class Movement;
-  void LookLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SampleLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const base::MonotonicClock& clock_;
   // How long the process has been seen running. Written under mutex_.
   std::atomic<int64_t> running_us_{0};
   base::Mutex mutex_;
-  int64_t looked_us_ ABSL_GUARDED_BY(mutex_);
+  int64_t sampled_us_ ABSL_GUARDED_BY(mutex_);
   std::unordered_set<const Heartbeat*> heartbeats_ ABSL_GUARDED_BY(mutex_);
   std::unordered_set<Movement*> movements_ ABSL_GUARDED_BY(mutex_);
 };
 
-// The turns of a loop. Watched from the first Beat to End (or its destruction), so that a loop that ends by mistake is
-// seen, too. Names are labels of a metric: of a small fixed set, the same for several of a kind.
+// The rounds of a loop. Watched from the first Beat to End (or its destruction), so that a loop that ends by mistake is
+// noticed, too. Names are labels of a metric: from a small fixed set, the same for several loops of one kind.
 class Heartbeat {
  public:
   explicit Heartbeat(std::string name, absl::Duration bound = Liveness::kBound,
@@ -104,15 +104,15 @@ class Heartbeat {
   std::atomic<int64_t> beaten_us_{kNotWatched};  // In running time.
 };
 
-// The movement of a queue: one that holds something, and of which nothing was done for the bound, is stuck.
+// The movement of a queue. A queue that holds something, but finished nothing for `bound`, is stuck.
 class Movement {
  public:
   struct State {
-    uint64_t waiting = 0;  // What is in it, or in work.
-    uint64_t done = 0;     // Counts up with each that left it.
+    uint64_t waiting = 0;  // Items queued or being worked on.
+    uint64_t done = 0;     // Items finished since the beginning.
   };
-  // `read` is called at each look, on the looking thread: it must not block, nor take a lock that is held while work is
-  // done.
+  // `read` is called at each sample, on the sampling thread. It must not block, nor take a lock that is held during
+  // work.
   Movement(std::string name, std::function<State()> read, absl::Duration bound = Liveness::kBound,
            Liveness& liveness = Liveness::OfProcess());
   ~Movement();
@@ -130,7 +130,7 @@ class Movement {
   int64_t moved_us_ = 0;  // In running time.
 };
 
-// Looks every second, on a thread of its own, and writes to the log what is stuck, once, and once more when it goes on.
+// Samples every second on a thread of its own. Logs what is stuck, once, and once more when it goes on.
 class LivenessWatch {
  public:
   explicit LivenessWatch(Liveness& liveness, absl::Duration interval = absl::Seconds(1));

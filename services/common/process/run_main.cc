@@ -205,13 +205,12 @@ int RunMain(int argc, char** argv, const Program& program) {
   bool healthcheck = false;
   config::Parser parser(program.name, program.description, version::Text());
   if (program.declare) program.declare(parser);
-  parser.Choice("log_level", &log_level, {"debug", "info", "warning", "error"},
-                "the least severe lines that are logged");
-  parser.Seconds("shutdown_grace_s", &grace, absl::Seconds(1), absl::Seconds(300),
-                 "how long running work may take to end");
-  parser.Boolean("healthcheck", &healthcheck,
-                 "only ask the service that runs with this --http_address whether it is ready: exit code 0 where it "
-                 "is, else 1 and why");
+  parser.AddChoice("log_level", &log_level, {"debug", "info", "warning", "error"}, "the lowest level that is logged");
+  parser.AddSeconds("shutdown_grace_s", &grace, absl::Seconds(1), absl::Seconds(300),
+                    "how long running work may take to end");
+  parser.AddBoolean("healthcheck", &healthcheck,
+                    "only ask the service that runs with this --http_address whether it is ready: exit code 0 where it "
+                    "is, else 1 and why");
   if (parser.ParseOnly({"healthcheck"}, argc, argv).kind == config::ParseResult::Kind::kRun && healthcheck) {
     return HealthCheckMain(argc, argv, program, parser);
   }

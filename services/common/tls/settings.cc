@@ -76,23 +76,24 @@ absl::Status CheckAuthority(const Settings& settings) {
 }  // namespace
 
 void Declare(config::Parser& parser, Settings& settings) {
-  parser.Boolean("plaintext", &settings.plaintext,
-                 "serve and call without TLS: on one machine, or where something else secures the network");
+  parser.AddBoolean("plaintext", &settings.plaintext,
+                    "serve and call without TLS: on one machine, or where something else secures the network");
   if (settings.has_public_port) {
-    parser.String(kPublicCert, &settings.public_cert_file, config::kOptional,
-                  "the public port's certificate chain in PEM, its own first; read again when it changes, as are the "
-                  "other TLS files");
-    parser.String(kPublicKey, &settings.public_key_file, config::kOptional,
-                  "the key of the public port's certificate, in PEM");
+    parser.AddString(
+        kPublicCert, &settings.public_cert_file, config::kOptional,
+        "the public port's certificate chain in PEM, its own first; read again when it changes, as are the "
+        "other TLS files");
+    parser.AddString(kPublicKey, &settings.public_key_file, config::kOptional,
+                     "the key of the public port's certificate, in PEM");
   }
-  parser.String(kInternalCert, &settings.internal_cert_file, config::kOptional,
-                "the certificate chain that this service shows to the others, as server and as client");
-  parser.String(kInternalKey, &settings.internal_key_file, config::kOptional, "the key of that certificate");
-  parser.String(kInternalCa, &settings.internal_ca_file, config::kOptional,
-                "the authorities that sign the services' certificates; whoever shows none of theirs is refused on "
-                "internal ports");
+  parser.AddString(kInternalCert, &settings.internal_cert_file, config::kOptional,
+                   "the certificate chain of this service towards the others, as server and as client");
+  parser.AddString(kInternalKey, &settings.internal_key_file, config::kOptional, "the key of that certificate");
+  parser.AddString(kInternalCa, &settings.internal_ca_file, config::kOptional,
+                   "the authorities that sign the services' certificates; whoever shows none of theirs is refused on "
+                   "internal ports");
   const auto rule = [&parser, &settings](absl::Status (*check)(const Settings&), bool needs_mode) {
-    parser.Rule([&settings, check, needs_mode]() -> std::optional<std::string> {
+    parser.AddRule([&settings, check, needs_mode]() -> std::optional<std::string> {
       if (needs_mode && !CheckMode(settings).ok()) return std::nullopt;
       const absl::Status status = check(settings);
       if (status.ok()) return std::nullopt;

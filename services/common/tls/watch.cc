@@ -19,9 +19,9 @@ constexpr absl::Duration kComplaintInterval = absl::Minutes(1);
 constexpr int kFailuresToTell = 2;
 
 // One role's files over time. Belongs to the watching thread.
-class Look {
+class WatchedFiles {
  public:
-  explicit Look(const Watched& watched)
+  explicit WatchedFiles(const Watched& watched)
       : watched_(watched),
         fingerprint_(Fingerprint(watched.paths)),
         expiry_(metrics::GetGauge("stockalert_tls_certificate_expiry_time_seconds",
@@ -31,7 +31,7 @@ class Look {
                                     "1 while the TLS files that lie there cannot be used.",
                                     {{"file_role", watched.role}})) {}
 
-  void Again() {
+  void Check() {
     const std::string fingerprint = Fingerprint(watched_.paths);
     const absl::StatusOr<absl::Time> expiry = watched_.check();
     if (expiry.ok()) {
@@ -92,14 +92,14 @@ Watch::~Watch() {
 }
 
 void Watch::Run(absl::Duration interval) {
-  std::vector<Look> looks;
-  looks.reserve(watched_.size());
-  for (const Watched& watched : watched_) looks.emplace_back(watched);
+  std::vector<WatchedFiles> watched_files;
+  watched_files.reserve(watched_.size());
+  for (const Watched& watched : watched_) watched_files.emplace_back(watched);
   base::MutexLock lock(mutex_);
   while (!stopping_) {
     lock.Unlock();
     heartbeat_.Beat();
-    for (Look& look : looks) look.Again();
+    for (WatchedFiles& files : watched_files) files.Check();
     lock.Lock();
     changed_.WaitFor(lock, interval, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
   }

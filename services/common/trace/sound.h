@@ -5,8 +5,8 @@
 
 namespace stockalert::trace {
 
-// Its 55 characters of hexadecimal digits and dashes where it is valid, else nothing. What a later version adds behind
-// them may be any bytes, and is cut off. A view into `traceparent`.
-std::string_view Sound(std::string_view traceparent);
+// The 55 characters of a valid traceparent (hexadecimal digits and dashes), else an empty view. A later version may add
+// any bytes behind them; these are cut off. A view into `traceparent`.
+std::string_view ValidTraceparent(std::string_view traceparent);
 
 }  // namespace stockalert::trace

@@ -57,7 +57,7 @@ std::optional<Context> Parse(std::string_view traceparent) {
   return Context{std::string(trace_id), std::string(span_id), (low_value & 1) != 0};
 }
 
-std::string_view Sound(std::string_view traceparent) {
+std::string_view ValidTraceparent(std::string_view traceparent) {
   return Parse(traceparent) ? traceparent.substr(0, kSize) : std::string_view();
 }
 

@@ -6,8 +6,8 @@
 
 namespace stockalert::condition {
 
-// Whether quotes of the session are among those that count.
-constexpr bool Counts(Sessions sessions, market::Session session) {
+// Whether quotes of `session` count for alerts with this setting.
+constexpr bool CountsSession(Sessions sessions, market::Session session) {
   if (session == market::Session::kRegular) return true;
   return sessions == Sessions::kExtended && session != market::Session::kClosed;
 }

@@ -65,7 +65,8 @@ std::string Payload(const absl::Status& status, const char* name) {
 
 }  // namespace
 
-absl::StatusOr<AlertRecord> Create(const Definition& definition, const Moment& moment, const ArmingMarket& market) {
+absl::StatusOr<AlertRecord> CreateAlert(const Definition& definition, const Moment& moment,
+                                        const ArmingMarket& market) {
   if (absl::Status status = CheckDefinition(definition); !status.ok()) return status;
   if (IsSetInThePast(definition.expire_time_us, moment)) return ExpiryNotInFuture();
   if (definition.creation_policy == CreationPolicy::kRejectIfMet && IsMetAtArming(definition, market)) {
@@ -78,8 +79,8 @@ absl::StatusOr<AlertRecord> Create(const Definition& definition, const Moment& m
   return record;
 }
 
-absl::StatusOr<AlertRecord> Update(const AlertRecord& record, const Definition& wanted, bool other_fields_change,
-                                   const Moment& moment) {
+absl::StatusOr<AlertRecord> UpdateAlert(const AlertRecord& record, const Definition& wanted, bool other_fields_change,
+                                        const Moment& moment) {
   if (record.deleted) return Deleted();
   if (absl::Status status = CheckDefinition(wanted); !status.ok()) return status;
   const bool expiry_moves = wanted.expire_time_us != record.definition.expire_time_us;
@@ -102,7 +103,7 @@ absl::StatusOr<AlertRecord> Update(const AlertRecord& record, const Definition& 
   return changed;
 }
 
-absl::StatusOr<AlertRecord> Pause(const AlertRecord& record, const Moment& moment) {
+absl::StatusOr<AlertRecord> PauseAlert(const AlertRecord& record, const Moment& moment) {
   if (record.deleted) return Deleted();
   if (record.triggered) return Triggered("paused");
   if (IsExpired(record, moment)) return Expired("paused");
@@ -113,7 +114,7 @@ absl::StatusOr<AlertRecord> Pause(const AlertRecord& record, const Moment& momen
   return changed;
 }
 
-absl::StatusOr<AlertRecord> Resume(const AlertRecord& record, const Moment& moment) {
+absl::StatusOr<AlertRecord> ResumeAlert(const AlertRecord& record, const Moment& moment) {
   if (record.deleted) return Deleted();
   if (record.triggered) return Triggered("resumed");
   if (IsExpired(record, moment)) return Expired("resumed");
@@ -124,7 +125,7 @@ absl::StatusOr<AlertRecord> Resume(const AlertRecord& record, const Moment& mome
   return changed;
 }
 
-absl::StatusOr<AlertRecord> Rearm(const AlertRecord& record, const Moment& moment) {
+absl::StatusOr<AlertRecord> RearmAlert(const AlertRecord& record, const Moment& moment) {
   if (record.deleted) return Deleted();
   if (IsExpired(record, moment)) return Expired("rearmed");
   AlertRecord changed = record;
@@ -134,7 +135,7 @@ absl::StatusOr<AlertRecord> Rearm(const AlertRecord& record, const Moment& momen
   return changed;
 }
 
-absl::StatusOr<AlertRecord> Delete(const AlertRecord& record) {
+absl::StatusOr<AlertRecord> DeleteAlert(const AlertRecord& record) {
   if (record.deleted) return Deleted();
   AlertRecord changed = record;
   ++changed.revision;
@@ -165,7 +166,7 @@ AlertState ShownState(const AlertRecord& record, const Moment& moment, bool prev
   return AlertState::kActive;
 }
 
-Definition ForLog(const Definition& definition) {
+Definition DefinitionForLog(const Definition& definition) {
   Definition logged = definition;
   if (logged.creation_policy == CreationPolicy::kRejectIfMet) logged.creation_policy = CreationPolicy::kWaitForCross;
   return logged;

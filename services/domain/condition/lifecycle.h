@@ -41,7 +41,7 @@ struct Moment {
   bool refuse_past_expiry = true;
 };
 
-// The service's own reasons, as `reason` of a google.rpc.ErrorInfo.
+// Reasons of refusals, for the `reason` of a google.rpc.ErrorInfo.
 inline constexpr char kReasonInvalidDefinition[] = "INVALID_CONDITION";
 inline constexpr char kReasonExpiryNotInFuture[] = "EXPIRE_TIME_NOT_IN_FUTURE";
 inline constexpr char kReasonConditionAlreadyMet[] = "CONDITION_ALREADY_MET";
@@ -49,9 +49,9 @@ inline constexpr char kReasonAlertExpired[] = "ALERT_EXPIRED";
 inline constexpr char kReasonAlertTriggered[] = "ALERT_TRIGGERED";
 inline constexpr char kReasonAlertDeleted[] = "ALERT_DELETED";
 
-// A new alert, revision 1, armed by it. InvalidArgument: the definition breaks a rule, or its expiry is not in the
-// future. FailedPrecondition: REJECT_IF_MET, and the level is true at the last price.
-absl::StatusOr<AlertRecord> Create(const Definition& definition, const Moment& moment, const ArmingMarket& market);
+// A new alert with revision 1, which arms it. InvalidArgument: the definition breaks a rule, or its expiry is not in
+// the future. FailedPrecondition: REJECT_IF_MET, and the level is true at the last price.
+absl::StatusOr<AlertRecord> CreateAlert(const Definition& definition, const Moment& moment, const ArmingMarket& market);
 
 // The record with `wanted` as its definition; `other_fields_change` says that the caller's note or the like changes
 // too, which raises the revision and does not arm. A call that changes nothing gives the record back as it is.
@@ -59,19 +59,19 @@ absl::StatusOr<AlertRecord> Create(const Definition& definition, const Moment& m
 // update that an EXPIRED alert takes, which moves its expiry past the wall clock and the symbol's last quote. An armed
 // alert that was PAUSED stays so, a TRIGGERED or EXPIRED one becomes ACTIVE. InvalidArgument as for Create;
 // FailedPrecondition: EXPIRED.
-absl::StatusOr<AlertRecord> Update(const AlertRecord& record, const Definition& wanted, bool other_fields_change,
-                                   const Moment& moment);
+absl::StatusOr<AlertRecord> UpdateAlert(const AlertRecord& record, const Definition& wanted, bool other_fields_change,
+                                        const Moment& moment);
 
-// Pausing a paused alert and resuming an active one give the record back as it is. FailedPrecondition: TRIGGERED or
+// Pausing a paused alert or resuming an active one returns the record unchanged. FailedPrecondition: TRIGGERED or
 // EXPIRED.
-absl::StatusOr<AlertRecord> Pause(const AlertRecord& record, const Moment& moment);
-absl::StatusOr<AlertRecord> Resume(const AlertRecord& record, const Moment& moment);
+absl::StatusOr<AlertRecord> PauseAlert(const AlertRecord& record, const Moment& moment);
+absl::StatusOr<AlertRecord> ResumeAlert(const AlertRecord& record, const Moment& moment);
 
 // From ACTIVE, PAUSED or TRIGGERED to ACTIVE, armed anew. FailedPrecondition: EXPIRED.
-absl::StatusOr<AlertRecord> Rearm(const AlertRecord& record, const Moment& moment);
+absl::StatusOr<AlertRecord> RearmAlert(const AlertRecord& record, const Moment& moment);
 
 // The deletion as the log carries it: revision raised, deleted set. NotFound where it is deleted already.
-absl::StatusOr<AlertRecord> Delete(const AlertRecord& record);
+absl::StatusOr<AlertRecord> DeleteAlert(const AlertRecord& record);
 
 // The record after a trigger by `trigger_revision` that ends a ONCE alert: TRIGGERED, also over a pause of the same
 // arming. A trigger of an arming before the record's present one, or of a deleted alert, gives the record back as it
@@ -84,8 +84,9 @@ bool IsPastExpiry(const Definition& definition, const Moment& moment);
 // The state the alert is shown in; `previous_close_known` and `day_open_known` are of the symbol's present date.
 AlertState ShownState(const AlertRecord& record, const Moment& moment, bool previous_close_known, bool day_open_known);
 
-// The definition as the log carries it: REJECT_IF_MET has been decided by then, what passed is armed as WAIT_FOR_CROSS.
-Definition ForLog(const Definition& definition);
+// The definition as the log carries it: by then REJECT_IF_MET is decided, so an alert that passed it has
+// WAIT_FOR_CROSS.
+Definition DefinitionForLog(const Definition& definition);
 
 // Of a refusal by this file: its reason (one of kReason…, empty for another status) and the field it is about (may be
 // empty).

@@ -27,7 +27,7 @@ struct Leg {
   bool ready = false;
   // The reference or extreme, where no rung has it.
   int64_t reference_micros = 0;
-  // The rung that the leg is in, or was taken out of while its alert is looked at.
+  // The rung that the leg is in; while its alert is evaluated, the rung that it was in.
   Rung* rung = nullptr;
   // As in SavedLeg.
   std::vector<PricePoint> window_entries;
@@ -53,7 +53,7 @@ struct Alert {
   int32_t last_trigger_date = market::kNoDate;
   // The date that own_reference and, out of the index, the legs' readiness are of.
   int32_t date_stamp = market::kNoDate;
-  // The price before, for as long as no price has counted since prices_seen_before.
+  // The price before the next one; valid only while no price has counted since prices_seen_before.
   std::optional<int64_t> price_before_micros;
   int64_t prices_seen_before = 0;
   std::array<Leg, 2> legs;

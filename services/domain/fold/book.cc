@@ -12,26 +12,26 @@ Windows::Windows(int64_t window_us, ExtremeLadder::Members* members)
     : legs{ExtremeLadder(Direction::kUp, Measure::kPercent, window_us, members),
            ExtremeLadder(Direction::kDown, Measure::kPercent, window_us, members)} {}
 
-void WakePrices::AtOrAbove(int64_t price_micros) {
+void WakePrices::AddAtOrAbove(int64_t price_micros) {
   at_or_above = std::min(at_or_above.value_or(price_micros), price_micros);
 }
 
-void WakePrices::AtOrBelow(int64_t price_micros) {
+void WakePrices::AddAtOrBelow(int64_t price_micros) {
   at_or_below = std::max(at_or_below.value_or(price_micros), price_micros);
 }
 
-void WakePrices::ForPercent(size_t leg, int64_t reference_micros, int64_t percent_e4, bool ready) {
+void WakePrices::AddPercentLevel(size_t leg, int64_t reference_micros, int64_t percent_e4, bool ready) {
   if (leg == kUpLeg) {
     const int64_t level = condition::LevelAbovePercent(reference_micros, percent_e4);
-    ready ? AtOrAbove(level) : AtOrBelow(level - 1);
+    ready ? AddAtOrAbove(level) : AddAtOrBelow(level - 1);
   } else {
     const int64_t level = condition::LevelBelowPercent(reference_micros, percent_e4);
-    ready ? AtOrBelow(level) : AtOrAbove(level + 1);
+    ready ? AddAtOrBelow(level) : AddAtOrAbove(level + 1);
   }
 }
 
-void WakePrices::Beyond(size_t leg, int64_t extreme_micros) {
-  leg == kUpLeg ? AtOrBelow(extreme_micros) : AtOrAbove(extreme_micros);
+void WakePrices::AddBeyondExtreme(size_t leg, int64_t extreme_micros) {
+  leg == kUpLeg ? AddAtOrBelow(extreme_micros) : AddAtOrAbove(extreme_micros);
 }
 
 Book::Book(ExtremeLadder::Members* members)
@@ -110,12 +110,12 @@ void Book::WakeAfter(Alert& alert, Slot slot, int64_t event_time_us) {
   window_ends.emplace(event_time_us, slot);
 }
 
-void Book::WaitInside(Alert& alert, Slot slot, int64_t low_micros, int64_t high_micros) {
+void Book::WakeInside(Alert& alert, Slot slot, int64_t low_micros, int64_t high_micros) {
   alert.inside_key = low_micros;
   inside.Insert(low_micros, high_micros, slot);
 }
 
-void Book::TakeOutOfWakes(Alert& alert, Slot slot) {
+void Book::RemoveWakes(Alert& alert, Slot slot) {
   constexpr int64_t kNoKey = Alert::kNoKey;
   if (alert.wake_up_key != kNoKey) wake_up.erase({std::exchange(alert.wake_up_key, kNoKey), slot});
   if (alert.wake_down_key != kNoKey) wake_down.erase({std::exchange(alert.wake_down_key, kNoKey), slot});

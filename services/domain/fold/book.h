@@ -1,21 +1,21 @@
-// The index of a symbol's alerts that count the same sessions: what finds the few that a price changes.
+// The index of those alerts of a symbol that count the same sessions. It finds the few that a price changes.
 //
-// REGULAR and EXTENDED alerts see different prices: each sort has a book of its own. Where an alert stands in it is for
-// its kind to say (kinds.h); the structures:
-//  - wake_up, wake_down: "look at me at a price at or above (at or below) this": targets, percent from a fixed
+// REGULAR and EXTENDED alerts see different prices, so each group has a book of its own. An alert's kind decides which
+// of these structures hold it (kinds.h):
+//  - wake_up, wake_down: "evaluate me at a price at or above (at or below) this": targets, percent from a fixed
 //    reference, CROSSES (the border that the last price has not passed), activations, channels that are left, and all
-//    that wait to become ready at such a price;
-//  - inside: channels that are entered, and that wait for the price to be well inside again (interval_tree.h);
+//    alerts that become ready at such a price;
+//  - inside: channels that are entered, and those that wait for the price to be well inside again (interval_tree.h);
 //  - trailing, windows: alerts that share an extreme (extreme_ladder.h);
 //  - groups: alerts on the date's previous close or day open. They hold distances, not levels, so that a new date's
 //    reference touches none of them; an alert with a reference of its own (it has triggered today, or was armed after a
 //    correction) is in wake_up and wake_down for the rest of the date;
-//  - window_ends: "look at me once the event time is past this": windows with a pause in them. Their extreme from
-//    before the pause is nobody else's; while it is nearer than all since, it is a fixed reference, in wake_up and
-//    wake_down, and the alert merely follows its rung; it stops to be so at a price beyond it (a wake as well) or by
-//    leaving the window;
-//  - fresh: alerts to be looked at with the next price, having seen none since they were armed or resumed.
-// Alerts that are paused, ended or expired are in none of these.
+//  - window_ends: "evaluate me once the event time is past this": windows in which the alert was paused. Such an alert
+//    has an extreme from before the pause that it shares with no other. While that is nearer than all prices since, it
+//    is a fixed reference (in wake_up and wake_down) and the alert only follows its rung. This ends with a price beyond
+//    the extreme (also a wake), or when the extreme leaves the window;
+//  - fresh: alerts that have seen no price since they were armed or resumed; the next price evaluates them.
+// Paused, ended and expired alerts are in none of these.
 //
 // Not thread-safe; cannot fail.
 #pragma once
@@ -53,12 +53,13 @@ struct WakePrices {
   std::optional<int64_t> at_or_above;
   std::optional<int64_t> at_or_below;
 
-  void AtOrAbove(int64_t price_micros);
-  void AtOrBelow(int64_t price_micros);
-  // Of a percentage from a fixed reference: where the level becomes true for a ready leg, and false for another.
-  void ForPercent(size_t leg, int64_t reference_micros, int64_t percent_e4, bool ready);
-  // Where a price takes the place of `extreme_micros`.
-  void Beyond(size_t leg, int64_t extreme_micros);
+  void AddAtOrAbove(int64_t price_micros);
+  void AddAtOrBelow(int64_t price_micros);
+  // For a percentage from a fixed reference: the price at which the level becomes true (a ready leg) or false (one that
+  // is not ready).
+  void AddPercentLevel(size_t leg, int64_t reference_micros, int64_t percent_e4, bool ready);
+  // The prices that replace `extreme_micros` as the extreme.
+  void AddBeyondExtreme(size_t leg, int64_t extreme_micros);
 };
 
 class Book {
@@ -66,20 +67,20 @@ class Book {
   using WakeSet = absl::btree_set<std::pair<int64_t, Slot>>;
   using SlotSet = absl::btree_set<Slot>;
 
-  // `members` outlives the book, and is told where ladders move alerts to.
+  // `members` must outlive the book; it is told when a ladder moves an alert.
   explicit Book(ExtremeLadder::Members* members);
 
-  // Takes in a price that counts and gives the alerts that it may change, each once, by slot. Those that were fresh or
-  // awaited a figure that is known by now are among them, and are so no longer.
+  // Records a price that counts. Returns the alerts that it may change, each once, by slot: also those that were fresh,
+  // and those that awaited a figure that is known now; they leave these sets.
   std::vector<Slot> Advance(PricePoint point, const market::DateFigures& figures, int64_t* steps);
 
   void WakeAtOrAbove(Alert& alert, Slot slot, int64_t price_micros);
   void WakeAtOrBelow(Alert& alert, Slot slot, int64_t price_micros);
   void WakeAt(Alert& alert, Slot slot, const WakePrices& wakes);
   void WakeAfter(Alert& alert, Slot slot, int64_t event_time_us);
-  void WaitInside(Alert& alert, Slot slot, int64_t low_micros, int64_t high_micros);
-  // Undoes all of these.
-  void TakeOutOfWakes(Alert& alert, Slot slot);
+  void WakeInside(Alert& alert, Slot slot, int64_t low_micros, int64_t high_micros);
+  // Undoes all five calls above.
+  void RemoveWakes(Alert& alert, Slot slot);
 
   DateGroup& GroupOf(market::DateFigure figure) { return groups[static_cast<size_t>(figure)]; }
   SlotSet& OwnReference(market::DateFigure figure) { return own_reference[static_cast<size_t>(figure)]; }

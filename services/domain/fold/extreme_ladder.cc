@@ -31,7 +31,7 @@ void FindChanged(const Rung& rung, Direction direction, Measure measure, int64_t
 ExtremeLadder::ExtremeLadder(Direction direction, Measure measure, std::optional<int64_t> window_us, Members* members)
     : direction_(direction), measure_(measure), window_us_(window_us), members_(members) {}
 
-void ExtremeLadder::Register(Rung* rung) {
+void ExtremeLadder::RegisterLevels(Rung* rung) {
   const int64_t extreme = Signed(direction_, rung->reference_micros);
   if (!rung->ready.empty()) {
     rung->ready_level = SignedLevel(direction_, measure_, rung->reference_micros, rung->ready.begin()->first);
@@ -43,7 +43,7 @@ void ExtremeLadder::Register(Rung* rung) {
   }
 }
 
-void ExtremeLadder::Unregister(Rung* rung) {
+void ExtremeLadder::UnregisterLevels(Rung* rung) {
   const int64_t extreme = Signed(direction_, rung->reference_micros);
   if (rung->ready_level.has_value()) ready_levels_.erase({*rung->ready_level, extreme});
   if (rung->unready_level.has_value()) unready_levels_.erase({-*rung->unready_level, extreme});
@@ -52,16 +52,16 @@ void ExtremeLadder::Unregister(Rung* rung) {
 }
 
 std::unique_ptr<Rung> ExtremeLadder::Merge(std::unique_ptr<Rung> from, std::unique_ptr<Rung> to, int64_t* steps) {
-  Unregister(from.get());
-  Unregister(to.get());
+  UnregisterLevels(from.get());
+  UnregisterLevels(to.get());
   if (from->size() > to->size()) {
     std::swap(from->reference_micros, to->reference_micros);
     std::swap(from->time_us, to->time_us);
     std::swap(from, to);
   }
-  for (const auto& [distance, slot] : from->ready) members_->MovedTo(slot, direction_, to.get());
-  for (const auto& [distance, slot] : from->unready) members_->MovedTo(slot, direction_, to.get());
-  for (Slot slot : from->followers) members_->MovedTo(slot, direction_, to.get());
+  for (const auto& [distance, slot] : from->ready) members_->OnMovedTo(slot, direction_, to.get());
+  for (const auto& [distance, slot] : from->unready) members_->OnMovedTo(slot, direction_, to.get());
+  for (Slot slot : from->followers) members_->OnMovedTo(slot, direction_, to.get());
   *steps += static_cast<int64_t>(from->size()) + 1;
   to->followers.insert(from->followers.begin(), from->followers.end());
   to->ready.insert(from->ready.begin(), from->ready.end());
@@ -88,7 +88,7 @@ void ExtremeLadder::Advance(PricePoint point, int64_t* steps) {
       newest = Merge(std::move(passed->second), std::move(newest), steps);
       passed = rungs_.erase(passed);
     }
-    Register(newest.get());
+    RegisterLevels(newest.get());
     rungs_.emplace(signed_price, std::move(newest));
   }
   if (!window_us_.has_value()) return;
@@ -100,7 +100,7 @@ void ExtremeLadder::Advance(PricePoint point, int64_t* steps) {
     auto next = std::next(oldest);
     if (oldest->second->size() > 0) {
       next->second = Merge(std::move(oldest->second), std::move(next->second), steps);
-      Register(next->second.get());
+      RegisterLevels(next->second.get());
     }
     ++*steps;
     rungs_.erase(oldest);
@@ -122,7 +122,7 @@ void ExtremeLadder::Find(int64_t price, std::vector<Slot>* found, int64_t* steps
   }
 }
 
-Rung* ExtremeLadder::RungAt(PricePoint point) {
+Rung* ExtremeLadder::FindOrMakeRung(PricePoint point) {
   std::unique_ptr<Rung>& rung = rungs_[Signed(direction_, point.price_micros)];
   if (rung == nullptr) {
     rung = std::make_unique<Rung>();
@@ -138,17 +138,17 @@ Rung* ExtremeLadder::FindRung(int64_t reference_micros) {
 }
 
 void ExtremeLadder::Add(Rung* rung, int64_t distance, Slot slot, bool ready) {
-  Unregister(rung);
+  UnregisterLevels(rung);
   (ready ? rung->ready : rung->unready).emplace(distance, slot);
-  Register(rung);
+  RegisterLevels(rung);
   ++size_;
-  members_->MovedTo(slot, direction_, rung);
+  members_->OnMovedTo(slot, direction_, rung);
 }
 
 void ExtremeLadder::Remove(Rung* rung, int64_t distance, Slot slot, bool ready) {
-  Unregister(rung);
+  UnregisterLevels(rung);
   if ((ready ? rung->ready : rung->unready).erase({distance, slot}) != 1) std::abort();  // The index lost an alert.
-  Register(rung);
+  RegisterLevels(rung);
   --size_;
   if (rung->size() == 0 && !window_us_.has_value()) rungs_.erase(Signed(direction_, rung->reference_micros));
 }
@@ -156,7 +156,7 @@ void ExtremeLadder::Remove(Rung* rung, int64_t distance, Slot slot, bool ready) 
 void ExtremeLadder::AddFollower(Rung* rung, Slot slot) {
   rung->followers.insert(slot);
   ++size_;
-  members_->MovedTo(slot, direction_, rung);
+  members_->OnMovedTo(slot, direction_, rung);
 }
 
 void ExtremeLadder::RemoveFollower(Rung* rung, Slot slot) {

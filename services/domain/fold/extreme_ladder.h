@@ -1,8 +1,8 @@
-// Alerts that measure a price from an extreme: a low that rises are measured from, or a high that falls are measured
-// from; of a window of time (percent in a window), or of all time since each alert's arming (trailing).
+// Alerts that are measured from an extreme price: rises from a low, falls from a high. The extreme is that of a window
+// of time (percent in a window), or of the time since each alert was armed (trailing).
 //
-// Two alerts with the same extreme are, but for the distance that they wait for, the same: they share a rung, which
-// orders them by that distance. Rungs are ordered by their extreme; in a window that is the order of their times too,
+// Alerts with the same extreme differ only in the distance that they wait for. They share a rung, which orders them by
+// that distance. Rungs are ordered by their extreme; in a window that is the order of their times too,
 // for an older price is kept only while it is more extreme than every later one (a monotonic deque). A price at or
 // beyond some rungs' extremes becomes the extreme of all their alerts: the rungs merge, the smaller into the larger, so
 // that no alert moves more than O(log n) times. A rung that falls out of the window gives its alerts to the next, for
@@ -63,34 +63,34 @@ class ExtremeLadder {
   class Members {
    public:
     virtual ~Members() = default;
-    virtual void MovedTo(Slot slot, Direction direction, Rung* rung) = 0;
+    virtual void OnMovedTo(Slot slot, Direction direction, Rung* rung) = 0;
   };
 
   // `window_us` none: all time. `members` outlives the ladder.
   ExtremeLadder(Direction direction, Measure measure, std::optional<int64_t> window_us, Members* members);
 
-  // Takes in a counted price; times never fall. Forgets everything where no alert is in the ladder.
+  // Records a price that counts; times never fall. Forgets everything while the ladder holds no alert.
   void Advance(PricePoint point, int64_t* steps);
 
-  // Appends the alerts that the price last taken in changes.
+  // Appends the alerts that `price`, the one last passed to Advance, changes.
   void Find(int64_t price, std::vector<Slot>* found, int64_t* steps) const;
 
-  // The rung with this extreme, made if need be. In a window, `point` has to be one that Advance would have kept.
-  Rung* RungAt(PricePoint point);
-  // The rung with this extreme; nullptr: there is none.
+  // The rung with this extreme; made where there is none. In a window, `point` must be one that Advance would keep.
+  Rung* FindOrMakeRung(PricePoint point);
+  // The rung with this extreme; nullptr where there is none.
   Rung* FindRung(int64_t reference_micros);
 
   void Add(Rung* rung, int64_t distance, Slot slot, bool ready);
   // The rung may be gone afterwards in a ladder of all time; in a window it stays until the next Advance.
   void Remove(Rung* rung, int64_t distance, Slot slot, bool ready);
 
-  // A follower is moved as the others are, and never found.
+  // Merges move followers as they move all alerts; Find never returns them.
   void AddFollower(Rung* rung, Slot slot);
   void RemoveFollower(Rung* rung, Slot slot);
 
   // In a window: the prices that are or can still become the extreme of the rung's alerts, its own first.
   std::vector<PricePoint> EntriesFrom(const Rung& rung) const;
-  // All from the first rung with an alert on.
+  // All of them, from the first rung that has an alert.
   std::vector<PricePoint> Entries() const;
 
   Direction direction() const { return direction_; }
@@ -101,8 +101,8 @@ class ExtremeLadder {
   using Rungs = absl::btree_map<int64_t, std::unique_ptr<Rung>>;  // By signed extreme.
   using Levels = absl::btree_set<std::pair<int64_t, int64_t>>;    // (level, signed extreme of the rung)
 
-  void Register(Rung* rung);
-  void Unregister(Rung* rung);
+  void RegisterLevels(Rung* rung);
+  void UnregisterLevels(Rung* rung);
   // Puts the alerts of both into one rung, which it gives back unregistered, with the extreme and time of `to`.
   std::unique_ptr<Rung> Merge(std::unique_ptr<Rung> from, std::unique_ptr<Rung> to, int64_t* steps);
 

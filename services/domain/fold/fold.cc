@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "services/common/base/abseil.h"
 #include "services/domain/fold/symbol_fold.h"
 #include "services/domain/price/decimal.h"
 
@@ -16,9 +17,6 @@ namespace {
 constexpr int64_t kTombstoneLifeUs = int64_t{7} * 24 * 3600 * 1'000'000;
 // Tombstones forgotten with one record at most, so that a mass deletion a week ago holds up none.
 constexpr int kForgetPerRecord = 64;
-
-// Debian's Abseil has a string_view of its own.
-absl::string_view Bridge(std::string_view text) { return {text.data(), text.size()}; }
 
 }  // namespace
 
@@ -33,13 +31,13 @@ class PartitionState {
   const Counters& counters() const { return counters_; }
 
   std::optional<AlertView> FindAlert(std::string_view id) const {
-    const auto found = alerts_.find(Bridge(id));
+    const auto found = alerts_.find(base::ToAbsl(id));
     if (found == alerts_.end()) return std::nullopt;
     return found->second.symbol->ViewOf(found->second.slot);
   }
 
   std::optional<SymbolView> FindSymbol(std::string_view symbol) const {
-    const auto found = symbols_.find(Bridge(symbol));
+    const auto found = symbols_.find(base::ToAbsl(symbol));
     if (found == symbols_.end()) return std::nullopt;
     return found->second->View();
   }

@@ -70,7 +70,7 @@ class Fold {
   // state.
   int64_t index_steps() const;
 
-  // A copy of everything that the future depends on. Its cost is that of the state's size.
+  // A copy of everything that later outcomes depend on. The cost is linear in the size of the state.
   FoldState Snapshot() const;
 
   // A fold that behaves as the one that `state` was taken from, for ever after. InvalidArgument: the state contradicts

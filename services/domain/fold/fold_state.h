@@ -23,8 +23,8 @@ struct PricePoint {
   bool operator==(const PricePoint&) const = default;
 };
 
-// Where an alert stands: out of everything (paused, triggered, expired), to be looked at with the next counted price,
-// begun not yet because its date's reference is not known, or in the index.
+// Where an alert is: nowhere (paused, triggered, expired), waiting for the next counted price, waiting for its date's
+// reference to become known, or in the index.
 enum class Residence : uint8_t { kOut = 0, kFresh = 1, kAwaitingReference = 2, kIndexed = 3 };
 
 struct SavedLeg {

@@ -20,7 +20,7 @@ bool IntervalTree::IsBefore(const Node& node, int64_t low, Slot slot) {
   return node.low != low ? node.low < low : node.slot < slot;
 }
 
-void IntervalTree::Refresh(NodeIndex at) {
+void IntervalTree::UpdateHighest(NodeIndex at) {
   Node& node = nodes_[at];
   node.highest = node.high;
   if (node.left != kNone) node.highest = std::max(node.highest, nodes_[node.left].highest);
@@ -42,7 +42,7 @@ void IntervalTree::Split(NodeIndex at, int64_t low, Slot slot, NodeIndex* before
     nodes_[at].left = part;
     *rest = at;
   }
-  Refresh(at);
+  UpdateHighest(at);
 }
 
 IntervalTree::NodeIndex IntervalTree::Merge(NodeIndex before, NodeIndex rest) {
@@ -51,16 +51,16 @@ IntervalTree::NodeIndex IntervalTree::Merge(NodeIndex before, NodeIndex rest) {
   if (nodes_[before].priority >= nodes_[rest].priority) {
     const NodeIndex right = Merge(nodes_[before].right, rest);
     nodes_[before].right = right;
-    Refresh(before);
+    UpdateHighest(before);
     return before;
   }
   const NodeIndex left = Merge(before, nodes_[rest].left);
   nodes_[rest].left = left;
-  Refresh(rest);
+  UpdateHighest(rest);
   return rest;
 }
 
-IntervalTree::NodeIndex IntervalTree::InsertBelow(NodeIndex at, NodeIndex added) {
+IntervalTree::NodeIndex IntervalTree::InsertInSubtree(NodeIndex at, NodeIndex added) {
   if (at == kNone) return added;
   if (nodes_[added].priority > nodes_[at].priority) {
     NodeIndex before = kNone;
@@ -68,21 +68,21 @@ IntervalTree::NodeIndex IntervalTree::InsertBelow(NodeIndex at, NodeIndex added)
     Split(at, nodes_[added].low, nodes_[added].slot, &before, &rest);
     nodes_[added].left = before;
     nodes_[added].right = rest;
-    Refresh(added);
+    UpdateHighest(added);
     return added;
   }
   if (IsBefore(nodes_[at], nodes_[added].low, nodes_[added].slot)) {
-    const NodeIndex right = InsertBelow(nodes_[at].right, added);
+    const NodeIndex right = InsertInSubtree(nodes_[at].right, added);
     nodes_[at].right = right;
   } else {
-    const NodeIndex left = InsertBelow(nodes_[at].left, added);
+    const NodeIndex left = InsertInSubtree(nodes_[at].left, added);
     nodes_[at].left = left;
   }
-  Refresh(at);
+  UpdateHighest(at);
   return at;
 }
 
-IntervalTree::NodeIndex IntervalTree::EraseBelow(NodeIndex at, int64_t low, Slot slot) {
+IntervalTree::NodeIndex IntervalTree::EraseFromSubtree(NodeIndex at, int64_t low, Slot slot) {
   if (at == kNone) std::abort();  // The caller's precondition is broken: the index no longer knows what is in it.
   if (nodes_[at].low == low && nodes_[at].slot == slot) {
     const NodeIndex merged = Merge(nodes_[at].left, nodes_[at].right);
@@ -90,13 +90,13 @@ IntervalTree::NodeIndex IntervalTree::EraseBelow(NodeIndex at, int64_t low, Slot
     return merged;
   }
   if (IsBefore(nodes_[at], low, slot)) {
-    const NodeIndex right = EraseBelow(nodes_[at].right, low, slot);
+    const NodeIndex right = EraseFromSubtree(nodes_[at].right, low, slot);
     nodes_[at].right = right;
   } else {
-    const NodeIndex left = EraseBelow(nodes_[at].left, low, slot);
+    const NodeIndex left = EraseFromSubtree(nodes_[at].left, low, slot);
     nodes_[at].left = left;
   }
-  Refresh(at);
+  UpdateHighest(at);
   return at;
 }
 
@@ -110,28 +110,28 @@ void IntervalTree::Insert(int64_t low, int64_t high, Slot slot) {
     free_.pop_back();
   }
   nodes_[added] = Node{low, high, high, slot, PriorityOf(low, slot), kNone, kNone};
-  root_ = InsertBelow(root_, added);
+  root_ = InsertInSubtree(root_, added);
   ++size_;
 }
 
 void IntervalTree::Erase(int64_t low, Slot slot) {
-  root_ = EraseBelow(root_, low, slot);
+  root_ = EraseFromSubtree(root_, low, slot);
   --size_;
 }
 
 void IntervalTree::Find(int64_t price, std::vector<Slot>* found, int64_t* steps) const {
-  FindBelow(root_, price, found, steps);
+  FindInSubtree(root_, price, found, steps);
 }
 
-void IntervalTree::FindBelow(NodeIndex at, int64_t price, std::vector<Slot>* found, int64_t* steps) const {
+void IntervalTree::FindInSubtree(NodeIndex at, int64_t price, std::vector<Slot>* found, int64_t* steps) const {
   if (at == kNone) return;
   ++*steps;
   const Node& node = nodes_[at];
   if (node.highest < price) return;
-  FindBelow(node.left, price, found, steps);
+  FindInSubtree(node.left, price, found, steps);
   if (node.low > price) return;  // And so are all to its right.
   if (node.high >= price) found->push_back(node.slot);
-  FindBelow(node.right, price, found, steps);
+  FindInSubtree(node.right, price, found, steps);
 }
 
 }  // namespace stockalert::fold

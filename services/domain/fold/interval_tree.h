@@ -41,13 +41,13 @@ class IntervalTree {
   };
 
   static bool IsBefore(const Node& node, int64_t low, Slot slot);
-  void Refresh(NodeIndex at);
+  void UpdateHighest(NodeIndex at);
   // Splits the tree at `at` into what is before (low, slot) and the rest.
   void Split(NodeIndex at, int64_t low, Slot slot, NodeIndex* before, NodeIndex* rest);
   NodeIndex Merge(NodeIndex before, NodeIndex rest);
-  NodeIndex InsertBelow(NodeIndex at, NodeIndex added);
-  NodeIndex EraseBelow(NodeIndex at, int64_t low, Slot slot);
-  void FindBelow(NodeIndex at, int64_t price, std::vector<Slot>* found, int64_t* steps) const;
+  NodeIndex InsertInSubtree(NodeIndex at, NodeIndex added);
+  NodeIndex EraseFromSubtree(NodeIndex at, int64_t low, Slot slot);
+  void FindInSubtree(NodeIndex at, int64_t price, std::vector<Slot>* found, int64_t* steps) const;
 
   std::vector<Node> nodes_{Node{}};  // The first one stands for none.
   std::vector<NodeIndex> free_;

@@ -6,7 +6,7 @@ namespace stockalert::fold {
 
 using condition::ChannelOp;
 
-void ChannelKind::Begin(const Subject& subject, int64_t price_micros, bool) const {
+void ChannelKind::StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool) const {
   subject.alert.legs[kUpLeg].ready = Holds(price_micros) == (channel.op == ChannelOp::kLeaves);
 }
 
@@ -20,22 +20,22 @@ Judgement ChannelKind::Judge(const Subject& subject, PricePoint point, int64_t p
   switch (channel.op) {
     case ChannelOp::kEnters:
       judgement.measured_from = price_before < low ? low : high;
-      judgement.Take(subject.alert, kUpLeg, inside,
-                     !inside && (price <= low - hysteresis || price >= high + hysteresis));
+      judgement.JudgeLeg(subject.alert, kUpLeg, inside,
+                         !inside && (price <= low - hysteresis || price >= high + hysteresis));
       break;
     case ChannelOp::kLeaves:
       judgement.measured_from = price < low ? low : high;
-      judgement.Take(subject.alert, kUpLeg, !inside, price >= low + hysteresis && price <= high - hysteresis);
+      judgement.JudgeLeg(subject.alert, kUpLeg, !inside, price >= low + hysteresis && price <= high - hysteresis);
       break;
   }
   return judgement;
 }
 
-void ChannelKind::GoOn(const Subject& subject, int64_t, bool ready_after_edge) const {
+void ChannelKind::ContinueAfterTrigger(const Subject& subject, int64_t, bool ready_after_edge) const {
   subject.alert.legs[kUpLeg].ready = ready_after_edge;
 }
 
-void ChannelKind::PutIn(const Subject& subject) const {
+void ChannelKind::AddToBook(const Subject& subject) const {
   const auto& [alert, slot, book, figures] = subject;
   const int64_t low = channel.low_micros;
   const int64_t high = channel.high_micros;
@@ -44,7 +44,7 @@ void ChannelKind::PutIn(const Subject& subject) const {
   switch (channel.op) {
     case ChannelOp::kEnters:
       if (ready) {
-        book.WaitInside(alert, slot, low, high);
+        book.WakeInside(alert, slot, low, high);
       } else {
         book.WakeAtOrAbove(alert, slot, std::max(high + 1, high + hysteresis));
         book.WakeAtOrBelow(alert, slot, std::min(low - 1, low - hysteresis));
@@ -55,7 +55,7 @@ void ChannelKind::PutIn(const Subject& subject) const {
         book.WakeAtOrAbove(alert, slot, high + 1);
         book.WakeAtOrBelow(alert, slot, low - 1);
       } else {
-        book.WaitInside(alert, slot, low + hysteresis, high - hysteresis);
+        book.WakeInside(alert, slot, low + hysteresis, high - hysteresis);
       }
       break;
   }

@@ -8,14 +8,14 @@
 
 namespace stockalert::fold {
 
-struct ChannelKind : OnlyWakes, KeepsNothing {
+struct ChannelKind : KeepsOnlyWakes, KeepsNothing {
   explicit ChannelKind(const condition::Channel& of) : channel(of) {}
 
   static bool MayTriggerAtFirstPrice() { return false; }
-  void Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
+  void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
-  void GoOn(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
-  void PutIn(const Subject& subject) const;
+  void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
+  void AddToBook(const Subject& subject) const;
 
   const condition::Channel& channel;
 

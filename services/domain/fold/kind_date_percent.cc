@@ -8,8 +8,9 @@ std::optional<int64_t> DateReferenceOf(const Alert& alert, market::DateFigure fi
   return figures.first(figure);
 }
 
-void DatePercentKind::Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
-  BeginFrom(subject.alert, *DateReferenceOf(subject.alert, figure, subject.figures), price_micros, ready_if_met);
+void DatePercentKind::StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
+  StartFromReference(subject.alert, *DateReferenceOf(subject.alert, figure, subject.figures), price_micros,
+                     ready_if_met);
 }
 
 Judgement DatePercentKind::Judge(const Subject& subject, PricePoint point, int64_t) const {
@@ -22,13 +23,13 @@ Judgement DatePercentKind::Judge(const Subject& subject, PricePoint point, int64
   return JudgeLegs(subject.alert, point.price_micros);
 }
 
-void DatePercentKind::GoOn(const Subject& subject, int64_t price_micros, bool) const {
-  MeasureFrom(subject.alert, price_micros);
+void DatePercentKind::ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool) const {
+  MeasureFromTrigger(subject.alert, price_micros);
   subject.alert.own_reference = true;
   subject.alert.date_stamp = subject.figures.date();
 }
 
-void DatePercentKind::PutIn(const Subject& subject) const {
+void DatePercentKind::AddToBook(const Subject& subject) const {
   const auto& [alert, slot, book, figures] = subject;
   if (alert.own_reference) {
     book.OwnReference(figure).insert(slot);
@@ -42,7 +43,7 @@ void DatePercentKind::PutIn(const Subject& subject) const {
   }
 }
 
-void DatePercentKind::TakeOut(const Subject& subject) const {
+void DatePercentKind::RemoveFromBook(const Subject& subject) const {
   const auto& [alert, slot, book, figures] = subject;
   alert.date_stamp = figures.date();
   if (alert.own_reference) {

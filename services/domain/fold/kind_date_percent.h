@@ -12,11 +12,11 @@ namespace stockalert::fold {
 struct DatePercentKind : Percent, KeepsNothing {
   DatePercentKind(const condition::PercentChange& of, market::DateFigure of_figure) : Percent(of), figure(of_figure) {}
 
-  void Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
+  void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
-  void GoOn(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
-  void PutIn(const Subject& subject) const;
-  void TakeOut(const Subject& subject) const;
+  void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
+  void AddToBook(const Subject& subject) const;
+  void RemoveFromBook(const Subject& subject) const;
 
   const market::DateFigure figure;
 };

@@ -2,7 +2,8 @@
 
 namespace stockalert::fold {
 
-void Percent::BeginFrom(Alert& alert, int64_t reference_micros, int64_t price_micros, bool ready_if_met) const {
+void Percent::StartFromReference(Alert& alert, int64_t reference_micros, int64_t price_micros,
+                                 bool ready_if_met) const {
   for (size_t leg : {kUpLeg, kDownLeg}) {
     if (!HasLeg(leg)) continue;
     alert.legs[leg].reference_micros = reference_micros;
@@ -17,7 +18,7 @@ Judgement Percent::JudgeLegs(Alert& alert, int64_t price_micros) const {
     if (!HasLeg(leg)) continue;
     const int64_t reference = alert.legs[leg].reference_micros;
     const bool level = IsReached(DirectionOf(leg), Measure::kPercent, reference, change.percent_e4, price_micros);
-    judgement.Take(alert, leg, level, !level);
+    judgement.JudgeLeg(alert, leg, level, !level);
     if (judgement.edge[leg] && !judgement.measured_from.has_value()) judgement.measured_from = reference;
   }
   return judgement;
@@ -28,24 +29,24 @@ void Percent::WakeAtLevels(const Subject& subject) const {
   for (size_t leg : {kUpLeg, kDownLeg}) {
     if (!HasLeg(leg)) continue;
     const Leg& watched = subject.alert.legs[leg];
-    wakes.ForPercent(leg, watched.reference_micros, change.percent_e4, watched.ready);
+    wakes.AddPercentLevel(leg, watched.reference_micros, change.percent_e4, watched.ready);
   }
   subject.book.WakeAt(subject.alert, subject.slot, wakes);
 }
 
-void FixedPercentKind::Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
+void FixedPercentKind::StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
   const bool given = change.reference == condition::PercentReference::kGiven;
-  BeginFrom(subject.alert, given ? change.given_price_micros : price_micros, price_micros, ready_if_met);
+  StartFromReference(subject.alert, given ? change.given_price_micros : price_micros, price_micros, ready_if_met);
 }
 
 Judgement FixedPercentKind::Judge(const Subject& subject, PricePoint point, int64_t) const {
   return JudgeLegs(subject.alert, point.price_micros);
 }
 
-void FixedPercentKind::GoOn(const Subject& subject, int64_t price_micros, bool) const {
-  MeasureFrom(subject.alert, price_micros);
+void FixedPercentKind::ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool) const {
+  MeasureFromTrigger(subject.alert, price_micros);
 }
 
-void FixedPercentKind::PutIn(const Subject& subject) const { WakeAtLevels(subject); }
+void FixedPercentKind::AddToBook(const Subject& subject) const { WakeAtLevels(subject); }
 
 }  // namespace stockalert::fold

@@ -17,7 +17,7 @@ struct Percent {
     return change.op == condition::PercentOp::kEither || (change.op == condition::PercentOp::kUp) == (leg == kUpLeg);
   }
   // With a reference for all legs.
-  void BeginFrom(Alert& alert, int64_t reference_micros, int64_t price_micros, bool ready_if_met) const;
+  void StartFromReference(Alert& alert, int64_t reference_micros, int64_t price_micros, bool ready_if_met) const;
   // With each leg's own.
   Judgement JudgeLegs(Alert& alert, int64_t price_micros) const;
   void WakeAtLevels(const Subject& subject) const;
@@ -25,13 +25,13 @@ struct Percent {
   const condition::PercentChange& change;
 };
 
-struct FixedPercentKind : Percent, OnlyWakes, KeepsNothing {
+struct FixedPercentKind : Percent, KeepsOnlyWakes, KeepsNothing {
   using Percent::Percent;
 
-  void Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
+  void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
-  void GoOn(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
-  void PutIn(const Subject& subject) const;
+  void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
+  void AddToBook(const Subject& subject) const;
 };
 
 }  // namespace stockalert::fold

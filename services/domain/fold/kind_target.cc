@@ -6,7 +6,7 @@ namespace stockalert::fold {
 
 using condition::TargetOp;
 
-void TargetKind::Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
+void TargetKind::StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
   const int64_t t = target.price_micros;
   bool ready = true;
   if (target.op == TargetOp::kAtOrAbove) ready = ready_if_met || price_micros < t;
@@ -22,16 +22,16 @@ Judgement TargetKind::Judge(const Subject& subject, PricePoint point, int64_t pr
   judgement.measured_from = t;
   switch (target.op) {
     case TargetOp::kAtOrAbove:
-      judgement.Take(subject.alert, kUpLeg, price >= t, price < t && price <= t - hysteresis);
+      judgement.JudgeLeg(subject.alert, kUpLeg, price >= t, price < t && price <= t - hysteresis);
       break;
     case TargetOp::kAtOrBelow:
-      judgement.Take(subject.alert, kUpLeg, price <= t, price > t && price >= t + hysteresis);
+      judgement.JudgeLeg(subject.alert, kUpLeg, price <= t, price > t && price >= t + hysteresis);
       break;
     case TargetOp::kCrosses: {
       // The price before, where it is not t, is on the side that counts; where it is t, no price crosses.
       const bool crossed = price_before != t && (price == t || (price_before < t) == (price > t));
       const bool far = price >= t + hysteresis || price <= t - hysteresis;
-      judgement.Take(subject.alert, kUpLeg, crossed, far);
+      judgement.JudgeLeg(subject.alert, kUpLeg, crossed, far);
       judgement.ready_after_edge = far;
       break;
     }
@@ -39,11 +39,11 @@ Judgement TargetKind::Judge(const Subject& subject, PricePoint point, int64_t pr
   return judgement;
 }
 
-void TargetKind::GoOn(const Subject& subject, int64_t, bool ready_after_edge) const {
+void TargetKind::ContinueAfterTrigger(const Subject& subject, int64_t, bool ready_after_edge) const {
   subject.alert.legs[kUpLeg].ready = ready_after_edge;
 }
 
-void TargetKind::PutIn(const Subject& subject) const {
+void TargetKind::AddToBook(const Subject& subject) const {
   const auto& [alert, slot, book, figures] = subject;
   const int64_t t = target.price_micros;
   const int64_t hysteresis = alert.definition.hysteresis_micros;

@@ -8,14 +8,14 @@
 
 namespace stockalert::fold {
 
-struct TargetKind : OnlyWakes, KeepsNothing {
+struct TargetKind : KeepsOnlyWakes, KeepsNothing {
   explicit TargetKind(const condition::PriceTarget& of) : target(of) {}
 
   bool MayTriggerAtFirstPrice() const { return target.op != condition::TargetOp::kCrosses; }
-  void Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
+  void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
-  void GoOn(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
-  void PutIn(const Subject& subject) const;
+  void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
+  void AddToBook(const Subject& subject) const;
 
   const condition::PriceTarget& target;
 };

@@ -10,7 +10,7 @@ bool TrailingKind::IsActivatedBy(int64_t price_micros) const {
                                                    : price_micros <= *trailing.activation_price_micros;
 }
 
-void TrailingKind::Begin(const Subject& subject, int64_t price_micros, bool) const {
+void TrailingKind::StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool) const {
   subject.alert.activated = IsActivatedBy(price_micros);
   Leg& begun = subject.alert.legs[leg()];
   begun.reference_micros = price_micros;
@@ -30,21 +30,21 @@ Judgement TrailingKind::Judge(const Subject& subject, PricePoint point, int64_t)
     extreme = price;
   }
   const bool level = IsReached(direction, measure(), extreme, distance(), price);
-  judgement.Take(subject.alert, leg(), level, !level);
+  judgement.JudgeLeg(subject.alert, leg(), level, !level);
   judgement.measured_from = extreme;
   return judgement;
 }
 
-void TrailingKind::GoOn(const Subject& subject, int64_t price_micros, bool) const {
-  MeasureFrom(subject.alert, price_micros);
+void TrailingKind::ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool) const {
+  MeasureFromTrigger(subject.alert, price_micros);
 }
 
-void TrailingKind::PutIn(const Subject& subject) const {
+void TrailingKind::AddToBook(const Subject& subject) const {
   const auto& [alert, slot, book, figures] = subject;
   if (alert.activated) {
     ExtremeLadder& ladder = book.TrailingOf(measure(), leg());
     const Leg& watched = alert.legs[leg()];
-    ladder.Add(ladder.RungAt({watched.reference_micros, 0}), distance(), slot, watched.ready);
+    ladder.Add(ladder.FindOrMakeRung({watched.reference_micros, 0}), distance(), slot, watched.ready);
   } else if (trailing.op == TrailingOp::kFallsFromHigh) {
     book.WakeAtOrAbove(alert, slot, *trailing.activation_price_micros);
   } else {
@@ -52,7 +52,7 @@ void TrailingKind::PutIn(const Subject& subject) const {
   }
 }
 
-void TrailingKind::TakeOut(const Subject& subject) const {
+void TrailingKind::RemoveFromBook(const Subject& subject) const {
   Leg& watched = subject.alert.legs[leg()];
   if (watched.rung == nullptr) return;
   watched.reference_micros = watched.rung->reference_micros;

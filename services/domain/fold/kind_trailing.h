@@ -12,11 +12,11 @@ struct TrailingKind : KeepsNothing {
   explicit TrailingKind(const condition::TrailingChange& of) : trailing(of) {}
 
   static bool MayTriggerAtFirstPrice() { return true; }
-  void Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
+  void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
-  void GoOn(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
-  void PutIn(const Subject& subject) const;
-  void TakeOut(const Subject& subject) const;
+  void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
+  void AddToBook(const Subject& subject) const;
+  void RemoveFromBook(const Subject& subject) const;
 
   const condition::TrailingChange& trailing;
 

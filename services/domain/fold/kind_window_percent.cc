@@ -23,22 +23,22 @@ int64_t WindowPercentKind::EndOf(PricePoint entry) const {
   return end_us > kNever ? kNever : static_cast<int64_t>(end_us);
 }
 
-void WindowPercentKind::Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
-  BeginFrom(subject.alert, price_micros, price_micros, ready_if_met);
+void WindowPercentKind::StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
+  StartFromReference(subject.alert, price_micros, price_micros, ready_if_met);
 }
 
 Judgement WindowPercentKind::Judge(const Subject& subject, PricePoint point, int64_t) const {
-  Refresh(subject, point);
+  MeasureFromRung(subject, point);
   return JudgeLegs(subject.alert, point.price_micros);
 }
 
 // Of an alert that is out of the index: joins the rung of the present price after a pause, drops what is no longer in
 // the window or nearer than what came since, and takes the reference.
-void WindowPercentKind::Refresh(const Subject& subject, PricePoint point) const {
+void WindowPercentKind::MeasureFromRung(const Subject& subject, PricePoint point) const {
   for (size_t i : {kUpLeg, kDownLeg}) {
     if (!HasLeg(i)) continue;
     Leg& leg = subject.alert.legs[i];
-    if (leg.rung == nullptr) leg.rung = LadderOf(subject.book, i).RungAt(point);
+    if (leg.rung == nullptr) leg.rung = LadderOf(subject.book, i).FindOrMakeRung(point);
     const int64_t since_micros = leg.rung->reference_micros;
     std::vector<PricePoint>& entries = leg.window_entries;
     const auto in_window = std::find_if(entries.begin(), entries.end(),
@@ -49,11 +49,11 @@ void WindowPercentKind::Refresh(const Subject& subject, PricePoint point) const 
   }
 }
 
-void WindowPercentKind::GoOn(const Subject& subject, int64_t price_micros, bool) const {
-  MeasureFrom(subject.alert, price_micros);
+void WindowPercentKind::ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool) const {
+  MeasureFromTrigger(subject.alert, price_micros);
 }
 
-void WindowPercentKind::PutIn(const Subject& subject) const {
+void WindowPercentKind::AddToBook(const Subject& subject) const {
   const auto& [alert, slot, book, figures] = subject;
   WakePrices wakes;
   std::optional<int64_t> end_us;
@@ -61,22 +61,22 @@ void WindowPercentKind::PutIn(const Subject& subject) const {
     if (!HasLeg(i)) continue;
     Leg& leg = alert.legs[i];
     ExtremeLadder& ladder = LadderOf(book, i);
-    Rung* rung = leg.rung != nullptr ? leg.rung : ladder.RungAt(*book.last);
+    Rung* rung = leg.rung != nullptr ? leg.rung : ladder.FindOrMakeRung(*book.last);
     if (leg.window_entries.empty()) {
       ladder.Add(rung, change.percent_e4, slot, leg.ready);
       continue;
     }
     ladder.AddFollower(rung, slot);
     const PricePoint nearest = leg.window_entries.front();
-    wakes.ForPercent(i, nearest.price_micros, change.percent_e4, leg.ready);
-    wakes.Beyond(i, nearest.price_micros);
+    wakes.AddPercentLevel(i, nearest.price_micros, change.percent_e4, leg.ready);
+    wakes.AddBeyondExtreme(i, nearest.price_micros);
     end_us = std::min(end_us.value_or(EndOf(nearest)), EndOf(nearest));
   }
   book.WakeAt(alert, slot, wakes);
   if (end_us.has_value()) book.WakeAfter(alert, slot, *end_us);
 }
 
-void WindowPercentKind::TakeOut(const Subject& subject) const {
+void WindowPercentKind::RemoveFromBook(const Subject& subject) const {
   for (size_t i : {kUpLeg, kDownLeg}) {
     if (!HasLeg(i)) continue;
     // The rung stays where it is until the next price: the alert may come back to it.
@@ -91,7 +91,7 @@ void WindowPercentKind::TakeOut(const Subject& subject) const {
   }
 }
 
-void WindowPercentKind::KeepOverPause(const Subject& subject) const {
+void WindowPercentKind::SaveForPause(const Subject& subject) const {
   for (size_t i : {kUpLeg, kDownLeg}) {
     if (!HasLeg(i)) continue;
     Leg& leg = subject.alert.legs[i];

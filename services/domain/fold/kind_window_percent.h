@@ -8,19 +8,19 @@ namespace stockalert::fold {
 struct WindowPercentKind : Percent {
   using Percent::Percent;
 
-  void Begin(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
+  void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
-  void GoOn(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
-  void PutIn(const Subject& subject) const;
-  void TakeOut(const Subject& subject) const;
-  void KeepOverPause(const Subject& subject) const;
+  void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
+  void AddToBook(const Subject& subject) const;
+  void RemoveFromBook(const Subject& subject) const;
+  void SaveForPause(const Subject& subject) const;
   const char* Restore(const Subject& subject) const;
 
  private:
   ExtremeLadder& LadderOf(Book& book, size_t leg) const { return book.WindowsOf(change.window_us).legs[leg]; }
   // When an entry of the window leaves it.
   int64_t EndOf(PricePoint entry) const;
-  void Refresh(const Subject& subject, PricePoint point) const;
+  void MeasureFromRung(const Subject& subject, PricePoint point) const;
 };
 
 }  // namespace stockalert::fold

@@ -10,7 +10,7 @@ namespace stockalert::fold {
 
 struct Counters {
   int64_t quotes_accepted = 0;
-  int64_t quotes_refused = 0;   // No price could be so.
+  int64_t quotes_refused = 0;   // The price is not a possible one (IsValidPriceMicros).
   int64_t quotes_late = 0;      // Event time before the last accepted one's.
   int64_t quotes_repeated = 0;  // Epoch and sequence did not rise.
   int64_t changes_applied = 0;

@@ -17,7 +17,7 @@ using market::Session;
 SymbolFold::SymbolFold(std::string symbol)
     : symbol_(std::move(symbol)), books_{std::make_unique<Book>(this), std::make_unique<Book>(this)} {}
 
-void SymbolFold::MovedTo(Slot slot, Direction direction, Rung* rung) {
+void SymbolFold::OnMovedTo(Slot slot, Direction direction, Rung* rung) {
   at(slot).legs[direction == Direction::kUp ? kUpLeg : kDownLeg].rung = rung;
 }
 
@@ -33,7 +33,7 @@ Slot SymbolFold::NewSlot() {
 }
 
 void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters* counters, Outcome* outcome) {
-  switch (order_.Take(quote.publisher_epoch, quote.sequence, quote.event_time_us)) {
+  switch (order_.RecordArrival(quote.publisher_epoch, quote.sequence, quote.event_time_us)) {
     case market::Arrival::kRepeated:
       ++counters->quotes_repeated;
       return;
@@ -51,11 +51,11 @@ void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters
 
   const size_t first_trigger = outcome->triggers.size();
   for (Sessions sessions : {Sessions::kRegular, Sessions::kExtended}) {
-    if (!condition::Counts(sessions, quote.session)) continue;
+    if (!condition::CountsSession(sessions, quote.session)) continue;
     Book& book = *books_[static_cast<size_t>(sessions)];
     std::optional<int64_t> price_before_micros;
     if (book.last.has_value()) price_before_micros = book.last->price_micros;
-    Count(book, {{quote.price_micros, quote.event_time_us}, price_before_micros, offset, counters, outcome});
+    EvaluateChanged(book, {{quote.price_micros, quote.event_time_us}, price_before_micros, offset, counters, outcome});
   }
   std::sort(outcome->triggers.begin() + static_cast<std::ptrdiff_t>(first_trigger), outcome->triggers.end(),
             [](const record::Trigger& a, const record::Trigger& b) { return a.alert_id < b.alert_id; });
@@ -63,12 +63,12 @@ void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters
 
 void SymbolFold::EnterDate(int64_t event_time_us) {
   if (figures_.IsOnDate(event_time_us)) return;
-  // Nobody is looked at until the new date's reference is known; then everybody is ready, and has that for a reference.
+  // No alert is evaluated until the new date's reference is known; then all are ready and measured from it.
   std::vector<Slot> own;
   for (const std::unique_ptr<Book>& book : books_) {
     for (const Book::SlotSet& slots : book->own_reference) own.insert(own.end(), slots.begin(), slots.end());
   }
-  for (Slot slot : own) TakeOut(slot);
+  for (Slot slot : own) RemoveFromBook(slot);
   for (const std::unique_ptr<Book>& book : books_) {
     for (DateGroup& group : book->groups) {
       for (size_t leg : {kUpLeg, kDownLeg}) {
@@ -83,7 +83,7 @@ void SymbolFold::EnterDate(int64_t event_time_us) {
   figures_.EnterDate(event_time_us);
   for (Slot slot : own) {
     RefreshDate(at(slot));
-    PutIn(slot);
+    AddToBook(slot);
   }
 }
 
@@ -98,14 +98,14 @@ void SymbolFold::ExpireUpTo(int64_t event_time_us) {
   while (!expiries_.empty() && expiries_.begin()->first <= event_time_us) {
     const Slot slot = expiries_.begin()->second;
     expiries_.erase(expiries_.begin());
-    TakeOut(slot);
+    RemoveFromBook(slot);
     at(slot).expired = true;
     expiry_reached_ = true;
     ++steps_;
   }
 }
 
-void SymbolFold::Count(Book& book, const Counted& counted) {
+void SymbolFold::EvaluateChanged(Book& book, const Counted& counted) {
   for (Slot slot : book.Advance(counted.point, figures_, &steps_)) Evaluate(slot, counted);
 }
 
@@ -122,8 +122,8 @@ bool SymbolFold::AwaitsFigure(const Alert& alert) const {
   return figure.has_value() && !DateReferenceOf(alert, *figure, figures_).has_value();
 }
 
-// All that an alert knew of before it was armed.
-void SymbolFold::Forget(Alert& alert) const {
+// Clears what the alert knew before it was armed.
+void SymbolFold::ResetToUnarmed(Alert& alert) const {
   const Book& book = BookOf(alert);
   alert.begun = false;
   alert.activated = false;
@@ -148,10 +148,10 @@ bool SymbolFold::ExpiresAtArming(const Alert& alert) const {
 void SymbolFold::Arm(Slot slot) {
   Alert& alert = at(slot);
   Book& book = BookOf(alert);
-  Forget(alert);
+  ResetToUnarmed(alert);
   const std::optional<DateFigure> figure = condition::AwaitedFigure(alert.definition);
   if (figure.has_value() && figures_.latest(*figure) != figures_.first(*figure)) {
-    // The figure was corrected since the date's alerts took it.
+    // The figure was corrected after the other alerts of the date took it as their reference.
     alert.own_reference = true;
     for (Leg& leg : alert.legs) leg.reference_micros = *figures_.latest(*figure);
   }
@@ -163,11 +163,11 @@ void SymbolFold::Arm(Slot slot) {
   }
   TrackExpiry(slot);
 
-  if (book.last.has_value() && !AwaitsFigure(alert)) Begin(slot, book.last->price_micros);
+  if (book.last.has_value() && !AwaitsFigure(alert)) StartAtArmingPrice(slot, book.last->price_micros);
   if (alert.paused) {
-    KeepOverPause(slot);
+    SaveForPause(slot);
   } else if (alert.begun) {
-    PutIn(slot);
+    AddToBook(slot);
   } else if (book.last.has_value()) {
     AwaitFigure(slot, *figure);
   } else {
@@ -175,12 +175,12 @@ void SymbolFold::Arm(Slot slot) {
   }
 }
 
-void SymbolFold::Begin(Slot slot, int64_t price_micros) {
+void SymbolFold::StartAtArmingPrice(Slot slot, int64_t price_micros) {
   const Subject subject = SubjectOf(slot);
   subject.alert.begun = true;
   const bool ready_if_met = subject.alert.definition.creation_policy == CreationPolicy::kFireIfMet;
   VisitKind(subject.alert.definition.condition,
-            [&](const auto& kind) { kind.Begin(subject, price_micros, ready_if_met); });
+            [&](const auto& kind) { kind.StartAtArmingPrice(subject, price_micros, ready_if_met); });
 }
 
 void SymbolFold::Pause(Slot slot) {
@@ -192,14 +192,14 @@ void SymbolFold::Pause(Slot slot) {
     alert.price_before_micros = book.last->price_micros;
     alert.prices_seen_before = book.prices_seen;
   }
-  TakeOut(slot);
-  KeepOverPause(slot);
+  RemoveFromBook(slot);
+  SaveForPause(slot);
 }
 
-void SymbolFold::KeepOverPause(Slot slot) {
+void SymbolFold::SaveForPause(Slot slot) {
   const Subject subject = SubjectOf(slot);
   if (!subject.alert.begun) return;
-  VisitKind(subject.alert.definition.condition, [&](const auto& kind) { kind.KeepOverPause(subject); });
+  VisitKind(subject.alert.definition.condition, [&](const auto& kind) { kind.SaveForPause(subject); });
 }
 
 void SymbolFold::Resume(Slot slot) {
@@ -215,7 +215,7 @@ void SymbolFold::Evaluate(Slot slot, const Counted& counted) {
   const bool has_own_before = alert.prices_seen_before == BookOf(alert).prices_seen - 1;
   const int64_t price_before =
       (has_own_before ? alert.price_before_micros : counted.price_before_micros).value_or(counted.point.price_micros);
-  TakeOut(slot);
+  RemoveFromBook(slot);
   const std::optional<DateFigure> figure = condition::AwaitedFigure(alert.definition);
   if (figure.has_value()) RefreshDate(alert);
   const bool awaits = figure.has_value() && !DateReferenceOf(alert, *figure, figures_).has_value();
@@ -225,14 +225,14 @@ void SymbolFold::Evaluate(Slot slot, const Counted& counted) {
   }
   bool evaluated = !awaits;
   if (!alert.begun) {
-    Begin(slot, counted.point.price_micros);
+    StartAtArmingPrice(slot, counted.point.price_micros);
     evaluated = MayTriggerAtFirstPrice(alert);
   }
   if (evaluated) Judge(slot, price_before, counted);
-  if (!alert.ended) PutIn(slot);
+  if (!alert.ended) AddToBook(slot);
 }
 
-// The first price after arming serves as arming price, too.
+// The first price after arming is also the arming price.
 bool SymbolFold::MayTriggerAtFirstPrice(const Alert& alert) {
   if (alert.definition.creation_policy != CreationPolicy::kFireIfMet) return false;
   return VisitKind(alert.definition.condition, [](const auto& kind) { return kind.MayTriggerAtFirstPrice(); });
@@ -290,8 +290,9 @@ void SymbolFold::Fire(Slot slot, int64_t price_before, const Judgement& judgemen
     UntrackExpiry(slot);
     alert.legs = {};
   } else {
-    VisitKind(alert.definition.condition,
-              [&](const auto& kind) { kind.GoOn(subject, counted.point.price_micros, judgement.ready_after_edge); });
+    VisitKind(alert.definition.condition, [&](const auto& kind) {
+      kind.ContinueAfterTrigger(subject, counted.point.price_micros, judgement.ready_after_edge);
+    });
   }
   counted.outcome->triggers.push_back(std::move(trigger));
 }
@@ -306,13 +307,13 @@ void SymbolFold::AwaitFigure(Slot slot, DateFigure figure) {
   BookOf(at(slot)).AwaitingReference(figure).insert(slot);
 }
 
-void SymbolFold::PutIn(Slot slot) {
+void SymbolFold::AddToBook(Slot slot) {
   const Subject subject = SubjectOf(slot);
   subject.alert.residence = Residence::kIndexed;
-  VisitKind(subject.alert.definition.condition, [&](const auto& kind) { kind.PutIn(subject); });
+  VisitKind(subject.alert.definition.condition, [&](const auto& kind) { kind.AddToBook(subject); });
 }
 
-void SymbolFold::TakeOut(Slot slot) {
+void SymbolFold::RemoveFromBook(Slot slot) {
   const Subject subject = SubjectOf(slot);
   Alert& alert = subject.alert;
   switch (std::exchange(alert.residence, Residence::kOut)) {
@@ -327,8 +328,8 @@ void SymbolFold::TakeOut(Slot slot) {
     case Residence::kIndexed:
       break;
   }
-  subject.book.TakeOutOfWakes(alert, slot);
-  VisitKind(alert.definition.condition, [&](const auto& kind) { kind.TakeOut(subject); });
+  subject.book.RemoveWakes(alert, slot);
+  VisitKind(alert.definition.condition, [&](const auto& kind) { kind.RemoveFromBook(subject); });
 }
 
 void SymbolFold::TrackExpiry(Slot slot) {
@@ -359,7 +360,7 @@ void SymbolFold::Change(Slot slot, const record::AlertChange& change) {
   const bool arms = change.armed_revision > alert.armed_revision || (alert.expired && expiry_moves);
   alert.revision = change.revision;
   if (arms) {
-    TakeOut(slot);
+    RemoveFromBook(slot);
     UntrackExpiry(slot);
     alert.definition = change.definition;
     alert.armed_revision = std::max(alert.armed_revision, change.armed_revision);
@@ -380,7 +381,7 @@ void SymbolFold::Change(Slot slot, const record::AlertChange& change) {
 }
 
 void SymbolFold::Remove(Slot slot) {
-  TakeOut(slot);
+  RemoveFromBook(slot);
   UntrackExpiry(slot);
   alerts_[slot].reset();
   free_slots_.push_back(slot);

@@ -1,14 +1,14 @@
 // Everything that the fold knows of one symbol: its date, its last prices, its alerts, and the index that finds the few
 // alerts that a price changes.
 //
-// How a quote is evaluated: the book (book.h) finds the alerts that its price may change. Each of these is taken out,
-// looked at as docs/semantics.md says (Evaluate), and put back where its new state belongs. The others are not touched.
-// So the rules are written once, for one alert at a time, and the index only has to leave nobody out.
+// How a quote is evaluated: the book (book.h) finds the alerts that its price may change. Each of them is removed from
+// the book, evaluated as docs/semantics.md says (Evaluate), and added again where its new state belongs. The others are
+// not touched. So the rules are written once, for one alert at a time, and the book only has to miss none.
 //
-// What differs between the kinds of condition is theirs (kind.h, kinds.h); here is what all alerts have in common: how
-// they are armed, paused, resumed, expired, taken in and out, and what becomes of an edge.
+// What differs between the kinds of condition is in their own classes (kind.h, kinds.h). Here is what all alerts have
+// in common: how they are armed, paused, resumed and expired, how they enter and leave the book, and what an edge does.
 //
-// Not thread-safe; cannot fail. Definitions have to keep condition::FindViolation's rules.
+// Not thread-safe; cannot fail. Precondition: definitions satisfy condition::FindViolation.
 #pragma once
 
 #include <array>
@@ -46,7 +46,7 @@ class SymbolFold final : public ExtremeLadder::Members {
   void ApplyQuote(const record::Quote& quote, int64_t offset, Counters* counters, Outcome* outcome);
   void ApplyRestart();
 
-  // A new alert, armed here. The slot is its name in this symbol until Remove.
+  // Adds a new alert and arms it. The slot identifies it within this symbol until Remove.
   Slot Add(const record::AlertChange& change);
   // Precondition: the change is above the alert's revision, and no deletion.
   void Change(Slot slot, const record::AlertChange& change);
@@ -73,7 +73,7 @@ class SymbolFold final : public ExtremeLadder::Members {
  private:
   static constexpr size_t kBooks = 2;  // By condition::Sessions.
 
-  // The quote at hand, to the alerts that count it.
+  // The quote being applied, as the alerts that count it see it.
   struct Counted {
     PricePoint point;
     std::optional<int64_t> price_before_micros;  // Of the book.
@@ -82,7 +82,7 @@ class SymbolFold final : public ExtremeLadder::Members {
     Outcome* outcome = nullptr;
   };
 
-  void MovedTo(Slot slot, Direction direction, Rung* rung) override;
+  void OnMovedTo(Slot slot, Direction direction, Rung* rung) override;
 
   Alert& at(Slot slot) { return *alerts_[slot]; }
   const Alert& at(Slot slot) const { return *alerts_[slot]; }
@@ -95,15 +95,15 @@ class SymbolFold final : public ExtremeLadder::Members {
   void EnterDate(int64_t event_time_us);
   void LearnFigure(market::DateFigure figure, market::Session session, const std::optional<int64_t>& micros);
   void ExpireUpTo(int64_t event_time_us);
-  void Count(Book& book, const Counted& counted);
+  void EvaluateChanged(Book& book, const Counted& counted);
 
   // docs/semantics.md, "Arming and edges", for one alert.
   void Arm(Slot slot);
-  void Forget(Alert& alert) const;
+  void ResetToUnarmed(Alert& alert) const;
   bool ExpiresAtArming(const Alert& alert) const;
-  void Begin(Slot slot, int64_t price_micros);
+  void StartAtArmingPrice(Slot slot, int64_t price_micros);
   void Pause(Slot slot);
-  void KeepOverPause(Slot slot);
+  void SaveForPause(Slot slot);
   void Resume(Slot slot);
   void Evaluate(Slot slot, const Counted& counted);
   void Judge(Slot slot, int64_t price_before, const Counted& counted);
@@ -111,19 +111,19 @@ class SymbolFold final : public ExtremeLadder::Members {
   bool IsSwallowed(const Alert& alert, const Counted& counted) const;
   void Fire(Slot slot, int64_t price_before, const Judgement& judgement, const Counted& counted);
 
-  // Whether the alert waits for a figure of the date.
+  // Whether the alert waits for a figure of the date that is not known yet.
   bool AwaitsFigure(const Alert& alert) const;
-  // Brings an alert on a figure that was last touched on another date to the present one.
+  // For an alert that is measured from a figure of the date: resets what it kept from an earlier date.
   void RefreshDate(Alert& alert) const;
 
   void TrackExpiry(Slot slot);
   void UntrackExpiry(Slot slot);
 
-  // Where an alert resides: each of these but the last takes it in, from kOut.
+  // Where an alert resides. The first three enter it, from kOut; RemoveFromBook brings it back to kOut.
   void AwaitPrice(Slot slot);
   void AwaitFigure(Slot slot, market::DateFigure figure);
-  void PutIn(Slot slot);
-  void TakeOut(Slot slot);
+  void AddToBook(Slot slot);
+  void RemoveFromBook(Slot slot);
 
   const std::string symbol_;
   market::QuoteOrder order_;

@@ -127,7 +127,7 @@ absl::Status SymbolFold::Load(const SavedSymbol& saved) {
         return absl::InvalidArgumentError(absl::StrCat("symbol ", symbol_, ": a window without prices"));
       }
       ExtremeLadder& ladder = books_[i]->WindowsOf(window.window_us).legs[window.up ? kUpLeg : kDownLeg];
-      for (const PricePoint& entry : window.rungs) ladder.RungAt(entry);
+      for (const PricePoint& entry : window.rungs) ladder.FindOrMakeRung(entry);
     }
   }
   return absl::OkStatus();
@@ -181,7 +181,7 @@ absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
   const char* contradiction =
       VisitKind(alert.definition.condition, [&](const auto& kind) { return kind.Restore(SubjectOf(slot)); });
   if (contradiction != nullptr) return broken(contradiction);
-  PutIn(slot);
+  AddToBook(slot);
   return slot;
 }
 

@@ -19,18 +19,19 @@ inline constexpr size_t kDateFigureCount = 2;
 inline constexpr std::array<DateFigure, kDateFigureCount> kDateFigures = {DateFigure::kPreviousClose,
                                                                           DateFigure::kDayOpen};
 
-// Whether a quote's figures of the day (previous close, open, high, low) are those of its date: before the open a
-// source's may still be those of the date before, and nobody takes them.
+// Whether a quote's figures of the day (previous close, open, high, low) are used. Before the open a source may still
+// send those of the previous date, so they are ignored.
 constexpr bool CarriesFigures(Session session) { return session != Session::kPre; }
 
-// A figure as a quote of this session tells it; none where it does not count, or no price could be so.
+// The figure of a quote in this session; none where the session carries no figures or the value is not a possible
+// price.
 std::optional<int64_t> CountedFigure(Session session, std::optional<int64_t> micros);
 
 class DateFigures {
  public:
   // Whether the event time is of the present date.
   bool IsOnDate(int64_t event_time_us) const;
-  // Comes to the date of the event time; of another date than the present one nothing is known at first.
+  // Makes the event time's date the present one. If that is another date, nothing is known of it yet.
   void EnterDate(int64_t event_time_us);
 
   // Takes the figure from a quote of this session; true where it is the date's first.

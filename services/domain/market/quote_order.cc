@@ -4,7 +4,7 @@
 
 namespace stockalert::market {
 
-Arrival QuoteOrder::Take(int64_t quote_epoch, int64_t quote_sequence, int64_t event_time_us) {
+Arrival QuoteOrder::RecordArrival(int64_t quote_epoch, int64_t quote_sequence, int64_t event_time_us) {
   if (quote_epoch != 0 || quote_sequence != 0) {
     if (std::pair(quote_epoch, quote_sequence) <= std::pair(publisher_epoch, sequence)) return Arrival::kRepeated;
     publisher_epoch = quote_epoch;

@@ -19,9 +19,9 @@ struct QuoteOrder {
   int64_t sequence = 0;
   std::optional<int64_t> last_event_time_us;
 
-  // A quote whose epoch and sequence are both zero has no publisher to be told apart by, and is never repeated. A late
-  // quote counts as seen, too.
-  Arrival Take(int64_t quote_epoch, int64_t quote_sequence, int64_t event_time_us);
+  // Says how the quote arrives and remembers it. A quote whose epoch and sequence are both zero has no publisher to be
+  // deduplicated by, so it is never kRepeated. A late quote's epoch and sequence count as seen, too.
+  Arrival RecordArrival(int64_t quote_epoch, int64_t quote_sequence, int64_t event_time_us);
 
   // The symbol's history begins anew, its publisher's does not.
   void Restart() { last_event_time_us.reset(); }

@@ -1,8 +1,7 @@
-// The messages of the topic `alert-events` and what they say: how the evaluator writes them, and how they are read.
-// Pure and thread-safe.
+// The messages of the topic `alert-events`: encoded by the evaluator, decoded by its readers. Pure and thread-safe.
 //
-// Reading is INVALID_ARGUMENT, without values, where a message says what cannot be: ids and symbols that are none,
-// numbers below 1, prices and times out of bounds.
+// Decoding answers INVALID_ARGUMENT (the text carries no values) for an id or a symbol that is malformed, a number
+// below 1, or a price or time out of bounds.
 #pragma once
 
 #include <cstdint>

@@ -83,10 +83,10 @@ struct Confirmation {
   bool operator==(const Confirmation&) const = default;
 };
 
-// Whether the symbol's date has its previous close and its day open by now: what WAITING is shown by; and how far its
-// event time has come: what EXPIRED is shown by. Emitted by a record that changes one of the two flags, that takes the
-// event time to the expiry of an alert, or that restarts the symbol. Before the first one: nothing is known, event time
-// 0.
+// Whether the previous close and the day open of the symbol's date are known (alerts that need one are shown WAITING
+// until then), and the symbol's last event time (alerts whose expiry it reached are shown EXPIRED). Emitted by a record
+// that changes one of the two flags, that takes the event time to the expiry of an alert, or that restarts the symbol.
+// Before the first one nothing is known and the event time is 0.
 struct SymbolStatus {
   std::string symbol;
   bool previous_close_known = false;

@@ -1,4 +1,4 @@
-// The records of the topic `prices`: written, read, and how bad a bad one is. Pure and thread-safe.
+// Reads and writes the records of the topic `prices`, and says what is wrong with a bad one. Pure and thread-safe.
 #pragma once
 
 #include <string>
@@ -29,7 +29,7 @@ struct ReadRecord {
 // A quote's price and event time are not judged here: the fold refuses and counts them by its own rules.
 ReadRecord ReadLogRecord(std::string_view key, std::string_view value);
 
-// The other way. The caller sets the key: SymbolOf.
+// The inverse. The caller sets the key: SymbolOf.
 internal::v1::LogRecord EncodeRecord(const Event& event);
 
 }  // namespace stockalert::record

@@ -319,7 +319,7 @@ struct StreamReplay::Parser {
       const std::string symbol = Text(event, "symbol");
       const Definition definition = ParseWholeDefinition(event);
       const absl::StatusOr<AlertRecord> record =
-          condition::Create(definition, replay.MomentOf(symbol), replay.MarketOf(symbol, definition.sessions));
+          condition::CreateAlert(definition, replay.MomentOf(symbol), replay.MarketOf(symbol, definition.sessions));
       if (!record.ok()) throw Refused{record.status()};
       replay.alerts_[id] = KnownAlert{symbol, *record};
       replay.Publish(id, replay.alerts_[id], out);
@@ -330,15 +330,15 @@ struct StreamReplay::Parser {
     const condition::Moment moment = replay.MomentOf(alert.symbol);
     absl::StatusOr<AlertRecord> record = alert.record;
     if (op == "update") {
-      record = condition::Update(alert.record, ParseDefinition(event, alert.record.definition), false, moment);
+      record = condition::UpdateAlert(alert.record, ParseDefinition(event, alert.record.definition), false, moment);
     } else if (op == "pause") {
-      record = condition::Pause(alert.record, moment);
+      record = condition::PauseAlert(alert.record, moment);
     } else if (op == "resume") {
-      record = condition::Resume(alert.record, moment);
+      record = condition::ResumeAlert(alert.record, moment);
     } else if (op == "rearm") {
-      record = condition::Rearm(alert.record, moment);
+      record = condition::RearmAlert(alert.record, moment);
     } else {
-      record = condition::Delete(alert.record);
+      record = condition::DeleteAlert(alert.record);
     }
     if (!record.ok()) throw Refused{record.status()};
     if (*record == alert.record) return;
@@ -394,7 +394,7 @@ void StreamReplay::Publish(const std::string& id, const KnownAlert& alert, std::
   change.armed_revision = alert.record.armed_revision;
   change.paused = alert.record.paused;
   change.deleted = alert.record.deleted;
-  change.definition = condition::ForLog(alert.record.definition);
+  change.definition = condition::DefinitionForLog(alert.record.definition);
   Apply(change, out);
 }
 

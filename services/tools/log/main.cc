@@ -21,14 +21,15 @@ int main(int argc, char** argv) {
                         "scripts/semantics reads",
                         version::Text());
   kafka::DeclareBroker(parser, options.kafka_bootstrap, options.kafka_security);
-  parser.String("symbol", &symbol, config::kOptional, "only this symbol's records");
-  parser.Integer("partition", &partition, -1, 1'000'000,
-                 "only this partition; -1: the symbol's, or all, one after the other");
-  parser.Integer("from_offset", &from_offset, -1, INT64_MAX,
-                 "begin here, in each partition that is read; -1: at the oldest record");
-  parser.Boolean("follow", &options.follow, "go on at the end, until interrupted");
-  parser.Seconds("timeout_s", &options.timeout, absl::Seconds(1), absl::Minutes(10), "how long to wait for the broker");
-  parser.Rule([&]() -> std::optional<std::string> {
+  parser.AddString("symbol", &symbol, config::kOptional, "only this symbol's records");
+  parser.AddInteger("partition", &partition, -1, 1'000'000,
+                    "only this partition; -1: the symbol's, or all, one after the other");
+  parser.AddInteger("from_offset", &from_offset, -1, INT64_MAX,
+                    "begin here, in each partition that is read; -1: at the oldest record");
+  parser.AddBoolean("follow", &options.follow, "go on at the end, until interrupted");
+  parser.AddSeconds("timeout_s", &options.timeout, absl::Seconds(1), absl::Minutes(10),
+                    "how long to wait for the broker");
+  parser.AddRule([&]() -> std::optional<std::string> {
     if (symbol.empty() || market::NormalizeSymbol(symbol)) return std::nullopt;
     return std::string("--symbol ") + market::kSymbolRule;
   });

@@ -253,22 +253,22 @@ absl::Status TakeDeadLetter(postgres::Pool& pool, kafka::AssignedConsumer& consu
     if (message.offset() != offset)
       return absl::OutOfRangeError(absl::StrCat("the log has no record ", offset, " there any more"));
     dead_letter::PostgresDeadLetterStore store(pool, absl::StrCat("stockalert_", service), version::Text());
-    return store.Add({dead_letter::MakeDeadLetter(kafka::Copy(message), "put aside by an operator")}, now_us);
+    return store.Add({dead_letter::MakeDeadLetter(kafka::CopyRecord(message), "put aside by an operator")}, now_us);
   }
   return absl::UnavailableError("the broker did not give the record in time");
 }
 
 void DeclareDeadLetters(config::Parser& parser, const std::string& action, DeadLetterConfig& config) {
   postgres::DeclareDatabase(parser, config.postgres_url);
-  parser.Choice("service", &config.service, {"", "alert", "notifier", "ticker"},
-                "whose dead letters; empty: of all services");
+  parser.AddChoice("service", &config.service, {"", "alert", "notifier", "ticker"},
+                   "whose dead letters; empty: of all services");
   if (action == "list") return;
   if (action == "take") {
     kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
-    parser.String("topic", &config.topic, config::kRequired, "where the record is");
-    parser.Integer("partition", &config.partition, 0, 1'000'000, "where the record is");
-    parser.Integer("offset", &config.offset, -1, std::numeric_limits<int64_t>::max(), "the record's");
-    parser.Rule([&config]() -> std::optional<std::string> {
+    parser.AddString("topic", &config.topic, config::kRequired, "where the record is");
+    parser.AddInteger("partition", &config.partition, 0, 1'000'000, "where the record is");
+    parser.AddInteger("offset", &config.offset, -1, std::numeric_limits<int64_t>::max(), "the record's");
+    parser.AddRule([&config]() -> std::optional<std::string> {
       if (config.service.empty() || config.offset < 0)
         return "say --service, --topic, --partition and --offset, as the service's log names them";
       return std::nullopt;
@@ -276,16 +276,17 @@ void DeclareDeadLetters(config::Parser& parser, const std::string& action, DeadL
     return;
   }
   if (action == "replay") kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
-  parser.Integer("id", &config.id, 0, std::numeric_limits<int64_t>::max(), "the one of this id; goes with --service");
-  parser.Boolean("all", &config.all, "all open ones");
-  if (action == "drop") parser.Boolean("yes", &config.yes, "yes, for ever: what they say is lost");
-  parser.Rule([&config]() -> std::optional<std::string> {
+  parser.AddInteger("id", &config.id, 0, std::numeric_limits<int64_t>::max(),
+                    "the one of this id; goes with --service");
+  parser.AddBoolean("all", &config.all, "all open ones");
+  if (action == "drop") parser.AddBoolean("yes", &config.yes, "yes, for ever: what they say is lost");
+  parser.AddRule([&config]() -> std::optional<std::string> {
     if ((config.id != 0) == config.all) return "name one by --id, or say --all";
     if (config.id != 0 && config.service.empty()) return "--id needs --service: each service numbers its own";
     return std::nullopt;
   });
   if (action == "drop") {
-    parser.Rule([&config]() -> std::optional<std::string> {
+    parser.AddRule([&config]() -> std::optional<std::string> {
       return config.yes ? std::nullopt : std::optional<std::string>("dropping is for ever: say --yes");
     });
   }

@@ -490,7 +490,7 @@ TEST_CASE("a trigger meets edits, pauses and deletions that it did not see") {
   });
 }
 
-TEST_CASE("the trigger outbox says what is older, and is claimed once it is nobody's") {
+TEST_CASE("the trigger outbox knows which alerts have older rows, and unclaimed rows can be claimed") {
   ForEachStore([](Stores& store) {
     const std::string user = NewId();
     const StoredAlert alert = NewAlert(user, NewSymbol());

@@ -109,7 +109,7 @@ void CheckSame(const StoredTrigger& a, const StoredTrigger& b) {
 TEST_CASE("taking a partition raises its epoch and keeps the rest") {
   ForEachStore([](EvaluatorStore& store) {
     const int32_t partition = NewPartition();
-    const auto first = store.TakePartition(partition, "one");
+    const auto first = store.AcquirePartition(partition, "one");
     REQUIRE(first.ok());
     CHECK(first->partition == partition);
     CHECK(first->progress == Progress{0, 0});
@@ -117,7 +117,7 @@ TEST_CASE("taking a partition raises its epoch and keeps the rest") {
     CHECK_FALSE(first->last_record_checksum.has_value());
     CHECK(first->next_outbox_sequence == 1);
     REQUIRE(store.Commit({.moves = {Move(*first, {5, 2})}, .triggers = {}, .outbox = {}, .acknowledged = {}}).ok());
-    const auto second = store.TakePartition(partition, "two");
+    const auto second = store.AcquirePartition(partition, "two");
     REQUIRE(second.ok());
     CHECK(second->epoch > first->epoch);
     CHECK(second->progress == Progress{5, 2});
@@ -128,8 +128,8 @@ TEST_CASE("taking a partition raises its epoch and keeps the rest") {
 
 TEST_CASE("a commit is all or nothing, and only the owner's") {
   ForEachStore([](EvaluatorStore& store) {
-    const PartitionRow a = *store.TakePartition(NewPartition(), "one");
-    const PartitionRow b = *store.TakePartition(NewPartition(), "one");
+    const PartitionRow a = *store.AcquirePartition(NewPartition(), "one");
+    const PartitionRow b = *store.AcquirePartition(NewPartition(), "one");
     CommitBatch batch;
     batch.moves = {Move(a, {10, 0}), Move(b, {20, 1})};
     batch.moves[0].next_outbox_sequence = 3;
@@ -154,11 +154,11 @@ TEST_CASE("a commit is all or nothing, and only the owner's") {
       CHECK(store.ReadOutbox(a.partition, 0, 10)->size() == 2);
     }
     SECTION("one of its partitions was taken") {
-      REQUIRE(store.TakePartition(b.partition, "two").ok());
+      REQUIRE(store.AcquirePartition(b.partition, "two").ok());
       CHECK(IsFenced(store.Commit(batch)));
       CHECK(store.ReadTriggers(a.partition, 1, {0, 0}, 10)->empty());
       CHECK(store.ReadOutbox(a.partition, 0, 10)->empty());
-      CHECK(store.TakePartition(a.partition, "three")->progress == Progress{0, 0});
+      CHECK(store.AcquirePartition(a.partition, "three")->progress == Progress{0, 0});
     }
     SECTION("its progress is not where it thinks") {
       REQUIRE(store.Commit({.moves = {Move(a, {4, 0})}, .triggers = {}, .outbox = {}, .acknowledged = {}}).ok());
@@ -167,20 +167,20 @@ TEST_CASE("a commit is all or nothing, and only the owner's") {
     }
     SECTION("a trigger's identity is taken") {
       REQUIRE(store.Commit(batch).ok());
-      const PartitionRow again = *store.TakePartition(a.partition, "one");
+      const PartitionRow again = *store.AcquirePartition(a.partition, "one");
       CommitBatch twice;
       twice.moves = {Move(again, {11, 0})};
       twice.triggers = {batch.triggers[0]};
       twice.triggers[0].trigger.offset = 10;
       CHECK(absl::IsAlreadyExists(store.Commit(twice)));
-      CHECK(store.TakePartition(a.partition, "one")->progress == Progress{10, 0});
+      CHECK(store.AcquirePartition(a.partition, "one")->progress == Progress{10, 0});
     }
   });
 }
 
 TEST_CASE("triggers are read in their order, from a place on, a page at a time") {
   ForEachStore([](EvaluatorStore& store) {
-    const PartitionRow row = *store.TakePartition(NewPartition(), "one");
+    const PartitionRow row = *store.AcquirePartition(NewPartition(), "one");
     CommitBatch batch;
     batch.moves = {Move(row, {10, 0})};
     for (const auto& [offset, ordinal] : std::vector<std::pair<int, int>>{{7, 1}, {3, 0}, {7, 0}, {7, 2}, {9, 0}}) {
@@ -203,7 +203,7 @@ TEST_CASE("triggers are read in their order, from a place on, a page at a time")
 
 TEST_CASE("outgoing events stay until they are acknowledged") {
   ForEachStore([](EvaluatorStore& store) {
-    PartitionRow row = *store.TakePartition(NewPartition(), "one");
+    PartitionRow row = *store.AcquirePartition(NewPartition(), "one");
     CommitBatch batch;
     batch.moves = {Move(row, {1, 0})};
     for (int64_t sequence = 1; sequence <= 5; ++sequence)
@@ -222,13 +222,13 @@ TEST_CASE("outgoing events stay until they are acknowledged") {
     const auto left = store.ReadOutbox(row.partition, 0, 10);
     REQUIRE(left->size() == 1);
     CHECK(left->front().sequence == 5);
-    CHECK(store.TakePartition(row.partition, "two")->next_outbox_sequence == 6);
+    CHECK(store.AcquirePartition(row.partition, "two")->next_outbox_sequence == 6);
   });
 }
 
 TEST_CASE("two checkpoints are kept, and only the owner writes them") {
   ForEachStore([](EvaluatorStore& store) {
-    const PartitionRow row = *store.TakePartition(NewPartition(), "one");
+    const PartitionRow row = *store.AcquirePartition(NewPartition(), "one");
     const auto write = [&](int64_t offset, int64_t epoch) {
       StoredCheckpoint checkpoint;
       checkpoint.partition = row.partition;
@@ -248,7 +248,7 @@ TEST_CASE("two checkpoints are kept, and only the owner writes them") {
     CHECK((*kept)[0].state == std::string("\0state\xff", 7) + "3");
     CHECK((*kept)[1].next_offset == 2);
     CHECK(store.LoadCheckpoints(row.partition, 2)->empty());
-    REQUIRE(store.TakePartition(row.partition, "two").ok());
+    REQUIRE(store.AcquirePartition(row.partition, "two").ok());
     CHECK(IsFenced(write(4, row.epoch)));
     CHECK(store.LoadCheckpoints(row.partition, 1)->front().next_offset == 3);
   });
@@ -256,7 +256,7 @@ TEST_CASE("two checkpoints are kept, and only the owner writes them") {
 
 TEST_CASE("another log begins with its own generation, place and checkpoint") {
   ForEachStore([](EvaluatorStore& store) {
-    const PartitionRow before = *store.TakePartition(NewPartition(), "one");
+    const PartitionRow before = *store.AcquirePartition(NewPartition(), "one");
     REQUIRE(store.Commit({.moves = {Move(before, {9, 0})}, .triggers = {}, .outbox = {}, .acknowledged = {}}).ok());
     PartitionRow row = before;
     row.progress = {2, 0};
@@ -269,7 +269,7 @@ TEST_CASE("another log begins with its own generation, place and checkpoint") {
     checkpoint.state = "carried over";
     REQUIRE(store.AdoptLog(row, checkpoint).ok());
     REQUIRE(store.AdoptLog(row, checkpoint).ok());  // Again, after a lost answer.
-    const PartitionRow taken = *store.TakePartition(row.partition, "two");
+    const PartitionRow taken = *store.AcquirePartition(row.partition, "two");
     CHECK(taken.progress == Progress{2, 0});
     CHECK(taken.log == LogIdentity{"another", 2});
     CHECK_FALSE(taken.last_record_checksum.has_value());
@@ -280,7 +280,7 @@ TEST_CASE("another log begins with its own generation, place and checkpoint") {
   });
 }
 
-TEST_CASE("a store that works says so") {
+TEST_CASE("a store that works is ready") {
   ForEachStore([](EvaluatorStore& store) { CHECK(store.Ready().ok()); });
 }
 

@@ -79,7 +79,7 @@ TEST_CASE("what is taken in is listed, every field, present or absent") {
     bare.traceparent.clear();
     bare.event_time_us = 0;
     const NewNotification full = Make(user, alert, 1);
-    const auto taken = store.TakeIn({{full, bare}, {}}, kNow);
+    const auto taken = store.StoreBatch({{full, bare}, {}}, kNow);
     REQUIRE(taken.ok());
     REQUIRE(taken->stored.size() == 2);
     const auto rows = store.ListAfter(user, 0, 10);
@@ -90,7 +90,7 @@ TEST_CASE("what is taken in is listed, every field, present or absent") {
     CHECK(Sequences(*rows) == std::vector<int64_t>{1, 2});
     CHECK((*rows)[0].create_time_us == kNow);
     CHECK(!(*rows)[0].acknowledge_time_us);
-    CHECK(store.TakeIn({}, kNow).ok());
+    CHECK(store.StoreBatch({}, kNow).ok());
   });
 }
 
@@ -98,10 +98,10 @@ TEST_CASE("a trigger taken in again makes no other notification, and no gap") {
   ForEachStore([](NotificationStore& store) {
     const std::string user = NewId();
     const std::string alert = NewId();
-    REQUIRE(
-        store.TakeIn({{Make(user, alert, 1), Make(user, alert, 1), Make(user, alert, 2)}, {}}, kNow)->stored.size() ==
-        2);
-    const auto again = store.TakeIn({{Make(user, alert, 2), Make(user, alert, 1), Make(user, alert, 3)}, {}}, kNow + 1);
+    REQUIRE(store.StoreBatch({{Make(user, alert, 1), Make(user, alert, 1), Make(user, alert, 2)}, {}}, kNow)
+                ->stored.size() == 2);
+    const auto again =
+        store.StoreBatch({{Make(user, alert, 2), Make(user, alert, 1), Make(user, alert, 3)}, {}}, kNow + 1);
     REQUIRE(again.ok());
     CHECK(again->repeated == 2);
     CHECK(Sequences(again->stored) == std::vector<int64_t>{3});
@@ -120,7 +120,7 @@ TEST_CASE("sequences are each user's own; pages go on after a sequence") {
       batch.notifications.push_back(Make(one, alert_one, number));
       batch.notifications.push_back(Make(two, alert_two, number));
     }
-    REQUIRE(store.TakeIn(batch, kNow).ok());
+    REQUIRE(store.StoreBatch(batch, kNow).ok());
     CHECK(Sequences(*store.ListAfter(one, 0, 3)) == std::vector<int64_t>{1, 2, 3});
     CHECK(Sequences(*store.ListAfter(one, 3, 3)) == std::vector<int64_t>{4, 5});
     CHECK(store.ListAfter(one, 5, 3)->empty());
@@ -143,7 +143,7 @@ TEST_CASE("lists are newest first, filtered, and go on below a sequence") {
       batch.notifications.push_back(Make(user, other, number));
       batch.notifications.back().symbol = "MSFT";
     }
-    REQUIRE(store.TakeIn(batch, kNow).ok());
+    REQUIRE(store.StoreBatch(batch, kNow).ok());
     CHECK(Sequences(*store.ListNewest(user, {}, kBeforeAny, 4)) == std::vector<int64_t>{6, 5, 4, 3});
     CHECK(Sequences(*store.ListNewest(user, {}, 3, 4)) == std::vector<int64_t>{2, 1});
     CHECK(Sequences(*store.ListNewest(user, {.alert_id = alert}, kBeforeAny, 9)) == std::vector<int64_t>{5, 3, 1});
@@ -161,7 +161,7 @@ TEST_CASE("an acknowledgement keeps its first time and is its user's alone") {
   ForEachStore([](NotificationStore& store) {
     const std::string user = NewId();
     const NewNotification notification = Make(user, NewId(), 1);
-    REQUIRE(store.TakeIn({{notification}, {}}, kNow).ok());
+    REQUIRE(store.StoreBatch({{notification}, {}}, kNow).ok());
     CHECK(base::ReasonOf(store.Acknowledge(NewId(), notification.id, kNow).status()) == kReasonNotificationNotFound);
     CHECK(base::ReasonOf(store.Acknowledge(user, NewId(), kNow).status()) == kReasonNotificationNotFound);
     CHECK(store.Acknowledge(user, notification.id, kNow + 1)->acknowledge_time_us == kNow + 1);
@@ -175,21 +175,21 @@ TEST_CASE("a deleted user's notifications go, and later triggers are dropped for
     const std::string user = NewId();
     const std::string other = NewId();
     const std::string alert = NewId();
-    REQUIRE(store.TakeIn({{Make(user, alert, 1), Make(user, alert, 2), Make(other, NewId(), 1)}, {}}, kNow).ok());
-    const auto gone = store.TakeIn({{Make(user, alert, 3)}, {{user, kNow}, {NewId(), kNow}}}, kNow);
+    REQUIRE(store.StoreBatch({{Make(user, alert, 1), Make(user, alert, 2), Make(other, NewId(), 1)}, {}}, kNow).ok());
+    const auto gone = store.StoreBatch({{Make(user, alert, 3)}, {{user, kNow}, {NewId(), kNow}}}, kNow);
     REQUIRE(gone.ok());
     CHECK(gone->deleted == 2);
     CHECK(gone->of_deleted_users == 1);
     CHECK(gone->stored.empty());
     CHECK(store.ListAfter(user, 0, 9)->empty());
     CHECK(store.ListAfter(other, 0, 9)->size() == 1);
-    CHECK(store.TakeIn({{Make(user, alert, 1)}, {{user, kNow + 1}}}, kNow)->of_deleted_users == 1);
-    CHECK(store.TakeIn({{Make(user, NewId(), 1)}, {}}, kNow)->of_deleted_users == 1);
+    CHECK(store.StoreBatch({{Make(user, alert, 1)}, {{user, kNow + 1}}}, kNow)->of_deleted_users == 1);
+    CHECK(store.StoreBatch({{Make(user, NewId(), 1)}, {}}, kNow)->of_deleted_users == 1);
     CHECK(store.ListAfter(user, 0, 9)->empty());
   });
 }
 
-TEST_CASE("throttled triggers have rows of their own, and one that says how many there are follows them") {
+TEST_CASE("throttled triggers have rows of their own, followed by one with their number") {
   ForEachStore([](NotificationStore& store) {
     const std::string user = NewId();
     const std::string other = NewId();
@@ -201,19 +201,19 @@ TEST_CASE("throttled triggers have rows of their own, and one that says how many
     };
     const std::string first_fold = NewId();
     const auto taken =
-        store.TakeIn({{Make(user, alert, 1), throttled(2), throttled(3), Make(other, NewId(), 1), throttled(3)},
-                      {},
-                      {{user, first_fold}}},
-                     kNow);
+        store.StoreBatch({{Make(user, alert, 1), throttled(2), throttled(3), Make(other, NewId(), 1), throttled(3)},
+                          {},
+                          {{user, first_fold}}},
+                         kNow);
     REQUIRE(taken.ok());
     CHECK(taken->repeated == 1);
     CHECK(taken->stored.size() == 5);
     // Again, with one that is new: it alone is counted.
     NewNotification elsewhere = throttled(5);
     elsewhere.symbol = "MSFT";
-    REQUIRE(
-        store.TakeIn({{throttled(2), throttled(3), throttled(4), elsewhere}, {}, {{user, NewId()}}}, kNow + 1).ok());
-    CHECK(store.TakeIn({{throttled(2), throttled(4)}, {}, {{user, NewId()}}}, kNow + 1)->stored.empty());
+    REQUIRE(store.StoreBatch({{throttled(2), throttled(3), throttled(4), elsewhere}, {}, {{user, NewId()}}}, kNow + 1)
+                .ok());
+    CHECK(store.StoreBatch({{throttled(2), throttled(4)}, {}, {{user, NewId()}}}, kNow + 1)->stored.empty());
 
     const auto streamed = store.ListAfter(user, 0, 10);
     REQUIRE(streamed.ok());
@@ -285,7 +285,7 @@ TEST_CASE("what the version before stored is read as triggers") {
   CHECK(rows->front().kind == Kind::kTrigger);
   CHECK(rows->front().key == alert + "/1");
   CHECK(!rows->front().throttled);
-  CHECK(store.TakeIn({{Make(user, alert, 1)}, {}}, kNow)->repeated == 1);
+  CHECK(store.StoreBatch({{Make(user, alert, 1)}, {}}, kNow)->repeated == 1);
 }
 
 TEST_CASE("several instances at once make each notification once, without gaps, visible in order") {
@@ -319,7 +319,7 @@ TEST_CASE("several instances at once make each notification once, without gaps, 
           // The same triggers from every thread, and some of its own.
           for (size_t i = 0; i < users.size(); ++i) batch.notifications.push_back(Make(users[i], alerts[i], number));
           batch.notifications.push_back(Make(users[0], alerts[0], 1000 + thread * kEach + number));
-          if (!store.TakeIn(batch, kNow).ok()) failed = true;
+          if (!store.StoreBatch(batch, kNow).ok()) failed = true;
         }
       });
     }

@@ -62,17 +62,18 @@ TEST_CASE("tickers are their first user's, and unused until they are seen in use
     CHECK(*store.FindUnused(bob, 10) == std::vector<std::string>{"D"});
     CHECK(*store.CountRegistered(ann, kNow - 1) == 3);
     CHECK(*store.CountRegistered(ann, kNow) == 1);
-    REQUIRE(store.MarkLookedAt({"A", "D"}, true, kNow + 2 * kSecond).ok());
-    REQUIRE(store.MarkLookedAt({"B", "nothing"}, false, kNow + 2 * kSecond).ok());
+    REQUIRE(store.MarkUseChecked({"A", "D"}, true, kNow + 2 * kSecond).ok());
+    REQUIRE(store.MarkUseChecked({"B", "nothing"}, false, kNow + 2 * kSecond).ok());
     CHECK(*store.FindUnused(ann, 10) == std::vector<std::string>{"B", "C"});
     CHECK(store.FindUnused(bob, 10)->empty());
     // Looked at again later, those longest ago first; held ones and new ones are let be.
-    CHECK(*store.FindToLookAt(kNow, kNow, 10) == std::vector<std::string>{});
-    CHECK(*store.FindToLookAt(kNow, kNow + kSecond, 10) == std::vector<std::string>{"E"});
-    CHECK(*store.FindToLookAt(kNow + kSecond, kNow + kSecond, 10) == std::vector<std::string>{"C", "E"});
-    CHECK(*store.FindToLookAt(kNow + 2 * kSecond, kNow + 2 * kSecond, 3) == std::vector<std::string>{"C", "E", "A"});
+    CHECK(*store.FindDueForUseCheck(kNow, kNow, 10) == std::vector<std::string>{});
+    CHECK(*store.FindDueForUseCheck(kNow, kNow + kSecond, 10) == std::vector<std::string>{"E"});
+    CHECK(*store.FindDueForUseCheck(kNow + kSecond, kNow + kSecond, 10) == std::vector<std::string>{"C", "E"});
+    CHECK(*store.FindDueForUseCheck(kNow + 2 * kSecond, kNow + 2 * kSecond, 3) ==
+          std::vector<std::string>{"C", "E", "A"});
     // In use once is in use once: not seen in use later changes nothing of that.
-    REQUIRE(store.MarkLookedAt({"A"}, false, kNow + 3 * kSecond).ok());
+    REQUIRE(store.MarkUseChecked({"A"}, false, kNow + 3 * kSecond).ok());
     CHECK(*store.FindUnused(ann, 10) == std::vector<std::string>{"B", "C"});
   });
 }
@@ -144,7 +145,7 @@ TEST_CASE("symbols are listed in pages, and counted") {
   });
 }
 
-TEST_CASE("who publishes: renewals of the highest epoch count, its release is seen, and it is followed once") {
+TEST_CASE("only renewals of the highest epoch count, its release is seen, and only one publisher follows it") {
   ForEachStore([](TickerStore& store) {
     const int64_t first = *store.NextPublisherEpoch(0, 0);
     const auto renewed = store.RenewPublisher(first, false);

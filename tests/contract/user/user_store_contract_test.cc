@@ -101,7 +101,7 @@ std::function<absl::Status(const User&)> NoCheck() {
 
 std::string Reason(const absl::Status& status) { return base::ReasonOf(status); }
 
-TEST_CASE("a user comes back as it was stored, with its key") {
+TEST_CASE("a user is read as it was stored, with its key") {
   ForEachStore([](UserStore& store) {
     const User user = NewUser();
     ApiKey key = NewKey(user.id);
@@ -211,7 +211,7 @@ TEST_CASE("a code proves the address that it was made for, once, in its time, wi
   });
 }
 
-TEST_CASE("codes are few a day, and far between") {
+TEST_CASE("only a few codes a day are sent, with a pause between them") {
   ForEachStore([](UserStore& store) {
     const std::string id = MustCreate(store).user.id;
     constexpr int64_t kDayUs = 86'400'000'000;
@@ -227,7 +227,7 @@ TEST_CASE("codes are few a day, and far between") {
   });
 }
 
-TEST_CASE("a code is told once, and a newer one again") {
+TEST_CASE("a code is published once, and a newer one again") {
   ForEachStore([](UserStore& store) {
     const User user = MustCreate(store).user;
     REQUIRE(store.PutEmailCode(user.id, NewCode("A", kNow), kCodeLimits).ok());
@@ -248,7 +248,7 @@ TEST_CASE("a code is told once, and a newer one again") {
   });
 }
 
-TEST_CASE("an invitation lets one user in, in its time; who is not let in leaves nothing") {
+TEST_CASE("an invitation lets one user register while it is valid; a refused registration leaves nothing") {
   ForEachStore([](UserStore& store) {
     const std::string hash = base::Sha256(NewId());
     const std::string late = base::Sha256(NewId());
@@ -355,7 +355,7 @@ TEST_CASE("a change is stored as a whole, or refused as a whole") {
   });
 }
 
-TEST_CASE("changes at once wait for each other") {
+TEST_CASE("concurrent changes of a user wait for each other") {
   ForEachStore([](UserStore& store) {
     const CreatedUser created = MustCreate(store);
     std::vector<std::thread> threads;
@@ -447,7 +447,7 @@ TEST_CASE("users are listed by time and id, page by page") {
   });
 }
 
-TEST_CASE("keys: quota, order, revoking") {
+TEST_CASE("API keys have a quota, are listed in order, and can be revoked") {
   ForEachStore([](UserStore& store) {
     const CreatedUser created = MustCreate(store);
     const std::string& id = created.user.id;
@@ -483,7 +483,7 @@ TEST_CASE("keys: quota, order, revoking") {
   });
 }
 
-TEST_CASE("only so many dead keys are kept, the youngest") {
+TEST_CASE("only the newest revoked and expired keys are kept, up to a limit") {
   ForEachStore([](UserStore& store) {
     const CreatedUser created = MustCreate(store);
     const std::string& id = created.user.id;
@@ -528,7 +528,7 @@ TEST_CASE("the quota of keys holds against calls at once") {
   });
 }
 
-TEST_CASE("following") {
+TEST_CASE("a ticker is followed once, within the quota, and listed by symbol") {
   ForEachStore([](UserStore& store) {
     const CreatedUser created = MustCreate(store);
     const CreatedUser other = MustCreate(store);

@@ -184,7 +184,7 @@ class Mesh {
     if (!sent.ok()) throw std::runtime_error(sent.status().ToString());
   }
 
-  void Confirm(const v1::Alert& alert) {
+  void ConfirmRevisions(const v1::Alert& alert) {
     ipb::AlertEvent event;
     event.mutable_change_confirmed()->set_alert_id(IdOf(alert));
     event.mutable_change_confirmed()->set_revision(alert.revision());
@@ -292,7 +292,7 @@ void RunTheWholeWay(World& world, const std::string& bootstrap) {
   CHECK(mesh.ChangesOf(*alert).front().revision() == 1);
   CHECK(mesh.ChangesOf(*alert).front().definition().price_target().price_micros() == 150'000'000);
 
-  mesh.Confirm(*alert);
+  mesh.ConfirmRevisions(*alert);
   REQUIRE(Await([&] { return service->IsIn(alert->name(), v1::Alert::STATE_ACTIVE); }));
   CHECK(service->Get(alert->name())->applied_revision() == 1);
   CHECK(world.database->Count("SELECT count(*) FROM stockalert_alert.alert_outbox") == 0);
@@ -316,7 +316,7 @@ void RunTheWholeWay(World& world, const std::string& bootstrap) {
     auto second = world.Run(world.database->url(), bootstrap);
     const auto created = second->Create(v1::Alert::TRIGGER_POLICY_REPEAT);
     REQUIRE(created.ok());
-    mesh.Confirm(*created);
+    mesh.ConfirmRevisions(*created);
     mesh.Trigger(*created, 1);
     REQUIRE(Await([&] { return mesh.TriggersOf(*created).size() == 1; }));
     return *created;
@@ -374,7 +374,7 @@ TEST_CASE("while Postgres is away calls are UNAVAILABLE, and what the evaluator 
   auto service = world.Run(world.database->UrlAtPort(proxy.port()), kafka.bootstrap());
   const auto alert = service->Create(v1::Alert::TRIGGER_POLICY_REPEAT);
   REQUIRE(alert.ok());
-  mesh.Confirm(*alert);
+  mesh.ConfirmRevisions(*alert);
   REQUIRE(Await([&] { return service->IsIn(alert->name(), v1::Alert::STATE_ACTIVE); }));
 
   proxy.Cut();

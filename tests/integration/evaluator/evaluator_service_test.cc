@@ -48,9 +48,9 @@ class MortalStore final : public EvaluatorStore {
   explicit MortalStore(EvaluatorStore& inner) : inner_(inner) {}
   void Kill() { dead_ = true; }
 
-  absl::StatusOr<PartitionRow> TakePartition(int32_t partition, const std::string& owner) override {
+  absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) override {
     if (dead_) return Dead();
-    return inner_.TakePartition(partition, owner);
+    return inner_.AcquirePartition(partition, owner);
   }
   absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t partition, int64_t generation) override {
     if (dead_) return Dead();
@@ -349,7 +349,7 @@ TEST_CASE("another evaluator takes over, and the zombie does no harm") {
     // Somebody takes partitions behind its back: its next commit is fenced, it drops everything, joins again and goes
     // on.
     for (int32_t partition = 0; partition < kPartitions; ++partition) {
-      REQUIRE(mesh.store->TakePartition(partition, "somebody").ok());
+      REQUIRE(mesh.store->AcquirePartition(partition, "somebody").ok());
     }
     AllEdges(mesh, 5);
     REQUIRE(Await([&] { return mesh.CountTriggers() == 50; }));

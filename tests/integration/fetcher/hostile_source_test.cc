@@ -108,7 +108,7 @@ TEST_CASE(
   CHECK(answered > 0);
 }
 
-TEST_CASE("a reply that drips is given up as a whole, and nobody else waits for it") {
+TEST_CASE("a reply that only trickles in times out, and delays no other") {
   Feed feed;
   feed.finnhub.Drip("DRIP", 500);
   feed.finnhub.SetQuote("AAPL", QuoteJson("261.74", NowSeconds() - 10));
@@ -233,7 +233,7 @@ TEST_CASE("a price that was published a moment ago answers without a call") {
   }));
 }
 
-TEST_CASE("a source that is away is asked now and then, and all symbols are back at once when it is") {
+TEST_CASE("a source that is down is tried now and then, and all symbols are back once it answers") {
   Feed feed;
   feed.Start();
   feed.finnhub.FailRest(500, "oops");

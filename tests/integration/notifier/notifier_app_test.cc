@@ -228,7 +228,7 @@ TEST_CASE("a deleted user's notifications go and stay away; what cannot be under
 constexpr char kCount[] = "SELECT count(*) FROM stockalert_notifier.notifications";
 constexpr char kLetters[] = "SELECT count(*) FROM stockalert_notifier.dead_letters";
 
-TEST_CASE("a trace that is none stops nothing, and is not kept") {
+TEST_CASE("an invalid trace is dropped, and the record is processed") {
   Mesh mesh;
   Instance instance(mesh.config);
   const std::string alert = NewId();

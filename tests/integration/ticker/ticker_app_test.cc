@@ -382,7 +382,7 @@ std::vector<double> ReadMany(Mesh& mesh, const std::string& symbol, const std::s
   return latencies_ms;
 }
 
-TEST_CASE("registrations that wait for the source hold up nobody who only reads") {
+TEST_CASE("registrations that wait for the source do not delay calls that only read") {
   Mesh mesh(/*with_kafka=*/false);
   mesh.config.lookup_timeout = absl::Seconds(20);
   std::latch release(1);
@@ -453,7 +453,7 @@ TEST_CASE("a key at full speed is told to slow down, and another one goes on as 
               PercentileMs(before_ms, 0.99), PercentileMs(during_ms, 0.99), answered.load(), refused.load());
 }
 
-TEST_CASE("fifty accounts with all streams they may have shut nobody out") {
+TEST_CASE("fifty accounts with all their streams cannot shut others out") {
   Mesh mesh;
   constexpr int kAccounts = 50;
   constexpr int kStreamsEach = 20;

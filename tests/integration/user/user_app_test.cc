@@ -52,7 +52,7 @@ class TickerService final : public internal_v1::TickerInternalService::CallbackS
   ::grpc::ServerUnaryReactor* RegisterTicker(::grpc::CallbackServerContext* context,
                                              const internal_v1::RegisterTickerRequest* request,
                                              internal_v1::RegisterTickerResponse* response) override {
-    return rpc::Unary(
+    return rpc::RunUnary(
         runner_, context, {"stockalert.internal.v1.TickerInternalService/RegisterTicker", rpc::Access::kMesh}, request,
         response,
         [this](const rpc::CallContext&,
@@ -141,7 +141,7 @@ void CreateUserEventsTopic(const std::string& bootstrap) {
   REQUIRE((*admin)->AwaitTopics({kafka::kUserEventsTopic}, absl::Now() + absl::Seconds(10)).ok());
 }
 
-TEST_CASE("a deleted user is told of on Kafka, with the trace of the call") {
+TEST_CASE("a user's deletion is published to Kafka, with the trace of the call") {
   const std::string bootstrap = testing::KafkaBootstrapOrSkip();
   testing::TestDatabase database;
   database.Migrate("user");
@@ -274,7 +274,7 @@ TEST_CASE("a ticker service that is away or refuses: nothing is followed") {
   CHECK(database.Count("SELECT count(*) FROM stockalert_user.followed_tickers") == 0);
 }
 
-TEST_CASE("a database that goes away is said so, and is found again") {
+TEST_CASE("a database that goes down is reported, and is used again when it is back") {
   testing::TestDatabase database;
   database.Migrate("user");
   TickerService tickers;

@@ -72,13 +72,13 @@ class Play {
   OutageReport sum_;
 };
 
-TEST_CASE("nothing goes wrong", "[simulation]") {
+TEST_CASE("without any outage all triggers are recorded and delivered", "[simulation]") {
   Quiet();
   Play play(FirstSeed());
   play("");
 }
 
-TEST_CASE("one story, by hand", "[.][story]") {
+TEST_CASE("the story given by hand is played", "[.][story]") {
   Quiet();
   const char* story = std::getenv("STOCKALERT_SIMULATION_STORY");
   REQUIRE(story != nullptr);
@@ -86,7 +86,7 @@ TEST_CASE("one story, by hand", "[.][story]") {
   play(story, static_cast<uint64_t>(FromEnvironment("STOCKALERT_SIMULATION_VARIATION", 0)));
 }
 
-TEST_CASE("what has hung before", "[simulation]") {
+TEST_CASE("outages that once blocked the evaluator for good do so no more", "[simulation]") {
   Quiet();
   Play play(FirstSeed());
   for (uint64_t variation = 0; variation < 20; ++variation) {
@@ -121,7 +121,7 @@ TEST_CASE("every two and every three outages, one after the other", "[simulation
   play.Check();
 }
 
-TEST_CASE("long stories by chance", "[simulation]") {
+TEST_CASE("the evaluator recovers from long random sequences of outages", "[simulation]") {
   Quiet();
   const int64_t iterations = FromEnvironment("STOCKALERT_SIMULATION_ITERATIONS", 100'000);
   const auto begin = std::chrono::steady_clock::now();

@@ -37,10 +37,10 @@ class OutageWorld::Store final : public evaluator::EvaluatorStore {
  public:
   explicit Store(OutageWorld& world) : world_(world) {}
 
-  absl::StatusOr<PartitionRow> TakePartition(int32_t partition, const std::string& owner) override {
+  absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) override {
     if (owner == "one" && !world_.IsAssigned(partition)) world_.Fail("a partition is taken from whoever has it now");
     if (absl::Status status = Ask(true); !status.ok()) return status;
-    return truth.TakePartition(partition, owner);
+    return truth.AcquirePartition(partition, owner);
   }
   absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t partition, int64_t generation) override {
     if (absl::Status status = Ask(false); !status.ok()) return status;
@@ -162,14 +162,14 @@ class OutageWorld::Consumer final : public evaluator::LogConsumer {
     for (const int32_t partition : partitions) reading_.erase(partition);
     return absl::OkStatus();
   }
-  absl::StatusOr<evaluator::LogFacts> Facts(int32_t partition) override {
+  absl::StatusOr<evaluator::LogFacts> QueryFacts(int32_t partition) override {
     if (!world_.broker_) {
       world_.now_ += kBrokerPatience;
       return absl::UnavailableError("simulated: the broker does not answer");
     }
     return evaluator::LogFacts{"simulated", 0, world_.written_[static_cast<size_t>(partition)]};
   }
-  void TellOffsets(const std::map<int32_t, int64_t>&) override {}
+  void ReportOffsets(const std::map<int32_t, int64_t>&) override {}
 
   // All is lost at once, and joined again.
   void Lose() {
@@ -343,7 +343,7 @@ void OutageWorld::OthersTake(int64_t records_max, const std::vector<int32_t>& ex
   for (int32_t partition = 0; partition < static_cast<int32_t>(logs_.size()); ++partition) {
     if (std::find(except.begin(), except.end(), partition) != except.end()) continue;
     const int64_t end = written_[static_cast<size_t>(partition)];
-    const auto start = logic.Take(partition, {"simulated", 0, end});
+    const auto start = logic.AcquirePartition(partition, {"simulated", 0, end});
     if (!start.ok()) continue;
     int64_t fresh = random_.Between(0, records_max);
     for (int64_t offset = *start; offset < end && fresh > 0; ++offset) {
@@ -467,7 +467,7 @@ void OutageWorld::Turn() {
   const absl::Time begun = now_;
   const bool was_blocked = process_->logic.blocked();
   const size_t waited = process_->logic.pending_effects();
-  process_->loop.Turn();
+  process_->loop.RunOnce();
   process_->publisher.Work();
   if (now_ - begun > kTurnMax) Fail("a turn took " + absl::FormatDuration(now_ - begun));
   const EvaluatorLoop::Health health = process_->loop.health();

@@ -26,8 +26,8 @@ auto WithFault(StoreFault fault, const Call& call) -> decltype(call()) {
 
 }  // namespace
 
-absl::StatusOr<PartitionRow> SimulatedStore::TakePartition(int32_t partition, const std::string& owner) {
-  return WithFault(fault_(), [&] { return store_.TakePartition(partition, owner); });
+absl::StatusOr<PartitionRow> SimulatedStore::AcquirePartition(int32_t partition, const std::string& owner) {
+  return WithFault(fault_(), [&] { return store_.AcquirePartition(partition, owner); });
 }
 
 absl::StatusOr<std::vector<StoredCheckpoint>> SimulatedStore::LoadCheckpoints(int32_t partition,

@@ -22,7 +22,7 @@ class SimulatedStore : public evaluator::EvaluatorStore {
   SimulatedStore(evaluator::EvaluatorStore& store, std::function<StoreFault()> fault)
       : store_(store), fault_(std::move(fault)) {}
 
-  absl::StatusOr<evaluator::PartitionRow> TakePartition(int32_t partition, const std::string& owner) override;
+  absl::StatusOr<evaluator::PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) override;
   absl::StatusOr<std::vector<evaluator::StoredCheckpoint>> LoadCheckpoints(int32_t partition,
                                                                            int64_t log_generation) override;
   absl::Status Commit(const evaluator::CommitBatch& batch) override;

@@ -155,7 +155,7 @@ void World::Crash(Process& process) {
 }
 
 void World::Forget(Process& process, int32_t partition) {
-  process.logic->Drop(partition);
+  process.logic->DropPartition(partition);
   process.position.erase(partition);
 }
 
@@ -164,7 +164,7 @@ void World::HearOfTheGroup(Process& process) {
     const bool is_mine = assigned_[static_cast<size_t>(partition)] == process.number;
     if (!is_mine && process.position.count(partition) > 0) Forget(process, partition);
     if (!is_mine || process.position.count(partition) > 0) continue;
-    const auto start = process.logic->Take(partition, FactsOf(partition));
+    const auto start = process.logic->AcquirePartition(partition, FactsOf(partition));
     if (start.ok()) {
       process.position[partition] = *start;
     } else if (absl::IsFailedPrecondition(start.status()) && !evaluator::IsFenced(start.status())) {
@@ -252,7 +252,7 @@ void World::Step() {
       written_[i] = std::min(written_[i] + random_.Between(0, 12), logs_[i].size());
   } else if (what < 98) {
     // What the broker has is deleted without waiting for a commit.
-    const auto acknowledged = process.relay->TakeAcknowledged();
+    const auto acknowledged = process.relay->FindAcknowledged();
     if (!acknowledged.empty() && store_.DeleteOutbox(acknowledged).ok()) process.relay->MarkDeleted(acknowledged);
   } else if (what < 99) {
     // The group moves a partition; its owner hears of it later, or only by the fence.
@@ -284,7 +284,7 @@ void World::Settle() {
       (void)process->relay->Pump();
       process->publisher->Work(random_, true);
       (void)process->relay->Pump();
-      const auto acknowledged = process->relay->TakeAcknowledged();
+      const auto acknowledged = process->relay->FindAcknowledged();
       if (!acknowledged.empty() && store_.DeleteOutbox(acknowledged).ok()) process->relay->MarkDeleted(acknowledged);
       done = done && process->publisher->idle() && process->relay->backlog() == 0 && !process->logic->has_progress();
     }

@@ -27,7 +27,7 @@ ShownAlert InMemoryAlertStore::ViewOf(const StoredAlert& alert) const {
   return view;
 }
 
-void InMemoryAlertStore::OpenChangeOf(const StoredAlert& alert, int64_t now_us) {
+void InMemoryAlertStore::AddOpenChange(const StoredAlert& alert, int64_t now_us) {
   tables_.changes[alert.id] = {alert.record.revision, now_us, now_us + kFirstSweepUs, 0};
 }
 
@@ -54,19 +54,19 @@ absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::v
   std::set<std::string> ids;
   for (const StoredAlert& alert : alerts) ids.insert(alert.id);
   STOCKALERT_RETURN_IF_ERROR(
-      admission([&](const std::vector<std::string>& symbols) { return OthersOf(user_id, ids, symbols); }));
+      admission([&](const std::vector<std::string>& symbols) { return OtherWindowsOf(user_id, ids, symbols); }));
   tables_.owners[user_id].alert_count = count + static_cast<int64_t>(alerts.size());
   for (StoredAlert alert : alerts) {
     alert.create_time_us = now_us;
     alert.update_time_us = now_us;
-    OpenChangeOf(alert, now_us);
+    AddOpenChange(alert, now_us);
     tables_.alerts.emplace(alert.id, std::move(alert));
   }
   return absl::OkStatus();
 }
 
-WindowLengths InMemoryAlertStore::OthersOf(const std::string& user_id, const std::set<std::string>& alert_ids,
-                                           const std::vector<std::string>& symbols) const {
+WindowLengths InMemoryAlertStore::OtherWindowsOf(const std::string& user_id, const std::set<std::string>& alert_ids,
+                                                 const std::vector<std::string>& symbols) const {
   WindowLengths lengths;
   for (const auto& [id, alert] : tables_.alerts) {
     if (alert.user_id != user_id || alert.record.deleted || alert_ids.count(id) > 0) continue;
@@ -122,12 +122,12 @@ absl::StatusOr<ShownAlert> InMemoryAlertStore::Change(const std::string& user_id
   ShownAlert view = ViewOf(found->second);
   const int64_t revision = view.alert.record.revision;
   STOCKALERT_ASSIGN_OR_RETURN(view.alert, mutation(view, [&](const std::vector<std::string>& symbols) {
-                                return OthersOf(user_id, {alert_id}, symbols);
+                                return OtherWindowsOf(user_id, {alert_id}, symbols);
                               }));
   if (view.alert.record.revision == revision) return view;
   view.alert.update_time_us = now_us;
   found->second = view.alert;
-  OpenChangeOf(view.alert, now_us);
+  AddOpenChange(view.alert, now_us);
   if (view.alert.record.deleted) --tables_.owners[user_id].alert_count;
   return view;
 }
@@ -257,7 +257,7 @@ class InMemoryAlertStore::Transaction final : public EventTransaction {
  public:
   explicit Transaction(Tables& tables) : tables_(tables) {}
 
-  void Confirm(const std::map<std::string, int64_t>& revisions) override {
+  void ConfirmRevisions(const std::map<std::string, int64_t>& revisions) override {
     for (const auto& [id, revision] : revisions) {
       if (const auto alert = tables_.alerts.find(id); alert != tables_.alerts.end()) {
         alert->second.applied_revision =
@@ -294,7 +294,7 @@ class InMemoryAlertStore::Transaction final : public EventTransaction {
     return before;
   }
 
-  void Record(const std::vector<RecordedTrigger>& triggers) override {
+  void RecordTriggers(const std::vector<RecordedTrigger>& triggers) override {
     for (const RecordedTrigger& trigger : triggers)
       tables_.triggers.insert_or_assign({trigger.alert_id, trigger.number}, trigger);
   }
@@ -310,7 +310,7 @@ class InMemoryAlertStore::Transaction final : public EventTransaction {
     }
   }
 
-  std::vector<std::string> FindWaiting(const std::set<std::string>& alert_ids) override {
+  std::vector<std::string> FindAlertsInOutbox(const std::set<std::string>& alert_ids) override {
     std::vector<std::string> waiting;
     for (const std::string& id : alert_ids) {
       const auto first = tables_.open_triggers.lower_bound({id, 0});
@@ -319,7 +319,7 @@ class InMemoryAlertStore::Transaction final : public EventTransaction {
     return waiting;
   }
 
-  void PassOn(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) override {
+  void AddToOutbox(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) override {
     for (const PassedTrigger& trigger : triggers)
       tables_.open_triggers.emplace(TriggerId{trigger.alert_id, trigger.number},
                                     OpenTrigger{trigger, claimed_until_us});
@@ -414,7 +414,7 @@ absl::StatusOr<std::vector<StoredAlert>> InMemoryAlertStore::DeleteUser(const st
   for (auto& [id, alert] : tables_.alerts) {
     if (alert.user_id != user_id || alert.record.deleted || gone.size() == static_cast<size_t>(limit)) continue;
     STOCKALERT_ASSIGN_OR_RETURN(alert, burial(alert));
-    OpenChangeOf(alert, now_us);
+    AddOpenChange(alert, now_us);
     --owner.alert_count;
     gone.push_back(alert);
   }

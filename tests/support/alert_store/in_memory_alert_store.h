@@ -94,10 +94,10 @@ class InMemoryAlertStore final : public AlertStore, public OutboxStore, public E
   };
   class Transaction;
   ShownAlert ViewOf(const StoredAlert& alert) const;
-  void OpenChangeOf(const StoredAlert& alert, int64_t now_us);
+  void AddOpenChange(const StoredAlert& alert, int64_t now_us);
   // The windows of the user's alerts on the symbols, but for those of `alert_ids`.
-  WindowLengths OthersOf(const std::string& user_id, const std::set<std::string>& alert_ids,
-                         const std::vector<std::string>& symbols) const;
+  WindowLengths OtherWindowsOf(const std::string& user_id, const std::set<std::string>& alert_ids,
+                               const std::vector<std::string>& symbols) const;
 
   std::mutex mutex_;  // Guards all.
   absl::Status failure_;

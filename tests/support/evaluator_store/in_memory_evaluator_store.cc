@@ -7,7 +7,7 @@ namespace stockalert::testing {
 
 using namespace evaluator;  // NOLINT(google-build-using-namespace): its twin's types.
 
-absl::StatusOr<PartitionRow> InMemoryEvaluatorStore::TakePartition(int32_t partition, const std::string&) {
+absl::StatusOr<PartitionRow> InMemoryEvaluatorStore::AcquirePartition(int32_t partition, const std::string&) {
   const std::lock_guard lock(mutex_);
   PartitionRow& row = partitions_[partition];
   row.partition = partition;

@@ -13,7 +13,7 @@ namespace stockalert::testing {
 
 class InMemoryEvaluatorStore final : public evaluator::EvaluatorStore {
  public:
-  absl::StatusOr<evaluator::PartitionRow> TakePartition(int32_t partition, const std::string& owner) override;
+  absl::StatusOr<evaluator::PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) override;
   absl::StatusOr<std::vector<evaluator::StoredCheckpoint>> LoadCheckpoints(int32_t partition,
                                                                            int64_t log_generation) override;
   absl::Status Commit(const evaluator::CommitBatch& batch) override;

@@ -12,7 +12,7 @@ using notifier::NewNotification;
 using notifier::NotificationFilter;
 using notifier::StoredNotification;
 
-absl::StatusOr<IntakeResult> InMemoryNotificationStore::TakeIn(const IntakeBatch& batch, int64_t now_us) {
+absl::StatusOr<IntakeResult> InMemoryNotificationStore::StoreBatch(const IntakeBatch& batch, int64_t now_us) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   IntakeResult result;

@@ -12,7 +12,7 @@ namespace stockalert::testing {
 
 class InMemoryNotificationStore final : public notifier::NotificationStore {
  public:
-  absl::StatusOr<notifier::IntakeResult> TakeIn(const notifier::IntakeBatch& batch, int64_t now_us) override;
+  absl::StatusOr<notifier::IntakeResult> StoreBatch(const notifier::IntakeBatch& batch, int64_t now_us) override;
   absl::StatusOr<std::map<std::string, int64_t>> LastSequences(const std::vector<std::string>& user_ids) override;
   absl::StatusOr<std::vector<notifier::StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence,
                                                                       int limit) override;

@@ -103,11 +103,11 @@ int main(int argc, char** argv) {
   testing::Sample sample;
   config::Parser parser("stockalert-poison", "Writes records that no service should ever meet", version::Text());
   kafka::DeclareBroker(parser, bootstrap, security);
-  parser.Choice("topic", &topic, {"prices", "alert-events", "triggers", "user-events"}, "where to");
-  parser.String("user", &sample.user_id, config::kRequired, "an id");
-  parser.String("alert", &sample.alert_id, config::kRequired, "an id");
-  parser.String("symbol", &sample.symbol, config::kRequired, "a symbol");
-  parser.String("keep", &keep, config::kRequired, "keys, with commas between them: see above");
+  parser.AddChoice("topic", &topic, {"prices", "alert-events", "triggers", "user-events"}, "where to");
+  parser.AddString("user", &sample.user_id, config::kRequired, "an id");
+  parser.AddString("alert", &sample.alert_id, config::kRequired, "an id");
+  parser.AddString("symbol", &sample.symbol, config::kRequired, "a symbol");
+  parser.AddString("keep", &keep, config::kRequired, "keys, with commas between them: see above");
   const config::ParseResult parsed = parser.Parse(argc, argv);
   if (parsed.kind == config::ParseResult::Kind::kErrors) {
     for (const std::string& error : parsed.errors) std::fprintf(stderr, "stockalert-poison: %s\n", error.c_str());

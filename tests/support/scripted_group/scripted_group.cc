@@ -111,7 +111,7 @@ void ScriptedGroup::HoldBack(bool hold) {
   changed_.notify_all();
 }
 
-void ScriptedGroup::Say(kafka::PollResult said) {
+void ScriptedGroup::ReturnFromNextPoll(kafka::PollResult said) {
   std::lock_guard lock(mutex_);
   said_.push_back(std::move(said));
   changed_.notify_all();

@@ -36,7 +36,7 @@ class ScriptedGroup {
   // Members read nothing from now on, or go on.
   void HoldBack(bool hold);
   // What one poll brings instead of records.
-  void Say(kafka::PollResult said);
+  void ReturnFromNextPoll(kafka::PollResult said);
 
   int tries() const;    // Calls of maker,
   int members() const;  // and those that made one.

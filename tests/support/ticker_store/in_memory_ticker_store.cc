@@ -85,8 +85,8 @@ absl::StatusOr<int64_t> InMemoryTickerStore::CountRegistered(const std::string& 
   });
 }
 
-absl::StatusOr<std::vector<std::string>> InMemoryTickerStore::FindToLookAt(int64_t before_us, int64_t now_us,
-                                                                           int limit) {
+absl::StatusOr<std::vector<std::string>> InMemoryTickerStore::FindDueForUseCheck(int64_t before_us, int64_t now_us,
+                                                                                 int limit) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   std::vector<std::pair<int64_t, std::string>> found;
@@ -98,7 +98,7 @@ absl::StatusOr<std::vector<std::string>> InMemoryTickerStore::FindToLookAt(int64
   return Firsts(std::move(found), limit);
 }
 
-absl::Status InMemoryTickerStore::MarkLookedAt(const std::vector<std::string>& symbols, bool used, int64_t now_us) {
+absl::Status InMemoryTickerStore::MarkUseChecked(const std::vector<std::string>& symbols, bool used, int64_t now_us) {
   std::lock_guard lock(mutex_);
   if (!failure_.ok()) return failure_;
   for (const std::string& symbol : symbols) {

@@ -31,7 +31,7 @@ void InMemoryUserStore::SetDown(bool down) {
   down_ = down;
 }
 
-absl::Status InMemoryUserStore::Up() const {
+absl::Status InMemoryUserStore::CheckUp() const {
   return down_ ? base::Unavailable(postgres::kReasonDatabaseUnavailable, "the store was told to be down")
                : absl::OkStatus();
 }
@@ -46,7 +46,7 @@ absl::StatusOr<user::CreatedUser> InMemoryUserStore::CreateUser(const user::User
                                                                 const user::RequestTag& request,
                                                                 const std::optional<std::string>& invitation_sha256) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   const RequestKey request_key("register/" + request.fingerprint, request.request_id);
   if (const auto known = requests_.find(request_key); known != requests_.end()) {
     return user::CreatedUser{users_.at(known->second.user_id), keys_.at(known->second.key_id), true};
@@ -65,14 +65,14 @@ absl::StatusOr<user::CreatedUser> InMemoryUserStore::CreateUser(const user::User
 
 absl::Status InMemoryUserStore::CreateInvitation(const user::Invitation& invitation) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   invitations_[invitation.code_sha256] = invitation;
   return absl::OkStatus();
 }
 
 absl::StatusOr<user::User> InMemoryUserStore::GetUser(const std::string& id) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   const auto found = users_.find(id);
   if (found == users_.end()) return user::UserNotFound(id);
   return found->second;
@@ -81,7 +81,7 @@ absl::StatusOr<user::User> InMemoryUserStore::GetUser(const std::string& id) {
 absl::StatusOr<user::User> InMemoryUserStore::ChangeUser(const std::string& id,
                                                          const std::function<absl::Status(user::User&)>& change) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   const auto found = users_.find(id);
   if (found == users_.end()) return user::UserNotFound(id);
   user::User changed = found->second;
@@ -94,7 +94,7 @@ absl::StatusOr<user::User> InMemoryUserStore::ChangeUser(const std::string& id,
 absl::Status InMemoryUserStore::PutEmailCode(const std::string& user_id, const user::EmailCode& code,
                                              const user::EmailCodeLimits& limits) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   const auto found = users_.find(user_id);
   if (found == users_.end()) return user::UserNotFound(user_id);
   if (found->second.email_verify_time_us) return user::EmailVerified();
@@ -124,7 +124,7 @@ absl::StatusOr<user::User> InMemoryUserStore::VerifyEmail(const std::string& use
                                                           const std::optional<std::string>& code_sha256, int64_t now_us,
                                                           int tries_max) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   const auto found = users_.find(user_id);
   if (found == users_.end()) return user::UserNotFound(user_id);
   user::User& user = found->second;
@@ -149,7 +149,7 @@ absl::StatusOr<user::User> InMemoryUserStore::VerifyEmail(const std::string& use
 
 absl::StatusOr<std::vector<user::UntoldEmailCode>> InMemoryUserStore::ReadUntoldEmailCodes(int limit) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   std::vector<user::UntoldEmailCode> codes;
   for (const auto& [id, kept] : codes_) {
     if (!kept.told) codes.push_back({id, kept.email, kept.code});
@@ -162,7 +162,7 @@ absl::StatusOr<std::vector<user::UntoldEmailCode>> InMemoryUserStore::ReadUntold
 
 absl::Status InMemoryUserStore::MarkEmailCodesTold(const std::vector<user::UntoldEmailCode>& codes) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   for (const user::UntoldEmailCode& told : codes) {
     const auto kept = codes_.find(told.user_id);
     if (kept != codes_.end() && kept->second.code.code_sha256 == told.code.code_sha256) kept->second.told = true;
@@ -173,7 +173,7 @@ absl::Status InMemoryUserStore::MarkEmailCodesTold(const std::vector<user::Untol
 absl::Status InMemoryUserStore::DeleteUser(const std::string& id, int64_t now_us, const std::string& traceparent,
                                            const std::function<absl::Status(const user::User&)>& check) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   const auto found = users_.find(id);
   if (found == users_.end()) return user::UserNotFound(id);
   STOCKALERT_RETURN_IF_ERROR(check(found->second));
@@ -190,7 +190,7 @@ absl::Status InMemoryUserStore::DeleteUser(const std::string& id, int64_t now_us
 absl::StatusOr<std::vector<user::User>> InMemoryUserStore::ListUsers(const std::optional<user::TimePlace>& after,
                                                                      int limit) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   std::vector<user::User> users;
   users.reserve(users_.size());
   for (const auto& [id, user] : users_) users.push_back(user);
@@ -201,7 +201,7 @@ absl::StatusOr<user::CreatedKey> InMemoryUserStore::CreateApiKey(const user::Api
                                                                  const user::RequestTag& request,
                                                                  const user::KeyLimits& limits) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   if (!users_.contains(key.user_id)) return user::UserNotFound(key.user_id);
   const RequestKey request_key("key/" + key.user_id, request.request_id);
   if (const auto known = requests_.find(request_key); known != requests_.end()) {
@@ -234,7 +234,7 @@ absl::StatusOr<std::vector<user::ApiKey>> InMemoryUserStore::ListApiKeys(const s
                                                                          const std::optional<user::TimePlace>& after,
                                                                          int limit) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   if (!users_.contains(user_id)) return user::UserNotFound(user_id);
   std::vector<user::ApiKey> keys;
   for (const auto& [id, key] : keys_) {
@@ -246,7 +246,7 @@ absl::StatusOr<std::vector<user::ApiKey>> InMemoryUserStore::ListApiKeys(const s
 absl::StatusOr<user::ApiKey> InMemoryUserStore::RevokeApiKey(const std::string& user_id, const std::string& key_id,
                                                              int64_t now_us) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   const auto found = keys_.find(key_id);
   if (found == keys_.end() || found->second.user_id != user_id) return user::ApiKeyNotFound(key_id);
   if (!found->second.revoke_time_us) found->second.revoke_time_us = now_us;
@@ -255,7 +255,7 @@ absl::StatusOr<user::ApiKey> InMemoryUserStore::RevokeApiKey(const std::string& 
 
 absl::StatusOr<std::optional<user::ApiKey>> InMemoryUserStore::FindApiKey(const std::string& secret_sha256) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   for (const auto& [id, key] : keys_) {
     if (key.secret_sha256 == secret_sha256) return std::optional<user::ApiKey>(key);
   }
@@ -266,7 +266,7 @@ absl::StatusOr<user::FollowedTicker> InMemoryUserStore::Follow(const std::string
                                                                const user::FollowedTicker& ticker,
                                                                int64_t followed_max) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   if (!users_.contains(user_id)) return user::UserNotFound(user_id);
   const std::pair<std::string, std::string> key(user_id, ticker.symbol);
   if (const auto known = followed_.find(key); known != followed_.end())
@@ -280,7 +280,7 @@ absl::StatusOr<user::FollowedTicker> InMemoryUserStore::Follow(const std::string
 
 absl::Status InMemoryUserStore::Unfollow(const std::string& user_id, const std::string& symbol) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   return followed_.erase({user_id, symbol}) > 0 ? absl::OkStatus() : user::FollowedTickerNotFound(symbol);
 }
 
@@ -288,7 +288,7 @@ absl::StatusOr<std::vector<user::FollowedTicker>> InMemoryUserStore::ListFollowe
                                                                                   const std::string& after_symbol,
                                                                                   int limit) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   if (!users_.contains(user_id)) return user::UserNotFound(user_id);
   std::vector<user::FollowedTicker> tickers;
   for (auto entry = followed_.upper_bound({user_id, after_symbol});
@@ -302,7 +302,7 @@ absl::StatusOr<std::vector<user::FollowedTicker>> InMemoryUserStore::ListFollowe
 absl::StatusOr<std::optional<user::FollowedTicker>> InMemoryUserStore::FindFollowed(const std::string& user_id,
                                                                                     const std::string& symbol) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   const auto found = followed_.find({user_id, symbol});
   if (found == followed_.end()) return std::optional<user::FollowedTicker>();
   return std::optional<user::FollowedTicker>(user::FollowedTicker{symbol, found->second});
@@ -310,7 +310,7 @@ absl::StatusOr<std::optional<user::FollowedTicker>> InMemoryUserStore::FindFollo
 
 absl::StatusOr<int64_t> InMemoryUserStore::CountFollowed(const std::string& user_id) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   if (!users_.contains(user_id)) return user::UserNotFound(user_id);
   return std::count_if(followed_.begin(), followed_.end(),
                        [&](const auto& entry) { return entry.first.first == user_id; });
@@ -318,14 +318,14 @@ absl::StatusOr<int64_t> InMemoryUserStore::CountFollowed(const std::string& user
 
 absl::StatusOr<int64_t> InMemoryUserStore::CountFollowers(const std::string& symbol) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   return std::count_if(followed_.begin(), followed_.end(),
                        [&](const auto& entry) { return entry.first.second == symbol; });
 }
 
 absl::StatusOr<std::vector<user::Deletion>> InMemoryUserStore::ReadDeletions(int limit) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   std::vector<user::Deletion> deletions;
   for (const auto& [sequence, deletion] : deletions_) {
     if (deletions.size() == static_cast<size_t>(limit)) break;
@@ -336,7 +336,7 @@ absl::StatusOr<std::vector<user::Deletion>> InMemoryUserStore::ReadDeletions(int
 
 absl::Status InMemoryUserStore::ForgetDeletions(const std::vector<int64_t>& sequences) {
   std::lock_guard lock(mutex_);
-  STOCKALERT_RETURN_IF_ERROR(Up());
+  STOCKALERT_RETURN_IF_ERROR(CheckUp());
   for (const int64_t sequence : sequences) deletions_.erase(sequence);
   return absl::OkStatus();
 }

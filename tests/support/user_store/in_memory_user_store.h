@@ -69,7 +69,7 @@ class InMemoryUserStore final : public user::UserStore {
   using RequestKey = std::pair<std::string, std::string>;  // Scope and request id.
 
   // Must be called with mutex_ held.
-  absl::Status Up() const;
+  absl::Status CheckUp() const;
   // Whether another user has verified it.
   bool EmailIsTaken(const std::string& email_key, const std::string& by_other_than) const;
 

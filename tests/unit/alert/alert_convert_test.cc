@@ -262,7 +262,7 @@ TEST_CASE("bad alerts are refused, each by the field that is wrong") {
   }
 }
 
-TEST_CASE("everything that is wrong is said at once") {
+TEST_CASE("everything that is wrong is reported at once") {
   v1::Alert alert = InChannel("x", "-1");
   alert.set_symbol("");
   alert.set_note(std::string(501, 'x'));
@@ -272,7 +272,7 @@ TEST_CASE("everything that is wrong is said at once") {
   CHECK(fields.size() == 6);
 }
 
-TEST_CASE("good alerts are read exactly, with their defaults") {
+TEST_CASE("valid alerts are read exactly, with their defaults") {
   base::FieldViolations violations;
   auto wanted =
       ReadNewAlert(With(Target("000150.250000"), [](v1::Alert& a) { a.set_symbol(" aapl "); }), "alert", violations);
@@ -347,7 +347,7 @@ TEST_CASE("a patch touches the fields that it names") {
 
   v1::Alert message;
   message.set_note("new");
-  auto wanted = ReadPatch(message, SetFields(message), present);
+  auto wanted = ReadPatch(message, FieldsSetIn(message), present);
   REQUIRE(wanted.ok());
   CHECK(wanted->note == "new");
   CHECK(wanted->definition == present.record.definition);
@@ -375,7 +375,7 @@ TEST_CASE("a patch touches the fields that it names") {
   CHECK(ReadPatch(same_symbol, {"condition"}, present).ok());
 }
 
-TEST_CASE("triggers are shown whole") {
+TEST_CASE("a trigger is converted with all its fields") {
   RecordedTrigger trigger;
   trigger.alert_id = "00000000-0000-4000-8000-000000000001";
   trigger.user_id = "00000000-0000-4000-8000-0000000000aa";

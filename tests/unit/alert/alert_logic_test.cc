@@ -95,23 +95,23 @@ TEST_CASE("alerts are created in the order asked, each ticker is registered once
   CHECK(base::ReasonOf(bench.logic.Create(bench.call, kUser, {Target("AAPL")}).status()) == kReasonAlertQuota);
 }
 
-TEST_CASE("a refusal says which of the requests it is about, as what it is, and nothing is done") {
+TEST_CASE("a refusal names the request that it is about, and nothing is done") {
   Bench bench;
   const auto met = bench.logic.Create(bench.call, kUser,
                                       {Target("AAPL"), Target("MSFT", "", condition::CreationPolicy::kRejectIfMet)});
-  CHECK(RequestOf(met.status()) == size_t{1});
+  CHECK(RequestIndexOf(met.status()) == size_t{1});
   CHECK(condition::RefusalReason(met.status()) == condition::kReasonConditionAlreadyMet);
   CHECK(bench.upstream.asked == std::vector<std::string>{"MSFT"});
 
   const auto unknown = bench.logic.Create(bench.call, kUser, {Target("AAPL"), Target("NONE")});
-  CHECK(RequestOf(unknown.status()) == size_t{1});
+  CHECK(RequestIndexOf(unknown.status()) == size_t{1});
   CHECK(base::ReasonOf(unknown.status()) == "UNKNOWN_SYMBOL");
   REQUIRE(base::FindErrorDetails(unknown.status()));
   CHECK(base::FindErrorDetails(unknown.status())->violations.at(0).field == "alert.symbol");
 
   bench.upstream.user = base::NotFound(kReasonUserNotFound, "no such user");
   const auto nobody = bench.logic.Create(bench.call, kUser, {Target("AAPL")});
-  CHECK(!RequestOf(nobody.status()));
+  CHECK(!RequestIndexOf(nobody.status()));
   CHECK(base::ReasonOf(nobody.status()) == kReasonUserNotFound);
 
   bench.upstream.user = absl::OkStatus();
@@ -132,7 +132,7 @@ TEST_CASE("a request id makes one alert, is no other's, and stays known after a 
   CHECK(bench.log.published.size() == 2);
 
   const auto other = bench.logic.Create(bench.call, kUser, {Target("AAPL", "r-3"), Target("MSFT", "r-1")});
-  CHECK(RequestOf(other.status()) == size_t{1});
+  CHECK(RequestIndexOf(other.status()) == size_t{1});
   CHECK(base::ReasonOf(other.status()) == kReasonRequestIdReused);
 
   REQUIRE(bench.logic.Delete(bench.call, bench.Named(first->at(0))).ok());

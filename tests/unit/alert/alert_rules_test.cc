@@ -217,7 +217,7 @@ TEST_CASE("a trigger is judged by the alert as it stands") {
   CHECK(JudgeTrigger(alert, TriggerOf(4, 1, false)).alert.last_trigger_number == 5);
 }
 
-TEST_CASE("conditions are summed up for people") {
+TEST_CASE("conditions have a one-line summary") {
   const auto summary = [](const condition::Condition& condition) {
     condition::Definition definition;
     definition.condition = condition;
@@ -245,7 +245,7 @@ TEST_CASE("conditions are summed up for people") {
   CHECK(summary(condition::Channel{condition::ChannelOp::kLeaves, 90'000'000, 110'000'000}) == "AAPL leaves 90 to 110");
 }
 
-TEST_CASE("the log is told the whole state, REJECT_IF_MET as WAIT_FOR_CROSS") {
+TEST_CASE("a log record has the alert's whole state, with REJECT_IF_MET as WAIT_FOR_CROSS") {
   StoredAlert alert = TargetAlert();
   alert.record.revision = 4;
   alert.record.armed_revision = 2;
@@ -268,7 +268,7 @@ TEST_CASE("the log is told the whole state, REJECT_IF_MET as WAIT_FOR_CROSS") {
   CHECK(record.DebugString().find(kUserId) == std::string::npos);
 }
 
-TEST_CASE("requests with one id are told apart by all that they ask for") {
+TEST_CASE("requests with the same id are told apart by all their fields") {
   const condition::Definition definition = TargetAlert().record.definition;
   const std::string first = Fingerprint("AAPL", definition, "note");
   CHECK(Fingerprint("AAPL", definition, "note") == first);
@@ -279,7 +279,7 @@ TEST_CASE("requests with one id are told apart by all that they ask for") {
   CHECK(Fingerprint("AAPL", other, "note") != first);
 }
 
-TEST_CASE("events that cannot be so are refused") {
+TEST_CASE("events with impossible values are refused") {
   const auto add = [](const internal::v1::AlertEvent& event) {
     EventBatch batch;
     return AddEvent(event, "", batch);

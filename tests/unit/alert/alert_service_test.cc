@@ -270,7 +270,7 @@ struct Bench {
   int64_t Stored(const std::string& symbol = "AAPL") { return *store.Count(symbol); }
 
   // What the evaluator would say.
-  void Confirm(const v1::Alert& alert) {
+  void ConfirmRevisions(const v1::Alert& alert) {
     REQUIRE(ApplyEvents(store, {{{IdOf(alert), alert.revision()}}, {}, {}}, clock.NowUs()).ok());
   }
   void Trigger(const v1::Alert& alert, int64_t number) {
@@ -332,12 +332,12 @@ TEST_CASE("CreateAlert stores the alert, registers its ticker and tells the log 
   const auto got = bench.Get(created->name());
   REQUIRE(got.ok());
   CHECK(got->SerializeAsString() == created->SerializeAsString());
-  bench.Confirm(*created);
+  bench.ConfirmRevisions(*created);
   CHECK(bench.Get(created->name())->state() == v1::Alert::STATE_ACTIVE);
   CHECK(bench.Get("users/me/alerts/" + Bench::IdOf(*created)).ok());
 }
 
-TEST_CASE("keys decide what a caller reaches") {
+TEST_CASE("a caller reaches only what its key allows") {
   Bench bench;
   const auto created = bench.Create(Target());
   REQUIRE(created.ok());
@@ -480,14 +480,14 @@ TEST_CASE("without Kafka a change is durable and PENDING, and the sweeper publis
   CHECK(paused->applied_revision() < paused->revision());
   CHECK(bench.producer.records().empty());
   bench.clock.Advance(absl::Seconds(4));
-  bench.sweeper.Turn();
+  bench.sweeper.RunOnce();
   CHECK(bench.producer.records().empty());
   bench.clock.Advance(absl::Seconds(2));
-  bench.sweeper.Turn();
+  bench.sweeper.RunOnce();
   CHECK(bench.producer.records().empty());
   bench.producer.Fail(absl::OkStatus());
   bench.clock.Advance(absl::Seconds(3));
-  bench.sweeper.Turn();
+  bench.sweeper.RunOnce();
   const auto logged = bench.Logged();
   REQUIRE(logged.size() == 1);
   CHECK(logged[0].revision() == 2);
@@ -643,7 +643,7 @@ TEST_CASE("the life of an alert by its calls") {
   Bench bench;
   auto alert = bench.Create(Target());
   REQUIRE(alert.ok());
-  bench.Confirm(*alert);
+  bench.ConfirmRevisions(*alert);
   const std::string name = alert->name();
   CHECK(bench.Resume(name)->revision() == 1);
   alert = bench.Pause(name);
@@ -794,8 +794,8 @@ TEST_CASE("an administrator has all alerts published again") {
   Bench bench;
   const auto a = bench.Create(Target("150", "AAPL"));
   const auto b = bench.Create(Target("150", "MSFT"));
-  bench.Confirm(*a);
-  bench.Confirm(*b);
+  bench.ConfirmRevisions(*a);
+  bench.ConfirmRevisions(*b);
   const size_t before = bench.producer.records().size();
   bench.key = "admin";
   v1::ResyncAlertsRequest request;
@@ -803,20 +803,20 @@ TEST_CASE("an administrator has all alerts published again") {
   v1::ResyncAlertsResponse response;
   REQUIRE(bench.Call(&v1::AlertService::Stub::ResyncAlerts, request, response).ok());
   CHECK(response.alert_count() == 1);
-  while (bench.sweeper.Turn()) {
+  while (bench.sweeper.RunOnce()) {
   }
   REQUIRE(bench.producer.records().size() == before + 1);
   CHECK(bench.producer.records().back().key == "MSFT");
-  bench.Confirm(*b);
+  bench.ConfirmRevisions(*b);
   request.clear_symbol();
   REQUIRE(bench.Call(&v1::AlertService::Stub::ResyncAlerts, request, response).ok());
   CHECK(response.alert_count() == 2);
-  while (bench.sweeper.Turn()) {
+  while (bench.sweeper.RunOnce()) {
   }
   CHECK(bench.producer.records().size() == before + 3);
 }
 
-TEST_CASE("the ticker service is told how many alerts are on a symbol, for the mesh token only") {
+TEST_CASE("CountAlerts returns the number of alerts on a symbol, for the mesh token only") {
   Bench bench;
   REQUIRE(bench.Create(Target()).ok());
   auto stub = ipb::AlertInternalService::NewStub(bench.internal_server->InProcessChannel());

@@ -115,7 +115,7 @@ TEST_CASE("a record is applied, passed over, put aside or waited for") {
   }
 }
 
-TEST_CASE("a trace goes with its trigger, and one that is none does not") {
+TEST_CASE("a trigger keeps its trace, and an invalid trace is dropped") {
   CHECK(ReadEvent(kafka::kAlertEventsTopic, Triggered(1), kTrace).events.triggers.at(0).traceparent == kTrace);
   CHECK(ReadEvent(kafka::kAlertEventsTopic, Triggered(1), "\xff\xfe").events.triggers.at(0).traceparent.empty());
 }
@@ -140,7 +140,7 @@ TEST_CASE("records take the turns of their alerts' users, asked for once") {
   CHECK(bench.applier.FindLanes(messages)->back() == unknown);
 }
 
-TEST_CASE("what was read is applied together, and only what is named") {
+TEST_CASE("only the named records are applied, in one transaction") {
   Bench bench;
   const auto readings = bench.applier.Read({RecordOf(kafka::kAlertEventsTopic, Triggered(1)),
                                             RecordOf(kafka::kAlertEventsTopic, Confirmed(1)),

@@ -80,7 +80,7 @@ struct Bench {
 
 }  // namespace
 
-TEST_CASE("events are applied and committed, and what nobody can read is put aside") {
+TEST_CASE("events are applied and committed, and unreadable ones are put aside") {
   Bench bench;
   bench.Create(1);
   bench.Trigger(1, 1);
@@ -112,7 +112,7 @@ TEST_CASE(
   // Whoever gets the partition begins at its record.
   kafka::PollResult taken;
   taken.rebalances.push_back({kafka::RebalanceEvent::Kind::kLost, {kEvents}});
-  bench.group.Say(std::move(taken));
+  bench.group.ReturnFromNextPoll(std::move(taken));
   CHECK(Eventually([&] { return held.Value() == 0; }));
 }
 
@@ -164,7 +164,7 @@ TEST_CASE("a batch that is tried record by record shows before each try that it 
     bench.store.FailWith(
         base::WithFailureKind(absl::InternalError("a value that cannot be"), base::FailureKind::kOfRecord));
     absl::SleepFor(kPause);
-    liveness.Look();
+    liveness.Sample();
   });
   EventApplier applier(bench.store, bench.relay, bench.publisher, clock);
   EventConsumer consumer(bench.group.maker(), applier, bench.letters, bench.clock, bench.options);
@@ -198,7 +198,7 @@ TEST_CASE("where the place of the group is no more in the log, reading goes on a
   kafka::PollResult said;
   said.errors.push_back({kEvents, absl::OutOfRangeError("not in the log")});
   said.errors.push_back({{kafka::kUserEventsTopic, 0}, absl::PermissionDeniedError("forbidden")});
-  bench.group.Say(std::move(said));
+  bench.group.ReturnFromNextPoll(std::move(said));
   bench.Begin();
   REQUIRE(Eventually([&] { return bench.TriggersOf(1) == 1; }));
   CHECK(bench.group.seeks() == std::vector<std::pair<kafka::TopicPartition, int64_t>>{{kEvents, 0}});
@@ -209,7 +209,7 @@ TEST_CASE("a member that can go on no more is followed by another") {
   bench.Create(1);
   kafka::PollResult fenced;
   fenced.fatal = absl::FailedPreconditionError("fenced");
-  bench.group.Say(std::move(fenced));
+  bench.group.ReturnFromNextPoll(std::move(fenced));
   bench.Begin();
   REQUIRE(Eventually([&] { return bench.group.members() == 2; }));
   bench.Trigger(1, 1);

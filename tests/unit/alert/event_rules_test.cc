@@ -27,7 +27,7 @@ const std::string kUnknown = FakeIds::Uuid(9);
 // A transaction that writes down what it is asked for, and answers what a test has set.
 class RecordingSteps final : public EventTransaction {
  public:
-  void Confirm(const std::map<std::string, int64_t>& revisions) override {
+  void ConfirmRevisions(const std::map<std::string, int64_t>& revisions) override {
     taken.emplace_back("confirm");
     confirmed = revisions;
   }
@@ -58,7 +58,7 @@ class RecordingSteps final : public EventTransaction {
     for (const auto& [place, _] : added) before[place] = counted_before;
     return before;
   }
-  void Record(const std::vector<RecordedTrigger>& triggers) override {
+  void RecordTriggers(const std::vector<RecordedTrigger>& triggers) override {
     taken.emplace_back("record");
     recorded = triggers;
   }
@@ -66,13 +66,13 @@ class RecordingSteps final : public EventTransaction {
     taken.emplace_back("save triggered");
     saved = moved;
   }
-  std::vector<std::string> FindWaiting(const std::set<std::string>& alert_ids) override {
-    taken.emplace_back("find waiting");
+  std::vector<std::string> FindAlertsInOutbox(const std::set<std::string>& alert_ids) override {
+    taken.emplace_back("find alerts in outbox");
     asked_for_waiting = alert_ids;
     return waiting;
   }
-  void PassOn(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) override {
-    taken.emplace_back("pass on");
+  void AddToOutbox(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) override {
+    taken.emplace_back("add to outbox");
     passed = triggers;
     passed_claimed_until_us = claimed_until_us;
   }
@@ -180,7 +180,7 @@ TEST_CASE("a batch takes the steps of what is in it, and no others") {
 
   bench.Apply({.confirmations = {{kFirst, 1}}, .triggers = {EventOf(kFirst, 1)}, .statuses = {{.symbol = "AAPL"}}});
   CHECK(bench.steps.taken == Steps{"confirm", "lock", "find recorded", "add to minutes", "record", "save triggered",
-                                   "find waiting", "pass on", "save statuses"});
+                                   "find alerts in outbox", "add to outbox", "save statuses"});
 }
 
 TEST_CASE("of an alert's confirmations the highest counts, wherever it stands") {

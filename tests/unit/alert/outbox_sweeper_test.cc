@@ -49,7 +49,7 @@ TEST_CASE("resyncs are done one after the other, without a pause between, and no
   const absl::Status busy = sweeper.RequestResync("");
   CHECK(busy.code() == absl::StatusCode::kResourceExhausted);
   CHECK(base::ReasonOf(busy) == "RESYNC_BUSY");
-  while (sweeper.Turn()) {
+  while (sweeper.RunOnce()) {
   }
   REQUIRE(bench.producer.records().size() == 4);
   CHECK(bench.producer.records().back().key == "MSFT");
@@ -69,11 +69,11 @@ TEST_CASE("a store that does not answer fails the sweeper's turns, which are cou
   REQUIRE(sweeper.RequestResync("").ok());
   bench.store.FailWith(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   const double before = failures.Value();
-  CHECK(!sweeper.Turn());
+  CHECK(!sweeper.RunOnce());
   // The resync, what is due, the measure and the purge.
   CHECK(failures.Value() == before + 4);
   bench.store.FailWith(absl::OkStatus());
-  CHECK(sweeper.Turn());
+  CHECK(sweeper.RunOnce());
   CHECK(failures.Value() == before + 4);
   CHECK(bench.producer.records().size() == 1);
   CHECK(changes.Value() == 1);

@@ -175,7 +175,7 @@ TEST_CASE("a trigger wakes the relay") {
   CHECK(passed == 100);
 }
 
-TEST_CASE("what Kafka took, and what it cannot take, is counted") {
+TEST_CASE("records that Kafka accepted and that it refused are counted") {
   auto& taken = metrics::GetCounter("stockalert_alert_triggers_passed_total", "Triggers that the notifier's topic has");
   auto& refused = metrics::GetCounter("stockalert_alert_triggers_refused_total",
                                       "Tries of triggers that Kafka cannot take as they are");
@@ -214,7 +214,7 @@ TEST_CASE("a store that does not answer is not asked again and again without a p
   CHECK(failures.Value() <= before + 4);
 }
 
-TEST_CASE("what Kafka has is not read from the outbox and published again") {
+TEST_CASE("triggers that Kafka has are not read from the outbox and published again") {
   Bench bench;
   bench.options.remove_after = absl::Hours(1);
   bench.options.held_of_user_max = 1;
@@ -230,7 +230,7 @@ TEST_CASE("what Kafka has is not read from the outbox and published again") {
   CHECK(bench.Waiting() == 0);
 }
 
-TEST_CASE("what a broker that is away did not take stays and goes out in order when it is back") {
+TEST_CASE("rows that a broker did not accept are kept, and sent in order when it is back") {
   Bench bench;
   const std::string a = bench.Create(1);
   bench.Begin();
@@ -265,7 +265,7 @@ TEST_CASE("what another instance left is taken over, and goes before what comes 
   CHECK(bench.Published(b) == std::vector<int64_t>{1});
 }
 
-TEST_CASE("a trigger that Kafka can never take waits with its alert's later ones, and nobody else's") {
+TEST_CASE("a trigger that Kafka refuses holds up only the later ones of its alert") {
   Bench bench;
   // Nothing is tried again before the test is over: whoever waits for the failed one waits in vain.
   bench.options.retry_after = absl::Hours(1);

@@ -43,7 +43,7 @@ AlertChange Crossing(int64_t revision, int64_t armed_revision) {
   return change;
 }
 
-TEST_CASE("decimals", "[auditor]") {
+TEST_CASE("decimals are read exactly, and malformed ones are refused", "[auditor]") {
   struct Row {
     const char* text;
     std::optional<int64_t> micros;

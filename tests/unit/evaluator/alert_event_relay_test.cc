@@ -18,7 +18,7 @@ std::vector<int64_t> Sequences(const std::vector<OutboxRow>& rows) {
 
 // Commits rows [first, last] of partition 0.
 std::vector<OutboxRow> CommitRows(EvaluatorStore& store, int64_t first, int64_t last) {
-  const PartitionRow row = *store.TakePartition(0, "test");
+  const PartitionRow row = *store.AcquirePartition(0, "test");
   CommitBatch batch;
   batch.moves = {{.partition = 0,
                   .epoch = row.epoch,
@@ -37,17 +37,17 @@ TEST_CASE("what an earlier owner left goes out before what comes new") {
   CommitRows(store, 1, 3);
   RecordingPublisher publisher;
   AlertEventRelay relay(store, publisher);
-  relay.Begin(0, 4);
+  relay.BeginPartition(0, 4);
   relay.Add(CommitRows(store, 4, 5));
   REQUIRE(relay.Pump().ok());
   CHECK(Sequences(publisher.rows) == std::vector<int64_t>{1, 2, 3, 4, 5});
   CHECK(relay.backlog() == 0);
-  const auto acknowledged = relay.TakeAcknowledged();
+  const auto acknowledged = relay.FindAcknowledged();
   REQUIRE(acknowledged.size() == 1);
   CHECK(acknowledged[0].sequence == 5);
   REQUIRE(store.DeleteOutbox(acknowledged).ok());
   relay.MarkDeleted(acknowledged);
-  CHECK(relay.TakeAcknowledged().empty());
+  CHECK(relay.FindAcknowledged().empty());
   CHECK(store.AllOutbox().empty());
 }
 
@@ -56,7 +56,7 @@ TEST_CASE("the window is bounded, and what did not fit is read back") {
   RecordingPublisher publisher;
   publisher.hold = true;
   AlertEventRelay relay(store, publisher, 4);
-  relay.Begin(0, 1);
+  relay.BeginPartition(0, 1);
   relay.Add(CommitRows(store, 1, 20));
   REQUIRE(relay.Pump().ok());
   CHECK(publisher.rows.size() == 4);
@@ -78,13 +78,13 @@ TEST_CASE("an alert that triggers once is not behind the triggers of others, in 
   RecordingPublisher publisher;
   publisher.hold = true;
   AlertEventRelay relay(store, publisher, 4'000);
-  relay.Begin(0, 1);
-  relay.Begin(1, 1);
+  relay.BeginPartition(0, 1);
+  relay.BeginPartition(1, 1);
   // One commit: a hundred triggers of each of thirty alerts, then one of another in their partition, and one in another
   // partition.
   CommitBatch batch;
   for (const int32_t partition : {0, 1}) {
-    const PartitionRow row = *store.TakePartition(partition, "test");
+    const PartitionRow row = *store.AcquirePartition(partition, "test");
     batch.moves.push_back({.partition = partition,
                            .epoch = row.epoch,
                            .from = row.progress,
@@ -120,7 +120,7 @@ TEST_CASE("an alert that triggers once is not behind the triggers of others, in 
   CHECK(in_order);
   CHECK(first.at("quiet") < 40);
   CHECK(first.at("elsewhere") < 100);
-  CHECK(relay.TakeAcknowledged().front().sequence == 3001);
+  CHECK(relay.FindAcknowledged().front().sequence == 3001);
 }
 
 TEST_CASE("what had not been sent when something failed goes out with it again") {
@@ -128,9 +128,9 @@ TEST_CASE("what had not been sent when something failed goes out with it again")
   RecordingPublisher publisher;
   publisher.hold = true;
   AlertEventRelay relay(store, publisher, 4);
-  relay.Begin(0, 1);
+  relay.BeginPartition(0, 1);
   // Two alerts in turns: 1 and 4 are sent before 2 and 3.
-  const PartitionRow row = *store.TakePartition(0, "test");
+  const PartitionRow row = *store.AcquirePartition(0, "test");
   CommitBatch batch;
   batch.moves = {{.partition = 0,
                   .epoch = row.epoch,
@@ -157,7 +157,7 @@ TEST_CASE("what had not been sent when something failed goes out with it again")
   }
   REQUIRE(relay.Pump().ok());
   CHECK(relay.backlog() == 0);
-  CHECK(relay.TakeAcknowledged().front().sequence == 8);
+  CHECK(relay.FindAcknowledged().front().sequence == 8);
   for (int64_t sequence = 1; sequence <= 8; ++sequence) {
     CAPTURE(sequence);
     const std::vector<int64_t> sent = Sequences(publisher.rows);
@@ -165,12 +165,12 @@ TEST_CASE("what had not been sent when something failed goes out with it again")
   }
 }
 
-TEST_CASE("what was not delivered goes out again, with all that follows it") {
+TEST_CASE("a row that was not delivered is sent again, with all that follow it") {
   testing::InMemoryEvaluatorStore store;
   RecordingPublisher publisher;
   publisher.hold = true;
   AlertEventRelay relay(store, publisher);
-  relay.Begin(0, 1);
+  relay.BeginPartition(0, 1);
   relay.Add(CommitRows(store, 1, 4));
   REQUIRE(relay.Pump().ok());
   REQUIRE(publisher.held.size() == 4);
@@ -179,7 +179,7 @@ TEST_CASE("what was not delivered goes out again, with all that follows it") {
   publisher.held[2](true);
   REQUIRE(relay.Pump().ok());
   CHECK(publisher.rows.size() == 4);  // One is under way yet.
-  CHECK(relay.TakeAcknowledged().front().sequence == 1);
+  CHECK(relay.FindAcknowledged().front().sequence == 1);
   auto last = publisher.held[3];
   publisher.held.clear();
   publisher.hold = false;
@@ -188,7 +188,7 @@ TEST_CASE("what was not delivered goes out again, with all that follows it") {
   REQUIRE(relay.Pump().ok());
   CHECK(Sequences(publisher.rows) == std::vector<int64_t>{1, 2, 3, 4, 2, 3, 4});
   CHECK(relay.failures() == 1);
-  CHECK(relay.TakeAcknowledged().front().sequence == 4);
+  CHECK(relay.FindAcknowledged().front().sequence == 4);
 }
 
 TEST_CASE("answers of an ownership that is over count for nothing") {
@@ -196,11 +196,11 @@ TEST_CASE("answers of an ownership that is over count for nothing") {
   RecordingPublisher publisher;
   publisher.hold = true;
   AlertEventRelay relay(store, publisher);
-  relay.Begin(0, 1);
+  relay.BeginPartition(0, 1);
   relay.Add(CommitRows(store, 1, 2));
   REQUIRE(relay.Pump().ok());
-  relay.End(0);
-  relay.Begin(0, 3);
+  relay.EndPartition(0);
+  relay.BeginPartition(0, 3);
   auto stale = publisher.held;
   publisher.held.clear();
   REQUIRE(relay.Pump().ok());
@@ -219,8 +219,8 @@ TEST_CASE("a store that is away is asked once a turn, and what is in memory goes
   RecordingPublisher publisher;
   AlertEventRelay relay(store, publisher);
   for (int32_t partition = 0; partition < 3; ++partition)
-    relay.Begin(partition, 5);  // Four rows each are left from before.
-  relay.Begin(3, 1);
+    relay.BeginPartition(partition, 5);  // Four rows each are left from before.
+  relay.BeginPartition(3, 1);
   relay.Add({{3, 1, "k", "v", ""}});
   CHECK(absl::IsUnavailable(relay.Pump()));
   CHECK(store.outbox_reads == 1);

@@ -16,7 +16,7 @@ fold::FoldState SomeState(uint64_t seed, int records) {
   return fold.Snapshot();
 }
 
-TEST_CASE("what is encoded is decoded") {
+TEST_CASE("a checkpoint is decoded as it was encoded") {
   for (const fold::FoldState& state : {fold::FoldState{}, SomeState(1, 50), SomeState(2, 2000)}) {
     const absl::StatusOr<fold::FoldState> decoded = DecodeCheckpoint(EncodeCheckpoint(state));
     REQUIRE(decoded.ok());
@@ -24,7 +24,7 @@ TEST_CASE("what is encoded is decoded") {
   }
 }
 
-TEST_CASE("a state of many parts") {
+TEST_CASE("a state of many parts is decoded as it was encoded") {
   fold::FoldState state;
   for (int i = 0; i < 20'000; ++i) state.tombstones.push_back({"id-" + std::to_string(i), i, i});
   const absl::StatusOr<fold::FoldState> decoded = DecodeCheckpoint(EncodeCheckpoint(state));

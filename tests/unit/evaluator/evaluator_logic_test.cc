@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kTarget = 100'000'000;
 
-TEST_CASE("what a record makes happen is committed and goes out in order, with its trace") {
+TEST_CASE("a record's effects are committed and sent in order, with its trace") {
   testing::InMemoryEvaluatorStore store;
   Log log;
   log.Alert(kAlertA, kTarget);
@@ -32,7 +32,7 @@ TEST_CASE("what a record makes happen is committed and goes out in order, with i
   CHECK(confirmed.change_confirmed().alert_id() == kAlertA);
   CHECK(evaluator.publisher.rows[0].traceparent.substr(0, 5) == "00-0a");
   CHECK(evaluator.relay.backlog() == 0);
-  CHECK(store.TakePartition(0, "look")->progress == Progress{5, 0});
+  CHECK(store.AcquirePartition(0, "look")->progress == Progress{5, 0});
 }
 
 TEST_CASE("a replay emits nothing, and goes on after it") {
@@ -68,7 +68,7 @@ TEST_CASE("a checkpoint shortens the replay") {
   log.Edges(2, kTarget);
   SECTION("the newest") {
     TestEvaluator second(store);
-    const auto start = second.Take(log);
+    const auto start = second.AcquirePartition(log);
     REQUIRE(start.ok());
     CHECK(*start == 10);  // The last record of before is read again, to be compared.
     REQUIRE(second.Read(log, *start) == NextStep::kGoOn);
@@ -97,7 +97,7 @@ TEST_CASE("a replay that differs from what is recorded stops the partition") {
   SECTION("a trigger is missing") { store.EraseTrigger(kAlertA, 4); }
   SECTION("the last trigger is missing") { store.EraseTrigger(kAlertA, 8); }
   SECTION("one too many") {
-    PartitionRow row = *store.TakePartition(0, "hand");
+    PartitionRow row = *store.AcquirePartition(0, "hand");
     StoredTrigger extra = store.AllTriggers().front();
     extra.trigger.alert_id = kAlertB;
     extra.trigger.offset = 3;
@@ -132,11 +132,11 @@ TEST_CASE("a gap, a poison record and a malformed quote") {
   log.Edges(1, kTarget);
   TestEvaluator evaluator(store);
   SECTION("offsets are missing") {
-    REQUIRE(evaluator.Take(log).ok());
+    REQUIRE(evaluator.AcquirePartition(log).ok());
     REQUIRE(evaluator.logic.Apply(0, log.at(0)) == NextStep::kGoOn);
     CHECK(evaluator.logic.Apply(0, log.at(2)) == NextStep::kStop);
     REQUIRE(evaluator.logic.Commit().ok());
-    CHECK(store.TakePartition(0, "look")->progress == Progress{1, 0});  // What came before is kept.
+    CHECK(store.AcquirePartition(0, "look")->progress == Progress{1, 0});  // What came before is kept.
   }
   SECTION("bytes that are no record") {
     log.AddRaw("AAPL", "garbage");
@@ -144,14 +144,14 @@ TEST_CASE("a gap, a poison record and a malformed quote") {
     CHECK(evaluator.Run(log) == NextStep::kStop);
     CHECK(evaluator.logic.stopped().contains(0));
     CHECK(store.AllTriggers().size() == 1);
-    CHECK(store.TakePartition(0, "look")->progress == Progress{3, 0});
+    CHECK(store.AcquirePartition(0, "look")->progress == Progress{3, 0});
   }
   SECTION("bytes that are no record, given up by an operator") {
     log.AddRaw("AAPL", "garbage");
     log.Edges(1, kTarget);
     AlertEventRelay& relay = evaluator.relay;
     EvaluatorLogic told(store, relay, {.owner = "test", .skipped_records = {{0, 3}}});
-    REQUIRE(told.Take(0, log.facts()).ok());
+    REQUIRE(told.AcquirePartition(0, log.facts()).ok());
     for (int64_t offset = 0; offset < log.size(); ++offset) REQUIRE(told.Apply(0, log.at(offset)) == NextStep::kGoOn);
     REQUIRE(told.Commit().ok());
     CHECK(told.counters().records_given_up == 1);
@@ -172,7 +172,7 @@ TEST_CASE("a gap, a poison record and a malformed quote") {
     log.Edges(3, kTarget);
     log.low = 5;
     TestEvaluator late(store);
-    CHECK(absl::IsFailedPrecondition(late.Take(log).status()));
+    CHECK(absl::IsFailedPrecondition(late.AcquirePartition(log).status()));
     CHECK(late.logic.stopped().contains(0));
   }
 }
@@ -192,8 +192,8 @@ TEST_CASE("a record with many triggers spans transactions, and a crash between t
     class Dying final : public EvaluatorStore {
      public:
       Dying(EvaluatorStore& inner, int commits) : inner_(inner), left_(commits) {}
-      absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override {
-        return inner_.TakePartition(p, o);
+      absl::StatusOr<PartitionRow> AcquirePartition(int32_t p, const std::string& o) override {
+        return inner_.AcquirePartition(p, o);
       }
       absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
         return inner_.LoadCheckpoints(p, g);
@@ -239,10 +239,10 @@ TEST_CASE("whoever lost a partition commits nothing and drops everything") {
   log.Alert(kAlertA, kTarget);
   log.Edges(1, kTarget);
   TestEvaluator zombie(store);
-  const auto start = zombie.Take(log);
+  const auto start = zombie.AcquirePartition(log);
   REQUIRE(zombie.Read(log, *start) == NextStep::kGoOn);
   TestEvaluator owner(store);
-  REQUIRE(owner.Take(log).ok());
+  REQUIRE(owner.AcquirePartition(log).ok());
   CHECK(IsFenced(zombie.logic.Commit()));
   CHECK(zombie.logic.partitions().empty());
   CHECK(zombie.publisher.rows.empty());
@@ -289,7 +289,7 @@ TEST_CASE("on another log, state and numbers are kept and its oldest record is n
     other.Add(quote);
   }
   TestEvaluator evaluator(store);
-  auto start = evaluator.Take(other);
+  auto start = evaluator.AcquirePartition(other);
   REQUIRE(start.ok());
   NextStep next_step = evaluator.Read(other, *start);
   if (prefix > 0) {
@@ -349,8 +349,8 @@ TEST_CASE("a database that is away delays a commit and loses nothing") {
   class Away final : public EvaluatorStore {
    public:
     explicit Away(EvaluatorStore& inner) : inner_(inner) {}
-    absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override {
-      return inner_.TakePartition(p, o);
+    absl::StatusOr<PartitionRow> AcquirePartition(int32_t p, const std::string& o) override {
+      return inner_.AcquirePartition(p, o);
     }
     absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
       return inner_.LoadCheckpoints(p, g);
@@ -384,7 +384,7 @@ TEST_CASE("a database that is away delays a commit and loses nothing") {
   log.Alert(kAlertA, kTarget);
   log.Edges(2, kTarget);
   TestEvaluator evaluator(store);
-  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(log, *evaluator.AcquirePartition(log)) == NextStep::kGoOn);
   SECTION("refused") { store.away = true; }
   SECTION("carried out, but not answered") { store.lose_answer = true; }
   CHECK(absl::IsUnavailable(evaluator.logic.Commit()));
@@ -426,15 +426,15 @@ TEST_CASE("an effect that cannot be stored stops its partition, and the others o
     return refuses && TwoPartitions::Has(batch, 1) ? absl::FailedPreconditionError("a check is violated")
                                                    : absl::OkStatus();
   };
-  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == NextStep::kGoOn);
-  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.first, *evaluator.AcquirePartition(world.first, 0), 0) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.AcquirePartition(world.second, 1), 1) == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK_FALSE(evaluator.logic.blocked());
   CHECK_FALSE(evaluator.logic.has_progress());
   CHECK_FALSE(evaluator.logic.has_effects());
   REQUIRE(evaluator.logic.stopped().size() == 1);
   CHECK(evaluator.logic.stopped().at(1).find("cannot be stored") != std::string::npos);
-  CHECK(evaluator.logic.passes(1));
+  CHECK(evaluator.logic.may_pass(1));
   CHECK(evaluator.logic.progress(0) == Progress{3, 0});
   CHECK(evaluator.logic.progress(1) == Progress{0, 0});
   REQUIRE(world.inner.AllTriggers().size() == 1);
@@ -448,11 +448,11 @@ TEST_CASE("an effect that cannot be stored stops its partition, and the others o
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK(world.store.commits.size() == 1);
   // Taken anew while the cause is there it stops again; when it is gone, all of it is made up for, once.
-  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.AcquirePartition(world.second, 1), 1) == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK(evaluator.logic.stopped().contains(1));
   refuses = false;
-  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.AcquirePartition(world.second, 1), 1) == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK(evaluator.logic.stopped().empty());
   CHECK(world.inner.AllTriggers().size() == 3);
@@ -468,8 +468,8 @@ TEST_CASE("each partition of a refused transaction is tried by itself, over pass
     if (away > 0 && away-- > 0) return absl::UnavailableError("away");
     return absl::OkStatus();
   };
-  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == NextStep::kGoOn);
-  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.first, *evaluator.AcquirePartition(world.first, 0), 0) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.AcquirePartition(world.second, 1), 1) == NextStep::kGoOn);
   // Progress of both, the effects of the first: one transaction has both only where there is room.
   away = 2;
   CHECK(absl::IsUnavailable(evaluator.logic.Commit()));
@@ -487,19 +487,19 @@ TEST_CASE("what blocks is the transaction itself: it goes with its partitions") 
   TestEvaluator evaluator(world.store);
   bool away = true;
   world.store.fail = [&](const CommitBatch&) { return away ? absl::UnavailableError("away") : absl::OkStatus(); };
-  REQUIRE(evaluator.Read(world.first, *evaluator.Take(world.first, 0), 0) == NextStep::kGoOn);
-  REQUIRE(evaluator.Read(world.second, *evaluator.Take(world.second, 1), 1) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.first, *evaluator.AcquirePartition(world.first, 0), 0) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(world.second, *evaluator.AcquirePartition(world.second, 1), 1) == NextStep::kGoOn);
   REQUIRE(absl::IsUnavailable(evaluator.logic.Commit()));
   REQUIRE(evaluator.logic.blocked());
   SECTION("of all") {
-    evaluator.logic.DropAll();
+    evaluator.logic.DropAllPartitions();
     CHECK_FALSE(evaluator.logic.blocked());
     CHECK_FALSE(evaluator.logic.has_progress());
     CHECK(evaluator.logic.pending_effects() == 0);
     REQUIRE(evaluator.logic.Commit().ok());
   }
   SECTION("of one: the other's part is tried by itself") {
-    evaluator.logic.Drop(0);
+    evaluator.logic.DropPartition(0);
     CHECK_FALSE(evaluator.logic.blocked());
     CHECK(evaluator.logic.has_progress());
     CHECK(evaluator.logic.has_effects());
@@ -520,7 +520,7 @@ TEST_CASE("a transaction that takes too long for the database is made smaller, d
   log.Alert(kAlertA, kTarget);
   log.Edges(8, kTarget);
   TestEvaluator evaluator(store);
-  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(log, *evaluator.AcquirePartition(log)) == NextStep::kGoOn);
   int tries = 0;
   while (evaluator.logic.has_progress() && ++tries < 100) {
     const absl::Status status = evaluator.logic.Commit();
@@ -546,7 +546,7 @@ TEST_CASE("effects are counted while they wait, and not after") {
   log.Alert(kAlertA, kTarget);
   log.Edges(2, kTarget);
   TestEvaluator evaluator(store, 2);
-  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(log, *evaluator.AcquirePartition(log)) == NextStep::kGoOn);
   // A confirmation, what is known of the symbol, two triggers.
   const size_t effects = evaluator.logic.pending_effects();
   REQUIRE(effects >= 3);
@@ -559,7 +559,7 @@ TEST_CASE("effects are counted while they wait, and not after") {
     store.fail = {};
     REQUIRE(evaluator.logic.Commit().ok());
   }
-  SECTION("dropped") { evaluator.logic.Drop(0); }
+  SECTION("dropped") { evaluator.logic.DropPartition(0); }
   SECTION("refused") {
     store.fail = [](const CommitBatch&) { return absl::FailedPreconditionError("refused"); };
     REQUIRE(evaluator.logic.Commit().ok());
@@ -575,7 +575,7 @@ TEST_CASE("a checkpoint holds nothing that is not committed") {
   Log log;
   log.Alert(kAlertA, kTarget);
   TestEvaluator evaluator(store, 1);
-  REQUIRE(evaluator.Read(log, *evaluator.Take(log)) == NextStep::kGoOn);
+  REQUIRE(evaluator.Read(log, *evaluator.AcquirePartition(log)) == NextStep::kGoOn);
   CHECK_FALSE(evaluator.logic.TakeDraft(0).has_value());
   REQUIRE(evaluator.logic.Commit().ok());
   REQUIRE(evaluator.logic.TakeDraft(0).has_value());
@@ -604,7 +604,7 @@ TEST_CASE("a checkpoint ahead of the progress is not used") {
     REQUIRE(ahead.Run(log) == NextStep::kGoOn);
     StoredCheckpoint checkpoint = EvaluatorLogic::Encode(*ahead.logic.TakeDraft(0));
     TestEvaluator behind(store);
-    const int64_t start = *behind.Take(log);
+    const int64_t start = *behind.AcquirePartition(log);
     for (int64_t offset = start; offset < 3; ++offset)
       REQUIRE(behind.logic.Apply(0, log.at(offset)) == NextStep::kGoOn);
     REQUIRE(behind.logic.Commit().ok());
@@ -618,7 +618,7 @@ TEST_CASE("a checkpoint ahead of the progress is not used") {
   CHECK(store.AllTriggers().size() == 3);
 }
 
-TEST_CASE("a checkpoint that was written by an earlier hold of the partition says nothing of the present one") {
+TEST_CASE("a checkpoint written under an earlier epoch does not count for the present one") {
   testing::InMemoryEvaluatorStore store;
   Log log;
   log.Alert(kAlertA, kTarget);
@@ -643,7 +643,7 @@ TEST_CASE("what the folds counted never falls") {
   TestEvaluator evaluator(store);
   REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
   CHECK(evaluator.logic.fold_counters().quotes_accepted == 4);
-  evaluator.logic.Drop(0);
+  evaluator.logic.DropPartition(0);
   CHECK(evaluator.logic.fold_counters().quotes_accepted == 4);
   REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
   CHECK(evaluator.logic.fold_counters().quotes_accepted == 8);

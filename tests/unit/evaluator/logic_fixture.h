@@ -98,8 +98,8 @@ class FailingStore final : public EvaluatorStore {
  public:
   explicit FailingStore(EvaluatorStore& inner) : inner_(inner) {}
 
-  absl::StatusOr<PartitionRow> TakePartition(int32_t p, const std::string& o) override {
-    return inner_.TakePartition(p, o);
+  absl::StatusOr<PartitionRow> AcquirePartition(int32_t p, const std::string& o) override {
+    return inner_.AcquirePartition(p, o);
   }
   absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
     return inner_.LoadCheckpoints(p, g);
@@ -137,7 +137,9 @@ struct TestEvaluator {
       : relay(store, publisher),
         logic(store, relay, {.owner = "test", .commit_rows_max = commit_rows_max, .compare_rows_max = 3}) {}
 
-  absl::StatusOr<int64_t> Take(const Log& log, int32_t partition = 0) { return logic.Take(partition, log.facts()); }
+  absl::StatusOr<int64_t> AcquirePartition(const Log& log, int32_t partition = 0) {
+    return logic.AcquirePartition(partition, log.facts());
+  }
 
   // From `from` to the log's end; the last answer.
   NextStep Read(const Log& log, int64_t from, int32_t partition = 0) {
@@ -149,7 +151,7 @@ struct TestEvaluator {
   }
   // Takes, reads to the end, commits, relays.
   NextStep Run(const Log& log, int32_t partition = 0) {
-    const auto start = Take(log, partition);
+    const auto start = AcquirePartition(log, partition);
     if (!start.ok()) return NextStep::kStop;
     const NextStep next_step = Read(log, *start, partition);
     logic.Commit().IgnoreError();

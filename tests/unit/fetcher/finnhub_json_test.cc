@@ -60,7 +60,7 @@ TEST_CASE("a quote's digits become an exact decimal") {
   CHECK(partial->time_us == kTenOClockUs);
 }
 
-TEST_CASE("what is no reply is refused") {
+TEST_CASE("text that is not a reply is refused") {
   for (const char* text :
        {"", "{", "[]", "null", "<html>524</html>", "{\"error\":\"API limit reached.\"}", "{\"c\":NaN}", "{\"c\":1}x"}) {
     CAPTURE(text);
@@ -76,7 +76,7 @@ TEST_CASE("what is no reply is refused") {
       std::vector<std::string>{"BRK.B", "BRK.B"});
 }
 
-TEST_CASE("stream messages") {
+TEST_CASE("trades, pings and errors of the stream are told apart") {
   const auto trades = ParseStreamMessage(
       R"({"data":[{"c":[],"p":7296.89,"s":"AAPL","t":1575526691134,"v":0},{"c":["1"],"p":0,"s":"AAPL","t":1575526691135,"v":1},{"s":"X"}],"type":"trade"})");
   REQUIRE(trades.ok());

@@ -45,7 +45,7 @@ TEST_CASE("a quote is stamped with epoch and sequence, keyed by its symbol, and 
   testing::MemoryProducer producer;
   Publisher publisher(producer, clock);
   CHECK(absl::IsUnavailable(publisher.Publish(QuoteAt("AAPL", 1, clock.NowUs()), "", {}, {})));
-  publisher.Begin(7);
+  publisher.BeginEpoch(7);
   REQUIRE(publisher.Publish(QuoteAt("AAPL", 1, clock.NowUs()), "", {}, {}).ok());
   REQUIRE(publisher.Publish(QuoteAt("MSFT", 2, clock.NowUs()), "", {}, {}).ok());
   REQUIRE(publisher.Publish(QuoteAt("AAPL", 3, clock.NowUs()), "", {{"x", "y"}}, {}).ok());
@@ -71,7 +71,7 @@ TEST_CASE("what the edge refuses never reaches the log") {
   testing::FakeClock clock;
   testing::MemoryProducer producer;
   Publisher publisher(producer, clock);
-  publisher.Begin(1);
+  publisher.BeginEpoch(1);
   CHECK(absl::IsInvalidArgument(publisher.Publish(QuoteAt("AAPL", 0, clock.NowUs()), "", {}, {})));
   CHECK(absl::IsInvalidArgument(publisher.Publish(QuoteAt("AAPL", 1, clock.NowUs() + 6'000'000), "", {}, {})));
   CHECK(producer.records().empty());
@@ -81,7 +81,7 @@ TEST_CASE("in flight is bounded, and room comes with the answers") {
   testing::FakeClock clock;
   testing::MemoryProducer producer;
   Publisher publisher(producer, clock, {.in_flight_max = 2, .stalled_after = absl::Milliseconds(20)});
-  publisher.Begin(1);
+  publisher.BeginEpoch(1);
   producer.Hold();
   std::atomic<int> answered{0};
   const auto count = [&](const absl::StatusOr<kafka::Delivery>&) { ++answered; };
@@ -89,19 +89,19 @@ TEST_CASE("in flight is bounded, and room comes with the answers") {
   REQUIRE(publisher.Publish(QuoteAt("AAPL", 2, clock.NowUs()), "", {}, count).ok());
   CHECK(absl::IsResourceExhausted(publisher.Publish(QuoteAt("AAPL", 3, clock.NowUs()), "", {}, count)));
   CHECK_FALSE(publisher.AwaitRoom(absl::Now() + absl::Milliseconds(5)));
-  CHECK(Eventually([&] { return publisher.Stalled(); }));
+  CHECK(Eventually([&] { return publisher.IsStalled(); }));
   producer.Release();
   CHECK(publisher.AwaitRoom(absl::Now() + absl::Seconds(5)));
   CHECK(publisher.AwaitAnswers(absl::Now() + absl::Seconds(5)));
   CHECK(answered == 2);
-  CHECK_FALSE(publisher.Stalled());
+  CHECK_FALSE(publisher.IsStalled());
 }
 
 TEST_CASE("live quotes keep their order, late ones are dropped, the oldest give way while the broker is away") {
   testing::FakeClock clock;
   testing::MemoryProducer producer;
   Publisher publisher(producer, clock, {.in_flight_max = 1, .live_queue_max = 3});
-  publisher.Begin(1);
+  publisher.BeginEpoch(1);
   const int64_t now = clock.NowUs();
   publisher.OfferLive(QuoteAt("AAPL", 1, now - 100, kSourceStream));
   REQUIRE(Eventually([&] { return producer.records().size() == 1; }));
@@ -122,11 +122,11 @@ TEST_CASE("live quotes keep their order, late ones are dropped, the oldest give 
   CHECK(prices == std::vector<int64_t>{1, 3, 10, 7, 8, 9});
 }
 
-TEST_CASE("many threads: sequences in the log rise") {
+TEST_CASE("sequences in the log rise although many threads publish") {
   testing::FakeClock clock;
   testing::MemoryProducer producer;
   Publisher publisher(producer, clock, {.in_flight_max = 100'000});
-  publisher.Begin(1);
+  publisher.BeginEpoch(1);
   std::vector<std::thread> threads;
   threads.reserve(4);
   for (int t = 0; t < 4; ++t) {

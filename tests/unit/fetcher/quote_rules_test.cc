@@ -25,7 +25,7 @@ pb::QuoteRecord Good() {
   return quote;
 }
 
-TEST_CASE("the edge refuses what nobody may evaluate") {
+TEST_CASE("quotes that may not be evaluated are refused before the log") {
   CHECK_FALSE(FindRefusal(Good(), kNowUs).has_value());
   struct Case {
     const char* name;

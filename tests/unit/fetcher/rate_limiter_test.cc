@@ -112,7 +112,7 @@ TEST_CASE("a refusal stops all calls, longer each time; headers are believed") {
   CHECK(limiter.TryAcquire(Priority::kUser)->pause == absl::Seconds(3));
 }
 
-TEST_CASE("URLs") {
+TEST_CASE("URLs are split into scheme, host, port and path, and malformed ones are refused") {
   const auto url = ParseUrl("https://finnhub.io/api/v1/", "http", "https");
   REQUIRE(url.ok());
   CHECK(url->origin() == "https://finnhub.io:443");

@@ -88,7 +88,7 @@ TEST_CASE("a replay begins with a restart once its symbol is registered and its 
   base::SystemClock clock;
   testing::MemoryProducer producer;
   Publisher publisher(producer, clock);
-  publisher.Begin(1);
+  publisher.BeginEpoch(1);
   ReplayOptions options = Fast();
   options.start_file = std::filesystem::temp_directory_path() / ("stockalert-replay-test-" + std::to_string(getpid()));
   ReplaySource source(File(), options, publisher, std::make_unique<MemoryReplayLog>(producer.records()));
@@ -108,12 +108,12 @@ TEST_CASE("a replay begins with a restart once its symbol is registered and its 
   CHECK(source.Lookup("MSFT", "", absl::Now()).knowledge == Knowledge::kUnknown);
 }
 
-TEST_CASE("a replay that died goes on where the log says, wherever it died") {
+TEST_CASE("a replay that crashed anywhere continues where the log says") {
   base::SystemClock clock;
   testing::MemoryProducer whole;
   {
     Publisher publisher(whole, clock);
-    publisher.Begin(1);
+    publisher.BeginEpoch(1);
     ReplaySource source(File(), Fast(), publisher, std::make_unique<MemoryReplayLog>(whole.records()));
     source.Start();
     source.SetSymbols({"AAPL"});
@@ -125,7 +125,7 @@ TEST_CASE("a replay that died goes on where the log says, wherever it died") {
     records.resize(survived);
     testing::MemoryProducer producer;
     Publisher publisher(producer, clock);
-    publisher.Begin(2);
+    publisher.BeginEpoch(2);
     auto read = std::make_unique<MemoryReplayLog>(records);
     read->failures_left_ = 2;
     ReplaySource source(File(), Fast(), publisher, std::move(read));
@@ -141,11 +141,11 @@ TEST_CASE("a replay that died goes on where the log says, wherever it died") {
   }
 }
 
-TEST_CASE("another run begins anew") {
+TEST_CASE("a replay with another run id starts from the beginning") {
   base::SystemClock clock;
   testing::MemoryProducer producer;
   Publisher publisher(producer, clock);
-  publisher.Begin(1);
+  publisher.BeginEpoch(1);
   for (const char* run : {"r1", "r2"}) {
     ReplaySource source(File(), Fast(run), publisher, std::make_unique<MemoryReplayLog>(producer.records()));
     source.Start();
@@ -160,7 +160,7 @@ TEST_CASE("a replay waits for the broker and loses nothing") {
   base::SystemClock clock;
   testing::MemoryProducer producer;
   Publisher publisher(producer, clock, {.in_flight_max = 5});
-  publisher.Begin(1);
+  publisher.BeginEpoch(1);
   producer.Hold();
   ReplaySource source(File(), Fast(), publisher, std::make_unique<MemoryReplayLog>(producer.records()));
   source.Start();
@@ -176,7 +176,7 @@ TEST_CASE("the speed is that of the file's time, and a stop is quick") {
   base::SystemClock clock;
   testing::MemoryProducer producer;
   Publisher publisher(producer, clock);
-  publisher.Begin(1);
+  publisher.BeginEpoch(1);
   ReplayOptions options = Fast();
   options.speed = 15 / 0.02;  // A quote every 20 ms.
   ReplaySource source(File(), options, publisher, std::make_unique<MemoryReplayLog>(producer.records()));

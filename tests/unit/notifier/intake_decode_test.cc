@@ -51,7 +51,7 @@ TEST_CASE("a trigger becomes a notification") {
   CHECK(*notification == expected);
 }
 
-TEST_CASE("what may be absent is; what no text can hold is mended; a broken trace is none") {
+TEST_CASE("optional fields may be absent, unstorable text is repaired, and a broken trace is dropped") {
   ipb::TriggerMessage message = Good();
   message.mutable_trigger()->clear_price_before_micros();
   message.mutable_trigger()->clear_reference_micros();
@@ -72,7 +72,7 @@ TEST_CASE("what may be absent is; what no text can hold is mended; a broken trac
   CHECK(notification->note.size() % 3 == 0);
 }
 
-TEST_CASE("the first moment of 1970 is a time; a price before, or a reference, that is none is left out") {
+TEST_CASE("time 0 is valid, and an impossible price before or reference is left out") {
   ipb::TriggerMessage message = Good();
   message.mutable_trigger()->set_event_time_us(0);
   for (const int64_t none : {0, -1}) {
@@ -86,7 +86,7 @@ TEST_CASE("the first moment of 1970 is a time; a price before, or a reference, t
   }
 }
 
-TEST_CASE("triggers that nobody could be notified by are refused") {
+TEST_CASE("triggers without a usable user, alert or price are refused") {
   const std::function<void(ipb::TriggerMessage&)> breaks[] = {
       [](auto& m) { m.clear_user_id(); },
       [](auto& m) { m.set_user_id("me"); },
@@ -111,7 +111,7 @@ TEST_CASE("triggers that nobody could be notified by are refused") {
   CHECK(!DecodeTrigger("", "").ok());
 }
 
-TEST_CASE("user events") {
+TEST_CASE("deletions are read, other known events skipped, and unreadable ones refused") {
   ipb::UserEvent event;
   CHECK(!DecodeUserEvent(event.SerializeAsString()).ok());
   event.mutable_user_deleted()->set_user_id("nobody");

@@ -82,7 +82,7 @@ TEST_CASE("where the place of the group is no more in the log, reading goes on a
   bench.Trigger(1);
   kafka::PollResult said;
   said.errors.push_back({{kTriggers, 0}, absl::OutOfRangeError("not in the log")});
-  bench.group.Say(std::move(said));
+  bench.group.ReturnFromNextPoll(std::move(said));
   bench.Begin();
   REQUIRE(Eventually([&] { return bench.Stored() == 1; }));
   CHECK(bench.group.seeks() == std::vector<std::pair<kafka::TopicPartition, int64_t>>{{{kTriggers, 0}, 0}});
@@ -93,10 +93,10 @@ TEST_CASE("a member that can go on no more, or is refused a partition, is follow
   Bench bench;
   kafka::PollResult fenced;
   fenced.fatal = absl::FailedPreconditionError("fenced");
-  bench.group.Say(std::move(fenced));
+  bench.group.ReturnFromNextPoll(std::move(fenced));
   kafka::PollResult forbidden;
   forbidden.errors.push_back({{kTriggers, 0}, absl::PermissionDeniedError("forbidden")});
-  bench.group.Say(std::move(forbidden));
+  bench.group.ReturnFromNextPoll(std::move(forbidden));
   bench.Begin();
   REQUIRE(Eventually([&] { return bench.group.members() == 3; }));
   bench.Trigger(1);
@@ -144,7 +144,7 @@ TEST_CASE(
   // Whoever gets the partition begins at its record.
   kafka::PollResult taken;
   taken.rebalances.push_back({kafka::RebalanceEvent::Kind::kLost, {{kUserEvents, 0}}});
-  bench.group.Say(std::move(taken));
+  bench.group.ReturnFromNextPoll(std::move(taken));
   CHECK(Eventually([&] { return held.Value() == 0; }));
 }
 

@@ -66,7 +66,7 @@ TEST_CASE("a notification of throttled triggers has how many, and neither alert 
   CHECK(ToNotification(trigger).throttled());
 }
 
-TEST_CASE("a cursor is good for its user alone") {
+TEST_CASE("a cursor is valid for its user only") {
   for (const int64_t sequence : {int64_t{0}, int64_t{1}, int64_t{1} << 60}) {
     CHECK(DecodeCursor(kUser, EncodeCursor(kUser, sequence)).value() == sequence);
     CHECK(!DecodeCursor(kOther, EncodeCursor(kUser, sequence)).ok());

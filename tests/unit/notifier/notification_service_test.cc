@@ -78,7 +78,7 @@ struct Fixture {
       notification.price_micros = 1'500'000;
       batch.notifications.push_back(notification);
     }
-    const auto result = store.TakeIn(batch, clock.NowUs());
+    const auto result = store.StoreBatch(batch, clock.NowUs());
     hub.Wake({user});
     return result->stored;
   }

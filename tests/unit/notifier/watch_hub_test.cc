@@ -99,7 +99,7 @@ void Store(NotificationStore& store, const std::string& user, int count) {
     notification.trigger_number = 1;
     batch.notifications.push_back(notification);
   }
-  REQUIRE(store.TakeIn(batch, 1).ok());
+  REQUIRE(store.StoreBatch(batch, 1).ok());
 }
 
 std::vector<int64_t> From(int64_t first, int64_t last) {
@@ -232,7 +232,7 @@ TEST_CASE("a hub without streams shows that it is alive") {
   CHECK(turned);
 }
 
-TEST_CASE("the hub wakes streams of the users it is told of, and finds by its poll what others stored") {
+TEST_CASE("the hub wakes the streams of given users, and its poll finds what other instances stored") {
   testing::InMemoryNotificationStore store;
   base::BoundedExecutor executor("watch", 2, 100);
   const Submit submit = [&](std::function<void()> run, std::function<void()> drop) {

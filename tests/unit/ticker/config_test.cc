@@ -34,7 +34,7 @@ TEST_CASE("the defaults stand beside what is needed") {
   CHECK(config.prices_topic == "prices");
 }
 
-TEST_CASE("every error is said") {
+TEST_CASE("every configuration error is reported") {
   Config config;
   const config::ParseResult result = Parse(
       config, {"--quotes_per_user_per_minute", "0", "--user_address", "nowhere", "--price_save_interval_ms", "1s"});

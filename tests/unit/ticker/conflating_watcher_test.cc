@@ -13,7 +13,7 @@ internal::v1::QuoteRecord Quote(const std::string& symbol, int64_t price) {
 }
 
 struct Client {
-  bool Take(const std::vector<internal::v1::QuoteRecord>& quotes) {
+  bool Receive(const std::vector<internal::v1::QuoteRecord>& quotes) {
     if (room == 0) return false;
     --room;
     pushes.push_back(quotes.size());
@@ -27,7 +27,7 @@ struct Client {
 
 TEST_CASE("a client that keeps up gets every quote in order") {
   Client client;
-  ConflatingWatcher watcher([&](const auto& quotes) { return client.Take(quotes); });
+  ConflatingWatcher watcher([&](const auto& quotes) { return client.Receive(quotes); });
   for (int i = 0; i < 250; ++i) watcher.Collect(Quote("AAPL", i));
   watcher.Deliver();
   REQUIRE(client.taken.size() == 250);
@@ -40,7 +40,7 @@ TEST_CASE("a client that keeps up gets every quote in order") {
 TEST_CASE("a slow client gets the latest of each symbol, and what it has not got is never lost") {
   Client client;
   client.room = 0;
-  ConflatingWatcher watcher([&](const auto& quotes) { return client.Take(quotes); });
+  ConflatingWatcher watcher([&](const auto& quotes) { return client.Receive(quotes); });
   watcher.Collect(Quote("MSFT", 7));
   for (int i = 0; i < 10'000; ++i) {
     watcher.Collect(Quote("AAPL", i));
@@ -57,7 +57,7 @@ TEST_CASE("a slow client gets the latest of each symbol, and what it has not got
 TEST_CASE("what there was no room for is pushed from where it stopped") {
   Client client;
   client.room = 1;
-  ConflatingWatcher watcher([&](const auto& quotes) { return client.Take(quotes); });
+  ConflatingWatcher watcher([&](const auto& quotes) { return client.Receive(quotes); });
   for (int i = 0; i < 150; ++i) watcher.Collect(Quote("AAPL", i));
   watcher.Deliver();
   CHECK(client.taken.size() == 100);

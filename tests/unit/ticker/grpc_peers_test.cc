@@ -154,7 +154,7 @@ TEST_CASE("what the fetcher knows of a symbol is taken over; what is not underst
   CHECK(base::ReasonOf(f.Lookup().status()) == kReasonFetcherUnavailable);
 }
 
-TEST_CASE("prices come with what keeps others from having one, and the source's failures are told from the fetcher's") {
+TEST_CASE("prices are returned with the problems of the others, and failures of source and fetcher are told apart") {
   Fixture f;
   f.answers.quotes.add_quotes()->set_symbol("AAPL");
   ipb::SymbolProblem& paid = *f.answers.quotes.add_problems();

@@ -76,14 +76,14 @@ TEST_CASE("prices that no quote can have leave no trace") {
   }
 }
 
-TEST_CASE("the extreme prices are prices") {
+TEST_CASE("the smallest and the largest price are accepted") {
   Log log;
   CHECK(log.Quote(1) == QuoteVerdict::kAccepted);
   CHECK(log.Quote(price::kMaxPriceMicros) == QuoteVerdict::kAccepted);
   CHECK(log.now().regular_price_micros == price::kMaxPriceMicros);
 }
 
-TEST_CASE("sessions: each moves what it counts for") {
+TEST_CASE("a quote of each session moves the prices that it counts for") {
   Log log;
   log.Quote(1, kTime, internal::v1::TRADING_SESSION_PRE);
   CHECK(!log.now().regular_price_micros);

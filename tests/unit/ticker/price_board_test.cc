@@ -140,9 +140,9 @@ TEST_CASE("prices are fresh once every partition was read to its end") {
   CHECK(base::ReasonOf(f.board.CheckFresh(bound)) == "PRICES_NOT_READY");
   f.board.BeginReading({{0, 0}, {1, 0}});
   CHECK(!f.board.CheckFresh(bound).ok());
-  f.board.ReachedEnd(0);
+  f.board.MarkAtEnd(0);
   CHECK(!f.board.CheckFresh(bound).ok());
-  f.board.ReachedEnd(1);
+  f.board.MarkAtEnd(1);
   CHECK(f.board.CheckFresh(bound).ok());
   // Nothing more is said: nothing more is there.
   f.clock.Advance(absl::Hours(1));
@@ -161,7 +161,7 @@ TEST_CASE("a partition that is being read is as old as its last record") {
   CHECK(f.board.CheckFresh(bound).ok());
   f.clock.Advance(absl::Seconds(3));
   CHECK(!f.board.CheckFresh(bound).ok());
-  f.board.ReachedEnd(0);
+  f.board.MarkAtEnd(0);
   // From the end on, an old record does not make it older than that.
   f.clock.Advance(absl::Seconds(10));
   old = f.Quote("AAPL", 3);
@@ -189,7 +189,7 @@ TEST_CASE("a date that is set makes prices neither fresh nor stale") {
   CHECK(!f.board.CheckFresh(kBound).ok());
 }
 
-TEST_CASE("what is unsaved is taken with the places, once, and again after a failure") {
+TEST_CASE("unsaved prices are taken once with their places, and again after a failure") {
   Fixture f;
   f.board.Load({{}, {{0, 0}}});
   f.board.BeginReading({{0, 0}, {1, 5}});

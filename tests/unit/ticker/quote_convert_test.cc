@@ -30,7 +30,7 @@ absl::StatusOr<std::vector<internal::v1::QuoteRecord>> Convert(const std::vector
   return FromQuotes(field, kNow);
 }
 
-TEST_CASE("a good quote becomes a record, and a record a quote") {
+TEST_CASE("a valid quote becomes a record, and a record a quote") {
   quote::v1::Quote bare;
   bare.set_symbol("MSFT");
   bare.set_price("7");
@@ -96,7 +96,7 @@ TEST_CASE("what is wrong with a quote is said by field and place") {
   }
 }
 
-TEST_CASE("the number of quotes, and of what is said, is bounded") {
+TEST_CASE("the number of quotes and of violations is bounded") {
   CHECK(base::FindErrorDetails(Convert({}).status())->violations[0].field == "quotes");
   CHECK(Convert(std::vector<quote::v1::Quote>(1000, Good())).ok());
   CHECK(!Convert(std::vector<quote::v1::Quote>(1001, Good())).ok());

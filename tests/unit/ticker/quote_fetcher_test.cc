@@ -65,7 +65,7 @@ TEST_CASE("a caller without time gives up; the fetch goes on for others") {
   CHECK(price == 1);
 }
 
-TEST_CASE("a failure reaches all who wait, and the next fetch begins anew") {
+TEST_CASE("a failure reaches all waiting callers, and the next call fetches again") {
   MemoryFetcher source;
   source.failure = base::Unavailable(kReasonFetcherUnavailable, "down");
   QuoteFetcher fetcher(source, absl::Seconds(5));
@@ -78,7 +78,7 @@ TEST_CASE("a failure reaches all who wait, and the next fetch begins anew") {
   CHECK(source.fetches.size() == 3);
 }
 
-TEST_CASE("a user's share that is used up is no matter of the others who joined its fetch") {
+TEST_CASE("a user's used-up share does not affect others who joined its fetch") {
   MemoryFetcher source;
   source.SetQuote("AAPL", 1);
   source.hold = true;

@@ -46,7 +46,7 @@ SymbolPrices Prices(const std::string& symbol, int64_t offset) {
   return prices;
 }
 
-TEST_CASE("what the store takes is saved once") {
+TEST_CASE("prices that the store accepts are saved once") {
   PickyStore store;
   testing::MemoryDeadLetters letters;
   const SaveOutcome outcome =

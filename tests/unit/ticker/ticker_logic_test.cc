@@ -22,8 +22,8 @@ struct Fixture {
   }
   absl::Status Delete(const std::string& symbol) { return logic.Delete(symbol, trace::NewRoot(), Soon()); }
   absl::StatusOr<Quotes> Quote(const std::vector<std::string>& symbols, bool administrator = false) {
-    return logic.Quote(symbols, {.user_id = "u", .key_id = {}, .is_administrator = administrator}, trace::NewRoot(),
-                       Soon());
+    return logic.GetQuotes(symbols, {.user_id = "u", .key_id = {}, .is_administrator = administrator}, trace::NewRoot(),
+                           Soon());
   }
   static absl::Time Soon() { return absl::Now() + absl::Seconds(30); }
 
@@ -62,7 +62,7 @@ TEST_CASE("registering brings symbols into their normal form and asks the source
   CHECK(f.store.Find({"MSFT"})->empty());
 }
 
-TEST_CASE("unknown symbols and text that is none are refused, all or none, by field") {
+TEST_CASE("unknown and malformed symbols are refused by field, all or none") {
   Fixture f;
   f.fetcher.unknown = {"NOPE", "NADA"};
   const auto unknown = f.Register({"AAPL", "nope", "nada"});
@@ -120,7 +120,7 @@ TEST_CASE("registrations that wait for the source leave the known tickers alone,
   CHECK(f.store.Find({"OTHER", "SLOW0", "SLOW1"})->size() == 3);
 }
 
-TEST_CASE("a price that the plan does not include, and one that the source does not answer, are said so") {
+TEST_CASE("a symbol outside the plan and one without an answer are told apart") {
   Fixture f;
   REQUIRE(f.Register({"PAID"}).ok());
   f.fetcher.problems = {{"PAID", true, absl::Minutes(1)}};
@@ -281,7 +281,7 @@ TEST_CASE("who publishes hears what became of each quote, and a late one is nobo
   CHECK(now->quotes[0].price_micros() == 8);
 }
 
-TEST_CASE("what a fetcher of the version before does not say, or a slow reader does not see, is unknown") {
+TEST_CASE("an outcome is UNKNOWN if an old fetcher does not tell the place, or the reader is too slow") {
   Fixture f;
   REQUIRE(f.Register({"AAPL"}).ok());
   f.fetcher.says_places = false;
@@ -304,13 +304,13 @@ TEST_CASE("a price that the board does not come to is no current price, unless t
   f.fetcher.quotes["AAPL"] = QuoteAt(101, 6, 2);
   CHECK(base::ReasonOf(f.Quote({"AAPL"}, true).status()) == "PRICES_NOT_READY");
   f.board.BeginReading({{1, 1}});
-  f.board.ReachedEnd(1);
+  f.board.MarkAtEnd(1);
   const auto latest = f.Quote({"AAPL"}, true);
   REQUIRE(latest.ok());
   CHECK(latest->quotes.front().price_micros() == 5);
 }
 
-TEST_CASE("the store's failures pass") {
+TEST_CASE("failures of the store are returned unchanged") {
   Fixture f;
   f.store.Fail(base::Unavailable(postgres::kReasonDatabaseUnavailable, "down"));
   CHECK(f.Register({"AAPL"}).status().code() == absl::StatusCode::kUnavailable);
@@ -338,7 +338,7 @@ struct QuotaFixture : Fixture {
                     ids};
 };
 
-TEST_CASE("a user has few tickers that nobody uses; known ones, used ones and others' count for nothing") {
+TEST_CASE("only unused tickers that the user registered count for the quota") {
   QuotaFixture f;
   REQUIRE(f.RegisterAs(kAnn, {"A", "B", "C"}).ok());
   const absl::Status refused = f.RegisterAs(kAnn, {"D"});
@@ -357,7 +357,7 @@ TEST_CASE("a user has few tickers that nobody uses; known ones, used ones and ot
   CHECK_FALSE(f.RegisterAs(kAnn, {"J"}).ok());
 }
 
-TEST_CASE("who keeps asking beyond the quota does not have the other services asked each time") {
+TEST_CASE("repeated registrations beyond the quota do not ask the other services each time") {
   QuotaFixture f;
   REQUIRE(f.RegisterAs(kAnn, {"A", "B", "C"}).ok());
   for (int i = 0; i < 50; ++i) CHECK_FALSE(f.RegisterAs(kAnn, {"D"}).ok());
@@ -370,7 +370,7 @@ TEST_CASE("who keeps asking beyond the quota does not have the other services as
   CHECK(base::ReasonOf(f.RegisterAs(kAnn, {"X"})) == "USER_SERVICE_UNAVAILABLE");
 }
 
-TEST_CASE("used or not, a user registers so many new ones a day") {
+TEST_CASE("the number of new tickers a day is limited, used or not") {
   QuotaFixture f;
   f.use.followers = 1;
   REQUIRE(f.RegisterAs(kAnn, {"A", "B", "C"}).ok());

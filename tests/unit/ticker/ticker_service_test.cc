@@ -198,7 +198,7 @@ TEST_CASE("bad requests name the field, and nothing is stored") {
   CHECK(FieldOf(f.Call(&v1::TickerService::Stub::ListTickers, list, page)) == "page_token");
 }
 
-TEST_CASE("quotes are got, one or many") {
+TEST_CASE("quotes are returned for one symbol or many") {
   Fixture f;
   REQUIRE(f.Register("AAPL").ok());
   REQUIRE(f.Register("MSFT").ok());
@@ -342,7 +342,7 @@ TEST_CASE("last prices, symbols and epochs are answered to the mesh") {
   CHECK(base::ReasonOf(rpc::FromGrpc(f.internal_stub->GetLastPrices(Fixture::MeshContext().get(), last, &prices))) ==
         "PRICES_NOT_READY");
   f.board.BeginReading({{0, 0}});
-  f.board.ReachedEnd(0);
+  f.board.MarkAtEnd(0);
   f.Quote("AAPL", 5);
   REQUIRE(f.internal_stub->GetLastPrices(Fixture::MeshContext().get(), last, &prices).ok());
   REQUIRE(prices.prices_size() == 2);

@@ -13,7 +13,7 @@ TEST_CASE("addresses are kept as given and compared in lower case") {
   CHECK(ParseEmail(std::string(64, 'a') + "@" + std::string(63, 'b') + "." + std::string(63, 'c') + ".org").ok());
 }
 
-TEST_CASE("what is no address") {
+TEST_CASE("text that is not an e-mail address is refused") {
   for (const std::string& text : {std::string(""),
                                   std::string("   "),
                                   std::string("ann"),

@@ -28,7 +28,7 @@ void AddDeleted(UserStore& store, const std::string& id) {
 
 absl::Time Soon() { return absl::Now() + absl::Seconds(10); }
 
-TEST_CASE("deletions are told once the broker has them, and then forgotten") {
+TEST_CASE("deletions are published, and removed once the broker has them") {
   testing::InMemoryUserStore store;
   testing::MemoryProducer producer;
   testing::FakeClock clock;
@@ -49,7 +49,7 @@ TEST_CASE("deletions are told once the broker has them, and then forgotten") {
   CHECK(records[0].headers[0].value == "00-trace");
 }
 
-TEST_CASE("a code is handed over to be mailed while it is good for something, and blotted out") {
+TEST_CASE("a code is published while it is valid, and then only its hash is kept") {
   testing::InMemoryUserStore store;
   testing::MemoryProducer producer;
   testing::FakeClock clock;

@@ -94,7 +94,7 @@ std::vector<std::string> Fields(const absl::Status& status) {
   return fields;
 }
 
-TEST_CASE("register, look, change, delete") {
+TEST_CASE("a user can be registered, read, changed and deleted") {
   Mesh mesh;
   const v1::RegisterUserResponse registered = mesh.Register("Ann@Example.org");
   const std::string& key = registered.secret();
@@ -188,7 +188,7 @@ TEST_CASE("an address is verified by its user with a code, by the administrator 
         std::vector<std::string>{"expire_time"});
 }
 
-TEST_CASE("others' users and malformed names") {
+TEST_CASE("other users and malformed names are refused") {
   Mesh mesh;
   const auto ann = mesh.Register("ann@example.org");
   const auto bob = mesh.Register("bob@example.org");
@@ -321,7 +321,7 @@ TEST_CASE("following over gRPC, and the reason why not") {
   CHECK(mesh.Call(&Stub::UnfollowTicker, ann.secret(), unfollow).status().code() == absl::StatusCode::kNotFound);
 }
 
-TEST_CASE("a database that is down is said so") {
+TEST_CASE("a database that is down is UNAVAILABLE") {
   Mesh mesh;
   const auto ann = mesh.Register("ann@example.org");
   mesh.store.SetDown(true);

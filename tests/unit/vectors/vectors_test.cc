@@ -107,7 +107,7 @@ TEST_CASE("the vectors are complete and well formed", "[vectors]") {
 }
 
 // What users of price alerts complain of elsewhere; docs/semantics.md has the same table.
-TEST_CASE("known complaints have their vectors", "[vectors]") {
+TEST_CASE("a vector exists for each known pitfall", "[vectors]") {
   std::set<std::string> names;
   for (const json& vector : Vectors()) names.insert(vector.at("name"));
   const std::vector<std::pair<const char*, std::vector<const char*>>> complaints = {

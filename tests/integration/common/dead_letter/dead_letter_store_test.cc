@@ -64,7 +64,7 @@ TEST_CASE("a letter keeps every byte, once however often it comes") {
   CHECK(*bench.store.CountOpen() == 3);
 }
 
-TEST_CASE("an empty record can be kept") {
+TEST_CASE("an empty record can be a dead letter") {
   Bench bench;
   DeadLetter letter;
   letter.place = {"triggers", 0};
@@ -88,7 +88,7 @@ TEST_CASE("no more are kept than there is room for, and what is there already ne
   CHECK(absl::IsResourceExhausted(bench.store.Add({Letter(8)}, kNow)));
 }
 
-TEST_CASE("bytes are bounded, too") {
+TEST_CASE("the bytes of open dead letters are bounded, too") {
   Bench bench;
   REQUIRE(bench.store.Add({Letter(1, std::string(60'000, '\0'))}, kNow).ok());
   CHECK(absl::IsResourceExhausted(bench.store.Add({Letter(2, std::string(60'000, '\0'))}, kNow)));
@@ -105,7 +105,7 @@ TEST_CASE("what was replayed is forgotten after a month, and is not there anew w
   CHECK(bench.database.Count("SELECT count(*) FROM stockalert_alert.dead_letters") == 1);
 }
 
-TEST_CASE("two instances keep the bound together") {
+TEST_CASE("two instances keep the bound on open dead letters together") {
   Bench bench;
   std::vector<std::thread> threads;
   std::vector<int> kept(4);

@@ -38,7 +38,7 @@ class Users final : public pb::UserInternalService::CallbackService {
   ::grpc::ServerUnaryReactor* CountFollowers(::grpc::CallbackServerContext* context,
                                              const pb::CountFollowersRequest* request,
                                              pb::CountFollowersResponse* response) override {
-    return Unary(
+    return RunUnary(
         runner_, context, {"stockalert.internal.v1.UserInternalService/CountFollowers", Access::kMesh}, request,
         response,
         [this](const CallContext&, const pb::CountFollowersRequest&) -> absl::StatusOr<pb::CountFollowersResponse> {
@@ -163,7 +163,7 @@ TEST_CASE("a service calls its own ports, with TLS and with mutual TLS, whatever
   const auto answers = [](const Server& server, const std::shared_ptr<::grpc::ChannelCredentials>& credentials) {
     PortProbe probe(
         {.name = "test", .address = "127.0.0.1:" + std::to_string(server.port()), .credentials = credentials});
-    return probe.AskOnce();
+    return probe.ProbeOnce();
   };
   // Silently, since it does so every few seconds.
   const std::string logged = LoggedBy([&] {
@@ -390,7 +390,7 @@ TEST_CASE("certificates and authority are exchanged under load without a failed 
   CHECK(Call(Connect(*service.internal, by_new)).status.ok());
 }
 
-TEST_CASE("files that became unfit are told of, while open connections go on, and mended ones are used") {
+TEST_CASE("files that become unusable are reported while open connections go on, and mended ones are used") {
   const Authority mesh("mesh");
   const Identity first = mesh.Issue();
   SwappedFolder files(Files(first, mesh.certificate()));

@@ -33,7 +33,7 @@ constexpr char kSharedToken[] = "the token of the mesh";
 #define ANSWERS(SERVICE, METHOD)                                                                                 \
   ::grpc::ServerUnaryReactor* METHOD(::grpc::CallbackServerContext* context, const pb::METHOD##Request* request, \
                                      pb::METHOD##Response* response) override {                                  \
-    return Unary(                                                                                                \
+    return RunUnary(                                                                                             \
         runner, context, {"stockalert.internal.v1." SERVICE "/" #METHOD, Access::kMesh}, request, response,      \
         [](const CallContext&, const pb::METHOD##Request&) -> absl::StatusOr<pb::METHOD##Response> {             \
           return pb::METHOD##Response();                                                                         \
@@ -160,7 +160,7 @@ TEST_CASE("over mutual TLS a certificate calls what the flow table lets its serv
   }
 }
 
-TEST_CASE("over plaintext the caller's token does, and the shared one tells nobody apart") {
+TEST_CASE("over plaintext the caller's token names it, and the shared token names nobody") {
   const std::filesystem::path table = std::filesystem::temp_directory_path() / absl::StrCat("mesh-callers-", getpid());
   const auto token = [](std::string_view service) { return "the token of " + std::string(service); };
   {

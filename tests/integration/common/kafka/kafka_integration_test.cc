@@ -56,7 +56,7 @@ std::unique_ptr<GroupConsumer> Member(const std::string& topic, const std::strin
   return *std::move(consumer);
 }
 
-TEST_CASE("a topic is created once, as it was asked for") {
+TEST_CASE("a topic is created once, with the settings asked for") {
   const auto admin = Admin();
   TopicSpec spec;
   spec.name = testing::UniqueName("created");
@@ -176,7 +176,7 @@ TEST_CASE("the lag counts what was handed out and is not committed") {
   REQUIRE(await_lag(0));
 }
 
-TEST_CASE("a second process with the same instance id ends the first, which says so") {
+TEST_CASE("a second process with the same instance id ends the first, which reports it") {
   const std::string topic = testing::UniqueName("fenced");
   testing::CreateTopicOrThrow(testing::KafkaBootstrapOrSkip(), topic, 1);
   auto first = Member(topic, "same", GroupConsumerOptions::Start::kFromEnd);

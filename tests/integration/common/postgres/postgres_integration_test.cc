@@ -75,7 +75,7 @@ TEST_CASE("constraints become statuses that name them, and no value") {
   CHECK(Rows(*pool) == 1);
 }
 
-TEST_CASE("what is not OK is rolled back") {
+TEST_CASE("a body that does not return OK is rolled back") {
   auto pool = Database().NewPool();
   Database().Execute("DELETE FROM t");
   CHECK(absl::IsNotFound(Transact(*pool, "test.refuse", Idempotency::kIdempotent, [](Connection& connection) {
@@ -85,7 +85,7 @@ TEST_CASE("what is not OK is rolled back") {
   CHECK(Rows(*pool) == 0);
 }
 
-TEST_CASE("conflicts are run again, with a bound") {
+TEST_CASE("conflicts are retried a bounded number of times") {
   auto pool = Database().NewPool();
   Database().Execute("DELETE FROM t");
   REQUIRE(Insert(*pool, 1, "one").ok());
@@ -142,7 +142,7 @@ TEST_CASE("a dead connection is healed, and the work run again where that is saf
   CHECK(Rows(*pool) == 3);
 }
 
-TEST_CASE("an exhausted pool answers in time") {
+TEST_CASE("an exhausted pool fails within the lease timeout") {
   PoolOptions options;
   options.url = Database().url();
   options.connections_max = 1;
@@ -169,7 +169,7 @@ TEST_CASE("a statement that takes too long is ended") {
   CHECK(IsDatabaseUnavailable(status));
 }
 
-TEST_CASE("a server that is frozen holds nobody for longer than it may take, and is used again when it goes on") {
+TEST_CASE("a frozen server delays no caller beyond the limit, and is used again afterwards") {
   testing::FlakyProxy proxy(Database().port());
   PoolOptions options;
   options.url = Database().UrlAtPort(proxy.port());
@@ -210,7 +210,7 @@ TEST_CASE("kept statements serve again and again, also after a failure") {
   for (const char* numbers : {"{1,2,3}", "{}", "no array", "{4}"}) {
     const auto sum =
         Transact(*pool, "test.kept", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<int64_t> {
-          Sum& kept = connection.Kept<Sum>();
+          Sum& kept = connection.KeptStatement<Sum>();
           kept.numbers = numbers;
           kept.statement.execute(true);
           return kept.sum;

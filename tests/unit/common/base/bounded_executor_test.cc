@@ -89,7 +89,7 @@ struct Held {
   std::latch release{1};
 };
 
-TEST_CASE("keys take turns: one with much waiting holds up nobody with little") {
+TEST_CASE("keys take turns: one with much work waiting does not hold up the others") {
   std::mutex mutex;
   std::string order;
   BoundedExecutor executor("test", 1, 1000);

@@ -49,13 +49,13 @@ TEST_CASE("details come back as they went in, whatever characters they hold") {
   CHECK(found->retry_delay == details.retry_delay);
 }
 
-TEST_CASE("other people's statuses have no details") {
+TEST_CASE("statuses that the factories did not make have no details") {
   CHECK_FALSE(FindErrorDetails(absl::OkStatus()));
   CHECK_FALSE(FindErrorDetails(absl::NotFoundError("x")));
   CHECK(ReasonOf(absl::NotFoundError("x")).empty());
 }
 
-TEST_CASE("violations are collected and said together") {
+TEST_CASE("violations are collected and reported together") {
   FieldViolations violations;
   CHECK(violations.ToStatus().ok());
   CHECK(violations.Check(true, "a", "never said"));

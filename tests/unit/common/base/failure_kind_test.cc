@@ -7,7 +7,7 @@
 namespace stockalert::base {
 namespace {
 
-TEST_CASE("a mark goes along when a failure is said in other words") {
+TEST_CASE("the mark of a failure is kept when the failure is reworded") {
   const absl::Status cause = WithFailureKind(absl::InvalidArgumentError("bytes"), FailureKind::kOfRecord);
   const absl::Status told = WithFailureKindOf(Internal("the store refused"), cause);
   CHECK(FailureKindOf(told) == FailureKind::kOfRecord);

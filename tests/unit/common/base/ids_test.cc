@@ -20,7 +20,7 @@ TEST_CASE("new ids are version 4 UUIDs in lower case, and tokens have the promis
   CHECK(ids.NewToken(32) != ids.NewToken(32));
 }
 
-TEST_CASE("what is no UUID in canonical form") {
+TEST_CASE("only the canonical form of a UUID is accepted") {
   for (const char* text : {"", "me", "00000000-0000-4000-8000-00000000000", "00000000-0000-4000-8000-0000000000011",
                            "00000000-0000-4000-8000-00000000000A", "00000000-0000-4000-8000-00000000000g",
                            "0000000000000-4000-8000-000000000001", "{0000000-0000-4000-8000-00000000000}",

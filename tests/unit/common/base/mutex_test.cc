@@ -17,7 +17,7 @@ struct Counter {
   int count ABSL_GUARDED_BY(mutex) = 0;
 };
 
-TEST_CASE("one at a time holds a mutex") {
+TEST_CASE("only one thread at a time holds a mutex") {
   Counter counter;
   const auto add = [&counter] {
     for (int i = 0; i < 10'000; ++i) {

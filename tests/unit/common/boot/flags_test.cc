@@ -9,7 +9,7 @@
 namespace stockalert::boot {
 namespace {
 
-TEST_CASE("an instance's name is what it is told, else its host's, without a port") {
+TEST_CASE("an instance's name is the given one, else made of its host's name") {
   std::array<char, 256> host{};
   REQUIRE(gethostname(host.data(), host.size() - 1) == 0);
   CHECK(GroupInstance("stockalert-alert", "one") == "one");
@@ -17,7 +17,7 @@ TEST_CASE("an instance's name is what it is told, else its host's, without a por
   CHECK(GroupInstance("stockalert-alert", "") == std::string("stockalert-alert-") + host.data());
 }
 
-TEST_CASE("only who may come and go may have no lasting name") {
+TEST_CASE("only a service that may come and go may have no static name") {
   for (const bool may : {true, false}) {
     std::string group = "group";
     std::string instance;

@@ -69,7 +69,7 @@ TEST_CASE("every service has the shared settings that concern it") {
   }
 }
 
-TEST_CASE("the names that the version before had are taken, by flag and environment, and told of") {
+TEST_CASE("the previous version's names are accepted, by flag and environment, with a warning") {
   struct Row {
     std::string service, old, name, value;
   };

@@ -5,7 +5,7 @@
 namespace stockalert::config {
 namespace {
 
-TEST_CASE("addresses") {
+TEST_CASE("addresses are split into host and port, and malformed ones are refused") {
   CHECK(ParseAddress("127.0.0.1:50051")->host == "127.0.0.1");
   CHECK(ParseAddress("127.0.0.1:50051")->port == 50051);
   CHECK(ParseAddress("[::1]:0")->host == "::1");

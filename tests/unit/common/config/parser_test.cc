@@ -35,19 +35,19 @@ Run ParseWith(const std::vector<std::string>& arguments, const std::map<std::str
   Run run;
   Values& values = run.values;
   Parser parser("stockalert-test", "A program", "1.2.3");
-  parser.String("name", &values.name, kRequired, "a name", "OTHER_NAME");
-  parser.ListenAddress("public_address", &values.public_address, "where clients connect");
-  parser.DialAddress("user_address", &values.user_address, kOptional, "the user service");
-  parser.AddressList("kafka_bootstrap", &values.brokers, kOptional, "brokers");
-  parser.Secret("mesh_token", &values.token, kOptional, "the mesh token");
-  parser.DatabaseUrl("postgres_url", &values.database, kOptional, "the database");
-  parser.Choice("source", &values.source, {"replay", "finnhub"}, "where quotes come from");
-  parser.Integer("quota", &values.quota, 1, 10, "alerts a user");
-  parser.Integer("threads", &values.threads, 1, 64, "threads");
-  parser.Real("speed", &values.speed, 0.1, 1000, "times life");
-  parser.Boolean("demo", &values.demo, "demo");
-  parser.Milliseconds("timeout_ms", &values.timeout, absl::Milliseconds(1), absl::Seconds(10), "how long");
-  parser.Rule([&values]() -> std::optional<std::string> {
+  parser.AddString("name", &values.name, kRequired, "a name", "OTHER_NAME");
+  parser.AddListenAddress("public_address", &values.public_address, "where clients connect");
+  parser.AddDialAddress("user_address", &values.user_address, kOptional, "the user service");
+  parser.AddAddressList("kafka_bootstrap", &values.brokers, kOptional, "brokers");
+  parser.AddSecret("mesh_token", &values.token, kOptional, "the mesh token");
+  parser.AddDatabaseUrl("postgres_url", &values.database, kOptional, "the database");
+  parser.AddChoice("source", &values.source, {"replay", "finnhub"}, "where quotes come from");
+  parser.AddInteger("quota", &values.quota, 1, 10, "alerts a user");
+  parser.AddInteger("threads", &values.threads, 1, 64, "threads");
+  parser.AddReal("speed", &values.speed, 0.1, 1000, "times life");
+  parser.AddBoolean("demo", &values.demo, "demo");
+  parser.AddMilliseconds("timeout_ms", &values.timeout, absl::Milliseconds(1), absl::Seconds(10), "how long");
+  parser.AddRule([&values]() -> std::optional<std::string> {
     if (values.quota > int64_t{values.threads} * 2) return "--quota must not be more than twice --threads";
     return std::nullopt;
   });
@@ -98,7 +98,7 @@ TEST_CASE("defaults, environment and flags, each above the one before") {
   CHECK(ParseWith({}, {{"STOCKALERT_NAME", ""}}).values.name == "default");
 }
 
-TEST_CASE("values of every type") {
+TEST_CASE("settings of every type are read, and bad values are refused") {
   const Run run =
       ParseWith({"--public_address=[::1]:0", "--user_address=user:50051", "--kafka_bootstrap=a:1,b:2",
                  "--source=finnhub", "--quota=7", "--threads=8", "--speed=2.5", "--demo", "--timeout_ms=1500"});
@@ -160,7 +160,7 @@ TEST_CASE("bad input is refused, and the message names the flag") {
   }
 }
 
-TEST_CASE("every error is said, not only the first") {
+TEST_CASE("every error is reported, not only the first") {
   const Run run = ParseWith({"--quota=0", "--source=x", "--nothing"}, {{"STOCKALERT_THREADS", "many"}});
   CHECK(run.result.errors.size() == 4);
 }
@@ -212,7 +212,7 @@ TEST_CASE("a setting alone is read whatever else is missing or wrong") {
   CHECK(ParseWith({"--public_address=here", "--quota=0"}, {}, only).result.errors.size() == 1);
 }
 
-TEST_CASE("help and version are shown") {
+TEST_CASE("--help and --version show their texts") {
   const Run help = ParseWith({"--help"});
   CHECK(help.result.kind == ParseResult::Kind::kShow);
   CHECK(help.result.text.find("--public_address") != std::string::npos);
@@ -231,10 +231,10 @@ struct Renamed {
 
   Renamed(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment) {
     Parser parser("program", "What it is", "1");
-    parser.Integer("queue_max", &queue_max, 1, 100, "calls that may wait");
-    parser.Secret("word", &secret, kOptional, "a secret");
-    parser.OldName("queue", "queue_max");
-    parser.OldName("pass", "word");
+    parser.AddInteger("queue_max", &queue_max, 1, 100, "calls that may wait");
+    parser.AddSecret("word", &secret, kOptional, "a secret");
+    parser.AddOldName("queue", "queue_max");
+    parser.AddOldName("pass", "word");
     std::vector<const char*> argv = {"program"};
     for (const std::string& argument : arguments) argv.push_back(argument.c_str());
     result = parser.Parse(static_cast<int>(argv.size()), argv.data(), [&](const std::string& name) {
@@ -244,7 +244,7 @@ struct Renamed {
   }
 };
 
-TEST_CASE("an old name is taken, by flag and environment, with a warning that says the new one") {
+TEST_CASE("an old name is accepted, by flag and environment, with a warning that names the new one") {
   const TemporaryFile file("hidden");
   const Renamed by_flag({"--queue=3", "--pass_file=" + file.path()}, {});
   REQUIRE(by_flag.result.errors == std::vector<std::string>{});

@@ -72,7 +72,7 @@ TEST_CASE("a sound batch is one try, and every partition goes on behind its last
   CHECK(settled->next_offsets == std::map<kafka::TopicPartition, int64_t>{{{"t", 0}, 5}, {{"t", 1}, 4}});
 }
 
-TEST_CASE("one record at fault among two thousand is found by halving, and nobody else is kept from being stored") {
+TEST_CASE("one record at fault among two thousand is found by bisection, and all others are stored") {
   Store store;
   store.poison = {1234};
   const auto settled = Settle(Records(2000, 4), store.MakeActions());
@@ -127,7 +127,7 @@ TEST_CASE("an unknown kind holds its partition, and what is not understood behin
   CHECK(settled->next_offsets.at({"t", 1}) == 3);
 }
 
-TEST_CASE("what an operator has put aside holds nothing any more") {
+TEST_CASE("a record that an operator put aside holds its partition no longer") {
   Store store;
   store.unclear = {4};
   std::vector<Item> items = Records(8, 2);
@@ -146,7 +146,7 @@ TEST_CASE("what an operator has put aside holds nothing any more") {
   CHECK_FALSE(Settle(items, actions).ok());
 }
 
-TEST_CASE("a store that is away puts nothing aside: the batch is settled again") {
+TEST_CASE("while the store is down nothing becomes a dead letter, and the batch is settled again") {
   Store store;
   store.poison = {3};
   store.fails_at = 2;

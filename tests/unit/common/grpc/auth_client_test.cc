@@ -107,7 +107,7 @@ TEST_CASE("wrong keys drive out no right ones, and neither kind grows without en
   CHECK(remembered <= 100);
 }
 
-TEST_CASE("what is no key is refused without asking anybody") {
+TEST_CASE("text that cannot be a key is refused without a call") {
   Cache cache;
   for (const std::string& text :
        {std::string(), std::string("short"), std::string(201, 'x'), std::string("fifteen_letters"),
@@ -132,23 +132,23 @@ class UserInternal final : public stockalert::internal::v1::UserInternalService:
       stockalert::internal::v1::AuthenticateApiKeyResponse* response) override {
     using Request = stockalert::internal::v1::AuthenticateApiKeyRequest;
     using Response = stockalert::internal::v1::AuthenticateApiKeyResponse;
-    return Unary(runner_, context, {"stockalert.internal.v1.UserInternalService/AuthenticateApiKey", Access::kMesh},
-                 request, response, [](const CallContext&, const Request& asked) -> absl::StatusOr<Response> {
-                   if (asked.api_key() != "good") return base::Unauthenticated("API_KEY_INVALID", "x");
-                   Response answer;
-                   answer.set_user_id("u");
-                   answer.set_key_id("k");
-                   answer.set_read_only(true);
-                   *answer.mutable_expire_time() = TimestampFromUs(1'250'000);
-                   return answer;
-                 });
+    return RunUnary(runner_, context, {"stockalert.internal.v1.UserInternalService/AuthenticateApiKey", Access::kMesh},
+                    request, response, [](const CallContext&, const Request& asked) -> absl::StatusOr<Response> {
+                      if (asked.api_key() != "good") return base::Unauthenticated("API_KEY_INVALID", "x");
+                      Response answer;
+                      answer.set_user_id("u");
+                      answer.set_key_id("k");
+                      answer.set_read_only(true);
+                      *answer.mutable_expire_time() = TimestampFromUs(1'250'000);
+                      return answer;
+                    });
   }
 
  private:
   CallRunner& runner_;
 };
 
-TEST_CASE("the user service is asked with the mesh token; without it, or without an answer, nobody gets in") {
+TEST_CASE("the user service is asked with the mesh token; without it or an answer every call is refused") {
   CallRunner runner({.name = "internal", .threads = 2, .mesh_token = "mesh"});
   UserInternal service(runner);
   auto server = Server::Start({.address = "127.0.0.1:0",

@@ -54,12 +54,12 @@ class Users final : public user::UserService::CallbackService {
   explicit Users(CallRunner& runner) : runner_(runner) {}
   ::grpc::ServerUnaryReactor* GetUser(::grpc::CallbackServerContext* context, const user::GetUserRequest* request,
                                       user::User* response) override {
-    return Unary(runner_, context, {"stockalert.user.v1.UserService/GetUser", Access::kRead}, request, response,
-                 [this](const CallContext& call, const user::GetUserRequest& asked) { return get(call, asked); });
+    return RunUnary(runner_, context, {"stockalert.user.v1.UserService/GetUser", Access::kRead}, request, response,
+                    [this](const CallContext& call, const user::GetUserRequest& asked) { return get(call, asked); });
   }
   ::grpc::ServerUnaryReactor* UpdateUser(::grpc::CallbackServerContext* context, const user::UpdateUserRequest* request,
                                          user::User* response) override {
-    return Unary(
+    return RunUnary(
         runner_, context, {"stockalert.user.v1.UserService/UpdateUser", Access::kWrite, Work::kOthers, true}, request,
         response,
         [this](const CallContext&, const user::UpdateUserRequest&) -> absl::StatusOr<user::User> {
@@ -70,16 +70,16 @@ class Users final : public user::UserService::CallbackService {
   }
   ::grpc::ServerUnaryReactor* ListUsers(::grpc::CallbackServerContext* context, const user::ListUsersRequest* request,
                                         user::ListUsersResponse* response) override {
-    return Unary(runner_, context, {"stockalert.user.v1.UserService/ListUsers", Access::kAdministrator}, request,
-                 response,
-                 [](const CallContext&, const user::ListUsersRequest&) -> absl::StatusOr<user::ListUsersResponse> {
-                   return user::ListUsersResponse();
-                 });
+    return RunUnary(runner_, context, {"stockalert.user.v1.UserService/ListUsers", Access::kAdministrator}, request,
+                    response,
+                    [](const CallContext&, const user::ListUsersRequest&) -> absl::StatusOr<user::ListUsersResponse> {
+                      return user::ListUsersResponse();
+                    });
   }
   ::grpc::ServerUnaryReactor* RegisterUser(::grpc::CallbackServerContext* context,
                                            const user::RegisterUserRequest* request,
                                            user::RegisterUserResponse* response) override {
-    return Unary(
+    return RunUnary(
         runner_, context, {"stockalert.user.v1.UserService/RegisterUser", Access::kNobody}, request, response,
         [](const CallContext&, const user::RegisterUserRequest&) -> absl::StatusOr<user::RegisterUserResponse> {
           return user::RegisterUserResponse();
@@ -99,7 +99,7 @@ class Watch final : public notification::NotificationService::CallbackService {
   explicit Watch(CallRunner& runner) : runner_(runner) {}
   ::grpc::ServerWriteReactor<notification::WatchNotificationsResponse>* WatchNotifications(
       ::grpc::CallbackServerContext* context, const notification::WatchNotificationsRequest* request) override {
-    return ServerStream<notification::WatchNotificationsRequest, notification::WatchNotificationsResponse>(
+    return RunServerStream<notification::WatchNotificationsRequest, notification::WatchNotificationsResponse>(
         runner_, context, {"stockalert.notification.v1.NotificationService/WatchNotifications", Access::kRead}, request,
         4,
         [this](const CallContext& call, const notification::WatchNotificationsRequest& asked,
@@ -180,7 +180,7 @@ struct Fixture {
 
 std::string Reason(const ::grpc::Status& status) { return base::ReasonOf(FromGrpc(status)); }
 
-TEST_CASE("keys and scopes decide who gets in") {
+TEST_CASE("only keys of a sufficient scope are let in") {
   Fixture fixture;
   for (const char* authorization : {"Bearer full", "bearer full", "BEARER   full", "Bearer read", "Bearer admin"})
     CHECK(fixture.Get(authorization).ok());
@@ -491,7 +491,7 @@ bool Await(Condition condition) {
   return condition();
 }
 
-TEST_CASE("calls without a good key need no thread, and those that are looked up hold up no key that is known") {
+TEST_CASE("calls without a valid key need no thread, and look-ups of unknown keys delay no known one") {
   CallRunnerOptions options;
   options.threads = 1;
   options.queue_max = 1;
@@ -529,7 +529,7 @@ TEST_CASE("calls without a good key need no thread, and those that are looked up
   CHECK(callers.Join().size() == 11);
 }
 
-TEST_CASE("one look-up answers all who come with the same key meanwhile") {
+TEST_CASE("concurrent calls with the same key share one look-up") {
   CallRunnerOptions options;
   options.calls.calls_per_user_max = 8;
   Fixture fixture(options);
@@ -708,7 +708,8 @@ TEST_CASE("the client's address is the peer's, or what a trusted proxy says") {
   }
 }
 
-TEST_CASE("where no more streams fit, a newcomer gets one of who has the most, even of a client that does not read") {
+TEST_CASE(
+    "when all streams are taken, a newcomer gets one of the user with the most, even if its client does not read") {
   CallRunnerOptions options;
   options.streams_max = 4;
   options.stream_check_interval = absl::Milliseconds(10);

@@ -137,7 +137,7 @@ TEST_CASE("a caller's token is exchanged without a gap, and an unfit file change
   CHECK(taken("the second token of alert"));
 }
 
-TEST_CASE("tables that cannot be meant are refused") {
+TEST_CASE("malformed and contradictory tables of names and callers are refused") {
   const std::string hash = Hash("some token");
   for (const std::string& text :
        {std::string(), std::string("# nothing"), "stranger " + hash, "alert " + hash.substr(1),

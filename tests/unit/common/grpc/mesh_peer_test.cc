@@ -11,8 +11,9 @@ namespace {
 TEST_CASE("a peer of the mesh is called by what this service's flags give") {
   const auto credentials = Credentials::Create({.plaintext = true});
   REQUIRE(credentials.ok());
-  const PeerOptions options =
-      MeshPeer("127.0.0.1:12052", **credentials, "the mesh's", {.caller_token = "its own"}, {"a.v1.A/List", "b.v1.B"});
+  MeshSettings mesh;
+  mesh.caller_token = "its own";
+  const PeerOptions options = MeshPeer("127.0.0.1:12052", **credentials, "the mesh's", mesh, {"a.v1.A/List", "b.v1.B"});
   CHECK(options.address == "127.0.0.1:12052");
   // For the internal port: no other channel's.
   CHECK(options.credentials != nullptr);

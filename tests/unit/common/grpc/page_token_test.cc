@@ -8,13 +8,13 @@
 namespace stockalert::rpc {
 namespace {
 
-TEST_CASE("page sizes") {
-  CHECK(*PageSize(0) == 50);
-  CHECK(*PageSize(1) == 1);
-  CHECK(*PageSize(1000) == 1000);
-  CHECK(*PageSize(1001) == 1000);
-  CHECK(*PageSize(2147483647) == 1000);
-  CHECK(PageSize(-1).status().code() == absl::StatusCode::kInvalidArgument);
+TEST_CASE("a page size has a default and a maximum, and must not be negative") {
+  CHECK(*ResolvePageSize(0) == 50);
+  CHECK(*ResolvePageSize(1) == 1);
+  CHECK(*ResolvePageSize(1000) == 1000);
+  CHECK(*ResolvePageSize(1001) == 1000);
+  CHECK(*ResolvePageSize(2147483647) == 1000);
+  CHECK(ResolvePageSize(-1).status().code() == absl::StatusCode::kInvalidArgument);
 }
 
 TEST_CASE("a token leads back to its place, in its own list only") {

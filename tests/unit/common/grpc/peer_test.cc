@@ -5,7 +5,7 @@
 namespace stockalert::rpc {
 namespace {
 
-TEST_CASE("addresses have one form, and what is none is none") {
+TEST_CASE("an IP address has one form, and other text is refused") {
   struct Row {
     std::string text;
     std::string normal;  // Empty: none.
@@ -37,7 +37,7 @@ TEST_CASE("addresses have one form, and what is none is none") {
   }
 }
 
-TEST_CASE("networks") {
+TEST_CASE("an address is cut to its network, and has a narrow and a wide one") {
   CHECK(IpAddress::Parse("192.0.2.200")->Network(24) == "192.0.2.0/24");
   CHECK(IpAddress::Parse("192.0.2.200")->Network(28) == "192.0.2.192/28");
   CHECK(IpAddress::Parse("192.0.2.200")->Network(0) == "0.0.0.0/0");
@@ -54,7 +54,7 @@ TEST_CASE("networks") {
   CHECK(NetworksOf("unix:/run/x").narrow == "unix:/run/x");
 }
 
-TEST_CASE("gRPC's names of peers") {
+TEST_CASE("the address is read from gRPC's name of a peer") {
   struct Row {
     std::string peer;
     std::string address;

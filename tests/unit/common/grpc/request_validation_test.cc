@@ -128,7 +128,7 @@ TEST_CASE("a million elements are refused by their number, without a look at eac
   CHECK(base::FindErrorDetails(CheckRequestSize(deep))->violations.front().field == "requests[1].alert.note");
 }
 
-TEST_CASE("characters are counted as people count them, and what is no text is refused") {
+TEST_CASE("lengths count characters, not bytes, and invalid UTF-8 is refused") {
   CHECK(CountCharacters("") == 0);
   CHECK(CountCharacters("abc\t\n") == 5);
   CHECK(CountCharacters("äöü€😀") == 5);
@@ -140,7 +140,7 @@ TEST_CASE("characters are counted as people count them, and what is no text is r
   }
 }
 
-TEST_CASE("text and its lengths") {
+TEST_CASE("text must be valid UTF-8 without control characters, and of an allowed length") {
   struct Row {
     std::string text;
     size_t min, max;
@@ -163,7 +163,7 @@ TEST_CASE("text and its lengths") {
   CHECK(said_of("a") == "must have 2 to 3 characters");
 }
 
-TEST_CASE("request ids") {
+TEST_CASE("request ids of the allowed characters and length are accepted, others refused") {
   for (const std::string& id : {std::string(""), std::string("a"), std::string("A-z_09"), std::string(64, 'x')}) {
     base::FieldViolations violations;
     CHECK(CheckRequestId(violations, "request_id", id));
@@ -175,7 +175,7 @@ TEST_CASE("request ids") {
   }
 }
 
-TEST_CASE("field masks") {
+TEST_CASE("a field mask selects allowed fields, and unknown paths are refused") {
   const std::set<std::string> allowed = {"display_name", "email"};
   base::FieldViolations violations;
   google::protobuf::FieldMask mask;
@@ -190,7 +190,7 @@ TEST_CASE("field masks") {
   CHECK_FALSE(violations.ok());
 }
 
-TEST_CASE("etags") {
+TEST_CASE("an etag matches only its own resource and version, or is absent") {
   const std::string etag = MakeEtag("id", 3);
   CHECK(CheckEtag(etag, "id", 3).ok());
   CHECK(CheckEtag("", "id", 3).ok());

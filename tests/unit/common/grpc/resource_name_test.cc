@@ -21,7 +21,7 @@ TEST_CASE("names are taken apart and put together") {
         "00000000-0000-4000-8000-00000000000a");
 }
 
-TEST_CASE("what is no name") {
+TEST_CASE("text that is not a resource name is refused") {
   const std::string base = std::string("users/") + kMine;
   for (const std::string& name :
        {std::string(""), std::string("/"), base, base + "/", base + "/alerts", base + "/alerts/", base + "/alerts/x",

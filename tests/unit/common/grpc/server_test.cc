@@ -208,11 +208,11 @@ TEST_CASE("a port is asked by a real call; any answer is one") {
   Bench bench;
   bench.server->SetServing(false);
   PortProbe probe(bench.Probe());
-  CHECK(probe.AskOnce());
+  CHECK(probe.ProbeOnce());
   bench.server->SetServing(true);
-  CHECK(probe.AskOnce());
+  CHECK(probe.ProbeOnce());
   bench.server->Shutdown(absl::Now());
-  CHECK(!probe.AskOnce());
+  CHECK(!probe.ProbeOnce());
 }
 
 // A port that takes connections and never says anything.
@@ -254,7 +254,7 @@ TEST_CASE("a port that accepts and does not answer is not alive, one that refuse
     while (asked < 4) std::this_thread::yield();
     for (int i = 0; i < 61; ++i) {
       clock.Advance(absl::Seconds(1));
-      liveness.Look();
+      liveness.Sample();
     }
     const int now = asked;
     while (asked < now + 4) std::this_thread::yield();

@@ -144,7 +144,7 @@ TEST_CASE("gRPC's own errors come back without a reason") {
         absl::StatusCode::kInternal);
 }
 
-TEST_CASE("what a failing peer means for the caller") {
+TEST_CASE("a peer's failure becomes the caller's error") {
   CHECK(PeerFailure(absl::OkStatus(), "R", "ticker service").ok());
   const absl::Status unknown = base::InvalidField("symbol", "unknown", "UNKNOWN_SYMBOL");
   CHECK(PeerFailure(unknown, "R", "ticker service") == unknown);

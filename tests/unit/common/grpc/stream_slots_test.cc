@@ -14,7 +14,7 @@ struct Streams {
   Streams(size_t slots_max, size_t per_user_max) : slots(slots_max, per_user_max) {}
   Answer Open(const std::string& user, const std::string& address) {
     ids.emplace_back();
-    const StreamSlots::Taken taken = slots.Take(&ids.back(), user, NetworksOf(address));
+    const StreamSlots::Acquisition taken = slots.TryAcquire(&ids.back(), user, NetworksOf(address));
     if (taken.answer != Answer::kTaken) return taken.answer;
     if (taken.ended != nullptr) {
       --held[of[taken.ended]];
@@ -41,7 +41,7 @@ TEST_CASE("a user has a limit, and gets a slot back when a stream ends") {
   CHECK(streams.Open("a", "192.0.2.1") == Answer::kTaken);
 }
 
-TEST_CASE("fifty accounts with twenty streams each shut nobody out") {
+TEST_CASE("fifty accounts with twenty streams each cannot shut others out") {
   Streams streams(1000, 20);
   for (int user = 0; user < 50; ++user) {
     for (int i = 0; i < 20; ++i)
@@ -62,7 +62,7 @@ TEST_CASE("fifty accounts with twenty streams each shut nobody out") {
     CHECK(streams.Open("noisy " + std::to_string(user), "198.51.100.1") == Answer::kFull);
 }
 
-TEST_CASE("a thousand accounts with a stream each, of one network, shut nobody out; of one customer's many, neither") {
+TEST_CASE("a thousand accounts of one network, or of one customer's networks, cannot take all streams") {
   for (const bool many_networks : {false, true}) {
     Streams streams(1000, 20);
     for (int user = 0; user < 1000; ++user) {

@@ -19,7 +19,7 @@ google::protobuf::Duration Duration(int64_t seconds, int32_t nanos) {
   return duration;
 }
 
-TEST_CASE("times") {
+TEST_CASE("timestamps become microseconds and back, and invalid ones are refused") {
   CHECK(*TimestampToUs(Timestamp(1, 500'000'999), "t") == 1'500'000);
   CHECK(*TimestampToUs(Timestamp(0, 0), "t") == 0);
   CHECK(*TimestampToUs(Timestamp(253'402'300'799, 999'999'999), "t") == 253'402'300'799'999'999);
@@ -33,7 +33,7 @@ TEST_CASE("times") {
   CHECK(TimestampFromUs(-1).nanos() == 999'999'000);
 }
 
-TEST_CASE("durations") {
+TEST_CASE("durations become microseconds and back, and invalid ones are refused") {
   CHECK(*DurationToUs(Duration(2, 500'000'000), "d") == 2'500'000);
   CHECK(*DurationToUs(Duration(-2, -500'000'000), "d") == -2'500'000);
   for (const auto& bad : {Duration(1, -1), Duration(-1, 1), Duration(0, 1'000'000'000), Duration(INT64_MAX, 0),

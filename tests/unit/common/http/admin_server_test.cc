@@ -52,7 +52,7 @@ TEST_CASE("metrics, health and readiness over HTTP") {
   CHECK(other->status == 404);
 }
 
-TEST_CASE("/healthz fails while a loop does not turn, says which, and the gauge shows it") {
+TEST_CASE("/healthz fails while a loop is stuck and names it, and the gauge shows it") {
   testing::FakeMonotonicClock clock;
   process::Liveness liveness(clock);
   process::Heartbeat heartbeat("test_loop", absl::Seconds(60), liveness);
@@ -68,7 +68,7 @@ TEST_CASE("/healthz fails while a loop does not turn, says which, and the gauge 
   CHECK(get("/healthz") == std::pair(200, std::string("alive\n")));
   for (int i = 0; i < 61; ++i) {
     clock.Advance(absl::Seconds(1));
-    liveness.Look();
+    liveness.Sample();
   }
   CHECK(get("/healthz") == std::pair(503, std::string("not alive: test_loop has not turned for 61 s (bound 60 s)\n")));
   CHECK(get("/metrics").second.find("stockalert_loop_last_turn_age_seconds{loop=\"test_loop\"} 61") !=

@@ -46,21 +46,21 @@ class FakeHandler final : public GroupHandler {
     }
     return held;
   }
-  void Failed() override {
+  void OnFailed() override {
     std::lock_guard lock(mutex_);
     failed_ = true;
   }
-  void Settled() override {
+  void OnSettled() override {
     std::lock_guard lock(mutex_);
     failed_ = false;
   }
   void BeforePoll(GroupConsumer&) override {}
   void AfterPoll(PollResult&) override {}
-  void Moved(const TopicPartition& partition) override {
+  void OnMoved(const TopicPartition& partition) override {
     std::lock_guard lock(mutex_);
     moved_.push_back(partition);
   }
-  void Joining() override {
+  void OnJoining() override {
     std::lock_guard lock(mutex_);
     ++joins_;
   }
@@ -117,15 +117,15 @@ struct Bench {
     worker = std::make_unique<GroupWorker>(group.maker(), handler, options);
     worker->Start();
   }
-  void Say(absl::Status fatal) {
+  void FailNextPoll(absl::Status fatal) {
     PollResult said;
     said.fatal = std::move(fatal);
-    group.Say(std::move(said));
+    group.ReturnFromNextPoll(std::move(said));
   }
-  void Say(const TopicPartition& partition, absl::Status error) {
+  void FailNextPoll(const TopicPartition& partition, absl::Status error) {
     PollResult said;
     said.errors.push_back({partition, std::move(error)});
-    group.Say(std::move(said));
+    group.ReturnFromNextPoll(std::move(said));
   }
   bool AwaitDone(const std::vector<std::string>& values) {
     return Eventually([&] { return handler.done() == values; });
@@ -151,7 +151,7 @@ TEST_CASE("lanes take turns, and an offset is committed once all before it are d
   CHECK(bench.group.members() == 1);
 }
 
-TEST_CASE("a batch that fails is tried again as it was read, and nothing is committed meanwhile") {
+TEST_CASE("a batch that fails is retried unchanged, and nothing is committed meanwhile") {
   Bench bench;
   bench.handler.FailWith(absl::UnavailableError("down"));
   bench.group.Produce(kTopic, "a", "a1");
@@ -190,7 +190,7 @@ TEST_CASE("what waits when partitions change hands is not handled, and what is i
   // The first is in hand.
   PollResult taken;
   taken.rebalances.push_back({RebalanceEvent::Kind::kLost, {kEvents}});
-  bench.group.Say(std::move(taken));
+  bench.group.ReturnFromNextPoll(std::move(taken));
   bench.handler.FailWith(absl::OkStatus());
   bench.group.Produce(kOther, "b", "b1");
   REQUIRE(bench.AwaitDone({"a1", "b1"}));
@@ -210,7 +210,7 @@ TEST_CASE("a partition that is held stands still before its record, and no other
 
 TEST_CASE("a place that the log has no more is left for the oldest record") {
   Bench bench;
-  bench.Say(kEvents, absl::OutOfRangeError("not in the log"));
+  bench.FailNextPoll(kEvents, absl::OutOfRangeError("not in the log"));
   bench.group.Produce(kTopic, "a", "a1");
   bench.Begin();
   REQUIRE(bench.AwaitDone({"a1"}));
@@ -221,7 +221,7 @@ TEST_CASE("a place that the log has no more is left for the oldest record") {
 
 TEST_CASE("a partition that cannot be read holds up no other, and is tried again by a new member") {
   Bench bench;
-  bench.Say(kOthers, absl::PermissionDeniedError("forbidden"));
+  bench.FailNextPoll(kOthers, absl::PermissionDeniedError("forbidden"));
   bench.group.Produce(kTopic, "a", "a1");
   bench.Begin();
   REQUIRE(bench.AwaitDone({"a1"}));
@@ -234,13 +234,13 @@ TEST_CASE("a partition that cannot be read holds up no other, and is tried again
 
 TEST_CASE("a consumer that is fenced is followed by another at once, and if that is fenced too, the worker ends") {
   Bench bench;
-  bench.Say(absl::FailedPreconditionError("fenced"));
+  bench.FailNextPoll(absl::FailedPreconditionError("fenced"));
   bench.Begin();
   REQUIRE(Eventually([&] { return bench.group.members() == 2; }));
   bench.group.Produce(kTopic, "a", "a1");
   REQUIRE(bench.AwaitDone({"a1"}));
   CHECK(bench.fenced == 0);
-  bench.Say(absl::FailedPreconditionError("fenced"));
+  bench.FailNextPoll(absl::FailedPreconditionError("fenced"));
   REQUIRE(Eventually([&] { return bench.fenced == 1; }));
   CHECK(bench.group.members() == 2);
   // Nobody waits for its turns any more.
@@ -249,7 +249,7 @@ TEST_CASE("a consumer that is fenced is followed by another at once, and if that
 
 TEST_CASE("consumers that end because files were swapped are followed by others, however many") {
   Bench bench;
-  for (int i = 0; i < 3; ++i) bench.Say(absl::AbortedError("the TLS files were swapped"));
+  for (int i = 0; i < 3; ++i) bench.FailNextPoll(absl::AbortedError("the TLS files were swapped"));
   bench.Begin();
   REQUIRE(Eventually([&] { return bench.group.members() == 4; }));
   bench.group.Produce(kTopic, "a", "a1");

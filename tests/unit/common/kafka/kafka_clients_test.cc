@@ -295,14 +295,14 @@ TEST_CASE(
   CHECK(delivered == static_cast<size_t>(produced));
 }
 
-TEST_CASE("as many lanes as allowed can be had") {
+TEST_CASE("a producer can have the maximum number of lanes") {
   ProducerOptions options;
   options.bootstrap = "127.0.0.1:1";
   options.lanes = 16;
   CHECK(CreateProducer(options).ok());
 }
 
-TEST_CASE("a broker that is not there is told by librdkafka's own words, in the time given") {
+TEST_CASE("an unreachable broker is reported with librdkafka's text, within the timeout") {
   const auto admin = *TopicAdmin::Create({.bootstrap = "127.0.0.1:1", .client_id = "test", .extra = {}});
   for (const absl::Status& status :
        {admin->CreateTopic({.name = "t", .config = {}}, absl::Milliseconds(300)),

@@ -276,7 +276,7 @@ TEST_CASE("commits wait for the one under way, and go together") {
         std::vector<std::string>{"value-48", "value-49"});
 }
 
-TEST_CASE("an owner says where each partition is read, pauses it, and goes on") {
+TEST_CASE("an owner sets where each partition is read, pauses it and resumes it") {
   testing::MockKafka kafka;
   kafka.CreateTopic("t", 2);
   auto producer = MakeProducer(kafka.bootstrap());

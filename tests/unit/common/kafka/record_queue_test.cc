@@ -22,7 +22,7 @@ TEST_CASE("a batch has a share of every lane, in each lane's order") {
   for (int64_t offset = 0; offset < 100; ++offset) queue.Push("noisy", Record(0, offset));
   queue.Push("quiet", Record(0, 100));
   queue.Push("quiet", Record(0, 101));
-  const auto batch = queue.Take(4);
+  const auto batch = queue.PopBatch(4);
   REQUIRE(batch.size() == 4);
   CHECK(batch[0].offset == 0);
   CHECK(batch[1].offset == 100);
@@ -31,18 +31,18 @@ TEST_CASE("a batch has a share of every lane, in each lane's order") {
   CHECK(queue.size() == 98);
 }
 
-TEST_CASE("an offset is told once all before it are done, and told once") {
+TEST_CASE("an offset is returned once, after all records before it are done") {
   RecordQueue queue;
   queue.Push("a", Record(0, 5));
   queue.Push("b", Record(0, 6));
   queue.Push("a", Record(1, 9));
   CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 5}, {{"t", 1}, 9}});
-  const auto batch = queue.Take(10);
-  queue.Done({batch[1]});  // b's: 6, before 5.
+  const auto batch = queue.PopBatch(10);
+  queue.MarkDone({batch[1]});  // b's: 6, before 5.
   CHECK(queue.TakeNextOffsets().empty());
-  queue.Done({batch[0]});
+  queue.MarkDone({batch[0]});
   CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 7}});
-  queue.Done({batch[2]});
+  queue.MarkDone({batch[2]});
   CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 1}, 10}});
   CHECK(queue.TakeNextOffsets().empty());
 }
@@ -51,10 +51,10 @@ TEST_CASE("what is cleared is forgotten, and what is done of it afterwards count
   RecordQueue queue;
   queue.Push("a", Record(0, 5));
   queue.Push("b", Record(0, 6));
-  const auto batch = queue.Take(1);
+  const auto batch = queue.PopBatch(1);
   queue.Clear();
   CHECK(queue.empty());
-  queue.Done(batch);
+  queue.MarkDone(batch);
   CHECK(queue.TakeNextOffsets().empty());
   queue.Push("a", Record(0, 5));
   CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 5}});
@@ -64,22 +64,22 @@ TEST_CASE("a partition that stands still at a record has nothing from there on, 
   RecordQueue queue;
   for (int64_t offset = 0; offset < 10; ++offset) queue.Push(absl::StrCat("lane", offset % 3), Record(0, offset));
   queue.Push("lane0", Record(1, 0));
-  const auto batch = queue.Take(3);  // 0, 1 and 2.
+  const auto batch = queue.PopBatch(3);  // 0, 1 and 2.
   queue.HoldAt({"t", 0}, 5);
   queue.HoldAt({"t", 7}, 5);  // Of which nothing is there.
-  queue.Done(batch);
+  queue.MarkDone(batch);
   CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 3}, {{"t", 1}, 0}});
-  const auto rest = queue.Take(100);
+  const auto rest = queue.PopBatch(100);
   REQUIRE(rest.size() == 3);  // 3 and 4, and the other partition's.
-  queue.Done(rest);
+  queue.MarkDone(rest);
   CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 5}, {{"t", 1}, 1}});
   // Read again from there.
   for (int64_t offset = 5; offset < 10; ++offset) queue.Push("lane0", Record(0, offset));
-  queue.Done(queue.Take(100));
+  queue.MarkDone(queue.PopBatch(100));
   CHECK(queue.TakeNextOffsets() == std::map<TopicPartition, int64_t>{{{"t", 0}, 10}});
 }
 
-TEST_CASE("no offset is told before its record is done, whatever the order, and in the end all are") {
+TEST_CASE("no offset is returned before its record is done, in any order, and in the end all are") {
   const unsigned seed = GENERATE(1U, 2U, 3U);
   std::mt19937 random(seed);
   RecordQueue queue;
@@ -94,15 +94,15 @@ TEST_CASE("no offset is told before its record is done, whatever the order, and 
       queue.Push(absl::StrCat(random() % 3), Record(partition, offset));
       continue;
     }
-    const auto batch = queue.Take(1 + random() % 5);
+    const auto batch = queue.PopBatch(1 + random() % 5);
     for (const QueuedRecord& record : batch) open[record.partition.partition].erase(record.offset);
-    queue.Done(batch);
+    queue.MarkDone(batch);
     for (const auto& [place, next] : queue.TakeNextOffsets()) {
       const auto& waiting = open[place.partition];
       CHECK((waiting.empty() || next <= *waiting.begin()));
     }
   }
-  while (!queue.empty()) queue.Done(queue.Take(7));
+  while (!queue.empty()) queue.MarkDone(queue.PopBatch(7));
   for (const auto& [place, next] : queue.TakeNextOffsets()) CHECK(next <= pushed[place.partition]);
 }
 
@@ -114,7 +114,7 @@ TEST_CASE("a message that is made of a record shows all that the record has") {
   CHECK(moved.topic() == "t");
   CHECK(moved.FindHeader(kTraceparentHeader) == kTrace);
   CHECK(!moved.FindHeader("x"));
-  QueuedRecord copy = Copy(moved);
+  QueuedRecord copy = CopyRecord(moved);
   CHECK(copy.partition == record.partition);
   CHECK(copy.offset == 7);
   CHECK(copy.log_time_us == 5);
@@ -127,7 +127,7 @@ TEST_CASE("a message that is made of a record shows all that the record has") {
   moved = Message(record);
   CHECK(moved.FindHeader("x") == "2");
   CHECK(moved.traceparent() == kTrace);
-  CHECK(Copy(moved).headers.size() == 3);
+  CHECK(CopyRecord(moved).headers.size() == 3);
 }
 
 }  // namespace stockalert::kafka

@@ -28,7 +28,7 @@ std::vector<std::string> Errors(std::vector<std::string> flags,
       .errors;
 }
 
-TEST_CASE("what Kafka's flags refuse") {
+TEST_CASE("Kafka's flags refuse contradictory, incomplete and unusable settings") {
   const testing::Authority authority("a");
   const testing::Identity identity = authority.Issue();
   testing::Wanted wanted;
@@ -84,7 +84,7 @@ TEST_CASE("what Kafka's flags refuse") {
   }
 }
 
-TEST_CASE("librdkafka takes what the flags took") {
+TEST_CASE("librdkafka accepts what the flags accepted") {
   const testing::Authority authority("a");
   const testing::Identity identity = authority.Issue();
   const testing::SwappedFolder folder(

@@ -36,7 +36,7 @@ TEST_CASE("bytes that are no UTF-8 do not break a line") {
   CHECK_NOTHROW(nlohmann::json::parse(line));
 }
 
-TEST_CASE("levels by name") {
+TEST_CASE("log levels are read by their exact names") {
   CHECK(ParseLevel("debug") == Level::kDebug);
   CHECK(ParseLevel("error") == Level::kError);
   CHECK_FALSE(ParseLevel("ERROR"));

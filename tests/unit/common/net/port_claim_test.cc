@@ -70,9 +70,9 @@ int FreePort() {
   return socket.port();
 }
 
-TEST_CASE("a claimed port is no outgoing connection's, refuses who connects, and is its server's") {
+TEST_CASE("a claimed port is given to no outgoing connection, refuses connections, and is free for its server") {
   const int port = FreePort();
-  auto claims = PortClaims::Take({AddressOf(port), "127.0.0.1:0", ""});
+  auto claims = PortClaims::Claim({AddressOf(port), "127.0.0.1:0", ""});
   REQUIRE(claims.ok());
   // As the kernel binds what connects outwards: without leave to share it.
   CHECK_FALSE(Socket().Bind(port));
@@ -86,10 +86,10 @@ TEST_CASE("a claimed port is no outgoing connection's, refuses who connects, and
   CHECK(client.Connect(port));
 }
 
-TEST_CASE("claims end with what holds them") {
+TEST_CASE("claims end with the object that holds them") {
   const int port = FreePort();
   {
-    auto claims = PortClaims::Take({AddressOf(port)});
+    auto claims = PortClaims::Claim({AddressOf(port)});
     REQUIRE(claims.ok());
     const PortClaims moved = std::move(*claims);
     CHECK_FALSE(Socket().Bind(port));
@@ -107,19 +107,19 @@ TEST_CASE("a port that is taken for a while is had after it") {
     other.Close();
   });
   const absl::Time began = absl::Now();
-  const auto claims = PortClaims::Take({address});
+  const auto claims = PortClaims::Claim({address});
   CHECK(absl::Now() - began < absl::Seconds(5));
   ends.join();
   CHECK(claims.ok());
 }
 
-TEST_CASE("of a port that is taken for good it is said who listens there") {
+TEST_CASE("for a port that stays taken the listening process is named") {
   Socket other;
   REQUIRE(other.Bind(0));
   REQUIRE(other.Listen());
   for (const std::string host : {"127.0.0.1", "0.0.0.0", "localhost"}) {
     const std::string address = absl::StrCat(host, ":", other.port());
-    const absl::Status status = PortClaims::Take({address}, absl::Milliseconds(300)).status();
+    const absl::Status status = PortClaims::Claim({address}, absl::Milliseconds(300)).status();
     INFO(status);
     CHECK(status.code() == absl::StatusCode::kUnavailable);
     CHECK(absl::StrContains(status.message(), address));
@@ -127,19 +127,19 @@ TEST_CASE("of a port that is taken for good it is said who listens there") {
   }
 }
 
-TEST_CASE("of a port that a connection has it is said whose that is, and where it leads") {
+TEST_CASE("for a port held by a connection its process and remote end are named") {
   Socket server;
   REQUIRE(server.Bind(0));
   REQUIRE(server.Listen());
   Socket client;
   REQUIRE(client.Connect(server.port()));
-  const absl::Status status = PortClaims::Take({AddressOf(client.port())}, absl::ZeroDuration()).status();
+  const absl::Status status = PortClaims::Claim({AddressOf(client.port())}, absl::ZeroDuration()).status();
   INFO(status);
   CHECK(absl::StrContains(status.message(),
                           absl::StrCat(Self(), " has a connection from there to ", AddressOf(server.port()))));
 }
 
-TEST_CASE("where nobody has a port, nobody is named") {
+TEST_CASE("no process is named for a port that is free") {
   CHECK(DescribeHolder({"127.0.0.1", FreePort()}) == "nobody who can be seen has it");
   // Another address of the machine's is in nobody's way.
   Socket other;
@@ -148,19 +148,19 @@ TEST_CASE("where nobody has a port, nobody is named") {
   CHECK(DescribeHolder({"127.0.0.2", other.port()}) == "nobody who can be seen has it");
 }
 
-TEST_CASE("what is no address is no claim") {
-  CHECK(PortClaims::Take({"nonsense"}).status().code() == absl::StatusCode::kInvalidArgument);
+TEST_CASE("a text that is not an address is refused") {
+  CHECK(PortClaims::Claim({"nonsense"}).status().code() == absl::StatusCode::kInvalidArgument);
 }
 
 TEST_CASE("only a port that is taken is tried again") {
   int tries = 0;
-  CHECK(RetryTaken("127.0.0.1:1", absl::Seconds(5), [&] {
+  CHECK(RetryWhileTaken("127.0.0.1:1", absl::Seconds(5), [&] {
           ++tries;
           return absl::InternalError("broken");
         }).code() == absl::StatusCode::kInternal);
   CHECK(tries == 1);
   tries = 0;
-  CHECK(RetryTaken("127.0.0.1:1", absl::Seconds(5), [&] {
+  CHECK(RetryWhileTaken("127.0.0.1:1", absl::Seconds(5), [&] {
           return ++tries < 3 ? absl::UnavailableError("taken") : absl::OkStatus();
         }).ok());
   CHECK(tries == 3);

@@ -8,7 +8,7 @@
 namespace stockalert::postgres {
 namespace {
 
-TEST_CASE("a URL that nobody can read is refused without quoting it") {
+TEST_CASE("an unreadable URL is refused without quoting it") {
   PoolOptions options;
   options.url = "postgresql://user:secret@[bad";
   const auto pool = Pool::Create(options);

@@ -7,7 +7,7 @@ namespace {
 
 using base::FailureKind;
 
-TEST_CASE("only what is certainly wrong with the record is its own fault") {
+TEST_CASE("only errors that are certainly the record's own are of the record") {
   for (const char* state : {"22021", "22P02", "22003", "22001", "22P05", "22008", "23502", "23514", "54000", "54001"}) {
     INFO(state);
     CHECK(FailureKindOfSqlState(state) == FailureKind::kOfRecord);

@@ -16,7 +16,7 @@ namespace {
 void Run(Liveness& liveness, testing::FakeMonotonicClock& clock, int seconds) {
   for (int i = 0; i < seconds; ++i) {
     clock.Advance(absl::Seconds(1));
-    liveness.Look();
+    liveness.Sample();
   }
 }
 
@@ -135,7 +135,7 @@ TEST_CASE("a queue is stuck where it holds something and nothing leaves it") {
   CHECK(liveness.FindStuck().empty());
 }
 
-TEST_CASE("the watch looks by itself") {
+TEST_CASE("the watch samples by itself") {
   testing::FakeMonotonicClock clock;
   Liveness liveness(clock);
   Heartbeat loop("loop", absl::Milliseconds(1), liveness);

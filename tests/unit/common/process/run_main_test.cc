@@ -116,7 +116,7 @@ TEST_CASE("an app that cannot go on stops in order and exits with 1") {
   CHECK(child.Wait() == 1);
 }
 
-TEST_CASE("an app of which a loop does not turn any more stops and exits with 1, where nobody ends it before") {
+TEST_CASE("an app with a stuck loop stops and exits with 1") {
   Child child = Launch({}, [] {
     static Heartbeat heartbeat("test_loop", absl::Milliseconds(50));
     heartbeat.Beat();

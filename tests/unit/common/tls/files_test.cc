@@ -12,7 +12,7 @@ using testing::Identity;
 using testing::SwappedFolder;
 using testing::Wanted;
 
-TEST_CASE("good files are taken, and tell when they expire") {
+TEST_CASE("valid files are accepted, and their expiry is known") {
   const Authority authority("a");
   const absl::Time end = absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now() + absl::Hours(5)));
   Wanted wanted;

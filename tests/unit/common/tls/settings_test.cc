@@ -17,7 +17,7 @@ std::vector<std::string> Errors(Settings settings, const std::vector<std::string
       .errors;
 }
 
-TEST_CASE("plaintext has to be said, and excludes the files") {
+TEST_CASE("plaintext must be asked for, and excludes TLS files") {
   CHECK(Errors({}, {"--plaintext"}).empty());
   CHECK(Errors({}, {"--plaintext=false"}).size() == 1);
 
@@ -41,7 +41,7 @@ TEST_CASE("plaintext has to be said, and excludes the files") {
   CHECK_FALSE(Errors(no_public, {"--plaintext", "--public_tls_cert_file=/x"}).empty());
 }
 
-TEST_CASE("all unfit files are told at once, each by its flag") {
+TEST_CASE("all unusable files are reported at once, each by its flag") {
   const testing::Authority authority("a");
   const testing::Authority other("other");
   const testing::Identity identity = authority.Issue();

@@ -42,21 +42,21 @@ TEST_CASE("what is not valid begins a new trace") {
 
 TEST_CASE("what is kept of a traceparent is hexadecimal digits and dashes, whatever came") {
   const std::string valid = kValid;
-  CHECK(Sound(valid) == valid);
+  CHECK(ValidTraceparent(valid) == valid);
   std::string later = "01" + valid.substr(2);
-  CHECK(Sound(later) == later);
-  CHECK(Sound(later + "-\xff\xfe") == later);
-  CHECK(Sound(later + std::string("-\0more", 6)) == later);
-  CHECK(Sound(later + "-" + std::string(100'000, 'x')) == later);
-  CHECK(Sound("").empty());
-  CHECK(Sound("\xff\xff").empty());
-  CHECK(Sound(valid + std::string(1, '\0')).empty());
+  CHECK(ValidTraceparent(later) == later);
+  CHECK(ValidTraceparent(later + "-\xff\xfe") == later);
+  CHECK(ValidTraceparent(later + std::string("-\0more", 6)) == later);
+  CHECK(ValidTraceparent(later + "-" + std::string(100'000, 'x')) == later);
+  CHECK(ValidTraceparent("").empty());
+  CHECK(ValidTraceparent("\xff\xff").empty());
+  CHECK(ValidTraceparent(valid + std::string(1, '\0')).empty());
   // Each byte of a valid one replaced by each that there is: what is left is valid, or nothing.
   for (size_t place = 0; place < valid.size(); ++place) {
     for (int byte = 0; byte < 256; ++byte) {
       std::string text = valid;
       text[place] = static_cast<char>(byte);
-      const std::string_view sound = Sound(text);
+      const std::string_view sound = ValidTraceparent(text);
       if (sound.empty()) continue;
       CHECK(sound.size() == 55);
       CHECK(sound.find_first_not_of("0123456789abcdef-") == std::string_view::npos);

@@ -27,7 +27,7 @@ PercentChange Percent(PercentOp op, int64_t e4, PercentReference reference, int6
   return {op, e4, reference, given, window};
 }
 
-TEST_CASE("sensible definitions keep the rules") {
+TEST_CASE("valid definitions violate no rule") {
   const std::vector<Definition> good = {
       Of(Target(TargetOp::kAtOrAbove, 1)),
       Of(Target(TargetOp::kCrosses, price::kMaxPriceMicros)),
@@ -95,7 +95,7 @@ TEST_CASE("a definition that breaks a rule is named by its field") {
   }
 }
 
-TEST_CASE("everything but the expiry arms") {
+TEST_CASE("a change of anything but the expiry arms the alert anew") {
   const Definition before = Of(Target(TargetOp::kAtOrAbove, 100 * kUnit), TriggerPolicy::kRepeat);
   Definition after = before;
   CHECK_FALSE(before.ArmsWhenChangedTo(after));

@@ -5,7 +5,7 @@
 namespace stockalert::condition {
 namespace {
 
-TEST_CASE("a level is reached exactly where the product says so") {
+TEST_CASE("a level is reached exactly, without rounding") {
   uint64_t x = 0x9e3779b97f4a7c15u;
   const auto next = [&x](uint64_t below) {
     x ^= x << 13;

@@ -23,7 +23,7 @@ Definition Above(int64_t units) {
 }
 
 AlertRecord Created(const Definition& definition) {
-  const absl::StatusOr<AlertRecord> record = Create(definition, At(kNowUs), {});
+  const absl::StatusOr<AlertRecord> record = CreateAlert(definition, At(kNowUs), {});
   REQUIRE(record.ok());
   return *record;
 }
@@ -42,16 +42,16 @@ TEST_CASE("an alert is created at revision 1, armed by it") {
 }
 
 TEST_CASE("a creation that breaks a rule is refused, with the field") {
-  CheckRefused(Create(Above(0), At(kNowUs), {}), absl::StatusCode::kInvalidArgument, kReasonInvalidDefinition);
-  CHECK(RefusalField(Create(Above(0), At(kNowUs), {}).status()) == "condition.price_target.price");
+  CheckRefused(CreateAlert(Above(0), At(kNowUs), {}), absl::StatusCode::kInvalidArgument, kReasonInvalidDefinition);
+  CHECK(RefusalField(CreateAlert(Above(0), At(kNowUs), {}).status()) == "condition.price_target.price");
   Definition late = Above(100);
   late.expire_time_us = kNowUs;
-  CheckRefused(Create(late, At(kNowUs), {}), absl::StatusCode::kInvalidArgument, kReasonExpiryNotInFuture);
-  CHECK(RefusalField(Create(late, At(kNowUs), {}).status()) == "expire_time");
-  CHECK(Create(late, At(kNowUs - 1), {}).ok());
+  CheckRefused(CreateAlert(late, At(kNowUs), {}), absl::StatusCode::kInvalidArgument, kReasonExpiryNotInFuture);
+  CHECK(RefusalField(CreateAlert(late, At(kNowUs), {}).status()) == "expire_time");
+  CHECK(CreateAlert(late, At(kNowUs - 1), {}).ok());
   Moment replay = At(kNowUs);
   replay.refuse_past_expiry = false;
-  CHECK(Create(late, replay, {}).ok());
+  CHECK(CreateAlert(late, replay, {}).ok());
 }
 
 TEST_CASE("REJECT_IF_MET looks at the level at the last price") {
@@ -92,9 +92,9 @@ TEST_CASE("REJECT_IF_MET looks at the level at the last price") {
     Definition definition;
     definition.condition = cases[i].condition;
     CHECK(IsMetAtArming(definition, cases[i].market) == cases[i].met);
-    CHECK(Create(definition, At(kNowUs), cases[i].market).ok());
+    CHECK(CreateAlert(definition, At(kNowUs), cases[i].market).ok());
     definition.creation_policy = CreationPolicy::kRejectIfMet;
-    const absl::StatusOr<AlertRecord> record = Create(definition, At(kNowUs), cases[i].market);
+    const absl::StatusOr<AlertRecord> record = CreateAlert(definition, At(kNowUs), cases[i].market);
     CHECK(record.ok() == !cases[i].met);
     if (!record.ok()) CheckRefused(record, absl::StatusCode::kFailedPrecondition, kReasonConditionAlreadyMet);
   }
@@ -105,111 +105,113 @@ TEST_CASE("what passes REJECT_IF_MET goes into the log as WAIT_FOR_CROSS, and is
   definition.creation_policy = CreationPolicy::kRejectIfMet;
   const AlertRecord record = Created(definition);
   CHECK(record.definition.creation_policy == CreationPolicy::kRejectIfMet);
-  CHECK(ForLog(record.definition).creation_policy == CreationPolicy::kWaitForCross);
+  CHECK(DefinitionForLog(record.definition).creation_policy == CreationPolicy::kWaitForCross);
   definition.creation_policy = CreationPolicy::kFireIfMet;
-  CHECK(ForLog(definition) == definition);
+  CHECK(DefinitionForLog(definition) == definition);
 }
 
 TEST_CASE("an update raises the revision by one, and arms where it changes what is watched") {
   const AlertRecord record = Created(Above(100));
-  const absl::StatusOr<AlertRecord> same = Update(record, Above(100), false, At(kNowUs));
+  const absl::StatusOr<AlertRecord> same = UpdateAlert(record, Above(100), false, At(kNowUs));
   REQUIRE(same.ok());
   CHECK(*same == record);
 
-  const absl::StatusOr<AlertRecord> noted = Update(record, Above(100), true, At(kNowUs));
+  const absl::StatusOr<AlertRecord> noted = UpdateAlert(record, Above(100), true, At(kNowUs));
   REQUIRE(noted.ok());
   CHECK(noted->revision == 2);
   CHECK(noted->armed_revision == 1);
 
   Definition expiring = Above(100);
   expiring.expire_time_us = kNowUs + 1;
-  const absl::StatusOr<AlertRecord> moved = Update(record, expiring, false, At(kNowUs));
+  const absl::StatusOr<AlertRecord> moved = UpdateAlert(record, expiring, false, At(kNowUs));
   REQUIRE(moved.ok());
   CHECK(moved->revision == 2);
   CHECK(moved->armed_revision == 1);
 
-  const absl::StatusOr<AlertRecord> armed = Update(*moved, Above(101), false, At(kNowUs));
+  const absl::StatusOr<AlertRecord> armed = UpdateAlert(*moved, Above(101), false, At(kNowUs));
   REQUIRE(armed.ok());
   CHECK(armed->revision == 3);
   CHECK(armed->armed_revision == 3);
 
   expiring.expire_time_us = kNowUs;
-  CheckRefused(Update(record, expiring, false, At(kNowUs)), absl::StatusCode::kInvalidArgument,
+  CheckRefused(UpdateAlert(record, expiring, false, At(kNowUs)), absl::StatusCode::kInvalidArgument,
                kReasonExpiryNotInFuture);
-  CheckRefused(Update(record, Above(0), false, At(kNowUs)), absl::StatusCode::kInvalidArgument,
+  CheckRefused(UpdateAlert(record, Above(0), false, At(kNowUs)), absl::StatusCode::kInvalidArgument,
                kReasonInvalidDefinition);
 }
 
 TEST_CASE("an update that arms leaves a paused alert paused and makes a triggered one active") {
-  AlertRecord record = *Pause(Created(Above(100)), At(kNowUs));
-  const absl::StatusOr<AlertRecord> paused = Update(record, Above(101), false, At(kNowUs));
+  AlertRecord record = *PauseAlert(Created(Above(100)), At(kNowUs));
+  const absl::StatusOr<AlertRecord> paused = UpdateAlert(record, Above(101), false, At(kNowUs));
   REQUIRE(paused.ok());
   CHECK(paused->paused);
   CHECK(paused->armed_revision == 3);
 
   record = RecordTrigger(Created(Above(100)), 1, true);
   CHECK(ShownState(record, At(kNowUs), false, false) == AlertState::kTriggered);
-  const absl::StatusOr<AlertRecord> noted = Update(record, Above(100), true, At(kNowUs));
+  const absl::StatusOr<AlertRecord> noted = UpdateAlert(record, Above(100), true, At(kNowUs));
   REQUIRE(noted.ok());
   CHECK(noted->triggered);
-  const absl::StatusOr<AlertRecord> armed = Update(record, Above(101), false, At(kNowUs));
+  const absl::StatusOr<AlertRecord> armed = UpdateAlert(record, Above(101), false, At(kNowUs));
   REQUIRE(armed.ok());
   CHECK(ShownState(*armed, At(kNowUs), false, false) == AlertState::kActive);
 }
 
 TEST_CASE("pausing twice and resuming what is active change nothing") {
   const AlertRecord record = Created(Above(100));
-  CHECK(*Resume(record, At(kNowUs)) == record);
-  const AlertRecord paused = *Pause(record, At(kNowUs));
+  CHECK(*ResumeAlert(record, At(kNowUs)) == record);
+  const AlertRecord paused = *PauseAlert(record, At(kNowUs));
   CHECK(paused.revision == 2);
   CHECK(paused.armed_revision == 1);
   CHECK(ShownState(paused, At(kNowUs), false, false) == AlertState::kPaused);
-  CHECK(*Pause(paused, At(kNowUs)) == paused);
-  const AlertRecord resumed = *Resume(paused, At(kNowUs));
+  CHECK(*PauseAlert(paused, At(kNowUs)) == paused);
+  const AlertRecord resumed = *ResumeAlert(paused, At(kNowUs));
   CHECK(resumed.revision == 3);
   CHECK_FALSE(resumed.paused);
 }
 
 TEST_CASE("rearm makes active, from paused and triggered too") {
   const AlertRecord record = Created(Above(100));
-  CHECK(Rearm(record, At(kNowUs))->armed_revision == 2);
-  CHECK_FALSE(Rearm(*Pause(record, At(kNowUs)), At(kNowUs))->paused);
-  const AlertRecord rearmed = *Rearm(RecordTrigger(record, 1, true), At(kNowUs));
+  CHECK(RearmAlert(record, At(kNowUs))->armed_revision == 2);
+  CHECK_FALSE(RearmAlert(*PauseAlert(record, At(kNowUs)), At(kNowUs))->paused);
+  const AlertRecord rearmed = *RearmAlert(RecordTrigger(record, 1, true), At(kNowUs));
   CHECK_FALSE(rearmed.triggered);
   CHECK(ShownState(rearmed, At(kNowUs), false, false) == AlertState::kActive);
 }
 
 TEST_CASE("a triggered alert takes no pause and no resume") {
   const AlertRecord record = RecordTrigger(Created(Above(100)), 1, true);
-  CheckRefused(Pause(record, At(kNowUs)), absl::StatusCode::kFailedPrecondition, kReasonAlertTriggered);
-  CheckRefused(Resume(record, At(kNowUs)), absl::StatusCode::kFailedPrecondition, kReasonAlertTriggered);
+  CheckRefused(PauseAlert(record, At(kNowUs)), absl::StatusCode::kFailedPrecondition, kReasonAlertTriggered);
+  CheckRefused(ResumeAlert(record, At(kNowUs)), absl::StatusCode::kFailedPrecondition, kReasonAlertTriggered);
 }
 
 TEST_CASE("an expired alert takes only an update that moves its expiry past the clock and the last quote") {
   Definition definition = Above(100);
   definition.expire_time_us = kNowUs + 10;
-  const AlertRecord record = *Pause(Created(definition), At(kNowUs));
+  const AlertRecord record = *PauseAlert(Created(definition), At(kNowUs));
   for (const Moment& moment : {At(kNowUs + 10), At(kNowUs, kNowUs + 10)}) {
     CHECK(ShownState(record, moment, false, false) == AlertState::kExpired);
-    CheckRefused(Pause(record, moment), absl::StatusCode::kFailedPrecondition, kReasonAlertExpired);
-    CheckRefused(Resume(record, moment), absl::StatusCode::kFailedPrecondition, kReasonAlertExpired);
-    CheckRefused(Rearm(record, moment), absl::StatusCode::kFailedPrecondition, kReasonAlertExpired);
-    CheckRefused(Update(record, definition, true, moment), absl::StatusCode::kFailedPrecondition, kReasonAlertExpired);
+    CheckRefused(PauseAlert(record, moment), absl::StatusCode::kFailedPrecondition, kReasonAlertExpired);
+    CheckRefused(ResumeAlert(record, moment), absl::StatusCode::kFailedPrecondition, kReasonAlertExpired);
+    CheckRefused(RearmAlert(record, moment), absl::StatusCode::kFailedPrecondition, kReasonAlertExpired);
+    CheckRefused(UpdateAlert(record, definition, true, moment), absl::StatusCode::kFailedPrecondition,
+                 kReasonAlertExpired);
     Definition wanted = definition;
     wanted.condition = PriceTarget{TargetOp::kCrosses, kUnit};
-    CheckRefused(Update(record, wanted, false, moment), absl::StatusCode::kFailedPrecondition, kReasonAlertExpired);
+    CheckRefused(UpdateAlert(record, wanted, false, moment), absl::StatusCode::kFailedPrecondition,
+                 kReasonAlertExpired);
     wanted = definition;
     wanted.expire_time_us = kNowUs + 11;
-    const absl::StatusOr<AlertRecord> moved = Update(record, wanted, false, moment);
+    const absl::StatusOr<AlertRecord> moved = UpdateAlert(record, wanted, false, moment);
     REQUIRE(moved.ok());
     CHECK(moved->armed_revision == 3);
     CHECK(ShownState(*moved, moment, false, false) == AlertState::kActive);
     wanted.expire_time_us.reset();
-    CHECK(Update(record, wanted, false, moment)->armed_revision == 3);
+    CHECK(UpdateAlert(record, wanted, false, moment)->armed_revision == 3);
   }
   Definition wanted = definition;
   wanted.expire_time_us = kNowUs + 11;
-  CheckRefused(Update(record, wanted, false, At(kNowUs, kNowUs + 11)), absl::StatusCode::kFailedPrecondition,
+  CheckRefused(UpdateAlert(record, wanted, false, At(kNowUs, kNowUs + 11)), absl::StatusCode::kFailedPrecondition,
                kReasonAlertExpired);
   CHECK(ShownState(record, At(kNowUs + 9, kNowUs + 9), false, false) == AlertState::kPaused);
 }
@@ -219,29 +221,29 @@ TEST_CASE("an alert at its end is TRIGGERED, not EXPIRED, and can be rearmed") {
   definition.expire_time_us = kNowUs + 10;
   const AlertRecord record = RecordTrigger(Created(definition), 1, true);
   CHECK(ShownState(record, At(kNowUs + 20), false, false) == AlertState::kTriggered);
-  CHECK(Rearm(record, At(kNowUs + 20)).ok());
+  CHECK(RearmAlert(record, At(kNowUs + 20)).ok());
 }
 
 TEST_CASE("a trigger counts for the arming that it is of") {
   const AlertRecord record = Created(Above(100));
   CHECK(RecordTrigger(record, 1, false) == record);
-  const AlertRecord paused = *Pause(record, At(kNowUs));
+  const AlertRecord paused = *PauseAlert(record, At(kNowUs));
   CHECK(RecordTrigger(paused, 1, true).triggered);
   CHECK(ShownState(RecordTrigger(paused, 1, true), At(kNowUs), false, false) == AlertState::kTriggered);
-  const AlertRecord rearmed = *Rearm(record, At(kNowUs));
+  const AlertRecord rearmed = *RearmAlert(record, At(kNowUs));
   CHECK(RecordTrigger(rearmed, 1, true) == rearmed);
   CHECK(RecordTrigger(rearmed, 2, true).triggered);
-  const AlertRecord deleted = *Delete(record);
+  const AlertRecord deleted = *DeleteAlert(record);
   CHECK(RecordTrigger(deleted, 1, true) == deleted);
 }
 
-TEST_CASE("a deleted alert takes nothing") {
-  const AlertRecord record = *Delete(Created(Above(100)));
+TEST_CASE("a deleted alert refuses every call") {
+  const AlertRecord record = *DeleteAlert(Created(Above(100)));
   CHECK(record.revision == 2);
   CHECK(ShownState(record, At(kNowUs), false, false) == AlertState::kDeleted);
   for (const absl::StatusOr<AlertRecord>& refused :
-       {Delete(record), Pause(record, At(kNowUs)), Resume(record, At(kNowUs)), Rearm(record, At(kNowUs)),
-        Update(record, Above(1), true, At(kNowUs))}) {
+       {DeleteAlert(record), PauseAlert(record, At(kNowUs)), ResumeAlert(record, At(kNowUs)),
+        RearmAlert(record, At(kNowUs)), UpdateAlert(record, Above(1), true, At(kNowUs))}) {
     CheckRefused(refused, absl::StatusCode::kNotFound, kReasonAlertDeleted);
   }
 }
@@ -252,7 +254,7 @@ TEST_CASE("WAITING is for the date's reference that the alert needs") {
   AlertRecord record = Created(definition);
   CHECK(ShownState(record, At(kNowUs), false, true) == AlertState::kWaiting);
   CHECK(ShownState(record, At(kNowUs), true, false) == AlertState::kActive);
-  CHECK(ShownState(*Pause(record, At(kNowUs)), At(kNowUs), false, false) == AlertState::kPaused);
+  CHECK(ShownState(*PauseAlert(record, At(kNowUs)), At(kNowUs), false, false) == AlertState::kPaused);
   definition.condition = PercentChange{PercentOp::kUp, 1, PercentReference::kDayOpen, 0, 0};
   record = Created(definition);
   CHECK(ShownState(record, At(kNowUs), true, false) == AlertState::kWaiting);

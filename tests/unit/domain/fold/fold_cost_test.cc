@@ -113,7 +113,7 @@ TEST_CASE("windows with a pause behind them are looked at when their own price l
   CHECK((log.fold.index_steps() - before) / 1000 < kStepsPerQuote);
 }
 
-TEST_CASE("a quote costs what it fires") {
+TEST_CASE("the cost of a quote grows with the alerts that it fires") {
   LogBuilder log;
   log.Price(100);
   for (int i = 0; i < kAlerts; ++i) {

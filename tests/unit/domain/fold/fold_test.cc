@@ -41,7 +41,7 @@ TEST_CASE("triggers of one quote come by alert id") {
   CHECK(log.Price(101) == Fired{"a#1", "b#1", "c#1"});
 }
 
-TEST_CASE("hysteresis has to be come back by") {
+TEST_CASE("the price must come back by the hysteresis before the next trigger") {
   LogBuilder log;
   Definition definition = Of(Above(100));
   definition.hysteresis_micros = 2 * kUnit;
@@ -53,7 +53,7 @@ TEST_CASE("hysteresis has to be come back by") {
   CHECK(log.Price(100) == Fired{"a#2"});
 }
 
-TEST_CASE("CROSSES looks at the side") {
+TEST_CASE("CROSSES triggers when the price changes sides") {
   LogBuilder log;
   log.Create("a", Of(Crosses(100)));
   CHECK(log.Price(99) == kNone);
@@ -199,7 +199,7 @@ TEST_CASE("ONCE ends, ONCE_A_DAY goes by New York's date") {
   CHECK(log.Price(101) == Fired{"once#2"});
 }
 
-TEST_CASE("sessions: a regular alert sees nothing of the others, and CLOSED moves nobody") {
+TEST_CASE("a REGULAR alert ignores other sessions, and CLOSED counts for no alert") {
   LogBuilder log;
   Definition extended = Of(Above(100));
   extended.sessions = Sessions::kExtended;
@@ -304,7 +304,7 @@ TEST_CASE("a swallowed edge is forgotten with the date, in a pause too") {
   }
 }
 
-TEST_CASE("a pause keeps all as it was, and the first price after it may be an edge") {
+TEST_CASE("a pause keeps an alert's state, and the first price after it may be an edge") {
   LogBuilder log;
   log.Create("crosses", Of(Crosses(100)));
   log.Create("falls", Of(Falls(10)));

@@ -11,25 +11,25 @@ namespace {
 using condition::PercentReference;
 
 // What the compiler says of a kind that misses something.
-struct WithoutJudge : OnlyWakes, KeepsNothing {
+struct WithoutJudge : KeepsOnlyWakes, KeepsNothing {
   static bool MayTriggerAtFirstPrice() { return true; }
-  static void Begin(const Subject&, int64_t, bool) {}
-  static void GoOn(const Subject&, int64_t, bool) {}
-  static void PutIn(const Subject&) {}
+  static void StartAtArmingPrice(const Subject&, int64_t, bool) {}
+  static void ContinueAfterTrigger(const Subject&, int64_t, bool) {}
+  static void AddToBook(const Subject&) {}
 };
 struct Complete : WithoutJudge {
   static Judgement Judge(const Subject&, PricePoint, int64_t) { return {}; }
 };
-struct WithoutTakeOut : KeepsNothing {
+struct WithoutRemoveFromBook : KeepsNothing {
   static bool MayTriggerAtFirstPrice() { return true; }
-  static void Begin(const Subject&, int64_t, bool) {}
+  static void StartAtArmingPrice(const Subject&, int64_t, bool) {}
   static Judgement Judge(const Subject&, PricePoint, int64_t) { return {}; }
-  static void GoOn(const Subject&, int64_t, bool) {}
-  static void PutIn(const Subject&) {}
+  static void ContinueAfterTrigger(const Subject&, int64_t, bool) {}
+  static void AddToBook(const Subject&) {}
 };
 static_assert(ConditionKind<Complete>);
 static_assert(!ConditionKind<WithoutJudge>);
-static_assert(!ConditionKind<WithoutTakeOut>);
+static_assert(!ConditionKind<WithoutRemoveFromBook>);
 
 std::string NameOf(const condition::Condition& condition) {
   return VisitKind(condition, [](const auto& kind) -> std::string {

@@ -47,7 +47,7 @@ TEST_CASE("every date of 1970 to 2040 begins when the zone database says") {
   }
 }
 
-TEST_CASE("times beyond all reason have a date too") {
+TEST_CASE("the smallest and largest times have a date, too") {
   for (int64_t time_us : {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(), int64_t{0}}) {
     const ExchangeDay day = ExchangeDayOf(time_us);
     CHECK(day.date != kNoDate);

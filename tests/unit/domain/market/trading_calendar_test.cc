@@ -66,7 +66,7 @@ TEST_CASE("holidays are closed and short days close at one") {
   }
 }
 
-TEST_CASE("a trading day knows its hours") {
+TEST_CASE("a trading day has the exchange's open and close") {
   const auto day = TradingDayOf(Us("2014-06-09T15:00:00Z"));
   REQUIRE(day.has_value());
   CHECK(day->open_us == Us("2014-06-09T13:30:00Z"));

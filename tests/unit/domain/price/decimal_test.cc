@@ -30,7 +30,7 @@ TEST_CASE("a price is read exactly") {
   }
 }
 
-TEST_CASE("what no quote could cost is refused") {
+TEST_CASE("a price out of bounds is refused") {
   for (const char* text : {"",
                            " ",
                            "0",
@@ -110,7 +110,7 @@ TEST_CASE("a count is written as the shortest decimal") {
   CHECK(FormatDecimal(7, 0) == "7");
 }
 
-TEST_CASE("what is written is read back") {
+TEST_CASE("formatted decimals are parsed to the same value") {
   uint64_t x = 88172645463325252u;
   for (int i = 0; i < 2000; ++i) {
     x ^= x << 13;

@@ -51,7 +51,7 @@ TEST_CASE("a confirmation and a status are read as they were written") {
   CHECK(status->partition == 5);
 }
 
-TEST_CASE("a trigger that cannot be is refused") {
+TEST_CASE("a trigger with impossible values is refused") {
   const std::vector<std::function<void(pb::AlertTriggered&)>> spoil = {
       [](auto& t) { t.set_alert_id("a1"); },    [](auto& t) { t.set_symbol("aapl"); },
       [](auto& t) { t.set_trigger_number(0); }, [](auto& t) { t.set_price_micros(0); },

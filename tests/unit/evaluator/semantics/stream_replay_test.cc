@@ -30,21 +30,21 @@ std::string Run(const std::vector<std::string>& lines) {
   return out;
 }
 
-TEST_CASE("a stream is replayed and told") {
+TEST_CASE("a stream is replayed, and its triggers and states are printed") {
   CHECK(Run({kCreate, "", QuoteOf("99.5", 1), QuoteOf("100.000", 2)}) ==
         "{\"trigger\":\"a\",\"n\":1,\"revision\":1,\"price\":\"100\",\"time\":2,\"before\":\"99.5\",\"offset\":2,"
         "\"late\":false}\n"
         "{\"state\":\"a\",\"is\":\"ACTIVE\"}\n");
 }
 
-TEST_CASE("refused quotes do nothing") {
+TEST_CASE("refused quotes change nothing") {
   for (const char* price : {"0", "-1", "1000000000000.5", "100.1234567", "NaN", "inf", "", "abc"}) {
     CAPTURE(price);
     CHECK(Run({kCreate, QuoteOf(price, 1)}) == "{\"state\":\"a\",\"is\":\"ACTIVE\"}\n");
   }
 }
 
-TEST_CASE("commands go by the rules of an alert's life") {
+TEST_CASE("commands follow the rules of an alert's life") {
   const std::string out =
       Run({kCreate, kCreate, R"({"op":"pause","id":"a"})", R"({"op":"pause","id":"nobody"})", QuoteOf("101", 1),
            R"({"op":"update","id":"a","condition":{"kind":"target","op":"AT_OR_BELOW","price":"0"}})",
@@ -108,7 +108,7 @@ TEST_CASE("a change as the log carries it") {
   CHECK(Run({change(3, 3, false, false), change(4, 3, false, true)}).empty());
 }
 
-TEST_CASE("what cannot be understood is an error, and changes nothing") {
+TEST_CASE("a record that cannot be understood is an error and changes nothing") {
   StreamReplay replay;
   std::string out;
   REQUIRE(replay.ApplyLine(kCreate, &out).ok());
