@@ -127,7 +127,7 @@ def flags_of(folder):
             shared = (ROOT / "services" / "common" / file).read_text(encoding="utf-8")
             body = shared.split(f"void {function.split('::')[1]}(", 1)[1].split("\n}\n", 1)[0]
             flags |= flags_in(body)
-    for old, name in re.findall(r'parser\.OldName\("(\w+)", "(\w+)"\)', source):
+    for old, name in re.findall(r'parser\.AddOldName\("(\w+)", "(\w+)"\)', source):
         assert name in flags, f"{folder}: {old} is the old name of a flag that is not there"
         flags.add(old)
     return flags
@@ -140,7 +140,7 @@ def settings_are_the_programs_own():
                      r"finnhub_api_key|schema_dir|postgres_(roles|role_names|role_passwords_dir|own_cluster)|replay_start_file|plaintext|"
                      r"(public|internal)_tls_.*")
     for part in ("user", "ticker", "alert", "notifier", "evaluator", "fetcher", "migrations"):
-        folder = "migrate" if part == "migrations" else part
+        folder = "tools/migrate" if part == "migrations" else part
         flags = flags_of(folder)
         known = set(schema["properties"][part]["properties"]["settings"]["properties"])
         wanted = {flag for flag in flags if not own.fullmatch(flag)}
