@@ -23,7 +23,12 @@ SERVICES = {
     "ticker": ("stockalert.ticker.v1", "TickerService", "stockalert/ticker/v1/ticker.proto"),
     "alert": ("stockalert.alert.v1", "AlertService", "stockalert/alert/v1/alert.proto"),
     "notifier": ("stockalert.notification.v1", "NotificationService", "stockalert/notification/v1/notification.proto"),
+    "destination": ("stockalert.notification.v1", "DestinationService", "stockalert/notification/v1/destination.proto"),
 }
+# Those on a port of another's.
+AT = {"destination": "notifier"}
+# Those with a port of their own.
+PORTS = tuple(name for name in SERVICES if name not in AT)
 # Where Debian's golang-github-gogo-googleapis-dev has google/rpc/*.proto.
 GOOGLE_RPC = pathlib.Path("/usr/share/gocode/src/github.com/gogo/googleapis")
 
@@ -111,7 +116,7 @@ class Client:
         """Answers the reply as a dictionary; raises CallError. `wait`: for a connection, where there is none, instead of failing at once."""
         path, request_class, reply_class = self._method(service, method)
         message = json_format.ParseDict(request or {}, request_class())
-        stub = self.channels[service].unary_unary(path, request_class.SerializeToString, reply_class.FromString)
+        stub = self.channels[AT.get(service, service)].unary_unary(path, request_class.SerializeToString, reply_class.FromString)
         try:
             reply = stub(message, timeout=timeout_s or self.timeout_s, metadata=self._metadata(key), wait_for_ready=wait)
         except grpc.RpcError as error:
@@ -122,7 +127,7 @@ class Client:
         """A stream of replies as dictionaries; raises CallError. `cancel` on the iterator's `call` ends it."""
         path, request_class, reply_class = self._method(service, method)
         message = json_format.ParseDict(request or {}, request_class())
-        stub = self.channels[service].unary_stream(path, request_class.SerializeToString, reply_class.FromString)
+        stub = self.channels[AT.get(service, service)].unary_stream(path, request_class.SerializeToString, reply_class.FromString)
         return Stream(stub(message, timeout=timeout_s, metadata=self._metadata(key)))
 
     def list_all(self, service: str, method: str, field: str, request: dict[str, Any], key: str) -> list[dict[str, Any]]:

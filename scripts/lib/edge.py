@@ -37,9 +37,14 @@ class Edge:
     def http_address(self) -> str:
         return f"127.0.0.1:{self.first_port + len(SERVICES)}"
 
+    @property
+    def pages_address(self) -> str:
+        """Of the pages that unsubscribe, where the settings have EDGE_UNSUBSCRIBE_BACKEND."""
+        return f"127.0.0.1:{self.first_port + len(SERVICES) + 1}"
+
     def _env(self):
         env = {"EDGE_LISTEN_V4": "127.0.0.1", "EDGE_BACKENDS_MAX": "1", "EDGE_HTTP_PORT": self.http_address.split(":")[1],
-               "EDGE_RUN_DIR": str(self.folder), "EDGE_CONFIG_DIR": str(CONFIG)}
+               "EDGE_UNSUBSCRIBE_PORT": self.pages_address.split(":")[1], "EDGE_RUN_DIR": str(self.folder), "EDGE_CONFIG_DIR": str(CONFIG)}
         for service in SERVICES:
             env[f"EDGE_{service.upper()}_PORT"] = self.address(service).split(":")[1]
             env[f"EDGE_{service.upper()}_BACKEND"] = self.mesh.address(service)
@@ -96,4 +101,4 @@ class Edge:
 
 def free_first_port() -> int:
     """A first port from which the edge's ports are free."""
-    return stack.free_port(range(len(SERVICES) + 1))
+    return stack.free_port(range(len(SERVICES) + 2))

@@ -8,10 +8,12 @@
 The services get their configuration by the environment, each only what is its own: the administrator's key goes to the user service alone.
 """
 
+import base64
 import hashlib
 import json
 import os
 import pathlib
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -26,7 +28,7 @@ SERVICES = {
     "user": (0, ("public", "http", "internal")),
     "ticker": (1, ("public", "http", "internal")),
     "alert": (2, ("public", "http", "internal")),
-    "notifier": (3, ("public", "http")),
+    "notifier": (3, ("public", "http", "internal")),
     "fetcher": (4, ("http", "internal")),
     "evaluator": (5, ("http",)),
 }
@@ -161,10 +163,13 @@ class Mesh:
             env["KAFKA_ACLS"] = "required"
         if service == "user":
             env["ADMIN_KEY"] = self.admin_key
+        if service == "notifier":
+            # Whoever takes webhooks of a private mesh is on this machine, too, and has no certificate.
+            env.update(DELIVERY_KEYS_FILE=self.folder / "delivery_keys", EGRESS_ALLOW="127.0.0.0/8", EGRESS_ALLOW_HTTP="true")
         if service in SERVICES:
             for kind in SERVICES[service][1]:
                 env[f"{kind.upper()}_ADDRESS"] = self.address(service, kind)
-        for other in ("user", "ticker", "fetcher", "alert"):
+        for other in ("user", "ticker", "fetcher", "alert", "notifier"):
             if other != service:
                 env[f"{other.upper()}_ADDRESS"] = self.address(other, "internal")
         if service == "fetcher":
@@ -193,7 +198,7 @@ class Mesh:
             self.services[name].start()
         self.await_ready()
         ca = (self.tls_folder("user") / "ca.crt").read_bytes() if self.authority else None
-        self.client = client.Client({name: self.address(name) for name in client.SERVICES}, ca=ca)
+        self.client = client.Client({name: self.address(name) for name in client.PORTS}, ca=ca)
         env_file = self.folder / "env"
         descriptor = os.open(env_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -202,6 +207,7 @@ class Mesh:
 
     def prepare_secrets(self) -> None:
         self.admin_key = stack.secret(self.folder / "admin_key", lambda: "sak_" + stack.token(43))
+        stack.secret(self.folder / "delivery_keys", lambda: "k1 " + base64.b64encode(secrets.token_bytes(32)).decode())
         self.caller_tokens = {name: stack.secret(self.folder / "callers" / name) for name in SERVICES}
         self.write_callers()
 

@@ -19,6 +19,7 @@ from typing import Any
 import client
 import mesh as meshes
 import stack
+import webhooks
 
 DATA = stack.ROOT / "services" / "fetcher" / "data" / "five-1d.csv"
 # What is followed live. The first one is that of the examples.
@@ -27,6 +28,9 @@ LIVE_SYMBOLS = ("AAPL", "GOOG", "IBM", "META", "MSFT")
 REPLAY_S = 5
 COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 ON_TERMINAL = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+# What the demonstration calls its own destination.
+DESTINATION = "scripts/run"
 
 # Words for it, and as the API has it.
 Condition = tuple[str, dict[str, Any]]
@@ -139,6 +143,8 @@ class Demonstration:
         self.cursor = ""
         self.alerts = {}  # Resource name → what it is.
         self.seen = {}  # Alert → how many notifications the stream brought.
+        self.delivered = {}  # Alert → how many webhooks came.
+        self.receiver = None
         self.quotes_unshown = 0
         self.quote_shown_at = 0.0
 
@@ -167,6 +173,53 @@ class Demonstration:
     def follow(self) -> None:
         for symbol in self.symbols:
             self.mesh.client.call("user", "FollowTicker", {"parent": self.user, "symbol": symbol}, self.key, timeout_s=20)
+
+    # --- webhooks
+
+    def receive(self) -> None:
+        """Has the notifications sent to this process, too: to the destination of earlier runs, whose verification still holds, or to a new one."""
+        known = read_demo(self.folder).get("webhook", {})
+        if not (known and self._receive_again(known)):
+            self._receive_anew()
+        show(f"  {paint('bold', 'webhook')}  {self.receiver.url}, verified")
+
+    def _listen(self, port: int = 0) -> webhooks.Receiver:
+        return webhooks.Receiver(port, on_message=lambda message: self.events.put(("webhook", message)))
+
+    def _destination(self, name: str) -> dict[str, Any]:
+        try:
+            return self.mesh.client.call("destination", "GetDestination", {"name": name}, self.key)
+        except client.CallError as error:
+            if error.code != "NOT_FOUND":
+                raise
+            return {}
+
+    def _receive_again(self, known: dict[str, Any]) -> bool:
+        """Whether the destination is still there and its port free."""
+        if self._destination(known["name"]).get("state") != "STATE_ACTIVE":
+            return False
+        # Nothing of an earlier run is to come now.
+        while self.mesh.client.call("destination", "CancelDeliveries", {"name": known["name"]}, self.key).get("cancelled_count"):
+            pass
+        try:
+            self.receiver = self._listen(known["port"])
+        except OSError:
+            return False
+        self.receiver.secret = known["secret"]
+        return True
+
+    def _receive_anew(self) -> None:
+        for destination in self.mesh.client.list_all("destination", "ListDestinations", "destinations", {"parent": self.user}, self.key):
+            if destination.get("display_name") == DESTINATION:
+                self.mesh.client.call("destination", "DeleteDestination", {"name": destination["name"]}, self.key)
+        self.receiver = self._listen()
+        request = {"parent": self.user, "destination": {"display_name": DESTINATION, "webhook": {"url": self.receiver.url}}}
+        made = self.mesh.client.call("destination", "CreateDestination", request, self.key)
+        self.receiver.secret = made["secret"]
+        name = made["destination"]["name"]
+        stack.wait_for("the verification of the webhook", lambda: self._destination(name).get("state") == "STATE_ACTIVE", 30)
+        webhook = {"name": name, "secret": made["secret"], "port": self.receiver.port}
+        meshes.write_json(self.folder / "demo.json", {**read_demo(self.folder), "webhook": webhook})
 
     # --- alerts
 
@@ -212,6 +265,11 @@ class Demonstration:
             mark = paint("green", "NOTIFICATION") if alert in self.alerts else paint("yellow", "notification")
             what = self.alerts.get(alert) or value.get("summary") or alert
             show(f"  {mark}  {value.get('symbol')} {paint('bold', value.get('price', ''))} at {value.get('event_time', '')}: {what}")
+        elif kind == "webhook":
+            data = value.content["data"]
+            alert = data.get("alert", "")
+            self.delivered[alert] = self.delivered.get(alert, 0) + 1
+            show(f"  {paint('green', 'WEBHOOK')}  {value.type}  {data.get('title', '')}  {paint('dim', value.id)}")
         elif kind == "quote":
             self.quotes_unshown += 1
             now = time.monotonic()
@@ -250,11 +308,11 @@ class Demonstration:
             alert = self.mesh.client.call("alert", "GetAlert", {"name": name}, self.key)
             triggers = self.mesh.client.list_all("alert", "ListTriggers", "triggers", {"parent": name}, self.key)
             stored = self.mesh.client.list_all("notifier", "ListNotifications", "notifications", {"parent": self.user, "alert": name}, self.key)
-            counts = (int(alert.get("trigger_count", 0)), len(triggers), len(stored), self.seen.get(name, 0))
-            fine = alert.get("state") == "STATE_TRIGGERED" and counts == (1, 1, 1, 1)
+            counts = (int(alert.get("trigger_count", 0)), len(triggers), len(stored), self.seen.get(name, 0), self.delivered.get(name, 0))
+            fine = alert.get("state") == "STATE_TRIGGERED" and counts == (1, 1, 1, 1, 1)
             good = good and fine
             result = paint("green", "fired once") if fine else paint("red", "NOT AS EXPECTED")
-            detail = "" if fine else f" (state {alert.get('state')}; counted, triggers, notifications, on the stream: {counts})"
+            detail = "" if fine else f" (state {alert.get('state')}; counted, triggers, notifications, on the stream, webhooks: {counts})"
             show(f"  {result}  {alert.get('symbol')} {text}{detail}")
         return good
 
@@ -287,6 +345,8 @@ class Demonstration:
     def end(self) -> None:
         for watcher in self.watchers:
             watcher.end()
+        if self.receiver is not None:
+            self.receiver.close()
 
 
 def wipe(folder: pathlib.Path, mesh: meshes.Mesh) -> None:
@@ -335,7 +395,8 @@ def run_replay(demo: Demonstration, supervisor: meshes.Supervisor, replay: Repla
 
     shipped = replay.file == DATA
     patience_s = REPLAY_S + 40 if shipped else float("inf")
-    in_time = demo.pump(supervisor, lambda: finished() and (not shipped or len(demo.seen) >= len(demo.alerts)), patience_s)
+    in_time = demo.pump(supervisor, lambda: finished() and (
+        not shipped or min(len(demo.seen), len(demo.delivered)) >= len(demo.alerts)), patience_s)
     # A second notification of one edge would come right behind the first.
     demo.pump(supervisor, lambda: False, 1)
     show()
@@ -412,6 +473,7 @@ def main() -> int:
     show(f"  the mesh is up after {time.monotonic() - started:.1f} s; its logs: {folder}/log")
     supervisor = meshes.Supervisor(mesh, say)
     demo.sign_in()
+    demo.receive()
     demo.follow()
     demo.watch()
     demo.begin()

@@ -214,15 +214,15 @@ class Process:
             return False
 
 
-def psql(url: str, sql: str) -> list[list[str]]:
-    """Rows of text. The password travels by the environment, where no list of processes shows it."""
+def psql(url: str, sql: str, rows: str | None = None) -> list[list[str]]:
+    """Rows of text. The password travels by the environment, where no list of processes shows it. `rows`: what COPY ... FROM STDIN reads."""
     parts = urllib.parse.urlsplit(url)
     # As in sslmode=verify-full&sslrootcert=...
     options = {f"PG{name.upper()}": value for name, value in urllib.parse.parse_qsl(parts.query)}
     env = dict(os.environ, **options, PGCONNECT_TIMEOUT="5", PGHOST=parts.hostname or "", PGPORT=str(parts.port or 5432), PGUSER=parts.username or "",
                PGPASSWORD=urllib.parse.unquote(parts.password or ""), PGDATABASE=parts.path.lstrip("/"))
     done = subprocess.run(["psql", "-X", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", sql], env=env,
-                          capture_output=True, text=True, check=False)
+                          input=rows, stdin=subprocess.DEVNULL if rows is None else None, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise StackError(f"psql: {done.stderr.strip()}")
     return [line.split("\t") for line in done.stdout.splitlines() if line]

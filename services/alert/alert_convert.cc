@@ -29,7 +29,9 @@ constexpr char kUnknownValue[] = "is not a value that this version knows";
 // Reads one message's fields, collecting what is wrong.
 class Reader {
  public:
-  Reader(std::string_view prefix, FieldViolations& violations) : prefix_(prefix), violations_(violations) {}
+  // `user_id`: whose alert it is.
+  Reader(std::string_view prefix, std::string_view user_id, FieldViolations& violations)
+      : prefix_(prefix), user_id_(user_id), violations_(violations) {}
 
   std::string Field(std::string_view name) const {
     return prefix_.empty() ? std::string(name) : absl::StrCat(prefix_, ".", base::ToAbsl(name));
@@ -199,9 +201,62 @@ class Reader {
     definition.expire_time_us = *us;
   }
 
-  // The named fields of the message into the definition and the note; what is not named stays.
-  void Fields(const v1::Alert& message, const std::set<std::string>& fields, Definition& definition,
-              std::string& note) {
+  // The ids of the destinations that the message names: at most kNamedDestinationsMax of the alert's user, each once.
+  // None where they are refused.
+  std::optional<std::vector<std::string>> Destinations(const v1::Alert& message) {
+    std::vector<std::string> ids;
+    if (message.destinations_size() > static_cast<int>(message::kNamedDestinationsMax)) {
+      Refuse("destinations", absl::StrCat("must be at most ", message::kNamedDestinationsMax));
+      return std::nullopt;
+    }
+    bool sound = true;
+    for (int i = 0; i < message.destinations_size(); ++i) {
+      const std::string field = Field(absl::StrCat("destinations[", i, "]"));
+      const auto segments = rpc::ParseName(kDestinationPattern, message.destinations(i), field);
+      if (!segments.ok()) {
+        violations_.Merge(segments.status(), field);
+      } else if (segments->at(0) != "me" && segments->at(0) != user_id_) {
+        violations_.Add(field, "must be a destination of the alert's user");
+      } else if (std::find(ids.begin(), ids.end(), segments->at(1)) != ids.end()) {
+        violations_.Add(field, "is named before");
+      } else {
+        ids.push_back(segments->at(1));
+        continue;
+      }
+      sound = false;
+    }
+    if (sound) return ids;
+    ok_ = false;
+    return std::nullopt;
+  }
+
+  void Routing(const v1::Alert& message, const std::set<std::string>& fields, message::Routing& routing) {
+    if (fields.count("critical") > 0) routing.critical = message.critical();
+    const bool names = fields.count("destinations") > 0;
+    if (names) {
+      std::optional<std::vector<std::string>> ids = Destinations(message);
+      if (!ids) return;
+      routing.destination_ids = *std::move(ids);
+    }
+    if (fields.count("delivery") > 0) {
+      const int value = message.delivery();
+      if (value < 0 || value > static_cast<int>(message::Route::kNone)) return Refuse("delivery", kUnknownValue);
+      const message::Route usual = routing.destination_ids.empty() ? message::Route::kDefaults : message::Route::kNamed;
+      routing.route = value == 0 ? usual : static_cast<message::Route>(value);
+      // Those of before were named for what is no longer asked for.
+      if (!names && routing.route != message::Route::kNamed) routing.destination_ids.clear();
+    }
+    if ((routing.route == message::Route::kNamed) == !routing.destination_ids.empty()) return;
+    Refuse("destinations", routing.destination_ids.empty()
+                               ? absl::StrCat("must be 1 to ", message::kNamedDestinationsMax, " with delivery NAMED")
+                               : "goes with delivery NAMED only");
+  }
+
+  // The named fields of the message; what is not named stays.
+  void Fields(const v1::Alert& message, const std::set<std::string>& fields, WantedAlert& wanted) {
+    Definition& definition = wanted.definition;
+    std::string& note = wanted.note;
+    Routing(message, fields, wanted.routing);
     if (fields.count("condition") > 0) Condition(message, definition);
     if (fields.count("trigger_policy") > 0) {
       definition.trigger_policy =
@@ -241,6 +296,7 @@ class Reader {
 
  private:
   const std::string prefix_;
+  const std::string user_id_;
   FieldViolations& violations_;
   bool ok_ = true;
 };
@@ -264,6 +320,9 @@ static_assert(static_cast<int>(condition::TriggerPolicy::kOnceADay) + 1 == v1::A
 static_assert(static_cast<int>(condition::CreationPolicy::kRejectIfMet) + 1 ==
               v1::Alert::CREATION_POLICY_REJECT_IF_MET);
 static_assert(static_cast<int>(condition::Sessions::kExtended) + 1 == v1::Alert::SESSIONS_EXTENDED);
+static_assert(static_cast<int>(message::Route::kDefaults) == v1::Alert::DELIVERY_DEFAULTS);
+static_assert(static_cast<int>(message::Route::kNamed) == v1::Alert::DELIVERY_NAMED);
+static_assert(static_cast<int>(message::Route::kNone) == v1::Alert::DELIVERY_NONE);
 static_assert(static_cast<int>(ShownState::kPending) == v1::Alert::STATE_PENDING);
 static_assert(static_cast<int>(ShownState::kWaiting) == v1::Alert::STATE_WAITING);
 static_assert(static_cast<int>(ShownState::kExpired) == v1::Alert::STATE_EXPIRED);
@@ -310,19 +369,20 @@ struct ConditionWriter {
 
 }  // namespace
 
-std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, std::string_view prefix,
+std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, const std::string& user_id, std::string_view prefix,
                                         FieldViolations& violations) {
-  Reader reader(prefix, violations);
+  Reader reader(prefix, user_id, violations);
   WantedAlert wanted;
   reader.Symbol(message.symbol(), wanted.symbol);
-  reader.Fields(message, UpdatableFields(), wanted.definition, wanted.note);
+  reader.Fields(message, UpdatableFields(), wanted);
   if (!reader.ok()) return std::nullopt;
   return wanted;
 }
 
 const std::set<std::string>& UpdatableFields() {
   static const std::set<std::string> fields = {"condition",       "trigger_policy", "cooldown",    "hysteresis",
-                                               "creation_policy", "sessions",       "expire_time", "note"};
+                                               "creation_policy", "sessions",       "expire_time", "note",
+                                               "delivery",        "destinations",   "critical"};
   return fields;
 }
 
@@ -336,21 +396,31 @@ std::set<std::string> FieldsSetIn(const v1::Alert& message) {
   if (message.sessions() != 0) fields.insert("sessions");
   if (message.has_expire_time()) fields.insert("expire_time");
   if (!message.note().empty()) fields.insert("note");
+  if (message.delivery() != 0) fields.insert("delivery");
+  if (message.destinations_size() > 0) fields.insert("destinations");
+  if (message.critical()) fields.insert("critical");
   return fields;
 }
 
 absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<std::string>& fields,
                                       const StoredAlert& present) {
   FieldViolations violations;
-  Reader reader("alert", violations);
-  WantedAlert wanted{present.symbol, present.record.definition, present.note};
+  Reader reader("alert", present.user_id, violations);
+  WantedAlert wanted{present.symbol, present.record.definition, present.note, present.routing};
   if (!message.symbol().empty() && market::NormalizeSymbol(message.symbol()) != present.symbol) {
     reader.Refuse("symbol", "never changes: create an alert on the other symbol instead");
   }
   // A symbol that is wrong must not hide what is wrong with the rest.
-  Reader("alert", violations).Fields(message, fields, wanted.definition, wanted.note);
+  Reader("alert", present.user_id, violations).Fields(message, fields, wanted);
   if (absl::Status status = violations.ToStatus(); !status.ok()) return status;
   return wanted;
+}
+
+absl::StatusOr<std::vector<std::string>> ReadDestinations(const v1::Alert& message, const std::string& user_id) {
+  FieldViolations violations;
+  std::optional<std::vector<std::string>> ids = Reader("alert", user_id, violations).Destinations(message);
+  if (!ids) return violations.ToStatus();
+  return *std::move(ids);
 }
 
 v1::Trigger ToMessage(const RecordedTrigger& trigger) {
@@ -393,6 +463,10 @@ v1::Alert ToMessage(const ShownAlert& view, int64_t now_us) {
   *message.mutable_create_time() = rpc::TimestampFromUs(alert.create_time_us);
   *message.mutable_update_time() = rpc::TimestampFromUs(alert.update_time_us);
   message.set_etag(rpc::MakeEtag(alert.id, alert.record.revision));
+  message.set_delivery(static_cast<v1::Alert::Delivery>(alert.routing.route));
+  for (const std::string& id : alert.routing.destination_ids)
+    message.add_destinations(rpc::FormatName(kDestinationPattern, {alert.user_id, id}));
+  message.set_critical(alert.routing.critical);
   message.set_throttled_count(alert.throttled_count);
   if (alert.throttle_end_us > now_us)
     *message.mutable_throttle_end_time() = rpc::TimestampFromUs(alert.throttle_end_us);

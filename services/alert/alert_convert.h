@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "services/alert/alert_types.h"
@@ -20,11 +21,12 @@ namespace stockalert::alert {
 inline constexpr size_t kNoteCharactersMax = 500;
 inline constexpr char kAlertPattern[] = "users/{user}/alerts/{alert}";
 inline constexpr char kTriggerPattern[] = "users/{user}/alerts/{alert}/triggers/{n}";
+inline constexpr char kDestinationPattern[] = "users/{user}/destinations/{destination}";
 inline constexpr char kUserPattern[] = "users/{user}";
 
-// A new alert with the defaults filled in; none: there were violations. Their fields start with `prefix` ("alert",
-// "requests[3].alert").
-std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, std::string_view prefix,
+// A new alert of this user with the defaults filled in; none: there were violations. Their fields start with `prefix`
+// ("alert", "requests[3].alert").
+std::optional<WantedAlert> ReadNewAlert(const v1::Alert& message, const std::string& user_id, std::string_view prefix,
                                         base::FieldViolations& violations);
 
 // The fields that UpdateAlert may change; and those of them that the message sets.
@@ -35,6 +37,9 @@ std::set<std::string> FieldsSetIn(const v1::Alert& message);
 // the present one included.
 absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<std::string>& fields,
                                       const StoredAlert& present);
+
+// The ids of the destinations that the message names, for an alert of this user. INVALID_ARGUMENT.
+absl::StatusOr<std::vector<std::string>> ReadDestinations(const v1::Alert& message, const std::string& user_id);
 
 v1::Alert ToMessage(const ShownAlert& view, int64_t now_us);
 v1::Trigger ToMessage(const RecordedTrigger& trigger);

@@ -12,7 +12,9 @@ inline constexpr char kReasonRequestIdReused[] = "REQUEST_ID_REUSED";
 inline constexpr char kReasonConditionMet[] = "CONDITION_MET";
 inline constexpr char kReasonAlertEnded[] = "ALERT_ENDED";
 inline constexpr char kReasonAlertExpired[] = "ALERT_EXPIRED";
+inline constexpr char kReasonUnknownDestination[] = "UNKNOWN_DESTINATION";
 inline constexpr char kReasonUserServiceUnavailable[] = "USER_SERVICE_UNAVAILABLE";
 inline constexpr char kReasonTickerServiceUnavailable[] = "TICKER_SERVICE_UNAVAILABLE";
+inline constexpr char kReasonNotifierUnavailable[] = "NOTIFIER_UNAVAILABLE";
 
 }  // namespace stockalert::alert

@@ -31,6 +31,17 @@ absl::Status OfTicker(const absl::Status& error, size_t index) {
   return OfRequest(violations.ToStatus(), index);
 }
 
+// The error of the first of `ids` that is not `known`.
+absl::Status FindUnknown(const std::vector<std::string>& ids, const std::set<std::string>& known) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (known.count(ids[i]) > 0) continue;
+    return base::InvalidField(absl::StrCat("alert.destinations[", i, "]"),
+                              "is not a destination of the alert's user: ListDestinations lists them",
+                              kReasonUnknownDestination);
+  }
+  return absl::OkStatus();
+}
+
 condition::ArmingMarket MarketFor(const condition::Definition& definition, const LastPrices& last) {
   condition::ArmingMarket market;
   market.price_micros =
@@ -116,7 +127,7 @@ absl::StatusOr<AlertLogic::Created> AlertLogic::FindCreated(const std::string& u
     if (requests[i].request_id.empty() || known == by_request.end()) continue;
     const StoredAlert& alert = *known->second;
     const WantedAlert& asked = requests[i].alert;
-    if (alert.request_fingerprint != Fingerprint(asked.symbol, asked.definition, asked.note)) {
+    if (alert.request_fingerprint != Fingerprint(asked)) {
       return OfRequest(base::InvalidField("request_id", "was used for another alert: take a new one for each alert",
                                           kReasonRequestIdReused),
                        i);
@@ -147,10 +158,28 @@ absl::StatusOr<std::map<std::string, std::string>> AlertLogic::RegisterTickers(
   return normal;
 }
 
+absl::Status AlertLogic::CheckDestinations(const rpc::CallContext& call, const std::string& user_id,
+                                           const std::vector<CreationRequest>& requests, const Created& created) {
+  std::set<std::string> named;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const std::vector<std::string>& ids = requests[i].alert.routing.destination_ids;
+    if (created.count(i) == 0) named.insert(ids.begin(), ids.end());
+  }
+  if (named.empty()) return absl::OkStatus();
+  STOCKALERT_ASSIGN_OR_RETURN(const std::set<std::string> known, upstream_.FindDestinations(user_id, named, call));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (created.count(i) > 0) continue;
+    const absl::Status unknown = FindUnknown(requests[i].alert.routing.destination_ids, known);
+    if (!unknown.ok()) return OfRequest(unknown, i);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<StoredAlert>> AlertLogic::Prepare(const rpc::CallContext& call, const std::string& user_id,
                                                              const std::vector<CreationRequest>& requests,
                                                              const Created& created) {
   STOCKALERT_RETURN_IF_ERROR(upstream_.CheckUser(user_id, call));
+  STOCKALERT_RETURN_IF_ERROR(CheckDestinations(call, user_id, requests, created));
   STOCKALERT_ASSIGN_OR_RETURN(const auto normal, RegisterTickers(call, requests, created));
   std::set<std::string> priced;
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -178,21 +207,28 @@ absl::StatusOr<std::vector<StoredAlert>> AlertLogic::Prepare(const rpc::CallCont
     alert.user_id = user_id;
     alert.record = *std::move(record);
     alert.note = asked.note;
+    alert.routing = asked.routing;
     alert.create_time_us = now_us;
     alert.update_time_us = now_us;
     alert.request_id = requests[i].request_id;
-    if (!alert.request_id.empty()) alert.request_fingerprint = Fingerprint(asked.symbol, asked.definition, asked.note);
+    if (!alert.request_id.empty()) alert.request_fingerprint = Fingerprint(asked);
     alerts.push_back(std::move(alert));
   }
   return alerts;
 }
 
 absl::StatusOr<ShownAlert> AlertLogic::Update(
-    const rpc::CallContext& call, const NamedAlert& alert,
+    const rpc::CallContext& call, const NamedAlert& alert, const std::vector<std::string>& named,
     const std::function<absl::StatusOr<WantedAlert>(const StoredAlert& present)>& wanted) {
+  if (!named.empty()) {
+    STOCKALERT_ASSIGN_OR_RETURN(
+        const std::set<std::string> known,
+        upstream_.FindDestinations(alert.user_id, std::set<std::string>(named.begin(), named.end()), call));
+    STOCKALERT_RETURN_IF_ERROR(FindUnknown(named, known));
+  }
   return Change(call, alert, [&](const ShownAlert& present, int64_t now_us) -> absl::StatusOr<StoredAlert> {
     STOCKALERT_ASSIGN_OR_RETURN(const WantedAlert asked, wanted(present.alert));
-    return ApplyUpdate(present, asked.definition, asked.note, now_us);
+    return ApplyUpdate(present, asked, now_us);
   });
 }
 

@@ -59,7 +59,8 @@ class AlertLogic {
              const Options& options);
 
   // All or none, in the order asked; a request id that is known returns the alert it created before. INVALID_ARGUMENT:
-  // a symbol that the source does not know, or a request id of another alert (REQUEST_ID_REUSED). NOT_FOUND: no such
+  // a symbol that the source does not know, a destination that the user does not have (UNKNOWN_DESTINATION), or a
+  // request id of another alert (REQUEST_ID_REUSED). NOT_FOUND: no such
   // user (USER_NOT_FOUND), or what was created with a request id has been deleted since (ALERT_NOT_FOUND).
   // RESOURCE_EXHAUSTED (ALERT_QUOTA, WINDOW_QUOTA). DEADLINE_EXCEEDED: nothing was done. Else as the peers' and the
   // store's.
@@ -68,9 +69,10 @@ class AlertLogic {
 
   // Changes of one alert; each returns the changed alert. NOT_FOUND (ALERT_NOT_FOUND), the precondition's error, or the
   // store's. `wanted` computes the new alert from the present one; pure, like the precondition. RESOURCE_EXHAUSTED
-  // (WINDOW_QUOTA).
+  // (WINDOW_QUOTA). `named`: the destinations that the call names, which the user must have (else INVALID_ARGUMENT,
+  // UNKNOWN_DESTINATION, of "alert.destinations[2]").
   absl::StatusOr<ShownAlert> Update(
-      const rpc::CallContext& call, const NamedAlert& alert,
+      const rpc::CallContext& call, const NamedAlert& alert, const std::vector<std::string>& named,
       const std::function<absl::StatusOr<WantedAlert>(const StoredAlert& present)>& wanted);
   absl::StatusOr<ShownAlert> Pause(const rpc::CallContext& call, const NamedAlert& alert);
   absl::StatusOr<ShownAlert> Resume(const rpc::CallContext& call, const NamedAlert& alert);
@@ -87,6 +89,9 @@ class AlertLogic {
   absl::StatusOr<std::map<std::string, std::string>> RegisterTickers(const rpc::CallContext& call,
                                                                      const std::vector<CreationRequest>& requests,
                                                                      const Created& created);
+  // That the user has the destinations that the other requests name.
+  absl::Status CheckDestinations(const rpc::CallContext& call, const std::string& user_id,
+                                 const std::vector<CreationRequest>& requests, const Created& created);
   // The new alerts of the other requests, in order.
   absl::StatusOr<std::vector<StoredAlert>> Prepare(const rpc::CallContext& call, const std::string& user_id,
                                                    const std::vector<CreationRequest>& requests,

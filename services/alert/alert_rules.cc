@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "services/alert/alert_errors.h"
 #include "services/common/base/abseil.h"
@@ -20,6 +21,10 @@ namespace stockalert::alert {
 namespace {
 
 namespace ipb = ::stockalert::internal::v1;
+
+static_assert(static_cast<int>(message::Route::kDefaults) == ipb::TriggerMessage::DELIVERY_DEFAULTS);
+static_assert(static_cast<int>(message::Route::kNamed) == ipb::TriggerMessage::DELIVERY_NAMED);
+static_assert(static_cast<int>(message::Route::kNone) == ipb::TriggerMessage::DELIVERY_NONE);
 
 constexpr int64_t kMinuteUs = 60'000'000;
 
@@ -116,13 +121,15 @@ ShownState StateOf(const ShownAlert& view, int64_t now_us) {
   return view.alert.applied_revision == 0 ? ShownState::kPending : ShownState::kActive;
 }
 
-absl::StatusOr<StoredAlert> ApplyUpdate(const ShownAlert& present, const condition::Definition& wanted,
-                                        std::string_view note, int64_t now_us) {
-  const bool note_changes = present.alert.note != note;
+absl::StatusOr<StoredAlert> ApplyUpdate(const ShownAlert& present, const WantedAlert& wanted, int64_t now_us) {
+  const bool others_change = present.alert.note != wanted.note || present.alert.routing != wanted.routing;
   absl::StatusOr<StoredAlert> changed = Changed(
       present.alert,
-      condition::UpdateAlert(present.alert.record, wanted, note_changes, MomentOf(present.status, now_us)), now_us);
-  if (changed.ok()) changed->note = std::string(note);
+      condition::UpdateAlert(present.alert.record, wanted.definition, others_change, MomentOf(present.status, now_us)),
+      now_us);
+  if (!changed.ok()) return changed;
+  changed->note = wanted.note;
+  changed->routing = wanted.routing;
   return changed;
 }
 
@@ -140,7 +147,9 @@ absl::StatusOr<StoredAlert> ApplyRearm(const ShownAlert& present, int64_t now_us
 
 absl::StatusOr<StoredAlert> ApplyDelete(const StoredAlert& present, int64_t now_us) {
   absl::StatusOr<StoredAlert> changed = Changed(present, condition::DeleteAlert(present.record), now_us);
-  if (changed.ok()) changed->note.clear();
+  if (!changed.ok()) return changed;
+  changed->note.clear();
+  changed->routing = message::Routing();
   return changed;
 }
 
@@ -231,6 +240,9 @@ ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const RecordedT
   message.set_note(alert.note);
   message.set_summary(Summarize(alert.symbol, alert.record.definition));
   message.set_throttled(trigger.throttled);
+  message.set_delivery(static_cast<ipb::TriggerMessage::Delivery>(alert.routing.route));
+  for (const std::string& id : alert.routing.destination_ids) message.add_destination_ids(id);
+  message.set_critical(alert.routing.critical);
   return message;
 }
 
@@ -252,11 +264,17 @@ ipb::LogRecord MakeLogRecord(const StoredAlert& alert) {
                                                   .definition = condition::DefinitionForLog(alert.record.definition)});
 }
 
-std::string Fingerprint(std::string_view symbol, const condition::Definition& definition, std::string_view note) {
+std::string Fingerprint(const WantedAlert& asked) {
   // The parts are told apart by their lengths.
-  const std::string encoded = record::EncodeDefinition(definition).SerializeAsString();
-  return base::HexEncode(base::Sha256(
-      absl::StrCat(symbol.size(), ":", base::ToAbsl(symbol), encoded.size(), ":", encoded, base::ToAbsl(note))));
+  const std::string encoded = record::EncodeDefinition(asked.definition).SerializeAsString();
+  std::string text = absl::StrCat(asked.symbol.size(), ":", asked.symbol, encoded.size(), ":", encoded, asked.note);
+  // Nothing where it is as by default: so the version before, which knew nothing else, gave the same fingerprint.
+  if (asked.routing != message::Routing()) {
+    text = absl::StrCat("routing ", static_cast<int>(asked.routing.route), " ",
+                        absl::StrJoin(asked.routing.destination_ids, ","), " ", asked.routing.critical ? 1 : 0, "\n",
+                        text);
+  }
+  return base::HexEncode(base::Sha256(text));
 }
 
 absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent, EventBatch& batch) {

@@ -34,12 +34,11 @@ ShownState StateOf(const ShownAlert& view, int64_t now_us);
 
 // The alert after a call of its user. Errors are condition/lifecycle's refusals, which AlertService turns into errors
 // of the API.
-absl::StatusOr<StoredAlert> ApplyUpdate(const ShownAlert& present, const condition::Definition& wanted,
-                                        std::string_view note, int64_t now_us);
+absl::StatusOr<StoredAlert> ApplyUpdate(const ShownAlert& present, const WantedAlert& wanted, int64_t now_us);
 absl::StatusOr<StoredAlert> ApplyPause(const ShownAlert& present, int64_t now_us);
 absl::StatusOr<StoredAlert> ApplyResume(const ShownAlert& present, int64_t now_us);
 absl::StatusOr<StoredAlert> ApplyRearm(const ShownAlert& present, int64_t now_us);
-// The tombstone, without the user's note.
+// The tombstone, without the user's note and destinations.
 absl::StatusOr<StoredAlert> ApplyDelete(const StoredAlert& present, int64_t now_us);
 
 // What a new trigger does to its alert.
@@ -80,7 +79,7 @@ std::string Summarize(std::string_view symbol, const condition::Definition& defi
 internal::v1::LogRecord MakeLogRecord(const StoredAlert& alert);
 
 // Tells requests apart that come with the same request id.
-std::string Fingerprint(std::string_view symbol, const condition::Definition& definition, std::string_view note);
+std::string Fingerprint(const WantedAlert& asked);
 
 // An event of the topic `alert-events` as data. INVALID_ARGUMENT where ids, numbers or the symbol cannot be so.
 absl::Status AddEvent(const internal::v1::AlertEvent& event, std::string_view traceparent, EventBatch& batch);

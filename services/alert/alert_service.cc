@@ -93,7 +93,7 @@ grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext*
         STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, ReadParent(call, asked.parent()));
         FieldViolations violations;
         rpc::CheckRequestId(violations, "request_id", asked.request_id());
-        std::optional<WantedAlert> wanted = ReadNewAlert(asked.alert(), "alert", violations);
+        std::optional<WantedAlert> wanted = ReadNewAlert(asked.alert(), user_id, "alert", violations);
         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
         const auto created = logic_.Create(call, user_id, {{*std::move(wanted), asked.request_id()}});
         if (!created.ok()) return ToCreateError(created.status(), {""});
@@ -127,7 +127,8 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
           if (!one.request_id().empty() && !request_ids.insert(one.request_id()).second) {
             violations.Add(FieldPath(prefix, "request_id"), "is that of another request of the call");
           }
-          std::optional<WantedAlert> wanted = ReadNewAlert(one.alert(), FieldPath(prefix, "alert"), violations);
+          std::optional<WantedAlert> wanted =
+              ReadNewAlert(one.alert(), user_id, FieldPath(prefix, "alert"), violations);
           if (wanted) all.push_back({*std::move(wanted), one.request_id()});
           prefixes.push_back(prefix);
         }
@@ -173,8 +174,12 @@ grpc::ServerUnaryReactor* AlertService::UpdateAlert(grpc::CallbackServerContext*
         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
         STOCKALERT_ASSIGN_OR_RETURN(const NamedAlert alert,
                                     ReadName(call, asked.alert().name(), "alert.name", asked.alert().etag()));
+        std::vector<std::string> named;
+        if (fields.count("destinations") > 0) {
+          STOCKALERT_ASSIGN_OR_RETURN(named, ReadDestinations(asked.alert(), alert.user_id));
+        }
         const auto wanted = [&](const StoredAlert& present) { return ReadPatch(asked.alert(), fields, present); };
-        return Answer(logic_.Update(call, alert, wanted), Call::kUpdate, asked.alert().name());
+        return Answer(logic_.Update(call, alert, named, wanted), Call::kUpdate, asked.alert().name());
       });
 }
 

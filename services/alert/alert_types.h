@@ -14,6 +14,7 @@
 
 #include "services/domain/condition/definition.h"
 #include "services/domain/condition/lifecycle.h"
+#include "services/domain/message/routing.h"
 
 namespace stockalert::alert {
 
@@ -23,6 +24,7 @@ struct StoredAlert {
   std::string symbol;
   condition::AlertRecord record;  // `deleted` only in tombstones, which no reading call shows.
   std::string note;
+  message::Routing routing;
   int64_t applied_revision = 0;  // The latest that the evaluator has confirmed.
   int64_t trigger_count = 0;
   int64_t last_trigger_number = 0;
@@ -40,6 +42,7 @@ struct WantedAlert {
   std::string symbol;  // In its normal form as far as this service can tell.
   condition::Definition definition;
   std::string note;
+  message::Routing routing = {};
 };
 
 // Why a trigger is recorded without telling the user.

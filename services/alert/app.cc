@@ -60,11 +60,13 @@ struct AlertApp::Parts {
                                     {"stockalert.internal.v1.UserInternalService"})};
   rpc::Peer ticker_peer{rpc::MeshPeer(config.ticker_address, *credentials, config.mesh_token, config.mesh,
                                       {"stockalert.internal.v1.TickerInternalService"})};
+  rpc::Peer notifier_peer{rpc::MeshPeer(config.notifier_address, *credentials, config.mesh_token, config.mesh,
+                                        {"stockalert.internal.v1.NotifierInternalService"})};
   PostgresAlertStore store{*pool};
   PostgresOutboxStore outboxes{*pool};
   PostgresEventStore events{*pool};
   dead_letter::PostgresDeadLetterStore dead_letters{*pool, "stockalert_alert", version::Text()};
-  GrpcUpstream upstream{user_peer, ticker_peer, config.upstream_timeout};
+  GrpcUpstream upstream{user_peer, ticker_peer, notifier_peer, config.upstream_timeout};
   ChangePublisher publisher{*producer, monotonic_clock, {.wait_max = config.publish_wait}};
   OutboxSweeper sweeper{outboxes, publisher, clock, {.tombstones_kept = config.tombstones_kept}};
   TriggerRelay relay{outboxes, *producer, clock, TriggerRelay::Options()};

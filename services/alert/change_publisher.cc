@@ -48,7 +48,7 @@ std::vector<std::string> ChangePublisher::Publish(const std::vector<StoredAlert>
   for (size_t i = 0; i < alerts.size(); ++i) {
     const std::string value = MakeLogRecord(alerts[i]).SerializeAsString();
     producer_.ProduceAsync(kafka::kPricesTopic, alerts[i].symbol, value, headers,
-                           [pending, i](const absl::StatusOr<kafka::Delivery>& result) {
+                           [pending, i](const absl::StatusOr<kafka::DeliveryReport>& result) {
                              {
                                base::MutexLock lock(pending->mutex);
                                pending->acknowledged[i] = result.ok();

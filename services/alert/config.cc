@@ -10,6 +10,8 @@ void Declare(config::Parser& parser, Config& config) {
   parser.AddDialAddress("user_address", &config.user_address, config::kRequired, "the user service's internal port");
   parser.AddDialAddress("ticker_address", &config.ticker_address, config::kRequired,
                         "the ticker service's internal port");
+  parser.AddDialAddress("notifier_address", &config.notifier_address, config::kRequired,
+                        "the notifier's internal port");
   rpc::DeclareMesh(parser, "alert", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
   rpc::DeclareLimits(parser, config.public_limits);

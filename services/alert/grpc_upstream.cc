@@ -7,6 +7,7 @@
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/status_convert.h"
+#include "stockalert/internal/v1/notifier_internal.grpc.pb.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
 #include "stockalert/internal/v1/user_internal.grpc.pb.h"
 
@@ -22,14 +23,18 @@ constexpr absl::Duration kHoldMax = absl::Seconds(60);
 struct GrpcUpstream::Stubs {
   std::unique_ptr<ipb::UserInternalService::Stub> user;
   std::unique_ptr<ipb::TickerInternalService::Stub> ticker;
+  std::unique_ptr<ipb::NotifierInternalService::Stub> notifier;
 };
 
-GrpcUpstream::GrpcUpstream(const rpc::Peer& user_service, const rpc::Peer& ticker_service, absl::Duration timeout)
+GrpcUpstream::GrpcUpstream(const rpc::Peer& user_service, const rpc::Peer& ticker_service, const rpc::Peer& notifier,
+                           absl::Duration timeout)
     : user_service_(user_service),
       ticker_service_(ticker_service),
+      notifier_(notifier),
       timeout_(timeout),
       stubs_(std::make_unique<Stubs>(Stubs{ipb::UserInternalService::NewStub(user_service.channel()),
-                                           ipb::TickerInternalService::NewStub(ticker_service.channel())})) {}
+                                           ipb::TickerInternalService::NewStub(ticker_service.channel()),
+                                           ipb::NotifierInternalService::NewStub(notifier.channel())})) {}
 
 GrpcUpstream::~GrpcUpstream() = default;
 
@@ -83,6 +88,22 @@ absl::StatusOr<std::map<std::string, LastPrices>> GrpcUpstream::GetLastPrices(co
     if (price.has_day_open_micros()) out.day_open_micros = price.day_open_micros();
   }
   return prices;
+}
+
+absl::StatusOr<std::set<std::string>> GrpcUpstream::FindDestinations(const std::string& user_id,
+                                                                     const std::set<std::string>& destination_ids,
+                                                                     const rpc::CallContext& call) {
+  ipb::FindDestinationsRequest request;
+  request.set_user_id(user_id);
+  for (const std::string& id : destination_ids) request.add_destination_ids(id);
+  ipb::FindDestinationsResponse response;
+  ::grpc::ClientContext context;
+  notifier_.Prepare(context, call.trace, DeadlineOf(call));
+  const absl::Status status = rpc::FromGrpc(stubs_->notifier->FindDestinations(&context, request, &response));
+  // The notifier answers, but not its database: that is what to look at.
+  if (absl::IsUnavailable(status) && !base::ReasonOf(status).empty()) return status;
+  STOCKALERT_RETURN_IF_ERROR(rpc::PeerFailure(status, kReasonNotifierUnavailable, "notifier"));
+  return std::set<std::string>(response.destination_ids().begin(), response.destination_ids().end());
 }
 
 }  // namespace stockalert::alert

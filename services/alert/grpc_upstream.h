@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,13 +16,17 @@ namespace stockalert::alert {
 class GrpcUpstream final : public Upstream {
  public:
   // The peers must outlive it. `timeout` bounds each call besides the caller's own deadline.
-  GrpcUpstream(const rpc::Peer& user_service, const rpc::Peer& ticker_service, absl::Duration timeout);
+  GrpcUpstream(const rpc::Peer& user_service, const rpc::Peer& ticker_service, const rpc::Peer& notifier,
+               absl::Duration timeout);
   ~GrpcUpstream() override;
 
   absl::Status CheckUser(const std::string& user_id, const rpc::CallContext& call) override;
   absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, const rpc::CallContext& call) override;
   absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                   const rpc::CallContext& call) override;
+  absl::StatusOr<std::set<std::string>> FindDestinations(const std::string& user_id,
+                                                         const std::set<std::string>& destination_ids,
+                                                         const rpc::CallContext& call) override;
 
  private:
   struct Stubs;
@@ -29,6 +34,7 @@ class GrpcUpstream final : public Upstream {
 
   const rpc::Peer& user_service_;
   const rpc::Peer& ticker_service_;
+  const rpc::Peer& notifier_;
   const absl::Duration timeout_;
   const std::unique_ptr<Stubs> stubs_;
 };

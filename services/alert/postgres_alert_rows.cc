@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "services/alert/alert_errors.h"
 #include "services/alert/outbox_store.h"
 #include "services/common/base/abseil.h"
@@ -56,7 +57,10 @@ constexpr char kAlertColumns[] = R"sql(
   a.create_time_us,
   a.update_time_us,
   COALESCE(a.request_id, ''),
-  COALESCE(a.request_fingerprint, ''))sql";
+  COALESCE(a.request_fingerprint, ''),
+  CAST(a.delivery AS int),
+  array_to_string(a.destination_ids, ','),
+  CAST(a.critical AS int))sql";
 
 class AlertRow {
  public:
@@ -74,6 +78,9 @@ class AlertRow {
     }
     statement.exchange(into(request_id_));
     statement.exchange(into(request_fingerprint_));
+    statement.exchange(into(delivery_));
+    statement.exchange(into(destination_ids_));
+    statement.exchange(into(critical_));
   }
 
   absl::StatusOr<StoredAlert> Get() const {
@@ -97,14 +104,17 @@ class AlertRow {
     alert.update_time_us = update_time_us_;
     alert.request_id = request_id_;
     alert.request_fingerprint = request_fingerprint_;
+    alert.routing.route = static_cast<message::Route>(delivery_);
+    alert.routing.destination_ids = absl::StrSplit(destination_ids_, ',', absl::SkipEmpty());
+    alert.routing.critical = critical_ != 0;
     return alert;
   }
 
  private:
-  std::string id_, user_id_, symbol_, definition_, note_, request_id_, request_fingerprint_;
+  std::string id_, user_id_, symbol_, definition_, note_, request_id_, request_fingerprint_, destination_ids_;
   long long revision_ = 0, armed_revision_ = 0, applied_revision_ = 0, trigger_count_ = 0, last_trigger_number_ = 0,
             throttled_count_ = 0, throttle_end_us_ = 0, create_time_us_ = 0, update_time_us_ = 0;
-  int paused_ = 0, triggered_ = 0, deleted_ = 0;
+  int paused_ = 0, triggered_ = 0, deleted_ = 0, delivery_ = 0, critical_ = 0;
 };
 
 constexpr char kTriggerColumns[] = R"sql(
@@ -214,6 +224,9 @@ WITH changed AS (
     expire_time_us = CAST(:expiry AS bigint),
     reference = CAST(:reference AS smallint),
     note = :note,
+    delivery = CAST(:delivery AS smallint),
+    destination_ids = CAST(:destinations AS uuid[]),
+    critical = CAST(CAST(:critical AS int) AS boolean),
     revision = :revision,
     armed_revision = :armed,
     paused = CAST(CAST(:paused AS int) AS boolean),
@@ -359,6 +372,9 @@ void ChangeStatement::Run(const StoredAlert& alert, int64_t now_us) {
   texts["id"] = alert.id;
   texts["definition"] = EncodeDefinitionJson(record.definition);
   texts["note"] = alert.note;
+  texts["destinations"] = postgres::UuidArray(alert.routing.destination_ids);
+  numbers["delivery"] = static_cast<long long>(alert.routing.route);
+  numbers["critical"] = alert.routing.critical ? 1 : 0;
   numbers["reference"] = ReferenceOf(record.definition);
   numbers["revision"] = record.revision;
   numbers["armed"] = record.armed_revision;

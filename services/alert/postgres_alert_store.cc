@@ -18,6 +18,7 @@ namespace stockalert::alert {
 namespace {
 
 using postgres::BigintArray;
+using postgres::BooleanArray;
 using postgres::Connection;
 using postgres::Idempotency;
 using postgres::TextArray;
@@ -60,14 +61,17 @@ WITH owner AS (
 ), created AS (
   INSERT INTO stockalert_alert.alerts (
     id, user_id, symbol, definition, expire_time_us, reference, note, revision, armed_revision,
-    create_time_us, update_time_us, request_id, request_fingerprint)
+    create_time_us, update_time_us, request_id, request_fingerprint, delivery, destination_ids, critical)
   SELECT x.id, owner.user_id, x.symbol, CAST(x.definition AS jsonb), x.expire_time_us, CAST(x.reference AS smallint),
-    x.note, 1, 1, CAST(:now AS bigint), CAST(:now AS bigint), NULLIF(x.request_id, ''), NULLIF(x.fingerprint, '')
+    x.note, 1, 1, CAST(:now AS bigint), CAST(:now AS bigint), NULLIF(x.request_id, ''), NULLIF(x.fingerprint, ''),
+    CAST(x.delivery AS smallint), CAST(x.destinations AS uuid[]), x.critical
   FROM owner, unnest(
     CAST(:ids AS uuid[]), CAST(:symbols AS text[]), CAST(:definitions AS text[]), CAST(:expiries AS bigint[]),
     CAST(:references AS bigint[]), CAST(:notes AS text[]), CAST(:request_ids AS text[]),
-    CAST(:fingerprints AS text[]))
-    AS x(id, symbol, definition, expire_time_us, reference, note, request_id, fingerprint)
+    CAST(:fingerprints AS text[]), CAST(:deliveries AS bigint[]), CAST(:destinations AS text[]),
+    CAST(:critical AS boolean[]))
+    AS x(id, symbol, definition, expire_time_us, reference, note, request_id, fingerprint, delivery, destinations,
+      critical)
   RETURNING id
 ), opened AS (
   INSERT INTO stockalert_alert.alert_outbox (alert_id, revision, open_time_us, next_attempt_us, attempts)
@@ -80,17 +84,19 @@ SELECT count(*) FROM opened
   }
 
   soci::statement statement;
-  std::map<std::string, std::string> texts = {{"user", ""},        {"ids", ""},         {"symbols", ""},
-                                              {"definitions", ""}, {"expiries", ""},    {"references", ""},
-                                              {"notes", ""},       {"request_ids", ""}, {"fingerprints", ""}};
+  std::map<std::string, std::string> texts = {{"user", ""},        {"ids", ""},          {"symbols", ""},
+                                              {"definitions", ""}, {"expiries", ""},     {"references", ""},
+                                              {"notes", ""},       {"request_ids", ""},  {"fingerprints", ""},
+                                              {"deliveries", ""},  {"destinations", ""}, {"critical", ""}};
   long long count = 0, quota = 0, now_us = 0, next_us = 0, created = 0;
 };
 
 // The alerts as CreateStatement's arrays.
 std::map<std::string, std::string> ColumnsOf(const std::string& user_id, const std::vector<StoredAlert>& alerts) {
-  std::vector<std::string> ids, symbols, definitions, notes, request_ids, fingerprints;
+  std::vector<std::string> ids, symbols, definitions, notes, request_ids, fingerprints, destinations;
   std::vector<std::optional<int64_t>> expiries;
-  std::vector<int64_t> references;
+  std::vector<int64_t> references, deliveries;
+  std::vector<bool> critical;
   for (const StoredAlert& alert : alerts) {
     ids.push_back(alert.id);
     symbols.push_back(alert.symbol);
@@ -100,6 +106,9 @@ std::map<std::string, std::string> ColumnsOf(const std::string& user_id, const s
     notes.push_back(alert.note);
     request_ids.push_back(alert.request_id);
     fingerprints.push_back(alert.request_fingerprint);
+    deliveries.push_back(static_cast<int64_t>(alert.routing.route));
+    destinations.push_back(UuidArray(alert.routing.destination_ids));
+    critical.push_back(alert.routing.critical);
   }
   return {{"user", user_id},
           {"ids", UuidArray(ids)},
@@ -109,7 +118,10 @@ std::map<std::string, std::string> ColumnsOf(const std::string& user_id, const s
           {"references", BigintArray(references)},
           {"notes", TextArray(notes)},
           {"request_ids", TextArray(request_ids)},
-          {"fingerprints", TextArray(fingerprints)}};
+          {"fingerprints", TextArray(fingerprints)},
+          {"deliveries", BigintArray(deliveries)},
+          {"destinations", TextArray(destinations)},
+          {"critical", BooleanArray(critical)}};
 }
 
 constexpr char kIsDeletedUser[] = R"sql(

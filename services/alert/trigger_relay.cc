@@ -304,7 +304,7 @@ void TriggerRelay::Dispatch() {
     if (trigger.throttled) ++throttled_in_flight_;
     producer_.ProduceAsync(
         kafka::kTriggersTopic, trigger.user_id, trigger.message, kafka::TraceHeaders(trigger.traceparent),
-        [shared = shared_, alert_id](const absl::StatusOr<kafka::Delivery>& result) {
+        [shared = shared_, alert_id](const absl::StatusOr<kafka::DeliveryReport>& result) {
           const bool refused = absl::IsInvalidArgument(result.status());
           if (refused) {
             log::Error(

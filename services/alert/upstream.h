@@ -1,13 +1,14 @@
-// The calls of the alert service to the user and the ticker service, on their internal ports.
+// The calls of the alert service to the user service, the ticker service and the notifier, on their internal ports.
 //
 // Thread-safe. Calls block until the answer, or until the call's deadline or the timeout of its own. A service that
-// does not answer is UNAVAILABLE (USER_SERVICE_UNAVAILABLE, TICKER_SERVICE_UNAVAILABLE); other refusals are the peer's
-// own.
+// does not answer is UNAVAILABLE (USER_SERVICE_UNAVAILABLE, TICKER_SERVICE_UNAVAILABLE, NOTIFIER_UNAVAILABLE); other
+// refusals are the peer's own.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct LastPrices {
   std::optional<int64_t> day_open_micros;
 };
 
+// As many as a batch of 100 alerts can name.
+inline constexpr size_t kDestinationsAskedMax = 1000;
+
 class Upstream {
  public:
   virtual ~Upstream() = default;
@@ -36,6 +40,10 @@ class Upstream {
   virtual absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, const rpc::CallContext& call) = 0;
   virtual absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                           const rpc::CallContext& call) = 0;
+  // Those of these destinations (at most kDestinationsAskedMax) that the user has.
+  virtual absl::StatusOr<std::set<std::string>> FindDestinations(const std::string& user_id,
+                                                                 const std::set<std::string>& destination_ids,
+                                                                 const rpc::CallContext& call) = 0;
 };
 
 }  // namespace stockalert::alert

@@ -28,7 +28,7 @@ class Answers {
  public:
   explicit Answers(size_t expected) : left_(expected), places_(expected) {}
 
-  void Record(size_t which, const absl::StatusOr<kafka::Delivery>& delivery) {
+  void Record(size_t which, const absl::StatusOr<kafka::DeliveryReport>& delivery) {
     base::MutexLock lock(mutex_);
     if (delivery.ok()) {
       places_[which] = *delivery;
@@ -40,7 +40,7 @@ class Answers {
   }
 
   // Where the log has each.
-  absl::StatusOr<std::vector<kafka::Delivery>> Await(absl::Time deadline) {
+  absl::StatusOr<std::vector<kafka::DeliveryReport>> Await(absl::Time deadline) {
     base::MutexLock lock(mutex_);
     if (!changed_.WaitFor(lock, deadline - absl::Now(),
                           [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return left_ == 0; })) {
@@ -56,7 +56,7 @@ class Answers {
   base::Mutex mutex_;
   base::ConditionVariable changed_;
   size_t left_ ABSL_GUARDED_BY(mutex_);
-  std::vector<kafka::Delivery> places_ ABSL_GUARDED_BY(mutex_);
+  std::vector<kafka::DeliveryReport> places_ ABSL_GUARDED_BY(mutex_);
   absl::Status first_error_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -173,7 +173,7 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
     for (;;) {
       absl::Status sent = publisher_.Publish(
           quotes[i], traceparent, {},
-          [answers, i](const absl::StatusOr<kafka::Delivery>& delivery) { answers->Record(i, delivery); });
+          [answers, i](const absl::StatusOr<kafka::DeliveryReport>& delivery) { answers->Record(i, delivery); });
       if (sent.ok()) break;
       if (!absl::IsResourceExhausted(sent)) return sent;
       if (!publisher_.AwaitRoom(call.deadline)) {
@@ -183,11 +183,11 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
       }
     }
   }
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::Delivery> places,
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::DeliveryReport> places,
                               answers->Await(call.deadline - absl::Milliseconds(50)));
   pb::PublishQuotesResponse response;
   response.set_published_count(request.quotes_size());
-  for (const kafka::Delivery& place : places) {
+  for (const kafka::DeliveryReport& place : places) {
     pb::LogPlace& answered = *response.add_places();
     answered.set_partition(place.partition);
     answered.set_offset(place.offset);

@@ -49,18 +49,18 @@ FinnhubRest::FinnhubRest(const FinnhubRestOptions& options, RateLimiter& limiter
     : options_(options), limiter_(limiter) {
   const UrlParts parts = ParseUrl(options.url, "http", "https").value();
   base_ = absl::StrCat(parts.origin(), parts.path);
-  http_ = std::make_unique<HttpClient>(
-      HttpClientOptions{.headers = {"X-Finnhub-Token: " + options.api_key, "Accept: application/json"},
-                        .timeout = options.timeout,
-                        .lanes = 2,
-                        .in_flight_max = options.in_flight_max,
-                        .waiting_max = 4 * options.in_flight_max,
-                        .on_turn = options.on_turn});
+  http_ = std::make_unique<http::HttpClient>(
+      http::HttpClientOptions{.headers = {"X-Finnhub-Token: " + options.api_key, "Accept: application/json"},
+                              .timeout = options.timeout,
+                              .lanes = 2,
+                              .in_flight_max = options.in_flight_max,
+                              .waiting_max = 4 * options.in_flight_max,
+                              .on_turn = options.on_turn});
 }
 
 FinnhubRest::~FinnhubRest() { http_.reset(); }
 
-absl::StatusOr<std::string> FinnhubRest::Read(const char* call, absl::StatusOr<HttpReply> reply) {
+absl::StatusOr<std::string> FinnhubRest::Read(const char* call, absl::StatusOr<http::HttpReply> reply) {
   if (!reply.ok()) {
     Count(call, absl::IsDeadlineExceeded(reply.status()) ? "timed_out" : "no_answer");
     return base::Unavailable("SOURCE_UNAVAILABLE", absl::StrCat("the price source does not answer (",
@@ -143,9 +143,10 @@ void FinnhubRest::Get(const char* call, const std::string& name, const std::stri
             : base::ResourceExhausted("SOURCE_RATE_LIMIT",
                                       "the price source's calls are used up for now; try again later", wait->pause));
   }
-  http_->Get(
-      absl::StrCat(base_, call, "?", name, "=", EscapeForUrl(value)), polls ? 0 : 1,
-      [this, call, leave, done = std::move(done)](absl::StatusOr<HttpReply> reply) {
+  http_->Send(
+      {.url = absl::StrCat(base_, call, "?", name, "=", http::EscapeForUrl(value)),
+       .lane = polls ? size_t{0} : size_t{1}},
+      [this, call, leave, done = std::move(done)](absl::StatusOr<http::HttpReply> reply) {
         leave();
         if (absl::IsResourceExhausted(reply.status())) {
           Count(call, "busy");

@@ -1,8 +1,8 @@
 // Finnhub's REST calls, under the key's one budget.
 //
 // Thread-safe. Calls do not wait for each other: many are under way at once, with separate limits for polls and for
-// users' calls, and one time limit covers each whole call (http_client.h). The key goes in a header and appears in no
-// log line and no error. Errors:
+// users' calls, and one time limit covers each whole call (common/http/http_client.h). The key goes in a header and
+// appears in no log line and no error. Errors:
 //   - UNAUTHENTICATED (SOURCE_KEY_REFUSED): the key is refused.
 //   - PERMISSION_DENIED (SYMBOL_NOT_IN_PLAN): the key is good, but not for this; (SOURCE_REFUSES_SYMBOL): a 403 that
 //   does
@@ -22,8 +22,8 @@
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
 #include "services/common/base/mutex.h"
+#include "services/common/http/http_client.h"
 #include "services/fetcher/finnhub_json.h"
-#include "services/fetcher/http_client.h"
 #include "services/fetcher/rate_limiter.h"
 
 namespace stockalert::fetcher {
@@ -78,14 +78,14 @@ class FinnhubRest {
  private:
   void Get(const char* call, const std::string& name, const std::string& value, const CallFor& whose,
            Done<std::string> done);
-  absl::StatusOr<std::string> Read(const char* call, absl::StatusOr<HttpReply> reply);
+  absl::StatusOr<std::string> Read(const char* call, absl::StatusOr<http::HttpReply> reply);
 
   const FinnhubRestOptions options_;
   RateLimiter& limiter_;
   std::string base_;
   base::Mutex mutex_;
   std::unordered_map<std::string, size_t> in_flight_of_user_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<HttpClient> http_;  // Its callbacks use what is above.
+  std::unique_ptr<http::HttpClient> http_;  // Its callbacks use what is above.
 };
 
 }  // namespace stockalert::fetcher

@@ -496,7 +496,7 @@ class FinnhubSource::Fetching {
     }
     absl::Status sent = source_.publisher_.Publish(
         quote, trace_.Child().Traceparent(), {},
-        [acknowledgements = acknowledgements_](const absl::StatusOr<kafka::Delivery>& delivery) {
+        [acknowledgements = acknowledgements_](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
           base::MutexLock lock(acknowledgements->mutex);
           if (!delivery.ok()) acknowledgements->failure = delivery.status();
           --acknowledgements->left;

@@ -118,7 +118,7 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
   producer_.ProduceAsync(
       kafka::kPricesTopic, symbol, record.SerializeAsString(), headers,
       [this, symbol, begun, quote = std::move(quote),
-       done = std::move(done)](const absl::StatusOr<kafka::Delivery>& delivery) {
+       done = std::move(done)](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
         {
           base::MutexLock lock(mutex_);
           waiting_since_us_ = monotonic_clock_.NowUs();

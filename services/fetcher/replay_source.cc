@@ -156,10 +156,10 @@ absl::Status ReplaySource::PublishRestarts(const std::vector<std::optional<int64
     while (!publisher_.AwaitRoom(absl::Now() + absl::Milliseconds(200))) {
       if (!Sleep(absl::ZeroDuration())) return absl::OkStatus();
     }
-    STOCKALERT_RETURN_IF_ERROR(publisher_.PublishRestart(file_.symbols[i], headers_,
-                                                         [failed](const absl::StatusOr<kafka::Delivery>& delivery) {
-                                                           if (!delivery.ok()) *failed = true;
-                                                         }));
+    STOCKALERT_RETURN_IF_ERROR(publisher_.PublishRestart(
+        file_.symbols[i], headers_, [failed](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
+          if (!delivery.ok()) *failed = true;
+        }));
   }
   while (!publisher_.AwaitAnswers(absl::Now() + absl::Milliseconds(200))) {
     if (!Sleep(absl::ZeroDuration())) return absl::OkStatus();
@@ -198,7 +198,7 @@ absl::Status ReplaySource::Play(const std::vector<std::optional<int64_t>>& place
     for (;;) {
       if (failed->load(std::memory_order_relaxed)) return absl::UnavailableError("a quote was not taken");
       absl::Status published = publisher_.Publish(file_.QuoteOf(*tick), "", headers_,
-                                                  [failed](const absl::StatusOr<kafka::Delivery>& delivery) {
+                                                  [failed](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
                                                     if (!delivery.ok()) *failed = true;
                                                   });
       if (published.ok() || absl::IsInvalidArgument(published)) break;  // A refused one is counted there.

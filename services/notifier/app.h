@@ -22,6 +22,9 @@ class NotifierApp final : public process::App {
   // The real ports, after Start; for tests.
   int public_port() const;
   int http_port() const;
+  // 0: mails have no link that unsubscribes.
+  int unsubscribe_port() const;
+  int internal_port() const;
 
  private:
   struct Parts;

@@ -18,6 +18,11 @@ prometheus::Counter& Triggers(const std::string& outcome) {
                              {{"outcome", outcome}});
 }
 
+prometheus::Counter& CodeMails(const char* outcome) {
+  return metrics::GetCounter("stockalert_notifier_mails_total", "Mails of codes asked for, by what became of them",
+                             {{"outcome", outcome}});
+}
+
 kafka::GroupWorkerOptions WorkerOptions(const IntakeOptions& options) {
   kafka::GroupWorkerOptions worker;
   worker.name = "notifier_intake";
@@ -41,6 +46,8 @@ Intake::Intake(const IntakeOptions& options, kafka::GroupWorker::MakeConsumer ma
                dead_letter::DeadLetterStore& dead_letters, const base::Clock& clock, base::IdSource& ids,
                OnStored on_stored)
     : user_events_topic_(options.user_events_topic),
+      seal_code_mail_(options.seal_code_mail),
+      on_code_mails_(options.on_code_mails),
       store_(store),
       clock_(clock),
       ids_(ids),
@@ -66,21 +73,32 @@ std::vector<dead_letter::Reading> Intake::Read(const std::vector<kafka::QueuedRe
   return readings;
 }
 
+bool Intake::TakeUserNews(UserNews news, Decoded& decoded) {
+  static auto& off = CodeMails("no_channel");
+  static auto& expired = CodeMails("expired");
+  if (UserDeletion* deletion = std::get_if<UserDeletion>(&news)) {
+    decoded.deletion = std::move(*deletion);
+    return true;
+  }
+  const CodeRequest& request = std::get<CodeRequest>(news);
+  const bool late = request.expire_time_us <= clock_.NowUs();
+  if (!seal_code_mail_ || late) {
+    (late ? expired : off).Increment();
+    return false;
+  }
+  decoded.code_mail = NewCodeMail{request.user_id, seal_code_mail_(request), request.expire_time_us};
+  return true;
+}
+
 dead_letter::Reading Intake::Decode(const kafka::QueuedRecord& record, Decoded& decoded) {
   static auto& malformed = Triggers("malformed");
-  static auto& mails_without_channel = metrics::GetCounter(
-      "stockalert_notifier_mails_total",
-      "Mails asked for, by what became of them: this version has no channel to mail by", {{"outcome", "no_channel"}});
   dead_letter::Reading reading;
   absl::Status problem;
   if (record.partition.topic == user_events_topic_) {
-    absl::StatusOr<std::optional<UserDeletion>> deletion = DecodeUserEvent(record.value);
-    problem = deletion.status();
-    if (deletion.ok()) decoded.deletion = *std::move(deletion);
-    if (deletion.ok() && !decoded.deletion) {
+    absl::StatusOr<UserNews> news = DecodeUserEvent(record.value);
+    problem = news.status();
+    if (news.ok() && !TakeUserNews(*std::move(news), decoded))
       reading.disposition = dead_letter::Item::Disposition::kPassOver;
-      mails_without_channel.Increment();
-    }
   } else {
     absl::StatusOr<NewNotification> notification = DecodeTrigger(record.value, record.traceparent);
     problem = notification.status();
@@ -107,6 +125,7 @@ absl::Status Intake::Apply(const std::vector<size_t>& indices) {
       batch.notifications.push_back(*notification);
     }
     if (decoded_[index].deletion) batch.deletions.push_back(*decoded_[index].deletion);
+    if (decoded_[index].code_mail) batch.code_mails.push_back(*decoded_[index].code_mail);
   }
   return StoreBatch(batch);
 }
@@ -118,18 +137,27 @@ absl::Status Intake::StoreBatch(const IntakeBatch& batch) {
   static auto& of_deleted_users = Triggers("of_deleted_user");
   static auto& deleted = metrics::GetCounter("stockalert_notifier_notifications_deleted_total",
                                              "Notifications that went with their users");
+  static auto& rerouted = metrics::GetCounter("stockalert_notifier_notifications_rerouted_total",
+                                              "Notifications that went to the default destinations, because those that "
+                                              "their alerts name do not exist any more");
+  static auto& held = metrics::GetCounter(
+      "stockalert_notifier_held_total",
+      "Deliveries that were held for a digest: in quiet hours, or beyond a destination's number within a minute");
   // The broker's clock against this machine's: as true as the two agree.
   static auto& end_to_end = metrics::GetHistogram(
       "stockalert_end_to_end_seconds",
       "From the broker's append of a quote to the notification of what it triggered being stored");
   STOCKALERT_ASSIGN_OR_RETURN(const IntakeResult result, store_.StoreBatch(batch, clock_.NowUs()));
+  held.Increment(static_cast<double>(result.held));
   repeated.Increment(static_cast<double>(result.repeated));
   of_deleted_users.Increment(static_cast<double>(result.of_deleted_users));
+  if (result.code_mails > 0 && on_code_mails_) on_code_mails_();
   deleted.Increment(static_cast<double>(result.deleted));
   const int64_t stored_us = clock_.NowUs();
   std::set<std::string> users;
   for (const StoredNotification& notification : result.stored) {
     users.insert(notification.user_id);
+    if (notification.rerouted) rerouted.Increment();
     if (notification.throttled) {
       // One line for all of them: that of the one that stands for them.
       throttled.Increment();
@@ -149,7 +177,7 @@ absl::Status Intake::StoreBatch(const IntakeBatch& batch) {
                                       {"trigger", notification.trigger_number},
                                       {"trace_id", trace.trace_id}});
   }
-  if (!users.empty()) on_stored_({users.begin(), users.end()});
+  if (!users.empty()) on_stored_({users.begin(), users.end()}, result.deliveries);
   return absl::OkStatus();
 }
 

@@ -18,6 +18,7 @@
 #include "services/common/base/ids.h"
 #include "services/common/dead_letter/settling_handler.h"
 #include "services/common/kafka/group_worker.h"
+#include "services/notifier/intake_decode.h"
 #include "services/notifier/notification_store.h"
 
 namespace stockalert::notifier {
@@ -31,14 +32,18 @@ struct IntakeOptions {
   // How long a batch is tried before the group is left. Below the consumer's poll_interval_max.
   absl::Duration give_up_after = absl::Minutes(2);
   dead_letter::HeldOptions held = {};
+  // Encrypts what a mail with a code says (SealCodeMail). Empty: mail is off, and such mails are passed over.
+  std::function<std::string(const CodeRequest& request)> seal_code_mail = {};
+  std::function<void()> on_code_mails = {};  // Some were queued. Must be quick.
   // Another process has this one's name in the group.
   std::function<void(const std::string& why)> on_fenced;
 };
 
 class Intake final : private dead_letter::RecordApplier {
  public:
-  // Called with the users who have new notifications, before the offsets are committed. Must be quick.
-  using OnStored = std::function<void(const std::vector<std::string>& user_ids)>;
+  // Called with the users who have new notifications, and the number of deliveries queued for these, before the offsets
+  // are committed. Must be quick.
+  using OnStored = std::function<void(const std::vector<std::string>& user_ids, int64_t deliveries)>;
 
   // Begins at once. `store`, `dead_letters`, `clock` and `ids` must outlive it.
   Intake(const IntakeOptions& options, kafka::GroupWorker::MakeConsumer make_consumer, NotificationStore& store,
@@ -54,15 +59,20 @@ class Intake final : private dead_letter::RecordApplier {
   struct Decoded {
     std::optional<NewNotification> notification;
     std::optional<UserDeletion> deletion;
+    std::optional<NewCodeMail> code_mail;
   };
   absl::StatusOr<std::vector<std::string>> FindLanes(const std::vector<kafka::Message>& messages) override;
   std::vector<dead_letter::Reading> Read(const std::vector<kafka::QueuedRecord>& records) override;
   absl::Status Apply(const std::vector<size_t>& indices) override;
 
+  // False: it is passed over.
+  bool TakeUserNews(UserNews news, Decoded& decoded);
   dead_letter::Reading Decode(const kafka::QueuedRecord& record, Decoded& decoded);
   absl::Status StoreBatch(const IntakeBatch& batch);
 
   const std::string user_events_topic_;
+  const std::function<std::string(const CodeRequest& request)> seal_code_mail_;
+  const std::function<void()> on_code_mails_;
   NotificationStore& store_;
   const base::Clock& clock_;
   base::IdSource& ids_;

@@ -17,10 +17,29 @@ namespace {
 // Far above what the alert service lets through: notes of 500 characters.
 constexpr size_t kTextBytesMax = 4096;
 
+using internal::v1::TriggerMessage;
+static_assert(static_cast<int>(message::Route::kDefaults) == TriggerMessage::DELIVERY_DEFAULTS);
+static_assert(static_cast<int>(message::Route::kNamed) == TriggerMessage::DELIVERY_NAMED);
+static_assert(static_cast<int>(message::Route::kNone) == TriggerMessage::DELIVERY_NONE);
+
+// What the version before did not say, and what this one does not know, is DEFAULTS: rather one too many than none.
+message::Routing RoutingOf(const TriggerMessage& trigger) {
+  message::Routing routing;
+  routing.critical = trigger.critical();
+  if (trigger.delivery() == TriggerMessage::DELIVERY_NONE) routing.route = message::Route::kNone;
+  if (trigger.delivery() != TriggerMessage::DELIVERY_NAMED) return routing;
+  routing.route = message::Route::kNamed;
+  for (const std::string& id : trigger.destination_ids()) {
+    if (base::IsUuid(id) && routing.destination_ids.size() < message::kNamedDestinationsMax)
+      routing.destination_ids.push_back(id);
+  }
+  return routing;
+}
+
 }  // namespace
 
 absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::string_view traceparent) {
-  internal::v1::TriggerMessage message;
+  TriggerMessage message;
   if (!message.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
     return absl::InvalidArgumentError("no TriggerMessage");
   }
@@ -39,13 +58,14 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
   notification.late = trigger.late;
   notification.log_time_us = std::max<int64_t>(placed.log_time_us, 0);
   notification.throttled = message.throttled();
+  notification.routing = RoutingOf(message);
   notification.summary = base::StorableText(message.summary(), kTextBytesMax);
   notification.note = base::StorableText(message.note(), kTextBytesMax);
   notification.traceparent = std::string(trace::ValidTraceparent(traceparent));
   return notification;
 }
 
-absl::StatusOr<std::optional<UserDeletion>> DecodeUserEvent(std::string_view value) {
+absl::StatusOr<UserNews> DecodeUserEvent(std::string_view value) {
   internal::v1::UserEvent event;
   if (!event.ParseFromArray(value.data(), static_cast<int>(value.size())))
     return absl::InvalidArgumentError("no UserEvent");
@@ -54,10 +74,17 @@ absl::StatusOr<std::optional<UserDeletion>> DecodeUserEvent(std::string_view val
       return absl::InvalidArgumentError("a UserEvent of no kind");
     return absl::UnimplementedError("a UserEvent of a kind that this version does not know");
   }
-  if (!event.has_user_deleted()) return std::optional<UserDeletion>();
+  if (event.has_email_verification_requested()) {
+    const internal::v1::EmailVerificationRequested& asked = event.email_verification_requested();
+    if (!base::IsUuid(asked.user_id())) return absl::InvalidArgumentError("user_id is no id");
+    return UserNews(CodeRequest{.user_id = asked.user_id(),
+                                .address = asked.email(),
+                                .code = asked.code(),
+                                .expire_time_us = asked.expire_time_us()});
+  }
   if (!base::IsUuid(event.user_deleted().user_id())) return absl::InvalidArgumentError("user_id is no id");
-  return std::optional<UserDeletion>(
-      {event.user_deleted().user_id(), std::max<int64_t>(event.user_deleted().delete_time_us(), 0)});
+  return UserNews(
+      UserDeletion{event.user_deleted().user_id(), std::max<int64_t>(event.user_deleted().delete_time_us(), 0)});
 }
 
 }  // namespace stockalert::notifier

@@ -34,6 +34,13 @@ notification::v1::Notification ToNotification(const StoredNotification& stored) 
   if (stored.reference_micros) notification.set_reference(price::FormatMicros(*stored.reference_micros));
   notification.set_late(stored.late);
   notification.set_summary(stored.summary);
+  notification.set_critical(stored.routing.critical);
+  notification.set_rerouted(stored.rerouted);
+  if (stored.kind == Kind::kDestination || stored.kind == Kind::kDigest) {
+    notification.set_destination(
+        rpc::FormatName("users/{user}/destinations/{destination}", {stored.user_id, stored.destination_id}));
+    notification.set_destination_disabled(stored.destination_disabled);
+  }
   notification.set_note(stored.note);
   *notification.mutable_create_time() = rpc::TimestampFromUs(stored.create_time_us);
   if (stored.acknowledge_time_us)

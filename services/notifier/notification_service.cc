@@ -13,6 +13,7 @@
 #include "services/common/grpc/resource_name.h"
 #include "services/domain/market/symbol.h"
 #include "services/notifier/notification_convert.h"
+#include "services/notifier/settings/settings_convert.h"
 
 namespace stockalert::notifier {
 namespace {
@@ -50,6 +51,13 @@ class StreamClient final : public WatchClient {
 absl::StatusOr<std::string> UserOf(const rpc::Caller& caller, const std::string& parent) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
                               rpc::ParseOwnName(caller, "users/{user}", parent, "parent", "USER_NOT_FOUND"));
+  return segments[0];
+}
+
+// The user of "users/{user}/notificationSettings".
+absl::StatusOr<std::string> UserOfSettings(const rpc::Caller& caller, const std::string& name, const char* field) {
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
+                              rpc::ParseOwnName(caller, kSettingsName, name, field, "USER_NOT_FOUND"));
   return segments[0];
 }
 
@@ -164,6 +172,38 @@ grpc::ServerUnaryReactor* NotificationServiceImpl::AcknowledgeNotification(
         STOCKALERT_ASSIGN_OR_RETURN(const StoredNotification stored,
                                     store_.Acknowledge(segments[0], segments[1], clock_.NowUs()));
         return ToNotification(stored);
+      });
+}
+
+grpc::ServerUnaryReactor* NotificationServiceImpl::GetNotificationSettings(
+    grpc::CallbackServerContext* context, const npb::GetNotificationSettingsRequest* request,
+    npb::NotificationSettings* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.notification.v1.NotificationService/GetNotificationSettings", Access::kRead},
+      request, response,
+      [this](const CallContext& call,
+             const npb::GetNotificationSettingsRequest& asked) -> absl::StatusOr<npb::NotificationSettings> {
+        STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id, UserOfSettings(call.caller, asked.name(), "name"));
+        STOCKALERT_ASSIGN_OR_RETURN(const NotificationSettings settings, settings_.Get(user_id));
+        return ToSettings(user_id, settings);
+      });
+}
+
+grpc::ServerUnaryReactor* NotificationServiceImpl::UpdateNotificationSettings(
+    grpc::CallbackServerContext* context, const npb::UpdateNotificationSettingsRequest* request,
+    npb::NotificationSettings* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.notification.v1.NotificationService/UpdateNotificationSettings", Access::kWrite},
+      request, response,
+      [this](const CallContext& call,
+             const npb::UpdateNotificationSettingsRequest& asked) -> absl::StatusOr<npb::NotificationSettings> {
+        STOCKALERT_ASSIGN_OR_RETURN(const std::string user_id,
+                                    UserOfSettings(call.caller, asked.settings().name(), "settings.name"));
+        STOCKALERT_ASSIGN_OR_RETURN(const SettingsUpdate update, ReadSettingsUpdate(asked));
+        STOCKALERT_ASSIGN_OR_RETURN(
+            const NotificationSettings changed,
+            settings_.Update(user_id, update, SettingsEtagCheck(user_id, asked.settings().etag())));
+        return ToSettings(user_id, changed);
       });
 }
 

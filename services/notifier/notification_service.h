@@ -6,6 +6,7 @@
 #include "services/common/base/clock.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/notifier/notification_store.h"
+#include "services/notifier/settings/settings_logic.h"
 #include "services/notifier/watch_hub.h"
 #include "stockalert/notification/v1/notification.grpc.pb.h"
 
@@ -13,8 +14,9 @@ namespace stockalert::notifier {
 
 class NotificationServiceImpl final : public notification::v1::NotificationService::CallbackService {
  public:
-  NotificationServiceImpl(rpc::CallRunner& runner, NotificationStore& store, WatchHub& hub, const base::Clock& clock)
-      : runner_(runner), store_(store), hub_(hub), clock_(clock) {}
+  NotificationServiceImpl(rpc::CallRunner& runner, NotificationStore& store, SettingsLogic& settings, WatchHub& hub,
+                          const base::Clock& clock)
+      : runner_(runner), store_(store), settings_(settings), hub_(hub), clock_(clock) {}
 
   grpc::ServerUnaryReactor* ListNotifications(grpc::CallbackServerContext* context,
                                               const notification::v1::ListNotificationsRequest* request,
@@ -24,10 +26,17 @@ class NotificationServiceImpl final : public notification::v1::NotificationServi
   grpc::ServerUnaryReactor* AcknowledgeNotification(grpc::CallbackServerContext* context,
                                                     const notification::v1::AcknowledgeNotificationRequest* request,
                                                     notification::v1::Notification* response) override;
+  grpc::ServerUnaryReactor* GetNotificationSettings(grpc::CallbackServerContext* context,
+                                                    const notification::v1::GetNotificationSettingsRequest* request,
+                                                    notification::v1::NotificationSettings* response) override;
+  grpc::ServerUnaryReactor* UpdateNotificationSettings(
+      grpc::CallbackServerContext* context, const notification::v1::UpdateNotificationSettingsRequest* request,
+      notification::v1::NotificationSettings* response) override;
 
  private:
   rpc::CallRunner& runner_;
   NotificationStore& store_;
+  SettingsLogic& settings_;
   WatchHub& hub_;
   const base::Clock& clock_;
 };

@@ -26,6 +26,13 @@ NewNotification Fold(const std::vector<StoredNotification>& throttled, std::stri
   fold.summary = absl::StrCat(one_symbol ? last.symbol + ": " : "", fold.folded_count,
                               fold.folded_count == 1 ? " trigger" : " triggers", " throttled");
   fold.traceparent = last.traceparent;
+  // To the defaults, whatever they name; to nobody where nobody is to get any of them.
+  const bool all_quiet = std::all_of(throttled.begin(), throttled.end(), [](const StoredNotification& one) {
+    return one.routing.route == message::Route::kNone;
+  });
+  if (all_quiet) fold.routing.route = message::Route::kNone;
+  fold.routing.critical = std::any_of(throttled.begin(), throttled.end(),
+                                      [](const StoredNotification& one) { return one.routing.critical; });
   return fold;
 }
 

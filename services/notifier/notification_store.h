@@ -12,13 +12,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "services/domain/message/routing.h"
 
 namespace stockalert::notifier {
 
 inline constexpr char kReasonNotificationNotFound[] = "NOTIFICATION_NOT_FOUND";
 
 // Numbered as stockalert.notification.v1.Notification.Kind.
-enum class Kind : uint8_t { kTrigger = 1, kThrottled = 2 };
+enum class Kind : uint8_t { kTrigger = 1, kThrottled = 2, kDestination = 3, kDigest = 4 };
 
 // A notification of a user. Identified by (user_id, kind, key). A trigger's key consists of alert_id and
 // trigger_number, which identify it by themselves, too. Ids are UUIDs in lower case, prices micros.
@@ -36,11 +37,15 @@ struct NewNotification {
   std::optional<int64_t> reference_micros;
   bool late = false;
   bool throttled = false;    // A trigger that streams leave to the THROTTLED one after it.
-  int64_t folded_count = 0;  // How many throttled triggers a THROTTLED one stands for.
+  int64_t folded_count = 0;  // How many throttled triggers, or held notifications, a THROTTLED or DIGEST one is for.
   std::string summary;
   std::string note;
   std::string traceparent;
-  int64_t log_time_us = 0;  // When the quote came into the log; 0: not told. Not stored, only measured by.
+  message::Routing routing = {};      // Stored of it is only `critical`.
+  bool rerouted = false;              // None of the named destinations existed any more: the defaults got it.
+  std::string destination_id = {};    // Of a DESTINATION or DIGEST one.
+  bool destination_disabled = false;  // Of a DESTINATION one; else it was verified.
+  int64_t log_time_us = 0;            // When the quote came into the log; 0: not told. Not stored, only measured by.
   bool operator==(const NewNotification&) const = default;
 };
 
@@ -56,13 +61,21 @@ struct UserDeletion {
   int64_t delete_time_us = 0;
 };
 
+// A mail with a code that verifies a user's address. A later one replaces it.
+struct NewCodeMail {
+  std::string user_id;
+  std::string sealed_content;
+  int64_t expire_time_us = 0;
+};
+
 // The content of one batch of records.
 struct IntakeBatch {
   std::vector<NewNotification> notifications;  // Triggers, in their order.
   std::vector<UserDeletion> deletions;
   // An id for each user with a throttled trigger, for a notification of the kind THROTTLED.
   std::map<std::string, std::string> fold_ids = {};
-  bool empty() const { return notifications.empty() && deletions.empty(); }
+  std::vector<NewCodeMail> code_mails = {};
+  bool empty() const { return notifications.empty() && deletions.empty() && code_mails.empty(); }
 };
 
 struct IntakeResult {
@@ -70,6 +83,9 @@ struct IntakeResult {
   int64_t repeated = 0;                    // Stored before.
   int64_t of_deleted_users = 0;            // Dropped.
   int64_t deleted = 0;                     // Notifications that went with their users.
+  int64_t deliveries = 0;                  // Queued for what was stored.
+  int64_t held = 0;                        // Deliveries that wait for a digest instead.
+  int64_t code_mails = 0;                  // Queued; not those that were queued before.
 };
 
 struct NotificationFilter {
@@ -83,14 +99,16 @@ class NotificationStore {
   virtual ~NotificationStore() = default;
 
   // In one transaction: deletes the notifications of deleted users for good, and stores those of other users that are
-  // new. After a user's throttled ones it adds a notification of the kind THROTTLED with their number, so that each is
-  // counted in exactly one. Storing the same batch again changes nothing.
+  // new, each with its deliveries to the user's destinations (delivery/route_rules.h). After a user's
+  // throttled ones it adds a notification of the kind THROTTLED with their number, so that each is counted in exactly
+  // one. Queues the mails of codes of users who are there (code_mail/code_mail_store.h). Storing the same batch again
+  // changes nothing.
   virtual absl::StatusOr<IntakeResult> StoreBatch(const IntakeBatch& batch, int64_t now_us) = 0;
 
   // The newest sequence of each user; 0 where there is none.
   virtual absl::StatusOr<std::map<std::string, int64_t>> LastSequences(const std::vector<std::string>& user_ids) = 0;
-  // At most `limit` above `sequence`, in order, without throttled ones. No later call finds another one between them; a
-  // user's newest notification is never a throttled one.
+  // At most `limit` above `sequence`, in order, without throttled ones and those of the kind DIGEST. No later call
+  // finds another one between them. A user's newest notification may be a DIGEST one, never a throttled one.
   virtual absl::StatusOr<std::vector<StoredNotification>> ListAfter(const std::string& user_id, int64_t sequence,
                                                                     int limit) = 0;
   // At most `limit` below `before_sequence`, newest first.

@@ -11,6 +11,8 @@
 #include "services/common/postgres/arrays.h"
 #include "services/common/postgres/store_failure.h"
 #include "services/common/postgres/transaction.h"
+#include "services/notifier/delivery/postgres_delivery_intake.h"
+#include "services/notifier/postgres_notification_rows.h"
 
 namespace stockalert::notifier {
 namespace {
@@ -21,109 +23,6 @@ using postgres::StoreFailure;
 using postgres::Transact;
 using soci::into;
 using soci::use;
-
-// Stands for NULL on the way out: no price and no time of ours is negative.
-constexpr long long kNull = -1;
-
-std::optional<int64_t> FromColumn(long long value) {
-  return value == kNull ? std::nullopt : std::optional<int64_t>(value);
-}
-
-constexpr char kColumns[] =
-    "CAST(id AS text), CAST(user_id AS text), sequence, CAST(alert_id AS text), trigger_number, symbol, price_micros, "
-    "event_time_us, "
-    "COALESCE(price_before_micros, -1), COALESCE(reference_micros, -1), CAST(late AS int), summary, note, traceparent, "
-    "create_time_us, "
-    "COALESCE(acknowledge_time_us, -1), CAST(kind AS int), COALESCE(key, ''), CAST(throttled AS int), folded_count";
-
-// One row of kColumns.
-class Row {
- public:
-  explicit Row(soci::statement& statement) {
-    statement.exchange(into(row_.id));
-    statement.exchange(into(row_.user_id));
-    statement.exchange(into(sequence_));
-    statement.exchange(into(row_.alert_id));
-    for (long long* number : {&number_}) statement.exchange(into(*number));
-    statement.exchange(into(row_.symbol));
-    for (long long* number : {&price_, &event_time_us_, &before_, &reference_}) statement.exchange(into(*number));
-    statement.exchange(into(late_));
-    for (std::string* text : {&row_.summary, &row_.note, &row_.traceparent}) statement.exchange(into(*text));
-    for (long long* number : {&create_time_us_, &acknowledge_time_us_}) statement.exchange(into(*number));
-    statement.exchange(into(kind_));
-    statement.exchange(into(row_.key));
-    statement.exchange(into(throttled_));
-    statement.exchange(into(folded_count_));
-  }
-
-  StoredNotification Get() const {
-    StoredNotification stored = row_;
-    stored.sequence = sequence_;
-    stored.trigger_number = number_;
-    stored.price_micros = price_;
-    stored.event_time_us = event_time_us_;
-    stored.price_before_micros = FromColumn(before_);
-    stored.reference_micros = FromColumn(reference_);
-    stored.late = late_ != 0;
-    stored.create_time_us = create_time_us_;
-    stored.acknowledge_time_us = FromColumn(acknowledge_time_us_);
-    stored.kind = static_cast<Kind>(kind_);
-    stored.throttled = throttled_ != 0;
-    stored.folded_count = folded_count_;
-    if (stored.kind != Kind::kTrigger) {
-      // What stands there is for the version before.
-      stored.alert_id.clear();
-      stored.trigger_number = 0;
-    } else if (stored.key.empty()) {
-      stored.key = TriggerKey(stored);
-    }
-    return stored;
-  }
-
- private:
-  StoredNotification row_;
-  long long sequence_ = 0, number_ = 0, price_ = 0, event_time_us_ = 0, before_ = 0, reference_ = 0,
-            create_time_us_ = 0, acknowledge_time_us_ = 0, folded_count_ = 0;
-  int late_ = 0, kind_ = 0, throttled_ = 0;
-};
-
-std::vector<StoredNotification> Fetch(soci::statement& statement, const std::string& query) {
-  Row row(statement);
-  statement.alloc();
-  statement.prepare(query);
-  statement.define_and_bind();
-  statement.execute(false);
-  std::vector<StoredNotification> rows;
-  while (statement.fetch()) rows.push_back(row.Get());
-  return rows;
-}
-
-struct Recipient {
-  int64_t last_sequence = 0;
-  bool deleted = false;
-  bool changed = false;
-};
-
-// Locks the users' rows, in the order of their ids as everybody does, having made those that are not there.
-std::map<std::string, Recipient> LockRecipients(soci::session& sql, const std::set<std::string>& user_ids) {
-  const std::string users = postgres::UuidArray({user_ids.begin(), user_ids.end()});
-  sql << "INSERT INTO stockalert_notifier.recipients (user_id) SELECT x.id FROM unnest(CAST(:users AS uuid[])) AS "
-         "x(id) ORDER BY x.id "
-         "ON CONFLICT (user_id) DO NOTHING",
-      use(users, "users");
-  std::string id;
-  long long last_sequence = 0;
-  int deleted = 0;
-  soci::statement statement =
-      (sql.prepare << "SELECT CAST(user_id AS text), last_sequence, CAST(delete_time_us IS NOT NULL AS int) "
-                      "FROM stockalert_notifier.recipients WHERE user_id = ANY(CAST(:users AS uuid[])) "
-                      "ORDER BY user_id FOR UPDATE",
-       use(users, "users"), into(id), into(last_sequence), into(deleted));
-  statement.execute(false);
-  std::map<std::string, Recipient> recipients;
-  while (statement.fetch()) recipients[id] = {last_sequence, deleted != 0, false};
-  return recipients;
-}
 
 int64_t DeleteUsers(soci::session& sql, const std::vector<UserDeletion>& deletions,
                     std::map<std::string, Recipient>& recipients) {
@@ -145,7 +44,50 @@ int64_t DeleteUsers(soci::session& sql, const std::vector<UserDeletion>& deletio
       (sql.prepare << "DELETE FROM stockalert_notifier.notifications WHERE user_id = ANY(CAST(:users AS uuid[]))",
        use(users, "users"));
   remove.execute(true);
+  DeleteDeliveriesOf(sql, ids);
+  sql << "DELETE FROM stockalert_notifier.code_mails WHERE user_id = ANY(CAST(:users AS uuid[]))", use(users, "users");
   return remove.get_affected_rows();
+}
+
+int64_t QueueCodeMails(soci::session& sql, const std::vector<NewCodeMail>& mails,
+                       const std::map<std::string, Recipient>& recipients, int64_t now_us) {
+  // One of each user, the last.
+  std::map<std::string, const NewCodeMail*> newest;
+  for (const NewCodeMail& mail : mails) {
+    if (recipients.at(mail.user_id).deleted) continue;
+    const NewCodeMail*& known = newest[mail.user_id];
+    if (known == nullptr || known->expire_time_us <= mail.expire_time_us) known = &mail;
+  }
+  if (newest.empty()) return 0;
+  std::vector<std::string> users, contents;
+  std::vector<int64_t> expire_times;
+  for (const auto& [user, mail] : newest) {
+    users.push_back(user);
+    contents.push_back(mail->sealed_content);
+    expire_times.push_back(mail->expire_time_us);
+  }
+  const std::string user_array = postgres::UuidArray(users);
+  const std::string content_array = postgres::TextArray(contents);
+  const std::string expire_array = postgres::BigintArray(expire_times);
+  const long long now = now_us;
+  soci::statement insert =
+      (sql.prepare
+           << "INSERT INTO stockalert_notifier.code_mails AS m (user_id, sealed_content, expire_time_us, "
+              "  next_attempt_time_us) "
+              "SELECT x.id, x.content, x.expire_us, CAST(:now AS bigint) "
+              "FROM unnest(CAST(:users AS uuid[]), CAST(:contents AS text[]), CAST(:expires AS bigint[])) "
+              "  AS x(id, content, expire_us) "
+              "ON CONFLICT (user_id) DO UPDATE SET sealed_content = EXCLUDED.sealed_content, "
+              "  expire_time_us = EXCLUDED.expire_time_us, next_attempt_time_us = EXCLUDED.next_attempt_time_us, "
+              "  attempt_count = 0 WHERE EXCLUDED.expire_time_us > m.expire_time_us",
+       use(now, "now"), use(user_array, "users"), use(content_array, "contents"), use(expire_array, "expires"));
+  insert.execute(true);
+  return insert.get_affected_rows();
+}
+
+void CountPlanned(const DeliveryPlan& plan, IntakeResult& result) {
+  for (const PlannedDelivery& one : plan.deliveries)
+    ++(one.hold == HoldReason::kNone ? result.deliveries : result.held);
 }
 
 using TriggerId = std::pair<std::string, int64_t>;
@@ -172,86 +114,6 @@ std::set<TriggerId> FindStored(soci::session& sql, const std::vector<NewNotifica
   return stored;
 }
 
-void Insert(soci::session& sql, const std::vector<StoredNotification>& rows, int64_t now_us) {
-  std::vector<std::string> ids, users, alerts, symbols, summaries, notes, traceparents, keys;
-  std::vector<int64_t> sequences, numbers, prices, times, kinds, folded_counts;
-  std::vector<std::optional<int64_t>> befores, references;
-  std::vector<bool> lates, throttled;
-  for (const StoredNotification& row : rows) {
-    ids.push_back(row.id);
-    users.push_back(row.user_id);
-    // The version before has no row without a trigger, and none with another's.
-    alerts.push_back(row.kind == Kind::kTrigger ? row.alert_id : row.user_id);
-    numbers.push_back(row.kind == Kind::kTrigger ? row.trigger_number : row.sequence);
-    kinds.push_back(static_cast<int64_t>(row.kind));
-    keys.push_back(row.key);
-    throttled.push_back(row.throttled);
-    folded_counts.push_back(row.folded_count);
-    symbols.push_back(row.symbol);
-    summaries.push_back(row.summary);
-    notes.push_back(row.note);
-    traceparents.push_back(row.traceparent);
-    sequences.push_back(row.sequence);
-    prices.push_back(row.price_micros);
-    times.push_back(row.event_time_us);
-    befores.push_back(row.price_before_micros);
-    references.push_back(row.reference_micros);
-    lates.push_back(row.late);
-  }
-  const std::map<std::string, std::string> arrays = {{"ids", postgres::UuidArray(ids)},
-                                                     {"users", postgres::UuidArray(users)},
-                                                     {"sequences", postgres::BigintArray(sequences)},
-                                                     {"alerts", postgres::UuidArray(alerts)},
-                                                     {"numbers", postgres::BigintArray(numbers)},
-                                                     {"symbols", postgres::TextArray(symbols)},
-                                                     {"prices", postgres::BigintArray(prices)},
-                                                     {"times", postgres::BigintArray(times)},
-                                                     {"befores", postgres::BigintArray(befores)},
-                                                     {"refs", postgres::BigintArray(references)},
-                                                     {"lates", postgres::BooleanArray(lates)},
-                                                     {"summaries", postgres::TextArray(summaries)},
-                                                     {"notes", postgres::TextArray(notes)},
-                                                     {"traces", postgres::TextArray(traceparents)},
-                                                     {"kinds", postgres::BigintArray(kinds)},
-                                                     {"keys", postgres::TextArray(keys)},
-                                                     {"throttled", postgres::BooleanArray(throttled)},
-                                                     {"folded", postgres::BigintArray(folded_counts)}};
-  const long long now = now_us;
-  soci::statement statement(sql);
-  for (const auto& [name, text] : arrays) statement.exchange(use(text, name));
-  statement.exchange(use(now, "now"));
-  statement.alloc();
-  statement.prepare(
-      "INSERT INTO stockalert_notifier.notifications (id, user_id, sequence, alert_id, trigger_number, symbol, "
-      "price_micros, "
-      "  event_time_us, price_before_micros, reference_micros, late, summary, note, traceparent, kind, key, throttled, "
-      "folded_count, "
-      "  create_time_us) "
-      "SELECT x.*, CAST(:now AS bigint) FROM unnest(CAST(:ids AS uuid[]), CAST(:users AS uuid[]), CAST(:sequences AS "
-      "bigint[]), "
-      "  CAST(:alerts AS uuid[]), CAST(:numbers AS bigint[]), CAST(:symbols AS text[]), CAST(:prices AS bigint[]), "
-      "  CAST(:times AS bigint[]), CAST(:befores AS bigint[]), CAST(:refs AS bigint[]), CAST(:lates AS boolean[]), "
-      "  CAST(:summaries AS text[]), CAST(:notes AS text[]), CAST(:traces AS text[]), CAST(:kinds AS smallint[]), "
-      "  CAST(:keys AS text[]), CAST(:throttled AS boolean[]), CAST(:folded AS bigint[])) AS x");
-  statement.define_and_bind();
-  statement.execute(true);
-}
-
-void WriteSequences(soci::session& sql, const std::map<std::string, Recipient>& recipients) {
-  std::vector<std::string> ids;
-  std::vector<int64_t> sequences;
-  for (const auto& [id, recipient] : recipients) {
-    if (!recipient.changed) continue;
-    ids.push_back(id);
-    sequences.push_back(recipient.last_sequence);
-  }
-  const std::string users = postgres::UuidArray(ids);
-  const std::string sequence_array = postgres::BigintArray(sequences);
-  sql << "UPDATE stockalert_notifier.recipients AS r SET last_sequence = x.sequence "
-         "FROM unnest(CAST(:users AS uuid[]), CAST(:sequences AS bigint[])) AS x(id, sequence) WHERE r.user_id = x.id",
-      use(users, "users"), use(sequence_array, "sequences");
-}
-
 }  // namespace
 
 absl::StatusOr<IntakeResult> PostgresNotificationStore::StoreBatch(const IntakeBatch& batch, int64_t now_us) {
@@ -259,6 +121,7 @@ absl::StatusOr<IntakeResult> PostgresNotificationStore::StoreBatch(const IntakeB
   std::set<std::string> user_ids;
   for (const NewNotification& notification : batch.notifications) user_ids.insert(notification.user_id);
   for (const UserDeletion& deletion : batch.deletions) user_ids.insert(deletion.user_id);
+  for (const NewCodeMail& mail : batch.code_mails) user_ids.insert(mail.user_id);
   return StoreFailure(Transact(pool_, "notification.take_in", Idempotency::kIdempotent,
                                [&](Connection& connection) -> absl::StatusOr<IntakeResult> {
                                  soci::session& sql = connection.sql();
@@ -296,9 +159,13 @@ absl::StatusOr<IntakeResult> PostgresNotificationStore::StoreBatch(const IntakeB
                                    row.create_time_us = now_us;
                                  }
                                  if (!result.stored.empty()) {
-                                   Insert(sql, result.stored, now_us);
+                                   const DeliveryPlan plan = PlanDeliveries(sql, result.stored, now_us);
+                                   InsertNotifications(sql, result.stored);
                                    WriteSequences(sql, recipients);
+                                   QueueDeliveries(sql, plan, now_us);
+                                   CountPlanned(plan, result);
                                  }
+                                 result.code_mails = QueueCodeMails(sql, batch.code_mails, recipients, now_us);
                                  return result;
                                }));
 }
@@ -332,10 +199,11 @@ absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListA
         statement.exchange(use(user_id, "user"));
         statement.exchange(use(after, "after"));
         statement.exchange(use(limit, "count"));
-        return Fetch(statement,
-                     absl::StrCat("SELECT ", kColumns,
-                                  " FROM stockalert_notifier.notifications WHERE user_id = CAST(:user AS uuid) "
-                                  "AND sequence > :after AND NOT throttled ORDER BY sequence LIMIT :count"));
+        return FetchNotifications(
+            statement,
+            absl::StrCat("SELECT ", kNotificationColumns,
+                         " FROM stockalert_notifier.notifications WHERE user_id = CAST(:user AS uuid) "
+                         "AND sequence > :after AND NOT throttled AND kind <> 4 ORDER BY sequence LIMIT :count"));
       }));
 }
 
@@ -360,11 +228,11 @@ absl::StatusOr<std::vector<StoredNotification>> PostgresNotificationStore::ListN
           statement.exchange(use(filter.symbol, "symbol"));
         }
         statement.exchange(use(limit, "count"));
-        return Fetch(statement,
-                     absl::StrCat("SELECT ", kColumns,
-                                  " FROM stockalert_notifier.notifications WHERE user_id = CAST(:user AS uuid) "
-                                  "AND sequence < :before",
-                                  conditions, " ORDER BY sequence DESC LIMIT :count"));
+        return FetchNotifications(
+            statement, absl::StrCat("SELECT ", kNotificationColumns,
+                                    " FROM stockalert_notifier.notifications WHERE user_id = CAST(:user AS uuid) "
+                                    "AND sequence < :before",
+                                    conditions, " ORDER BY sequence DESC LIMIT :count"));
       }));
 }
 
@@ -378,11 +246,11 @@ absl::StatusOr<StoredNotification> PostgresNotificationStore::Acknowledge(const 
         statement.exchange(use(now, "now"));
         statement.exchange(use(id, "id"));
         statement.exchange(use(user_id, "user"));
-        std::vector<StoredNotification> rows =
-            Fetch(statement, absl::StrCat("UPDATE stockalert_notifier.notifications SET acknowledge_time_us = "
-                                          "COALESCE(acknowledge_time_us, CAST(:now AS bigint)) "
-                                          "WHERE id = CAST(:id AS uuid) AND user_id = CAST(:user AS uuid) RETURNING ",
-                                          kColumns));
+        std::vector<StoredNotification> rows = FetchNotifications(
+            statement, absl::StrCat("UPDATE stockalert_notifier.notifications SET acknowledge_time_us = "
+                                    "COALESCE(acknowledge_time_us, CAST(:now AS bigint)) "
+                                    "WHERE id = CAST(:id AS uuid) AND user_id = CAST(:user AS uuid) RETURNING ",
+                                    kNotificationColumns));
         if (rows.empty()) {
           return base::NotFound(
               kReasonNotificationNotFound,

@@ -37,14 +37,20 @@ UserWatch::UserWatch(std::string user_id, int64_t after_sequence, std::shared_pt
       submit_(std::move(submit)),
       position_(after_sequence) {}
 
+std::pair<int64_t, int64_t> UserWatch::Place() {
+  base::MutexLock lock(mutex_);
+  return {position_, known_sequence_};
+}
+
 int64_t UserWatch::position() {
   base::MutexLock lock(mutex_);
   return position_;
 }
 
-void UserWatch::Wake() {
+void UserWatch::Wake(int64_t known_sequence) {
   {
     base::MutexLock lock(mutex_);
+    known_sequence_ = std::max(known_sequence_, known_sequence);
     if (running_) {
       again_ = true;
       return;
@@ -66,12 +72,16 @@ void UserWatch::Run() {
   for (int round = 0; round < kRoundsMax; ++round) {
     bool more = false;
     if (client_->HasRoom()) {
-      const absl::StatusOr<std::vector<StoredNotification>> page =
-          store_.ListAfter(user_id_, position(), kWatchPageMax);
+      const auto [after, known] = Place();
+      const absl::StatusOr<std::vector<StoredNotification>> page = store_.ListAfter(user_id_, after, kWatchPageMax);
       if (!page.ok()) {
         // The poll wakes the stream again, once the database answers.
         failures.Increment();
-      } else if (!page->empty() && client_->Send(*page)) {
+      } else if (page->empty()) {
+        // What there is up to `known` is nothing for streams, and nothing comes between any more.
+        base::MutexLock lock(mutex_);
+        position_ = std::max(position_, known);
+      } else if (client_->Send(*page)) {
         ObserveDelivery(*page, opened_us_);
         base::MutexLock lock(mutex_);
         position_ = page->back().sequence;
@@ -173,18 +183,18 @@ void WatchHub::PollOnce() {
       }
       return;
     }
-    std::vector<std::shared_ptr<UserWatch>> behind;
+    std::vector<std::pair<std::shared_ptr<UserWatch>, int64_t>> behind;
     {
       base::MutexLock lock(mutex_);
       for (const auto& [id, sequence] : *last) {
         const auto found = watches_.find(id);
         if (found == watches_.end()) continue;
         for (const std::shared_ptr<UserWatch>& watch : found->second) {
-          if (watch->position() < sequence) behind.push_back(watch);
+          if (watch->position() < sequence) behind.emplace_back(watch, sequence);
         }
       }
     }
-    for (const std::shared_ptr<UserWatch>& watch : behind) watch->Wake();
+    for (const auto& [watch, sequence] : behind) watch->Wake(sequence);
   }
 }
 

@@ -17,6 +17,7 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -48,13 +49,16 @@ class UserWatch : public std::enable_shared_from_this<UserWatch> {
             Submit submit);
 
   const std::string& user_id() const { return user_id_; }
-  // The newest sequence that was sent.
+  // Up to which sequence all was sent that streams are sent.
   int64_t position();
-  // There may be more to send, or room for it.
-  void Wake();
+  // There may be more to send, or room for it. `known_sequence`: the user has notifications up to this one; not all of
+  // them are for streams.
+  void Wake(int64_t known_sequence = 0);
 
  private:
   void Run();
+  // The position, and up to which sequence there are notifications at least.
+  std::pair<int64_t, int64_t> Place();
 
   const std::string user_id_;
   const int64_t opened_us_;  // What was stored earlier is no measure of how fast the stream is.
@@ -62,7 +66,8 @@ class UserWatch : public std::enable_shared_from_this<UserWatch> {
   NotificationStore& store_;
   const Submit submit_;
   base::Mutex mutex_;
-  int64_t position_ ABSL_GUARDED_BY(mutex_);      // Written by the one that runs.
+  int64_t position_ ABSL_GUARDED_BY(mutex_);  // Written by the one that runs.
+  int64_t known_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
   bool running_ ABSL_GUARDED_BY(mutex_) = false;  // Submitted and not ended.
   bool again_ ABSL_GUARDED_BY(mutex_) = false;    // Woken meanwhile.
 };

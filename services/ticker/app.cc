@@ -80,6 +80,7 @@ struct TickerApp::Parts {
                          .new_per_user_per_day = config.new_tickers_per_user_per_day,
                          .forget_unused_after = config.forget_unused_after},
       store,
+      price_store,
       board,
       fetcher,
       use,
@@ -151,7 +152,8 @@ absl::Status TickerApp::Start() {
   parts.reader.emplace(PriceLogReaderOptions{.bootstrap = config.kafka_bootstrap,
                                              .security = config.kafka_security,
                                              .topic = config.prices_topic,
-                                             .save_interval = config.price_save_interval},
+                                             .save_interval = config.price_save_interval,
+                                             .unsaved_bars_max = config.unsaved_bars_max},
                        parts.board, parts.price_store, parts.dead_letters, parts.clock);
   STOCKALERT_RETURN_IF_ERROR(parts.ports->StartCalls(
       {.credentials = *parts.credentials,

@@ -1,6 +1,7 @@
 // What stockalert-ticker is told by flags and environment.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "absl/time/time.h"
@@ -26,6 +27,8 @@ struct Config {
   kafka::Security kafka_security;
   // No flag: the mesh has one name for it, and tests topics of their own.
   std::string prices_topic = kafka::kPricesTopic;
+  // No flag: PriceLogReaderOptions.
+  size_t unsaved_bars_max = 100'000;
   std::string mesh_token;
   rpc::MeshSettings mesh;
   tls::Settings tls;

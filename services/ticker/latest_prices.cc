@@ -51,7 +51,17 @@ QuoteVerdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) 
   market::QuoteOrder order = OrderOf(prices);
   const market::Arrival arrival = order.RecordArrival(quote.publisher_epoch(), quote.sequence(), quote.event_time_us());
   std::tie(prices.publisher_epoch, prices.sequence) = std::pair(order.publisher_epoch, order.sequence);
-  if (arrival == market::Arrival::kRepeated) return QuoteVerdict::kRepeated;
+  if (arrival == market::Arrival::kRepeated) {
+    if (entry.before_restart.has_value()) {
+      prices = *std::exchange(entry.before_restart, std::nullopt);
+      prices.partition = place.partition;
+      prices.offset = place.offset;
+      LearnKeptFigures(entry);
+    }
+    return QuoteVerdict::kRepeated;
+  }
+  entry.read_again = false;
+  entry.before_restart.reset();
   if (arrival == market::Arrival::kLate) return QuoteVerdict::kLate;
 
   // One without a known session is read from no log.
@@ -78,16 +88,29 @@ QuoteVerdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) 
   return QuoteVerdict::kAccepted;
 }
 
+void LatestPrices::LearnKeptFigures(Entry& entry) {
+  const SymbolPrices& prices = entry.prices;
+  entry.figures = market::DateFigures();
+  if (!prices.latest.has_value()) return;
+  entry.figures.EnterDate(prices.latest->event_time_us());
+  // What was kept has been counted: any session that carries figures will do.
+  entry.figures.Learn(DateFigure::kDayOpen, market::Session::kRegular, prices.day_open_micros);
+  entry.figures.Learn(DateFigure::kPreviousClose, market::Session::kRegular, prices.previous_close_micros);
+}
+
 void LatestPrices::ApplyRestart(const std::string& symbol, LogPlace place) {
   const auto found = symbols_.find(symbol);
   if (found == symbols_.end() || place.offset <= found->second.prices.offset) return;
+  Entry& entry = found->second;
   SymbolPrices forgotten;
   forgotten.symbol = symbol;
-  forgotten.publisher_epoch = found->second.prices.publisher_epoch;
-  forgotten.sequence = found->second.prices.sequence;
+  forgotten.publisher_epoch = entry.prices.publisher_epoch;
+  forgotten.sequence = entry.prices.sequence;
   forgotten.partition = place.partition;
   forgotten.offset = place.offset;
-  found->second = {std::move(forgotten), {}};
+  if (entry.read_again && !entry.before_restart.has_value()) entry.before_restart = std::move(entry.prices);
+  entry.prices = std::move(forgotten);
+  entry.figures = market::DateFigures();
   changed_.insert(symbol);
 }
 
@@ -101,20 +124,18 @@ void LatestPrices::Load(const std::vector<SymbolPrices>& kept) {
     Entry& entry = symbols_[prices.symbol];
     entry.prices = prices;
     NoteEpoch(prices.publisher_epoch);
-    entry.figures = market::DateFigures();
-    if (prices.latest.has_value()) {
-      entry.figures.EnterDate(prices.latest->event_time_us());
-      // What was kept has been counted: any session that carries figures will do.
-      entry.figures.Learn(DateFigure::kDayOpen, market::Session::kRegular, prices.day_open_micros);
-      entry.figures.Learn(DateFigure::kPreviousClose, market::Session::kRegular, prices.previous_close_micros);
-    }
+    LearnKeptFigures(entry);
+    entry.read_again = prices.offset < 0;
+    entry.before_restart.reset();
     changed_.erase(prices.symbol);
   }
 }
 
 void LatestPrices::ForgetPlaces(int32_t partition) {
   for (auto& [symbol, entry] : symbols_) {
-    if (entry.prices.partition == partition) entry.prices.offset = -1;
+    if (entry.prices.partition != partition) continue;
+    entry.prices.offset = -1;
+    entry.read_again = true;
   }
 }
 

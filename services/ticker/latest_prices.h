@@ -69,7 +69,8 @@ class LatestPrices {
 
   // Replaces what is known of these symbols by what was stored.
   void Load(const std::vector<SymbolPrices>& kept);
-  // The partition will be read from the beginning: forgets which of its records are included.
+  // The partition will be read from the beginning: forgets which of its records are included. Quotes that come again
+  // are known by their epoch and sequence, and restarts by the quotes after them.
   void ForgetPlaces(int32_t partition);
 
   // The symbols that changed since the last call, by symbol.
@@ -81,7 +82,13 @@ class LatestPrices {
   struct Entry {
     SymbolPrices prices;
     market::DateFigures figures;  // Of the date of `latest`.
+    // Records that were included may come again; nothing new has come yet.
+    bool read_again = false;
+    // Of the symbol, where a restart has come since: if a quote shows that it came again, it has forgotten nothing.
+    std::optional<SymbolPrices> before_restart;
   };
+
+  static void LearnKeptFigures(Entry& entry);
 
   void NoteEpoch(int64_t epoch);
 

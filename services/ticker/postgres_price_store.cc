@@ -5,8 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "services/common/postgres/arrays.h"
 #include "services/common/postgres/store_failure.h"
 #include "services/common/postgres/transaction.h"
@@ -105,6 +109,131 @@ class Rows {
   std::array<std::vector<std::optional<int64_t>>, kNumbers> numbers_;
 };
 
+// A bar's columns after its symbol, in the order of the table.
+constexpr size_t kBarNumbers = 11;
+using BarNumbers = std::array<long long, kBarNumbers>;
+
+BarNumbers ToNumbers(const MinuteBar& bar) {
+  return {bar.start_us,
+          bar.open.price_micros,
+          bar.open.event_time_us,
+          bar.open.publisher_epoch,
+          bar.open.sequence,
+          bar.high_micros,
+          bar.low_micros,
+          bar.close.price_micros,
+          bar.close.event_time_us,
+          bar.close.publisher_epoch,
+          bar.close.sequence};
+}
+
+MinuteBar FromNumbers(const BarNumbers& n) {
+  return {.start_us = n[0],
+          .open = {.price_micros = n[1], .event_time_us = n[2], .publisher_epoch = n[3], .sequence = n[4]},
+          .high_micros = n[5],
+          .low_micros = n[6],
+          .close = {.price_micros = n[7], .event_time_us = n[8], .publisher_epoch = n[9], .sequence = n[10]}};
+}
+
+// MergeBar in SQL, of bars whose symbol's row is not beyond what this instance knows: `p`.
+std::string MergeBarsSql() {
+  std::string sql =
+      "INSERT INTO stockalert_ticker.bars AS kept (symbol, start_us, open_micros, open_time_us, open_epoch, "
+      "open_sequence, high_micros, low_micros, close_micros, close_time_us, close_epoch, close_sequence) "
+      "SELECT n.symbol, n.b0, n.b1, n.b2, n.b3, n.b4, n.b5, n.b6, n.b7, n.b8, n.b9, n.b10 FROM unnest("
+      "CAST(:symbols AS text[]), CAST(:offsets AS bigint[])";
+  std::string columns = "symbol, log_offset";
+  for (size_t i = 0; i < kBarNumbers; ++i) {
+    absl::StrAppend(&sql, ", CAST(:b", i, " AS bigint[])");
+    absl::StrAppend(&columns, ", b", i);
+  }
+  absl::StrAppend(&sql, ") AS n(", columns,
+                  ") JOIN stockalert_ticker.latest_prices p ON p.symbol = n.symbol AND p.log_offset <= n.log_offset "
+                  "ON CONFLICT (symbol, start_us) DO UPDATE SET "
+                  "high_micros = greatest(kept.high_micros, EXCLUDED.high_micros), "
+                  "low_micros = least(kept.low_micros, EXCLUDED.low_micros)");
+  const auto order = [](const char* row, const char* edge) {
+    return absl::StrCat("(", row, ".", edge, "_time_us, ", row, ".", edge, "_epoch, ", row, ".", edge, "_sequence)");
+  };
+  for (const auto& [edge, is_before] : {std::pair("open", " < "), std::pair("close", " >= ")}) {
+    for (const char* part : {"micros", "time_us", "epoch", "sequence"}) {
+      absl::StrAppend(&sql, ", ", edge, "_", part, " = CASE WHEN ", order("EXCLUDED", edge), is_before,
+                      order("kept", edge), " THEN EXCLUDED.", edge, "_", part, " ELSE kept.", edge, "_", part, " END");
+    }
+  }
+  return sql;
+}
+
+// Writes bars, a statement's worth at a time; the places are those of their symbols.
+class BarWriter {
+ public:
+  explicit BarWriter(soci::session& sql) : sql_(sql) {}
+
+  void Write(const std::string& symbol, int64_t offset, const MinuteBar& bar) {
+    symbols_.push_back(symbol);
+    offsets_.push_back(offset);
+    const BarNumbers numbers = ToNumbers(bar);
+    for (size_t i = 0; i < kBarNumbers; ++i) numbers_[i].push_back(numbers[i]);
+    if (symbols_.size() == kRowsAStatementMax) Flush();
+  }
+
+  void Flush() {
+    if (symbols_.empty()) return;
+    static const std::string* const kSql = new std::string(MergeBarsSql());
+    const std::string symbols = postgres::TextArray(std::exchange(symbols_, {}));
+    const std::string offsets = postgres::BigintArray(std::exchange(offsets_, {}));
+    std::array<std::string, kBarNumbers> arrays;
+    std::array<std::string, kBarNumbers> names;
+    soci::statement statement(sql_);
+    statement.exchange(use(symbols, "symbols"));
+    statement.exchange(use(offsets, "offsets"));
+    for (size_t i = 0; i < kBarNumbers; ++i) {
+      arrays[i] = postgres::BigintArray(std::exchange(numbers_[i], {}));
+      names[i] = absl::StrCat("b", i);
+      statement.exchange(use(arrays[i], names[i]));
+    }
+    statement.alloc();
+    statement.prepare(*kSql);
+    statement.define_and_bind();
+    statement.execute(true);
+  }
+
+ private:
+  soci::session& sql_;
+  std::vector<std::string> symbols_;
+  std::vector<int64_t> offsets_;
+  std::array<std::vector<int64_t>, kBarNumbers> numbers_;
+};
+
+// After the symbols' rows, which are locked by then: another instance cannot move a symbol's place meanwhile.
+void WriteBars(soci::session& sql, const KeptPrices& prices) {
+  std::unordered_map<std::string_view, int64_t> offsets;
+  for (const SymbolPrices& symbol : prices.symbols) offsets[symbol.symbol] = symbol.offset;
+  std::vector<std::string> begun_symbols;
+  std::vector<int64_t> begun_offsets, from_us;
+  for (const SymbolBars& bars : prices.bars) {
+    if (!bars.forget_from_us) continue;
+    begun_symbols.push_back(bars.symbol);
+    begun_offsets.push_back(offsets.at(bars.symbol));
+    from_us.push_back(*bars.forget_from_us);
+  }
+  if (!begun_symbols.empty()) {
+    const std::string symbol_array = postgres::TextArray(begun_symbols);
+    const std::string offset_array = postgres::BigintArray(begun_offsets);
+    const std::string from_array = postgres::BigintArray(from_us);
+    sql << "DELETE FROM stockalert_ticker.bars b USING unnest(CAST(:symbols AS text[]), CAST(:offsets AS bigint[]), "
+           "CAST(:from AS bigint[])) AS n(symbol, log_offset, from_us) JOIN stockalert_ticker.latest_prices p "
+           "ON p.symbol = n.symbol AND p.log_offset <= n.log_offset "
+           "WHERE b.symbol = n.symbol AND b.start_us >= n.from_us",
+        use(symbol_array, "symbols"), use(offset_array, "offsets"), use(from_array, "from");
+  }
+  BarWriter writer(sql);
+  for (const SymbolBars& bars : prices.bars) {
+    for (const MinuteBar& bar : bars.bars) writer.Write(bars.symbol, offsets.at(bars.symbol), bar);
+  }
+  writer.Flush();
+}
+
 }  // namespace
 
 absl::StatusOr<KeptPrices> PostgresPriceStore::Load() {
@@ -191,6 +320,7 @@ absl::Status PostgresPriceStore::Save(const KeptPrices& prices) {
           for (size_t i = begin; i < std::min(symbols.size(), begin + kRowsAStatementMax); ++i) rows.Add(*symbols[i]);
           rows.Write(sql);
         }
+        WriteBars(sql, prices);
         if (!partitions.empty()) {
           sql << "INSERT INTO stockalert_ticker.log_places AS kept (partition, next_offset) "
                  "SELECT * FROM unnest(CAST(:partitions AS integer[]), CAST(:offsets AS bigint[])) "
@@ -200,6 +330,33 @@ absl::Status PostgresPriceStore::Save(const KeptPrices& prices) {
         }
         return absl::OkStatus();
       }));
+}
+
+absl::StatusOr<std::vector<MinuteBar>> PostgresPriceStore::LastBars(const std::string& symbol, int64_t start_us,
+                                                                    int64_t end_us, int limit) {
+  const long long start = start_us, end = end_us;
+  auto bars = postgres::Read(pool_, "ticker.last_bars", [&](Connection& connection) {
+    BarNumbers n{};
+    soci::statement rows(connection.sql());
+    rows.exchange(use(symbol, "symbol"));
+    rows.exchange(use(start, "start"));
+    rows.exchange(use(end, "end"));
+    rows.exchange(use(limit, "limit"));
+    for (long long& number : n) rows.exchange(into(number));
+    rows.alloc();
+    rows.prepare(
+        "SELECT start_us, open_micros, open_time_us, open_epoch, open_sequence, high_micros, low_micros, "
+        "close_micros, close_time_us, close_epoch, close_sequence FROM stockalert_ticker.bars "
+        "WHERE symbol = :symbol AND start_us >= CAST(:start AS bigint) AND start_us < CAST(:end AS bigint) "
+        "ORDER BY start_us DESC LIMIT :limit");
+    rows.define_and_bind();
+    rows.execute(false);
+    std::vector<MinuteBar> found;
+    while (rows.fetch()) found.push_back(FromNumbers(n));
+    return absl::StatusOr<std::vector<MinuteBar>>(std::move(found));
+  });
+  if (!bars.ok()) return StoreFailure(bars.status());
+  return bars;
 }
 
 absl::StatusOr<bool> PostgresPriceStore::AdoptLog(const std::string& cluster_id) {

@@ -5,6 +5,8 @@
 
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
+#include "services/domain/condition/counted_sessions.h"
+#include "services/domain/record/definition_codec.h"
 
 namespace stockalert::ticker {
 
@@ -44,7 +46,7 @@ ApplyCounts PriceBoard::Apply(const std::vector<BoardRecord>& entries) {
         continue;
       }
       if (entry.kind != BoardRecord::Kind::kQuote) continue;
-      const QuoteVerdict verdict = prices_.ApplyQuote(entry.quote, entry.place);
+      const QuoteVerdict verdict = ApplyQuote(entry);
       if (outcome_memories_ > 0) Remember(entry, verdict);
       switch (verdict) {
         case QuoteVerdict::kRefused:
@@ -71,6 +73,17 @@ ApplyCounts PriceBoard::Apply(const std::vector<BoardRecord>& entries) {
   read_.NotifyAll();
   for (const std::shared_ptr<QuoteWatcher>& watcher : touched) watcher->Deliver();
   return counts;
+}
+
+QuoteVerdict PriceBoard::ApplyQuote(const BoardRecord& entry) {
+  const SymbolPrices* before = prices_.Find(entry.quote.symbol());
+  const bool begins = before == nullptr || !before->latest.has_value();
+  const QuoteVerdict verdict = prices_.ApplyQuote(entry.quote, entry.place);
+  if (verdict != QuoteVerdict::kAccepted) return verdict;
+  if (begins) bars_.BeginHistory(entry.quote.symbol(), entry.quote.event_time_us());
+  const market::Session session = record::DecodeSession(entry.quote.session()).value_or(market::Session::kClosed);
+  if (condition::CountsSession(condition::Sessions::kExtended, session)) bars_.Add(entry.quote);
+  return verdict;
 }
 
 void PriceBoard::Remember(const BoardRecord& entry, QuoteVerdict verdict) {
@@ -157,6 +170,8 @@ KeptPrices PriceBoard::TakeUnsaved() {
   base::MutexLock lock(mutex_);
   KeptPrices unsaved;
   unsaved.symbols = prices_.TakeChanged();
+  bars_taken_ = bars_.size();
+  unsaved.bars = bars_.Take();
   for (const auto& [partition, progress] : partitions_) {
     if (progress.next_offset <= 0) continue;
     const auto saved = saved_offsets_.find(partition);
@@ -170,7 +185,14 @@ KeptPrices PriceBoard::TakeUnsaved() {
 void PriceBoard::PutBackUnsaved(const KeptPrices& unsaved) {
   base::MutexLock lock(mutex_);
   prices_.PutBackChanged(unsaved.symbols);
+  bars_.PutBack(unsaved.bars);
+  bars_taken_ = 0;
   for (const auto& [partition, next_offset] : unsaved.next_offsets) saved_offsets_.erase(partition);
+}
+
+size_t PriceBoard::unsaved_bars() const {
+  base::MutexLock lock(mutex_);
+  return bars_.size() + bars_taken_;
 }
 
 std::vector<SymbolPrices> PriceBoard::Get(const std::vector<std::string>& symbols) const {

@@ -21,6 +21,7 @@
 #include "services/common/base/monotonic_clock.h"
 #include "services/common/base/mutex.h"
 #include "services/ticker/latest_prices.h"
+#include "services/ticker/minute_bars.h"
 #include "services/ticker/price_store.h"
 
 namespace stockalert::ticker {
@@ -71,7 +72,10 @@ class PriceBoard {
 
   // --- The saver's side. Removes and returns what changed, and where reading would go on; empty where nothing changed.
   KeptPrices TakeUnsaved();
+  // After each TakeUnsaved, before the next: what could not be saved; the rest was.
   void PutBackUnsaved(const KeptPrices& unsaved);
+  // Bars that are not known to be saved: those that were taken, and those that have come since.
+  size_t unsaved_bars() const;
 
   // --- The calls' side. In the order asked; for a symbol without any price only its name is set.
   std::vector<SymbolPrices> Get(const std::vector<std::string>& symbols) const;
@@ -114,6 +118,8 @@ class PriceBoard {
     int64_t fresh_as_of_us = std::numeric_limits<int64_t>::min();
   };
 
+  // Into the prices and, where it is accepted, the bars.
+  QuoteVerdict ApplyQuote(const BoardRecord& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remember(const BoardRecord& entry, QuoteVerdict verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRead(const internal::v1::QuoteRecord& quote) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -125,6 +131,8 @@ class PriceBoard {
   std::map<std::pair<int32_t, int64_t>, QuoteOutcome> outcomes_ ABSL_GUARDED_BY(mutex_);  // By partition and offset.
   std::deque<std::pair<int32_t, int64_t>> outcomes_order_ ABSL_GUARDED_BY(mutex_);
   LatestPrices prices_ ABSL_GUARDED_BY(mutex_);
+  UnsavedBars bars_ ABSL_GUARDED_BY(mutex_);
+  size_t bars_taken_ ABSL_GUARDED_BY(mutex_) = 0;  // And not put back yet.
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<int32_t, Progress> partitions_ ABSL_GUARDED_BY(mutex_);
   std::map<int32_t, int64_t> saved_offsets_ ABSL_GUARDED_BY(mutex_);

@@ -1,5 +1,7 @@
 #include "services/ticker/price_log_reader.h"
 
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "services/common/base/backoff.h"
@@ -18,6 +20,7 @@ constexpr absl::Duration kBrokerTimeout = absl::Seconds(3);
 constexpr absl::Duration kPollTimeout = absl::Milliseconds(200);
 constexpr size_t kMessagesMax = 1000;
 constexpr size_t kSourceBytesMax = 64;
+constexpr absl::Duration kRoomInterval = absl::Milliseconds(20);
 
 prometheus::Counter& Records(const std::string& kind) {
   return metrics::GetCounter("stockalert_ticker_log_records_total", "Records of the log of prices, by what they were",
@@ -35,6 +38,12 @@ void Count(const ApplyCounts& counts) {
   repeated.Increment(static_cast<double>(counts.repeated));
   late.Increment(static_cast<double>(counts.late));
   restarts.Increment(static_cast<double>(counts.restarts));
+}
+
+size_t CountBars(const KeptPrices& prices) {
+  size_t count = 0;
+  for (const SymbolBars& one : prices.bars) count += one.bars.size();
+  return count;
 }
 
 // The prices as a quote of the log: for people to look at.
@@ -97,9 +106,15 @@ SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, Pric
   if (outcome.status.ok()) return outcome;
   outcome.again = unsaved;
   if (base::FailureKindOf(outcome.status) == base::FailureKind::kPassing || unsaved.symbols.empty()) return outcome;
+  std::unordered_map<std::string_view, const SymbolBars*> bars;
+  for (const SymbolBars& one : unsaved.bars) bars[one.symbol] = &one;
+  const auto add = [&bars](const SymbolPrices& prices, KeptPrices& to) {
+    to.symbols.push_back(prices);
+    if (const auto found = bars.find(prices.symbol); found != bars.end()) to.bars.push_back(*found->second);
+  };
   const auto save = [&](const std::vector<size_t>& indices) {
     KeptPrices some;
-    for (const size_t index : indices) some.symbols.push_back(unsaved.symbols[index]);
+    for (const size_t index : indices) add(unsaved.symbols[index], some);
     return store.Save(some);
   };
   std::vector<dead_letter::DeadLetter> letters;
@@ -127,7 +142,7 @@ SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, Pric
     (is_held(partition) ? outcome.again : places).next_offsets[partition] = next_offset;
   }
   for (const SymbolPrices& prices : unsaved.symbols) {
-    if (is_held(prices.partition)) outcome.again.symbols.push_back(prices);
+    if (is_held(prices.partition)) add(prices, outcome.again);
   }
   const absl::Status saved = store.Save(places);
   if (!saved.ok()) {
@@ -244,6 +259,7 @@ absl::Status PriceLogReader::ReadUntilError() {
   log::Info("reading the log of prices", {{"topic", options_.topic}, {"partitions", partitions}});
   while (!stopping()) {
     reads_.Beat();
+    if (!AwaitRoomForBars()) break;
     const kafka::PollResult polled = consumer->Poll(kPollTimeout, kMessagesMax);
     if (!polled.messages.empty()) {
       std::vector<BoardRecord> entries;
@@ -277,6 +293,20 @@ absl::Status PriceLogReader::ReadUntilError() {
   return absl::OkStatus();
 }
 
+bool PriceLogReader::AwaitRoomForBars() {
+  if (board_.unsaved_bars() < options_.unsaved_bars_max) return true;
+  static log::Limiter limiter(absl::Seconds(10));
+  if (const auto suppressed = limiter.Allow()) {
+    log::Warning("too many bars are unsaved: the log is read on once the database has taken them",
+                 {{"bars", board_.unsaved_bars()}, {"suppressed", *suppressed}});
+  }
+  while (board_.unsaved_bars() >= options_.unsaved_bars_max) {
+    reads_.Beat();
+    if (!Wait(kRoomInterval)) return false;
+  }
+  return true;
+}
+
 void PriceLogReader::SaveRegularly() {
   saves_.Beat();
   dead_letter::CountDeadLetters(options_.topic, 0);
@@ -292,8 +322,11 @@ void PriceLogReader::SaveRegularly() {
 
 void PriceLogReader::SaveOnce() {
   static auto& failures = metrics::GetCounter("stockalert_ticker_price_save_failures_total",
-                                              "Times that the latest prices could not be saved");
+                                              "Times that the latest prices and bars could not be saved");
   base::MutexLock lock(save_mutex_);
+  static auto& saved_bars = metrics::GetCounter("stockalert_ticker_bars_saved_total",
+                                                "Bars that were saved; one that changes is saved again");
+  static auto& unsaved_bars = metrics::GetGauge("stockalert_ticker_unsaved_bars", "Bars that are not saved yet");
   const KeptPrices unsaved = board_.TakeUnsaved();
   if (unsaved.symbols.empty() && unsaved.next_offsets.empty()) return;
   const SaveOutcome outcome = SavePrices(options_.topic, unsaved, store_, dead_letters_, clock_.NowUs());
@@ -302,6 +335,8 @@ void PriceLogReader::SaveOnce() {
     open_letters_.MeasureSoon();
   }
   board_.PutBackUnsaved(outcome.again);
+  saved_bars.Increment(static_cast<double>(CountBars(unsaved) - CountBars(outcome.again)));
+  unsaved_bars.Set(static_cast<double>(board_.unsaved_bars()));
   if (outcome.status.ok()) {
     held_.MarkUnblocked();
     return;

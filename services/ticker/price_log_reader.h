@@ -7,7 +7,8 @@
 // so is the whole log of another cluster. A record that it cannot understand is counted and skipped: only quotes and
 // restarts concern it, and the evaluator, which needs all records, stops at it. Prices of a symbol that Postgres can
 // never store go to the dead letters, and later ones of the symbol are tried anew. If it is uncertain that they are at
-// fault, only the offset of their partition does not advance in Postgres.
+// fault, only the offset of their partition does not advance in Postgres. Bars are saved with their symbol's prices;
+// where kUnsavedBarsMax of them wait for the database, reading waits, too.
 #pragma once
 
 #include <map>
@@ -34,6 +35,8 @@ struct PriceLogReaderOptions {
   kafka::Security security = {};
   std::string topic;
   absl::Duration save_interval = absl::Seconds(1);
+  // Where so many bars are not saved yet, reading waits. About 20 MB; 1,000 symbols make as many in 100 minutes.
+  size_t unsaved_bars_max = 100'000;
 };
 
 // Converts a record of the log for the board. Pure.
@@ -67,6 +70,8 @@ class PriceLogReader {
   // Until Stop, or an error.
   absl::Status ReadUntilError();
   absl::Status Prepare();
+  // False: Stop was called.
+  bool AwaitRoomForBars();
   void SaveRegularly();
   void SaveOnce();
   // False: Stop was called.

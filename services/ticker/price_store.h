@@ -1,7 +1,7 @@
-// Stores the latest prices over restarts, with the places of the log up to which they are.
+// Stores the latest prices over restarts, and the bars, with the places of the log up to which they are.
 //
-// Several instances write the same rows: a row, and a place, only ever moves forward. Thread-safe; calls block, bounded
-// by the store's own timeouts; errors are those of base/error.h.
+// Several instances write the same rows: a row, and a place, only ever moves forward, and bars are merged. Thread-safe;
+// calls block, bounded by the store's own timeouts; errors are those of base/error.h.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/ticker/latest_prices.h"
+#include "services/ticker/minute_bars.h"
 
 namespace stockalert::ticker {
 
 struct KeptPrices {
   std::vector<SymbolPrices> symbols;
   std::map<int32_t, int64_t> next_offsets;  // By partition. Every record before it is counted in.
+  std::vector<SymbolBars> bars;             // To be saved, of some of `symbols`; none where it is loaded.
 };
 
 class PriceStore {
@@ -25,8 +27,12 @@ class PriceStore {
   virtual ~PriceStore() = default;
   virtual absl::StatusOr<KeptPrices> Load() = 0;
   // In one transaction. Symbols whose kept place is not below theirs, and partitions whose kept place is above, stay as
-  // they are.
+  // they are; bars are merged into those that are kept, and stay as they are where their symbol's kept place is above:
+  // another instance has made them already.
   virtual absl::Status Save(const KeptPrices& prices) = 0;
+  // The last `limit` bars that begin in [start_us, end_us), newest first.
+  virtual absl::StatusOr<std::vector<MinuteBar>> LastBars(const std::string& symbol, int64_t start_us, int64_t end_us,
+                                                          int limit) = 0;
   // Records that the log is this cluster's. If another cluster's was recorded, forgets all places, also those in the
   // symbols' rows (prices stay), and returns true.
   virtual absl::StatusOr<bool> AdoptLog(const std::string& cluster_id) = 0;

@@ -1,5 +1,6 @@
 #include "services/ticker/ticker_internal_service.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -7,6 +8,7 @@
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/domain/market/symbol.h"
+#include "services/ticker/bar_convert.h"
 
 namespace stockalert::ticker {
 
@@ -119,6 +121,28 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::ListSymbols(grpc::CallbackS
         answer.set_version(list.version);
         answer.set_unchanged(list.unchanged);
         answer.mutable_symbols()->Assign(list.symbols.begin(), list.symbols.end());
+        return answer;
+      });
+}
+
+grpc::ServerUnaryReactor* TickerInternalServiceImpl::ListLastBars(grpc::CallbackServerContext* context,
+                                                                  const ipb::ListLastBarsRequest* request,
+                                                                  ipb::ListLastBarsResponse* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.internal.v1.TickerInternalService/ListLastBars", Access::kMesh}, request, response,
+      [this](const CallContext&, const ipb::ListLastBarsRequest& asked) -> absl::StatusOr<ipb::ListLastBarsResponse> {
+        base::FieldViolations violations;
+        const std::optional<std::string> symbol = market::NormalizeSymbol(asked.symbol());
+        violations.Check(symbol.has_value(), "symbol", market::kSymbolRule);
+        violations.Check(asked.start_time_us() < asked.end_time_us(), "end_time_us", "must be after start_time_us");
+        violations.Check(asked.bar_count_max() >= 1 && asked.bar_count_max() <= kLastBarsMax, "bar_count_max",
+                         absl::StrCat("must be 1 to ", kLastBarsMax));
+        if (!violations.ok()) return violations.ToStatus();
+        STOCKALERT_ASSIGN_OR_RETURN(
+            const std::vector<MinuteBar> bars,
+            logic_.LastBars(*symbol, asked.start_time_us(), asked.end_time_us(), asked.bar_count_max()));
+        ipb::ListLastBarsResponse answer;
+        for (auto bar = bars.rbegin(); bar != bars.rend(); ++bar) *answer.add_bars() = ToPriceBar(*bar);
         return answer;
       });
 }

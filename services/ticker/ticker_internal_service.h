@@ -28,6 +28,9 @@ class TickerInternalServiceImpl final : public internal::v1::TickerInternalServi
   grpc::ServerUnaryReactor* ListSymbols(grpc::CallbackServerContext* context,
                                         const internal::v1::ListSymbolsRequest* request,
                                         internal::v1::ListSymbolsResponse* response) override;
+  grpc::ServerUnaryReactor* ListLastBars(grpc::CallbackServerContext* context,
+                                         const internal::v1::ListLastBarsRequest* request,
+                                         internal::v1::ListLastBarsResponse* response) override;
 
  private:
   rpc::CallRunner& runner_;

@@ -64,11 +64,12 @@ absl::Status ToStatus(const SymbolProblem& problem) {
        .retry_delay = std::clamp(problem.retry_after, kRetryMin, kRetryMax)});
 }
 
-TickerLogic::TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceBoard& board, Fetcher& fetcher,
-                         TickerUse& use, const base::Clock& clock, const base::MonotonicClock& monotonic_clock,
-                         base::IdSource& ids)
+TickerLogic::TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceStore& price_store,
+                         PriceBoard& board, Fetcher& fetcher, TickerUse& use, const base::Clock& clock,
+                         const base::MonotonicClock& monotonic_clock, base::IdSource& ids)
     : options_(options),
       store_(store),
+      price_store_(price_store),
       board_(board),
       fetcher_(fetcher),
       use_(use),

@@ -22,6 +22,7 @@
 #include "services/ticker/bulkhead.h"
 #include "services/ticker/peers.h"
 #include "services/ticker/price_board.h"
+#include "services/ticker/price_store.h"
 #include "services/ticker/quote_fetcher.h"
 #include "services/ticker/ticker_store.h"
 
@@ -29,6 +30,7 @@ namespace stockalert::ticker {
 
 inline constexpr size_t kBatchSymbolsMax = 100;
 inline constexpr size_t kLastPricesMax = 1000;
+inline constexpr int kLastBarsMax = 1000;
 inline constexpr int32_t kHoldMsMax = 60'000;
 inline constexpr int kSymbolsPageMax = 10'000;
 // As many of the longest symbols as fit into 12 MiB.
@@ -77,8 +79,8 @@ struct TickerView {
 class TickerLogic {
  public:
   // What it is given must outlive it.
-  TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceBoard& board, Fetcher& fetcher,
-              TickerUse& use, const base::Clock& clock, const base::MonotonicClock& monotonic_clock,
+  TickerLogic(const TickerLogicOptions& options, TickerStore& store, PriceStore& price_store, PriceBoard& board,
+              Fetcher& fetcher, TickerUse& use, const base::Clock& clock, const base::MonotonicClock& monotonic_clock,
               base::IdSource& ids);
 
   // `fields` names each symbol in errors: "symbol", "symbols[3]". In the order asked.
@@ -112,6 +114,11 @@ class TickerLogic {
   absl::StatusOr<std::vector<std::optional<QuoteOutcome>>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes,
                                                                    const trace::Context& trace, absl::Time deadline);
 
+  // The last `limit` bars that begin in [start_us, end_us), newest first; of a symbol that nobody registered, too.
+  absl::StatusOr<std::vector<MinuteBar>> LastBars(const std::string& symbol, int64_t start_us, int64_t end_us,
+                                                  int limit) {
+    return price_store_.LastBars(symbol, start_us, end_us, limit);
+  }
   // UNAVAILABLE (PRICES_NOT_READY).
   absl::StatusOr<std::vector<SymbolPrices>> LastPrices(const std::vector<std::string>& symbols);
   // Also above all epochs seen in the log: a database restored from a backup may have missed some.
@@ -145,6 +152,7 @@ class TickerLogic {
 
   const TickerLogicOptions options_;
   TickerStore& store_;
+  PriceStore& price_store_;
   PriceBoard& board_;
   Fetcher& fetcher_;
   TickerUse& use_;

@@ -13,6 +13,7 @@
 #include "services/common/grpc/resource_name.h"
 #include "services/common/grpc/time_convert.h"
 #include "services/domain/market/symbol.h"
+#include "services/ticker/bar_convert.h"
 #include "services/ticker/conflating_watcher.h"
 #include "services/ticker/quote_convert.h"
 
@@ -223,6 +224,28 @@ grpc::ServerWriteReactor<v1::WatchQuotesResponse>* TickerServiceImpl::WatchQuote
         // What the queue had no room for while the hook was not set.
         watcher->Deliver();
         return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* TickerServiceImpl::ListBars(grpc::CallbackServerContext* context,
+                                                      const v1::ListBarsRequest* request,
+                                                      v1::ListBarsResponse* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.ticker.v1.TickerService/ListBars", Access::kRead}, request, response,
+      [this](const CallContext&, const v1::ListBarsRequest& asked) -> absl::StatusOr<v1::ListBarsResponse> {
+        STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.parent(), "parent"));
+        STOCKALERT_ASSIGN_OR_RETURN(const BarPage page, ReadBarPage(asked, symbol));
+        STOCKALERT_RETURN_IF_ERROR(logic_.CheckRegistered({symbol}));
+        // One more than the page shows whether there is a next one.
+        STOCKALERT_ASSIGN_OR_RETURN(std::vector<MinuteBar> bars,
+                                    logic_.LastBars(symbol, page.start_us, page.end_us, page.page_size + 1));
+        v1::ListBarsResponse answer;
+        if (bars.size() > static_cast<size_t>(page.page_size)) {
+          bars.pop_back();
+          answer.set_next_page_token(NextPageToken(page, bars.back()));
+        }
+        for (const MinuteBar& bar : bars) *answer.add_bars() = ToBar(bar);
+        return answer;
       });
 }
 

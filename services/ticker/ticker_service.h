@@ -38,6 +38,8 @@ class TickerServiceImpl final : public v1::TickerService::CallbackService {
                                           v1::PublishQuotesResponse* response) override;
   grpc::ServerWriteReactor<v1::WatchQuotesResponse>* WatchQuotes(grpc::CallbackServerContext* context,
                                                                  const v1::WatchQuotesRequest* request) override;
+  grpc::ServerUnaryReactor* ListBars(grpc::CallbackServerContext* context, const v1::ListBarsRequest* request,
+                                     v1::ListBarsResponse* response) override;
 
  private:
   rpc::CallRunner& runner_;

@@ -59,7 +59,7 @@ absl::StatusOr<int> UserEventRelay::RelayOnce(absl::Time deadline) {
     stockalert::internal::v1::UserEvent event;
     event.mutable_user_deleted()->set_user_id(deletion.user_id);
     event.mutable_user_deleted()->set_delete_time_us(deletion.delete_time_us);
-    const absl::StatusOr<kafka::Delivery> delivery =
+    const absl::StatusOr<kafka::DeliveryReport> delivery =
         producer_.ProduceAndWait(kafka::kUserEventsTopic, deletion.user_id, event.SerializeAsString(),
                                  kafka::TraceHeaders(deletion.traceparent), deadline);
     if (!delivery.ok()) {

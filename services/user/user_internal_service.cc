@@ -39,6 +39,8 @@ namespace internal_v1 = stockalert::internal::v1;
         STOCKALERT_ASSIGN_OR_RETURN(const User user, logic_.GetUser(asked.user_id()));
         internal_v1::GetUserResponse answer;
         answer.set_user_id(user.id);
+        answer.set_email(user.email_key);
+        answer.set_email_verified(user.email_verify_time_us.has_value());
         return answer;
       });
 }

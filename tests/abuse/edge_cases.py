@@ -3,8 +3,10 @@
 import base64
 import concurrent.futures
 import contextlib
+import http.server
 import importlib
 import ssl
+import subprocess
 import threading
 import time
 
@@ -464,6 +466,85 @@ def another_service(folder):
         expect_equal(behind.service.calls, [], "what reached it")
 
 
+class Pages(http.server.ThreadingHTTPServer):
+    """The notifier's pages: notes what reaches them."""
+
+    def __init__(self):
+        asked = self.asked = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                asked.append((self.command, self.path, dict(self.headers.items()), body))
+                self.send_response(200)
+                self.send_header("content-length", "4")
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(b"page")
+
+            do_POST = do_HEAD = do_GET
+
+            def log_message(self, *_arguments):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.daemon_threads = True
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, *_arguments):
+        """Checks of the edge end their connections without a word."""
+
+    @property
+    def settings(self):
+        return {"EDGE_UNSUBSCRIBE_BACKEND": f"127.0.0.1:{self.server_address[1]}"}
+
+
+def ask(behind, path, method="GET", body=None, headers=(), version="--http1.1"):
+    """(status, HTTP version) as curl has it: browsers and mail programs speak HTTP/1.1 and HTTP/2."""
+    scheme = "https" if behind.authority else "http"
+    command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", "-m", "10", version, "-k", "--path-as-is"]
+    command += ["-I"] if method == "HEAD" else ["-X", method]
+    for one in headers:
+        command += ["-H", one]
+    if body is not None:
+        command += ["--data-binary", body]
+    done = subprocess.run([*command, f"{scheme}://{behind.edge.pages_address}{path}"], capture_output=True, text=True, check=False)
+    status, seen = done.stdout.split()
+    return int(status), seen
+
+
+def pages_that_unsubscribe(folder):
+    """One path on a port of its own, over HTTP/1.1 and HTTP/2, with limits; nothing of it without the setting."""
+    for tls in (False, True):
+        with Pages() as pages, Behind(folder / f"tls-{tls}", {**pages.settings, "EDGE_PAGES_PER_PEER_10S": 20}, tls=tls) as behind:
+            await_true("the way to the pages",
+                       lambda edge=behind.edge: edge.metrics()['haproxy_backend_active_servers{proxy="notifier_pages"}'] == 1, 20)
+            form = "List-Unsubscribe=One-Click"
+            expect_equal(ask(behind, "/unsubscribe/abc?x=1", "POST", form, ["Authorization: Bearer x", "Cookie: y"]), (200, "1.1"), "a POST")
+            method, path, headers, body = pages.asked[-1]
+            expect_equal((method, path, body), ("POST", "/unsubscribe/abc?x=1", form.encode()), "what reached the notifier")
+            expect({"authorization", "cookie"}.isdisjoint(name.lower() for name in headers), f"it got {headers}")
+            expect_equal(ask(behind, "/unsubscribe/abc"), (200, "1.1"), "a GET")
+            expect_equal(ask(behind, "/unsubscribe/abc", "HEAD"), (200, "1.1"), "a HEAD")
+            version = "--http2" if tls else "--http2-prior-knowledge"
+            expect_equal(ask(behind, "/unsubscribe/abc", version=version), (200, "2"), "a GET over HTTP/2")
+            reached = len(pages.asked)
+            for path in ("/", "/metrics", "/healthz", "/unsubscribe", "/x/unsubscribe/", GET):
+                expect_equal(ask(behind, path)[0], 404, path)
+            expect_equal(ask(behind, "/unsubscribe/abc", "DELETE")[0], 405, "another method")
+            expect_equal(ask(behind, "/unsubscribe/abc", "POST", "x" * 5000)[0], 413, "a large body")
+            expect_equal(len(pages.asked), reached, "what else reached the notifier")
+            statuses = [ask(behind, "/unsubscribe/abc")[0] for _ in range(20)]
+            expect(200 in statuses and statuses[-1] == 429, f"a peer's many requests: {statuses}")
+            # The gRPC ports do not know the path.
+            with behind.channel("notifier") as channel:
+                expect_equal(call(channel, "/unsubscribe/abc")[0], "UNIMPLEMENTED", "the path on a gRPC port")
+    with Behind(folder / "without") as behind:
+        expect(not stack.port_open(int(behind.edge.pages_address.split(":")[1])), "a port for pages without the setting")
+
+
 def orderly_end(folder):
     """Asked to stop, it takes no new connections, lets calls end, and ends itself after its grace."""
     with Behind(folder, {"EDGE_SHUTDOWN_GRACE_S": 3}) as behind, behind.channel("notifier") as channel:
@@ -483,4 +564,4 @@ CASES = [("passes and refuses", passes_and_refuses), ("every reply is gRPC", eve
          ("limits of a peer", limits_of_a_peer), ("kinds have a way each", kinds_have_a_way_each),
          ("bodies that do not come", bodies_that_do_not_come), ("slow reader", slow_reader),
          ("ends reach the service", ends_reach_the_service), ("IPv6", ipv6),
-         ("certificate exchange", certificate_exchange), ("another service", another_service), ("orderly end", orderly_end)]
+         ("certificate exchange", certificate_exchange), ("another service", another_service), ("pages", pages_that_unsubscribe), ("orderly end", orderly_end)]

@@ -124,7 +124,7 @@ class World:
 
     def __init__(self, folder):
         # The edge's address, so that each attack is its own source's.
-        behind = {service: {"TRUSTED_PROXIES": "127.0.0.1"} for service in client.SERVICES}
+        behind = {service: {"TRUSTED_PROXIES": "127.0.0.1"} for service in client.PORTS}
         behind["user"] |= {"REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"}
         self.mesh = meshes.Mesh(folder / "mesh", meshes.free_first_port(), prices_partitions=8, env=behind)
         self.edge = edges.Edge(self.mesh, folder / "edge", edges.free_first_port(), EDGE_SETTINGS)
@@ -133,7 +133,7 @@ class World:
 
     def start(self):
         self.mesh.start({"SOURCE": "publish"})
-        for name in client.SERVICES:
+        for name in client.PORTS:
             process = self.mesh.services[name]
             process.command = ["prlimit", f"--nofile={OPEN_FILES}:{OPEN_FILES}"] + list(process.command)
             self.mesh.restart(name)
@@ -148,7 +148,7 @@ class World:
         return (self.edge if column == "edge" else self.mesh).address(service)
 
     def connection(self, column):
-        return client.Client({service: self.address(column, service) for service in client.SERVICES})
+        return client.Client({service: self.address(column, service) for service in client.PORTS})
 
     def quiet_ms(self, column, service, seconds):
         connection = self.connection(column)

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """tests/clients/run.py [--junit=FILE] [LANGUAGE...]: runs docs/clients.md, its commands as they stand there, against a private mesh.
 
-For each language: its tools, the stubs, the build, the example; and the example again, through failures and over TLS. Where a language's tools cannot
-be had, it is skipped, loudly; with CI=true that fails.
+For each language: its tools, the stubs, the build, the example; the example again, through failures and over TLS; and its receiver of
+webhooks. Where a language's tools cannot be had, it is skipped, loudly; with CI=true that fails.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -21,6 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
 import gate  # noqa: E402
 import harness  # noqa: E402
+import receivers  # noqa: E402
 from harness import ROOT, Skip, expect, expect_equal  # noqa: E402
 
 LANGUAGES = ["Python", "Go", "Java", "TypeScript"]
@@ -30,6 +32,7 @@ BLOCK_TIMEOUT_S = 600
 STORY = ["registered users/", "created users/", "refused INVALID_FIELD", "watching", "notified AAPL", "resumed"]
 ENDED = "the stream ended: "
 STREAM_S = 2
+GO_OF_WEBHOOKS = 21  # Go 1.21: Standard Webhooks' own library asks for it.
 # Maven's, even where it is told not to.
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -209,9 +212,85 @@ def over_tls(world, language):
         expect(all(one.passed for one in gates.values()), "a service was not called over TLS")
 
 
+def receiver(world, language, **keys):
+    """The language's receiver, as the page starts it."""
+    world.need(language)
+    if language == "Go":
+        version = re.search(r"go1\.(\d+)", subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout)
+        if int(version.group(1)) < GO_OF_WEBHOOKS:
+            raise Skip(f"the library of Standard Webhooks needs Go 1.{GO_OF_WEBHOOKS}, and here is {version.group(0)}")
+    return receivers.Receiver(world.blocks[("Receive webhooks", language)], **keys)
+
+
+def expect_taken(receiving, message, line="received alert.triggered"):
+    expect_equal(receiving.send(message)[0], 204, f"the answer to {message.headers}")
+    receiving.await_line(f"{line} {message.id}")
+
+
+def expect_refused(receiving, message, **instead):
+    expect_equal(receiving.send(message, **instead)[0], 401, f"the answer to {message.headers}, {instead}")
+    receiving.await_line("refused: ")
+
+
+def receives(world, language):
+    """By the secret: signatures of one kind and of both, what is sent again, the challenge, and all that must be refused."""
+    keys, strange = receivers.Keys(), receivers.Keys()
+    with receiver(world, language, secret=keys.secret) as receiving:
+        once = receivers.Message(keys.v1)
+        expect_taken(receiving, once)
+        expect_taken(receiving, once, "repeated")
+        expect_taken(receiving, receivers.Message(keys.v1, keys.v1a))
+        expect_taken(receiving, receivers.Message(keys.v1a, keys.v1))
+        asked = {"kind": "destination.verification", "data": {"challenge": "c-7Q_x"}}
+        status, answer = receiving.send(receivers.Message(keys.v1, keys.v1a, **asked))
+        expect_equal((status, json.loads(answer)), (200, {"challenge": "c-7Q_x"}), "the answer to a challenge")
+        receiving.await_line("verified")
+        expect_refused(receiving, receivers.Message(strange.v1, strange.v1a, **asked))
+        expect_refused(receiving, receivers.Message(keys.v1a))
+        expect_refused(receiving, once, body=once.body.replace(b"150", b"151"))
+        expect_refused(receiving, once, headers={**once.headers, "webhook-id": "msg_other"})
+        expect_refused(receiving, receivers.Message(keys.v1, age_s=600))
+        expect_refused(receiving, receivers.Message(keys.v1, age_s=-600))
+        for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+            expect_refused(receiving, once, headers={other: value for other, value in once.headers.items() if other != name})
+        expect_equal(receiving.send(once, body=b" " * 100_000)[0], 413, "the answer to a large body")
+
+
+def receives_by_public_key(world, language):
+    keys, strange = receivers.Keys(), receivers.Keys()
+    with receiver(world, language, public_key=keys.public) as receiving:
+        once = receivers.Message(keys.v1, keys.v1a)
+        expect_taken(receiving, once)
+        expect_taken(receiving, receivers.Message(keys.v1a))
+        expect_refused(receiving, receivers.Message(keys.v1))
+        expect_refused(receiving, receivers.Message(strange.v1a))
+        expect_refused(receiving, once, body=once.body.replace(b"150", b"151"))
+        expect_refused(receiving, receivers.Message(keys.v1a, age_s=600))
+        expect_refused(receiving, once, headers={})
+    # Who holds both verifies by both.
+    with receiver(world, language, secret=keys.secret, public_key=keys.public) as receiving:
+        expect_taken(receiving, once)
+        expect_refused(receiving, receivers.Message(keys.v1, strange.v1a))
+        expect_refused(receiving, receivers.Message(strange.v1, keys.v1a))
+    with receiver(world, language) as receiving:
+        expect_refused(receiving, once)
+
+
+def receives_through_a_rotation(world, language):
+    """The receiver has the old keys, then the new ones: what both sign passes, in either order."""
+    old, new = receivers.Keys(), receivers.Keys()
+    for held, gone in ((old, new), (new, old)):
+        with receiver(world, language, secret=held.secret, public_key=held.public) as receiving:
+            expect_taken(receiving, receivers.Message(held.v1, held.v1a))
+            expect_taken(receiving, receivers.Message(new.v1, old.v1, new.v1a, old.v1a))
+            expect_taken(receiving, receivers.Message(old.v1, old.v1a, new.v1, new.v1a))
+            expect_refused(receiving, receivers.Message(gone.v1, gone.v1a))
+
+
 def main():
     parser = argparse.ArgumentParser(prog="tests/clients/run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--junit")
+    parser.add_argument("--receivers", action="store_true", help="the receivers of webhooks alone")
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE", help=f"of {', '.join(LANGUAGES)}; all where none is named")
     arguments = parser.parse_args()
     unknown = set(arguments.languages) - set(LANGUAGES)
@@ -227,7 +306,9 @@ def main():
     for language in languages:
         # Not every language needs a build.
         steps = [("build", build)] if ("Build", language) in world.blocks else []
-        steps += [("example", example), ("through failures", through_failures), ("past deadlines", past_deadlines), ("over TLS", over_tls)]
+        if not arguments.receivers:
+            steps += [("example", example), ("through failures", through_failures), ("past deadlines", past_deadlines), ("over TLS", over_tls)]
+        steps += [("receiver", receives), ("receiver by public key", receives_by_public_key), ("receiver through a rotation", receives_through_a_rotation)]
         cases += [(f"{language}/{name}", case(function, language)) for name, function in steps]
     return harness.run_cases(cases, world.folder, arguments.junit, tier="clients", world=world)
 

@@ -37,13 +37,13 @@ IMAGES_TOLD_S = 40
 
 # docs/architecture.md, "Who may talk to whom": of each kind of pod, what it may reach. Stores are the chart's own here.
 PUBLIC = {"user": 50051, "ticker": 50052, "alert": 50053, "notifier": 50054}
-INTERNAL = {"user": 12051, "ticker": 12052, "alert": 12053, "fetcher": 12055}
+INTERNAL = {"user": 12051, "ticker": 12052, "alert": 12053, "notifier": 12054, "fetcher": 12055}
 HTTP = {"user": 11051, "ticker": 11052, "alert": 11053, "notifier": 11054, "fetcher": 11055, "evaluator": 11056}
 CALLS = {
     "user": ["ticker"],
     "ticker": ["user", "alert", "fetcher"],
-    "alert": ["user", "ticker"],
-    "notifier": ["user"],
+    "alert": ["user", "ticker", "notifier"],
+    "notifier": ["user", "ticker"],
     "fetcher": ["ticker"],
     "evaluator": [],
 }
@@ -150,7 +150,8 @@ class Release:
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels},
             "spec": {
                 "automountServiceAccountToken": False, "restartPolicy": "Never", "enableServiceLinks": False, "volumes": files,
-                "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+                "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"},
+                                    "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]},
                 "containers": [{
                     "name": "tools", "image": image.replace("/user:", "/tools:"), "imagePullPolicy": "IfNotPresent", "command": command,
                     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
@@ -250,6 +251,10 @@ def helm_test():
     done = run(["helm", "test", RELEASE, "--timeout", "180s", "-n", release.namespace], timeout_s=240)
     assert "Phase:          Succeeded" in done.stdout, done.stdout
     assert "notified" in done.stdout + done.stderr, done.stderr
+    assert "a webhook to the cloud's metadata was refused" in done.stdout + done.stderr, done.stdout + done.stderr
+    received = re.search(r"received alert\.triggered  HELM\.TEST at \d+  msg_[0-9a-f]{32}", done.stdout + done.stderr)
+    assert received, f"the test's pod received no webhook: {done.stdout}{done.stderr}"
+    print(f"    {received[0]}")
     assert not get("pods", "-n", release.namespace, "-l", "app.kubernetes.io/component=test"), "the pod of a test that succeeded is still there"
 
 
@@ -270,8 +275,31 @@ def outcome(text, source):
     return {(name, int(port)): state == "open" for state, name, port in (line.split() for line in text.splitlines() if line != "done")}
 
 
+# Somebody else's program in the cluster, as a user might name it for a webhook.
+LISTENER = ("listener", 3000)
+
+
+def start_listener(release, namespace):
+    """Answers its address."""
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    release.tools_pod("listener", {"app": "listener"}, ["env", f"STOCKALERT_WEBHOOK_SECRET={secret}", "stockalert", "receive", "--address",
+                                                        f"0.0.0.0:{LISTENER[1]}"], namespace)
+    kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/listener", "--timeout=60s")
+    return get("pod", "listener", "-n", namespace)["status"]["podIP"]
+
+
 def flows():
     release = RELEASE_STATE.need()
+    foreign_namespace = f"{release.namespace}-foreign"
+    kubernetes.make_namespace(foreign_namespace)
+    try:
+        try_flows(release, foreign_namespace)
+    finally:
+        kubernetes.remove_namespace(foreign_namespace)
+
+
+def try_flows(release, foreign_namespace):
+    listener = start_listener(release, foreign_namespace)
     pods = release.pods()
     where = {}
     for pod in pods:
@@ -289,7 +317,7 @@ def flows():
                 continue  # What a pod says to itself crosses no network.
             ports = STORES.get(component) or (component == "edge" and EDGE) or [of[component] for of in (PUBLIC, INTERNAL, HTTP) if component in of]
             found += [f"{component},{others[0]['status']['podIP']},{port}" for port in ports]
-        return found + [f"api-server,{api_server},443"]
+        return found + [f"api-server,{api_server},443", f"{LISTENER[0]},{listener},{LISTENER[1]}"]
 
     problems = []
     tried = 0
@@ -318,16 +346,11 @@ def flows():
         await_true(f"the probe in {pod_name}", ended, 60)
         judge(component, allowed(component), outcome(kubectl("logs", "-n", release.namespace, pod_name, "-c", container), component))
 
-    foreign_namespace = f"{release.namespace}-foreign"
-    kubernetes.make_namespace(foreign_namespace)
-    try:
-        for source, namespace in (("a pod of another namespace", foreign_namespace), ("another pod of the namespace", release.namespace)):
-            # Nothing restricts what these send: the API server answers them.
-            release.tools_pod("foreign", {"app": "foreign"}, ["bash", "-c", PROBE, "probe", *targets()], namespace)
-            await_true(source, lambda namespace=namespace: get("pod", "foreign", "-n", namespace)["status"]["phase"] in ("Succeeded", "Failed"), 60)
-            judge(source, allowed(None) | {("api-server", 443)}, outcome(kubectl("logs", "-n", namespace, "foreign"), source))
-    finally:
-        kubernetes.remove_namespace(foreign_namespace)
+    for source, namespace in (("a pod of another namespace", foreign_namespace), ("another pod of the namespace", release.namespace)):
+        # Nothing restricts what these send: the API server and the listener answer them, which no pod of the mesh reaches, the notifier neither.
+        release.tools_pod("foreign", {"app": "foreign"}, ["bash", "-c", PROBE, "probe", *targets()], namespace)
+        await_true(source, lambda namespace=namespace: get("pod", "foreign", "-n", namespace)["status"]["phase"] in ("Succeeded", "Failed"), 60)
+        judge(source, allowed(None) | {("api-server", 443), LISTENER}, outcome(kubectl("logs", "-n", namespace, "foreign"), source))
     assert not problems, "\n".join(problems)
     print(f"    {tried} ways tried")
 

@@ -1,5 +1,6 @@
 """The chart without pods: every rendering is accepted by the API server, every wrong value is refused with its name."""
 
+import base64
 import json
 import os
 import pathlib
@@ -92,6 +93,28 @@ def runbooks_are_where_one_says():
         assert not wrong, f"{values}: not below {begin}: {wrong}"
 
 
+def pages_are_open_only_where_asked_for():
+    """The link in mails leads through the edge to the notifier, and nothing of that is there without a public URL; likewise the Apprise server."""
+    kubernetes.need_helm()
+    with_pages, without = (run(["helm", "template", "stockalert", CHART, "-f", VALUES / "good" / f"{name}.yaml", "--kube-version", OLDEST_KUBERNETES]).stdout
+                           for name in ("mail-pages", "mail"))
+    assert not re.search("name: unsubscribe|port: unsubscribe|UNSUBSCRIBE_(BACKEND|ADDRESS)|PUBLIC_URL|-unsubscribe$", without, re.MULTILINE)
+    edge = part_of(with_pages, "NetworkPolicy", "stockalert-edge")
+    assert '"port":"unsubscribe"' in edge and edge.count("ports: [{port: unsubscribe, protocol: TCP}]") == 1, edge
+    notifier = part_of(with_pages, "NetworkPolicy", "stockalert-notifier")
+    way = re.search(r"- from: (.*)\n +ports: \[{port: unsubscribe, protocol: TCP}\]", notifier)
+    assert way and '"app.kubernetes.io/component":"edge"' in way[1] and notifier.count("unsubscribe") == 1, notifier
+    for service in ("user", "ticker", "alert", "evaluator", "fetcher"):
+        assert "unsubscribe" not in part_of(with_pages, "NetworkPolicy", f"stockalert-{service}"), service
+    assert "EDGE_UNSUBSCRIBE_BACKEND: stockalert-notifier-backend." in part_of(with_pages, "ConfigMap", "stockalert-edge")
+    assert "{name: unsubscribe, containerPort: 13055}" in part_of(with_pages, "Deployment", "stockalert-edge")
+    ingress = part_of(with_pages, "Ingress", "stockalert-unsubscribe")
+    assert "path: /unsubscribe/\n" in ingress and "backend-protocol\":\"HTTPS\"" in ingress, ingress
+    apprise = re.search(r"# The Apprise server\.\n(.*\n.*\n.*\n.*\n.*)", notifier)
+    assert apprise and "{port: 8000, protocol: TCP}" in apprise[1] and "kubernetes.io/metadata.name: tools" in apprise[1], notifier
+    assert "Apprise" not in without
+
+
 def wrong_values_are_refused():
     kubernetes.need_helm()
     files = sorted((VALUES / "bad").glob("*.yaml"))
@@ -138,13 +161,54 @@ def settings_are_the_programs_own():
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     own = re.compile(r".*_address|mesh_.*|admin_key|postgres_url|kafka_(bootstrap|tls|sasl).*|kafka_group_instance|instance_id|source|file|"
                      r"finnhub_api_key|schema_dir|postgres_(roles|role_names|role_passwords_dir|own_cluster)|replay_start_file|plaintext|"
-                     r"(public|internal)_tls_.*")
+                     r"(public|internal)_tls_.*|delivery_keys_file|egress_ca_file|smtp_(address|tls|user|password|ca_file)|mail_.*|public_url|"
+                     r"unsubscribe_address")
     for part in ("user", "ticker", "alert", "notifier", "evaluator", "fetcher", "migrations"):
         folder = "tools/migrate" if part == "migrations" else part
         flags = flags_of(folder)
         known = set(schema["properties"][part]["properties"]["settings"]["properties"])
         wanted = {flag for flag in flags if not own.fullmatch(flag)}
         assert known == wanted, f"{part}: only in the schema {sorted(known - wanted)}, only in the program {sorted(wanted - known)}"
+
+
+def part_of(manifest, kind, name):
+    """One object of a rendering, as text."""
+    found = [part for part in re.split(r"^---$", manifest, flags=re.MULTILINE)
+             if re.search(rf"^kind: {kind}\nmetadata:\n  name: {name}$", part, re.MULTILINE)]
+    assert len(found) <= 1, f"{len(found)} objects {kind} {name}"
+    return found[0] if found else ""
+
+
+def webhooks_go_out_and_not_in():
+    """The notifier alone may reach public addresses and none inside, has the keys by a file, and has neither where nothing is delivered."""
+    kubernetes.need_helm()
+    manifests = {name: run(["helm", "template", "stockalert", CHART, "-f", VALUES / "good" / f"{name}.yaml", "--kube-version", OLDEST_KUBERNETES]).stdout
+                 for name in ("defaults", "no-delivery", "deliveries-to", "test-webhook")}
+    policies = {name: part_of(manifest, "NetworkPolicy", "stockalert-notifier") for name, manifest in manifests.items()}
+    for network in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "2001::/32", "2002::/16"):
+        assert re.search(rf"^ +- {network}$", policies["defaults"], re.MULTILINE), f"{network} is let through:\n{policies['defaults']}"
+    assert "cidr: 0.0.0.0/0" in policies["defaults"] and "cidr: 2000::/3" in policies["defaults"], policies["defaults"]
+    assert "ipBlock" not in policies["no-delivery"], policies["no-delivery"]
+    assert re.findall(r"cidr: (\S+)", policies["deliveries-to"]) == ["192.0.2.0/24"], policies["deliveries-to"]
+    # The way to the pod of `helm test` is there where it is to receive one alone, and for the notifier alone.
+    assert "port: 3000" not in manifests["defaults"] and manifests["test-webhook"].count("port: 3000") == 2, manifests["test-webhook"]
+    assert "port: 3000" in policies["test-webhook"], policies["test-webhook"]
+    assert "port: 3000" in part_of(manifests["test-webhook"], "NetworkPolicy", "stockalert-test"), "helm test's pod is shut"
+    for service in ("user", "ticker", "alert", "evaluator", "fetcher"):
+        policy = part_of(manifests["defaults"], "NetworkPolicy", f"stockalert-{service}")
+        assert policy and "ipBlock" not in policy, f"{service} may leave:\n{policy}"
+    keys = re.search(r"^  delivery_keys: (\S+)$", part_of(manifests["defaults"], "Secret", "stockalert-delivery-keys"), re.MULTILINE)[1]
+    line = re.fullmatch(r"k1 (\S+)\n", base64.b64decode(keys).decode())
+    assert line and len(base64.b64decode(line[1], validate=True)) == 32, "the generated key is none of 32 bytes"
+    for name, secret, key in (("defaults", "stockalert-delivery-keys", "delivery_keys"), ("deliveries-to", "keys", "webhooks")):
+        pod = part_of(manifests[name], "Deployment", "stockalert-notifier")
+        assert "--delivery_keys_file=/etc/stockalert/delivery-keys/delivery_keys" in pod, pod
+        assert f"secretName: {secret}\n" in pod and f'{{"key":"{key}","path":"delivery_keys"}}' in pod, pod
+    pod = part_of(manifests["deliveries-to"], "Deployment", "stockalert-notifier")
+    assert "--egress_ca_file=/etc/stockalert/egress-ca/ca.crt\n" in pod and "mountPath: /etc/stockalert/egress-ca" in pod, pod
+    assert "secretName: receivers\n" in pod and '{"key":"authority.pem","path":"ca.crt"}' in pod, pod
+    assert manifests["deliveries-to"].count("secretName: receivers\n") == 1 and "egress-ca" not in manifests["defaults"]
+    assert "delivery" not in manifests["no-delivery"] and "stockalert-delivery-keys" not in manifests["deliveries-to"]
 
 
 def leaves(value, path=""):
@@ -172,7 +236,7 @@ def ports_let_two_versions_stand_side_by_side():
     services = re.findall(r"name: (http|internal|certificates), port: (\d+), targetPort: (\w+)", of("Service"))
     dialled = {(name, int(port)) for name, port, _ in services if int(port) > 20000}
     assert dialled == {("http", port) for port in range(51050, 51057)} | {("certificates", 51150)} | {
-        ("internal", port) for port in (52051, 52052, 52053, 52055)}, f"the Services have {sorted(dialled)}"
+        ("internal", port) for port in (52051, 52052, 52053, 52054, 52055)}, f"the Services have {sorted(dialled)}"
     assert {target for _, _, target in services} <= {"http", "internal", "certificates"}, f"Services lead to {services}"
     numbers = {int(port) for port in re.findall(r"port: (\d+), protocol: TCP", of("NetworkPolicy"))}
     assert not {port for port in numbers if port in listens and port > 10000} - {50051, 50052, 50053, 50054}, f"policies name {sorted(numbers)}"
@@ -272,6 +336,8 @@ CASES = [
     ("chart runbooks", runbooks_are_where_one_says),
     ("chart settings", settings_are_the_programs_own),
     ("chart wrong values", wrong_values_are_refused),
+    ("chart webhooks", webhooks_go_out_and_not_in),
+    ("chart pages", pages_are_open_only_where_asked_for),
     ("chart ports", ports_let_two_versions_stand_side_by_side),
     ("chart renderings", renderings_are_accepted),
 ]

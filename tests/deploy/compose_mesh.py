@@ -27,15 +27,21 @@ class Project:
         self.file = file
         self.name = f"stockalert-test-{secrets.token_hex(4)}"
         self.ports = {service: stack.free_port() for service in PUBLIC}
+        self.pages_port = stack.free_port()
         self.prometheus_port = stack.free_port()
         self.env = {**images.STORES, **{name: value for name, value in os.environ.items() if name.startswith("STOCKALERT_")},
                     "STOCKALERT_TAG": tag, "COMPOSE_PROFILES": "", "FINNHUB_API_KEY": "",
-                    "STOCKALERT_PROMETHEUS_PORT": str(self.prometheus_port),
+                    # The demonstration receives a webhook.
+                    "STOCKALERT_EGRESS_ALLOW": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16", "STOCKALERT_EGRESS_ALLOW_HTTP": "true",
+                    "STOCKALERT_PROMETHEUS_PORT": str(self.prometheus_port), "STOCKALERT_UNSUBSCRIBE_PORT": str(self.pages_port),
                     **{f"STOCKALERT_{service.upper()}_PORT": str(port) for service, port in self.ports.items()}}
         self.started = False
+        # Files beside the first.
+        self.beside = []
 
     def compose(self, *arguments, env=None, **options):
-        return docker("compose", "-f", self.file, "-p", self.name, *arguments, env={**self.env, **(env or {})}, **options)
+        files = [part for file in (self.file, *self.beside) for part in ("-f", file)]
+        return docker("compose", *files, "-p", self.name, *arguments, env={**self.env, **(env or {})}, **options)
 
     def up(self):
         """Answers how many seconds it took until all were healthy."""
@@ -73,6 +79,7 @@ class Project:
     def stop(self):
         if self.started:
             self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", check=False)
+            self.started = False
 
 
 PROJECT = Project()
@@ -86,7 +93,8 @@ def up():
         expect_equal(states.get(service, {}).get("Health"), "healthy", f"the health of {service}")
     published = [(service, entry["URL"], entry["PublishedPort"]) for service, row in states.items() for entry in row["Publishers"] or []
                  if entry["PublishedPort"]]
-    expect_equal(sorted(published), sorted(("edge", "127.0.0.1", port) for port in PROJECT.ports.values()), "what is published, and where")
+    wanted = [*PROJECT.ports.values(), PROJECT.pages_port]
+    expect_equal(sorted(published), sorted(("edge", "127.0.0.1", port) for port in wanted), "what is published, and where")
     expect(took_s < HEALTHY_S_MAX, f"healthy after {took_s:.1f} s, not within {HEALTHY_S_MAX} s")
 
 
@@ -94,10 +102,14 @@ def demo():
     PROJECT.ensure_up()
     done = PROJECT.compose("run", "--rm", "-T", "demo", timeout_s=180)
     print("    " + done.stdout.strip().replace("\n", "\n    "), flush=True)
+    expect_equal(len(re.findall(r"^alert\.triggered  AAPL at [\d.]+  msg_", done.stdout, re.M)), 3, "webhooks that the demonstration shows")
     key = PROJECT.demo_key()
-    found = await_true("the demonstration's three notifications", lambda: len(PROJECT.notifications(key)) >= 3 and PROJECT.notifications(key), 30)
+    notified = await_true("the demonstration's three notifications", lambda: len(PROJECT.notifications(key)) >= 3 and PROJECT.notifications(key), 30)
+    # That the webhook is verified now is the one beside those of alerts.
+    found = [n for n in notified if "alert" in n]
+    expect_equal([n.get("kind") for n in notified if "alert" not in n], ["KIND_DESTINATION"], "other notifications")
     expect_equal(len({n["alert"] for n in found}), 3, "alerts with a notification")
-    expect_equal(len(found), 3, "notifications")
+    expect_equal(len(found), 3, "notifications of alerts")
     expect_equal({n["symbol"] for n in found}, {"AAPL"}, "their symbol")
     stream = PROJECT.grpcurl("notifier", "WatchNotifications", {"parent": "users/me", "from_start": True}, key, ("-max-time", "3"))
     expect_equal(len(re.findall(r'"trigger":', stream.stdout)), 3, f"notifications on grpcurl's stream: {stream.stdout}{stream.stderr}")

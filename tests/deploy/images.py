@@ -11,6 +11,7 @@ import subprocess
 from cases import Skip
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+BASE = "debian:bookworm-slim"
 TAG = os.environ.get("STOCKALERT_IMAGES_TAG") or "dev"
 SERVICES = ("user", "ticker", "alert", "fetcher", "evaluator", "notifier")
 # Of each image, what it runs; the services' own come first.

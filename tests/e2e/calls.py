@@ -181,6 +181,28 @@ def late_quotes(world):
     expect_equal(shown, {"903"}, "the current price")
 
 
+def bars(world):
+    """Published prices are in the bar of their minute, by grpcurl and after a restart of the ticker service."""
+    mesh = world.start()
+    _, key = world.user()
+    world.call("ticker", "RegisterTicker", {"symbol": SYMBOL}, key, timeout_s=20)
+    moment = timestamp()
+    quotes = [{"symbol": SYMBOL, "session": "SESSION_REGULAR", "price": price, "event_time": moment} for price in ("950", "940.5", "945")]
+    world.call("ticker", "PublishQuotes", {"quotes": quotes}, mesh.admin_key)
+    minute = moment[:16] + ":00Z"
+
+    def newest():
+        code, text = Grpcurl(mesh).run("ticker", "stockalert.ticker.v1.TickerService/ListBars",
+                                       {"parent": f"tickers/{SYMBOL}", "start_time": minute, "page_size": 1}, key)
+        return json.loads(text)["bars"][0] if code == 0 and "bars" in text else {}
+
+    await_true("the bar", lambda: newest().get("close") == "945", 15)
+    expect_equal((newest()["start_time"], newest()["high"]), (minute, "950"), "the minute and its highest price")
+    before = newest()
+    mesh.restart("ticker")
+    expect_equal(newest(), before, "the bar after a restart")
+
+
 def deleted_user(world):
     """What a user leaves is deleted: alerts in the log too, notifications, keys."""
     world.start()
@@ -240,6 +262,9 @@ def by_hand(world):
         ("a page token from elsewhere", "alert", "stockalert.alert.v1.AlertService/ListAlerts", {"parent": "users/me", "page_token": token}, key,
          "InvalidArgument", "page_token"),
         ("somebody else as parent", "alert", create, {**asking(), "parent": "/".join(theirs.split("/")[:2])}, key, "NotFound", ""),
+        ("bars of an unknown ticker", "ticker", "stockalert.ticker.v1.TickerService/ListBars", {"parent": "tickers/NOSUCH"}, key, "NotFound", "NOSUCH"),
+        ("bars of no time", "ticker", "stockalert.ticker.v1.TickerService/ListBars",
+         {"parent": f"tickers/{SYMBOL}", "start_time": "2026-01-02T15:00:00Z", "end_time": "2026-01-02T15:00:00Z"}, key, "InvalidArgument", "end_time"),
         ("no mail address", "user", "stockalert.user.v1.UserService/RegisterUser", {"user": {"email": "nobody", "display_name": "N"}}, None,
          "InvalidArgument", "email"),
         ("an administrator's call", "user", "stockalert.user.v1.UserService/ListUsers", {}, key, "PermissionDenied", "administrator"),
@@ -302,6 +327,7 @@ CASES = [
     ("calls/pages", pages),
     ("calls/published quotes", published_quotes),
     ("calls/late quotes", late_quotes),
+    ("calls/bars", bars),
     ("calls/deleted user", deleted_user),
     ("calls/by hand", by_hand),
     ("calls/reflection and health", reflection_and_health),

@@ -198,7 +198,7 @@ class Grpcurl:
             command += ["-H", f"authorization: Bearer {key}"]
         if request is not None:
             command += ["-d", json.dumps(request)]
-        command.append(self.mesh.address(service))
+        command.append(self.mesh.address(client.AT.get(service, service)))
         command += method.split(" ")
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
         return done.returncode, done.stdout + done.stderr

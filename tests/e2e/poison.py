@@ -28,7 +28,7 @@ DEAD_LETTERS = {
     ("alert", "user-events"): rf"{RAW}|user_deleted\.user_id: .*",
     ("notifier", "user-events"): rf"{RAW}|user_deleted\.user_id: .*",
     ("notifier", "triggers"): rf"{RAW}|unknown kind|user_id: .*|trigger\.(alert_id|symbol): .*|trigger\.trigger_number: smallest"
-                              r"|trigger\.(price_micros|event_time_us): .*|(note|summary): no UTF-8",
+                              r"|trigger\.(price_micros|event_time_us): .*|(note|summary|destination_ids): no UTF-8",
 }
 # What the evaluator must not stop at; at records of an unknown kind, and at what it cannot read, it has to.
 EVALUATOR_GOES_ON = r"another key|no key|key of bytes|traceparent: .*|quote\.(?!.*: no UTF-8).*"
@@ -259,8 +259,9 @@ PLACE = "zqzqzq"
 # Of the same size. NUL, and what is no UTF-8.
 BYTES = {"NUL": b"a\0b\0c\0", "no UTF-8": b"a\xff\xfe\xc0\xafz", "another NUL": b"\0\0\0\0\0\0"}
 # What a service may answer to bytes that it must not take. INTERNAL is gRPC's own word for a message that cannot be parsed.
-# ABORTED: an etag that is none is not the present one.
-REFUSALS = {"NUL": {"INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED", "ABORTED"}}
+# ABORTED: an etag that is none is not the present one. FAILED_PRECONDITION: a mailbox where no mail server is configured.
+REFUSALS = {"NUL": {"INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED", "ABORTED",
+                    "FAILED_PRECONDITION"}}
 REFUSALS["another NUL"] = REFUSALS["NUL"]
 REFUSALS["no UTF-8"] = REFUSALS["NUL"] | {"INTERNAL"}
 
@@ -295,7 +296,7 @@ def requests(world):
         module = importlib.import_module(proto.replace("/", ".").removesuffix(".proto") + "_pb2")
         for method in module.DESCRIPTOR.services_by_name[name].methods:
             request_class = mesh.client._message(method.input_type)  # pylint: disable=protected-access
-            stub = mesh.client.channels[service].unary_stream(f"/{package}.{name}/{method.name}", None, None)
+            stub = mesh.client.channels[meshes.client.AT.get(service, service)].unary_stream(f"/{package}.{name}/{method.name}", None, None)
             for path in string_fields(method.input_type):
                 message = json_format.ParseDict(REQUESTS.get(method.name, {}), request_class())
                 for common in ("parent", "name"):

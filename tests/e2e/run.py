@@ -7,11 +7,13 @@ import sys
 sys.dont_write_bytecode = True
 
 import calls  # noqa: E402
+import deliveries  # noqa: E402
 import fairness  # noqa: E402
 import guide  # noqa: E402
 import harness  # noqa: E402
 import kills  # noqa: E402
 import outages  # noqa: E402
+import pictures  # noqa: E402
 import poison  # noqa: E402
 import ports  # noqa: E402
 import replays  # noqa: E402
@@ -26,7 +28,7 @@ def main():
     parser.add_argument("parts", nargs="*")
     arguments = parser.parse_args()
     cases = (calls.CASES + replays.CASES + kills.CASES + outages.CASES + calls.LAST_CASES) * arguments.rounds
-    cases += fairness.CASES + guide.CASES + secured.CASES + poison.CASES + ports.CASES + whole_run.CASES
+    cases += deliveries.CASES + pictures.CASES + fairness.CASES + guide.CASES + secured.CASES + poison.CASES + ports.CASES + whole_run.CASES
     return harness.run_cases(cases, harness.new_folder(), arguments.junit, arguments.parts)
 
 

@@ -63,7 +63,8 @@ def callers(mesh):
     table = {method: set(re.findall(r'"([a-z]+)"', names)) for method, names in
              re.findall(r'\{"stockalert\.internal\.v1\.([A-Za-z]+/[A-Za-z]+)", \{([^}]*)\}', text)}
     expect(len(table) >= 11, f"the flow table has {len(table)} rows only")
-    owners = {"UserInternalService": "user", "TickerInternalService": "ticker", "AlertInternalService": "alert", "FetcherService": "fetcher"}
+    owners = {"UserInternalService": "user", "TickerInternalService": "ticker", "AlertInternalService": "alert",
+              "NotifierInternalService": "notifier", "FetcherService": "fetcher"}
     allowed = refused_calls = 0
 
     reasons = ("CALLER_NOT_ALLOWED", "CALLER_TOKEN_INVALID", "CERTIFICATE_NAMELESS", "CERTIFICATE_SHARED", "MESH_TOKEN_INVALID")
@@ -136,7 +137,7 @@ class Load:
             thread.start()
 
     def _connect(self):
-        return client.Client({name: self.mesh.address(name) for name in client.SERVICES}, ca=self.trusted.encode())
+        return client.Client({name: self.mesh.address(name) for name in client.PORTS}, ca=self.trusted.encode())
 
     def _run(self, stays):
         connection = self._connect()
@@ -318,7 +319,7 @@ def health_and_command_line(mesh):
         expect_equal((done.returncode, done.stdout, done.stderr), (0, "", ""), f"{name} --healthcheck")
     command = [str(meshes.binary("stockalert")), "quotes", "get", SYMBOL]
     env = {"PATH": os.environ["PATH"], "HOME": str(mesh.folder), "STOCKALERT_API_KEY": mesh.admin_key,
-           **{f"STOCKALERT_{name.upper()}_ADDRESS": mesh.address(name) for name in client.SERVICES}}
+           **{f"STOCKALERT_{name.upper()}_ADDRESS": mesh.address(name) for name in client.PORTS}}
     trusted = {**env, "STOCKALERT_CA_FILE": str(mesh.tls_folder("user") / "ca.crt")}
     for what, environment, extra, code in (("its authority", trusted, [], 0), ("plaintext", env, [], 6),
                                            ("the system's authorities", env, ["--plaintext=false"], 6)):
@@ -342,7 +343,7 @@ def whole_mesh(world):
         health_and_command_line(mesh)
         rotation(mesh, key)
         mesh.client.close()
-        mesh.client = client.Client({name: mesh.address(name) for name in client.SERVICES}, ca=mesh.authority.certificate.encode())
+        mesh.client = client.Client({name: mesh.address(name) for name in client.PORTS}, ca=mesh.authority.certificate.encode())
         a_price_comes_through(mesh, key)
         another_authority_for_kafka(mesh, key)
         for path in (mesh.folder / "log").glob("*.log"):

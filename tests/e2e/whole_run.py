@@ -59,6 +59,11 @@ def notified(lines):
     return sorted(match.group(1) for line in lines if (match := re.match(r"  notification  (\w+) ", line, re.I)))
 
 
+def delivered(lines):
+    """How many webhooks of alerts were shown."""
+    return sum(line.startswith("  WEBHOOK  alert.triggered  ") for line in lines)
+
+
 def tour(world):
     folder = world.folder / "run"
     port = meshes.free_first_port()
@@ -66,6 +71,7 @@ def tour(world):
     try:
         lines = read_until(process, "Running until Ctrl-C", 180)
         expect_equal(notified(lines), ["AAPL", "FB", "GOOG", "IBM", "MSFT"], "notifications shown")
+        expect_equal(delivered(lines), 5, "webhooks shown")
         env = dict(os.environ, PATH=f"{grpcurl_path().parent}:{os.environ['PATH']}")
         commands = [line.strip() for line in lines if line.strip().startswith("grpcurl ")]
         expect_equal(len(commands), 5, "grpcurl lines printed")

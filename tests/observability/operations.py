@@ -72,8 +72,9 @@ def resync(world):
 
 
 def notified(world, traffic):
-    """The triggers that the user was notified of."""
-    return [one.get("trigger") for one in world.mesh.client.list_all("notifier", "ListNotifications", "notifications", {"parent": traffic.name}, traffic.key)]
+    """The triggers that the user was notified of; what tells of a destination is of none."""
+    notifications = world.mesh.client.list_all("notifier", "ListNotifications", "notifications", {"parent": traffic.name}, traffic.key)
+    return [one["trigger"] for one in notifications if "trigger" in one]
 
 
 def fire(world, traffic, more=1):

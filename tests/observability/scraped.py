@@ -6,6 +6,8 @@ import subprocess
 import time
 
 import edge as edges
+import stack
+import webhooks
 from harness import DATA, ROOT, SYMBOL, await_true, client, expect, expect_equal, timestamp
 from prometheus import DEPLOY, Prometheus, promtool
 
@@ -53,11 +55,14 @@ def every_alert_fires(_world):
 
 
 class Traffic:
-    """One user with an alert that triggers at every other quote, and a stream that shows it."""
+    """One user with an alert that triggers at every other quote, and a stream and a receiver of webhooks that show it."""
 
     def __init__(self, world):
         self.world = world
         self.name, self.key = world.user("Watcher")
+        self.receiver = webhooks.Receiver()
+        made = world.call("destination", "CreateDestination", {"parent": self.name, "destination": {"webhook": {"url": self.receiver.url}}}, self.key)
+        self.receiver.secret = made["secret"]
         world.call("user", "FollowTicker", {"parent": self.name, "symbol": SYMBOL}, self.key)
         self.stream = world.mesh.client.stream("notifier", "WatchNotifications", {"parent": self.name}, self.key, timeout_s=600)
         condition = {"price_target": {"comparison": "COMPARISON_AT_OR_ABOVE", "price": "100"}}
@@ -89,6 +94,10 @@ class Traffic:
                     expect(error.code in ("NOT_FOUND", "INVALID_ARGUMENT"), f"{method}: {error}")
             time.sleep(0.2)
 
+    def stop(self):
+        self.stream.cancel()
+        self.receiver.close()
+
 
 def without(world, process, seconds, probe):
     """Takes a process away for a while, in which `probe` is called."""
@@ -106,6 +115,9 @@ def without(world, process, seconds, probe):
 
 
 def everything_has_data(world):
+    # Nobody is mailed, and nobody unsubscribes, so nothing has to listen there.
+    world.mesh.extra_env["notifier"] = {"SMTP_ADDRESS": f"127.0.0.1:{stack.free_port()}", "SMTP_TLS": "none", "MAIL_FROM": "alerts@example.com",
+                                        "PUBLIC_URL": "https://alerts.example.com", "UNSUBSCRIBE_ADDRESS": f"127.0.0.1:{stack.free_port()}"}
     mesh = world.start()
     folder = world.folder / "prometheus"
     folder.mkdir()
@@ -147,7 +159,8 @@ def everything_has_data(world):
         states = prometheus.samples("ALERTS{alertname='StockAlertServiceDown'}", start, end)
         expect(states, "no alert about the service that was away")
         expect(prometheus.samples("stockalert_evaluator_commits_blocked == 1", start, end), "Postgres was away, and commits were not blocked")
-        watcher.stream.cancel()
+        expect(watcher.receiver.counts, "no webhook came")
+        watcher.stop()
     finally:
         prometheus.process.stop()
         edge.stop()

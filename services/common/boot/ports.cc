@@ -47,11 +47,17 @@ absl::Status Ports::StartCalls(const CallOptions& options) {
                                                     .own_credentials = options.credentials.own_internal_port()}));
   }
   if (options.public_service) {
+    std::vector<::grpc::Service*> handlers = {options.public_service->handler};
+    std::vector<std::string> names = {options.public_service->name};
+    for (const CallService& other : options.other_public_services) {
+      handlers.push_back(other.handler);
+      names.push_back(other.name);
+    }
     STOCKALERT_ASSIGN_OR_RETURN(public_server_,
                                 rpc::Server::Start({.address = addresses_.public_address,
                                                     .credentials = options.credentials.public_server(),
-                                                    .services = {options.public_service->handler},
-                                                    .service_names = {options.public_service->name},
+                                                    .services = std::move(handlers),
+                                                    .service_names = std::move(names),
                                                     .receive_bytes_max = options.public_receive_bytes_max,
                                                     .limits = options.public_limits,
                                                     .trusted_proxies = options.trusted_proxies,

@@ -55,6 +55,7 @@ struct CallService {
 struct CallOptions {
   const rpc::Credentials& credentials;
   std::optional<CallService> public_service = {};
+  std::vector<CallService> other_public_services = {};  // On the same port.
   int public_receive_bytes_max = 1024 * 1024;
   rpc::ServerLimits public_limits = {};
   std::string trusted_proxies = {};  // As of rpc::ServerOptions; for the public port.

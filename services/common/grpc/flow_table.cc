@@ -8,14 +8,16 @@ namespace stockalert::rpc {
 std::span<const Flow> FlowTable() {
   static const auto* const kTable = new std::vector<Flow>{
       {"stockalert.internal.v1.UserInternalService/AuthenticateApiKey", {"ticker", "alert", "notifier"}},
-      {"stockalert.internal.v1.UserInternalService/GetUser", {"alert"}},
+      {"stockalert.internal.v1.UserInternalService/GetUser", {"alert", "notifier"}},
       {"stockalert.internal.v1.UserInternalService/CountFollowers", {"ticker"}},
       {"stockalert.internal.v1.TickerInternalService/RegisterTicker", {"user", "alert"}},
       {"stockalert.internal.v1.TickerInternalService/GetLastPrices", {"alert"}},
       {"stockalert.internal.v1.TickerInternalService/AcquirePublisherEpoch", {"fetcher"}},
       {"stockalert.internal.v1.TickerInternalService/RenewPublisherLease", {"fetcher"}},
       {"stockalert.internal.v1.TickerInternalService/ListSymbols", {"fetcher"}},
+      {"stockalert.internal.v1.TickerInternalService/ListLastBars", {"notifier"}},
       {"stockalert.internal.v1.AlertInternalService/CountAlerts", {"ticker"}},
+      {"stockalert.internal.v1.NotifierInternalService/FindDestinations", {"alert"}},
       {"stockalert.internal.v1.FetcherService/LookupSymbol", {"ticker"}},
       {"stockalert.internal.v1.FetcherService/FetchQuotes", {"ticker"}},
       {"stockalert.internal.v1.FetcherService/PublishQuotes", {"ticker"}},

@@ -40,7 +40,16 @@ struct RepeatedBound {
 };
 constexpr RepeatedBound kRepeatedBounds[] = {{"stockalert.ticker.v1.PublishQuotesRequest.quotes", 1000},
                                              {"stockalert.internal.v1.PublishQuotesRequest.quotes", 1000},
-                                             {"stockalert.internal.v1.GetLastPricesRequest.symbols", 1000}};
+                                             {"stockalert.internal.v1.GetLastPricesRequest.symbols", 1000},
+                                             {"stockalert.internal.v1.FindDestinationsRequest.destination_ids", 1000}};
+
+// Texts that may have more than kStringBytesMax bytes: templates, four bytes a character.
+struct StringBound {
+  std::string_view field;
+  size_t bytes_max;
+};
+constexpr StringBound kStringBounds[] = {{"stockalert.notification.v1.HttpCall.body_template", 40'000},
+                                         {"stockalert.notification.v1.MessageTemplate.text", 40'000}};
 
 struct Excess {
   std::string path;  // Of the field, from the message that was looked at.
@@ -60,8 +69,8 @@ std::optional<Excess> FindExcessIn(const Message& message, const FieldDescriptor
     std::string scratch;
     const std::string& text = index < 0 ? reflection.GetStringReference(message, &field, &scratch)
                                         : reflection.GetRepeatedStringReference(message, &field, index, &scratch);
-    if (text.size() > kStringBytesMax)
-      return Excess{path(), "must have at most " + std::to_string(kStringBytesMax) + " bytes"};
+    if (text.size() > StringBytesMax(field))
+      return Excess{path(), "must have at most " + std::to_string(StringBytesMax(field)) + " bytes"};
   } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
     std::optional<Excess> excess = FindExcess(index < 0 ? reflection.GetMessage(message, &field)
                                                         : reflection.GetRepeatedMessage(message, &field, index));
@@ -99,6 +108,13 @@ int RepeatedMax(const FieldDescriptor& field) {
     if (bound.field == field.full_name()) return bound.max;
   }
   return kRepeatedMax;
+}
+
+size_t StringBytesMax(const FieldDescriptor& field) {
+  for (const StringBound& bound : kStringBounds) {
+    if (bound.field == field.full_name()) return bound.bytes_max;
+  }
+  return kStringBytesMax;
 }
 
 absl::Status CheckRequestSize(const Message& request) {

@@ -25,6 +25,8 @@ inline constexpr int kRepeatedMax = 100;
 inline constexpr size_t kStringBytesMax = 4096;
 // The limit of one repeated field: kRepeatedMax, apart from the exceptions in a table.
 int RepeatedMax(const google::protobuf::FieldDescriptor& field);
+// The limit of one text in bytes: kStringBytesMax, apart from the exceptions in a table.
+size_t StringBytesMax(const google::protobuf::FieldDescriptor& field);
 // INVALID_ARGUMENT names the first field with too many elements or bytes. Reads no further than the limits.
 absl::Status CheckRequestSize(const google::protobuf::Message& request);
 

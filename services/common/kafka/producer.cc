@@ -106,7 +106,7 @@ class RdKafkaProducer final : public Producer {
         return;
       }
     }
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) Answer(*callback, topic, error, Delivery{});
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) Answer(*callback, topic, error, DeliveryReport{});
   }
 
   absl::Status Flush(absl::Time deadline) override {
@@ -164,7 +164,7 @@ class RdKafkaProducer final : public Producer {
       held_.clear();
       holding_ = false;
     }
-    for (const auto& [record, error] : refused) Answer(*record.callback, record.topic, error, Delivery{});
+    for (const auto& [record, error] : refused) Answer(*record.callback, record.topic, error, DeliveryReport{});
     Destroy(other, other_topics);
     if (!renewed) return;
     renewal_.emplace(std::move(renewal));
@@ -207,7 +207,7 @@ class RdKafkaProducer final : public Producer {
     auto* self = static_cast<RdKafkaProducer*>(opaque);
     std::unique_ptr<DeliveryCallback> done(static_cast<DeliveryCallback*>(message->_private));
     self->Answer(*done, message->rkt == nullptr ? "" : rd_kafka_topic_name(message->rkt), message->err,
-                 Delivery{message->partition, message->offset});
+                 DeliveryReport{message->partition, message->offset});
   }
 
   static void OnError(rd_kafka_t*, int error, const char* reason, void*) {
@@ -220,7 +220,8 @@ class RdKafkaProducer final : public Producer {
     }
   }
 
-  void Answer(const DeliveryCallback& done, const std::string& topic, rd_kafka_resp_err_t error, Delivery delivery) {
+  void Answer(const DeliveryCallback& done, const std::string& topic, rd_kafka_resp_err_t error,
+              DeliveryReport delivery) {
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
       produced_.Add({{"topic", topic}}).Increment();
       if (done) done(delivery);
@@ -284,16 +285,17 @@ class LaneProducer final : public Producer {
 
 }  // namespace
 
-absl::StatusOr<Delivery> Producer::ProduceAndWait(const std::string& topic, std::string_view key,
-                                                  std::string_view value, const Headers& headers, absl::Time deadline) {
+absl::StatusOr<DeliveryReport> Producer::ProduceAndWait(const std::string& topic, std::string_view key,
+                                                        std::string_view value, const Headers& headers,
+                                                        absl::Time deadline) {
   // Shared with the callback, which may come long after the deadline.
   struct Answer {
     base::Mutex mutex;
     base::ConditionVariable answered;
-    std::optional<absl::StatusOr<Delivery>> result ABSL_GUARDED_BY(mutex);
+    std::optional<absl::StatusOr<DeliveryReport>> result ABSL_GUARDED_BY(mutex);
   };
   auto answer = std::make_shared<Answer>();
-  ProduceAsync(topic, key, value, headers, [answer](const absl::StatusOr<Delivery>& result) {
+  ProduceAsync(topic, key, value, headers, [answer](const absl::StatusOr<DeliveryReport>& result) {
     base::MutexLock lock(answer->mutex);
     answer->result = result;
     answer->answered.NotifyOne();

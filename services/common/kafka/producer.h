@@ -54,14 +54,14 @@ struct ProducerOptions {
   std::shared_ptr<prometheus::Registry> registry;  // None: counted, but not exposed.
 };
 
-struct Delivery {
+struct DeliveryReport {
   int32_t partition = 0;
   int64_t offset = 0;
 };
 
 // Runs once a record, on the producer's own thread (or the caller's, where the record is refused at once): must be
 // quick, must not call the producer's waiting functions.
-using DeliveryCallback = std::function<void(const absl::StatusOr<Delivery>&)>;
+using DeliveryCallback = std::function<void(const absl::StatusOr<DeliveryReport>&)>;
 
 class Producer {
  public:
@@ -75,8 +75,8 @@ class Producer {
 
   // Waits for the acknowledgement, at most until `deadline`. DEADLINE_EXCEEDED: no answer yet, the record may still
   // arrive.
-  absl::StatusOr<Delivery> ProduceAndWait(const std::string& topic, std::string_view key, std::string_view value,
-                                          const Headers& headers, absl::Time deadline);
+  absl::StatusOr<DeliveryReport> ProduceAndWait(const std::string& topic, std::string_view key, std::string_view value,
+                                                const Headers& headers, absl::Time deadline);
 
   // Waits until everything queued has been answered. DEADLINE_EXCEEDED where that takes longer.
   virtual absl::Status Flush(absl::Time deadline) = 0;

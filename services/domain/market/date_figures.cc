@@ -9,17 +9,13 @@ std::optional<int64_t> CountedFigure(Session session, std::optional<int64_t> mic
   return micros;
 }
 
-bool DateFigures::IsOnDate(int64_t event_time_us) const {
-  return day_.date != kNoDate && event_time_us >= day_.begin_us && event_time_us < day_.end_us;
-}
-
 void DateFigures::EnterDate(int64_t event_time_us) {
   if (IsOnDate(event_time_us)) return;
   *this = DateFigures();
   day_ = ExchangeDayOf(event_time_us);
 }
 
-bool DateFigures::Learn(DateFigure figure, Session session, std::optional<int64_t> micros) {
+bool DateFigures::LearnOther(DateFigure figure, Session session, std::optional<int64_t> micros) {
   const std::optional<int64_t> counted = CountedFigure(session, micros);
   if (!counted.has_value()) return false;
   latest_[static_cast<size_t>(figure)] = counted;

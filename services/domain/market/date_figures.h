@@ -30,21 +30,28 @@ std::optional<int64_t> CountedFigure(Session session, std::optional<int64_t> mic
 class DateFigures {
  public:
   // Whether the event time is of the present date.
-  bool IsOnDate(int64_t event_time_us) const;
+  bool IsOnDate(int64_t event_time_us) const {
+    return day_.date != kNoDate && event_time_us >= day_.begin_us && event_time_us < day_.end_us;
+  }
   // Makes the event time's date the present one. If that is another date, nothing is known of it yet.
   void EnterDate(int64_t event_time_us);
 
   // Takes the figure from a quote of this session; true where it is the date's first.
-  bool Learn(DateFigure figure, Session session, std::optional<int64_t> micros);
+  bool Learn(DateFigure figure, Session session, const std::optional<int64_t>& micros) {
+    // Nearly every quote repeats the one before.
+    return micros != latest_[static_cast<size_t>(figure)] && LearnOther(figure, session, micros);
+  }
 
   int32_t date() const { return day_.date; }
   std::optional<int64_t> first(DateFigure figure) const { return first_[static_cast<size_t>(figure)]; }
   std::optional<int64_t> latest(DateFigure figure) const { return latest_[static_cast<size_t>(figure)]; }
 
  private:
+  bool LearnOther(DateFigure figure, Session session, std::optional<int64_t> micros);
+
   ExchangeDay day_;
-  std::array<std::optional<int64_t>, kDateFigureCount> first_;
   std::array<std::optional<int64_t>, kDateFigureCount> latest_;
+  std::array<std::optional<int64_t>, kDateFigureCount> first_;
 };
 
 }  // namespace stockalert::market

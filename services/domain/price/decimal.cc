@@ -1,6 +1,7 @@
 #include "services/domain/price/decimal.h"
 
 #include <algorithm>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -113,5 +114,20 @@ std::string FormatDecimal(int64_t count, int digits) {
 
 std::string FormatMicros(int64_t micros) { return FormatDecimal(micros, kPriceDigits); }
 std::string FormatPercentE4(int64_t percent_e4) { return FormatDecimal(percent_e4, kPercentDigits); }
+
+std::string FormatMicrosRounded(int64_t micros, int decimals) {
+  const bool negative = micros < 0;
+  const uint64_t magnitude = negative ? ~static_cast<uint64_t>(micros) + 1 : static_cast<uint64_t>(micros);
+  uint64_t unit = 1;
+  for (int i = decimals; i < kPriceDigits; ++i) unit *= 10;
+  uint64_t count = magnitude / unit;
+  const uint64_t rest = magnitude % unit;
+  if (rest * 2 > unit || (rest * 2 == unit && count % 2 == 1)) ++count;
+  std::string digits = std::to_string(count);
+  if (digits.size() <= static_cast<size_t>(decimals))
+    digits.insert(0, static_cast<size_t>(decimals) + 1 - digits.size(), '0');
+  if (decimals > 0) digits.insert(digits.size() - static_cast<size_t>(decimals), 1, '.');
+  return negative && count > 0 ? "-" + digits : digits;
+}
 
 }  // namespace stockalert::price

@@ -38,6 +38,8 @@ constexpr bool IsValidPriceMicros(int64_t micros) { return micros > 0 && micros 
 // Shortest plain decimal text: "150.25", "96", "-0.5".
 std::string FormatDecimal(int64_t count, int digits);
 std::string FormatMicros(int64_t micros);
+// With just so many decimals, 0 to 6, rounded half to even: 150.125 with two of them is "150.12".
+std::string FormatMicrosRounded(int64_t micros, int decimals);
 std::string FormatPercentE4(int64_t percent_e4);
 
 }  // namespace stockalert::price

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "services/common/base/status_macros.h"
 #include "services/tools/client/usage.h"
@@ -86,6 +87,12 @@ absl::StatusOr<google::protobuf::Duration> CooldownOf(const std::string& cooldow
   return OfFlag("--cooldown", ParseDuration(cooldown));
 }
 
+absl::StatusOr<bool> IsCritical(const std::string& text) {
+  if (text == "true") return true;
+  if (text.empty() || text == "false") return false;
+  return WrongUsage(absl::StrCat("--critical cannot be ", text, ": true or false"));
+}
+
 const std::string& Or(const std::string& text, const std::string& otherwise) { return text.empty() ? otherwise : text; }
 
 }  // namespace
@@ -128,6 +135,23 @@ void AlertFlags::DeclareChange(CLI::App& command) {
   command.add_option("--note", note, "your own words, sent with each notification")->each([this](const std::string&) {
     changes_note_ = true;
   });
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--destination", [this](const std::vector<std::string>& ids) { destinations = absl::StrJoin(ids, " "); },
+          "send its notifications to this destination, and no other; may be repeated")
+      ->allow_extra_args(false);
+  CLI::Option* none =
+      command.add_flag_callback("--no_delivery", [this] { delivery = "none"; }, "send its notifications nowhere");
+  command
+      .add_flag_callback(
+          "--default_delivery", [this] { delivery = "defaults"; },
+          "send its notifications to your default destinations; else so")
+      ->excludes(none);
+  CLI::Option* high = command.add_flag_callback(
+      "--critical", [this] { critical = "true"; }, "send its notifications with high priority");
+  command.add_flag_callback(
+             "--not_critical", [this] { critical = "false"; }, "without high priority; else so")
+      ->excludes(high);
 }
 
 std::vector<AlertFlags::Named> AlertFlags::Conditions() const {
@@ -216,6 +240,23 @@ absl::StatusOr<pb::Condition> AlertFlags::MakeCondition() const {
   return condition;
 }
 
+absl::StatusOr<bool> AlertFlags::SetDelivery(pb::Alert& alert) const {
+  if (!destinations.empty()) {
+    if (!delivery.empty()) {
+      const char* other = delivery == "none" ? "--no_delivery" : "--default_delivery";
+      return WrongUsage(absl::StrCat("--destination and ", other, " exclude each other"));
+    }
+    alert.set_delivery(pb::Alert::DELIVERY_NAMED);
+    for (const absl::string_view id : absl::StrSplit(destinations, ' ', absl::SkipEmpty()))
+      alert.add_destinations(NameOf(std::string(id), "destinations"));
+  } else if (delivery == "none" || delivery == "defaults") {
+    alert.set_delivery(delivery == "none" ? pb::Alert::DELIVERY_NONE : pb::Alert::DELIVERY_DEFAULTS);
+  } else if (!delivery.empty()) {
+    return WrongUsage(absl::StrCat("delivery cannot be ", delivery, ": defaults or none"));
+  }
+  return alert.delivery() != pb::Alert::DELIVERY_UNSPECIFIED;
+}
+
 absl::StatusOr<pb::Alert> AlertFlags::Make(absl::Time now) const {
   if (GivenConditions().empty()) {
     return WrongUsage("give a condition, as in --at_or_above 200 or --up 5 --from previous_close");
@@ -239,6 +280,9 @@ absl::StatusOr<pb::Alert> AlertFlags::Make(absl::Time now) const {
   }
   alert.set_hysteresis(hysteresis);
   alert.set_note(note);
+  STOCKALERT_RETURN_IF_ERROR(SetDelivery(alert).status());
+  STOCKALERT_ASSIGN_OR_RETURN(const bool is_critical, IsCritical(critical));
+  alert.set_critical(is_critical);
   return alert;
 }
 
@@ -276,6 +320,12 @@ absl::StatusOr<pb::UpdateAlertRequest> AlertFlags::MakeChange(absl::Time now) co
     STOCKALERT_ASSIGN_OR_RETURN(*alert.mutable_expire_time(), OfFlag("--expires", ParseTime(expires, now)));
   }
   if (changes(changes_note_, "note")) alert.set_note(note);
+  STOCKALERT_ASSIGN_OR_RETURN(const bool delivers_otherwise, SetDelivery(alert));
+  if (changes(delivers_otherwise, "delivery")) changes(true, "destinations");
+  if (changes(!critical.empty(), "critical")) {
+    STOCKALERT_ASSIGN_OR_RETURN(const bool is_critical, IsCritical(critical));
+    alert.set_critical(is_critical);
+  }
   if (request.update_mask().paths().empty()) return WrongUsage("give what is to change, as in --at_or_above 210");
   return request;
 }
@@ -294,8 +344,10 @@ std::string AlertFlags::FlagOf(const std::string& field) const {
       {"creation_policy", "--creation"},
       {"sessions", "--sessions"},
       {"expire_time", "--expires"},
-      {"note", "--note"}};
+      {"note", "--note"},
+      {"critical", "--critical"}};
   const std::string below(absl::StripPrefix(field, "alert."));
+  if (absl::StartsWith(below, "destinations")) return "--destination";
   if (const auto found = kFlags.find(below); found != kFlags.end()) return found->second;
   const std::vector<std::string> conditions = GivenConditions();
   return absl::StartsWith(below, "condition") && conditions.size() == 1 ? conditions.front() : "";

@@ -20,6 +20,9 @@ struct AlertFlags {
   std::string falls_from_high, rises_from_low, activation;
   std::string enters, leaves;
   std::string policy, cooldown, hysteresis, creation, sessions, expires, note;
+  std::string destinations;  // Ids or full names, separated by spaces.
+  std::string delivery;      // "defaults" or "none".
+  std::string critical;      // "true" or "false".
 
   // Those of a new alert, its symbol included.
   void Declare(CLI::App& command);
@@ -49,6 +52,8 @@ struct AlertFlags {
   absl::Status CheckReference() const;
   absl::Status CheckPolicy(const std::string& policy_otherwise) const;
   absl::StatusOr<alert::v1::Condition> MakeCondition() const;
+  // Returns whether it is to change where notifications go.
+  absl::StatusOr<bool> SetDelivery(alert::v1::Alert& alert) const;
 
   bool changes_note_ = false;  // An empty one may be wanted.
 };

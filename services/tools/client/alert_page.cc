@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "services/tools/client/values.h"
 
@@ -46,6 +47,14 @@ std::string TriggersOf(const pb::Alert& alert) {
   }
   if (alert.throttled_count() > 0) absl::StrAppend(&text, "; ", alert.throttled_count(), " of them throttled");
   return text;
+}
+
+std::string DeliveryOf(const pb::Alert& alert) {
+  if (alert.delivery() == pb::Alert::DELIVERY_NONE) return "to no destination";
+  if (alert.destinations().empty()) return "to the default destinations";
+  std::vector<std::string> ids;
+  for (const std::string& name : alert.destinations()) ids.push_back(IdOf(name));
+  return "to " + absl::StrJoin(ids, ", ");
 }
 
 std::string PriceOf(const std::optional<quote::v1::Quote>& price) {
@@ -111,6 +120,8 @@ std::vector<std::pair<std::string, Cell>> PageOf(const pb::Alert& alert, const s
   say("triggered", TriggersOf(alert));
   say("throttled until", FormatTime(alert.throttle_end_time()));
   say("note", alert.note());
+  say("delivery", DeliveryOf(alert));
+  say("critical", alert.critical() ? "yes: sent with high priority" : "");
   say("created", FormatTime(alert.create_time()));
   say("changed", FormatTime(alert.update_time()));
   say("etag", alert.etag());

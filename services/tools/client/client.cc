@@ -56,7 +56,12 @@ void DeclareCommands(CLI::App& app, CommandContext& context) {
   DeclareAccount(app, context);
   DeclareAlerts(app, context);
   DeclareNotifications(app, context);
+  DeclareDestinations(app, context);
+  DeclareDeliveries(app, context);
+  DeclareListen(app, context);
+  DeclareReceive(app, context);
   DeclareQuotes(app, context);
+  DeclareBars(app, context);
   DeclareTickers(app, context);
   DeclareAdministration(app, context);
   DeclareCompletion(app, context);

@@ -176,11 +176,23 @@ alert::v1::AlertService::StubInterface& MeshConnection::alerts() {
 
 notification::v1::NotificationService::StubInterface& MeshConnection::notifications() {
   if (!notifications_) {
-    notifier_peer_ = Dial(settings_.notifier_address, "stockalert.notification.v1.NotificationService",
-                          {"ListNotifications", "WatchNotifications", "AcknowledgeNotification"});
+    notifier_peer_ =
+        Dial(settings_.notifier_address, "stockalert.notification.v1.NotificationService",
+             {"ListNotifications", "WatchNotifications", "AcknowledgeNotification", "GetNotificationSettings"});
     notifications_ = notification::v1::NotificationService::NewStub(notifier_peer_->channel());
   }
   return *notifications_;
+}
+
+notification::v1::DestinationService::StubInterface& MeshConnection::destinations() {
+  if (!destinations_) {
+    // Not what sends something, or makes new secrets: VerifyDestination, SendTestNotification, RotateDestinationSecret.
+    delivery_peer_ = Dial(settings_.notifier_address, "stockalert.notification.v1.DestinationService",
+                          {"CreateDestination", "GetDestination", "ListDestinations", "ListDeliveries", "GetDelivery",
+                           "CancelDeliveries"});
+    destinations_ = notification::v1::DestinationService::NewStub(delivery_peer_->channel());
+  }
+  return *destinations_;
 }
 
 }  // namespace stockalert::client

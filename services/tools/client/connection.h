@@ -21,6 +21,7 @@
 #include "services/tools/client/settings.h"
 #include "services/tools/client/terminal.h"
 #include "stockalert/alert/v1/alert.grpc.pb.h"
+#include "stockalert/notification/v1/destination.grpc.pb.h"
 #include "stockalert/notification/v1/notification.grpc.pb.h"
 #include "stockalert/ticker/v1/ticker.grpc.pb.h"
 #include "stockalert/user/v1/user.grpc.pb.h"
@@ -59,6 +60,7 @@ class MeshConnection {
   ticker::v1::TickerService::StubInterface& tickers();
   alert::v1::AlertService::StubInterface& alerts();
   notification::v1::NotificationService::StubInterface& notifications();
+  notification::v1::DestinationService::StubInterface& destinations();
 
   // The service's `method`(request), with key and deadline.
   template <typename Stub, typename Request, typename Response>
@@ -85,6 +87,8 @@ class MeshConnection {
       return tickers();
     } else if constexpr (std::is_same_v<Stub, alert::v1::AlertService::StubInterface>) {
       return alerts();
+    } else if constexpr (std::is_same_v<Stub, notification::v1::DestinationService::StubInterface>) {
+      return destinations();
     } else {
       return notifications();
     }
@@ -96,11 +100,12 @@ class MeshConnection {
   const std::shared_ptr<::grpc::ChannelCredentials> tls_;
   const absl::Duration timeout_;
   // Made when first used.
-  std::unique_ptr<rpc::Peer> user_peer_, ticker_peer_, alert_peer_, notifier_peer_;
+  std::unique_ptr<rpc::Peer> user_peer_, ticker_peer_, alert_peer_, notifier_peer_, delivery_peer_;
   std::unique_ptr<user::v1::UserService::StubInterface> users_;
   std::unique_ptr<ticker::v1::TickerService::StubInterface> tickers_;
   std::unique_ptr<alert::v1::AlertService::StubInterface> alerts_;
   std::unique_ptr<notification::v1::NotificationService::StubInterface> notifications_;
+  std::unique_ptr<notification::v1::DestinationService::StubInterface> destinations_;
 };
 
 }  // namespace stockalert::client

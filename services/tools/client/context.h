@@ -30,6 +30,7 @@ using Users = user::v1::UserService::StubInterface;
 using Tickers = ticker::v1::TickerService::StubInterface;
 using Alerts = alert::v1::AlertService::StubInterface;
 using Notifications = notification::v1::NotificationService::StubInterface;
+using Destinations = notification::v1::DestinationService::StubInterface;
 
 struct CommandContext {
   using Action = std::function<absl::Status()>;

@@ -10,7 +10,8 @@
 namespace stockalert::client {
 namespace {
 
-constexpr int64_t kNotificationsMax = 10'000;
+// Of notifications and of deliveries.
+constexpr int64_t kNewestMax = 10'000;
 
 template <typename Item>
 absl::StatusOr<std::vector<std::string>> NamesOf(absl::StatusOr<std::vector<Item>> items) {
@@ -42,7 +43,7 @@ ShortNames ShortNames::OfNotifications(CommandContext& context) {
   return ShortNames("notifications", "notification", "NOTIFICATION_NOT_FOUND", [&context] {
     notification::v1::ListNotificationsRequest request;
     request.set_parent(kOwn);
-    return NamesOf(context.List(&Notifications::ListNotifications, request, kNotificationsMax,
+    return NamesOf(context.List(&Notifications::ListNotifications, request, kNewestMax,
                                 &notification::v1::ListNotificationsResponse::mutable_notifications,
                                 /*tells_of_more=*/false));
   });
@@ -53,6 +54,25 @@ ShortNames ShortNames::OfKeys(CommandContext& context) {
     user::v1::ListApiKeysRequest request;
     request.set_parent(kOwn);
     return NamesOf(context.List(&Users::ListApiKeys, request, 0, &user::v1::ListApiKeysResponse::mutable_api_keys));
+  });
+}
+
+ShortNames ShortNames::OfDestinations(CommandContext& context) {
+  return ShortNames("destinations", "destination", "DESTINATION_NOT_FOUND", [&context] {
+    notification::v1::ListDestinationsRequest request;
+    request.set_parent(kOwn);
+    return NamesOf(context.List(&Destinations::ListDestinations, request, 0,
+                                &notification::v1::ListDestinationsResponse::mutable_destinations));
+  });
+}
+
+ShortNames ShortNames::OfDeliveries(CommandContext& context) {
+  return ShortNames("deliveries", "delivery", "DELIVERY_NOT_FOUND", [&context] {
+    notification::v1::ListDeliveriesRequest request;
+    request.set_parent(kOwn);
+    return NamesOf(context.List(&Destinations::ListDeliveries, request, kNewestMax,
+                                &notification::v1::ListDeliveriesResponse::mutable_deliveries,
+                                /*tells_of_more=*/false));
   });
 }
 

@@ -1,4 +1,5 @@
-// Alerts and notifications by the beginning of their ids: as much of it as tells them apart is enough.
+// Alerts, notifications, destinations and the like by the beginning of their ids: as much of it as tells them apart is
+// enough.
 //
 // The first beginning that has to be looked up lists what the caller has; full ids and names cost no call. Not
 // thread-safe.
@@ -20,6 +21,9 @@ class ShortNames {
   // Of the newest ten thousand.
   static ShortNames OfNotifications(CommandContext& context);
   static ShortNames OfKeys(CommandContext& context);
+  static ShortNames OfDestinations(CommandContext& context);
+  // Of the newest ten thousand.
+  static ShortNames OfDeliveries(CommandContext& context);
 
   // The full name. NOT_FOUND: nothing begins so. INVALID_ARGUMENT (WRONG_USAGE): more than one does; it says which.
   absl::StatusOr<std::string> Resolve(const std::string& given);

@@ -48,7 +48,10 @@ constexpr Column kColumns[] = {{"symbol", &AlertFlags::symbol},
                                {"creation", &AlertFlags::creation},
                                {"sessions", &AlertFlags::sessions},
                                {"expires", &AlertFlags::expires},
-                               {"note", &AlertFlags::note}};
+                               {"note", &AlertFlags::note},
+                               {"destination", &AlertFlags::destinations},
+                               {"delivery", &AlertFlags::delivery},
+                               {"critical", &AlertFlags::critical}};
 
 const Column* FindColumn(const std::string& name) {
   const auto* found =
@@ -116,6 +119,10 @@ AlertFlags FlagsOf(const pb::Alert& alert) {
     flags.expires = absl::FormatTime(absl::RFC3339_full, time, absl::UTCTimeZone());
   }
   flags.note = alert.note();
+  for (const std::string& name : alert.destinations())
+    absl::StrAppend(&flags.destinations, flags.destinations.empty() ? "" : " ", IdOf(name));
+  if (alert.delivery() == pb::Alert::DELIVERY_NONE) flags.delivery = "none";
+  if (alert.critical()) flags.critical = "true";
   return flags;
 }
 

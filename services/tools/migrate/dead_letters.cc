@@ -189,7 +189,7 @@ absl::StatusOr<int> ReplayDeadLetters(postgres::Pool& pool, kafka::Producer& pro
           if (!HasTable(connection, service)) return 0;
           STOCKALERT_ASSIGN_OR_RETURN(const std::optional<Letter> letter, LockNext(connection, service, after, id));
           if (!letter || letter->id > last) return 0;
-          const absl::StatusOr<kafka::Delivery> delivered = producer.ProduceAndWait(
+          const absl::StatusOr<kafka::DeliveryReport> delivered = producer.ProduceAndWait(
               letter->topic, letter->key, letter->value, letter->headers, absl::Now() + kProduceTimeout);
           if (!delivered.ok()) {
             return absl::Status(delivered.status().code(),

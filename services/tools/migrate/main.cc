@@ -1,6 +1,7 @@
 // stockalert-migrate: applies the SQL of all services and creates the topics, then ends: 0 done, 1 not, 2 wrong
 // configuration. `stockalert-migrate roles` and `acls` print what an operator runs elsewhere; `deadletters
-// list|replay|drop|take` is for records that services could not take.
+// list|replay|drop|take` is for records that services could not take; `rotate-secrets` encrypts destinations' secrets
+// with a new key.
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include "services/tools/migrate/dead_letters.h"
 #include "services/tools/migrate/migrate.h"
 #include "services/tools/migrate/roles.h"
+#include "services/tools/migrate/rotate_secrets.h"
 
 namespace {
 
@@ -41,6 +43,8 @@ int Print(const std::string& command, stockalert::config::Parser& parser, const 
 int main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "deadletters")
     return stockalert::migrate::RunDeadLetters(argc - 2, argv + 2);
+  if (argc > 1 && std::string_view(argv[1]) == "rotate-secrets")
+    return stockalert::migrate::RunRotateSecrets(argc - 1, argv + 1);
   stockalert::migrate::Config config;
   config.schema_dir = STOCKALERT_SCHEMA_DIR;
   stockalert::config::Parser parser("stockalert-migrate", "Makes database and broker ready for the mesh",
@@ -49,7 +53,9 @@ int main(int argc, char** argv) {
   const std::string command = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
   if (command == "roles" || command == "acls") return Print(command, parser, config, argc - 1, argv + 1);
   if (!command.empty()) {
-    std::fprintf(stderr, "stockalert-migrate: there is no command %s: roles, acls, or none\n", command.c_str());
+    std::fprintf(stderr,
+                 "stockalert-migrate: there is no command %s: roles, acls, deadletters, rotate-secrets, or none\n",
+                 command.c_str());
     return 2;
   }
   const stockalert::config::ParseResult parsed = parser.Parse(argc, argv);

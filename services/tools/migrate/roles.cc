@@ -59,18 +59,37 @@ constexpr Right kRights[] = {
     {kMaintenance, "SELECT", "stockalert_alert.trigger_outbox", "alert_id, number"},
     {kMaintenance, "SELECT", "stockalert_alert.alerts", "id, request_id, create_time_us"},
     {kMaintenance, "UPDATE", "stockalert_alert.alerts", "request_id, request_fingerprint"},
-    {kMaintenance, "SELECT", "stockalert_notifier.notifications", "create_time_us"},
+    {kMaintenance, "SELECT", "stockalert_notifier.notifications", "id, create_time_us"},
     {kMaintenance, "DELETE", "stockalert_notifier.notifications", ""},
+    {kMaintenance, "SELECT", "stockalert_notifier.deliveries",
+     "id, destination_id, notification_id, digest_id, state, create_time_us"},
+    {kMaintenance, "DELETE", "stockalert_notifier.deliveries", ""},
+    {kMaintenance, "SELECT", "stockalert_notifier.delivery_attempts", "delivery_id"},
+    {kMaintenance, "DELETE", "stockalert_notifier.delivery_attempts", ""},
+    {kMaintenance, "SELECT", "stockalert_notifier.destinations", "id, delete_time_us"},
+    {kMaintenance, "DELETE", "stockalert_notifier.destinations", ""},
+    {kMaintenance, "SELECT", "stockalert_notifier.delivery_lanes", "destination_id"},
+    {kMaintenance, "DELETE", "stockalert_notifier.delivery_lanes", ""},
+    {kMaintenance, "SELECT", "stockalert_ticker.bars", "start_us"},
+    {kMaintenance, "DELETE", "stockalert_ticker.bars", ""},
     {kMaintenance, "SELECT", "stockalert_user.api_keys", "id, create_time_us"},
     {kMaintenance, "SELECT", "stockalert_user.requests", "api_key_id"},
     {kMaintenance, "DELETE", "stockalert_user.requests", ""},
     {kAudit, "SELECT", "stockalert_evaluator.triggers", ""},
     {kAudit, "SELECT", "stockalert_alert.triggers", ""},
-    {kAudit, "SELECT", "stockalert_alert.alerts", "id, user_id"},
+    {kAudit, "SELECT", "stockalert_alert.alerts", "id, user_id, revision, delivery, destination_ids, critical"},
     {kAudit, "SELECT", "stockalert_alert.owners", "user_id, deleted"},
+    {kAudit, "SELECT", "stockalert_notifier.destinations",
+     "id, user_id, kind, is_default, state, disable_reason, create_time_us, update_time_us, verify_time_us, "
+     "verify_ask_time_us, disable_time_us, delete_time_us"},
+    {kAudit, "SELECT", "stockalert_notifier.deliveries",
+     "id, user_id, destination_id, notification_id, kind, state, attempt_count, schedule_count, replay_count, "
+     "next_attempt_time_us, create_time_us, end_time_us, last_error, hold_reason, digest_id"},
+    {kAudit, "SELECT", "stockalert_notifier.delivery_attempts", "delivery_id, number, http_status"},
+    {kAudit, "SELECT", "stockalert_notifier.delivery_lanes", ""},
     {kAudit, "SELECT", "stockalert_notifier.notifications",
-     "id, user_id, kind, key, alert_id, trigger_number, price_micros, event_time_us, price_before_micros, late, "
-     "throttled, folded_count"},
+     "id, user_id, sequence, create_time_us, kind, key, alert_id, trigger_number, price_micros, event_time_us, "
+     "price_before_micros, late, throttled, folded_count, critical, rerouted, destination_id"},
 };
 // What could not be handled lies in a table of this name in its service's schema, where the service has one.
 constexpr char kDeadLetters[] = "dead_letters";

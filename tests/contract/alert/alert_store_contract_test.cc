@@ -17,6 +17,7 @@
 #include "services/alert/alert_errors.h"
 #include "services/alert/alert_rules.h"
 #include "services/alert/event_rules.h"
+#include "services/alert/postgres_alert_rows.h"
 #include "services/alert/postgres_alert_store.h"
 #include "services/alert/postgres_event_store.h"
 #include "services/alert/postgres_outbox_store.h"
@@ -291,6 +292,52 @@ TEST_CASE("a request id is taken once a user, and all or none are created") {
   });
 }
 
+TEST_CASE("where notifications go is kept with the alert, and a trigger's step reads it") {
+  ForEachStore([](Stores& store) {
+    const std::string user = NewId(), symbol = NewSymbol();
+    std::vector<StoredAlert> alerts = {NewAlert(user, symbol), NewAlert(user, symbol), NewAlert(user, symbol)};
+    alerts[0].routing = {message::Route::kNamed, {NewId(), NewId(), NewId()}, true};
+    alerts[1].routing.route = message::Route::kNone;
+    REQUIRE(store.Create(user, alerts, kQuota, kNow).ok());
+    for (const StoredAlert& alert : alerts) CHECK((*store.alerts.Find(user, alert.id))->alert == alert);
+    const auto applied = ApplyEvents(store.events, {{}, {TriggerOf(alerts[0], 1, 1)}, {}}, kNow);
+    REQUIRE(applied.ok());
+    internal::v1::TriggerMessage message;
+    REQUIRE(message.ParseFromString(applied->passed.at(0).message));
+    CHECK(message.delivery() == internal::v1::TriggerMessage::DELIVERY_NAMED);
+    CHECK(std::vector<std::string>(message.destination_ids().begin(), message.destination_ids().end()) ==
+          alerts[0].routing.destination_ids);
+    CHECK(message.critical());
+    // The trigger changes nothing of it; a deletion leaves nothing.
+    CHECK((*store.alerts.Find(user, alerts[0].id))->alert.routing == alerts[0].routing);
+    CHECK(store.Change(user, alerts[0].id, kNow, DeleteNow)->alert.routing == message::Routing());
+  });
+}
+
+TEST_CASE("alerts of the version before, and those that it adds beside this one, go to the defaults") {
+  postgres::Pool* pool = TestPool();
+  if (pool == nullptr) return;
+  const StoredAlert alert = NewAlert(NewId(), NewSymbol());
+  // As that version inserts it: without a word of delivery.
+  REQUIRE(postgres::Transact(*pool, "test.insert", postgres::Idempotency::kNotIdempotent,
+                             [&](postgres::Connection& connection) -> absl::Status {
+                               const std::string definition = EncodeDefinitionJson(alert.record.definition);
+                               connection.sql() << "INSERT INTO stockalert_alert.alerts (id, user_id, symbol, "
+                                                   "definition, reference, note, revision, armed_revision, "
+                                                   "create_time_us, update_time_us) VALUES (CAST(:id AS uuid), "
+                                                   "CAST(:user AS uuid), :symbol, CAST(:definition AS jsonb), 0, '', "
+                                                   "1, 1, 1, 1)",
+                                   soci::use(alert.id, "id"), soci::use(alert.user_id, "user"),
+                                   soci::use(alert.symbol, "symbol"), soci::use(definition, "definition");
+                               return absl::OkStatus();
+                             })
+              .ok());
+  PostgresAlertStore store(*pool);
+  const auto found = store.Find(alert.user_id, alert.id);
+  REQUIRE(found.ok());
+  CHECK((*found)->alert.routing == message::Routing());
+}
+
 TEST_CASE("a change is written once its revision rises, and only then") {
   ForEachStore([](Stores& store) {
     const std::string user = NewId();
@@ -318,13 +365,17 @@ TEST_CASE("a change is written once its revision rises, and only then") {
       wanted.condition =
           condition::PercentChange{condition::PercentOp::kUp, 10'000, condition::PercentReference::kDayOpen, 0, 0};
       wanted.expire_time_us = kNow + kSecond;
-      return ApplyUpdate(present, wanted, "another note", kNow);
+      return ApplyUpdate(
+          present,
+          {"", wanted, "another note", {message::Route::kNamed, {present.alert.id, present.alert.user_id}, true}},
+          kNow);
     });
     REQUIRE(updated.ok());
     const auto view = store.alerts.Find(user, alert.id);
     CHECK((*view)->alert == updated->alert);
     CHECK((*view)->alert.record.armed_revision == 3);
     CHECK((*view)->alert.note == "another note");
+    CHECK((*view)->alert.routing.destination_ids == std::vector<std::string>{alert.id, user});
   });
 }
 
@@ -708,7 +759,7 @@ TEST_CASE("a user's windows on one symbol have a bounded number of lengths") {
       return [&, length_us](const ShownAlert& present) {
         condition::Definition wanted = present.alert.record.definition;
         wanted.condition = window(length_us, symbol).record.definition.condition;
-        return ApplyUpdate(present, wanted, "", kNow);
+        return ApplyUpdate(present, {symbol, wanted, ""}, kNow);
       };
     };
     CHECK(base::ReasonOf(store.Change(user, plain.id, kNow, to(1)).status()) == kReasonWindowQuota);

@@ -66,7 +66,7 @@ std::vector<int64_t> Sequences(const std::vector<StoredNotification>& rows) {
   return sequences;
 }
 
-TEST_CASE("what is taken in is listed, every field, present or absent") {
+TEST_CASE("stored notifications are listed with every field, present or absent") {
   ForEachStore([](NotificationStore& store) {
     const std::string user = NewId();
     const std::string alert = NewId();
@@ -94,7 +94,7 @@ TEST_CASE("what is taken in is listed, every field, present or absent") {
   });
 }
 
-TEST_CASE("a trigger taken in again makes no other notification, and no gap") {
+TEST_CASE("a trigger stored again makes no second notification and no gap") {
   ForEachStore([](NotificationStore& store) {
     const std::string user = NewId();
     const std::string alert = NewId();
@@ -109,7 +109,7 @@ TEST_CASE("a trigger taken in again makes no other notification, and no gap") {
   });
 }
 
-TEST_CASE("sequences are each user's own; pages go on after a sequence") {
+TEST_CASE("each user has a sequence of their own, and pages continue after a number of it") {
   ForEachStore([](NotificationStore& store) {
     const std::string one = NewId();
     const std::string two = NewId();
@@ -132,7 +132,7 @@ TEST_CASE("sequences are each user's own; pages go on after a sequence") {
   });
 }
 
-TEST_CASE("lists are newest first, filtered, and go on below a sequence") {
+TEST_CASE("lists are newest first, filtered, and continue below a sequence number") {
   ForEachStore([](NotificationStore& store) {
     const std::string user = NewId();
     const std::string alert = NewId();
@@ -157,7 +157,7 @@ TEST_CASE("lists are newest first, filtered, and go on below a sequence") {
   });
 }
 
-TEST_CASE("an acknowledgement keeps its first time and is its user's alone") {
+TEST_CASE("an acknowledgement keeps its first time, and only the user can make it") {
   ForEachStore([](NotificationStore& store) {
     const std::string user = NewId();
     const NewNotification notification = Make(user, NewId(), 1);
@@ -170,7 +170,7 @@ TEST_CASE("an acknowledgement keeps its first time and is its user's alone") {
   });
 }
 
-TEST_CASE("a deleted user's notifications go, and later triggers are dropped for ever") {
+TEST_CASE("a deleted user's notifications are deleted, and later triggers are dropped for ever") {
   ForEachStore([](NotificationStore& store) {
     const std::string user = NewId();
     const std::string other = NewId();
@@ -252,7 +252,22 @@ TEST_CASE("throttled triggers have rows of their own, followed by one with their
   });
 }
 
-TEST_CASE("what the version before stored is read as triggers") {
+TEST_CASE("whether an alert is critical is kept with its notification, and with that which stands for throttled ones") {
+  ForEachStore([](NotificationStore& store) {
+    const std::string user = NewId(), alert = NewId();
+    NewNotification critical = Make(user, alert, 1), throttled = Make(user, alert, 2);
+    critical.routing.critical = throttled.routing.critical = throttled.throttled = true;
+    const auto taken = store.StoreBatch({{critical, throttled, Make(user, alert, 3)}, {}, {{user, NewId()}}}, kNow);
+    REQUIRE(taken.ok());
+    const auto rows = store.ListNewest(user, {}, kBeforeAny, 10);
+    REQUIRE(rows.ok());
+    std::map<int64_t, bool> shown;
+    for (const StoredNotification& row : *rows) shown[row.sequence] = row.routing.critical;
+    CHECK(shown == std::map<int64_t, bool>{{1, true}, {2, true}, {3, false}, {4, true}});
+  });
+}
+
+TEST_CASE("rows of the previous version are read as triggers") {
   if (std::getenv("STOCKALERT_TEST_POSTGRES") == nullptr) {
     std::cerr << "STOCKALERT_TEST_POSTGRES is not set: what the version before stored is not read\n";
     return;

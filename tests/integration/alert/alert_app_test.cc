@@ -25,6 +25,7 @@
 #include "stockalert/alert/v1/alert.grpc.pb.h"
 #include "stockalert/internal/v1/events.pb.h"
 #include "stockalert/internal/v1/log.pb.h"
+#include "stockalert/internal/v1/notifier_internal.grpc.pb.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
 #include "stockalert/internal/v1/user_internal.grpc.pb.h"
 #include "tests/support/flaky_proxy/flaky_proxy.h"
@@ -74,6 +75,15 @@ class Tickers final : public ipb::TickerInternalService::Service {
   }
 };
 
+class Notifiers final : public ipb::NotifierInternalService::Service {
+ public:
+  grpc::Status FindDestinations(grpc::ServerContext*, const ipb::FindDestinationsRequest* request,
+                                ipb::FindDestinationsResponse* response) override {
+    *response->mutable_destination_ids() = request->destination_ids();
+    return grpc::Status::OK;
+  }
+};
+
 std::unique_ptr<rpc::Server> Serve(grpc::Service* service, const char* name) {
   auto server = rpc::Server::Start({.address = "127.0.0.1:0",
                                     .credentials = ::grpc::InsecureServerCredentials(),
@@ -88,11 +98,12 @@ std::string AddressOf(const rpc::Server& server) { return absl::StrCat("127.0.0.
 // A running alert service and a stub for it.
 struct Running {
   Running(const std::string& postgres_url, const std::string& bootstrap, const std::string& group,
-          const rpc::Server& users, const rpc::Server& tickers) {
+          const rpc::Server& users, const rpc::Server& tickers, const rpc::Server& notifiers) {
     Config config;
     config.public_address = config.http_address = config.internal_address = "127.0.0.1:0";
     config.user_address = AddressOf(users);
     config.ticker_address = AddressOf(tickers);
+    config.notifier_address = AddressOf(notifiers);
     config.postgres_url = postgres_url;
     config.postgres_connections_max = 4;
     config.kafka_bootstrap = bootstrap;
@@ -123,13 +134,16 @@ struct Running {
     return response;
   }
 
-  absl::StatusOr<v1::Alert> Create(v1::Alert::TriggerPolicy policy = v1::Alert::TRIGGER_POLICY_ONCE) {
+  // Its notifications go to this destination, where one is named.
+  absl::StatusOr<v1::Alert> Create(v1::Alert::TriggerPolicy policy = v1::Alert::TRIGGER_POLICY_ONCE,
+                                   const std::string& destination_id = "") {
     v1::CreateAlertRequest request;
     request.set_parent("users/me");
     v1::Alert& alert = *request.mutable_alert();
     alert.set_symbol("AAPL");
     alert.set_trigger_policy(policy);
     alert.set_note("sell half");
+    if (!destination_id.empty()) alert.add_destinations("users/me/destinations/" + destination_id);
     alert.mutable_condition()->mutable_price_target()->set_comparison(v1::PriceTarget::COMPARISON_CROSSES);
     alert.mutable_condition()->mutable_price_target()->set_price("150");
     return Call<v1::CreateAlertRequest, v1::Alert>(&Stub::CreateAlert, request);
@@ -268,16 +282,19 @@ struct World {
     database->Migrate("alert");
     users_server = Serve(&users, "stockalert.internal.v1.UserInternalService");
     tickers_server = Serve(&tickers, "stockalert.internal.v1.TickerInternalService");
+    notifiers_server = Serve(&notifiers, "stockalert.internal.v1.NotifierInternalService");
   }
   std::unique_ptr<Running> Run(const std::string& postgres_url, const std::string& bootstrap) {
-    return std::make_unique<Running>(postgres_url, bootstrap, group, *users_server, *tickers_server);
+    return std::make_unique<Running>(postgres_url, bootstrap, group, *users_server, *tickers_server, *notifiers_server);
   }
 
   Users users;
   Tickers tickers;
+  Notifiers notifiers;
   std::unique_ptr<testing::TestDatabase> database;
   std::unique_ptr<rpc::Server> users_server;
   std::unique_ptr<rpc::Server> tickers_server;
+  std::unique_ptr<rpc::Server> notifiers_server;
   const std::string group = testing::UniqueName("alert_app");
 };
 
@@ -305,6 +322,7 @@ void RunTheWholeWay(World& world, const std::string& bootstrap) {
   CHECK(passed.user_id() == world.users.ann);
   CHECK(passed.note() == "sell half");
   CHECK(passed.summary() == "AAPL crosses 150");
+  CHECK(passed.delivery() == ipb::TriggerMessage::DELIVERY_DEFAULTS);
   CHECK(mesh.traceparents() == std::set<std::string>{kTrace});
   CHECK(mesh.keys() == std::set<std::string>{world.users.ann});
   REQUIRE(Await([&] { return world.database->Count("SELECT count(*) FROM stockalert_alert.trigger_outbox") == 0; }));
@@ -314,7 +332,7 @@ void RunTheWholeWay(World& world, const std::string& bootstrap) {
   service.reset();
   auto repeating = [&] {
     auto second = world.Run(world.database->url(), bootstrap);
-    const auto created = second->Create(v1::Alert::TRIGGER_POLICY_REPEAT);
+    const auto created = second->Create(v1::Alert::TRIGGER_POLICY_REPEAT, world.users.ann);
     REQUIRE(created.ok());
     mesh.ConfirmRevisions(*created);
     mesh.Trigger(*created, 1);
@@ -326,6 +344,11 @@ void RunTheWholeWay(World& world, const std::string& bootstrap) {
   service = world.Run(world.database->url(), bootstrap);
   REQUIRE(Await([&] { return mesh.TriggersOf(repeating).size() >= 20; }));
   CHECK(InOrder(mesh.TriggersOf(repeating), 20));
+  for (const ipb::TriggerMessage& named : mesh.TriggersOf(repeating)) {
+    CHECK(named.delivery() == ipb::TriggerMessage::DELIVERY_NAMED);
+    REQUIRE(named.destination_ids_size() == 1);
+    CHECK(named.destination_ids(0) == world.users.ann);
+  }
   CHECK(service->Get(repeating.name())->trigger_count() == 20);
 
   // The user goes, with all alerts, and comes to no new one.

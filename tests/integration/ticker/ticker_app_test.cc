@@ -351,6 +351,154 @@ TEST_CASE("two instances read the same log and save into the same rows") {
   second->Stop(absl::Now() + absl::Seconds(10));
 }
 
+// "open high low close" of each bar, newest first.
+std::vector<std::string> BarsOf(Mesh& mesh, const std::string& symbol) {
+  v1::ListBarsRequest request;
+  request.set_parent("tickers/" + symbol);
+  v1::ListBarsResponse response;
+  const auto context = Mesh::Context();
+  (void)mesh.stub->ListBars(context.get(), request, &response);
+  std::vector<std::string> bars;
+  for (const v1::Bar& bar : response.bars())
+    bars.push_back(bar.open() + " " + bar.high() + " " + bar.low() + " " + bar.close());
+  return bars;
+}
+
+using BarTexts = std::vector<std::string>;
+
+void RestartSymbol(Mesh& mesh, const std::string& symbol) {
+  ipb::LogRecord restart;
+  restart.mutable_restart()->set_symbol(symbol);
+  mesh.Produce(restart, symbol);
+}
+
+// Every instance knows as much as this.
+void AwaitOffsets(Mesh& mesh, int64_t sum) {
+  CHECK(Eventually([&] {
+    return mesh.database.Count("SELECT coalesce(sum(next_offset), 0) FROM stockalert_ticker.log_places") == sum;
+  }));
+}
+
+TEST_CASE("bars are made from the log, and go on after a restart") {
+  Mesh mesh;
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  CHECK(BarsOf(mesh, "AAPL").empty());
+  mesh.Quote("AAPL", 3'000'000, kTime);
+  mesh.Quote("AAPL", 5'500'000, kTime + 1, ipb::TRADING_SESSION_POST);
+  mesh.Quote("AAPL", 9'000'000, kTime + 2, ipb::TRADING_SESSION_CLOSED);
+  mesh.Quote("AAPL", 2'000'000, kTime + 3);
+  mesh.Quote("AAPL", 9'000'000, kTime + 2);  // Late.
+  mesh.Quote("AAPL", 4'000'000, kTime + kMinuteUs);
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL") == BarTexts{"4 4 4 4", "3 5.5 2 2"}; }));
+  mesh.Stop();
+  mesh.Start();
+  mesh.Quote("AAPL", 1'000'000, kTime + kMinuteUs + 1);
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL") == BarTexts{"4 4 1 1", "3 5.5 2 2"}; }));
+  ipb::ListLastBarsRequest request;
+  request.set_symbol("AAPL");
+  request.set_start_time_us(kTime);
+  request.set_end_time_us(kTime + 2 * kMinuteUs);
+  request.set_bar_count_max(5);
+  ipb::ListLastBarsResponse response;
+  ::grpc::ClientContext context;
+  mesh.peer->Prepare(context, trace::NewRoot(), absl::Now() + absl::Seconds(5));
+  REQUIRE(mesh.internal->ListLastBars(&context, request, &response).ok());
+  REQUIRE(response.bars_size() == 2);
+  CHECK(response.bars(0).start_time_us() == kTime);
+  CHECK(response.bars(1).close_micros() == 1'000'000);
+}
+
+TEST_CASE("bars of a history that begins anew replace those from its beginning on") {
+  Mesh mesh;
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  for (int64_t minute = 0; minute < 4; ++minute)
+    mesh.Quote("AAPL", (minute + 1) * 1'000'000, kTime + minute * kMinuteUs);
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL").size() == 4; }));
+  RestartSymbol(mesh, "AAPL");
+  mesh.Quote("AAPL", 20'000'000, kTime + kMinuteUs + 5);
+  mesh.Quote("AAPL", 30'000'000, kTime + 2 * kMinuteUs);
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL") == BarTexts{"30 30 30 30", "20 20 20 20", "1 1 1 1"}; }));
+}
+
+TEST_CASE("the log read again, and by two instances, changes no bar") {
+  Mesh mesh;
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  auto second = *TickerApp::Create(mesh.config);
+  REQUIRE(second->Start().ok());
+  const auto quote_many = [&](int64_t begin_us) {
+    for (int64_t i = 0; i < 60; ++i) mesh.Quote("AAPL", (100 + i * 37 % 20) * 1'000'000, begin_us + i * 5'000'000);
+  };
+  quote_many(kTime + 10 * kMinuteUs);
+  RestartSymbol(mesh, "AAPL");
+  quote_many(kTime);
+  AwaitOffsets(mesh, 121);
+  const BarTexts bars = BarsOf(mesh, "AAPL");
+  // Those of the history before are gone: the new one began earlier.
+  CHECK(bars.size() == 5);
+  CHECK(bars.back() == "100 119 100 107");
+  second->Stop(absl::Now() + absl::Seconds(10));
+  mesh.Stop();
+  SECTION("the places are forgotten") {
+    mesh.database.Execute("DELETE FROM stockalert_ticker.log_places");
+    mesh.database.Execute("UPDATE stockalert_ticker.latest_prices SET log_offset = -1");
+  }
+  SECTION("it is another cluster's, as far as anybody knows") {
+    mesh.database.Execute("UPDATE stockalert_ticker.log_identity SET cluster_id = 'another'");
+  }
+  mesh.Start();
+  AwaitOffsets(mesh, 121);
+  CHECK(BarsOf(mesh, "AAPL") == bars);
+  mesh.Quote("AAPL", 1'000'000, kTime + 4 * kMinuteUs + 59'000'000);
+  AwaitOffsets(mesh, 122);
+  BarTexts with_last = bars;
+  with_last.front() = "116 118 1 1";
+  CHECK(BarsOf(mesh, "AAPL") == with_last);
+}
+
+TEST_CASE("the log is read no further than the bars that may wait for the database") {
+  Mesh mesh;
+  testing::FlakyProxy proxy(mesh.database.port());
+  mesh.config.postgres_url = mesh.database.UrlAtPort(proxy.port());
+  mesh.config.unsaved_bars_max = 2;
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  mesh.Quote("AAPL", 1'000'000, kTime);
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL").size() == 1; }));
+  proxy.Cut();
+  const auto last = [&] {
+    const auto price = mesh.LastPrice("AAPL");
+    return price.ok() ? price->regular_price_micros() : 0;
+  };
+  for (int64_t minute = 1; minute <= 2; ++minute)
+    mesh.Quote("AAPL", (minute + 1) * 1'000'000, kTime + minute * kMinuteUs);
+  CHECK(Eventually([&] { return last() == 3'000'000; }));
+  mesh.Quote("AAPL", 4'000'000, kTime + 3 * kMinuteUs);
+  // As long as several tries to save take.
+  absl::SleepFor(absl::Seconds(1));
+  CHECK(last() != 4'000'000);
+  proxy.Mend();
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL").size() == 4; }));
+}
+
+TEST_CASE("the database away: bars are made meanwhile, and none is lost") {
+  Mesh mesh;
+  testing::FlakyProxy proxy(mesh.database.port());
+  mesh.config.postgres_url = mesh.database.UrlAtPort(proxy.port());
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  mesh.Quote("AAPL", 3'000'000, kTime);
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL").size() == 1; }));
+  proxy.Cut();
+  mesh.Quote("AAPL", 2'000'000, kTime + 1);
+  mesh.Quote("AAPL", 7'000'000, kTime + kMinuteUs);
+  CHECK(Eventually([&] { return mesh.LastPrice("AAPL")->regular_price_micros() == 7'000'000; }));
+  proxy.Mend();
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL") == BarTexts{"7 7 7 7", "3 3 2 2"}; }));
+}
+
 std::string KeyOf(int user) { return "sak_of_user_" + std::to_string(user) + "_0123456789"; }
 
 void SetCaller(Mesh& mesh, int user) {

@@ -34,6 +34,15 @@ struct FakeMesh::Users final : ipb::UserInternalService::Service {
     response->set_read_only(caller->second.read_only);
     return ::grpc::Status::OK;
   }
+  ::grpc::Status GetUser(::grpc::ServerContext* context, const ipb::GetUserRequest* request,
+                         ipb::GetUserResponse* response) override {
+    if (!HasMeshToken(*context)) return kNoToken;
+    std::lock_guard lock(mesh.mutex_);
+    const auto user = mesh.users_.find(request->user_id());
+    if (user == mesh.users_.end()) return {::grpc::StatusCode::NOT_FOUND, "no such user"};
+    *response = user->second;
+    return ::grpc::Status::OK;
+  }
   ::grpc::Status CountFollowers(::grpc::ServerContext* context, const ipb::CountFollowersRequest*,
                                 ipb::CountFollowersResponse* response) override {
     if (!HasMeshToken(*context)) return kNoToken;
@@ -124,6 +133,14 @@ void FakeMesh::Stop() {
 void FakeMesh::SetCaller(const std::string& api_key, const rpc::Caller& caller) {
   std::lock_guard lock(mutex_);
   callers_[api_key] = caller;
+}
+
+void FakeMesh::SetAddress(const std::string& user_id, const std::string& email, bool verified) {
+  std::lock_guard lock(mutex_);
+  ipb::GetUserResponse& user = users_[user_id];
+  user.set_user_id(user_id);
+  user.set_email(email);
+  user.set_email_verified(verified);
 }
 
 void FakeMesh::SetFollowers(int64_t count) {

@@ -32,6 +32,8 @@ class FakeMesh {
   void Stop();
 
   void SetCaller(const std::string& api_key, const rpc::Caller& caller);
+  // What the user service tells of a user's address. Others: NOT_FOUND.
+  void SetAddress(const std::string& user_id, const std::string& email, bool verified);
   void SetFollowers(int64_t count);
   void SetAlerts(int64_t count);
   // Of symbols that it was not told about: CANNOT_TELL.
@@ -50,6 +52,7 @@ class FakeMesh {
 
   mutable std::mutex mutex_;
   std::map<std::string, rpc::Caller> callers_;  // Guarded by mutex_, as what follows.
+  std::map<std::string, internal::v1::GetUserResponse> users_;
   int64_t followers_ = 0;
   int64_t alerts_ = 0;
   std::map<std::string, internal::v1::LookupSymbolResponse::Knowledge> knowledge_;

@@ -23,7 +23,7 @@ class MemoryProducer final : public kafka::Producer {
   void ProduceAsync(const std::string& topic, std::string_view key, std::string_view value,
                     const kafka::Headers& headers, kafka::DeliveryCallback done) override {
     absl::Status status;
-    kafka::Delivery delivery;
+    kafka::DeliveryReport delivery;
     {
       std::lock_guard lock(mutex_);
       if (holding_) {
@@ -57,7 +57,7 @@ class MemoryProducer final : public kafka::Producer {
       for (const Held& one : held) records_.push_back(one.record);
     }
     for (const Held& one : held) {
-      if (one.done) one.done(kafka::Delivery{});
+      if (one.done) one.done(kafka::DeliveryReport{});
     }
   }
   // Every later record is refused; OK ends that.

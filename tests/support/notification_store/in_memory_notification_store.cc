@@ -18,6 +18,7 @@ absl::StatusOr<IntakeResult> InMemoryNotificationStore::StoreBatch(const IntakeB
   IntakeResult result;
   for (const notifier::UserDeletion& deletion : batch.deletions) {
     recipients_[deletion.user_id].deleted = true;
+    code_mails_.erase(deletion.user_id);
     result.deleted += static_cast<int64_t>(std::erase_if(
         notifications_, [&](const StoredNotification& stored) { return stored.user_id == deletion.user_id; }));
   }
@@ -46,11 +47,18 @@ absl::StatusOr<IntakeResult> InMemoryNotificationStore::StoreBatch(const IntakeB
       continue;
     }
     NewNotification keyed = notification;
-    keyed.key = notifier::TriggerKey(notification);
+    if (keyed.kind == notifier::Kind::kTrigger) keyed.key = notifier::TriggerKey(notification);
     if (StoredNotification stored = store(keyed); stored.throttled)
       throttled[stored.user_id].push_back(std::move(stored));
   }
   for (const auto& [user_id, rows] : throttled) store(notifier::Fold(rows, batch.fold_ids.at(user_id)));
+  for (const notifier::NewCodeMail& mail : batch.code_mails) {
+    if (recipients_[mail.user_id].deleted) continue;
+    notifier::NewCodeMail& known = code_mails_[mail.user_id];
+    if (known.expire_time_us >= mail.expire_time_us) continue;
+    known = mail;
+    ++result.code_mails;
+  }
   return result;
 }
 
@@ -72,8 +80,8 @@ absl::StatusOr<std::vector<StoredNotification>> InMemoryNotificationStore::ListA
   if (!failure_.ok()) return failure_;
   std::vector<StoredNotification> rows;
   for (const StoredNotification& stored : notifications_) {
-    if (stored.user_id == user_id && !stored.throttled && stored.sequence > sequence &&
-        static_cast<int>(rows.size()) < limit)
+    if (stored.user_id == user_id && !stored.throttled && stored.kind != notifier::Kind::kDigest &&
+        stored.sequence > sequence && static_cast<int>(rows.size()) < limit)
       rows.push_back(stored);
   }
   return rows;
@@ -106,6 +114,11 @@ absl::StatusOr<StoredNotification> InMemoryNotificationStore::Acknowledge(const 
     return stored;
   }
   return base::NotFound(notifier::kReasonNotificationNotFound, "there is no such notification");
+}
+
+std::map<std::string, notifier::NewCodeMail> InMemoryNotificationStore::code_mails() {
+  std::lock_guard lock(mutex_);
+  return code_mails_;
 }
 
 void InMemoryNotificationStore::Fail(absl::Status status) {

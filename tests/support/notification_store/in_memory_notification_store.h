@@ -22,6 +22,7 @@ class InMemoryNotificationStore final : public notifier::NotificationStore {
   absl::StatusOr<notifier::StoredNotification> Acknowledge(const std::string& user_id, const std::string& id,
                                                            int64_t now_us) override;
 
+  std::map<std::string, notifier::NewCodeMail> code_mails();
   // What every later call answers; OK ends that.
   void Fail(absl::Status status);
 
@@ -33,6 +34,7 @@ class InMemoryNotificationStore final : public notifier::NotificationStore {
   std::mutex mutex_;
   absl::Status failure_;  // Guarded by mutex_, as what follows.
   std::map<std::string, Recipient> recipients_;
+  std::map<std::string, notifier::NewCodeMail> code_mails_;  // By user.
   std::vector<notifier::StoredNotification> notifications_;  // In the order of storing.
 };
 

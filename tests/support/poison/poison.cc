@@ -33,7 +33,11 @@ std::vector<Mutation> MutationsOf(const FieldDescriptor* field) {
   std::vector<Mutation> mutations;
   const auto text = [&](const char* name, const std::string& value) {
     mutations.push_back({name, [field, value](const Reflection& reflection, Message* message) {
-                           reflection.SetString(message, field, value);
+                           if (field->is_repeated()) {
+                             reflection.AddString(message, field, value);
+                           } else {
+                             reflection.SetString(message, field, value);
+                           }
                          }});
   };
   switch (field->cpp_type()) {
@@ -67,7 +71,7 @@ std::vector<Mutation> MutationsOf(const FieldDescriptor* field) {
                            }});
       break;
     default:
-      break;  // A boolean has no other values; messages are walked into.
+      break;  // A boolean has no other values; messages are walked into. Lists are of texts only.
   }
   return mutations;
 }

@@ -219,11 +219,32 @@ absl::Status InMemoryPriceStore::Save(const KeptPrices& prices) {
     const auto [kept, is_new] = symbols_.try_emplace(symbol.symbol, symbol);
     if (!is_new && kept->second.offset < symbol.offset) kept->second = symbol;
   }
+  for (const ticker::SymbolBars& bars : prices.bars) {
+    const auto saved = std::ranges::find(prices.symbols, bars.symbol, &SymbolPrices::symbol);
+    if (saved == prices.symbols.end() || saved->offset < symbols_.at(bars.symbol).offset) continue;
+    std::map<int64_t, ticker::MinuteBar>& kept = bars_[bars.symbol];
+    if (bars.forget_from_us) kept.erase(kept.lower_bound(*bars.forget_from_us), kept.end());
+    for (const ticker::MinuteBar& bar : bars.bars) {
+      const auto [found, is_new] = kept.try_emplace(bar.start_us, bar);
+      if (!is_new) ticker::MergeBar(bar, found->second);
+    }
+  }
   for (const auto& [partition, next_offset] : prices.next_offsets) {
     const auto [kept, is_new] = next_offsets_.try_emplace(partition, next_offset);
     if (!is_new) kept->second = std::max(kept->second, next_offset);
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<ticker::MinuteBar>> InMemoryPriceStore::LastBars(const std::string& symbol, int64_t start_us,
+                                                                            int64_t end_us, int limit) {
+  std::lock_guard lock(mutex_);
+  std::vector<ticker::MinuteBar> found;
+  const std::map<int64_t, ticker::MinuteBar>& kept = bars_[symbol];
+  for (auto bar = kept.rbegin(); bar != kept.rend() && found.size() < static_cast<size_t>(limit); ++bar) {
+    if (bar->first >= start_us && bar->first < end_us) found.push_back(bar->second);
+  }
+  return found;
 }
 
 absl::StatusOr<bool> InMemoryPriceStore::AdoptLog(const std::string& cluster_id) {

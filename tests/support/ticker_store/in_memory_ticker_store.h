@@ -58,6 +58,8 @@ class InMemoryPriceStore final : public ticker::PriceStore {
  public:
   absl::StatusOr<ticker::KeptPrices> Load() override;
   absl::Status Save(const ticker::KeptPrices& prices) override;
+  absl::StatusOr<std::vector<ticker::MinuteBar>> LastBars(const std::string& symbol, int64_t start_us, int64_t end_us,
+                                                          int limit) override;
   absl::StatusOr<bool> AdoptLog(const std::string& cluster_id) override;
   absl::Status ForgetPlaces(int32_t partition) override;
 
@@ -65,6 +67,7 @@ class InMemoryPriceStore final : public ticker::PriceStore {
   std::mutex mutex_;
   std::map<std::string, ticker::SymbolPrices> symbols_;  // Guarded by mutex_, as what follows.
   std::map<int32_t, int64_t> next_offsets_;
+  std::map<std::string, std::map<int64_t, ticker::MinuteBar>> bars_;
   std::string cluster_id_;
 };
 

@@ -49,6 +49,14 @@ v1::Alert InChannel(const std::string& low = "90", const std::string& high = "11
   return alert;
 }
 
+const std::string kUser = "00000000-0000-4000-8000-0000000000aa";
+const std::string kFirst = "00000000-0000-4000-8000-0000000000d1";
+const std::string kSecond = "00000000-0000-4000-8000-0000000000d2";
+
+std::string DestinationName(const std::string& id, const std::string& user = kUser) {
+  return "users/" + user + "/destinations/" + id;
+}
+
 std::vector<std::string> FieldsOf(const absl::Status& status) {
   std::vector<std::string> fields;
   const auto details = base::FindErrorDetails(status);
@@ -60,7 +68,7 @@ std::vector<std::string> FieldsOf(const absl::Status& status) {
 
 std::vector<std::string> Violations(const v1::Alert& alert) {
   base::FieldViolations violations;
-  const bool read = ReadNewAlert(alert, "alert", violations).has_value();
+  const bool read = ReadNewAlert(alert, kUser, "alert", violations).has_value();
   CHECK(read == violations.ok());
   return FieldsOf(violations.ToStatus());
 }
@@ -274,8 +282,8 @@ TEST_CASE("everything that is wrong is reported at once") {
 
 TEST_CASE("valid alerts are read exactly, with their defaults") {
   base::FieldViolations violations;
-  auto wanted =
-      ReadNewAlert(With(Target("000150.250000"), [](v1::Alert& a) { a.set_symbol(" aapl "); }), "alert", violations);
+  auto wanted = ReadNewAlert(With(Target("000150.250000"), [](v1::Alert& a) { a.set_symbol(" aapl "); }), kUser,
+                             "alert", violations);
   REQUIRE(wanted.has_value());
   CHECK(wanted->symbol == "AAPL");
   condition::Definition expected;
@@ -316,9 +324,15 @@ TEST_CASE("what is read is shown as it was, and reads the same again") {
     a.mutable_condition()->mutable_trailing_change()->set_activation_price("12");
   }));
   alerts.push_back(With(Target(), [](v1::Alert& a) { a.set_hysteresis("0.25"); }));
+  alerts.push_back(With(Target(), [](v1::Alert& a) {
+    a.add_destinations(DestinationName(kSecond));
+    a.add_destinations(DestinationName(kFirst));
+    a.set_critical(true);
+  }));
+  alerts.push_back(With(Target(), [](v1::Alert& a) { a.set_delivery(v1::Alert::DELIVERY_NONE); }));
   for (const v1::Alert& alert : alerts) {
     base::FieldViolations violations;
-    const auto wanted = ReadNewAlert(alert, "alert", violations);
+    const auto wanted = ReadNewAlert(alert, kUser, "alert", violations);
     REQUIRE(wanted.has_value());
     ShownAlert view;
     view.alert.id = "00000000-0000-4000-8000-000000000001";
@@ -326,13 +340,15 @@ TEST_CASE("what is read is shown as it was, and reads the same again") {
     view.alert.symbol = wanted->symbol;
     view.alert.record.definition = wanted->definition;
     view.alert.note = wanted->note;
+    view.alert.routing = wanted->routing;
     const v1::Alert shown = ToMessage(view, kNow);
     CHECK(shown.name() == "users/00000000-0000-4000-8000-0000000000aa/alerts/00000000-0000-4000-8000-000000000001");
     CHECK(shown.note() == alert.note());
     CHECK(!shown.etag().empty());
-    const auto again = ReadNewAlert(shown, "alert", violations);
+    const auto again = ReadNewAlert(shown, kUser, "alert", violations);
     REQUIRE(again.has_value());
     CHECK(again->definition == wanted->definition);
+    CHECK(again->routing == wanted->routing);
     CHECK(shown.condition().SerializeAsString().size() >= alert.condition().SerializeAsString().size());
   }
 }
@@ -373,6 +389,74 @@ TEST_CASE("a patch touches the fields that it names") {
   v1::Alert same_symbol = Target();
   same_symbol.set_symbol("aapl");
   CHECK(ReadPatch(same_symbol, {"condition"}, present).ok());
+}
+
+TEST_CASE("where notifications go is read with its rules, each refusal by its field") {
+  const auto routed = [](v1::Alert::Delivery delivery, const std::vector<std::string>& names) {
+    v1::Alert alert = Target();
+    alert.set_delivery(delivery);
+    for (const std::string& name : names) alert.add_destinations(name);
+    return alert;
+  };
+  const auto read = [](const v1::Alert& alert) {
+    base::FieldViolations violations;
+    const auto wanted = ReadNewAlert(alert, kUser, "alert", violations);
+    REQUIRE(wanted.has_value());
+    return wanted->routing;
+  };
+  CHECK(read(Target()) == message::Routing());
+  CHECK(read(routed(v1::Alert::DELIVERY_UNSPECIFIED, {DestinationName(kFirst)})) ==
+        message::Routing{message::Route::kNamed, {kFirst}, false});
+  CHECK(read(routed(v1::Alert::DELIVERY_NAMED, {DestinationName(kSecond, "me"), DestinationName(kFirst)})) ==
+        message::Routing{message::Route::kNamed, {kSecond, kFirst}, false});
+  CHECK(read(routed(v1::Alert::DELIVERY_NONE, {})).route == message::Route::kNone);
+
+  using Fields = std::vector<std::string>;
+  CHECK(Violations(routed(v1::Alert::DELIVERY_NAMED, {})) == Fields{"alert.destinations"});
+  CHECK(Violations(routed(v1::Alert::DELIVERY_DEFAULTS, {DestinationName(kFirst)})) == Fields{"alert.destinations"});
+  CHECK(Violations(routed(v1::Alert::DELIVERY_NONE, {DestinationName(kFirst)})) == Fields{"alert.destinations"});
+  CHECK(Violations(routed(static_cast<v1::Alert::Delivery>(9), {})) == Fields{"alert.delivery"});
+  CHECK(Violations(
+            routed(v1::Alert::DELIVERY_NAMED, {DestinationName(kFirst), "destinations/1", DestinationName(kFirst),
+                                               DestinationName(kSecond, "00000000-0000-4000-8000-0000000000bb")})) ==
+        Fields{"alert.destinations[1]", "alert.destinations[2]", "alert.destinations[3]"});
+  std::vector<std::string> many;
+  for (int i = 0; i < 11; ++i)
+    many.push_back(DestinationName("00000000-0000-4000-8000-0000000001" + std::to_string(10 + i)));
+  CHECK(Violations(routed(v1::Alert::DELIVERY_NAMED, many)) == Fields{"alert.destinations"});
+  many.pop_back();
+  CHECK(read(routed(v1::Alert::DELIVERY_NAMED, many)).destination_ids.size() == 10);
+}
+
+TEST_CASE("a patch of where notifications go keeps to the rules of the whole") {
+  StoredAlert present;
+  present.user_id = kUser;
+  present.symbol = "AAPL";
+  present.record.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, 150'000'000};
+  present.routing = {message::Route::kNamed, {kFirst}, true};
+  v1::Alert message;
+  message.set_delivery(v1::Alert::DELIVERY_NONE);
+  auto wanted = ReadPatch(message, FieldsSetIn(message), present);
+  REQUIRE(wanted.ok());
+  // Those that it named go with NAMED; whether it is critical stays.
+  CHECK(wanted->routing == message::Routing{message::Route::kNone, {}, true});
+  wanted = ReadPatch(v1::Alert(), {"delivery", "destinations", "critical"}, present);
+  REQUIRE(wanted.ok());
+  CHECK(wanted->routing == message::Routing());
+  CHECK(FieldsOf(ReadPatch(v1::Alert(), {"destinations"}, present).status()) ==
+        std::vector<std::string>{"alert.destinations"});
+  v1::Alert named;
+  named.add_destinations(DestinationName(kSecond));
+  CHECK(FieldsSetIn(named) == std::set<std::string>{"destinations"});
+  wanted = ReadPatch(named, {"destinations"}, present);
+  REQUIRE(wanted.ok());
+  CHECK(wanted->routing == message::Routing{message::Route::kNamed, {kSecond}, true});
+  // Of an alert with DEFAULTS: the delivery has to be asked for.
+  present.routing = {};
+  CHECK(FieldsOf(ReadPatch(named, {"destinations"}, present).status()) ==
+        std::vector<std::string>{"alert.destinations"});
+  CHECK(ReadPatch(named, {"delivery", "destinations"}, present)->routing.route == message::Route::kNamed);
+  CHECK(ReadDestinations(named, kUser).value() == std::vector<std::string>{kSecond});
 }
 
 TEST_CASE("a trigger is converted with all its fields") {

@@ -35,7 +35,23 @@ class FakeUpstream final : public Upstream {
     return prices;
   }
 
+  absl::StatusOr<std::set<std::string>> FindDestinations(const std::string& user_id,
+                                                         const std::set<std::string>& destination_ids,
+                                                         const rpc::CallContext&) override {
+    CHECK(user_id == kUser);
+    ++looked_up;
+    if (!notifier.ok()) return notifier;
+    std::set<std::string> known;
+    for (const std::string& id : destination_ids) {
+      if (destinations.count(id) > 0) known.insert(id);
+    }
+    return known;
+  }
+
   absl::Status user;
+  absl::Status notifier;
+  std::set<std::string> destinations;
+  int looked_up = 0;
   std::vector<std::string> registered;
   std::vector<std::string> asked;  // For last prices.
 };
@@ -158,11 +174,11 @@ TEST_CASE("a change is published where it changes something, under its precondit
   named.precondition = [](const ShownAlert&) { return base::EtagMismatch(); };
   CHECK(absl::IsAborted(bench.logic.Pause(bench.call, named).status()));
   named.precondition = nullptr;
-  const auto updated = bench.logic.Update(bench.call, named, [](const StoredAlert& present) {
+  const auto updated = bench.logic.Update(bench.call, named, {}, [](const StoredAlert& present) {
     return WantedAlert{present.symbol, present.record.definition, "another note"};
   });
   CHECK(updated->alert.note == "another note");
-  const auto refused = bench.logic.Update(bench.call, named, [](const StoredAlert& present) {
+  const auto refused = bench.logic.Update(bench.call, named, {}, [](const StoredAlert& present) {
     WantedAlert wanted{present.symbol, present.record.definition, ""};
     wanted.definition.expire_time_us = 1;
     return wanted;
@@ -172,6 +188,63 @@ TEST_CASE("a change is published where it changes something, under its precondit
   CHECK(bench.logic.Delete(bench.call, named).ok());
   CHECK(bench.log.published.back().record.deleted);
   CHECK(absl::IsNotFound(bench.logic.Delete(bench.call, named)));
+}
+
+namespace {
+
+CreationRequest Named(const std::vector<std::string>& destination_ids, const std::string& request_id = "") {
+  CreationRequest request = Target("AAPL", request_id);
+  request.alert.routing = {message::Route::kNamed, destination_ids, true};
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("named destinations are looked up once a call, and an unknown one is refused by its place") {
+  Bench bench;
+  const std::string first = FakeIds::Uuid(0xd1), second = FakeIds::Uuid(0xd2);
+  bench.upstream.destinations = {first, second};
+  const auto created = bench.logic.Create(bench.call, kUser, {Named({first}), Target("AAPL"), Named({second, first})});
+  REQUIRE(created.ok());
+  CHECK(bench.upstream.looked_up == 1);
+  CHECK(created->at(0).alert.routing == message::Routing{message::Route::kNamed, {first}, true});
+  CHECK(created->at(1).alert.routing == message::Routing());
+
+  const auto unknown = bench.logic.Create(bench.call, kUser, {Target("AAPL"), Named({first, FakeIds::Uuid(0xd3)})});
+  CHECK(RequestIndexOf(unknown.status()) == size_t{1});
+  CHECK(absl::IsInvalidArgument(unknown.status()));
+  CHECK(base::ReasonOf(unknown.status()) == kReasonUnknownDestination);
+  CHECK(base::FindErrorDetails(unknown.status())->violations.at(0).field == "alert.destinations[1]");
+
+  const NamedAlert alert = bench.Named(created->at(1));
+  const auto update = [&](const std::vector<std::string>& ids) {
+    return bench.logic.Update(bench.call, alert, ids, [&](const StoredAlert& present) {
+      return WantedAlert{present.symbol, present.record.definition, present.note, {message::Route::kNamed, ids, false}};
+    });
+  };
+  const auto refused = update({FakeIds::Uuid(0xd3)});
+  CHECK(base::ReasonOf(refused.status()) == kReasonUnknownDestination);
+  CHECK(base::FindErrorDetails(refused.status())->violations.at(0).field == "alert.destinations[0]");
+  const auto updated = update({second});
+  REQUIRE(updated.ok());
+  CHECK(updated->alert.routing.destination_ids == std::vector<std::string>{second});
+  CHECK(updated->alert.record.revision == 2);
+  CHECK(updated->alert.record.armed_revision == 1);
+}
+
+TEST_CASE("without the notifier only what names destinations is unavailable") {
+  Bench bench;
+  const std::string id = FakeIds::Uuid(0xd1);
+  bench.upstream.destinations = {id};
+  REQUIRE(bench.logic.Create(bench.call, kUser, {Named({id}, "r-1")}).ok());
+  bench.upstream.notifier = base::Unavailable(kReasonNotifierUnavailable, "the notifier does not answer");
+  CHECK(bench.logic.Create(bench.call, kUser, {Target("AAPL")}).ok());
+  const auto unavailable = bench.logic.Create(bench.call, kUser, {Named({id})});
+  CHECK(absl::IsUnavailable(unavailable.status()));
+  CHECK(!RequestIndexOf(unavailable.status()));
+  // What a request id has made before needs nobody.
+  CHECK(bench.logic.Create(bench.call, kUser, {Named({id}, "r-1")}).ok());
+  CHECK(bench.Stored() == 2);
 }
 
 }  // namespace stockalert::alert

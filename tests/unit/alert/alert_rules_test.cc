@@ -3,9 +3,12 @@
 #include <catch2/catch.hpp>
 
 #include <limits>
+#include <set>
 
+#include "absl/strings/str_cat.h"
 #include "services/alert/alert_errors.h"
 #include "services/common/base/error.h"
+#include "services/common/base/ids.h"
 #include "services/domain/record/definition_codec.h"
 #include "services/domain/record/log_record.h"
 
@@ -74,15 +77,48 @@ TEST_CASE("an alert is shown in the state that its life and its symbol say") {
   CHECK(StateOf(close, kNow) == ShownState::kActive);
 }
 
+TEST_CASE("where notifications go is changed like the note: a new revision that arms nothing") {
+  const ShownAlert present = ViewOf(TargetAlert());
+  WantedAlert wanted{"AAPL", present.alert.record.definition, present.alert.note, present.alert.routing};
+  for (const message::Routing& routing : std::vector<message::Routing>{{message::Route::kNone, {}, false},
+                                                                       {message::Route::kNamed, {kUserId}, false},
+                                                                       {message::Route::kDefaults, {}, true}}) {
+    wanted.routing = routing;
+    const auto updated = ApplyUpdate(present, wanted, kNow);
+    REQUIRE(updated.ok());
+    CHECK(updated->routing == routing);
+    CHECK(updated->record.revision == 2);
+    CHECK(updated->record.armed_revision == 1);
+  }
+  StoredAlert routed = present.alert;
+  routed.routing = {message::Route::kNamed, {kUserId}, true};
+  // The log is not told; the notifier is, as it is when the trigger is taken.
+  CHECK(MakeLogRecord(routed).SerializeAsString() == MakeLogRecord(present.alert).SerializeAsString());
+  RecordedTrigger trigger;
+  trigger.alert_id = kAlertId;
+  internal::v1::TriggerMessage passed = MakeTriggerMessage(routed, trigger, 0);
+  CHECK(passed.delivery() == internal::v1::TriggerMessage::DELIVERY_NAMED);
+  REQUIRE(passed.destination_ids_size() == 1);
+  CHECK(passed.destination_ids(0) == kUserId);
+  CHECK(passed.critical());
+  passed = MakeTriggerMessage(present.alert, trigger, 0);
+  CHECK(passed.delivery() == internal::v1::TriggerMessage::DELIVERY_DEFAULTS);
+  CHECK(!passed.critical());
+  CHECK(ApplyDelete(routed, kNow)->routing == message::Routing());
+}
+
 TEST_CASE("updates arm where they should, keep the revision where nothing changes, and say why they are refused") {
   const ShownAlert present = ViewOf(TargetAlert());
   condition::Definition same = present.alert.record.definition;
+  const auto as_wanted = [&](const condition::Definition& definition, const std::string& note = "watch it") {
+    return WantedAlert{"AAPL", definition, note};
+  };
 
-  auto updated = ApplyUpdate(present, same, present.alert.note, kNow);
+  auto updated = ApplyUpdate(present, as_wanted(same), kNow);
   REQUIRE(updated.ok());
   CHECK(*updated == present.alert);
 
-  updated = ApplyUpdate(present, same, "another", kNow);
+  updated = ApplyUpdate(present, as_wanted(same, "another"), kNow);
   REQUIRE(updated.ok());
   CHECK(updated->record.revision == 2);
   CHECK(updated->record.armed_revision == 1);
@@ -93,14 +129,14 @@ TEST_CASE("updates arm where they should, keep the revision where nothing change
   other.sessions = condition::Sessions::kExtended;
   ShownAlert triggered = present;
   triggered.alert.record.triggered = true;
-  updated = ApplyUpdate(triggered, other, present.alert.note, kNow);
+  updated = ApplyUpdate(triggered, as_wanted(other), kNow);
   REQUIRE(updated.ok());
   CHECK(updated->record.armed_revision == 2);
   CHECK(!updated->record.triggered);
 
   ShownAlert paused = present;
   paused.alert.record.paused = true;
-  updated = ApplyUpdate(paused, other, present.alert.note, kNow);
+  updated = ApplyUpdate(paused, as_wanted(other), kNow);
   REQUIRE(updated.ok());
   CHECK(updated->record.armed_revision == 2);
   CHECK(updated->record.paused);
@@ -108,18 +144,20 @@ TEST_CASE("updates arm where they should, keep the revision where nothing change
   ShownAlert expired = present;
   expired.alert.record.definition.expire_time_us = kNow;
   condition::Definition later = expired.alert.record.definition;
-  CHECK(condition::RefusalReason(ApplyUpdate(expired, later, "x", kNow).status()) == condition::kReasonAlertExpired);
+  CHECK(condition::RefusalReason(ApplyUpdate(expired, as_wanted(later, "x"), kNow).status()) ==
+        condition::kReasonAlertExpired);
   later.expire_time_us = kNow + 10;
   expired.status.last_event_time_us = kNow + 10;
-  CHECK(condition::RefusalReason(ApplyUpdate(expired, later, "x", kNow).status()) == condition::kReasonAlertExpired);
+  CHECK(condition::RefusalReason(ApplyUpdate(expired, as_wanted(later, "x"), kNow).status()) ==
+        condition::kReasonAlertExpired);
   later.expire_time_us = kNow + 11;
-  updated = ApplyUpdate(expired, later, "x", kNow);
+  updated = ApplyUpdate(expired, as_wanted(later, "x"), kNow);
   REQUIRE(updated.ok());
   CHECK(updated->record.armed_revision == 2);
 
   later = same;
   later.expire_time_us = kNow;
-  const absl::Status past = ApplyUpdate(present, later, "x", kNow).status();
+  const absl::Status past = ApplyUpdate(present, as_wanted(later, "x"), kNow).status();
   CHECK(past.code() == absl::StatusCode::kInvalidArgument);
   CHECK(condition::RefusalField(past) == "expire_time");
 }
@@ -270,13 +308,29 @@ TEST_CASE("a log record has the alert's whole state, with REJECT_IF_MET as WAIT_
 
 TEST_CASE("requests with the same id are told apart by all their fields") {
   const condition::Definition definition = TargetAlert().record.definition;
-  const std::string first = Fingerprint("AAPL", definition, "note");
-  CHECK(Fingerprint("AAPL", definition, "note") == first);
-  CHECK(Fingerprint("AAP", definition, "note") != first);
-  CHECK(Fingerprint("AAPL", definition, "not") != first);
+  const std::string first = Fingerprint({"AAPL", definition, "note"});
+  CHECK(Fingerprint({"AAPL", definition, "note"}) == first);
+  CHECK(Fingerprint({"AAP", definition, "note"}) != first);
+  CHECK(Fingerprint({"AAPL", definition, "not"}) != first);
   condition::Definition other = definition;
   other.hysteresis_micros = 1;
-  CHECK(Fingerprint("AAPL", other, "note") != first);
+  CHECK(Fingerprint({"AAPL", other, "note"}) != first);
+  WantedAlert routed{"AAPL", definition, "note"};
+  std::set<std::string> all = {first};
+  for (const message::Routing& routing :
+       std::vector<message::Routing>{{message::Route::kNone, {}, false},
+                                     {message::Route::kDefaults, {}, true},
+                                     {message::Route::kNamed, {kAlertId}, false},
+                                     {message::Route::kNamed, {kUserId}, false},
+                                     {message::Route::kNamed, {kAlertId, kUserId}, false},
+                                     {message::Route::kNamed, {kAlertId}, true}}) {
+    routed.routing = routing;
+    all.insert(Fingerprint(routed));
+  }
+  CHECK(all.size() == 7);
+  // As the version before made it: what it has begun can be repeated after the upgrade.
+  const std::string encoded = record::EncodeDefinition(definition).SerializeAsString();
+  CHECK(first == base::HexEncode(base::Sha256(absl::StrCat("4:AAPL", encoded.size(), ":", encoded, "note"))));
 }
 
 TEST_CASE("events with impossible values are refused") {

@@ -24,6 +24,7 @@
 #include "stockalert/alert/v1/alert.grpc.pb.h"
 #include "stockalert/internal/v1/alert_internal.grpc.pb.h"
 #include "stockalert/internal/v1/log.pb.h"
+#include "stockalert/internal/v1/notifier_internal.grpc.pb.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
 #include "stockalert/internal/v1/user_internal.grpc.pb.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
@@ -114,6 +115,25 @@ class FakeTickerService final : public ipb::TickerInternalService::Service {
   std::string traceparent;
 };
 
+class FakeNotifier final : public ipb::NotifierInternalService::Service {
+ public:
+  grpc::Status FindDestinations(grpc::ServerContext*, const ipb::FindDestinationsRequest* request,
+                                ipb::FindDestinationsResponse* response) override {
+    ++asked;
+    if (!failure.ok()) return rpc::ToGrpc(failure);
+    if (down) return {grpc::StatusCode::UNAVAILABLE, "down"};
+    CHECK(request->user_id() == kAnn);
+    for (const std::string& id : request->destination_ids()) {
+      if (existing.count(id) > 0) response->add_destination_ids(id);
+    }
+    return grpc::Status::OK;
+  }
+  std::atomic<bool> down{false};
+  std::atomic<int> asked{0};
+  absl::Status failure;
+  std::set<std::string> existing;
+};
+
 std::unique_ptr<rpc::Server> Serve(grpc::Service* service, const char* name) {
   rpc::ServerOptions options;
   options.address = "127.0.0.1:0";
@@ -158,7 +178,10 @@ struct Bench {
   std::unique_ptr<rpc::Server> ticker_server = Serve(&tickers, "stockalert.internal.v1.TickerInternalService");
   rpc::Peer user_peer{user_server->InProcessChannel(), kMeshToken};
   rpc::Peer ticker_peer{ticker_server->InProcessChannel(), kMeshToken};
-  GrpcUpstream upstream{user_peer, ticker_peer, absl::Seconds(2)};
+  FakeNotifier notifier;
+  std::unique_ptr<rpc::Server> notifier_server = Serve(&notifier, "stockalert.internal.v1.NotifierInternalService");
+  rpc::Peer notifier_peer{notifier_server->InProcessChannel(), kMeshToken};
+  GrpcUpstream upstream{user_peer, ticker_peer, notifier_peer, absl::Seconds(2)};
   FakeAuthenticator authenticator;
   rpc::CallRunner runner{PublicCalls(&authenticator)};
   ChangePublisher publisher{producer, clock.monotonic(), QuickPublishing()};
@@ -835,6 +858,98 @@ TEST_CASE("CountAlerts returns the number of alerts on a symbol, for the mesh to
   CHECK(count("wrong") == grpc::StatusCode::UNAUTHENTICATED);
   request.set_symbol("");
   CHECK(count(kMeshToken) == grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_CASE("an alert says where its notifications go: shown, changed, checked with the notifier") {
+  Bench bench;
+  const std::string id = testing::FakeIds::Uuid(0xd1);
+  bench.notifier.existing = {id};
+  const std::string name = absl::StrCat("users/", kAnn, "/destinations/", id);
+  v1::Alert asked = Target();
+  asked.add_destinations(absl::StrCat("users/me/destinations/", id));
+  asked.set_critical(true);
+  const auto created = bench.Create(asked, "r-1");
+  REQUIRE(created.ok());
+  CHECK(created->delivery() == v1::Alert::DELIVERY_NAMED);
+  CHECK(std::vector<std::string>(created->destinations().begin(), created->destinations().end()) ==
+        std::vector<std::string>{name});
+  CHECK(created->critical());
+  CHECK(bench.Create(asked, "r-1")->name() == created->name());
+  CHECK(FieldsOf(bench.Create(Target(), "r-1").status()) == std::vector<std::string>{"request_id"});
+  CHECK(bench.Get(created->name())->SerializeAsString() == created->SerializeAsString());
+  v1::ListAlertsRequest list;
+  list.set_parent("users/me");
+  CHECK(bench.List(list)->alerts(0).destinations(0) == name);
+
+  // A new revision and etag; nothing is armed, and the evaluator is told as of every change.
+  v1::Alert change;
+  change.set_name(created->name());
+  change.set_etag(created->etag());
+  change.set_delivery(v1::Alert::DELIVERY_NONE);
+  const auto quiet = bench.Update(change, {"delivery"});
+  REQUIRE(quiet.ok());
+  CHECK(quiet->delivery() == v1::Alert::DELIVERY_NONE);
+  CHECK(quiet->destinations_size() == 0);
+  CHECK(quiet->critical());
+  CHECK(quiet->revision() == 2);
+  CHECK(quiet->etag() != created->etag());
+  CHECK(bench.Logged().back().revision() == 2);
+  CHECK(bench.Logged().back().armed_revision() == 1);
+  CHECK(absl::IsAborted(bench.Update(change, {"delivery"}).status()));
+  // All fields, as on creation.
+  v1::Alert all = Target();
+  all.set_name(created->name());
+  const auto reset = bench.Update(all, {"*"});
+  REQUIRE(reset.ok());
+  CHECK(reset->delivery() == v1::Alert::DELIVERY_DEFAULTS);
+  CHECK(!reset->critical());
+  CHECK(reset->revision() == 3);
+  CHECK(bench.Logged().back().armed_revision() == 1);
+}
+
+TEST_CASE("destinations that the user does not have are refused by their place; without the notifier nothing is done") {
+  Bench bench;
+  const std::string id = testing::FakeIds::Uuid(0xd1), unknown = testing::FakeIds::Uuid(0xd2);
+  bench.notifier.existing = {id};
+  v1::Alert asked = Target();
+  asked.add_destinations(absl::StrCat("users/me/destinations/", id));
+  asked.add_destinations(absl::StrCat("users/me/destinations/", unknown));
+  const absl::Status refused = bench.Create(asked).status();
+  CHECK(absl::IsInvalidArgument(refused));
+  CHECK(base::ReasonOf(refused) == "UNKNOWN_DESTINATION");
+  CHECK(FieldsOf(refused) == std::vector<std::string>{"alert.destinations[1]"});
+  v1::BatchCreateAlertsRequest batch;
+  batch.set_parent("users/me");
+  *batch.add_requests()->mutable_alert() = Target();
+  *batch.add_requests()->mutable_alert() = asked;
+  v1::BatchCreateAlertsResponse response;
+  CHECK(FieldsOf(bench.Call(&v1::AlertService::Stub::BatchCreateAlerts, batch, response)) ==
+        std::vector<std::string>{"requests[1].alert.destinations[1]"});
+  CHECK(bench.Stored() == 0);
+
+  const auto plain = bench.Create(Target());
+  REQUIRE(plain.ok());
+  asked.set_name(plain->name());
+  CHECK(FieldsOf(bench.Update(asked, {"delivery", "destinations"}).status()) ==
+        std::vector<std::string>{"alert.destinations[1]"});
+  // Before anybody is asked.
+  bench.notifier.asked = 0;
+  asked.set_destinations(1, "nothing");
+  CHECK(FieldsOf(bench.Update(asked, {"destinations"}).status()) == std::vector<std::string>{"alert.destinations[1]"});
+  CHECK(bench.notifier.asked == 0);
+
+  bench.notifier.down = true;
+  asked.mutable_destinations()->RemoveLast();
+  CHECK(base::ReasonOf(bench.Create(asked).status()) == "NOTIFIER_UNAVAILABLE");
+  CHECK(base::ReasonOf(bench.Update(asked, {"delivery", "destinations"}).status()) == "NOTIFIER_UNAVAILABLE");
+  v1::Alert quiet;
+  quiet.set_name(plain->name());
+  quiet.set_delivery(v1::Alert::DELIVERY_NONE);
+  CHECK(bench.Update(quiet, {"delivery"}).ok());
+  CHECK(bench.Create(Target()).ok());
+  // Its database, not the notifier, is what is away.
+  bench.notifier.failure = base::Unavailable("DATABASE_UNAVAILABLE", "no database");
+  CHECK(base::ReasonOf(bench.Create(asked).status()) == "DATABASE_UNAVAILABLE");
 }
 
 }  // namespace stockalert::alert

@@ -84,7 +84,7 @@ TEST_CASE("in flight is bounded, and room comes with the answers") {
   publisher.BeginEpoch(1);
   producer.Hold();
   std::atomic<int> answered{0};
-  const auto count = [&](const absl::StatusOr<kafka::Delivery>&) { ++answered; };
+  const auto count = [&](const absl::StatusOr<kafka::DeliveryReport>&) { ++answered; };
   REQUIRE(publisher.Publish(QuoteAt("AAPL", 1, clock.NowUs()), "", {}, count).ok());
   REQUIRE(publisher.Publish(QuoteAt("AAPL", 2, clock.NowUs()), "", {}, count).ok());
   CHECK(absl::IsResourceExhausted(publisher.Publish(QuoteAt("AAPL", 3, clock.NowUs()), "", {}, count)));

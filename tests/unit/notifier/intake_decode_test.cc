@@ -51,6 +51,29 @@ TEST_CASE("a trigger becomes a notification") {
   CHECK(*notification == expected);
 }
 
+TEST_CASE("where a notification goes is told; a version that does not tell it means the defaults") {
+  const auto routing = [](const ipb::TriggerMessage& message) {
+    return DecodeTrigger(message.SerializeAsString(), "")->routing;
+  };
+  CHECK(routing(Good()) == message::Routing());
+  ipb::TriggerMessage message = Good();
+  message.set_delivery(ipb::TriggerMessage::DELIVERY_DEFAULTS);
+  message.set_critical(true);
+  CHECK(routing(message) == message::Routing{message::Route::kDefaults, {}, true});
+  message.set_delivery(ipb::TriggerMessage::DELIVERY_NONE);
+  CHECK(routing(message).route == message::Route::kNone);
+  message.set_delivery(ipb::TriggerMessage::DELIVERY_NAMED);
+  message.add_destination_ids(kUser);
+  message.add_destination_ids("no id");
+  message.add_destination_ids(kAlert);
+  CHECK(routing(message) == message::Routing{message::Route::kNamed, {kUser, kAlert}, true});
+  for (int i = 0; i < 20; ++i) message.add_destination_ids(kAlert);
+  CHECK(routing(message).destination_ids.size() == message::kNamedDestinationsMax);
+  // Of a later version: rather one too many than none.
+  message.set_delivery(static_cast<ipb::TriggerMessage::Delivery>(9));
+  CHECK(routing(message).route == message::Route::kDefaults);
+}
+
 TEST_CASE("optional fields may be absent, unstorable text is repaired, and a broken trace is dropped") {
   ipb::TriggerMessage message = Good();
   message.mutable_trigger()->clear_price_before_micros();
@@ -111,7 +134,7 @@ TEST_CASE("triggers without a usable user, alert or price are refused") {
   CHECK(!DecodeTrigger("", "").ok());
 }
 
-TEST_CASE("deletions are read, other known events skipped, and unreadable ones refused") {
+TEST_CASE("deletions and codes to be mailed are read, and unreadable ones refused") {
   ipb::UserEvent event;
   CHECK(!DecodeUserEvent(event.SerializeAsString()).ok());
   event.mutable_user_deleted()->set_user_id("nobody");
@@ -120,13 +143,21 @@ TEST_CASE("deletions are read, other known events skipped, and unreadable ones r
   event.mutable_user_deleted()->set_delete_time_us(9);
   const auto deletion = DecodeUserEvent(event.SerializeAsString());
   REQUIRE(deletion.ok());
-  REQUIRE(deletion->has_value());
-  CHECK((*deletion)->user_id == kUser);
-  CHECK((*deletion)->delete_time_us == 9);
-  event.mutable_email_verification_requested()->set_user_id(kUser);
+  CHECK(std::get<UserDeletion>(*deletion).user_id == kUser);
+  CHECK(std::get<UserDeletion>(*deletion).delete_time_us == 9);
+  ipb::EmailVerificationRequested& asked = *event.mutable_email_verification_requested();
+  CHECK(absl::IsInvalidArgument(DecodeUserEvent(event.SerializeAsString()).status()));
+  asked.set_user_id(kUser);
+  asked.set_email("ann@example.org");
+  asked.set_code("ABC");
+  asked.set_expire_time_us(7);
   const auto mail = DecodeUserEvent(event.SerializeAsString());
   REQUIRE(mail.ok());
-  CHECK_FALSE(mail->has_value());
+  const CodeRequest& request = std::get<CodeRequest>(*mail);
+  CHECK(request.user_id == kUser);
+  CHECK(request.address == "ann@example.org");
+  CHECK(request.code == "ABC");
+  CHECK(request.expire_time_us == 7);
   CHECK(absl::IsInvalidArgument(DecodeUserEvent("\xff").status()));
   CHECK(absl::IsInvalidArgument(DecodeUserEvent("").status()));
   // Field 99, of a version to come.

@@ -1,6 +1,7 @@
 // What the intake makes of what its consumer group brings and does.
 #include "services/notifier/intake.h"
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <functional>
 
@@ -32,7 +33,7 @@ struct Bench {
   }
   void Begin() {
     intake = std::make_unique<Intake>(options, group.maker(), store, letters, clock, ids,
-                                      [](const std::vector<std::string>&) {});
+                                      [](const std::vector<std::string>&, int64_t) {});
   }
   void Trigger(int64_t number, int64_t log_time_us = 0) {
     internal::v1::TriggerMessage message;
@@ -61,7 +62,7 @@ struct Bench {
   std::unique_ptr<Intake> intake;
 };
 
-TEST_CASE("triggers are stored and committed, and the time since their quote came into the log is measured") {
+TEST_CASE("triggers are stored and committed, and the time since their quote was appended is measured") {
   const auto sum = [] {
     return metrics::GetHistogram("stockalert_end_to_end_seconds", "").Collect().histogram.sample_sum;
   };
@@ -77,7 +78,40 @@ TEST_CASE("triggers are stored and committed, and the time since their quote cam
   CHECK(sum() == Approx(before + 3));
 }
 
-TEST_CASE("where the place of the group is no more in the log, reading goes on at the oldest record") {
+std::string CodeEvent(int64_t expire_time_us) {
+  internal::v1::UserEvent event;
+  internal::v1::EmailVerificationRequested& asked = *event.mutable_email_verification_requested();
+  asked.set_user_id(kUser);
+  asked.set_email("ann@example.org");
+  asked.set_code("ABC");
+  asked.set_expire_time_us(expire_time_us);
+  return event.SerializeAsString();
+}
+
+TEST_CASE("codes are queued to be mailed, sealed, where mail is on and while they are valid") {
+  for (const bool on : {true, false}) {
+    Bench bench;
+    std::atomic<int> woken{0};
+    if (on) bench.options.seal_code_mail = [](const CodeRequest& asked) { return asked.address + "|" + asked.code; };
+    bench.options.on_code_mails = [&] { ++woken; };
+    const int64_t now_us = bench.clock.NowUs();
+    bench.group.Produce(kUserEvents, kUser, CodeEvent(now_us + 5));
+    bench.group.Produce(kUserEvents, kUser, CodeEvent(now_us + 7));
+    bench.group.Produce(kUserEvents, kUser, CodeEvent(now_us));
+    bench.group.Produce(kUserEvents, kUser, CodeEvent(now_us + 7));
+    bench.Begin();
+    REQUIRE(Eventually([&] { return bench.group.committed()[{kUserEvents, 0}] == 4; }));
+    CHECK(bench.letters.letters().empty());
+    CHECK((woken > 0) == on);
+    const std::map<std::string, NewCodeMail> queued = bench.store.code_mails();
+    REQUIRE(queued.size() == (on ? 1 : 0));
+    if (!on) continue;
+    CHECK(queued.at(kUser).sealed_content == "ann@example.org|ABC");
+    CHECK(queued.at(kUser).expire_time_us == now_us + 7);
+  }
+}
+
+TEST_CASE("if the group's offset is no longer in the log, reading continues at the oldest record") {
   Bench bench;
   bench.Trigger(1);
   kafka::PollResult said;
@@ -89,7 +123,7 @@ TEST_CASE("where the place of the group is no more in the log, reading goes on a
   CHECK(bench.group.members() == 1);
 }
 
-TEST_CASE("a member that can go on no more, or is refused a partition, is followed by another") {
+TEST_CASE("a group member that failed, or was refused a partition, is replaced by a new one") {
   Bench bench;
   kafka::PollResult fenced;
   fenced.fatal = absl::FailedPreconditionError("fenced");
@@ -105,8 +139,8 @@ TEST_CASE("a member that can go on no more, or is refused a partition, is follow
 }
 
 TEST_CASE(
-    "a store that is away for too long has the group left and joined anew, and the time goes on counting until it "
-    "takes a batch") {
+    "if the store is down for too long the group is left and joined again, and the outage's time counts on until a "
+    "batch is stored") {
   const auto& blocked = metrics::GetGauge("stockalert_consumer_blocked_seconds", "");
   Bench bench;
   bench.options.give_up_after = absl::ZeroDuration();
@@ -124,7 +158,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "a partition stands still at an event of a kind to come, though what was fetched behind it comes all the same") {
+    "an event of an unknown kind holds its partition, although the records fetched after it are still handed over") {
   const auto& held = metrics::GetGauge("stockalert_consumer_partitions_held", "", {{"topic", kUserEvents}});
   Bench bench;
   bench.options.poll_max = 1;
@@ -148,7 +182,7 @@ TEST_CASE(
   CHECK(Eventually([&] { return held.Value() == 0; }));
 }
 
-TEST_CASE("a stop does not wait for the next try") {
+TEST_CASE("a stop does not wait for the next retry") {
   // If each slept until its next try, all of them took far longer than is waited.
   const absl::Time give_up = absl::Now() + absl::Seconds(10);
   Bench bench;

@@ -43,7 +43,7 @@ TEST_CASE("a notification is shown with its names, decimals and times") {
   CHECK(rpc::TimestampToUs(shown.acknowledge_time(), "t").value() == 8);
 }
 
-TEST_CASE("a notification of throttled triggers has how many, and neither alert nor price") {
+TEST_CASE("a notification of throttled triggers has their number, and neither alert nor price") {
   StoredNotification stored;
   stored.kind = Kind::kThrottled;
   stored.id = "44444444-4444-4444-8444-444444444444";
@@ -64,6 +64,34 @@ TEST_CASE("a notification of throttled triggers has how many, and neither alert 
   trigger.price_micros = 1;
   CHECK(ToNotification(trigger).kind() == notification::v1::Notification::KIND_TRIGGER);
   CHECK(ToNotification(trigger).throttled());
+}
+
+TEST_CASE("a notification about a destination has its name, and none of an alert") {
+  StoredNotification stored;
+  stored.kind = Kind::kDestination;
+  stored.id = "44444444-4444-4444-8444-444444444444";
+  stored.user_id = kUser;
+  stored.destination_id = "55555555-5555-4555-8555-555555555555";
+  stored.summary = "Destination Phone is disabled";
+  const notification::v1::Notification shown = ToNotification(stored);
+  CHECK(shown.kind() == notification::v1::Notification::KIND_DESTINATION);
+  CHECK(shown.destination() == std::string("users/") + kUser + "/destinations/" + stored.destination_id);
+  CHECK(shown.summary() == stored.summary);
+  CHECK(!shown.destination_disabled());
+  CHECK(shown.alert().empty());
+  CHECK(shown.price().empty());
+}
+
+TEST_CASE("a notification says that it is critical, and that it went elsewhere than its alert says") {
+  StoredNotification stored;
+  stored.user_id = kUser;
+  stored.summary = "AAPL at or above 150";
+  CHECK(!ToNotification(stored).critical());
+  CHECK(!ToNotification(stored).rerouted());
+  stored.routing.critical = true;
+  stored.rerouted = true;
+  CHECK(ToNotification(stored).critical());
+  CHECK(ToNotification(stored).rerouted());
 }
 
 TEST_CASE("a cursor is valid for its user only") {

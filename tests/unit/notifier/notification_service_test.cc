@@ -16,6 +16,7 @@
 #include "services/notifier/notification_convert.h"
 #include "tests/support/fake_clock/fake_clock.h"
 #include "tests/support/notification_store/in_memory_notification_store.h"
+#include "tests/support/settings_store/in_memory_settings_store.h"
 
 namespace stockalert::notifier {
 namespace {
@@ -89,7 +90,9 @@ struct Fixture {
   Keys keys;
   rpc::CallRunner runner{{.name = "public", .threads = 4, .authenticator = &keys}};
   WatchHub hub{store, absl::Milliseconds(10)};
-  NotificationServiceImpl service{runner, store, hub, clock};
+  testing::InMemorySettingsStore settings_store;
+  SettingsLogic settings{settings_store, clock, [] {}};
+  NotificationServiceImpl service{runner, store, settings, hub, clock};
   std::unique_ptr<rpc::Server> server;
   std::unique_ptr<npb::NotificationService::Stub> stub;
 };
@@ -176,7 +179,7 @@ TEST_CASE("lists are newest first, paged and filtered") {
   CHECK(page.notifications_size() == 1);
 }
 
-TEST_CASE("bad requests name the field; what is another's is not there") {
+TEST_CASE("bad requests name the field; other users' notifications are NOT_FOUND") {
   Fixture f;
   const auto stored = f.Store(kUser, 1);
   npb::ListNotificationsResponse page;
@@ -207,7 +210,7 @@ TEST_CASE("bad requests name the field; what is another's is not there") {
   CHECK(f.Call(&Stub::ListNotifications, list, page).code() == absl::StatusCode::kUnavailable);
 }
 
-TEST_CASE("acknowledging is its user's, and idempotent") {
+TEST_CASE("only its user can acknowledge a notification, and doing so is idempotent") {
   Fixture f;
   const auto stored = f.Store(kUser, 1);
   npb::AcknowledgeNotificationRequest request;
@@ -227,7 +230,7 @@ TEST_CASE("acknowledging is its user's, and idempotent") {
   CHECK(FieldOf(f.Call(&Stub::AcknowledgeNotification, request, answer)) == "name");
 }
 
-TEST_CASE("a watch begins at once, and goes on from any of its cursors without loss or repeat") {
+TEST_CASE("a watch starts at once, and resumes from any of its cursors without loss or repetition") {
   Fixture f;
   f.Store(kUser, 2);
   Reader fresh(f, "");
@@ -254,7 +257,7 @@ TEST_CASE("a watch begins at once, and goes on from any of its cursors without l
   CHECK(at_end.cursor == all.cursor);
 }
 
-TEST_CASE("cursors from elsewhere are refused") {
+TEST_CASE("malformed cursors, other users' cursors and cursors beyond the end are refused") {
   Fixture f;
   f.Store(kUser, 2);
   f.Store(kOther, 2);
@@ -272,12 +275,81 @@ TEST_CASE("cursors from elsewhere are refused") {
   CHECK(administrator.ReadUntil(2));
 }
 
-TEST_CASE("shutting down ends streams with a status to try again") {
+TEST_CASE("a shutdown ends streams with a status that is to be retried") {
   auto f = std::make_unique<Fixture>();
   Reader reader(*f, "");
   REQUIRE(reader.Read());
   f->runner.EndStreams();
   CHECK(reader.Finish().code() == absl::StatusCode::kUnavailable);
+}
+
+TEST_CASE("settings are shown as at first, and changed by what the mask names") {
+  Fixture f;
+  npb::GetNotificationSettingsRequest get;
+  get.set_name("users/me/notificationSettings");
+  npb::NotificationSettings first;
+  REQUIRE(f.Call(&Stub::GetNotificationSettings, get, first, "reader").ok());
+  CHECK(first.name() == "users/" + kUser + "/notificationSettings");
+  CHECK(first.time_zone() == "America/New_York");
+  CHECK(!first.has_price_decimals());
+  CHECK(first.quiet_hours_size() == 0);
+
+  npb::UpdateNotificationSettingsRequest update;
+  update.mutable_settings()->set_name("users/me/notificationSettings");
+  update.mutable_settings()->set_etag(first.etag());
+  update.mutable_settings()->set_time_zone("Europe/Berlin");
+  update.mutable_settings()->set_price_decimals(0);
+  auto& night = *update.mutable_settings()->add_quiet_hours();
+  night.add_days(npb::NotificationSettings::DAY_SUNDAY);
+  night.add_days(npb::NotificationSettings::DAY_MONDAY);
+  night.set_start_time("22:00");
+  night.set_end_time("07:00");
+  npb::NotificationSettings changed;
+  REQUIRE(f.Call(&Stub::UpdateNotificationSettings, update, changed).ok());
+  CHECK(changed.time_zone() == "Europe/Berlin");
+  CHECK(changed.has_price_decimals());
+  CHECK(changed.price_decimals() == 0);
+  REQUIRE(changed.quiet_hours_size() == 1);
+  CHECK(changed.quiet_hours(0).days(0) == npb::NotificationSettings::DAY_MONDAY);
+  CHECK(changed.quiet_hours(0).days(1) == npb::NotificationSettings::DAY_SUNDAY);
+  CHECK(changed.quiet_hours(0).start_time() == "22:00");
+  CHECK(changed.quiet_hours(0).end_time() == "07:00");
+  CHECK(changed.etag() != first.etag());
+  CHECK(base::ReasonOf(f.Call(&Stub::UpdateNotificationSettings, update, changed)) == "ETAG_MISMATCH");
+
+  // By the mask, what is empty is reset.
+  update.mutable_settings()->clear_etag();
+  update.mutable_settings()->clear_quiet_hours();
+  update.mutable_settings()->clear_price_decimals();
+  update.mutable_update_mask()->add_paths("quiet_hours");
+  update.mutable_update_mask()->add_paths("price_decimals");
+  REQUIRE(f.Call(&Stub::UpdateNotificationSettings, update, changed).ok());
+  CHECK(changed.quiet_hours_size() == 0);
+  CHECK(!changed.has_price_decimals());
+  CHECK(changed.time_zone() == "Europe/Berlin");
+  npb::NotificationSettings shown;
+  REQUIRE(f.Call(&Stub::GetNotificationSettings, get, shown, "reader").ok());
+  CHECK(shown.SerializeAsString() == changed.SerializeAsString());
+}
+
+TEST_CASE("settings are refused to others and to readers, with the field at fault") {
+  Fixture f;
+  npb::GetNotificationSettingsRequest get;
+  npb::NotificationSettings answer;
+  get.set_name("users/" + kUser + "/notificationSettings");
+  CHECK(base::ReasonOf(f.Call(&Stub::GetNotificationSettings, get, answer, "other")) == "USER_NOT_FOUND");
+  CHECK(f.Call(&Stub::GetNotificationSettings, get, answer, "admin").ok());
+  get.set_name("users/me/settings");
+  CHECK(FieldOf(f.Call(&Stub::GetNotificationSettings, get, answer)) == "name");
+  npb::UpdateNotificationSettingsRequest update;
+  update.mutable_settings()->set_name("users/" + kUser + "/notificationSettings");
+  update.mutable_settings()->set_time_zone("Mars/Base");
+  CHECK(FieldOf(f.Call(&Stub::UpdateNotificationSettings, update, answer)) == "settings.time_zone");
+  CHECK(base::ReasonOf(f.Call(&Stub::UpdateNotificationSettings, update, answer, "other")) == "USER_NOT_FOUND");
+  CHECK(f.Call(&Stub::UpdateNotificationSettings, update, answer, "reader").code() ==
+        absl::StatusCode::kPermissionDenied);
+  update.mutable_update_mask()->add_paths("name");
+  CHECK(FieldOf(f.Call(&Stub::UpdateNotificationSettings, update, answer)) == "update_mask");
 }
 
 }  // namespace

@@ -34,11 +34,19 @@ TEST_CASE(
   CHECK(Fold({Throttled(6, "AAPL", 30), Throttled(7, "AAPL", 50), Throttled(8, "AAPL", 40)}, "the id") == expected);
 }
 
-TEST_CASE("one is no plural, and several symbols are none") {
+TEST_CASE("a summary of throttled triggers has the right plural, and no symbol if there are several") {
   CHECK(Fold({Throttled(1, "AAPL", 1)}, "id").summary == "AAPL: 1 trigger throttled");
   const NewNotification several = Fold({Throttled(1, "MSFT", 1), Throttled(2, "AAPL", 2)}, "id");
   CHECK(several.symbol.empty());
   CHECK(several.summary == "2 triggers throttled");
+}
+
+TEST_CASE("what stands for throttled triggers goes to the defaults, unless none of them was to go anywhere") {
+  StoredNotification named = Throttled(1, "AAPL", 1), quiet = Throttled(2, "AAPL", 2);
+  named.routing = {message::Route::kNamed, {"44444444-4444-4444-8444-444444444444"}, true};
+  quiet.routing.route = message::Route::kNone;
+  CHECK(Fold({quiet, named}, "id").routing == message::Routing{message::Route::kDefaults, {}, true});
+  CHECK(Fold({quiet, quiet}, "id").routing == message::Routing{message::Route::kNone, {}, false});
 }
 
 }  // namespace

@@ -108,7 +108,7 @@ std::vector<int64_t> From(int64_t first, int64_t last) {
   return numbers;
 }
 
-TEST_CASE("a woken stream sends everything after its place, page by page") {
+TEST_CASE("a woken stream sends everything after its position, page by page") {
   testing::InMemoryNotificationStore store;
   Store(store, kUser, 250);
   Queue queue;
@@ -126,7 +126,7 @@ TEST_CASE("a woken stream sends everything after its place, page by page") {
   CHECK(client->seen().size() == 240);
 }
 
-TEST_CASE("what is stored while a page is being sent goes out without another waking") {
+TEST_CASE("notifications stored while a page is sent are sent without another wake-up") {
   testing::InMemoryNotificationStore store;
   Store(store, kUser, 1);
   Queue queue;
@@ -157,7 +157,7 @@ TEST_CASE("a stream that always has more lets others run in between") {
   CHECK(client->seen() == From(1, 2000));
 }
 
-TEST_CASE("without room nothing is read; with room it goes on where it was") {
+TEST_CASE("without room nothing is read; with room the stream continues at its position") {
   testing::InMemoryNotificationStore store;
   Store(store, kUser, 150);
   Queue queue;
@@ -176,7 +176,7 @@ TEST_CASE("without room nothing is read; with room it goes on where it was") {
   CHECK(client->seen() == From(1, 150));
 }
 
-TEST_CASE("a failing store, a refused task and a dropped one are made up for by the next waking") {
+TEST_CASE("after a failed read and a refused or dropped task the next wake-up sends everything") {
   testing::InMemoryNotificationStore store;
   Store(store, kUser, 3);
   Queue queue;
@@ -199,7 +199,7 @@ TEST_CASE("a failing store, a refused task and a dropped one are made up for by 
   CHECK(client->seen() == From(1, 3));
 }
 
-TEST_CASE("a stream that has ended keeps its place") {
+TEST_CASE("an ended stream keeps its position") {
   testing::InMemoryNotificationStore store;
   Store(store, kUser, 3);
   Queue queue;
@@ -212,7 +212,7 @@ TEST_CASE("a stream that has ended keeps its place") {
   CHECK(queue.work.empty());
 }
 
-TEST_CASE("a hub without streams shows that it is alive") {
+TEST_CASE("a hub without streams beats its heartbeat") {
   testing::InMemoryNotificationStore store;
   const WatchHub hub(store, absl::Milliseconds(1));
   // Time that passed since its last turn; it shrinks with each turn only.
@@ -267,6 +267,31 @@ TEST_CASE("the hub wakes the streams of given users, and its poll finds what oth
   // What was on its way to a stream when it was removed may still reach it, in order; more does not.
   const std::vector<int64_t> seen = again->seen();
   CHECK((seen == From(1, 200) || seen == From(1, 201)));
+}
+
+TEST_CASE("a stream passes by what is not for streams, once it is known to be there") {
+  testing::InMemoryNotificationStore store;
+  Store(store, kUser, 2);
+  IntakeBatch batch;
+  batch.notifications.emplace_back();
+  batch.notifications[0].kind = Kind::kDigest;
+  batch.notifications[0].id = "d";
+  batch.notifications[0].user_id = kUser;
+  REQUIRE(store.StoreBatch(batch, 1).ok());
+  Queue queue;
+  const auto client = std::make_shared<Client>();
+  const auto watch = std::make_shared<UserWatch>(kUser, 0, client, store, queue.submit());
+  watch->Wake();
+  queue.RunAll();
+  CHECK(client->seen() == From(1, 2));
+  CHECK(watch->position() == 2);
+  watch->Wake(3);
+  queue.RunAll();
+  CHECK(watch->position() == 3);
+  Store(store, kUser, 1);
+  watch->Wake(4);
+  queue.RunAll();
+  CHECK(client->seen() == std::vector<int64_t>{1, 2, 4});
 }
 
 }  // namespace

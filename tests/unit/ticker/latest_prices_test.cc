@@ -160,6 +160,43 @@ TEST_CASE("a restart forgets prices and times, not the publisher") {
   CHECK(empty.Find("AAPL") == nullptr);
 }
 
+TEST_CASE("a restart that is read again forgets nothing of what came after it") {
+  Log log;
+  log.Quote(1);
+  const int64_t restart_at = log.offset;
+  log.Restart();
+  QuoteRecord after = log.Make(2, kTime - kDayUs);
+  after.set_previous_close_micros(7);
+  log.Apply(after);
+  const int64_t before_last = log.offset;
+  QuoteRecord last = log.Make(3, kTime - kDayUs + 1);
+  log.Apply(last);
+  for (const bool from_store : {false, true}) {
+    LatestPrices kept;
+    kept.Load({log.now()});
+    if (from_store) {
+      SymbolPrices forgotten = log.now();
+      forgotten.offset = -1;
+      kept.Load({forgotten});
+    } else {
+      kept.ForgetPlaces(3);
+    }
+    kept.ApplyRestart("AAPL", {3, restart_at});
+    kept.ApplyRestart("AAPL", {3, restart_at + 1});
+    CHECK(kept.ApplyQuote(last, {3, before_last}) == QuoteVerdict::kRepeated);
+    REQUIRE(kept.Find("AAPL")->latest);
+    CHECK(kept.Find("AAPL")->regular_price_micros == 3);
+    CHECK(kept.Find("AAPL")->previous_close_micros == 7);
+    CHECK(kept.Find("AAPL")->offset == before_last);
+    CHECK(kept.TakeChanged().size() == 1);
+    // What comes next is new, and so is the restart after it.
+    CHECK(kept.ApplyQuote(log.Make(4, kTime - kDayUs), {3, before_last + 1}) == QuoteVerdict::kLate);
+    kept.ApplyRestart("AAPL", {3, before_last + 2});
+    CHECK(kept.ApplyQuote(last, {3, before_last + 3}) == QuoteVerdict::kRepeated);
+    CHECK_FALSE(kept.Find("AAPL")->latest);
+  }
+}
+
 TEST_CASE("day values: the latest of the date, nonsense dropped, forgotten with the date") {
   Log log;
   QuoteRecord quote = log.Make(100, kTime);

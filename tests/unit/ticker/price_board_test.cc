@@ -191,7 +191,7 @@ TEST_CASE("a date that is set makes prices neither fresh nor stale") {
 
 TEST_CASE("unsaved prices are taken once with their places, and again after a failure") {
   Fixture f;
-  f.board.Load({{}, {{0, 0}}});
+  f.board.Load({{}, {{0, 0}}, {}});
   f.board.BeginReading({{0, 0}, {1, 5}});
   BoardRecord other;
   other.place = {1, 7};
@@ -204,6 +204,67 @@ TEST_CASE("unsaved prices are taken once with their places, and again after a fa
   unsaved = f.board.TakeUnsaved();
   CHECK(unsaved.symbols.size() == 1);
   CHECK(unsaved.next_offsets.size() == 2);
+}
+
+TEST_CASE("bars are made of accepted quotes that count, and taken with the prices") {
+  Fixture f;
+  const auto at = [&f](int64_t price, internal::v1::TradingSession session) {
+    BoardRecord entry = f.Quote("AAPL", price);
+    entry.quote.set_session(session);
+    return entry;
+  };
+  f.board.Apply({at(2, internal::v1::TRADING_SESSION_PRE), at(9, internal::v1::TRADING_SESSION_CLOSED),
+                 at(0, internal::v1::TRADING_SESSION_REGULAR), at(3, internal::v1::TRADING_SESSION_POST),
+                 at(1, internal::v1::TRADING_SESSION_REGULAR)});
+  BoardRecord late = f.Quote("AAPL", 77);
+  late.quote.set_event_time_us(f.clock.NowUs() - 1);
+  f.next = 0;
+  BoardRecord repeated = f.Quote("AAPL", 88);
+  f.next = 6;
+  f.board.Apply({late, repeated});
+  CHECK(f.board.unsaved_bars() == 1);
+  KeptPrices unsaved = f.board.TakeUnsaved();
+  CHECK(f.board.unsaved_bars() == 1);
+  REQUIRE(unsaved.bars.size() == 1);
+  REQUIRE(unsaved.bars[0].bars.size() == 1);
+  const MinuteBar& bar = unsaved.bars[0].bars[0];
+  CHECK(bar.start_us == MinuteOf(f.clock.NowUs()));
+  CHECK(bar.open.price_micros == 2);
+  CHECK(bar.high_micros == 3);
+  CHECK(bar.low_micros == 1);
+  CHECK(bar.close.price_micros == 1);
+  f.board.PutBackUnsaved(unsaved);
+  CHECK(f.board.unsaved_bars() == 1);
+  CHECK(f.board.TakeUnsaved().bars == unsaved.bars);
+  f.board.Apply({f.Quote("MSFT", 1)});
+  CHECK(f.board.unsaved_bars() == 2);
+  f.board.PutBackUnsaved({});
+  CHECK(f.board.unsaved_bars() == 1);
+}
+
+TEST_CASE("a history begins with a symbol's first accepted quote, and after a restart") {
+  Fixture f;
+  const auto begins = [&f] { return f.board.TakeUnsaved().bars.at(0).forget_from_us; };
+  f.board.Apply({f.Quote("AAPL", 1)});
+  CHECK(begins() == MinuteOf(f.clock.NowUs()));
+  f.board.Apply({f.Quote("AAPL", 2)});
+  CHECK_FALSE(begins());
+  BoardRecord restart;
+  restart.kind = BoardRecord::Kind::kRestart;
+  restart.place = {0, f.next++};
+  restart.symbol = "AAPL";
+  f.board.Apply({restart});
+  CHECK(f.board.TakeUnsaved().bars.empty());
+  f.clock.Set(f.clock.NowUs() - 7'200'000'000);
+  BoardRecord closed = f.Quote("AAPL", 3);
+  closed.quote.set_session(internal::v1::TRADING_SESSION_CLOSED);
+  f.board.Apply({closed});
+  CHECK(begins() == MinuteOf(f.clock.NowUs()));
+  // What was kept goes on.
+  PriceBoard next(f.clock, f.clock.monotonic());
+  next.Load({f.board.Get({"AAPL"}), {}, {}});
+  next.Apply({f.Quote("AAPL", 4)});
+  CHECK_FALSE(next.TakeUnsaved().bars.at(0).forget_from_us);
 }
 
 TEST_CASE("forgotten places let an earlier one count again") {

@@ -31,11 +31,13 @@ struct Fixture {
   testing::FakeMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
   testing::InMemoryTickerStore store;
+  testing::InMemoryPriceStore price_store;
   PriceBoard board{clock, monotonic_clock};
   MemoryFetcher fetcher;
   MemoryTickerUse use;
   TickerLogic logic{TickerLogicOptions{.quotes_per_user_per_minute = 10, .read_timeout = absl::Milliseconds(50)},
                     store,
+                    price_store,
                     board,
                     fetcher,
                     use,
@@ -330,6 +332,7 @@ struct QuotaFixture : Fixture {
   }
   TickerLogic quota{TickerLogicOptions{.unused_per_user_max = 3, .new_per_user_per_day = 5},
                     store,
+                    price_store,
                     board,
                     fetcher,
                     use,

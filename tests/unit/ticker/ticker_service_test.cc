@@ -86,14 +86,29 @@ struct Fixture {
     board.Apply({entry});
   }
 
+  // Minutes that follow each other from kMinute on, a bar in each: opening at 1, closing at the minute's number.
+  void StoreBars(const std::string& symbol, int64_t count) {
+    SymbolBars bars{symbol, {}, {}};
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t start_us = kMinute + i * kMinuteUs;
+      bars.bars.push_back({start_us, {1'000'000, start_us}, 5'250'000, 500'000, {(i + 1) * 1'000'000, start_us + 1}});
+    }
+    SymbolPrices prices;
+    prices.symbol = symbol;
+    prices.offset = 1;
+    REQUIRE(price_store.Save({{prices}, {}, {bars}}).ok());
+  }
+
+  static constexpr int64_t kMinute = 1'767'366'000'000'000;
   testing::FakeClock clock;
   testing::FakeMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
   testing::InMemoryTickerStore store;
+  testing::InMemoryPriceStore price_store;
   PriceBoard board{clock, monotonic_clock};
   MemoryFetcher fetcher;
   MemoryTickerUse use;
-  TickerLogic logic{TickerLogicOptions{}, store, board, fetcher, use, clock, monotonic_clock, ids};
+  TickerLogic logic{TickerLogicOptions{}, store, price_store, board, fetcher, use, clock, monotonic_clock, ids};
   Keys keys;
   rpc::CallRunner runner{{.name = "public", .threads = 4, .mesh_token = "token", .authenticator = &keys}};
   TickerServiceImpl service{runner, runner, logic, board, clock};
@@ -304,6 +319,127 @@ TEST_CASE("a watch shows the latest known, then what comes, and ends with its cl
   const auto stream = f.stub->WatchQuotes(context.get(), watch);
   CHECK(!stream->Read(&response));
   CHECK(base::ReasonOf(rpc::FromGrpc(stream->Finish())) == "TICKER_NOT_FOUND");
+}
+
+v1::ListBarsRequest BarsOf(const std::string& parent, int page_size = 0) {
+  v1::ListBarsRequest request;
+  request.set_parent(parent);
+  request.set_page_size(page_size);
+  return request;
+}
+
+TEST_CASE("bars are listed newest first, in pages, within a range") {
+  Fixture f;
+  REQUIRE(f.Register("AAPL").ok());
+  f.StoreBars("AAPL", 5);
+  v1::ListBarsResponse page;
+  REQUIRE(f.Call(&v1::TickerService::Stub::ListBars, BarsOf("tickers/aapl"), page, "reader").ok());
+  REQUIRE(page.bars_size() == 5);
+  CHECK(page.next_page_token().empty());
+  CHECK(*rpc::TimestampToUs(page.bars(0).start_time(), "") == Fixture::kMinute + 4 * kMinuteUs);
+  CHECK(page.bars(0).open() == "1");
+  CHECK(page.bars(0).high() == "5.25");
+  CHECK(page.bars(0).low() == "0.5");
+  CHECK(page.bars(0).close() == "5");
+
+  v1::ListBarsRequest request = BarsOf("tickers/AAPL", 2);
+  *request.mutable_start_time() = rpc::TimestampFromUs(Fixture::kMinute + 1);
+  *request.mutable_end_time() = rpc::TimestampFromUs(Fixture::kMinute + 4 * kMinuteUs);
+  std::vector<std::string> closes;
+  int pages = 0;
+  do {
+    REQUIRE(f.Call(&v1::TickerService::Stub::ListBars, request, page).ok());
+    for (const v1::Bar& bar : page.bars()) closes.push_back(bar.close());
+    request.set_page_token(page.next_page_token());
+    ++pages;
+  } while (!page.next_page_token().empty() && pages < 5);
+  CHECK(closes == std::vector<std::string>{"4", "3", "2"});
+  CHECK(pages == 2);
+}
+
+TEST_CASE("a page of bars has 500 where nothing is said, and 1,000 at most") {
+  Fixture f;
+  REQUIRE(f.Register("AAPL").ok());
+  f.StoreBars("AAPL", 1001);
+  v1::ListBarsResponse page;
+  REQUIRE(f.Call(&v1::TickerService::Stub::ListBars, BarsOf("tickers/AAPL"), page).ok());
+  CHECK(page.bars_size() == 500);
+  REQUIRE(f.Call(&v1::TickerService::Stub::ListBars, BarsOf("tickers/AAPL", 5000), page).ok());
+  CHECK(page.bars_size() == 1000);
+  CHECK_FALSE(page.next_page_token().empty());
+}
+
+TEST_CASE("bars that cannot be listed: whose ticker is unknown, and requests that name the field") {
+  Fixture f;
+  REQUIRE(f.Register("AAPL").ok());
+  f.StoreBars("AAPL", 3);
+  v1::ListBarsResponse page;
+  const auto list = [&](const v1::ListBarsRequest& request) {
+    return f.Call(&v1::TickerService::Stub::ListBars, request, page);
+  };
+  CHECK(base::ReasonOf(list(BarsOf("tickers/MSFT"))) == "TICKER_NOT_FOUND");
+  CHECK(list(BarsOf("tickers/MSFT")).code() == absl::StatusCode::kNotFound);
+  CHECK(f.Call(&v1::TickerService::Stub::ListBars, BarsOf("tickers/AAPL"), page, "").code() ==
+        absl::StatusCode::kUnauthenticated);
+  for (const char* parent : {"", "AAPL", "tickers/A/B", "users/AAPL"}) CHECK(FieldOf(list(BarsOf(parent))) == "parent");
+  CHECK(FieldOf(list(BarsOf("tickers/AAPL", -1))) == "page_size");
+  v1::ListBarsRequest request = BarsOf("tickers/AAPL", 1);
+  request.mutable_start_time()->set_seconds(-1);
+  CHECK(FieldOf(list(request)) == "start_time");
+  request.clear_start_time();
+  request.mutable_end_time()->set_nanos(-1);
+  CHECK(FieldOf(list(request)) == "end_time");
+  *request.mutable_start_time() = rpc::TimestampFromUs(5);
+  *request.mutable_end_time() = rpc::TimestampFromUs(5);
+  CHECK(FieldOf(list(request)) == "end_time");
+  // A token is bound to its list.
+  request = BarsOf("tickers/AAPL", 1);
+  REQUIRE(list(request).ok());
+  v1::ListBarsRequest other = request;
+  other.set_page_token(page.next_page_token());
+  CHECK(list(other).ok());
+  *other.mutable_start_time() = rpc::TimestampFromUs(5);
+  CHECK(FieldOf(list(other)) == "page_token");
+  request.set_page_token("from elsewhere");
+  CHECK(FieldOf(list(request)) == "page_token");
+}
+
+TEST_CASE("the last bars are answered to the mesh, oldest first") {
+  Fixture f;
+  f.StoreBars("AAPL", 5);
+  ipb::ListLastBarsRequest request;
+  request.set_symbol("aapl");
+  request.set_start_time_us(Fixture::kMinute);
+  request.set_end_time_us(Fixture::kMinute + 4 * kMinuteUs);
+  request.set_bar_count_max(3);
+  ipb::ListLastBarsResponse response;
+  const auto ask = [&] {
+    return rpc::FromGrpc(f.internal_stub->ListLastBars(Fixture::MeshContext().get(), request, &response));
+  };
+  REQUIRE(ask().ok());
+  REQUIRE(response.bars_size() == 3);
+  CHECK(response.bars(0).start_time_us() == Fixture::kMinute + kMinuteUs);
+  CHECK(response.bars(2).start_time_us() == Fixture::kMinute + 3 * kMinuteUs);
+  CHECK(response.bars(2).open_micros() == 1'000'000);
+  CHECK(response.bars(2).high_micros() == 5'250'000);
+  CHECK(response.bars(2).low_micros() == 500'000);
+  CHECK(response.bars(2).close_micros() == 4'000'000);
+  request.set_symbol("MSFT");
+  REQUIRE(ask().ok());
+  CHECK(response.bars().empty());
+
+  request.set_symbol("A B");
+  CHECK(FieldOf(ask()) == "symbol");
+  request.set_symbol("AAPL");
+  for (const int count : {0, -1, 1001}) {
+    request.set_bar_count_max(count);
+    CHECK(FieldOf(ask()) == "bar_count_max");
+  }
+  request.set_bar_count_max(1000);
+  CHECK(ask().ok());
+  request.set_end_time_us(request.start_time_us());
+  CHECK(FieldOf(ask()) == "end_time_us");
+  CHECK_FALSE(f.internal_stub->ListLastBars(Fixture::Context("user").get(), request, &response).ok());
 }
 
 TEST_CASE("the internal port takes the mesh token only") {

@@ -21,10 +21,11 @@ struct Fixture {
   testing::FakeMonotonicClock monotonic_clock;
   base::SystemIdSource ids;
   testing::InMemoryTickerStore store;
+  testing::InMemoryPriceStore price_store;
   PriceBoard board{clock, monotonic_clock};
   MemoryFetcher fetcher;
   MemoryTickerUse use;
-  TickerLogic logic{TickerLogicOptions{}, store, board, fetcher, use, clock, monotonic_clock, ids};
+  TickerLogic logic{TickerLogicOptions{}, store, price_store, board, fetcher, use, clock, monotonic_clock, ids};
 };
 
 TEST_CASE("what nobody uses is forgotten by itself, and the sweeper may rest as long as its interval is") {

@@ -344,15 +344,19 @@ TEST_CASE("the other services learn whose a key is, by the mesh token") {
         absl::StatusCode::kUnauthenticated);
 
   auto internal_stub = stockalert::internal::v1::UserInternalService::NewStub(mesh.channel);
+  stockalert::internal::v1::GetUserResponse response;
   const auto get = [&](const std::string& id, const std::string& token) {
     ::grpc::ClientContext context;
     rpc::Peer(mesh.channel, token).Prepare(context, trace::NewRoot(), absl::Now() + absl::Seconds(10));
     stockalert::internal::v1::GetUserRequest request;
     request.set_user_id(id);
-    stockalert::internal::v1::GetUserResponse response;
+    response.Clear();
     return rpc::FromGrpc(internal_stub->GetUser(&context, request, &response));
   };
   CHECK(get(caller->user_id, kMeshToken).ok());
+  CHECK(response.user_id() == caller->user_id);
+  CHECK(response.email() == "ann@example.org");
+  CHECK_FALSE(response.email_verified());
   CHECK(get("00000000-0000-4000-8000-000000000000", kMeshToken).code() == absl::StatusCode::kNotFound);
   CHECK(get("x", kMeshToken).code() == absl::StatusCode::kInvalidArgument);
   CHECK(get(caller->user_id, "").code() == absl::StatusCode::kUnauthenticated);

@@ -26,6 +26,9 @@ EDGE_{{ upper $service }}_BACKEND: {{ $fullname }}-{{ $service }}-backend.{{ $ro
 EDGE_{{ upper $service }}_NAME: {{ $fullname }}-{{ $service }}-internal
 {{- end }}
 {{- end }}
+{{- if include "stockalert.hasPages" . }}
+EDGE_UNSUBSCRIBE_BACKEND: {{ $fullname }}-notifier-backend.{{ .Release.Namespace }}.svc.{{ .Values.edge.clusterDomain }}:13054
+{{- end }}
 # While pods are replaced there are more.
 EDGE_BACKENDS_MAX: {{ add $pods 4 | quote }}
 {{- if eq .Values.listenHost "[::]" }}

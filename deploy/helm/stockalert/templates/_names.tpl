@@ -5,8 +5,8 @@ containers listen on others (stockalert.listenPort): Services and policies name 
 {{- define "stockalert.services" -}}
 user: {public: 50051, http: 51051, internal: 52051, calls: [ticker], postgres: true, tls: true, api: [stockalert.user.v1.UserService]}
 ticker: {public: 50052, http: 51052, internal: 52052, calls: [user, alert, fetcher], postgres: true, tls: true, api: [stockalert.ticker.v1.TickerService]}
-alert: {public: 50053, http: 51053, internal: 52053, calls: [user, ticker], postgres: true, tls: true, api: [stockalert.alert.v1.AlertService]}
-notifier: {public: 50054, http: 51054, calls: [user], postgres: true, tls: true, api: [stockalert.notification.v1.NotificationService]}
+alert: {public: 50053, http: 51053, internal: 52053, calls: [user, ticker, notifier], postgres: true, tls: true, api: [stockalert.alert.v1.AlertService]}
+notifier: {public: 50054, http: 51054, internal: 52054, calls: [user, ticker], postgres: true, tls: true, api: [stockalert.notification.v1.NotificationService, stockalert.notification.v1.DestinationService]}
 fetcher: {http: 51055, internal: 52055, calls: [ticker], postgres: false, tls: true}
 evaluator: {http: 51056, calls: [], postgres: true, tls: false}
 {{- end }}
@@ -14,6 +14,11 @@ evaluator: {http: 51056, calls: [], postgres: true, tls: false}
 {{/* dict kind (public, http, internal), port: where a container listens behind its Service's port. Below 32768, from where on Linux takes ports for outgoing connections. */}}
 {{- define "stockalert.listenPort" -}}
 {{- eq .kind "public" | ternary .port (sub .port 40000) }}
+{{- end }}
+
+{{/* Whether mails have a link that unsubscribes: "true" or nothing. The notifier's port of its pages is 13054, the edge's 13055, that of the Service 50055. */}}
+{{- define "stockalert.hasPages" -}}
+{{- if and .Values.edge.enabled .Values.notifier.smtp.address .Values.notifier.smtp.publicUrl }}true{{ end }}
 {{- end }}
 
 {{/* 40 characters, so that the longest suffix and a pod's own still fit. */}}
@@ -101,6 +106,9 @@ user,ticker,alert,notifier,fetcher,evaluator,migrate,audit
 {{- end }}
 {{- define "stockalert.adminKeySecret" -}}
 {{- .Values.secrets.adminKey.name | default (printf "%s-admin-key" (include "stockalert.fullname" .)) }}
+{{- end }}
+{{- define "stockalert.deliveryKeysSecret" -}}
+{{- .Values.secrets.deliveryKeys.name | default (printf "%s-delivery-keys" (include "stockalert.fullname" .)) }}
 {{- end }}
 {{- define "stockalert.postgresSecret" -}}
 {{- if eq .Values.postgres.mode "external" }}{{ .Values.postgres.external.passwordSecret.name }}{{ else }}{{ include "stockalert.fullname" . }}-postgres{{ end }}

@@ -157,6 +157,24 @@ STOCKALERT_{{ $name | upper }}: {{ include "stockalert.text" $value | quote }}
 {{- if eq .service "user" }}
 - {name: admin-key, secret: {{ include "stockalert.adminKeySecret" .root }}, items: [{key: {{ .root.Values.secrets.adminKey.key }}, path: admin_key}]}
 {{- end }}
+{{- if and (eq .service "notifier") .root.Values.delivery.enabled }}
+- {name: delivery-keys, secret: {{ include "stockalert.deliveryKeysSecret" .root }}, items: [{key: {{ .root.Values.secrets.deliveryKeys.key }}, path: delivery_keys}]}
+{{- with .root.Values.delivery.caSecret }}
+{{- if .name }}
+- {name: egress-ca, secret: {{ .name }}, items: [{key: {{ .key }}, path: ca.crt}]}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if eq .service "notifier" }}
+{{- with .root.Values.notifier.smtp }}
+{{- if and .address .user }}
+- {name: smtp, secret: {{ .passwordSecret.name }}, items: [{key: {{ .passwordSecret.key }}, path: password}]}
+{{- end }}
+{{- if and .address .caSecret.name }}
+- {name: smtp-ca, secret: {{ .caSecret.name }}, items: [{key: {{ .caSecret.key }}, path: ca.crt}]}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and (eq .service "fetcher") (eq .root.Values.fetcher.source "finnhub") }}
 {{- with .root.Values.fetcher.finnhub.apiKeySecret }}
 - {name: finnhub, secret: {{ .name }}, items: [{key: {{ .key }}, path: api_key}]}
@@ -269,6 +287,29 @@ STOCKALERT_SOURCE: {{ $values.source }}
 STOCKALERT_FILE: {{ empty $values.replay.configMap | ternary $values.replay.file (printf "/etc/stockalert/replay/%s" $values.replay.file) | quote }}
 {{- end }}
 {{- end }}
+{{- if eq .service "notifier" }}
+{{- with $values.smtp }}
+{{- if .address }}
+STOCKALERT_SMTP_ADDRESS: {{ .address | quote }}
+STOCKALERT_SMTP_TLS: {{ .tls }}
+STOCKALERT_MAIL_FROM: {{ .from | quote }}
+STOCKALERT_MAIL_FROM_NAME: {{ .fromName | quote }}
+{{- with .user }}
+STOCKALERT_SMTP_USER: {{ . | quote }}
+{{- end }}
+{{- with .unsubscribe }}
+STOCKALERT_MAIL_UNSUBSCRIBE: {{ . | quote }}
+{{- end }}
+{{- with .publicUrl }}
+STOCKALERT_PUBLIC_URL: {{ . | quote }}
+STOCKALERT_UNSUBSCRIBE_ADDRESS: "{{ $root.Values.listenHost }}:13054"
+{{- end }}
+{{- if .caSecret.name }}
+STOCKALERT_SMTP_CA_FILE: /etc/stockalert/smtp-ca/ca.crt
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{ include "stockalert.storeEnv" (dict "root" $root "postgres" $is.postgres "direct" false "settings" $values.settings "service" .service) }}
 {{- end }}
 
@@ -359,6 +400,15 @@ spec:
         {{- if eq $service "user" }}
         - --admin_key_file=/etc/stockalert/admin-key/admin_key
         {{- end }}
+        {{- if and (eq $service "notifier") $root.Values.delivery.enabled }}
+        - --delivery_keys_file=/etc/stockalert/delivery-keys/delivery_keys
+        {{- if $root.Values.delivery.caSecret.name }}
+        - --egress_ca_file=/etc/stockalert/egress-ca/ca.crt
+        {{- end }}
+        {{- end }}
+        {{- if and (eq $service "notifier") $root.Values.notifier.smtp.address $root.Values.notifier.smtp.user }}
+        - --smtp_password_file=/etc/stockalert/smtp/password
+        {{- end }}
         {{- if and (eq $service "fetcher") (eq $root.Values.fetcher.source "finnhub") }}
         - --finnhub_api_key_file=/etc/stockalert/finnhub/api_key
         {{- end }}
@@ -383,6 +433,9 @@ spec:
         - {name: http, containerPort: {{ include "stockalert.listenPort" (dict "kind" "http" "port" $is.http) }}}
         {{- if $is.internal }}
         - {name: internal, containerPort: {{ include "stockalert.listenPort" (dict "kind" "internal" "port" $is.internal) }}}
+        {{- end }}
+        {{- if and (eq $service "notifier") (include "stockalert.hasPages" $root) }}
+        - {name: unsubscribe, containerPort: 13054}
         {{- end }}
       # Alive at once, whatever it waits for; ready when it can answer.
       startupProbe:

@@ -51,3 +51,9 @@ spec:
 {{- define "stockalert.peer" -}}
 {{- dict "podSelector" (dict "matchLabels" (include "stockalert.selector" . | fromYaml)) | toJson }}
 {{- end }}
+
+{{/* All public addresses, as a YAML list of peers: without private, link-local and cloud-internal ones, and those that lead to them (6to4, Teredo). */}}
+{{- define "stockalert.policyInternet" -}}
+- ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16]}
+- ipBlock: {cidr: "2000::/3", except: ["2001::/32", "2002::/16"]}
+{{- end }}

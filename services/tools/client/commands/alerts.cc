@@ -49,10 +49,21 @@ alert_v1::Alert Settled(CommandContext& context, alert_v1::Alert alert) {
   return alert;
 }
 
+// The full names of the destinations that are given by the beginnings of their ids.
+absl::Status ResolveDestinations(CommandContext& context, alert_v1::Alert& alert) {
+  if (alert.destinations().empty()) return absl::OkStatus();
+  Names given;
+  for (const std::string& name : alert.destinations()) given.push_back(IdOf(name));
+  STOCKALERT_ASSIGN_OR_RETURN(const Names names, ShortNames::OfDestinations(context).ResolveAll(given));
+  alert.mutable_destinations()->Assign(names.begin(), names.end());
+  return absl::OkStatus();
+}
+
 absl::Status Create(CommandContext& context, const AlertFlags& flags) {
   alert_v1::CreateAlertRequest request;
   request.set_parent(kOwn);
   STOCKALERT_ASSIGN_OR_RETURN(*request.mutable_alert(), flags.Make(absl::Now()));
+  STOCKALERT_RETURN_IF_ERROR(ResolveDestinations(context, *request.mutable_alert()));
   context.flag_of = [&flags](const std::string& field) { return flags.FlagOf(field); };
   request.set_request_id(context.ids.NewUuid());
   STOCKALERT_ASSIGN_OR_RETURN(auto alert, context.Call(&Alerts::CreateAlert, request));
@@ -70,6 +81,7 @@ absl::Status Update(CommandContext& context, const ChangeFlags& change) {
   STOCKALERT_ASSIGN_OR_RETURN(const std::string name, ShortNames::OfAlerts(context).Resolve(change.alert));
   request.mutable_alert()->set_name(name);
   request.mutable_alert()->set_etag(change.etag);
+  STOCKALERT_RETURN_IF_ERROR(ResolveDestinations(context, *request.mutable_alert()));
   context.flag_of = [&change](const std::string& field) {
     return field == "alert.etag" ? "--etag" : change.flags.FlagOf(field);
   };
@@ -80,8 +92,9 @@ absl::Status Update(CommandContext& context, const ChangeFlags& change) {
 
 void DeclareUpdate(CLI::App& alert, CommandContext& context) {
   const auto change = std::make_shared<ChangeFlags>();
-  CLI::App& command = context.Command(alert, "update", "change an alert; but for note and expiry that begins it anew",
-                                      [&context, change] { return Update(context, *change); });
+  CLI::App& command =
+      context.Command(alert, "update", "change an alert; but for note, expiry and delivery that begins it anew",
+                      [&context, change] { return Update(context, *change); });
   command.add_option("alert", change->alert, "id or full name")->required();
   change->flags.DeclareChange(command);
   command.add_option("--etag", change->etag, "only if it has not changed since it had this etag");

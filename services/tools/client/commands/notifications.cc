@@ -77,28 +77,13 @@ void PrintLine(const Terminal& terminal, const notification_v1::Notification& no
 
 absl::Status WatchThem(CommandContext& context, const WatchFlags& flags) {
   notification_v1::WatchNotificationsRequest request;
-  request.set_parent(kOwn);
   request.set_cursor(flags.cursor);
   request.set_from_start(flags.from_start);
   int64_t printed = 0;
-  return Watch<notification_v1::WatchNotificationsResponse>(
-      context,
-      [&](::grpc::ClientContext& call) {
-        return context.connection->notifications().WatchNotifications(&call, request);
-      },
-      [&](const notification_v1::WatchNotificationsResponse& response) {
-        for (const auto& notification : response.notifications()) {
-          PrintLine(context.terminal, notification);
-          if (++printed == flags.count) return true;
-        }
-        // A heartbeat may come without one.
-        if (!response.cursor().empty()) {
-          request.set_cursor(response.cursor());
-          request.set_from_start(false);
-        }
-        return false;
-      },
-      /*answered=*/!flags.cursor.empty());
+  return FollowNotifications(context, request, [&](const notification_v1::Notification& notification) {
+    PrintLine(context.terminal, notification);
+    return ++printed == flags.count;
+  });
 }
 
 void DeclareWatch(CLI::App& notifications, CommandContext& context) {
@@ -126,10 +111,34 @@ absl::Status Acknowledge(CommandContext& context, const Names& given) {
 
 }  // namespace
 
+absl::Status FollowNotifications(CommandContext& context, notification_v1::WatchNotificationsRequest request,
+                                 const std::function<bool(const notification_v1::Notification&)>& take) {
+  const bool resumes = !request.cursor().empty();
+  request.set_parent(kOwn);
+  return Watch<notification_v1::WatchNotificationsResponse>(
+      context,
+      [&](::grpc::ClientContext& call) {
+        return context.connection->notifications().WatchNotifications(&call, request);
+      },
+      [&](const notification_v1::WatchNotificationsResponse& response) {
+        for (const auto& notification : response.notifications()) {
+          if (take(notification)) return true;
+        }
+        // A heartbeat may come without one.
+        if (!response.cursor().empty()) {
+          request.set_cursor(response.cursor());
+          request.set_from_start(false);
+        }
+        return false;
+      },
+      /*answered=*/resumes);
+}
+
 void DeclareNotifications(CLI::App& app, CommandContext& context) {
   CLI::App& notifications = context.Group(app, "notifications", "see what happened");
   DeclareList(notifications, context);
   DeclareWatch(notifications, context);
+  DeclareNotificationSettings(notifications, context);
   const auto names = std::make_shared<Names>();
   context
       .Command(notifications, "ack", "acknowledge notifications",

@@ -1,5 +1,3 @@
-#include <termios.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <memory>
@@ -7,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "services/tools/client/commands/commands.h"
+#include "services/tools/client/secret_input.h"
 #include "services/tools/client/usage.h"
 #include "services/tools/client/values.h"
 
@@ -96,40 +95,11 @@ void DeclareRegister(CLI::App& app, CommandContext& context) {
   command.add_flag("--save", flags->save, "keep it there even where there is another key")->excludes(no_save);
 }
 
-// What is typed while it lives is not shown, and is no signal: one would leave the terminal so.
-class Unseen {
- public:
-  explicit Unseen(bool is_terminal) : was_(is_terminal && tcgetattr(STDIN_FILENO, &before_) == 0) {
-    termios hidden = before_;
-    hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG);
-    if (was_) tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-  }
-  ~Unseen() {
-    if (was_) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
-  }
-  Unseen(const Unseen&) = delete;
-  Unseen& operator=(const Unseen&) = delete;
-
- private:
-  termios before_{};
-  const bool was_;
-};
-
-std::string ReadKey(const CommandContext& context) {
-  const Surroundings& surroundings = context.surroundings;
-  if (surroundings.in_is_terminal) surroundings.err << "your API key: " << std::flush;
-  std::string key;
-  {
-    const Unseen unseen(surroundings.in_is_terminal);
-    std::getline(surroundings.in, key);
-  }
-  if (surroundings.in_is_terminal) surroundings.err << '\n';
-  return std::string(absl::StripAsciiWhitespace(key));
-}
-
 absl::Status Login(CommandContext& context) {
   const auto flag = context.given.find("api_key");
-  const std::string key = flag == context.given.end() || flag->second.empty() ? ReadKey(context) : flag->second;
+  const std::string key = flag == context.given.end() || flag->second.empty()
+                              ? ReadHiddenLine(context.surroundings, "your API key")
+                              : flag->second;
   if (key.empty()) return WrongUsage("give your API key, on standard input or by --api_key");
   if (const absl::Status sound = CheckKey(key); !sound.ok()) return WrongUsage(std::string(sound.message()));
   context.connection->UseKey(key);

@@ -18,6 +18,7 @@
 #include "services/common/grpc/server.h"
 #include "stockalert/internal/v1/alert_internal.grpc.pb.h"
 #include "stockalert/internal/v1/fetcher.grpc.pb.h"
+#include "stockalert/internal/v1/notifier_internal.grpc.pb.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
 #include "stockalert/internal/v1/user_internal.grpc.pb.h"
 #include "tests/support/certificates/certificates.h"
@@ -55,6 +56,7 @@ struct Tickers final : pb::TickerInternalService::CallbackService {
   ANSWERS("TickerInternalService", AcquirePublisherEpoch)
   ANSWERS("TickerInternalService", RenewPublisherLease)
   ANSWERS("TickerInternalService", ListSymbols)
+  ANSWERS("TickerInternalService", ListLastBars)
 };
 struct Alerts final : pb::AlertInternalService::CallbackService {
   explicit Alerts(CallRunner& given) : runner(given) {}
@@ -68,14 +70,20 @@ struct Fetcher final : pb::FetcherService::CallbackService {
   ANSWERS("FetcherService", FetchQuotes)
   ANSWERS("FetcherService", PublishQuotes)
 };
+struct Destinations final : pb::NotifierInternalService::CallbackService {
+  explicit Destinations(CallRunner& given) : runner(given) {}
+  CallRunner& runner;
+  ANSWERS("NotifierInternalService", FindDestinations)
+};
 #undef ANSWERS
 
 struct Mesh {
   Mesh(const std::shared_ptr<::grpc::ServerCredentials>& credentials, const std::string& mesh_token,
        const MeshSettings& settings)
       : runner({.name = "internal", .threads = 2, .mesh_token = mesh_token, .mesh = settings}) {
-    auto started = Server::Start(
-        {.address = "127.0.0.1:0", .credentials = credentials, .services = {&users, &tickers, &alerts, &fetcher}});
+    auto started = Server::Start({.address = "127.0.0.1:0",
+                                  .credentials = credentials,
+                                  .services = {&users, &tickers, &alerts, &fetcher, &destinations}});
     INFO(started.status());
     REQUIRE(started.ok());
     server = *std::move(started);
@@ -85,6 +93,7 @@ struct Mesh {
   Tickers tickers{runner};
   Alerts alerts{runner};
   Fetcher fetcher{runner};
+  Destinations destinations{runner};
   std::unique_ptr<Server> server;
 };
 

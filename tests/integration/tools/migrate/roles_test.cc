@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -216,7 +217,17 @@ TEST_CASE("the audit's role reads what the audit reads, and writes nothing") {
         "t.alert_id "
         "JOIN stockalert_alert.owners o ON o.user_id = a.user_id WHERE o.deleted UNION SELECT DISTINCT t.alert_id "
         "FROM stockalert_evaluator.triggers t WHERE NOT EXISTS (SELECT FROM stockalert_alert.alerts a WHERE a.id = "
-        "t.alert_id)"}) {
+        "t.alert_id)",
+        "SELECT d.id, d.is_default, d.state, d.verify_time_us, d.disable_time_us, v.last_error, v.schedule_count, "
+        "a.number, "
+        "a.http_status, l.due_us, l.lease_until_us, n.sequence FROM stockalert_notifier.destinations d "
+        "JOIN stockalert_notifier.deliveries v ON v.destination_id = d.id "
+        "JOIN stockalert_notifier.delivery_attempts a ON a.delivery_id = v.id "
+        "JOIN stockalert_notifier.delivery_lanes l ON l.destination_id = d.id "
+        "JOIN stockalert_notifier.notifications n ON n.id = v.notification_id",
+        "SELECT a.delivery, a.destination_ids, a.critical, n.critical, n.rerouted, n.destination_id "
+        "FROM stockalert_notifier.notifications n JOIN stockalert_alert.triggers t ON t.alert_id = n.alert_id "
+        "JOIN stockalert_alert.alerts a ON a.id = t.alert_id AND a.revision = t.revision"}) {
     CHECK(session.Try(sql) == "00000");
   }
   for (const std::string& table : world.Tables()) {
@@ -229,7 +240,15 @@ TEST_CASE("the audit's role reads what the audit reads, and writes nothing") {
   for (const char* sql :
        {"SELECT email FROM stockalert_user.users", "SELECT secret_sha256 FROM stockalert_user.api_keys",
         "SELECT note FROM stockalert_alert.alerts", "SELECT note FROM stockalert_notifier.notifications",
-        "SELECT state FROM stockalert_evaluator.checkpoints", "SELECT symbol FROM stockalert_ticker.tickers"}) {
+        "SELECT sealed_secrets FROM stockalert_notifier.destinations",
+        "SELECT sealed_settings FROM stockalert_notifier.destinations",
+        "SELECT sealed_code FROM stockalert_notifier.destinations",
+        "SELECT address_shown FROM stockalert_notifier.destinations",
+        "SELECT shown_settings FROM stockalert_notifier.destinations",
+        "SELECT sealed_content FROM stockalert_notifier.code_mails",
+        "SELECT answer FROM stockalert_notifier.delivery_attempts",
+        "SELECT challenge FROM stockalert_notifier.deliveries", "SELECT state FROM stockalert_evaluator.checkpoints",
+        "SELECT symbol FROM stockalert_ticker.tickers"}) {
     INFO(sql);
     CHECK(session.Try(sql) == kRefused);
   }
@@ -245,8 +264,15 @@ TEST_CASE("the maintenance's role runs deploy/retention.sql, and does nothing el
   Session session(world.Url("maintenance"));
   REQUIRE(session.connected());
   // Whole tables, column by column: what retention.sql names, and no more.
-  const std::set<std::string> deletes = {"stockalert_evaluator.triggers", "stockalert_alert.triggers",
-                                         "stockalert_notifier.notifications", "stockalert_user.requests"};
+  const std::set<std::string> deletes = {"stockalert_evaluator.triggers",
+                                         "stockalert_alert.triggers",
+                                         "stockalert_notifier.notifications",
+                                         "stockalert_notifier.deliveries",
+                                         "stockalert_notifier.delivery_attempts",
+                                         "stockalert_notifier.destinations",
+                                         "stockalert_notifier.delivery_lanes",
+                                         "stockalert_user.requests",
+                                         "stockalert_ticker.bars"};
   for (const std::string& table : world.Tables()) {
     const bool dead_letters = table.ends_with(".dead_letters");
     for (const auto& [way, sql] : Ways(world, table)) {
@@ -262,11 +288,92 @@ TEST_CASE("the maintenance's role runs deploy/retention.sql, and does nothing el
         "SELECT user_id FROM stockalert_user.api_keys", "SELECT note FROM stockalert_alert.alerts",
         "UPDATE stockalert_alert.alerts SET note = ''", "UPDATE stockalert_alert.alerts SET paused = true",
         "SELECT price_micros FROM stockalert_alert.triggers", "SELECT summary FROM stockalert_notifier.notifications",
+        "SELECT sealed_settings FROM stockalert_notifier.destinations",
+        "SELECT answer FROM stockalert_notifier.delivery_attempts",
         "SELECT state FROM stockalert_evaluator.checkpoints", "SELECT symbol FROM stockalert_ticker.tickers",
-        "CREATE TABLE stockalert_alert.mine (a integer)", "CREATE TABLE public.mine (a integer)"}) {
+        "SELECT close_micros FROM stockalert_ticker.bars", "CREATE TABLE stockalert_alert.mine (a integer)",
+        "CREATE TABLE public.mine (a integer)"}) {
     INFO(sql);
     CHECK(session.Try(sql) == kRefused);
   }
+}
+
+TEST_CASE("deploy/retention.sql forgets deliveries with their attempts, and never what is still queued or held") {
+  World world;
+  REQUIRE(MigrateRoles(*world.pool, world.config).ok());
+  Session owner(world.database.url());
+  // Of old and new ones, by the last letter of their ids: 1 an old one that ended, 2 an old one that is queued, 3 a new
+  // one, 4 an old one that is held, 5 an old one that 3 is a digest of.
+  const auto id = [](char kind, int number) {
+    return absl::StrCat("'", std::string(1, kind), "0000000-0000-4000-8000-00000000000", number, "'");
+  };
+  const std::map<int, std::string> states = {{1, "3, NULL, NULL"},
+                                             {2, "1, 5, NULL"},
+                                             {3, "3, NULL, NULL"},
+                                             {4, "5, NULL, NULL"},
+                                             {5, "6, NULL, " + id('a', 3)}};
+  for (int number = 1; number <= 5; ++number) {
+    const char* time = number == 3 ? "9000000000000000" : "5";
+    REQUIRE(
+        owner.Run(absl::StrCat(
+            "INSERT INTO stockalert_notifier.notifications (id, user_id, sequence, alert_id, trigger_number, symbol, "
+            "price_micros, event_time_us, late, summary, note, traceparent, create_time_us) VALUES (",
+            id('a', number), ", ", id('b', 1), ", ", number, ", ", id('c', 1), ", ", number,
+            ", 'X', 1, 1, false, '', '', '', ", time, ")")) == "00000");
+    REQUIRE(owner.Run(
+                absl::StrCat("INSERT INTO stockalert_notifier.deliveries (id, user_id, destination_id, "
+                             "notification_id, kind, state, next_attempt_time_us, digest_id, create_time_us) VALUES (",
+                             id('d', number), ", ", id('b', 1), ", ", id('e', number), ", ", id('a', number), ", 1, ",
+                             states.at(number), ", ", time, ")")) == "00000");
+    REQUIRE(owner.Run(absl::StrCat("INSERT INTO stockalert_notifier.delivery_attempts VALUES (", id('d', number),
+                                   ", 1, 5, 5, 500, '', '')")) == "00000");
+    REQUIRE(
+        owner.Run(absl::StrCat(
+            "INSERT INTO stockalert_notifier.destinations (id, user_id, kind, display_name, is_default, state, host, "
+            "address_shown, shown_settings, public_key, sealed_settings, sealed_secrets, sealed_previous_secrets, "
+            "create_time_us, update_time_us, delete_time_us) VALUES (",
+            id('e', number), ", ", id('b', 1), ", 1, '', true, 2, '', '', '', '', '', '', '', 5, 5, 5)")) == "00000");
+    REQUIRE(owner.Run(absl::StrCat("INSERT INTO stockalert_notifier.delivery_lanes (destination_id, user_id, due_us) "
+                                   "VALUES (",
+                                   id('e', number), ", ", id('b', 1), ", 5)")) == "00000");
+  }
+  const std::string command = absl::StrCat("psql -X -q '", world.Url("maintenance"), "' -v kept_days=90 -f ",
+                                           STOCKALERT_SOURCE_DIR, "/deploy/retention.sql >/dev/null");
+  REQUIRE(std::system(command.c_str()) == 0);  // NOLINT(cert-env33-c): the test's own words.
+  for (const auto& [table, column] : std::map<std::string, std::string>{{"notifications", "id"},
+                                                                        {"deliveries", "id"},
+                                                                        {"delivery_attempts", "delivery_id"},
+                                                                        {"destinations", "id"},
+                                                                        {"delivery_lanes", "destination_id"}}) {
+    INFO(table);
+    CHECK(world.Rows(
+              absl::StrCat("SELECT right(", column, "::text, 1) FROM stockalert_notifier.", table, " ORDER BY 1")) ==
+          (table == "notifications" ? std::vector<std::string>{"2", "3", "4"}
+                                    : std::vector<std::string>{"2", "3", "4", "5"}));
+  }
+}
+
+TEST_CASE("deploy/retention.sql forgets bars of minutes that are long ago, after as many days as it is told") {
+  World world;
+  REQUIRE(MigrateRoles(*world.pool, world.config).ok());
+  Session owner(world.database.url());
+  for (const int days_ago : {0, 2, 29, 31}) {
+    REQUIRE(
+        owner.Run(absl::StrCat("INSERT INTO stockalert_ticker.bars SELECT 'AAPL', CAST(extract(epoch FROM now()) - ",
+                               days_ago, " * 86400 AS bigint) * 1000000, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1")) == "00000");
+  }
+  const auto left_after = [&](const std::string& given) {
+    const std::string command = absl::StrCat("psql -X -q '", world.Url("maintenance"), "' -v kept_days=90 ", given,
+                                             " -f ", STOCKALERT_SOURCE_DIR, "/deploy/retention.sql >/dev/null 2>&1");
+    const int exit = std::system(command.c_str());  // NOLINT(cert-env33-c): the test's own words.
+    return std::pair(exit == 0, world.database.Count("SELECT count(*) FROM stockalert_ticker.bars"));
+  };
+  for (const char* bad : {"-v kept_bar_days=0", "-v kept_bar_days=1d", "-v kept_bar_days=", "-v kept_bar_days=-1"}) {
+    INFO(bad);
+    CHECK(left_after(bad) == std::pair(false, int64_t{4}));
+  }
+  CHECK(left_after("") == std::pair(true, int64_t{3}));
+  CHECK(left_after("-v kept_bar_days=1") == std::pair(true, int64_t{1}));
 }
 
 TEST_CASE("deploy/retention.sql says in a sentence what it wants to be told, and touches nothing before") {

@@ -15,6 +15,7 @@
 #include "absl/strings/strip.h"
 #include "stockalert/internal/v1/alert_internal.pb.h"
 #include "stockalert/internal/v1/fetcher.pb.h"
+#include "stockalert/internal/v1/notifier_internal.pb.h"
 #include "stockalert/internal/v1/ticker_internal.pb.h"
 #include "stockalert/internal/v1/user_internal.pb.h"
 
@@ -26,6 +27,7 @@ std::string OwnerOf(std::string_view method) {
   static const std::map<std::string, std::string, std::less<>> kOwners = {{"UserInternalService", "user"},
                                                                           {"TickerInternalService", "ticker"},
                                                                           {"AlertInternalService", "alert"},
+                                                                          {"NotifierInternalService", "notifier"},
                                                                           {"FetcherService", "fetcher"}};
   const size_t slash = method.find('/');
   const size_t dot = method.rfind('.', slash);
@@ -38,6 +40,7 @@ TEST_CASE("every internal method has a row, and every row a method") {
   for (const google::protobuf::FileDescriptor* file :
        {internal::v1::CountAlertsRequest::descriptor()->file(), internal::v1::LookupSymbolRequest::descriptor()->file(),
         internal::v1::ListSymbolsRequest::descriptor()->file(),
+        internal::v1::FindDestinationsRequest::descriptor()->file(),
         internal::v1::CountFollowersRequest::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       for (int m = 0; m < file->service(s)->method_count(); ++m) {
@@ -67,8 +70,8 @@ TEST_CASE("an internal service whose proto is new is known here") {
       if (line.starts_with("service ")) files.insert(entry.path().filename().string());
     }
   }
-  CHECK(files ==
-        std::set<std::string>{"alert_internal.proto", "fetcher.proto", "ticker_internal.proto", "user_internal.proto"});
+  CHECK(files == std::set<std::string>{"alert_internal.proto", "fetcher.proto", "notifier_internal.proto",
+                                       "ticker_internal.proto", "user_internal.proto"});
 }
 
 TEST_CASE("docs/architecture.md says who may call whom as the table does") {
@@ -102,7 +105,7 @@ TEST_CASE("docs/architecture.md says who may call whom as the table does") {
 
 TEST_CASE("who is not in a row may not call, and what has no row is refused to all") {
   CHECK(MayCall("alert", "stockalert.internal.v1.UserInternalService/GetUser"));
-  CHECK_FALSE(MayCall("notifier", "stockalert.internal.v1.UserInternalService/GetUser"));
+  CHECK_FALSE(MayCall("ticker", "stockalert.internal.v1.UserInternalService/GetUser"));
   CHECK_FALSE(MayCall("", "stockalert.internal.v1.UserInternalService/GetUser"));
   for (const std::string_view service : Services()) {
     CHECK_FALSE(MayCall(service, "stockalert.internal.v1.UserInternalService/NewAndForgotten"));

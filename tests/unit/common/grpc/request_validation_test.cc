@@ -8,6 +8,7 @@
 #include "stockalert/internal/v1/fetcher.pb.h"
 #include "stockalert/internal/v1/ticker_internal.pb.h"
 #include "stockalert/internal/v1/user_internal.pb.h"
+#include "stockalert/notification/v1/destination.pb.h"
 #include "stockalert/notification/v1/notification.pb.h"
 #include "stockalert/ticker/v1/ticker.pb.h"
 #include "stockalert/user/v1/user.pb.h"
@@ -77,8 +78,9 @@ void TryFields(Message& request, Message& place, std::set<const Descriptor*> see
       ++tried;
     }
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
-      CHECK(IsTaken(request, place, field, 1, kStringBytesMax));
-      CHECK_FALSE(IsTaken(request, place, field, 1, kStringBytesMax + 1));
+      CHECK(IsTaken(request, place, field, 1, StringBytesMax(field)));
+      CHECK_FALSE(IsTaken(request, place, field, 1, StringBytesMax(field) + 1));
+      CHECK(StringBytesMax(field) <= 40'000);
       ++tried;
     }
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
@@ -98,6 +100,7 @@ TEST_CASE("every request of every service is bounded, field by field, and the re
        {alert::v1::CreateAlertRequest::descriptor()->file(), user::v1::GetUserRequest::descriptor()->file(),
         ticker::v1::GetTickerRequest::descriptor()->file(),
         notification::v1::ListNotificationsRequest::descriptor()->file(),
+        notification::v1::CreateDestinationRequest::descriptor()->file(),
         internal::v1::AuthenticateApiKeyRequest::descriptor()->file(),
         internal::v1::CountAlertsRequest::descriptor()->file(), internal::v1::LookupSymbolRequest::descriptor()->file(),
         internal::v1::GetLastPricesRequest::descriptor()->file()}) {

@@ -264,11 +264,12 @@ TEST_CASE(
   while ((now == first || now.size() != others.size() + 1) && absl::Now() < deadline) {
     for (int i = 0; i < 2; ++i, ++produced) {
       const std::string key = absl::StrCat(produced % 3);
-      producer->ProduceAsync("t", key, absl::StrCat(produced), {}, [&, key](const absl::StatusOr<Delivery>& delivery) {
-        const std::lock_guard lock(mutex);
-        if (delivery.ok()) offsets[key].push_back(delivery->offset);
-        failed += delivery.ok() ? 0 : 1;
-      });
+      producer->ProduceAsync("t", key, absl::StrCat(produced), {},
+                             [&, key](const absl::StatusOr<DeliveryReport>& delivery) {
+                               const std::lock_guard lock(mutex);
+                               if (delivery.ok()) offsets[key].push_back(delivery->offset);
+                               failed += delivery.ok() ? 0 : 1;
+                             });
     }
     now = ClientThreads();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

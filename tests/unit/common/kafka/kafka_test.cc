@@ -149,7 +149,7 @@ TEST_CASE("a key keeps its order over several lanes, and its partition") {
   REQUIRE(made.ok());
   for (int i = 0; i < kRecords; ++i) {
     (*made)->ProduceAsync("t", absl::StrCat("key-", i % kKeys), absl::StrCat(i), {},
-                          [&, key = i % kKeys](const absl::StatusOr<Delivery>& delivery) {
+                          [&, key = i % kKeys](const absl::StatusOr<DeliveryReport>& delivery) {
                             const std::lock_guard lock(mutex);
                             if (delivery.ok()) partitions_of_key[key].insert(delivery->partition);
                             failed += delivery.ok() ? 0 : 1;

@@ -122,5 +122,17 @@ TEST_CASE("formatted decimals are parsed to the same value") {
   }
 }
 
+TEST_CASE("prices are rounded half to even, to just so many decimals") {
+  CHECK(FormatMicrosRounded(2'500'000, 0) == "2");
+  CHECK(FormatMicrosRounded(3'500'000, 0) == "4");
+  CHECK(FormatMicrosRounded(-2'500'001, 0) == "-3");
+  CHECK(FormatMicrosRounded(-400'000, 0) == "0");
+  CHECK(FormatMicrosRounded(1, 6) == "0.000001");
+  CHECK(FormatMicrosRounded(0, 2) == "0.00");
+  CHECK(FormatMicrosRounded(995'000, 2) == "1.00");
+  CHECK(FormatMicrosRounded(kMaxPriceMicros, 1) == "1000000000000.0");
+  CHECK(FormatMicrosRounded(std::numeric_limits<int64_t>::min(), 6) == "-9223372036854.775808");
+}
+
 }  // namespace
 }  // namespace stockalert::price

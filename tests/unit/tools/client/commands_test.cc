@@ -33,7 +33,8 @@ bool Says(const std::string& text, const std::string& part) { return text.find(p
 // --- Every call has a command
 
 TEST_CASE("every public call of the protos is made by a command") {
-  const std::string alert = "users/1/alerts/a3";
+  const std::string alert = "users/1/alerts/a3", destination = "users/1/destinations/d1";
+  const std::string service = "stockalert.notification.v1.DestinationService.";
   const std::map<std::string, Args> commands = {
       {"stockalert.user.v1.UserService.RegisterUser", {"register", "--email", "a@b.c", "--name", "A", "--no_save"}},
       {"stockalert.user.v1.UserService.GetUser", {"whoami"}},
@@ -58,6 +59,7 @@ TEST_CASE("every public call of the protos is made by a command") {
       {"stockalert.ticker.v1.TickerService.BatchGetQuotes", {"quotes", "get", "AAPL", "MSFT"}},
       {"stockalert.ticker.v1.TickerService.PublishQuotes", {"quotes", "publish", "AAPL", "150"}},
       {"stockalert.ticker.v1.TickerService.WatchQuotes", {"quotes", "watch", "AAPL", "--count", "1"}},
+      {"stockalert.ticker.v1.TickerService.ListBars", {"bars", "AAPL", "--since", "2h"}},
       {"stockalert.alert.v1.AlertService.CreateAlert", {"alert", "create", "AAPL", "--up", "5"}},
       {"stockalert.alert.v1.AlertService.BatchCreateAlerts", {"alert", "import", "-", "--format", "csv"}},
       {"stockalert.alert.v1.AlertService.GetAlert", {"alert", "get", alert}},
@@ -73,10 +75,28 @@ TEST_CASE("every public call of the protos is made by a command") {
       {"stockalert.notification.v1.NotificationService.WatchNotifications", {"notifications", "watch", "--count", "1"}},
       {"stockalert.notification.v1.NotificationService.AcknowledgeNotification",
        {"notifications", "ack", "users/1/notifications/n"}},
+      {"stockalert.notification.v1.NotificationService.GetNotificationSettings", {"notifications", "settings", "show"}},
+      {"stockalert.notification.v1.NotificationService.UpdateNotificationSettings",
+       {"notifications", "settings", "update", "--time_zone", "UTC"}},
+      {service + "CreateDestination", {"destination", "create", "webhook", "--url", "https://hooks.example.com/1"}},
+      {service + "GetDestination", {"destination", "get", destination}},
+      {service + "ListDestinations", {"destination", "list"}},
+      {service + "UpdateDestination", {"destination", "update", destination, "--name", "desk"}},
+      {service + "DeleteDestination", {"destination", "delete", destination}},
+      {service + "VerifyDestination", {"destination", "verify", destination}},
+      {service + "SendTestNotification", {"destination", "test", destination}},
+      {service + "RotateDestinationSecret", {"destination", "rotate", destination}},
+      {service + "ListDeliveries", {"deliveries", "list"}},
+      {service + "GetDelivery", {"deliveries", "get", "users/1/deliveries/v"}},
+      {service + "ReplayDelivery", {"deliveries", "replay", "users/1/deliveries/v"}},
+      {service + "ReplayDeliveries",
+       {"deliveries", "replay", "--destination", destination, "--since", "2026-11-23T00:00:00Z"}},
+      {service + "CancelDeliveries", {"deliveries", "cancel", destination}},
   };
-  for (const auto* file : {user_v1::User::descriptor()->file(), ticker_v1::Ticker::descriptor()->file(),
-                           alert_v1::Alert::descriptor()->file(), notification_v1::Notification::descriptor()->file(),
-                           quote::v1::Quote::descriptor()->file()}) {
+  for (const auto* file :
+       {user_v1::User::descriptor()->file(), ticker_v1::Ticker::descriptor()->file(),
+        alert_v1::Alert::descriptor()->file(), notification_v1::Notification::descriptor()->file(),
+        notification_v1::Destination::descriptor()->file(), quote::v1::Quote::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       for (int m = 0; m < file->service(s)->method_count(); ++m) {
         const std::string method = file->service(s)->method(m)->full_name();
@@ -199,6 +219,7 @@ TEST_CASE("flags that contradict each other are refused by their names") {
       {{"--falls_from_high", "5", "--hysteresis", "1"}, {"--hysteresis", "--falls_from_high"}},
       {{"--at_or_above", "5", "--at_or_below", "3"}, {"--at_or_above", "--at_or_below"}},
       {{"--at_or_above", "5", "--activation", "3"}, {"--activation", "--falls_from_high"}},
+      {{"--at_or_above", "5", "--destination", "d1", "--no_delivery"}, {"--destination", "--no_delivery"}},
   };
   for (const auto& [flags, named] : table) {
     CAPTURE(flags);
@@ -213,6 +234,7 @@ TEST_CASE("flags that contradict each other are refused by their names") {
   }
   for (const Args& args : {Args{"register", "--email", "a", "--name", "b", "--save", "--no_save"},
                            Args{"notifications", "watch", "--from_start", "--cursor", "x"},
+                           Args{"alert", "create", "AAPL", "--up", "5", "--no_delivery", "--default_delivery"},
                            Args{"quotes", "publish", "AAPL", "1", "--stdin"}}) {
     CAPTURE(args);
     const Ran ran = mesh.Run(args);
@@ -246,6 +268,18 @@ TEST_CASE("an update changes what its flags name") {
   const auto never = change({"--expires", "never"});
   CHECK(paths(never) == std::vector<std::string>{"expire_time"});
   CHECK_FALSE(never.alert().has_expire_time());
+  // Destinations by as much of their ids as tells them apart.
+  const auto named = change({"--destination", "E2", "--destination", "d", "--critical"});
+  CHECK(paths(named) == std::vector<std::string>{"delivery", "destinations", "critical"});
+  CHECK(named.alert().delivery() == alert_v1::Alert::DELIVERY_NAMED);
+  CHECK(std::vector<std::string>(named.alert().destinations().begin(), named.alert().destinations().end()) ==
+        std::vector<std::string>{"users/1/destinations/e2", "users/1/destinations/d1"});
+  CHECK(named.alert().critical());
+  const auto quiet = change({"--no_delivery", "--not_critical"});
+  CHECK(paths(quiet) == std::vector<std::string>{"delivery", "destinations", "critical"});
+  CHECK(quiet.alert().delivery() == alert_v1::Alert::DELIVERY_NONE);
+  CHECK_FALSE(quiet.alert().critical());
+  CHECK(change({"--default_delivery"}).alert().delivery() == alert_v1::Alert::DELIVERY_DEFAULTS);
   CHECK(mesh.Run({"alert", "update", "users/1/alerts/a3"}).code == 2);
 }
 

@@ -1,4 +1,4 @@
-// All four services, and a user's home with what the client prints there.
+// All public services, and a user's home with what the client prints there.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -20,6 +20,7 @@
 #include "services/common/grpc/status_convert.h"
 #include "services/tools/client/client.h"
 #include "stockalert/alert/v1/alert.grpc.pb.h"
+#include "stockalert/notification/v1/destination.grpc.pb.h"
 #include "stockalert/notification/v1/notification.grpc.pb.h"
 #include "stockalert/ticker/v1/ticker.grpc.pb.h"
 #include "stockalert/user/v1/user.grpc.pb.h"
@@ -33,11 +34,12 @@ namespace notification_v1 = ::stockalert::notification::v1;
 
 inline constexpr char kKey[] = "sak_0123456789012345678901234567890123456789abc";
 
-// All four services on one port, with just enough behind them, and a record of what was called.
+// All public services on one port, with just enough behind them, and a record of what was called.
 class FakeMesh final : public user_v1::UserService::Service,
                        public ticker_v1::TickerService::Service,
                        public alert_v1::AlertService::Service,
-                       public notification_v1::NotificationService::Service {
+                       public notification_v1::NotificationService::Service,
+                       public notification_v1::DestinationService::Service {
  public:
   FakeMesh() {
     ::grpc::ServerBuilder builder;
@@ -46,6 +48,7 @@ class FakeMesh final : public user_v1::UserService::Service,
     builder.RegisterService(static_cast<ticker_v1::TickerService::Service*>(this));
     builder.RegisterService(static_cast<alert_v1::AlertService::Service*>(this));
     builder.RegisterService(static_cast<notification_v1::NotificationService::Service*>(this));
+    builder.RegisterService(static_cast<notification_v1::DestinationService::Service*>(this));
     std::vector<std::unique_ptr<::grpc::experimental::ServerInterceptorFactoryInterface>> recorders;
     recorders.push_back(std::make_unique<CallRecorders>(*this));
     builder.experimental().SetInterceptorCreators(std::move(recorders));
@@ -138,6 +141,19 @@ class FakeMesh final : public user_v1::UserService::Service,
     response->mutable_latest_quote()->set_session(quote::v1::SESSION_REGULAR);
     return ::grpc::Status::OK;
   }
+  // Three minutes that rise from 1 to 3; of a symbol with a start, the last alone.
+  ::grpc::Status ListBars(::grpc::ServerContext*, const ticker_v1::ListBarsRequest* request,
+                          ticker_v1::ListBarsResponse* response) override {
+    for (int minute = 3; minute >= (request->has_start_time() ? 3 : 1); --minute) {
+      ticker_v1::Bar& bar = *response->add_bars();
+      bar.mutable_start_time()->set_seconds(1'767'366'000 + minute * 60);
+      bar.set_open("0.5");
+      bar.set_high("9");
+      bar.set_low("0.25");
+      bar.set_close(std::to_string(minute));
+    }
+    return ::grpc::Status::OK;
+  }
   ::grpc::Status ListAlerts(::grpc::ServerContext*, const alert_v1::ListAlertsRequest* request,
                             alert_v1::ListAlertsResponse* response) override {
     const int begin = request->page_token().empty() ? 0 : std::stoi(request->page_token());
@@ -187,6 +203,9 @@ class FakeMesh final : public user_v1::UserService::Service,
     notification_v1::WatchNotificationsResponse response;
     notification_v1::Notification& notification = *response.add_notifications();
     notification.set_name("users/1/notifications/n" + std::to_string(next));
+    notification.set_kind(notification_v1::Notification::KIND_TRIGGER);
+    notification.set_alert("users/1/alerts/a3");
+    notification.set_trigger("users/1/alerts/a3/triggers/" + std::to_string(next + 1));
     notification.set_symbol("AAPL");
     notification.set_price(std::to_string(100 + next));
     notification.set_summary("AAPL at or above 100");
@@ -208,6 +227,170 @@ class FakeMesh final : public user_v1::UserService::Service,
     }
     response->set_published_count(request->quotes_size());
     return ::grpc::Status::OK;
+  }
+  // A destination verifies itself when it is read for the third time; one whose URL says "broken" never does.
+  ::grpc::Status CreateDestination(::grpc::ServerContext* context,
+                                   const notification_v1::CreateDestinationRequest* request,
+                                   notification_v1::CreateDestinationResponse* response) override {
+    if (const auto allowed = Allowed(*context); !allowed.ok()) return allowed;
+    if (request->destination().webhook().url() == "http://10.0.0.1/") {
+      base::FieldViolations violations;
+      violations.Add("destination.webhook.url", "must begin with https://");
+      return rpc::ToGrpc(violations.ToStatus());
+    }
+    std::lock_guard lock(mutex_);
+    destination_ = request->destination();
+    destination_.set_name("users/1/destinations/d1");
+    destination_.set_state(destination_.email().address() == "own@example.com"
+                               ? notification_v1::Destination::STATE_ACTIVE
+                               : notification_v1::Destination::STATE_UNVERIFIED);
+    created_destinations_.push_back(*request);
+    if (destination_.has_webhook()) {
+      destination_.mutable_webhook()->set_url_shown("https://hooks.example.com/…");
+      destination_.mutable_webhook()->set_public_key("whpk_PUBLIC");
+      response->set_secret("whsec_SECRET");
+    }
+    *response->mutable_destination() = destination_;
+    return ::grpc::Status::OK;
+  }
+  // The code RIGHTONE is right.
+  ::grpc::Status VerifyDestination(::grpc::ServerContext*, const notification_v1::VerifyDestinationRequest* request,
+                                   notification_v1::Destination* response) override {
+    std::lock_guard lock(mutex_);
+    if (!request->code().empty() && request->code() != "RIGHTONE") {
+      base::FieldViolations violations;
+      violations.Add("code", "is not the code of the last verification", "WRONG_CODE");
+      return rpc::ToGrpc(violations.ToStatus());
+    }
+    if (!request->code().empty()) destination_.set_state(notification_v1::Destination::STATE_ACTIVE);
+    destination_.set_name(request->name());
+    *response = destination_;
+    return ::grpc::Status::OK;
+  }
+  ::grpc::Status GetDestination(::grpc::ServerContext*, const notification_v1::GetDestinationRequest*,
+                                notification_v1::Destination* response) override {
+    std::lock_guard lock(mutex_);
+    const bool broken = destination_.webhook().url().find("broken") != std::string::npos;
+    if (++destination_reads_ == 3 && !broken) destination_.set_state(notification_v1::Destination::STATE_ACTIVE);
+    *response = destination_;
+    return ::grpc::Status::OK;
+  }
+  ::grpc::Status ListDestinations(::grpc::ServerContext*, const notification_v1::ListDestinationsRequest*,
+                                  notification_v1::ListDestinationsResponse* response) override {
+    for (const char* id : {"d1", "e1", "e2"}) {
+      notification_v1::Destination& destination = *response->add_destinations();
+      destination.set_name(std::string("users/1/destinations/") + id);
+      destination.set_display_name("desk");
+      destination.mutable_webhook()->set_url_shown("https://hooks.example.com/…");
+      destination.set_state(notification_v1::Destination::STATE_DISABLED);
+      destination.set_disable_reason(notification_v1::Destination::DISABLE_REASON_GONE);
+    }
+    return ::grpc::Status::OK;
+  }
+  ::grpc::Status GetNotificationSettings(::grpc::ServerContext*,
+                                         const notification_v1::GetNotificationSettingsRequest* request,
+                                         notification_v1::NotificationSettings* response) override {
+    response->set_name(request->name());
+    response->set_time_zone("Europe/Berlin");
+    auto& hours = *response->add_quiet_hours();
+    hours.add_days(notification_v1::NotificationSettings::DAY_SATURDAY);
+    hours.add_days(notification_v1::NotificationSettings::DAY_SUNDAY);
+    hours.set_start_time("22:00");
+    hours.set_end_time("09:00");
+    return ::grpc::Status::OK;
+  }
+  ::grpc::Status UpdateNotificationSettings(::grpc::ServerContext*,
+                                            const notification_v1::UpdateNotificationSettingsRequest* request,
+                                            notification_v1::NotificationSettings* response) override {
+    if (request->settings().time_zone() == "Mars") {
+      base::FieldViolations violations;
+      violations.Add("settings.time_zone", "must be a name");
+      return rpc::ToGrpc(violations.ToStatus());
+    }
+    *response = request->settings();
+    std::lock_guard lock(mutex_);
+    settings_changes_.push_back(*request);
+    return ::grpc::Status::OK;
+  }
+  std::vector<notification_v1::UpdateNotificationSettingsRequest> settings_changes() {
+    std::lock_guard lock(mutex_);
+    return settings_changes_;
+  }
+  ::grpc::Status UpdateDestination(::grpc::ServerContext*, const notification_v1::UpdateDestinationRequest* request,
+                                   notification_v1::Destination* response) override {
+    *response = request->destination();
+    response->set_state(notification_v1::Destination::STATE_ACTIVE);
+    std::lock_guard lock(mutex_);
+    destination_changes_.push_back(*request);
+    return ::grpc::Status::OK;
+  }
+  ::grpc::Status SendTestNotification(::grpc::ServerContext*, const notification_v1::SendTestNotificationRequest*,
+                                      notification_v1::Delivery* response) override {
+    response->set_name("users/1/deliveries/v1");
+    response->set_state(notification_v1::Delivery::STATE_QUEUED);
+    return ::grpc::Status::OK;
+  }
+  ::grpc::Status ListDeliveries(::grpc::ServerContext*, const notification_v1::ListDeliveriesRequest* request,
+                                notification_v1::ListDeliveriesResponse* response) override {
+    std::lock_guard lock(mutex_);
+    asked_deliveries_.push_back(*request);
+    notification_v1::Delivery& delivery = *response->add_deliveries();
+    delivery.set_name("users/1/deliveries/v1");
+    delivery.set_kind(notification_v1::Delivery::KIND_VERIFICATION);
+    delivery.set_state(notification_v1::Delivery::STATE_QUEUED);
+    if (destination_.webhook().url().find("broken") != std::string::npos ||
+        destination_.slack().webhook_url().find("broken") != std::string::npos) {
+      delivery.set_last_error("it answered 404");
+    } else if (destination_.kind_case() != notification_v1::Destination::kWebhook) {
+      delivery.set_state(notification_v1::Delivery::STATE_SUCCEEDED);
+    }
+    return ::grpc::Status::OK;
+  }
+  // Two attempts failed, the next is due.
+  ::grpc::Status GetDelivery(::grpc::ServerContext*, const notification_v1::GetDeliveryRequest* request,
+                             notification_v1::Delivery* response) override {
+    response->set_name(request->name());
+    response->set_destination("users/1/destinations/d1");
+    response->set_kind(notification_v1::Delivery::KIND_NOTIFICATION);
+    response->set_state(notification_v1::Delivery::STATE_QUEUED);
+    response->set_attempt_count(2);
+    response->set_webhook_id("msg_1");
+    response->set_last_error("it answered 503");
+    response->mutable_next_attempt_time()->set_seconds(1'800'000'065);
+    for (const int number : {2, 1}) {
+      notification_v1::DeliveryAttempt& attempt = *response->add_attempts();
+      attempt.set_number(number);
+      attempt.mutable_start_time()->set_seconds(1'800'000'000 + (number == 2 ? 5 : 0));
+      attempt.mutable_duration()->set_nanos(23'456'789);
+      attempt.set_http_status(503);
+      attempt.set_error("it answered 503");
+      attempt.set_answer("busy \x1b[31mnow");
+    }
+    return ::grpc::Status::OK;
+  }
+  // Three, then none are left.
+  ::grpc::Status ReplayDeliveries(::grpc::ServerContext*, const notification_v1::ReplayDeliveriesRequest* request,
+                                  notification_v1::ReplayDeliveriesResponse* response) override {
+    std::lock_guard lock(mutex_);
+    replays_.push_back(*request);
+    response->set_replayed_count(replays_.size() == 1 ? 3 : 0);
+    return ::grpc::Status::OK;
+  }
+  std::vector<notification_v1::CreateDestinationRequest> created_destinations() {
+    std::lock_guard lock(mutex_);
+    return created_destinations_;
+  }
+  std::vector<notification_v1::UpdateDestinationRequest> destination_changes() {
+    std::lock_guard lock(mutex_);
+    return destination_changes_;
+  }
+  std::vector<notification_v1::ListDeliveriesRequest> asked_deliveries() {
+    std::lock_guard lock(mutex_);
+    return asked_deliveries_;
+  }
+  std::vector<notification_v1::ReplayDeliveriesRequest> replays() {
+    std::lock_guard lock(mutex_);
+    return replays_;
   }
   std::vector<quote::v1::Quote> published() {
     std::lock_guard lock(mutex_);
@@ -256,11 +439,18 @@ class FakeMesh final : public user_v1::UserService::Service,
   std::mutex mutex_;
   // Guarded by mutex_.
   std::set<std::string> called_;
-  std::map<std::string, alert_v1::Alert> created_;   // By name.
+  std::map<std::string, alert_v1::Alert> created_;  // By name.
+  std::vector<notification_v1::CreateDestinationRequest> created_destinations_;
   std::map<std::string, alert_v1::Alert> imported_;  // By request id.
   std::vector<alert_v1::UpdateAlertRequest> changes_;
   std::vector<int> batch_sizes_;
   std::vector<quote::v1::Quote> published_;
+  notification_v1::Destination destination_;
+  int destination_reads_ = 0;
+  std::vector<notification_v1::UpdateDestinationRequest> destination_changes_;
+  std::vector<notification_v1::UpdateNotificationSettingsRequest> settings_changes_;
+  std::vector<notification_v1::ListDeliveriesRequest> asked_deliveries_;
+  std::vector<notification_v1::ReplayDeliveriesRequest> replays_;
 };
 
 struct Ran {

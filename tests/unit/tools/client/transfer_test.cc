@@ -80,6 +80,33 @@ TEST_CASE("what is exported is imported as the same alerts") {
   }
 }
 
+TEST_CASE("where notifications go is exported and imported") {
+  const std::string csv =
+      "symbol,up,destination,delivery,critical\n"
+      "AAPL,5,d1 d2,,true\n"
+      "AAPL,6,,none,\n"
+      "AAPL,7,,,\n";
+  const auto alerts = All(csv, TransferFormat::kCsv);
+  REQUIRE(alerts.ok());
+  REQUIRE(alerts->size() == 3);
+  const alert_v1::Alert& named = (*alerts)[0].alert;
+  CHECK(named.delivery() == alert_v1::Alert::DELIVERY_NAMED);
+  CHECK(std::vector<std::string>(named.destinations().begin(), named.destinations().end()) ==
+        std::vector<std::string>{"users/me/destinations/d1", "users/me/destinations/d2"});
+  CHECK(named.critical());
+  CHECK((*alerts)[1].alert.delivery() == alert_v1::Alert::DELIVERY_NONE);
+  CHECK((*alerts)[2].alert.delivery() == alert_v1::Alert::DELIVERY_UNSPECIFIED);
+  for (const TransferFormat format : {TransferFormat::kCsv, TransferFormat::kJsonLines}) {
+    std::ostringstream out;
+    AlertWriter writer(out, format);
+    for (const ReadAlert& one : *alerts) writer.Write(one.alert);
+    const auto again = All(out.str(), format);
+    REQUIRE(again.ok());
+    for (size_t i = 0; i < alerts->size(); ++i)
+      CHECK((*again)[i].alert.SerializeAsString() == (*alerts)[i].alert.SerializeAsString());
+  }
+}
+
 TEST_CASE("a file of a spreadsheet may begin with a byte order mark") {
   const auto alerts = All("\xef\xbb\xbfsymbol,up\r\nAAPL,5\r\n", TransferFormat::kCsv);
   REQUIRE(alerts.ok());
@@ -97,6 +124,8 @@ TEST_CASE("what is wrong with a file is told with its line") {
       {TransferFormat::kCsv, "symbol,up,expires\nAAPL,5,+7d\n", "line 2: expires must be a time"},
       {TransferFormat::kCsv, "symbol,up\n,5\n", "line 2: names no symbol"},
       {TransferFormat::kCsv, "symbol,up,policy\nAAPL,5,onse\n", "line 2: --policy cannot be onse"},
+      {TransferFormat::kCsv, "symbol,up,delivery\nAAPL,5,named\n", "line 2: delivery cannot be named"},
+      {TransferFormat::kCsv, "symbol,up,critical\nAAPL,5,yes\n", "line 2: --critical cannot be yes"},
       {TransferFormat::kJsonLines, "{\"symbol\":\"AAPL\"}\n\n{\"colour\":1}\n", "line 3: is no alert in JSON"},
       {TransferFormat::kJsonLines, "{}\n", "line 1: names no symbol"},
   };

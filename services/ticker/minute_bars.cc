@@ -1,0 +1,88 @@
+#include "services/ticker/minute_bars.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+namespace stockalert::ticker {
+namespace {
+
+auto OrderOf(const BarEdge& edge) { return std::tie(edge.event_time_us, edge.publisher_epoch, edge.sequence); }
+
+}  // namespace
+
+int64_t MinuteOf(int64_t event_time_us) {
+  const int64_t rest = event_time_us % kMinuteUs;
+  return event_time_us - (rest < 0 ? rest + kMinuteUs : rest);
+}
+
+MinuteBar BarOf(const internal::v1::QuoteRecord& quote) {
+  const BarEdge edge{quote.price_micros(), quote.event_time_us(), quote.publisher_epoch(), quote.sequence()};
+  return {MinuteOf(quote.event_time_us()), edge, quote.price_micros(), quote.price_micros(), edge};
+}
+
+void MergeBar(const MinuteBar& from, MinuteBar& into) {
+  // Quotes without a publisher may be equal in order: then the first that came opens, and the last closes.
+  if (OrderOf(from.open) < OrderOf(into.open)) into.open = from.open;
+  if (OrderOf(from.close) >= OrderOf(into.close)) into.close = from.close;
+  into.high_micros = std::max(into.high_micros, from.high_micros);
+  into.low_micros = std::min(into.low_micros, from.low_micros);
+}
+
+void UnsavedBars::Merge(const MinuteBar& bar, Unsaved& into) {
+  const auto [found, is_new] = into.bars.try_emplace(bar.start_us, bar);
+  if (is_new) {
+    ++size_;
+  } else {
+    MergeBar(bar, found->second);
+  }
+}
+
+void UnsavedBars::BeginHistory(const std::string& symbol, int64_t event_time_us) {
+  Unsaved& unsaved = symbols_[symbol];
+  const int64_t from_us = MinuteOf(event_time_us);
+  const auto begin = unsaved.bars.lower_bound(from_us);
+  size_ -= static_cast<size_t>(std::distance(begin, unsaved.bars.end()));
+  unsaved.bars.erase(begin, unsaved.bars.end());
+  // What an earlier history forgot stays forgotten.
+  unsaved.forget_from_us = std::min(unsaved.forget_from_us.value_or(from_us), from_us);
+}
+
+void UnsavedBars::Add(const internal::v1::QuoteRecord& quote) { Merge(BarOf(quote), symbols_[quote.symbol()]); }
+
+std::vector<SymbolBars> UnsavedBars::Take() {
+  std::vector<SymbolBars> taken;
+  taken.reserve(symbols_.size());
+  for (auto& [symbol, unsaved] : symbols_) {
+    SymbolBars& one = taken.emplace_back(SymbolBars{symbol, unsaved.forget_from_us, {}});
+    one.bars.reserve(unsaved.bars.size());
+    for (const auto& [start_us, bar] : unsaved.bars) one.bars.push_back(bar);
+  }
+  symbols_.clear();
+  size_ = 0;
+  std::ranges::sort(taken, {}, &SymbolBars::symbol);
+  return taken;
+}
+
+void UnsavedBars::PutBack(const std::vector<SymbolBars>& taken) {
+  for (const SymbolBars& before : taken) {
+    Unsaved& unsaved = symbols_[before.symbol];
+    const std::optional<int64_t> begun_since_us = unsaved.forget_from_us;
+    for (const MinuteBar& bar : before.bars) {
+      if (begun_since_us && bar.start_us >= *begun_since_us) continue;
+      // The later one is merged into the earlier one, for edges that are equal in order.
+      MinuteBar merged = bar;
+      const auto since = unsaved.bars.find(bar.start_us);
+      if (since == unsaved.bars.end()) {
+        ++size_;
+      } else {
+        MergeBar(since->second, merged);
+      }
+      unsaved.bars[bar.start_us] = merged;
+    }
+    if (before.forget_from_us)
+      unsaved.forget_from_us = std::min(begun_since_us.value_or(*before.forget_from_us), *before.forget_from_us);
+  }
+}
+
+}  // namespace stockalert::ticker
