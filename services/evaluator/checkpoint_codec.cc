@@ -1,7 +1,9 @@
 #include "services/evaluator/checkpoint_codec.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -252,8 +254,19 @@ std::string EncodeCheckpoint(const fold::FoldState& state) {
   totals->set_changes_skipped(state.counters.changes_skipped);
   totals->set_triggers(state.counters.triggers);
   totals->set_edges_swallowed(state.counters.edges_swallowed);
-  for (const fold::SavedSymbol& symbol : state.symbols) Encode(symbol, writer.NextItem().add_symbols());
-  for (const fold::SavedAlert& alert : state.alerts) Encode(alert, writer.NextItem().add_alerts());
+  const auto in_order = [](const auto& all, const auto& key) {
+    std::vector<decltype(all.data())> sorted;
+    sorted.reserve(all.size());
+    for (const auto& one : all) sorted.push_back(&one);
+    std::sort(sorted.begin(), sorted.end(), [&key](const auto* a, const auto* b) { return key(*a) < key(*b); });
+    return sorted;
+  };
+  using fold::SavedAlert;
+  using fold::SavedSymbol;
+  const auto name_of = [](const SavedSymbol& symbol) -> const std::string& { return symbol.symbol; };
+  const auto id_of = [](const SavedAlert& alert) { return std::tie(alert.symbol, alert.id); };
+  for (const SavedSymbol* symbol : in_order(state.symbols, name_of)) Encode(*symbol, writer.NextItem().add_symbols());
+  for (const SavedAlert* alert : in_order(state.alerts, id_of)) Encode(*alert, writer.NextItem().add_alerts());
   for (const fold::SavedTombstone& tombstone : state.tombstones) {
     pb::CheckpointTombstone* encoded = writer.NextItem().add_tombstones();
     encoded->set_id(tombstone.id);

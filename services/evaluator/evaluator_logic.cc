@@ -1,6 +1,7 @@
 #include "services/evaluator/evaluator_logic.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -84,6 +85,7 @@ struct EvaluatorLogic::Partition {
   bool passes = false;                // The cause of the stop may pass by itself.
   std::deque<PendingRecord> pending;  // What of it waits for its commit.
   int64_t checkpointed_offset = -1;   // Of the last checkpoint.
+  std::optional<Draft> draft;         // While its state is being copied.
 
   // The recorded triggers that the replay has still to bring about: a window of the store's rows.
   std::deque<StoredTrigger> recorded;
@@ -246,6 +248,7 @@ absl::StatusOr<int64_t> EvaluatorLogic::AdoptLog(Partition& partition, const Log
   Add(partition.fold.counters() - partition.counted_before, folded_before_);
   partition.row = row;
   partition.fold = *std::move(fold);
+  partition.draft.reset();
   partition.counted_before = partition.fold.counters();
   partition.next_offset = facts.low_offset;
   partition.live_from = row.progress;
@@ -605,19 +608,40 @@ absl::Status EvaluatorLogic::Commit() {
 }
 
 std::optional<EvaluatorLogic::Draft> EvaluatorLogic::TakeDraft(int32_t number) {
+  if (!BeginDraft(number)) return std::nullopt;
+  return ContinueDraft(number, std::numeric_limits<int64_t>::max() / 2);
+}
+
+bool EvaluatorLogic::BeginDraft(int32_t number) {
   auto found = partitions_.find(number);
-  if (found == partitions_.end()) return std::nullopt;
-  const Partition& partition = *found->second;
+  if (found == partitions_.end()) return false;
+  Partition& partition = *found->second;
   const bool settled = partition.row.progress == Progress{partition.next_offset, 0};
   if (partition.stopped || !partition.is_live() || !settled || partition.checkpointed_offset == partition.next_offset) {
-    return std::nullopt;
+    return false;
   }
-  return Draft{.partition = number,
-               .epoch = partition.row.epoch,
-               .log_generation = partition.row.log.log_generation,
-               .next_offset = partition.next_offset,
-               .last_record_checksum = partition.last_checksum,
-               .state = partition.fold.Snapshot()};
+  partition.fold.BeginSnapshot();
+  partition.draft = Draft{.partition = number,
+                          .epoch = partition.row.epoch,
+                          .log_generation = partition.row.log.log_generation,
+                          .next_offset = partition.next_offset,
+                          .last_record_checksum = partition.last_checksum,
+                          .state = {}};
+  return true;
+}
+
+std::optional<EvaluatorLogic::Draft> EvaluatorLogic::ContinueDraft(int32_t number, int64_t alerts_max) {
+  if (!is_drafting(number)) return std::nullopt;
+  Partition& partition = *partitions_.find(number)->second;
+  if (!partition.fold.ContinueSnapshot(alerts_max)) return std::nullopt;
+  Draft draft = *std::exchange(partition.draft, std::nullopt);
+  draft.state = partition.fold.TakeSnapshot();
+  return draft;
+}
+
+bool EvaluatorLogic::is_drafting(int32_t number) const {
+  const auto found = partitions_.find(number);
+  return found != partitions_.end() && found->second->draft.has_value();
 }
 
 StoredCheckpoint EvaluatorLogic::Encode(const Draft& draft) {

@@ -138,6 +138,11 @@ class EvaluatorLogic {
   // None: nothing has changed since the last checkpoint, something waits for Commit, or the partition is being replayed
   // or stopped.
   std::optional<Draft> TakeDraft(int32_t partition);
+  // The same in small parts, with records folded in between; a draft as of now. False: none, as above.
+  bool BeginDraft(int32_t partition);
+  // Copies about so many alerts more. None: it is not whole yet, or none is under way any more (is_drafting).
+  std::optional<Draft> ContinueDraft(int32_t partition, int64_t alerts_max);
+  bool is_drafting(int32_t partition) const;
   // The draft was written. Does nothing where the partition was acquired anew meanwhile.
   void MarkCheckpointed(int32_t partition, int64_t epoch, int64_t next_offset);
   static StoredCheckpoint Encode(const Draft& draft);

@@ -13,6 +13,7 @@ constexpr absl::Duration kAcquireAgainAfterMax = absl::Seconds(8);
 constexpr absl::Duration kOffsetHintInterval = absl::Seconds(5);
 constexpr absl::Duration kReadWithoutStop = absl::Seconds(5);
 constexpr size_t kAcquiredAtOnce = 16;
+constexpr int64_t kDraftAlertsAtOnce = 10'000;  // Some 10 ms.
 constexpr absl::Duration kFatalInterval = absl::Seconds(15);
 
 // Asked again at once it would cost as long, and so would its neighbours.
@@ -80,6 +81,7 @@ void EvaluatorLoop::RunOnce() {
 
 absl::Duration EvaluatorLoop::PollTimeout() const {
   if (AnyPartitionIn(State::kToAcquire)) return absl::Milliseconds(5);
+  if (drafting_) return absl::Milliseconds(1);
   if (logic_.has_progress() || relay_.backlog() > 0) return absl::Milliseconds(20);
   return absl::Milliseconds(100);
 }
@@ -423,20 +425,31 @@ void EvaluatorLoop::CheckpointIfDue() {
                    {{"partition", result.partition}, {"status", result.status}});
     }
   }
-  if (!checkpoints_.is_free()) return;
-  const absl::Time now = options_.now();
-  for (auto& [partition, assigned] : partitions_) {
-    if (assigned.checkpoint_due > now) continue;
-    std::optional<EvaluatorLogic::Draft> draft = logic_.TakeDraft(partition);
-    if (!draft) {
-      // Busy right now, or nothing new: looked at again soon, or after the interval.
-      assigned.checkpoint_due =
-          now + (logic_.has_progress(partition) ? absl::Milliseconds(50) : options_.checkpoint_interval);
-      continue;
-    }
-    assigned.checkpoint_due = now + options_.checkpoint_interval;
+  if (!drafting_ && checkpoints_.is_free()) BeginDraftIfDue();
+  if (!drafting_) return;
+  if (std::optional<EvaluatorLogic::Draft> draft = logic_.ContinueDraft(*drafting_, kDraftAlertsAtOnce)) {
     checkpoints_.Write(*std::move(draft));
-    return;
+    drafting_.reset();
+  } else if (!logic_.is_drafting(*drafting_)) {
+    drafting_.reset();  // The partition is gone, or begun anew.
+  }
+}
+
+void EvaluatorLoop::BeginDraftIfDue() {
+  const absl::Time now = options_.now();
+  while (!drafting_) {
+    const auto next = std::min_element(partitions_.begin(), partitions_.end(), [](const auto& a, const auto& b) {
+      return a.second.checkpoint_due < b.second.checkpoint_due;
+    });
+    if (next == partitions_.end() || next->second.checkpoint_due > now) return;
+    const auto& [partition, assigned] = *next;
+    absl::Duration pause = options_.checkpoint_interval;
+    if (logic_.BeginDraft(partition)) {
+      drafting_ = partition;
+    } else if (logic_.has_progress(partition)) {
+      pause = absl::Milliseconds(50);  // Busy right now. Else there is nothing new.
+    }
+    next->second.checkpoint_due = now + std::max(pause, absl::Milliseconds(1));
   }
 }
 

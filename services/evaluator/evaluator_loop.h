@@ -222,6 +222,7 @@ class EvaluatorLoop {
   void StartReadingDue();
   void DeleteAcknowledgedIfIdle();
   void CheckpointIfDue();
+  void BeginDraftIfDue();
   void ReportOffsetsIfDue();
   void AcquireLater(int32_t partition, Assigned& assigned);
   absl::Duration PollTimeout() const;
@@ -250,7 +251,8 @@ class EvaluatorLoop {
   absl::Time last_commit_ = absl::InfinitePast();
   absl::Time last_delete_ = absl::InfinitePast();
   absl::Time last_hint_ = absl::InfinitePast();
-  int64_t oldest_effect_us_ = 0;  // Append time of the first record whose effects wait.
+  std::optional<int32_t> drafting_;  // The partition whose checkpoint is being copied.
+  int64_t oldest_effect_us_ = 0;     // Append time of the first record whose effects wait.
   LoopCounters counters_;
 };
 

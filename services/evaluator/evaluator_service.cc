@@ -41,7 +41,7 @@ class EvaluatorService::Publisher final : public EventPublisher {
     const std::optional<trace::Context> context = trace::Parse(row.traceparent);
     producer_.ProduceAsync(
         topic_, row.key, row.value, kafka::TraceHeaders(context ? context->Child().Traceparent() : std::string()),
-        [done = std::move(done)](const absl::StatusOr<kafka::Delivery>& delivery) { done(delivery.ok()); });
+        [done = std::move(done)](const absl::StatusOr<kafka::DeliveryReport>& delivery) { done(delivery.ok()); });
   }
 
  private:

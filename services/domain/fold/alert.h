@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "services/domain/condition/definition.h"
+#include "services/domain/fold/alert_id.h"
 #include "services/domain/fold/extreme_ladder.h"
 #include "services/domain/fold/fold_state.h"
 #include "services/domain/market/exchange_date.h"
@@ -23,20 +25,31 @@ inline constexpr size_t kDownLeg = 1;
 inline Direction DirectionOf(size_t leg) { return leg == kUpLeg ? Direction::kUp : Direction::kDown; }
 
 // One of the two conditions that an alert may consist of.
-struct Leg {
+class Leg {
+ public:
   bool ready = false;
   // The reference or extreme, where no rung has it.
   int64_t reference_micros = 0;
   // The rung that the leg is in; while its alert is evaluated, the rung that it was in.
   Rung* rung = nullptr;
-  // As in SavedLeg.
-  std::vector<PricePoint> window_entries;
+
+  // As in SavedLeg. Hardly any alert has some.
+  const std::vector<PricePoint>& entries() const {
+    static const std::vector<PricePoint> kNone;
+    return entries_ == nullptr ? kNone : *entries_;
+  }
+  void SetEntries(std::vector<PricePoint> entries) {
+    entries_ = entries.empty() ? nullptr : std::make_unique<std::vector<PricePoint>>(std::move(entries));
+  }
+
+ private:
+  std::unique_ptr<std::vector<PricePoint>> entries_;
 };
 
 struct Alert {
   static constexpr int64_t kNoKey = std::numeric_limits<int64_t>::min();
 
-  std::string id;
+  AlertId id{""};
   condition::Definition definition;
   int64_t revision = 0;
   int64_t armed_revision = 0;

@@ -34,18 +34,69 @@ void WakePrices::AddBeyondExtreme(size_t leg, int64_t extreme_micros) {
   leg == kUpLeg ? AddAtOrBelow(extreme_micros) : AddAtOrAbove(extreme_micros);
 }
 
-Book::Book(ExtremeLadder::Members* members)
-    : trailing{{{ExtremeLadder(Direction::kUp, Measure::kPercent, std::nullopt, members),
-                 ExtremeLadder(Direction::kDown, Measure::kPercent, std::nullopt, members)},
-                {ExtremeLadder(Direction::kUp, Measure::kAmount, std::nullopt, members),
-                 ExtremeLadder(Direction::kDown, Measure::kAmount, std::nullopt, members)}}},
-      members_(members) {}
+Book::Index::Index(ExtremeLadder::Members* the_members)
+    : trailing{{{ExtremeLadder(Direction::kUp, Measure::kPercent, std::nullopt, the_members),
+                 ExtremeLadder(Direction::kDown, Measure::kPercent, std::nullopt, the_members)},
+                {ExtremeLadder(Direction::kUp, Measure::kAmount, std::nullopt, the_members),
+                 ExtremeLadder(Direction::kDown, Measure::kAmount, std::nullopt, the_members)}}},
+      members(the_members) {}
+
+Book::Book(ExtremeLadder::Members* members) : index_(std::make_unique<Index>(members)) {}
+
+void Book::PutOff(PricePoint point, int64_t* steps) {
+  if (pending_.Add(point)) return;
+  CatchUp(steps);
+  pending_.Add(point);
+}
+
+void Book::CatchUp(int64_t* steps) {
+  if (pending_.empty()) return;
+  const PendingPrices::Chain lows = pending_.Lows();
+  const PendingPrices::Chain highs = pending_.Highs();
+  // Of all time only the most extreme one counts: the first.
+  for (std::array<ExtremeLadder, 2>& ladders : index_->trailing) {
+    ladders[kUpLeg].Advance(*lows.begin(), steps);
+    ladders[kDownLeg].Advance(*highs.begin(), steps);
+  }
+  for (const auto& [window_us, one] : index_->windows) {
+    for (const PricePoint& low : lows) one->legs[kUpLeg].Advance(low, steps);
+    for (const PricePoint& high : highs) one->legs[kDownLeg].Advance(high, steps);
+  }
+  pending_.Clear();
+}
+
+void Book::FindQuiet(const market::DateFigures& figures, int64_t* steps) {
+  quiet = {};
+  if (!index_->fresh.empty()) return;
+  QuietInterval found = QuietInterval::Everything();
+  for (DateFigure figure : market::kDateFigures) {
+    if (!figures.first(figure).has_value()) continue;
+    for (size_t leg : {kUpLeg, kDownLeg}) {
+      NarrowQuiet(GroupOf(figure).legs[leg], DirectionOf(leg), Measure::kPercent, &found);
+    }
+  }
+  if (!index_->wake_up.empty()) found.KeepBelow(index_->wake_up.begin()->first);
+  if (!index_->wake_down.empty()) found.KeepAbove(-index_->wake_down.begin()->first);
+  if (!index_->window_ends.empty()) found.KeepUntil(index_->window_ends.begin()->first);
+  index_->inside.NarrowQuiet(last->price_micros, &found, steps);
+  follows_extremes_ = false;
+  const auto narrow = [&](const ExtremeLadder& ladder) {
+    ladder.NarrowQuiet(last->price_micros, &found, steps);
+    // Also one whose last alert has just gone: a quote has to clear what it holds, before it is used again.
+    follows_extremes_ = follows_extremes_ || ladder.rung_count() > 0;
+  };
+  for (const std::array<ExtremeLadder, 2>& ladders : index_->trailing)
+    std::for_each(ladders.begin(), ladders.end(), narrow);
+  for (const auto& [window_us, one] : index_->windows) std::for_each(one->legs.begin(), one->legs.end(), narrow);
+  quiet = found;
+}
 
 std::vector<Slot> Book::Advance(PricePoint point, const market::DateFigures& figures, int64_t* steps) {
+  CatchUp(steps);
   last = point;
   ++prices_seen;
-  std::vector<Slot> found(fresh.begin(), fresh.end());
-  fresh.clear();
+  std::vector<Slot> found(index_->fresh.begin(), index_->fresh.end());
+  index_->fresh.clear();
   for (DateFigure figure : market::kDateFigures) {
     if (!figures.first(figure).has_value()) continue;
     SlotSet& awaiting = AwaitingReference(figure);
@@ -55,15 +106,15 @@ std::vector<Slot> Book::Advance(PricePoint point, const market::DateFigures& fig
       FindChanged(GroupOf(figure).legs[leg], DirectionOf(leg), Measure::kPercent, point.price_micros, &found, steps);
     }
   }
-  for (auto it = wake_up.begin(); it != wake_up.end() && it->first <= point.price_micros; ++it) {
+  for (auto it = index_->wake_up.begin(); it != index_->wake_up.end() && it->first <= point.price_micros; ++it) {
     found.push_back(it->second);
   }
-  for (auto it = wake_down.begin(); it != wake_down.end() && it->first <= -point.price_micros; ++it) {
+  for (auto it = index_->wake_down.begin(); it != index_->wake_down.end() && it->first <= -point.price_micros; ++it) {
     found.push_back(it->second);
   }
-  inside.Find(point.price_micros, &found, steps);
+  index_->inside.Find(point.price_micros, &found, steps);
   FindInLadders(point, &found, steps);
-  for (auto it = window_ends.begin(); it != window_ends.end() && it->first < point.time_us; ++it) {
+  for (auto it = index_->window_ends.begin(); it != index_->window_ends.end() && it->first < point.time_us; ++it) {
     found.push_back(it->second);
   }
   std::sort(found.begin(), found.end());
@@ -73,31 +124,31 @@ std::vector<Slot> Book::Advance(PricePoint point, const market::DateFigures& fig
 }
 
 void Book::FindInLadders(PricePoint point, std::vector<Slot>* found, int64_t* steps) {
-  for (std::array<ExtremeLadder, 2>& ladders : trailing) {
+  for (std::array<ExtremeLadder, 2>& ladders : index_->trailing) {
     for (ExtremeLadder& ladder : ladders) {
       ladder.Advance(point, steps);
       ladder.Find(point.price_micros, found, steps);
     }
   }
-  for (auto it = windows.begin(); it != windows.end();) {
+  for (auto it = index_->windows.begin(); it != index_->windows.end();) {
     bool used = false;
     for (ExtremeLadder& ladder : it->second->legs) {
       ladder.Advance(point, steps);
       ladder.Find(point.price_micros, found, steps);
       used = used || ladder.size() > 0;
     }
-    it = used ? std::next(it) : windows.erase(it);
+    it = used ? std::next(it) : index_->windows.erase(it);
   }
 }
 
 void Book::WakeAtOrAbove(Alert& alert, Slot slot, int64_t price_micros) {
   alert.wake_up_key = price_micros;
-  wake_up.emplace(price_micros, slot);
+  index_->wake_up.emplace(price_micros, slot);
 }
 
 void Book::WakeAtOrBelow(Alert& alert, Slot slot, int64_t price_micros) {
   alert.wake_down_key = -price_micros;
-  wake_down.emplace(-price_micros, slot);
+  index_->wake_down.emplace(-price_micros, slot);
 }
 
 void Book::WakeAt(Alert& alert, Slot slot, const WakePrices& wakes) {
@@ -107,25 +158,25 @@ void Book::WakeAt(Alert& alert, Slot slot, const WakePrices& wakes) {
 
 void Book::WakeAfter(Alert& alert, Slot slot, int64_t event_time_us) {
   alert.window_end_key = event_time_us;
-  window_ends.emplace(event_time_us, slot);
+  index_->window_ends.emplace(event_time_us, slot);
 }
 
 void Book::WakeInside(Alert& alert, Slot slot, int64_t low_micros, int64_t high_micros) {
   alert.inside_key = low_micros;
-  inside.Insert(low_micros, high_micros, slot);
+  index_->inside.Insert(low_micros, high_micros, slot);
 }
 
 void Book::RemoveWakes(Alert& alert, Slot slot) {
   constexpr int64_t kNoKey = Alert::kNoKey;
-  if (alert.wake_up_key != kNoKey) wake_up.erase({std::exchange(alert.wake_up_key, kNoKey), slot});
-  if (alert.wake_down_key != kNoKey) wake_down.erase({std::exchange(alert.wake_down_key, kNoKey), slot});
-  if (alert.inside_key != kNoKey) inside.Erase(std::exchange(alert.inside_key, kNoKey), slot);
-  if (alert.window_end_key != kNoKey) window_ends.erase({std::exchange(alert.window_end_key, kNoKey), slot});
+  if (alert.wake_up_key != kNoKey) index_->wake_up.erase({std::exchange(alert.wake_up_key, kNoKey), slot});
+  if (alert.wake_down_key != kNoKey) index_->wake_down.erase({std::exchange(alert.wake_down_key, kNoKey), slot});
+  if (alert.inside_key != kNoKey) index_->inside.Erase(std::exchange(alert.inside_key, kNoKey), slot);
+  if (alert.window_end_key != kNoKey) index_->window_ends.erase({std::exchange(alert.window_end_key, kNoKey), slot});
 }
 
 Windows& Book::WindowsOf(int64_t window_us) {
-  std::unique_ptr<Windows>& found = windows[window_us];
-  if (found == nullptr) found = std::make_unique<Windows>(window_us, members_);
+  std::unique_ptr<Windows>& found = index_->windows[window_us];
+  if (found == nullptr) found = std::make_unique<Windows>(window_us, index_->members);
   return *found;
 }
 

@@ -17,6 +17,9 @@
 //  - fresh: alerts that have seen no price since they were armed or resumed; the next price evaluates them.
 // Paused, ended and expired alerts are in none of these.
 //
+// Most prices change no alert at all. Between which prices that is so, and until when, is worked out after each that
+// was looked at (FindQuiet); the next ones that are inside cost two comparisons (TakeQuiet).
+//
 // Not thread-safe; cannot fail.
 #pragma once
 
@@ -34,6 +37,8 @@
 #include "services/domain/fold/alert.h"
 #include "services/domain/fold/extreme_ladder.h"
 #include "services/domain/fold/interval_tree.h"
+#include "services/domain/fold/pending_prices.h"
+#include "services/domain/fold/quiet_interval.h"
 #include "services/domain/market/date_figures.h"
 
 namespace stockalert::fold {
@@ -70,6 +75,21 @@ class Book {
   // `members` must outlive the book; it is told when a ladder moves an alert.
   explicit Book(ExtremeLadder::Members* members);
 
+  // Records a price that counts if it is a quiet one, at which nothing happens to any alert, and says whether it was.
+  // What ladders need of it is taken in later.
+  bool TakeQuiet(PricePoint point, int64_t* steps) {
+    if (!quiet.Contains(point.price_micros, point.time_us)) return false;
+    if (follows_extremes_) PutOff(point, steps);
+    last = point;
+    ++prices_seen;
+    return true;
+  }
+  // Has the ladders take in what quiet prices put off. Before they are looked at or changed in any other way.
+  void CatchUp(int64_t* steps);
+  // Finds the quiet interval around the last price. Between prices whoever adds an alert, or tells a group its
+  // reference, ends it: `quiet = {}`. Removing alerts does no harm.
+  void FindQuiet(const market::DateFigures& figures, int64_t* steps);
+
   // Records a price that counts. Returns the alerts that it may change, each once, by slot: also those that were fresh,
   // and those that awaited a figure that is known now; they leave these sets.
   std::vector<Slot> Advance(PricePoint point, const market::DateFigures& figures, int64_t* steps);
@@ -82,29 +102,47 @@ class Book {
   // Undoes all five calls above.
   void RemoveWakes(Alert& alert, Slot slot);
 
-  DateGroup& GroupOf(market::DateFigure figure) { return groups[static_cast<size_t>(figure)]; }
-  SlotSet& OwnReference(market::DateFigure figure) { return own_reference[static_cast<size_t>(figure)]; }
-  SlotSet& AwaitingReference(market::DateFigure figure) { return awaiting_reference[static_cast<size_t>(figure)]; }
-  ExtremeLadder& TrailingOf(Measure measure, size_t leg) { return trailing[measure == Measure::kPercent ? 0 : 1][leg]; }
+  DateGroup& GroupOf(market::DateFigure figure) { return index_->groups[static_cast<size_t>(figure)]; }
+  SlotSet& OwnReference(market::DateFigure figure) { return index_->own_reference[static_cast<size_t>(figure)]; }
+  SlotSet& AwaitingReference(market::DateFigure figure) {
+    return index_->awaiting_reference[static_cast<size_t>(figure)];
+  }
+  ExtremeLadder& TrailingOf(Measure measure, size_t leg) {
+    return index_->trailing[measure == Measure::kPercent ? 0 : 1][leg];
+  }
   Windows& WindowsOf(int64_t window_us);
+  using WindowsByLength = absl::btree_map<int64_t, std::unique_ptr<Windows>>;
+  const WindowsByLength& windows() const { return index_->windows; }
+  SlotSet& fresh() { return index_->fresh; }
 
+  QuietInterval quiet;
   std::optional<PricePoint> last;
   int64_t prices_seen = 0;
-  WakeSet wake_up;
-  WakeSet wake_down;
-  IntervalTree inside;
-  std::array<DateGroup, market::kDateFigureCount> groups;
-  std::array<SlotSet, market::kDateFigureCount> own_reference;
-  std::array<SlotSet, market::kDateFigureCount> awaiting_reference;
-  std::array<std::array<ExtremeLadder, 2>, 2> trailing;  // By measure and leg.
-  absl::btree_map<int64_t, std::unique_ptr<Windows>> windows;
-  WakeSet window_ends;
-  SlotSet fresh;
 
  private:
+  // What quiet prices do not touch, apart from what they do.
+  struct Index {
+    explicit Index(ExtremeLadder::Members* members);
+
+    WakeSet wake_up;
+    WakeSet wake_down;
+    IntervalTree inside;
+    std::array<DateGroup, market::kDateFigureCount> groups;
+    std::array<SlotSet, market::kDateFigureCount> own_reference;
+    std::array<SlotSet, market::kDateFigureCount> awaiting_reference;
+    std::array<std::array<ExtremeLadder, 2>, 2> trailing;  // By measure and leg.
+    WindowsByLength windows;
+    WakeSet window_ends;
+    SlotSet fresh;
+    ExtremeLadder::Members* const members;
+  };
+
+  void PutOff(PricePoint point, int64_t* steps);
   void FindInLadders(PricePoint point, std::vector<Slot>* found, int64_t* steps);
 
-  ExtremeLadder::Members* const members_;
+  PendingPrices pending_;
+  bool follows_extremes_ = false;  // As of FindQuiet: whether any ladder holds anything.
+  std::unique_ptr<Index> index_;
 };
 
 }  // namespace stockalert::fold

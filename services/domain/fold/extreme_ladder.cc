@@ -1,7 +1,9 @@
 #include "services/domain/fold/extreme_ladder.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <iterator>
+#include <utility>
 
 #include "services/domain/condition/level.h"
 
@@ -28,6 +30,28 @@ void FindChanged(const Rung& rung, Direction direction, Measure measure, int64_t
   }
 }
 
+void NarrowQuiet(Direction direction, int64_t low, int64_t high, QuietInterval* quiet) {
+  if (direction == Direction::kDown) {
+    std::swap(low, high);
+    low = low == QuietInterval::kMax ? QuietInterval::kMin : -low;
+    high = high == QuietInterval::kMin ? QuietInterval::kMax : -high;
+  }
+  quiet->low_micros = std::max(quiet->low_micros, low);
+  quiet->high_micros = std::min(quiet->high_micros, high);
+}
+
+void NarrowQuiet(const Rung& rung, Direction direction, Measure measure, QuietInterval* quiet) {
+  int64_t low = QuietInterval::kMin;
+  int64_t high = QuietInterval::kMax;
+  if (!rung.ready.empty()) {
+    high = SignedLevel(direction, measure, rung.reference_micros, rung.ready.begin()->first) - 1;
+  }
+  if (!rung.unready.empty()) {
+    low = SignedLevel(direction, measure, rung.reference_micros, rung.unready.rbegin()->first);
+  }
+  NarrowQuiet(direction, low, high, quiet);
+}
+
 ExtremeLadder::ExtremeLadder(Direction direction, Measure measure, std::optional<int64_t> window_us, Members* members)
     : direction_(direction), measure_(measure), window_us_(window_us), members_(members) {}
 
@@ -36,6 +60,8 @@ void ExtremeLadder::RegisterLevels(Rung* rung) {
   if (!rung->ready.empty()) {
     rung->ready_level = SignedLevel(direction_, measure_, rung->reference_micros, rung->ready.begin()->first);
     ready_levels_.emplace(*rung->ready_level, extreme);
+    rung->ready_distance = rung->ready.begin()->first;
+    ready_distances_.emplace(rung->ready_distance, extreme);
   }
   if (!rung->unready.empty()) {
     rung->unready_level = SignedLevel(direction_, measure_, rung->reference_micros, rung->unready.rbegin()->first);
@@ -45,7 +71,10 @@ void ExtremeLadder::RegisterLevels(Rung* rung) {
 
 void ExtremeLadder::UnregisterLevels(Rung* rung) {
   const int64_t extreme = Signed(direction_, rung->reference_micros);
-  if (rung->ready_level.has_value()) ready_levels_.erase({*rung->ready_level, extreme});
+  if (rung->ready_level.has_value()) {
+    ready_levels_.erase({*rung->ready_level, extreme});
+    ready_distances_.erase({rung->ready_distance, extreme});
+  }
   if (rung->unready_level.has_value()) unready_levels_.erase({-*rung->unready_level, extreme});
   rung->ready_level.reset();
   rung->unready_level.reset();
@@ -75,6 +104,7 @@ void ExtremeLadder::Advance(PricePoint point, int64_t* steps) {
     rungs_.clear();
     ready_levels_.clear();
     unready_levels_.clear();
+    ready_distances_.clear();
     return;
   }
   const int64_t signed_price = Signed(direction_, point.price_micros);
@@ -120,6 +150,38 @@ void ExtremeLadder::Find(int64_t price, std::vector<Slot>* found, int64_t* steps
     if (-negated_level <= at) break;
     FindChanged(*rungs_.find(extreme)->second, direction_, measure_, price, found, steps);
   }
+}
+
+void ExtremeLadder::NarrowQuiet(int64_t price, QuietInterval* quiet, int64_t* steps) const {
+  if (size_ == 0) return;
+  ++*steps;
+  const int64_t at = Signed(direction_, price);
+  int64_t low = QuietInterval::kMin;
+  int64_t high = QuietInterval::kMax;
+  if (!ready_levels_.empty()) {
+    // A price below makes a new extreme, and levels that much lower. Half of the way to the nearest of them is left to
+    // each side; less where that would be too much, as for distances of more than the price. (No extreme is beyond the
+    // price: they are all at it or before it.)
+    const int64_t least_distance = ready_distances_.begin()->first;
+    const auto high_from = [&](int64_t lowest) {
+      return std::min(ready_levels_.begin()->first,
+                      SignedLevel(direction_, measure_, Signed(direction_, lowest), least_distance)) -
+             1;
+    };
+    int64_t room = (SignedLevel(direction_, measure_, price, least_distance) - at) / 2;
+    while (room > 0 && (Signed(direction_, at - room) <= 0 || high_from(at - room) < at)) room /= 2;
+    low = at - room;
+    high = high_from(low);
+  }
+  if (!unready_levels_.empty()) {
+    // A new extreme only moves their levels away. An extreme that leaves the window moves them nearer.
+    low = std::max(low, -unready_levels_.begin()->first);
+    if (window_us_.has_value()) {
+      const __int128 end_us = static_cast<__int128>(rungs_.begin()->second->time_us) + *window_us_;
+      if (end_us < QuietInterval::kMax) quiet->KeepUntil(static_cast<int64_t>(end_us));
+    }
+  }
+  fold::NarrowQuiet(direction_, low, high, quiet);
 }
 
 Rung* ExtremeLadder::FindOrMakeRung(PricePoint point) {

@@ -22,6 +22,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "services/domain/fold/fold_state.h"
+#include "services/domain/fold/quiet_interval.h"
 
 namespace stockalert::fold {
 
@@ -49,6 +50,7 @@ struct Rung {
   // As registered with the ladder; none while the set is empty.
   std::optional<int64_t> ready_level;
   std::optional<int64_t> unready_level;
+  int64_t ready_distance = 0;  // Where ready_level has a value.
 
   size_t size() const { return ready.size() + unready.size() + followers.size(); }
 };
@@ -56,6 +58,11 @@ struct Rung {
 // Appends the alerts of `rung` that `price` changes: ready ones at their level, others with their level false.
 void FindChanged(const Rung& rung, Direction direction, Measure measure, int64_t price, std::vector<Slot>* found,
                  int64_t* steps);
+
+// Narrows `*quiet` to the prices whose signed values are from `low` to `high`; QuietInterval's limits: no bound.
+void NarrowQuiet(Direction direction, int64_t low, int64_t high, QuietInterval* quiet);
+// Likewise to those that change no alert of `rung`.
+void NarrowQuiet(const Rung& rung, Direction direction, Measure measure, QuietInterval* quiet);
 
 class ExtremeLadder {
  public:
@@ -74,6 +81,10 @@ class ExtremeLadder {
 
   // Appends the alerts that `price`, the one last passed to Advance, changes.
   void Find(int64_t price, std::vector<Slot>* found, int64_t* steps) const;
+
+  // Narrows `*quiet` to prices around `price`, the one last passed to Advance, and times at which no alert changes,
+  // whatever extremes they make on their way.
+  void NarrowQuiet(int64_t price, QuietInterval* quiet, int64_t* steps) const;
 
   // The rung with this extreme; made where there is none. In a window, `point` must be one that Advance would keep.
   Rung* FindOrMakeRung(PricePoint point);
@@ -111,8 +122,9 @@ class ExtremeLadder {
   const std::optional<int64_t> window_us_;
   Members* const members_;
   Rungs rungs_;
-  Levels ready_levels_;    // The lowest is reached first.
-  Levels unready_levels_;  // Negated: the highest is left first.
+  Levels ready_levels_;     // The lowest is reached first.
+  Levels unready_levels_;   // Negated: the highest is left first.
+  Levels ready_distances_;  // The least distance of each rung's ready alerts, in place of its level.
   size_t size_ = 0;
 };
 

@@ -1,13 +1,16 @@
 #include "services/domain/fold/fold.h"
 
 #include <algorithm>
+#include <array>
 #include <deque>
+#include <tuple>
 #include <utility>
 #include <variant>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "services/common/base/abseil.h"
+#include "services/domain/fold/alert_id.h"
 #include "services/domain/fold/symbol_fold.h"
 #include "services/domain/price/decimal.h"
 
@@ -31,7 +34,7 @@ class PartitionState {
   const Counters& counters() const { return counters_; }
 
   std::optional<AlertView> FindAlert(std::string_view id) const {
-    const auto found = alerts_.find(base::ToAbsl(id));
+    const auto found = alerts_.find(AlertId(id));
     if (found == alerts_.end()) return std::nullopt;
     return found->second.symbol->ViewOf(found->second.slot);
   }
@@ -56,28 +59,48 @@ class PartitionState {
     state.symbols.reserve(symbols_.size());
     state.alerts.reserve(alerts_.size());
     for (const auto& [name, symbol] : symbols_) {
+      symbol->CatchUp();
       state.symbols.push_back(symbol->Save());
       symbol->SaveAlerts(&state.alerts);
     }
-    std::sort(state.symbols.begin(), state.symbols.end(),
-              [](const SavedSymbol& a, const SavedSymbol& b) { return a.symbol < b.symbol; });
-    std::sort(state.alerts.begin(), state.alerts.end(),
-              [](const SavedAlert& a, const SavedAlert& b) { return a.id < b.id; });
-    state.tombstones.reserve(tombstones_in_order_.size());
-    for (const std::string& id : tombstones_in_order_) {
-      const Tombstone& tombstone = tombstones_.find(id)->second;
-      state.tombstones.push_back({id, tombstone.revision, tombstone.log_time_us});
+    SaveRest(&state);
+    PutInOrder(&state);
+    return state;
+  }
+
+  void BeginSnapshot() {
+    ++snapshot_number_;
+    snapshot_.emplace();
+    snapshot_->state.symbols.reserve(symbols_.size());
+    snapshot_->state.alerts.reserve(alerts_.size());
+    snapshot_->symbols = symbols_.size();
+    SaveRest(&snapshot_->state);
+  }
+
+  bool ContinueSnapshot(int64_t alerts_max) {
+    const auto copied = [this] { return snapshot_->state.alerts.size() + snapshot_->state.symbols.size(); };
+    const size_t enough = copied() + static_cast<size_t>(alerts_max);
+    while (snapshot_->next < snapshot_->symbols) {
+      const size_t next = snapshot_->next++;
+      CopyFirst(*(*symbol_blocks_[next / kSymbolsPerBlock])[next % kSymbolsPerBlock]);
+      if (copied() >= enough) break;
     }
-    state.log_time_us = log_time_us_;
-    state.counters = counters_;
+    return snapshot_->next == snapshot_->symbols;
+  }
+
+  FoldState TakeSnapshot() {
+    FoldState state = std::move(snapshot_->state);
+    snapshot_.reset();
     return state;
   }
 
   absl::Status Load(const FoldState& state) {
+    symbols_.reserve(state.symbols.size());
+    alerts_.reserve(state.alerts.size());
     for (const SavedSymbol& saved : state.symbols) {
       auto [entry, added] = symbols_.try_emplace(saved.symbol);
       if (!added) return absl::InvalidArgumentError(absl::StrCat("symbol ", saved.symbol, " is there twice"));
-      entry->second = std::make_unique<SymbolFold>(saved.symbol);
+      entry->second = &MakeSymbol(saved.symbol);
       if (absl::Status status = entry->second->Load(saved); !status.ok()) return status;
     }
     for (const SavedAlert& saved : state.alerts) {
@@ -87,15 +110,16 @@ class PartitionState {
       }
       const absl::StatusOr<Slot> slot = symbol->second->LoadAlert(saved);
       if (!slot.ok()) return slot.status();
-      if (!alerts_.try_emplace(saved.id, KnownAlert{symbol->second.get(), *slot}).second) {
+      if (!alerts_.try_emplace(AlertId(saved.id), KnownAlert{symbol->second, *slot}).second) {
         return absl::InvalidArgumentError(absl::StrCat("alert ", saved.id, " is there twice"));
       }
     }
     for (const SavedTombstone& saved : state.tombstones) {
-      if (!tombstones_.try_emplace(saved.id, Tombstone{saved.revision, saved.log_time_us}).second) {
+      const AlertId id(saved.id);
+      if (!tombstones_.try_emplace(id, Tombstone{saved.revision, saved.log_time_us}).second) {
         return absl::InvalidArgumentError(absl::StrCat("tombstone ", saved.id, " is there twice"));
       }
-      tombstones_in_order_.push_back(saved.id);
+      tombstones_in_order_.push_back(id);
     }
     log_time_us_ = state.log_time_us;
     counters_ = state.counters;
@@ -103,6 +127,9 @@ class PartitionState {
   }
 
  private:
+  static constexpr size_t kSymbolsPerBlock = 64;
+  using SymbolBlock = std::array<std::optional<SymbolFold>, kSymbolsPerBlock>;
+
   struct KnownAlert {
     SymbolFold* symbol = nullptr;
     Slot slot = 0;
@@ -120,6 +147,31 @@ class PartitionState {
     bool operator==(const Shown&) const = default;
   };
 
+  struct SnapshotUnderWay {
+    FoldState state;
+    size_t symbols = 0;  // As many of the first ones are in it.
+    size_t next = 0;
+  };
+
+  void SaveRest(FoldState* state) const {
+    state->tombstones.reserve(tombstones_in_order_.size());
+    for (const AlertId& id : tombstones_in_order_) {
+      const Tombstone& tombstone = tombstones_.find(id)->second;
+      state->tombstones.push_back({id.Text(), tombstone.revision, tombstone.log_time_us});
+    }
+    state->log_time_us = log_time_us_;
+    state->counters = counters_;
+  }
+
+  // Before the symbol is changed.
+  void CopyFirst(SymbolFold& symbol) {
+    if (!snapshot_.has_value() || symbol.snapshot_number == snapshot_number_) return;
+    symbol.snapshot_number = snapshot_number_;
+    symbol.CatchUp();
+    snapshot_->state.symbols.push_back(symbol.Save());
+    symbol.SaveAlerts(&snapshot_->state.alerts);
+  }
+
   static Shown ShownOf(const SymbolFold& symbol) { return {symbol.previous_close_known(), symbol.day_open_known()}; }
 
   static void EmitStatus(const SymbolFold& symbol, record::Place place, Outcome* outcome) {
@@ -127,9 +179,19 @@ class PartitionState {
                                  symbol.last_event_time_us().value_or(0), place.offset});
   }
 
+  SymbolFold& MakeSymbol(const std::string& name) {
+    if (symbols_in_last_block_ == kSymbolsPerBlock) {
+      symbol_blocks_.push_back(std::make_unique<SymbolBlock>());
+      symbols_in_last_block_ = 0;
+    }
+    SymbolFold& symbol = (*symbol_blocks_.back())[symbols_in_last_block_++].emplace(name);
+    symbol.snapshot_number = snapshot_number_;  // One that is under way is of before.
+    return symbol;
+  }
+
   SymbolFold& SymbolOf(const std::string& name) {
-    std::unique_ptr<SymbolFold>& symbol = symbols_[name];
-    if (symbol == nullptr) symbol = std::make_unique<SymbolFold>(name);
+    SymbolFold*& symbol = symbols_[name];
+    if (symbol == nullptr) symbol = &MakeSymbol(name);
     return *symbol;
   }
 
@@ -140,6 +202,7 @@ class PartitionState {
       return;
     }
     SymbolFold& symbol = SymbolOf(quote.symbol);
+    CopyFirst(symbol);
     const Shown before = ShownOf(symbol);
     symbol.ApplyQuote(quote, place.offset, &counters_, outcome);
     const bool expiry_reached = symbol.TakeExpiryReached();
@@ -149,6 +212,7 @@ class PartitionState {
   void ApplyRecord(const record::Restart& restart, record::Place place, Outcome* outcome) {
     const auto found = symbols_.find(restart.symbol);
     if (found == symbols_.end()) return;
+    CopyFirst(*found->second);
     found->second->ApplyRestart();
     found->second->TakeExpiryReached();
     EmitStatus(*found->second, place, outcome);
@@ -164,13 +228,14 @@ class PartitionState {
 
   // Gives the revision known afterwards.
   int64_t ApplyChange(const record::AlertChange& change, record::Place place, Outcome* outcome) {
-    if (const auto tombstone = tombstones_.find(change.alert_id); tombstone != tombstones_.end()) {
+    const AlertId id(change.alert_id);
+    if (const auto tombstone = tombstones_.find(id); tombstone != tombstones_.end()) {
       // Deleted for good: nothing that is published afterwards brings it back.
       ++counters_.changes_skipped;
       tombstone->second.revision = std::max(tombstone->second.revision, change.revision);
       return tombstone->second.revision;
     }
-    const auto known = alerts_.find(change.alert_id);
+    const auto known = alerts_.find(id);
     if (known != alerts_.end()) {
       const int64_t known_revision = known->second.symbol->RevisionOf(known->second.slot);
       // An alert's symbol never changes: what says otherwise is not about this alert.
@@ -182,18 +247,20 @@ class PartitionState {
     ++counters_.changes_applied;
     if (change.deleted) {
       if (known != alerts_.end()) {
+        CopyFirst(*known->second.symbol);
         known->second.symbol->Remove(known->second.slot);
         alerts_.erase(known);
       }
-      tombstones_.emplace(change.alert_id, Tombstone{change.revision, log_time_us_});
-      tombstones_in_order_.push_back(change.alert_id);
+      tombstones_.emplace(id, Tombstone{change.revision, log_time_us_});
+      tombstones_in_order_.push_back(id);
       return change.revision;
     }
     SymbolFold& symbol = SymbolOf(change.symbol);
+    CopyFirst(symbol);
     if (known != alerts_.end()) {
       symbol.Change(known->second.slot, change);
     } else {
-      alerts_.emplace(change.alert_id, KnownAlert{&symbol, symbol.Add(change)});
+      alerts_.emplace(id, KnownAlert{&symbol, symbol.Add(change)});
     }
     if (symbol.TakeExpiryReached()) EmitStatus(symbol, place, outcome);
     return change.revision;
@@ -209,12 +276,17 @@ class PartitionState {
     }
   }
 
-  absl::flat_hash_map<std::string, std::unique_ptr<SymbolFold>> symbols_;
-  absl::flat_hash_map<std::string, KnownAlert> alerts_;
-  absl::flat_hash_map<std::string, Tombstone> tombstones_;
-  std::deque<std::string> tombstones_in_order_;
+  // Side by side, so that quotes of many symbols touch few pages. None is ever forgotten.
+  std::vector<std::unique_ptr<SymbolBlock>> symbol_blocks_;
+  size_t symbols_in_last_block_ = kSymbolsPerBlock;
+  absl::flat_hash_map<std::string, SymbolFold*> symbols_;
+  absl::flat_hash_map<AlertId, KnownAlert> alerts_;
+  absl::flat_hash_map<AlertId, Tombstone> tombstones_;
+  std::deque<AlertId> tombstones_in_order_;
   int64_t log_time_us_ = 0;
   Counters counters_;
+  int64_t snapshot_number_ = 0;
+  std::optional<SnapshotUnderWay> snapshot_;
 };
 
 Fold::Fold() : state_(std::make_unique<PartitionState>()) {}
@@ -237,6 +309,17 @@ int64_t Fold::symbol_count() const { return state_->symbol_count(); }
 int64_t Fold::index_steps() const { return state_->index_steps(); }
 
 FoldState Fold::Snapshot() const { return state_->Snapshot(); }
+void Fold::BeginSnapshot() { state_->BeginSnapshot(); }
+bool Fold::ContinueSnapshot(int64_t alerts_max) { return state_->ContinueSnapshot(alerts_max); }
+FoldState Fold::TakeSnapshot() { return state_->TakeSnapshot(); }
+
+void PutInOrder(FoldState* state) {
+  std::sort(state->symbols.begin(), state->symbols.end(),
+            [](const SavedSymbol& a, const SavedSymbol& b) { return a.symbol < b.symbol; });
+  std::sort(state->alerts.begin(), state->alerts.end(), [](const SavedAlert& a, const SavedAlert& b) {
+    return std::tie(a.symbol, a.id) < std::tie(b.symbol, b.id);
+  });
+}
 
 absl::StatusOr<Fold> Fold::Restore(const FoldState& state) {
   Fold fold;

@@ -70,8 +70,19 @@ class Fold {
   // state.
   int64_t index_steps() const;
 
-  // A copy of everything that later outcomes depend on. The cost is linear in the size of the state.
+  // A copy of everything that later outcomes depend on, in canonical order. The cost is linear in the size of the
+  // state.
   FoldState Snapshot() const;
+
+  // The same in small parts, with records applied in between: a copy as of BeginSnapshot. A symbol that a record is
+  // about to change before its turn is copied first; the longest that a caller is held up is by the symbol with the
+  // most alerts, and by the tombstones at the beginning. A second BeginSnapshot drops what the first one has copied.
+  void BeginSnapshot();
+  // Copies symbols until about so many alerts more are copied (a symbol counts as one), at least one symbol; true once
+  // all are. Precondition: a snapshot is under way.
+  bool ContinueSnapshot(int64_t alerts_max);
+  // The copy, in no particular order. Precondition: ContinueSnapshot said true, and nothing was begun since.
+  FoldState TakeSnapshot();
 
   // A fold that behaves as the one that `state` was taken from, for ever after. InvalidArgument: the state contradicts
   // itself, as no fold's does; nothing of it is kept.

@@ -1,7 +1,7 @@
 // The whole state of a fold as plain data: what a checkpoint holds. Fold::Snapshot makes it, Fold::Restore takes it
 // back.
 //
-// Everything is in canonical order (symbols by name, alerts by id), so that equal folds have equal states, whatever
+// In canonical order (symbols by name, alerts by symbol and id; PutInOrder) equal folds have equal states, whatever
 // became of them on the way. Plain values; no I/O.
 #pragma once
 
@@ -106,5 +106,7 @@ struct FoldState {
   Counters counters;
   bool operator==(const FoldState&) const = default;
 };
+
+void PutInOrder(FoldState* state);
 
 }  // namespace stockalert::fold

@@ -123,6 +123,21 @@ void IntervalTree::Find(int64_t price, std::vector<Slot>* found, int64_t* steps)
   FindInSubtree(root_, price, found, steps);
 }
 
+void IntervalTree::NarrowQuiet(int64_t price, QuietInterval* quiet, int64_t* steps) const {
+  for (NodeIndex at = root_; at != kNone;) {
+    ++*steps;
+    const Node& node = nodes_[at];
+    if (node.low > price) {
+      quiet->KeepBelow(node.low);
+      at = node.left;
+      continue;
+    }
+    // All to its left begin before the price, too: what ends behind it contains it, and then nothing is quiet.
+    quiet->KeepAbove(node.left == kNone ? node.high : std::max(node.high, nodes_[node.left].highest));
+    at = node.right;
+  }
+}
+
 void IntervalTree::FindInSubtree(NodeIndex at, int64_t price, std::vector<Slot>* found, int64_t* steps) const {
   if (at == kNone) return;
   ++*steps;

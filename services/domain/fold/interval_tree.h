@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "services/domain/fold/quiet_interval.h"
+
 namespace stockalert::fold {
 
 class IntervalTree {
@@ -23,6 +25,9 @@ class IntervalTree {
 
   // Appends the slots of all intervals that contain `price`; adds the number of nodes looked at to `*steps`.
   void Find(int64_t price, std::vector<Slot>* found, int64_t* steps) const;
+
+  // Narrows `*quiet` to the prices around `price` that no interval contains.
+  void NarrowQuiet(int64_t price, QuietInterval* quiet, int64_t* steps) const;
 
   size_t size() const { return size_; }
 

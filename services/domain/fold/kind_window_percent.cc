@@ -40,12 +40,13 @@ void WindowPercentKind::MeasureFromRung(const Subject& subject, PricePoint point
     Leg& leg = subject.alert.legs[i];
     if (leg.rung == nullptr) leg.rung = LadderOf(subject.book, i).FindOrMakeRung(point);
     const int64_t since_micros = leg.rung->reference_micros;
-    std::vector<PricePoint>& entries = leg.window_entries;
+    std::vector<PricePoint> entries = leg.entries();
     const auto in_window = std::find_if(entries.begin(), entries.end(),
                                         [&](const PricePoint& entry) { return EndOf(entry) >= point.time_us; });
     entries.erase(entries.begin(), in_window);
     DropPassed(i, since_micros, &entries);
     leg.reference_micros = entries.empty() ? since_micros : entries.front().price_micros;
+    leg.SetEntries(std::move(entries));
   }
 }
 
@@ -62,12 +63,12 @@ void WindowPercentKind::AddToBook(const Subject& subject) const {
     Leg& leg = alert.legs[i];
     ExtremeLadder& ladder = LadderOf(book, i);
     Rung* rung = leg.rung != nullptr ? leg.rung : ladder.FindOrMakeRung(*book.last);
-    if (leg.window_entries.empty()) {
+    if (leg.entries().empty()) {
       ladder.Add(rung, change.percent_e4, slot, leg.ready);
       continue;
     }
     ladder.AddFollower(rung, slot);
-    const PricePoint nearest = leg.window_entries.front();
+    const PricePoint nearest = leg.entries().front();
     wakes.AddPercentLevel(i, nearest.price_micros, change.percent_e4, leg.ready);
     wakes.AddBeyondExtreme(i, nearest.price_micros);
     end_us = std::min(end_us.value_or(EndOf(nearest)), EndOf(nearest));
@@ -83,7 +84,7 @@ void WindowPercentKind::RemoveFromBook(const Subject& subject) const {
     Leg& leg = subject.alert.legs[i];
     leg.reference_micros = leg.rung->reference_micros;
     ExtremeLadder& ladder = LadderOf(subject.book, i);
-    if (leg.window_entries.empty()) {
+    if (leg.entries().empty()) {
       ladder.Remove(leg.rung, change.percent_e4, subject.slot, leg.ready);
     } else {
       ladder.RemoveFollower(leg.rung, subject.slot);
@@ -98,21 +99,24 @@ void WindowPercentKind::SaveForPause(const Subject& subject) const {
     if (leg.rung == nullptr) {
       // Armed as it pauses: the window that it will go on from holds the arming price. Or it has seen no price since
       // the pause before, and keeps what it kept then.
-      if (leg.window_entries.empty()) leg.window_entries = {*subject.book.last};
+      if (leg.entries().empty()) leg.SetEntries({*subject.book.last});
       continue;
     }
     // What is in the window now: the prices from before an earlier pause that are still nearer than all since, and
     // those since.
-    DropPassed(i, leg.rung->reference_micros, &leg.window_entries);
+    std::vector<PricePoint> entries = leg.entries();
+    DropPassed(i, leg.rung->reference_micros, &entries);
     const std::vector<PricePoint> since = LadderOf(subject.book, i).EntriesFrom(*leg.rung);
-    leg.window_entries.insert(leg.window_entries.end(), since.begin(), since.end());
+    entries.insert(entries.end(), since.begin(), since.end());
+    leg.SetEntries(std::move(entries));
     leg.rung = nullptr;
   }
 }
 
 const char* WindowPercentKind::Restore(const Subject& subject) const {
-  const auto windows = subject.book.windows.find(change.window_us);
-  if (windows == subject.book.windows.end()) return "its window is missing";
+  const Book::WindowsByLength& all = subject.book.windows();
+  const auto windows = all.find(change.window_us);
+  if (windows == all.end()) return "its window is missing";
   for (size_t i : {kUpLeg, kDownLeg}) {
     if (!HasLeg(i)) continue;
     Leg& leg = subject.alert.legs[i];

@@ -14,8 +14,9 @@ using condition::TriggerPolicy;
 using market::DateFigure;
 using market::Session;
 
-SymbolFold::SymbolFold(std::string symbol)
-    : symbol_(std::move(symbol)), books_{std::make_unique<Book>(this), std::make_unique<Book>(this)} {}
+SymbolFold::SymbolFold(std::string symbol) : symbol_(std::move(symbol)) {
+  for (std::optional<Book>& book : books_) book.emplace(this);
+}
 
 void SymbolFold::OnMovedTo(Slot slot, Direction direction, Rung* rung) {
   at(slot).legs[direction == Direction::kUp ? kUpLeg : kDownLeg].rung = rung;
@@ -65,14 +66,17 @@ void SymbolFold::EnterDate(int64_t event_time_us) {
   if (figures_.IsOnDate(event_time_us)) return;
   // No alert is evaluated until the new date's reference is known; then all are ready and measured from it.
   std::vector<Slot> own;
-  for (const std::unique_ptr<Book>& book : books_) {
-    for (const Book::SlotSet& slots : book->own_reference) own.insert(own.end(), slots.begin(), slots.end());
+  for (std::optional<Book>& book : books_) {
+    for (DateFigure figure : market::kDateFigures) {
+      const Book::SlotSet& slots = book->OwnReference(figure);
+      own.insert(own.end(), slots.begin(), slots.end());
+    }
   }
   for (Slot slot : own) RemoveFromBook(slot);
-  for (const std::unique_ptr<Book>& book : books_) {
-    for (DateGroup& group : book->groups) {
+  for (std::optional<Book>& book : books_) {
+    for (DateFigure figure : market::kDateFigures) {
       for (size_t leg : {kUpLeg, kDownLeg}) {
-        Rung& rung = group.legs[leg];
+        Rung& rung = book->GroupOf(figure).legs[leg];
         for (const auto& [distance, slot] : rung.unready) at(slot).legs[leg].ready = true;
         steps_ += static_cast<int64_t>(rung.unready.size());
         rung.ready.insert(rung.unready.begin(), rung.unready.end());
@@ -89,12 +93,14 @@ void SymbolFold::EnterDate(int64_t event_time_us) {
 
 void SymbolFold::LearnFigure(DateFigure figure, Session session, const std::optional<int64_t>& micros) {
   if (!figures_.Learn(figure, session, micros)) return;
-  for (const std::unique_ptr<Book>& book : books_) {
+  for (std::optional<Book>& book : books_) {
     for (Rung& rung : book->GroupOf(figure).legs) rung.reference_micros = *micros;
+    book->quiet = {};
   }
 }
 
 void SymbolFold::ExpireUpTo(int64_t event_time_us) {
+  if (event_time_us < next_expiry_us_) return;
   while (!expiries_.empty() && expiries_.begin()->first <= event_time_us) {
     const Slot slot = expiries_.begin()->second;
     expiries_.erase(expiries_.begin());
@@ -103,10 +109,13 @@ void SymbolFold::ExpireUpTo(int64_t event_time_us) {
     expiry_reached_ = true;
     ++steps_;
   }
+  next_expiry_us_ = expiries_.empty() ? kNoExpiry : expiries_.begin()->first;
 }
 
 void SymbolFold::EvaluateChanged(Book& book, const Counted& counted) {
+  if (book.TakeQuiet(counted.point, &steps_)) return;
   for (Slot slot : book.Advance(counted.point, figures_, &steps_)) Evaluate(slot, counted);
+  book.FindQuiet(figures_, &steps_);
 }
 
 void SymbolFold::RefreshDate(Alert& alert) const {
@@ -199,6 +208,7 @@ void SymbolFold::Pause(Slot slot) {
 void SymbolFold::SaveForPause(Slot slot) {
   const Subject subject = SubjectOf(slot);
   if (!subject.alert.begun) return;
+  subject.book.CatchUp(&steps_);
   VisitKind(subject.alert.definition.condition, [&](const auto& kind) { kind.SaveForPause(subject); });
 }
 
@@ -275,7 +285,7 @@ void SymbolFold::Fire(Slot slot, int64_t price_before, const Judgement& judgemen
   alert.last_trigger_time_us = counted.point.time_us;
   alert.last_trigger_date = figures_.date();
   record::Trigger trigger;
-  trigger.alert_id = alert.id;
+  trigger.alert_id = alert.id.Text();
   trigger.symbol = symbol_;
   trigger.revision = alert.revision;
   trigger.trigger_number = alert.trigger_number;
@@ -298,18 +308,24 @@ void SymbolFold::Fire(Slot slot, int64_t price_before, const Judgement& judgemen
 }
 
 void SymbolFold::AwaitPrice(Slot slot) {
+  Book& book = BookOf(at(slot));
   at(slot).residence = Residence::kFresh;
-  BookOf(at(slot)).fresh.insert(slot);
+  book.fresh().insert(slot);
+  book.quiet = {};
 }
 
 void SymbolFold::AwaitFigure(Slot slot, DateFigure figure) {
+  Book& book = BookOf(at(slot));
   at(slot).residence = Residence::kAwaitingReference;
-  BookOf(at(slot)).AwaitingReference(figure).insert(slot);
+  book.AwaitingReference(figure).insert(slot);
+  book.quiet = {};
 }
 
 void SymbolFold::AddToBook(Slot slot) {
   const Subject subject = SubjectOf(slot);
   subject.alert.residence = Residence::kIndexed;
+  subject.book.CatchUp(&steps_);
+  subject.book.quiet = {};
   VisitKind(subject.alert.definition.condition, [&](const auto& kind) { kind.AddToBook(subject); });
 }
 
@@ -320,7 +336,7 @@ void SymbolFold::RemoveFromBook(Slot slot) {
     case Residence::kOut:
       return;
     case Residence::kFresh:
-      subject.book.fresh.erase(slot);
+      subject.book.fresh().erase(slot);
       return;
     case Residence::kAwaitingReference:
       subject.book.AwaitingReference(*condition::AwaitedFigure(alert.definition)).erase(slot);
@@ -328,13 +344,16 @@ void SymbolFold::RemoveFromBook(Slot slot) {
     case Residence::kIndexed:
       break;
   }
+  subject.book.CatchUp(&steps_);
   subject.book.RemoveWakes(alert, slot);
   VisitKind(alert.definition.condition, [&](const auto& kind) { kind.RemoveFromBook(subject); });
 }
 
 void SymbolFold::TrackExpiry(Slot slot) {
   const Alert& alert = at(slot);
-  if (alert.definition.expire_time_us.has_value()) expiries_.emplace(*alert.definition.expire_time_us, slot);
+  if (!alert.definition.expire_time_us.has_value()) return;
+  expiries_.emplace(*alert.definition.expire_time_us, slot);
+  next_expiry_us_ = std::min(next_expiry_us_, *alert.definition.expire_time_us);
 }
 
 void SymbolFold::UntrackExpiry(Slot slot) {
@@ -345,7 +364,7 @@ void SymbolFold::UntrackExpiry(Slot slot) {
 Slot SymbolFold::Add(const record::AlertChange& change) {
   const Slot slot = NewSlot();
   Alert& alert = at(slot);
-  alert.id = change.alert_id;
+  alert.id = AlertId(change.alert_id);
   alert.definition = change.definition;
   alert.revision = change.revision;
   alert.armed_revision = change.armed_revision;
@@ -390,7 +409,7 @@ void SymbolFold::Remove(Slot slot) {
 void SymbolFold::ApplyRestart() {
   order_.Restart();
   figures_ = market::DateFigures();
-  for (std::unique_ptr<Book>& book : books_) book = std::make_unique<Book>(this);
+  for (std::optional<Book>& book : books_) book.emplace(this);
   for (Slot slot = 0; slot < alerts_.size(); ++slot) {
     if (alerts_[slot] == nullptr || alerts_[slot]->ended) continue;
     Alert& alert = at(slot);

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,7 +37,8 @@
 
 namespace stockalert::fold {
 
-class SymbolFold final : public ExtremeLadder::Members {
+// Aligned, so that what every quote needs is in as few cache lines as can be.
+class alignas(64) SymbolFold final : public ExtremeLadder::Members {
  public:
   explicit SymbolFold(std::string symbol);
   SymbolFold(const SymbolFold&) = delete;
@@ -64,6 +66,9 @@ class SymbolFold final : public ExtremeLadder::Members {
   bool TakeExpiryReached() { return std::exchange(expiry_reached_, false); }
   int64_t index_steps() const { return steps_; }
 
+  // Before Save and SaveAlerts: takes in what quiet quotes put off.
+  void CatchUp();
+  int64_t snapshot_number = 0;  // The owner's: of the last snapshot that it is in, or was too young for.
   SavedSymbol Save() const;
   void SaveAlerts(std::vector<SavedAlert>* alerts) const;
   // Preconditions: nothing was applied yet; Load before LoadAlert.
@@ -72,6 +77,7 @@ class SymbolFold final : public ExtremeLadder::Members {
 
  private:
   static constexpr size_t kBooks = 2;  // By condition::Sessions.
+  static constexpr int64_t kNoExpiry = std::numeric_limits<int64_t>::max();
 
   // The quote being applied, as the alerts that count it see it.
   struct Counted {
@@ -120,19 +126,22 @@ class SymbolFold final : public ExtremeLadder::Members {
   void UntrackExpiry(Slot slot);
 
   // Where an alert resides. The first three enter it, from kOut; RemoveFromBook brings it back to kOut.
+  // The last four end the quiet of the book, as it may be narrower now.
   void AwaitPrice(Slot slot);
   void AwaitFigure(Slot slot, market::DateFigure figure);
   void AddToBook(Slot slot);
   void RemoveFromBook(Slot slot);
 
-  const std::string symbol_;
+  // What every quote needs comes first, side by side.
   market::QuoteOrder order_;
   market::DateFigures figures_;
-  std::array<std::unique_ptr<Book>, kBooks> books_;
+  int64_t next_expiry_us_ = kNoExpiry;  // At or before the first of expiries_.
+  bool expiry_reached_ = false;
+  std::array<std::optional<Book>, kBooks> books_;  // Never none; made anew by a restart.
+  const std::string symbol_;
   std::vector<std::unique_ptr<Alert>> alerts_;  // By slot; none where free.
   std::vector<Slot> free_slots_;
   absl::btree_set<std::pair<int64_t, Slot>> expiries_;  // Of alerts that are neither ended nor expired.
-  bool expiry_reached_ = false;
   int64_t steps_ = 0;
 };
 

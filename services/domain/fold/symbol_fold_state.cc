@@ -45,6 +45,10 @@ SymbolView SymbolFold::View() const {
   return view;
 }
 
+void SymbolFold::CatchUp() {
+  for (std::optional<Book>& book : books_) book->CatchUp(&steps_);
+}
+
 SavedSymbol SymbolFold::Save() const {
   SavedSymbol saved;
   saved.symbol = symbol_;
@@ -58,7 +62,7 @@ SavedSymbol SymbolFold::Save() const {
   }
   for (size_t i = 0; i < books_.size(); ++i) {
     saved.books[i].last = books_[i]->last;
-    for (const auto& [window_us, windows] : books_[i]->windows) {
+    for (const auto& [window_us, windows] : books_[i]->windows()) {
       for (size_t leg : {kUpLeg, kDownLeg}) {
         if (windows->legs[leg].size() == 0) continue;
         saved.books[i].windows.push_back({window_us, leg == kUpLeg, windows->legs[leg].Entries()});
@@ -73,7 +77,7 @@ void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
     if (entry == nullptr) continue;
     const Alert& alert = *entry;
     SavedAlert saved;
-    saved.id = alert.id;
+    saved.id = alert.id.Text();
     saved.symbol = symbol_;
     saved.definition = alert.definition;
     saved.revision = alert.revision;
@@ -100,7 +104,7 @@ void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
         const Leg& leg = alert.legs[i];
         saved.legs[i].ready = leg.ready;
         saved.legs[i].reference_micros = leg.rung != nullptr ? leg.rung->reference_micros : leg.reference_micros;
-        saved.legs[i].window_entries = leg.window_entries;
+        saved.legs[i].window_entries = leg.entries();
       }
     }
     alerts->push_back(std::move(saved));
@@ -140,7 +144,7 @@ absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
   if (condition::FindViolation(saved.definition).has_value()) return broken("its definition breaks the rules");
   const Slot slot = NewSlot();
   Alert& alert = at(slot);
-  alert.id = saved.id;
+  alert.id = AlertId(saved.id);
   alert.definition = saved.definition;
   alert.revision = saved.revision;
   alert.armed_revision = saved.armed_revision;
@@ -160,7 +164,7 @@ absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
   for (size_t i : {kUpLeg, kDownLeg}) {
     alert.legs[i].ready = saved.legs[i].ready;
     alert.legs[i].reference_micros = saved.legs[i].reference_micros;
-    alert.legs[i].window_entries = saved.legs[i].window_entries;
+    alert.legs[i].SetEntries(saved.legs[i].window_entries);
   }
   if (!alert.ended && !alert.expired) TrackExpiry(slot);
   const std::optional<DateFigure> figure = condition::AwaitedFigure(alert.definition);

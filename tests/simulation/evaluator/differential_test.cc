@@ -69,6 +69,7 @@ std::optional<std::string> Run(const std::vector<PlacedEvent>& events, Checkpoin
   Auditor auditor;
   std::map<std::string, int64_t> revisions;
   std::map<std::string, SymbolStatus> statuses;
+  std::optional<FoldState> copied;  // What the snapshot under way has to come to.
   for (size_t i = 0; i < events.size(); ++i) {
     const PlacedEvent& placed = events[i];
     Outcome outcome;
@@ -105,6 +106,15 @@ std::optional<std::string> Run(const std::vector<PlacedEvent>& events, Checkpoin
       }
       if (view.has_value() && view->revision != revision) return at_event("  alert " + id + " has another revision\n");
     }
+    if (checkpoints != Checkpoints::kNone && i % 23 == 0) {
+      copied = fold.Snapshot();
+      fold.BeginSnapshot();
+    } else if (copied.has_value() && fold.ContinueSnapshot(static_cast<int64_t>(i % 3))) {
+      FoldState state = fold.TakeSnapshot();
+      PutInOrder(&state);
+      if (!(state == *copied)) return at_event("  a snapshot taken in parts has another state\n");
+      copied.reset();
+    }
     if (checkpoints == Checkpoints::kAlways || (checkpoints == Checkpoints::kSometimes && i % 17 == 16)) {
       const FoldState state = fold.Snapshot();
       auto restored = Fold::Restore(state);
@@ -112,6 +122,7 @@ std::optional<std::string> Run(const std::vector<PlacedEvent>& events, Checkpoin
         return at_event("  a snapshot was not restored: " + std::string(restored.status().message()) + "\n");
       if (!(restored->Snapshot() == state)) return at_event("  a restored fold has another state\n");
       fold = std::move(*restored);
+      copied.reset();
     }
   }
   return std::nullopt;

@@ -30,6 +30,7 @@ namespace {
 
 constexpr int64_t kUnit = 1'000'000;
 constexpr int64_t kHalf = kUnit / 2;
+constexpr int64_t kTick = kUnit / 100;
 constexpr int64_t kSecondUs = 1'000'000;
 constexpr int64_t kDayUs = 86'400 * kSecondUs;
 constexpr int64_t kStartUs =
@@ -59,6 +60,8 @@ EventGenerator::EventGenerator(uint64_t seed) : random_(seed) {
   alerts_max_ = random_.Pick({2, 8, 40, 150});
   half_grid_steps_ = random_.Pick({4, 12, 20});
   if (with_publisher_) epoch_ = 1;
+  calm_ = random_.Chance(0.35);
+  if (calm_) quote_share_ = random_.Pick({0.9, 0.97});
 }
 
 PlacedEvent EventGenerator::Next() {
@@ -130,10 +133,12 @@ Event EventGenerator::NextQuote() {
   StepTime(market);
   quote.event_time_us = market.time_us;
   if (random_.Chance(late_share_)) quote.event_time_us -= random_.Pick<int64_t>({1, kSecondUs, kDayUs});
-  if (random_.Chance(0.35)) {
+  if (random_.Chance(calm_ ? 0.01 : 0.35)) {
     market.price_micros = InterestingPrice(symbol);
-  } else if (random_.Chance(0.25)) {
+  } else if (random_.Chance(calm_ ? 0.01 : 0.25)) {
     market.price_micros = GridPrice();
+  } else if (calm_) {
+    market.price_micros += random_.Between(-3, 3) * kTick;
   } else {
     market.price_micros += random_.Pick<int64_t>({0, 0, kHalf, -kHalf, kUnit, -kUnit, 3 * kHalf, -3 * kHalf});
   }

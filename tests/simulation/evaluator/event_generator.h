@@ -2,7 +2,8 @@
 // write them, with what goes wrong in between: late, repeated and refused quotes, republished and overtaken changes,
 // zombies.
 //
-// Prices lie on a small grid, and often exactly at a bound of some alert, so that equalities happen. Not thread-safe.
+// Prices lie on a small grid, and often exactly at a bound of some alert, so that equalities happen; some logs are
+// mostly small moves. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -69,6 +70,8 @@ class EventGenerator {
   int64_t kind_;
   int64_t alerts_max_;
   int64_t half_grid_steps_;
+  // Long stretches in which the price hardly moves: what the fold puts off meanwhile has to come out right.
+  bool calm_;
 };
 
 }  // namespace stockalert::simulation

@@ -50,6 +50,38 @@ TEST_CASE("targets that are not reached cost nothing") {
   CHECK(StepsOfQuietQuotes(log) < kStepsPerQuote);
 }
 
+TEST_CASE("between two quotes that need it the index is not looked at") {
+  LogBuilder log;
+  log.Price(100.5);
+  const PercentReference references[] = {PercentReference::kArming, PercentReference::kGiven,
+                                         PercentReference::kWindow};
+  for (int i = 0; i < 1000; ++i) {
+    const std::string id = std::to_string(i);
+    log.Create("target-" + id, Of(Above(102 + i)));
+    log.Create("leaves-" + id, Of(Leaves(90, 102 + i)));
+    log.Create("percent-" + id,
+               Of(Percent(PercentOp::kEither, 5 + i % 50, references[i % 3], 100, i % 3 == 2 ? 3600 * kSecondUs : 0)));
+    log.Create("trailing-" + id, Of(Falls(5 + i % 50)));
+  }
+  log.Price(100.5);
+  log.Price(100.5);
+  // More than the ladders let wait.
+  CHECK(StepsOfQuietQuotes(log, 5000) <= 2);
+}
+
+TEST_CASE("distances of more than the price leave quiet prices, too") {
+  LogBuilder log;
+  log.Price(100);
+  for (const int64_t percent : {99, 101, 150, 199, 201, 1000}) {
+    log.Create("window-" + std::to_string(percent),
+               Of(Percent(PercentOp::kUp, percent, PercentReference::kWindow, 0, 3600 * kSecondUs)));
+  }
+  condition::TrailingChange rises{condition::TrailingOp::kRisesFromLow, 0, 1'500'000, std::nullopt};
+  log.Create("rises", Of(rises));
+  log.Price(100);
+  CHECK(StepsOfQuietQuotes(log, 5000) <= 2);
+}
+
 TEST_CASE("channels that are jumped over cost nothing") {
   LogBuilder log;
   log.Price(100);

@@ -512,6 +512,44 @@ TEST_CASE("a restart of an unknown symbol does nothing") {
   CHECK(log.fold.symbol_count() == 0);
 }
 
+TEST_CASE("however many quiet prices come in a row, their extremes are taken in") {
+  const int64_t window_us = 3600 * kSecondUs;
+  const auto watch = [window_us](LogBuilder& log) {
+    log.Price(100);
+    log.Create("window",
+               Of(Percent(condition::PercentOp::kEither, 50, condition::PercentReference::kWindow, 0, window_us)));
+    log.Create("trailing", Of(Falls(50)));
+  };
+  LogBuilder put_off;
+  LogBuilder eager;
+  watch(put_off);
+  watch(eager);
+  // Each a new high, and each the lowest that came after all before it; then the same downwards.
+  for (int i = 0; i < 1000; ++i) {
+    const double price = i < 500 ? 100 + i / 100.0 : 105 - (i - 500) / 100.0;
+    REQUIRE(put_off.Price(price) == kNone);
+    REQUIRE(eager.Price(price) == kNone);
+    eager.fold.Snapshot();
+  }
+  CHECK(put_off.fold.Snapshot() == eager.fold.Snapshot());
+  CHECK(put_off.Price(52.49) == Fired{"trailing#1", "window#1"});
+  CHECK(put_off.outcome.triggers[0].reference_micros == 105 * kUnit);
+}
+
+TEST_CASE("a window begins anew with an alert that is armed after the last one ended") {
+  LogBuilder log;
+  log.Price(95);
+  log.Create("a", Of(Percent(condition::PercentOp::kUp, 5, condition::PercentReference::kWindow, 0, 60 * kSecondUs),
+                     condition::TriggerPolicy::kOnce));
+  log.At(kOpenUs + 10 * kSecondUs);
+  CHECK(log.Price(100) == Fired{"a#1"});
+  // The price that the first window ended with is the first one of the second.
+  log.At(kOpenUs + 110 * kSecondUs);
+  CHECK(log.Price(100) == kNone);
+  log.Rearm("a");
+  CHECK(log.Price(105) == Fired{"a#2"});
+}
+
 TEST_CASE("symbols have nothing to do with each other") {
   LogBuilder log;
   log.Create("a", Of(Above(100)));
