@@ -7,8 +7,7 @@
 //   await-quotes   waits until the evaluator has folded so many quotes: quotes/s.
 //   read-log       reads and decodes the same records with nothing behind: the limit for await-quotes.
 //   latency        publishes quotes at a rate, and times those that trigger from their event time to the notification
-//   stream;
-//                  beside it the time through Kafka alone, at the same rate.
+//                  stream and to a webhook; beside it the time through Kafka alone, at the same rate.
 //
 // Each prints one line of JSON. Exit 1: a call failed, or a time ran out.
 #include <grpcpp/grpcpp.h>
@@ -21,7 +20,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -34,6 +36,7 @@
 #include "services/common/kafka/topic_admin.h"
 #include "stockalert/alert/v1/alert.grpc.pb.h"
 #include "stockalert/internal/v1/log.pb.h"
+#include "stockalert/notification/v1/destination.grpc.pb.h"
 #include "stockalert/notification/v1/notification.grpc.pb.h"
 #include "stockalert/ticker/v1/ticker.grpc.pb.h"
 #include "stockalert/user/v1/user.grpc.pb.h"
@@ -211,7 +214,7 @@ void FillLog(const Flags& flags) {
       if (!flushed.ok()) Fail(std::string(flushed.message()));
     }
     (*producer)->ProduceAsync(kafka::kPricesTopic, symbol, value, {},
-                              [&](const absl::StatusOr<kafka::Delivery>& delivery) {
+                              [&](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
                                 if (!delivery.ok()) ++failures;
                               });
   }
@@ -387,6 +390,96 @@ class NotificationTimer {
   std::thread reader_;
 };
 
+// A user's webhook, verified once it is made, and how long after its event each notification came. A repetition counts
+// once: deliveries are at least once.
+class WebhookTimer {
+ public:
+  WebhookTimer(const Flags& flags, const std::string& key) {
+    server_.set_tcp_nodelay(true);
+    server_.set_keep_alive_max_count(1'000'000);
+    server_.Post("/hook", [this](const httplib::Request& request, httplib::Response& response) {
+      Answer(request, NowUs(), response);
+    });
+    const int port = server_.bind_to_any_port("127.0.0.1");
+    if (port <= 0) Fail("no port for the webhooks");
+    thread_ = std::thread([this] { server_.listen_after_bind(); });
+    auto stub = notification_v1::DestinationService::NewStub(Connect(flags.notifier_address));
+    notification_v1::CreateDestinationRequest create;
+    create.set_parent("users/me");
+    create.mutable_destination()->set_display_name("bench");
+    create.mutable_destination()->mutable_webhook()->set_url("http://127.0.0.1:" + std::to_string(port) + "/hook");
+    notification_v1::CreateDestinationResponse created;
+    grpc::ClientContext context;
+    Prepare(&context, key);
+    Check(stub->CreateDestination(&context, create, &created), "CreateDestination");
+    AwaitActive(*stub, key, created.destination().name());
+  }
+  ~WebhookTimer() {
+    server_.stop();
+    thread_.join();
+  }
+
+  // Begin and latency of `wanted` notifications, as those of NotificationTimer.
+  std::vector<std::pair<int64_t, int64_t>> Take(int64_t wanted) {
+    for (int i = 0; i < 1000; ++i) {
+      {
+        const std::lock_guard lock(mutex_);
+        if (static_cast<int64_t>(latencies_us_.size()) >= wanted) break;
+      }
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    const std::lock_guard lock(mutex_);
+    if (static_cast<int64_t>(latencies_us_.size()) != wanted) {
+      Fail(std::to_string(latencies_us_.size()) + " webhooks for " + std::to_string(wanted) + " triggers");
+    }
+    return latencies_us_;
+  }
+
+ private:
+  static void AwaitActive(notification_v1::DestinationService::Stub& stub, const std::string& key,
+                          const std::string& name) {
+    for (int i = 0; i < 200; ++i) {
+      notification_v1::GetDestinationRequest get;
+      get.set_name(name);
+      notification_v1::Destination destination;
+      grpc::ClientContext context;
+      Prepare(&context, key);
+      Check(stub.GetDestination(&context, get, &destination), "GetDestination");
+      if (destination.state() == notification_v1::Destination::STATE_ACTIVE) return;
+      absl::SleepFor(absl::Milliseconds(50));
+    }
+    Fail("the webhook was not verified within 10 s");
+  }
+
+  void Answer(const httplib::Request& request, int64_t now_us, httplib::Response& response) {
+    const nlohmann::json content = nlohmann::json::parse(request.body, nullptr, /*allow_exceptions=*/false);
+    if (!content.is_object()) {
+      response.status = 400;
+      return;
+    }
+    const nlohmann::json& data = content["data"];
+    if (data.contains("challenge")) {
+      response.set_content(nlohmann::json{{"challenge", data["challenge"]}}.dump(), "application/json");
+      return;
+    }
+    response.status = 204;
+    absl::Time event;
+    if (!data.contains("event_time") ||
+        !absl::ParseTime(absl::RFC3339_full, data["event_time"].get<std::string>(), &event, nullptr))
+      return;
+    const int64_t event_us = absl::ToUnixMicros(event);
+    const std::lock_guard lock(mutex_);
+    if (ids_.insert(request.get_header_value("webhook-id")).second)
+      latencies_us_.emplace_back(event_us, now_us - event_us);
+  }
+
+  httplib::Server server_;
+  std::thread thread_;
+  std::mutex mutex_;
+  std::set<std::string> ids_;                              // Under mutex_.
+  std::vector<std::pair<int64_t, int64_t>> latencies_us_;  // Likewise.
+};
+
 // Of a call of PublishQuotes.
 constexpr int kCallQuotes = 10;
 
@@ -445,15 +538,19 @@ void Latency(const Flags& flags) {
   const std::string key = RegisterUser(flags, "latency");
   const std::string symbol = "LATENCY";
   CreateRepeatingAlert(flags, key, symbol);
+  WebhookTimer webhooks(flags, key);
   NotificationTimer notifications(flags, key);
   const Traffic traffic = PublishTraffic(flags, symbol);
   const std::vector<int64_t> warm_us = Warm(notifications.Take(traffic.triggers), traffic.begin_us);
+  const std::vector<int64_t> webhook_us = Warm(webhooks.Take(traffic.triggers), traffic.begin_us);
   const std::vector<int64_t> kafka_us = KafkaAloneUs(flags, int64_t{flags.rate} * std::min(flags.seconds, 10));
   std::printf(
       "{\"what\":\"latency\",\"quotes_per_s\":%.0f,\"notifications\":%zu,\"p50_ms\":%.2f,\"p99_ms\":%.2f,"
+      "\"webhook_p50_ms\":%.2f,\"webhook_p99_ms\":%.2f,"
       "\"kafka_alone_p50_ms\":%.2f,\"kafka_alone_p99_ms\":%.2f}\n",
       static_cast<double>(traffic.published) / traffic.elapsed_s, warm_us.size(), PercentileMs(warm_us, 0.5),
-      PercentileMs(warm_us, 0.99), PercentileMs(kafka_us, 0.5), PercentileMs(kafka_us, 0.99));
+      PercentileMs(warm_us, 0.99), PercentileMs(webhook_us, 0.5), PercentileMs(webhook_us, 0.99),
+      PercentileMs(kafka_us, 0.5), PercentileMs(kafka_us, 0.99));
 }
 
 }  // namespace
