@@ -56,7 +56,7 @@ struct Destination {
   DestinationState state = DestinationState::kUnverified;
   DisableReason disable_reason = DisableReason::kNone;
   std::string host;            // Limits attempts in flight; several destinations may have the same.
-  int64_t spacing_us = 0;      // The least time between the starts of two attempts.
+  int64_t spacing_us = 0;      // The least time from an attempt's end to the next one's start; zero: they overlap.
   std::string target_hash;     // Keyed: verifications are counted for each target (verification_limits.h).
   std::string address_shown;   // What people know it by, without secrets.
   std::string shown_settings;  // CheckedSettings::shown.

@@ -57,8 +57,10 @@ void DeliveryWindow::DropNotDue(const LeasedLane& leased, Lane& lane) {
 
 void DeliveryWindow::Enqueue(Lane& lane) {
   if (lane.place != Place::kNone || lane.pending.empty() || lane.resting) return;
-  const int most = lane.failing ? std::min(bounds_.per_failing_destination_max, bounds_.per_destination_max)
-                                : bounds_.per_destination_max;
+  int most = lane.failing ? std::min(bounds_.per_failing_destination_max, bounds_.per_destination_max)
+                          : bounds_.per_destination_max;
+  // The pause begins with the end of an attempt.
+  if (lane.destination->spacing_us > 0) most = std::min(most, 1);
   if (lane.in_flight >= most) return;
   lane.place = lane.failing ? Place::kReadyFailing : Place::kReady;
   (lane.failing ? ready_failing_ : ready_).push_back(&lane);
@@ -133,7 +135,6 @@ std::optional<DeliveryWindow::Start> DeliveryWindow::StartNext(int64_t now_us) {
       continue;
     }
     if (lane->pending.empty() || !MayStartAt(*lane, now_us) || !HasRoom(*lane)) continue;
-    lane->next_start_us = now_us + lane->destination->spacing_us;
     Start start{lane->lease, lane->destination, std::move(lane->pending.front()), lane->failing};
     lane->pending.pop_front();
     ++lane->in_flight;
@@ -158,7 +159,12 @@ void DeliveryWindow::ReleaseLimit(Limits& limits, const std::string& key) {
   if (found->second.in_flight == 0 && found->second.waiting.empty()) limits.erase(found);
 }
 
-void DeliveryWindow::EndAttempt(const Start& start, bool succeeded) {
+void DeliveryWindow::EndAttempt(const Start& start, bool succeeded, int64_t now_us) {
+  if (Lane* lane = FindLane(start.lease.destination_id)) lane->next_start_us = now_us + start.destination->spacing_us;
+  Release(start, succeeded);
+}
+
+void DeliveryWindow::Release(const Start& start, bool succeeded) {
   --in_flight_;
   if (start.failing) --failing_in_flight_;
   if (Lane* lane = FindLane(start.lease.destination_id)) {
@@ -178,7 +184,7 @@ void DeliveryWindow::PutBack(const Start& start) {
   Lane* lane = FindLane(start.lease.destination_id);
   const bool failing = lane != nullptr && lane->failing;
   if (lane != nullptr) lane->resting = true;
-  EndAttempt(start, !failing);
+  Release(start, !failing);
   if (lane == nullptr) return;
   if (lane->lease == start.lease) {
     lane->pending.push_front(start.due);

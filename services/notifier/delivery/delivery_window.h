@@ -56,8 +56,10 @@ class DeliveryWindow {
   std::optional<Start> StartNext(int64_t now_us);
   // When the first lane that only waits for its spacing may start. None: no lane does.
   std::optional<int64_t> FindNextSpacedUs() const;
-  // The attempt is over; its delivery is held until it is settled.
-  void EndAttempt(const Start& start, bool succeeded);
+  // The attempt is over; its delivery is held until it is settled, and the destination's spacing begins.
+  void EndAttempt(const Start& start, bool succeeded, int64_t now_us);
+  // Likewise, but nothing was sent.
+  void EndWithoutAttempt(const Start& start, bool succeeded) { Release(start, succeeded); }
   // The attempt was not made: the delivery goes back to the front, and its lane rests until WakeAll.
   void PutBack(const Start& start);
   // The result of the attempt is stored.
@@ -124,6 +126,8 @@ class DeliveryWindow {
   Lane* PopReady();
   // Lanes whose spacing is over are ready again.
   void WakeSpaced(int64_t now_us);
+  // Its place among those in flight is free.
+  void Release(const Start& start, bool succeeded);
   // False: it waits for its spacing now.
   bool MayStartAt(Lane& lane, int64_t now_us);
   // False: it waits for its host or its user now.

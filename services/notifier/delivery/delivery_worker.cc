@@ -236,7 +236,8 @@ void DeliveryWorker::HandleFinished(Finished finished) {
   SettledAttempt attempt = JudgeAttempt(finished.start.lease, delivery, finished.result, VerdictOn(finished),
                                         finished.start_us, random_fraction_(), finished.end_us);
   CountAttempt(delivery.kind, NameOf(attempt, finished.result.failure));
-  window_.EndAttempt(finished.start, attempt.outcome == AttemptOutcome::kSucceeded);
+  const int64_t now_us = clock_.NowUs();
+  window_.EndAttempt(finished.start, attempt.outcome == AttemptOutcome::kSucceeded, now_us);
   // Many receivers that fail at once must not fill the memory with waiting deliveries.
   const bool too_many =
       attempt.outcome != AttemptOutcome::kSucceeded && window_.lanes(/*failing=*/true) > options_.failing_lanes_max;
@@ -244,7 +245,7 @@ void DeliveryWorker::HandleFinished(Finished finished) {
     window_.DropLane(finished.start.lease);
   // Whoever leases the lane next keeps the spacing, too.
   if (const int64_t spacing_us = finished.start.destination->spacing_us; spacing_us > 0)
-    attempt.hold_until_us = std::max(attempt.hold_until_us, finished.start_us + spacing_us);
+    attempt.hold_until_us = std::max(attempt.hold_until_us, now_us + spacing_us);
   unsettled_.push_back({std::move(finished.start), std::move(attempt)});
 }
 
@@ -253,7 +254,7 @@ void DeliveryWorker::HandlePostponed(Finished finished) {
   CountAttempt(start.due.delivery.kind, "postponed");
   SettledAttempt attempt = JudgePostponedAttempt(start.lease, start.due.delivery, finished.result.postpone,
                                                  random_fraction_(), finished.end_us);
-  window_.EndAttempt(start, /*succeeded=*/!start.failing);
+  window_.EndWithoutAttempt(start, /*succeeded=*/!start.failing);
   window_.DropLane(start.lease);
   unsettled_.push_back({std::move(finished.start), std::move(attempt)});
 }
@@ -365,7 +366,7 @@ void DeliveryWorker::StartOne(DeliveryWindow::Start start) {
 
 void DeliveryWorker::FailAttempt(const DeliveryWindow::Start& start, SettledAttempt attempt) {
   CountAttempt(start.due.delivery.kind, "impossible");
-  window_.EndAttempt(start, /*succeeded=*/false);
+  window_.EndWithoutAttempt(start, /*succeeded=*/false);
   if (attempt.disable_reason != DisableReason::kNone) window_.DropLane(start.lease);
   unsettled_.push_back({start, std::move(attempt)});
 }

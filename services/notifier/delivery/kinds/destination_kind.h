@@ -52,7 +52,8 @@ struct CheckedSettings {
   // What receives the messages, the same however else they are sent there. Empty: all of `settings` says that.
   std::string target = {};
   std::string host;  // "hooks.slack.com:443": attempts in flight are limited for each.
-  // The least time between the starts of two attempts at one destination; zero: any.
+  // The least time from the end of an attempt to the start of the next at one destination, for only that is a pause at
+  // the service, however long a message took to get there; zero: attempts may overlap.
   absl::Duration spacing = absl::ZeroDuration();
   // The address of the mailbox in its normal form: a user whose own verified address this is has proven it already.
   std::string mailbox = {};
