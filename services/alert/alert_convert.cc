@@ -434,6 +434,7 @@ v1::Trigger ToMessage(const RecordedTrigger& trigger) {
   if (trigger.price_before_micros) message.set_price_before(price::FormatMicros(*trigger.price_before_micros));
   if (trigger.reference_micros) message.set_reference(price::FormatMicros(*trigger.reference_micros));
   message.set_late(trigger.late);
+  if (trigger.late_from_us) *message.mutable_late_from_time() = rpc::TimestampFromUs(*trigger.late_from_us);
   message.set_partition(trigger.partition);
   message.set_offset(trigger.offset);
   message.set_throttled(trigger.throttled);

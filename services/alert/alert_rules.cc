@@ -234,6 +234,7 @@ ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const RecordedT
                     .reference_micros = trigger.reference_micros,
                     .offset = trigger.offset,
                     .late = trigger.late,
+                    .late_from_us = trigger.late_from_us,
                     .ends_alert = trigger.ends_alert};
   *message.mutable_trigger() = record::EncodeTrigger(placed);
   message.set_user_id(alert.user_id);
@@ -299,6 +300,7 @@ absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent
       trigger.price_before_micros = told.price_before_micros;
       trigger.reference_micros = told.reference_micros;
       trigger.late = told.late;
+      trigger.late_from_us = told.late_from_us;
       trigger.ends_alert = told.ends_alert;
       trigger.partition = placed.partition;
       trigger.offset = told.offset;

@@ -59,6 +59,7 @@ struct RecordedTrigger {
   std::optional<int64_t> price_before_micros;
   std::optional<int64_t> reference_micros;
   bool late = false;
+  std::optional<int64_t> late_from_us;
   bool ends_alert = false;
   int32_t partition = 0;
   int64_t offset = 0;

@@ -133,7 +133,8 @@ constexpr char kTriggerColumns[] = R"sql(
   COALESCE(t.log_offset, 0),
   CAST(COALESCE(t.withheld, 0) AS int),
   CAST(COALESCE(t.throttled, false) AS int),
-  COALESCE(t.create_time_us, 0))sql";
+  COALESCE(t.create_time_us, 0),
+  COALESCE(t.late_from_us, 0))sql";
 
 class TriggerRow {
  public:
@@ -146,6 +147,7 @@ class TriggerRow {
     statement.exchange(into(withheld_));
     statement.exchange(into(throttled_));
     statement.exchange(into(create_time_us_));
+    statement.exchange(into(late_from_us_));
   }
 
   // None where the alert has not triggered.
@@ -162,6 +164,7 @@ class TriggerRow {
     trigger.price_before_micros = NonZero(before_);
     trigger.reference_micros = NonZero(reference_);
     trigger.late = late_ != 0;
+    trigger.late_from_us = NonZero(late_from_us_);
     trigger.ends_alert = ends_ != 0;
     trigger.partition = partition_;
     trigger.offset = offset_;
@@ -174,7 +177,7 @@ class TriggerRow {
  private:
   std::string alert_id_, user_id_, symbol_;
   long long number_ = 0, revision_ = 0, price_ = 0, event_time_us_ = 0, before_ = 0, reference_ = 0, offset_ = 0,
-            create_time_us_ = 0;
+            create_time_us_ = 0, late_from_us_ = 0;
   int late_ = 0, ends_ = 0, partition_ = 0, withheld_ = 0, throttled_ = 0;
 };
 

@@ -83,12 +83,13 @@ INSERT INTO stockalert_alert.triggers (
   alert_id, number, user_id, symbol,
   revision, price_micros, event_time_us, price_before_micros, reference_micros,
   late, ends_alert, log_partition, log_offset,
-  withheld, create_time_us, throttled)
+  withheld, create_time_us, throttled, late_from_us)
 SELECT * FROM unnest(
   CAST(:c0 AS uuid[]), CAST(:c1 AS bigint[]), CAST(:c2 AS uuid[]), CAST(:c3 AS text[]),
   CAST(:c4 AS bigint[]), CAST(:c5 AS bigint[]), CAST(:c6 AS bigint[]), CAST(:c7 AS bigint[]), CAST(:c8 AS bigint[]),
   CAST(:c9 AS boolean[]), CAST(:c10 AS boolean[]), CAST(:c11 AS integer[]), CAST(:c12 AS bigint[]),
-  CAST(:c13 AS smallint[]), CAST(:c14 AS bigint[]), CAST(:c15 AS boolean[]))
+  CAST(:c13 AS smallint[]), CAST(:c14 AS bigint[]), CAST(:c15 AS boolean[]),
+  CAST(:c16 AS bigint[]))
 )sql";
 
 constexpr char kSaveTriggered[] = R"sql(
@@ -163,8 +164,8 @@ WHERE user_id = CAST(:user AS uuid)
 
 // Binds arrays as c0, c1 and so on, and executes.
 void ExecuteWithColumns(soci::session& sql, const char* text, const std::vector<std::string>& columns) {
-  static const char* const kNames[] = {"c0", "c1", "c2",  "c3",  "c4",  "c5",  "c6",  "c7",
-                                       "c8", "c9", "c10", "c11", "c12", "c13", "c14", "c15"};
+  static const char* const kNames[] = {"c0", "c1",  "c2",  "c3",  "c4",  "c5",  "c6",  "c7", "c8",
+                                       "c9", "c10", "c11", "c12", "c13", "c14", "c15", "c16"};
   Query query(sql, text);
   for (size_t i = 0; i < columns.size(); ++i) query.Bind(kNames[i], columns[i]);
   query.Execute();
@@ -235,7 +236,7 @@ class PostgresEventTransaction final : public EventTransaction {
   void RecordTriggers(const std::vector<RecordedTrigger>& triggers) override {
     std::vector<std::string> alert_ids, user_ids, symbols;
     std::vector<int64_t> numbers, revisions, prices, event_times, partitions, offsets, withheld, create_times;
-    std::vector<std::optional<int64_t>> befores, references;
+    std::vector<std::optional<int64_t>> befores, references, late_froms;
     std::vector<bool> late, ends, throttled;
     for (const RecordedTrigger& trigger : triggers) {
       alert_ids.push_back(trigger.alert_id);
@@ -248,6 +249,7 @@ class PostgresEventTransaction final : public EventTransaction {
       befores.push_back(trigger.price_before_micros);
       references.push_back(trigger.reference_micros);
       late.push_back(trigger.late);
+      late_froms.push_back(trigger.late_from_us);
       ends.push_back(trigger.ends_alert);
       partitions.push_back(trigger.partition);
       offsets.push_back(trigger.offset);
@@ -260,7 +262,7 @@ class PostgresEventTransaction final : public EventTransaction {
         {UuidArray(alert_ids), BigintArray(numbers), UuidArray(user_ids), TextArray(symbols), BigintArray(revisions),
          BigintArray(prices), BigintArray(event_times), BigintArray(befores), BigintArray(references),
          BooleanArray(late), BooleanArray(ends), BigintArray(partitions), BigintArray(offsets), BigintArray(withheld),
-         BigintArray(create_times), BooleanArray(throttled)});
+         BigintArray(create_times), BooleanArray(throttled), BigintArray(late_froms)});
   }
 
   void SaveTriggered(const std::vector<StoredAlert>& alerts) override {

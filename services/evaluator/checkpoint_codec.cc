@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "services/domain/record/definition_codec.h"
+#include "services/domain/record/log_record.h"
 #include "stockalert/internal/v1/checkpoint.pb.h"
 
 namespace stockalert::evaluator {
@@ -92,9 +93,22 @@ void Encode(const fold::SavedSymbol& symbol, pb::CheckpointSymbol* out) {
   if (symbol.latest_reference_micros[1]) out->set_latest_day_open_micros(*symbol.latest_reference_micros[1]);
   Encode(symbol.books[0], out->mutable_regular());
   Encode(symbol.books[1], out->mutable_extended());
+  out->set_rules(static_cast<int32_t>(symbol.rules));
+  out->set_first_rules_of_date(static_cast<int32_t>(symbol.first_rules_of_date));
+  if (!symbol.range.empty()) {
+    out->set_range_high_micros(symbol.range.high_micros);
+    out->set_range_low_micros(symbol.range.low_micros);
+  }
+  for (const fold::SavedSplit& split : symbol.splits) {
+    pb::CheckpointSplit* encoded = out->add_splits();
+    encoded->set_split_id(split.split_id);
+    encoded->set_number(split.number);
+    encoded->set_numerator(split.ratio.numerator);
+    encoded->set_denominator(split.ratio.denominator);
+  }
 }
 
-fold::SavedSymbol Decode(const pb::CheckpointSymbol& in) {
+absl::StatusOr<fold::SavedSymbol> Decode(const pb::CheckpointSymbol& in) {
   fold::SavedSymbol symbol;
   symbol.symbol = in.symbol();
   symbol.publisher_epoch = in.publisher_epoch();
@@ -107,6 +121,20 @@ fold::SavedSymbol Decode(const pb::CheckpointSymbol& in) {
   if (in.has_latest_day_open_micros()) symbol.latest_reference_micros[1] = in.latest_day_open_micros();
   symbol.books[0] = Decode(in.regular());
   symbol.books[1] = Decode(in.extended());
+  const std::optional<market::Rules> rules = record::DecodeRules(in.rules());
+  const std::optional<market::Rules> first_rules = record::DecodeRules(in.first_rules_of_date());
+  if (!rules.has_value() || !first_rules.has_value()) {
+    return absl::DataLossError(absl::StrCat("checkpoint: symbol ", in.symbol(), " is of rules that are not known"));
+  }
+  symbol.rules = *rules;
+  symbol.first_rules_of_date = *first_rules;
+  if (in.has_range_high_micros()) symbol.range = {in.range_high_micros(), in.range_low_micros()};
+  for (const pb::CheckpointSplit& split : in.splits()) {
+    if (split.numerator() <= 0 || split.denominator() <= 0) {
+      return absl::DataLossError(absl::StrCat("checkpoint: a split of ", in.symbol(), " has no ratio"));
+    }
+    symbol.splits.push_back({split.split_id(), split.number(), {split.numerator(), split.denominator()}});
+  }
   return symbol;
 }
 
@@ -174,6 +202,7 @@ void Encode(const fold::SavedAlert& alert, pb::CheckpointAlert* out) {
   if (alert.own_price_before_micros) out->set_own_price_before_micros(*alert.own_price_before_micros);
   Encode(alert.legs[0], out->mutable_up());
   Encode(alert.legs[1], out->mutable_down());
+  out->set_since_last_quote(alert.since_last_quote);
 }
 
 absl::StatusOr<fold::SavedAlert> Decode(const pb::CheckpointAlert& in) {
@@ -203,6 +232,7 @@ absl::StatusOr<fold::SavedAlert> Decode(const pb::CheckpointAlert& in) {
   if (in.has_own_price_before_micros()) alert.own_price_before_micros = in.own_price_before_micros();
   alert.legs[0] = Decode(in.up());
   alert.legs[1] = Decode(in.down());
+  alert.since_last_quote = in.since_last_quote();
   return alert;
 }
 
@@ -233,13 +263,20 @@ class PartWriter {
   int items_ = 0;
 };
 
+uint32_t FormatVersionFor(const fold::FoldState& state) {
+  const bool as_before = std::all_of(state.symbols.begin(), state.symbols.end(), [](const fold::SavedSymbol& symbol) {
+    return symbol.rules == market::Rules::kFirst && symbol.splits.empty();
+  });
+  return as_before ? 1 : kCheckpointFormatVersion;
+}
+
 absl::Status Broken(const char* what) { return absl::DataLossError(absl::StrCat("checkpoint: ", what)); }
 
 }  // namespace
 
 std::string EncodeCheckpoint(const fold::FoldState& state) {
   std::string out(kMagic, kMagicSize);
-  AppendWord(kCheckpointFormatVersion, &out);
+  AppendWord(FormatVersionFor(state), &out);
   PartWriter writer(&out);
   pb::CheckpointTotals* totals = writer.NextItem().mutable_totals();
   totals->set_symbol_count(static_cast<int64_t>(state.symbols.size()));
@@ -287,9 +324,9 @@ absl::StatusOr<fold::FoldState> DecodeCheckpoint(std::string_view bytes) {
   const size_t guarded_size = bytes.size() - kWordSize;
   if (Crc32c(bytes.substr(0, guarded_size)) != ReadWord(bytes, guarded_size)) return Broken("the checksum differs");
   const uint32_t version = ReadWord(bytes, kMagicSize);
-  if (version != kCheckpointFormatVersion) {
+  if (version < 1 || version > kCheckpointFormatVersion) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "checkpoint: format ", version, " is not known to this program, which knows ", kCheckpointFormatVersion));
+        "checkpoint: format ", version, " is not known to this program, which knows 1 to ", kCheckpointFormatVersion));
   }
   fold::FoldState state;
   std::optional<pb::CheckpointTotals> totals;
@@ -304,7 +341,11 @@ absl::StatusOr<fold::FoldState> DecodeCheckpoint(std::string_view bytes) {
     if (!part.ParseFromArray(bytes.data() + at, static_cast<int>(size))) return Broken("a part cannot be parsed");
     at += size;
     if (part.has_totals()) totals = part.totals();
-    for (const pb::CheckpointSymbol& symbol : part.symbols()) state.symbols.push_back(Decode(symbol));
+    for (const pb::CheckpointSymbol& encoded : part.symbols()) {
+      absl::StatusOr<fold::SavedSymbol> symbol = Decode(encoded);
+      if (!symbol.ok()) return symbol.status();
+      state.symbols.push_back(*std::move(symbol));
+    }
     for (const pb::CheckpointAlert& encoded : part.alerts()) {
       absl::StatusOr<fold::SavedAlert> alert = Decode(encoded);
       if (!alert.ok()) return alert.status();

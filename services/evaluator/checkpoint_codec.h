@@ -16,7 +16,9 @@
 
 namespace stockalert::evaluator {
 
-inline constexpr uint32_t kCheckpointFormatVersion = 1;
+// 2 has what quotes of rules with gaps and splits left behind. A state without any is written as 1, which programs of
+// before can read.
+inline constexpr uint32_t kCheckpointFormatVersion = 2;
 
 std::string EncodeCheckpoint(const fold::FoldState& state);
 

@@ -25,7 +25,7 @@ bool SameTrigger(const record::Trigger& a, const record::Trigger& b) {
          a.trigger_number == b.trigger_number && a.price_micros == b.price_micros &&
          a.event_time_us == b.event_time_us && a.price_before_micros == b.price_before_micros &&
          a.reference_micros == b.reference_micros && a.offset == b.offset && a.late == b.late &&
-         a.ends_alert == b.ends_alert;
+         a.late_from_us == b.late_from_us && a.ends_alert == b.ends_alert;
 }
 
 // Failures that pass by themselves; anything else would come again each time.

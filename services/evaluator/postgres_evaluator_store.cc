@@ -82,21 +82,21 @@ struct TriggerStatement {
       : statement(
             (sql.prepare << "INSERT INTO stockalert_evaluator.triggers (alert_id, trigger_number, symbol, revision, "
                             "price_micros, event_time_us, price_before_micros, reference_micros, partition, "
-                            "log_generation, record_offset, ordinal, late, ends_alert) "
+                            "log_generation, record_offset, ordinal, late, ends_alert, late_from_us) "
                             "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS bigint[]), "
                             "CAST(:symbols AS text[]), CAST(:revisions AS bigint[]), CAST(:prices AS bigint[]), "
                             "CAST(:times AS bigint[]), CAST(:befores AS bigint[]), CAST(:references AS bigint[]), "
                             "CAST(:partitions AS integer[]), CAST(:generations AS bigint[]), "
                             "CAST(:offsets AS bigint[]), CAST(:ordinals AS bigint[]), CAST(:lates AS boolean[]), "
-                            "CAST(:ends AS boolean[]))",
+                            "CAST(:ends AS boolean[]), CAST(:late_froms AS bigint[]))",
              soci::use(ids), soci::use(numbers), soci::use(symbols), soci::use(revisions), soci::use(prices),
              soci::use(times), soci::use(befores), soci::use(references), soci::use(partitions), soci::use(generations),
-             soci::use(offsets), soci::use(ordinals), soci::use(lates), soci::use(ends))) {}
+             soci::use(offsets), soci::use(ordinals), soci::use(lates), soci::use(ends), soci::use(late_froms))) {}
 
   void Fill(const std::vector<StoredTrigger>& rows) {
     std::vector<std::string> id, symbol;
     std::vector<int64_t> number, revision, price, time, partition, generation, offset, ordinal;
-    OptionalColumn before, reference;
+    OptionalColumn before, reference, late_from;
     std::vector<bool> late, end;
     for (const StoredTrigger& row : rows) {
       const record::Trigger& trigger = row.trigger;
@@ -113,6 +113,7 @@ struct TriggerStatement {
       offset.push_back(trigger.offset);
       ordinal.push_back(row.ordinal);
       late.push_back(trigger.late);
+      late_from.push_back(trigger.late_from_us);
       end.push_back(trigger.ends_alert);
     }
     ids = UuidArray(id);
@@ -128,11 +129,12 @@ struct TriggerStatement {
     offsets = BigintArray(offset);
     ordinals = BigintArray(ordinal);
     lates = BooleanArray(late);
+    late_froms = BigintArray(late_from);
     ends = BooleanArray(end);
   }
 
   std::string ids, numbers, symbols, revisions, prices, times, befores, references, partitions, generations, offsets,
-      ordinals, lates, ends;
+      ordinals, lates, ends, late_froms;
   soci::statement statement;
 };
 
@@ -349,13 +351,13 @@ absl::StatusOr<std::vector<StoredTrigger>> PostgresEvaluatorStore::ReadTriggers(
         row.partition = partition;
         row.log_generation = log_generation;
         record::Trigger& trigger = row.trigger;
-        int64_t before = 0, reference = 0;
+        int64_t before = 0, reference = 0, late_from = 0;
         int late = 0, ends = 0;
-        soci::indicator has_before = soci::i_null, has_reference = soci::i_null;
+        soci::indicator has_before = soci::i_null, has_reference = soci::i_null, has_late_from = soci::i_null;
         soci::statement rows = (connection.sql().prepare
                                     << "SELECT CAST(alert_id AS text), trigger_number, symbol, revision, price_micros, "
                                        "event_time_us, price_before_micros, reference_micros, record_offset, ordinal, "
-                                       "CAST(late AS integer), CAST(ends_alert AS integer) "
+                                       "CAST(late AS integer), CAST(ends_alert AS integer), late_from_us "
                                        "FROM stockalert_evaluator.triggers "
                                        "WHERE partition = :partition AND log_generation = :generation "
                                        "AND (record_offset, ordinal) >= (:from_offset, :from_ordinal) "
@@ -366,12 +368,14 @@ absl::StatusOr<std::vector<StoredTrigger>> PostgresEvaluatorStore::ReadTriggers(
                                 soci::into(trigger.revision), soci::into(trigger.price_micros),
                                 soci::into(trigger.event_time_us), soci::into(before, has_before),
                                 soci::into(reference, has_reference), soci::into(trigger.offset),
-                                soci::into(row.ordinal), soci::into(late), soci::into(ends));
+                                soci::into(row.ordinal), soci::into(late), soci::into(ends),
+                                soci::into(late_from, has_late_from));
         rows.execute();
         while (rows.fetch()) {
           trigger.price_before_micros = ToOptional(before, has_before);
           trigger.reference_micros = ToOptional(reference, has_reference);
           trigger.late = late != 0;
+          trigger.late_from_us = ToOptional(late_from, has_late_from);
           trigger.ends_alert = ends != 0;
           triggers.push_back(row);
         }

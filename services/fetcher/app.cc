@@ -162,7 +162,7 @@ struct FetcherApp::Parts {
   rpc::Peer ticker_peer{rpc::MeshPeer(config.ticker_address, *credentials, config.mesh_token, config.mesh,
                                       {"stockalert.internal.v1.TickerInternalService/ListSymbols"})};
   std::unique_ptr<kafka::Producer> producer;
-  Publisher publisher{*producer, clock};
+  Publisher publisher{*producer, clock, {.rules = static_cast<market::Rules>(config.log_format)}};
   std::unique_ptr<QuoteSource> source;  // Which one, the configuration says.
   rpc::CallRunner runner{
       {.name = "internal", .waiting_threads = 8, .mesh_token = config.mesh_token, .mesh = config.mesh}};

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "services/common/boot/flags.h"
+#include "services/domain/market/rules.h"
 #include "services/domain/market/symbol.h"
 #include "services/fetcher/finnhub_rest.h"
 
@@ -90,6 +91,10 @@ void Declare(config::Parser& parser, Config& config) {
   parser.AddOldName("dependencies_wait_s", "start_timeout_s");
   parser.AddMilliseconds("symbols_interval_ms", &config.symbols_interval, absl::Milliseconds(20), absl::Seconds(10),
                          "how often the ticker service is asked for the registered tickers");
+  parser.AddInteger(
+      "log_format", &config.log_format, 1, static_cast<int>(market::kNewestRules),
+      "what is written to the log: 1: what readers of version 0.1 understand; 2: quotes with gaps. Raise it once "
+      "no evaluator of version 0.1 runs any more");
   DeclareFinnhub(parser, config);
   DeclareReplay(parser, config);
 }

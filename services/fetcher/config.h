@@ -23,6 +23,7 @@ struct Config {
   std::string source = "publish";
   absl::Duration start_timeout = absl::Seconds(60);
   absl::Duration symbols_interval = absl::Milliseconds(300);
+  int log_format = 2;
 
   // --source=finnhub
   std::string finnhub_api_key;

@@ -156,7 +156,8 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
     pb::QuoteRecord& quote = quotes[i];
     quote.set_source(kSourcePublished);
     if (quote.session() == pb::TRADING_SESSION_UNSPECIFIED)
-      quote.set_session(record::EncodeSession(market::SessionOf(quote.event_time_us())));
+      quote.set_session(
+          record::EncodeSession(market::SessionOf(market::MarketOf(quote.symbol()), quote.event_time_us())));
     if (const auto refusal = FindRefusal(quote, clock_.NowUs())) {
       violations.Add(absl::StrCat("quotes[", i, "].", FieldOf(*refusal)), DescriptionOf(*refusal));
     }

@@ -1,5 +1,6 @@
 #include "services/fetcher/live_quotes.h"
 
+#include "services/domain/market/date_figures.h"
 #include "services/domain/market/trading_calendar.h"
 #include "services/domain/record/definition_codec.h"
 #include "services/fetcher/publisher.h"
@@ -7,6 +8,19 @@
 namespace stockalert::fetcher {
 
 namespace pb = ::stockalert::internal::v1;
+
+namespace {
+
+// The date whose figures a quote of this time may carry; none before the open and where there is no trading.
+std::optional<int32_t> FiguresDateOf(const std::string& symbol, int64_t time_us) {
+  const market::Market market = market::MarketOf(symbol);
+  if (market == market::Market::kRoundTheClock) return market::DayOf(market, market::kNewestRules, time_us).date;
+  const std::optional<market::TradingDay> day = market::TradingDayOf(time_us);
+  if (!day || time_us < day->open_us) return std::nullopt;
+  return day->date;
+}
+
+}  // namespace
 
 void LiveQuotes::Attach(const Figures& figures, pb::QuoteRecord& quote) {
   if (figures.open_micros) quote.set_day_open_micros(*figures.open_micros);
@@ -21,11 +35,11 @@ std::optional<pb::QuoteRecord> LiveQuotes::FromRest(const std::string& symbol, c
   quote.set_symbol(symbol);
   quote.set_price_micros(*reply.current_micros);
   quote.set_event_time_us(reply.time_us);
-  quote.set_session(record::EncodeSession(market::SessionOf(reply.time_us)));
+  quote.set_session(record::EncodeSession(market::SessionOf(market::MarketOf(symbol), reply.time_us)));
   quote.set_source(kSourceRest);
-  const std::optional<market::TradingDay> day = market::TradingDayOf(reply.time_us);
-  if (!day || reply.time_us < day->open_us) return quote;
-  const Figures now{day->date, reply.open_micros, reply.high_micros, reply.low_micros, reply.previous_close_micros};
+  const std::optional<int32_t> date = FiguresDateOf(symbol, reply.time_us);
+  if (!date) return quote;
+  const Figures now{*date, reply.open_micros, reply.high_micros, reply.low_micros, reply.previous_close_micros};
   const auto known = figures_.find(symbol);
   if (known != figures_.end() && known->second.date < now.date && known->second.SameValues(now)) return quote;
   figures_[symbol] = now;
@@ -39,12 +53,11 @@ std::optional<pb::QuoteRecord> LiveQuotes::FromStream(const StreamTrade& trade) 
   quote.set_symbol(trade.symbol);
   quote.set_price_micros(*trade.price_micros);
   quote.set_event_time_us(trade.time_us);
-  quote.set_session(record::EncodeSession(market::SessionOf(trade.time_us)));
+  quote.set_session(record::EncodeSession(market::SessionOf(market::MarketOf(trade.symbol), trade.time_us)));
   quote.set_source(kSourceStream);
-  const std::optional<market::TradingDay> day = market::TradingDayOf(trade.time_us);
+  const std::optional<int32_t> date = FiguresDateOf(trade.symbol, trade.time_us);
   const auto known = figures_.find(trade.symbol);
-  if (day && trade.time_us >= day->open_us && known != figures_.end() && known->second.date == day->date)
-    Attach(known->second, quote);
+  if (date && known != figures_.end() && known->second.date == *date) Attach(known->second, quote);
   return quote;
 }
 

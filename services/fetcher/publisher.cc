@@ -159,6 +159,7 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
 
 absl::Status Publisher::Publish(pb::QuoteRecord quote, std::string_view traceparent, const kafka::Headers& extra,
                                 Done done) {
+  quote.set_rules(static_cast<int32_t>(options_.rules));
   if (const auto refusal = FindRefusal(quote, clock_.NowUs())) {
     Refused(SourceLabel(quote.source()), *refusal).Increment();
     return base::InvalidField(FieldOf(*refusal), DescriptionOf(*refusal));

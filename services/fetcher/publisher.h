@@ -26,6 +26,7 @@
 #include "services/common/base/mutex.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/process/liveness.h"
+#include "services/domain/market/rules.h"
 #include "stockalert/internal/v1/log.pb.h"
 
 namespace stockalert::fetcher {
@@ -44,6 +45,8 @@ struct PublisherOptions {
   size_t live_queue_max = 10'000;
   // A broker that acknowledged nothing for this long, while records wait, counts as down.
   absl::Duration stalled_after = absl::Seconds(2);
+  // QuoteRecord.rules of what it writes.
+  market::Rules rules = market::kNewestRules;
 };
 
 class Publisher {

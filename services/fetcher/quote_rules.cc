@@ -4,6 +4,7 @@
 #include "services/domain/market/symbol.h"
 #include "services/domain/price/decimal.h"
 #include "services/domain/record/definition_codec.h"
+#include "services/domain/record/log_record.h"
 
 namespace stockalert::fetcher {
 
@@ -21,6 +22,8 @@ const char* NameOf(Refusal refusal) {
       return "event_time_ahead";
     case Refusal::kSession:
       return "session";
+    case Refusal::kSessionOfMarket:
+      return "session_of_market";
   }
   return "unknown";
 }
@@ -35,6 +38,7 @@ const char* FieldOf(Refusal refusal) {
     case Refusal::kEventTimeAhead:
       return "event_time";
     case Refusal::kSession:
+    case Refusal::kSessionOfMarket:
       return "session";
   }
   return "";
@@ -52,6 +56,8 @@ const char* DescriptionOf(Refusal refusal) {
       return "must not be more than 5 s ahead of the present";
     case Refusal::kSession:
       return "must be PRE, REGULAR, POST or CLOSED, or be left out";
+    case Refusal::kSessionOfMarket:
+      return "must be REGULAR, or be left out: the symbol's market trades round the clock";
   }
   return "";
 }
@@ -63,6 +69,9 @@ std::optional<Refusal> FindRefusal(const pb::QuoteRecord& quote, int64_t now_us)
   if (quote.event_time_us() > now_us + absl::ToInt64Microseconds(kAheadMax)) return Refusal::kEventTimeAhead;
   if (quote.session() <= pb::TRADING_SESSION_UNSPECIFIED || quote.session() > pb::TRADING_SESSION_CLOSED)
     return Refusal::kSession;
+  if (quote.session() != pb::TRADING_SESSION_REGULAR &&
+      market::MarketOf(quote.symbol()) == market::Market::kRoundTheClock)
+    return Refusal::kSessionOfMarket;
   return std::nullopt;
 }
 
@@ -73,8 +82,11 @@ int DropNonsense(pb::QuoteRecord& quote) {
     (quote.*clear)();
     ++dropped;
   };
-  const market::Session session = record::DecodeSession(quote.session()).value_or(market::Session::kClosed);
-  const auto bad = [&](int64_t micros) { return !market::CountedFigure(session, micros).has_value(); };
+  const market::FigureSource source{record::DecodeSession(quote.session()).value_or(market::Session::kClosed),
+                                    quote.event_time_us(),
+                                    record::DecodeRules(quote.rules()).value_or(market::kNewestRules)};
+  const market::Market market = market::MarketOf(quote.symbol());
+  const auto bad = [&](int64_t micros) { return !market::CountedFigure(market, source, micros).has_value(); };
   drop_if(bad(quote.day_open_micros()), quote.has_day_open_micros(), &pb::QuoteRecord::clear_day_open_micros);
   drop_if(bad(quote.day_high_micros()) || quote.day_high_micros() < quote.price_micros(), quote.has_day_high_micros(),
           &pb::QuoteRecord::clear_day_high_micros);

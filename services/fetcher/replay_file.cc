@@ -25,6 +25,7 @@
 #include "absl/time/time.h"
 #include "services/common/base/ids.h"
 #include "services/common/log/log.h"
+#include "services/domain/market/date_figures.h"
 #include "services/domain/market/exchange_date.h"
 #include "services/domain/market/symbol.h"
 #include "services/domain/market/trading_calendar.h"
@@ -260,13 +261,14 @@ class Reader {
     std::vector<Symbol> symbols(file_.symbols.size());
     for (ReplayTick& tick : file_.ticks) {
       Symbol& symbol = symbols[tick.symbol];
-      const int32_t date = market::ExchangeDayOf(tick.event_time_us).date;
+      const market::Market market = market::MarketOf(file_.symbols[tick.symbol]);
+      const int32_t date = market::DayOf(market, market::kNewestRules, tick.event_time_us).date;
       if (!symbol.day || file_.days[*symbol.day].date != date) {
         symbol.day = static_cast<uint32_t>(file_.days.size());
         file_.days.push_back({date, std::nullopt, symbol.last_regular_micros});
       }
       tick.day = *symbol.day;
-      if (market::SessionOf(tick.event_time_us) == market::Session::kRegular) {
+      if (market::SessionOf(market, tick.event_time_us) == market::Session::kRegular) {
         ReplayDay& day = file_.days[*symbol.day];
         if (!day.open_micros) day.open_micros = tick.price_micros;
         symbol.last_regular_micros = tick.price_micros;
@@ -289,7 +291,7 @@ pb::QuoteRecord ReplayFile::QuoteOf(const ReplayTick& tick) const {
   quote.set_symbol(symbols[tick.symbol]);
   quote.set_price_micros(tick.price_micros);
   quote.set_event_time_us(tick.event_time_us);
-  quote.set_session(record::EncodeSession(market::SessionOf(tick.event_time_us)));
+  quote.set_session(record::EncodeSession(market::SessionOf(market::MarketOf(quote.symbol()), tick.event_time_us)));
   quote.set_source(kSourceReplay);
   const ReplayDay& day = days[tick.day];
   // Before the open nobody knows the date's figures; out of all sessions they may be of another date.

@@ -8,6 +8,7 @@
 #include "services/domain/market/quote_order.h"
 #include "services/domain/price/decimal.h"
 #include "services/domain/record/definition_codec.h"
+#include "services/domain/record/log_record.h"
 
 namespace stockalert::ticker {
 namespace {
@@ -18,8 +19,15 @@ using market::DateFigure;
 constexpr int64_t kEpochMax = 1'000'000'000'000'000;
 
 // A figure of the day as it is shown: without what counts for nothing.
-std::optional<int64_t> FigureOf(market::Session session, bool known, int64_t micros) {
-  return market::CountedFigure(session, known ? std::optional(micros) : std::nullopt);
+std::optional<int64_t> FigureOf(const QuoteRecord& quote, const market::FigureSource& source, bool known,
+                                int64_t micros) {
+  if (!known) return std::nullopt;
+  return market::CountedFigure(market::MarketOf(quote.symbol()), source, micros);
+}
+
+// One of rules that are not known is read from no log.
+market::Rules RulesOf(const QuoteRecord& quote) {
+  return record::DecodeRules(quote.rules()).value_or(market::Rules::kFirst);
 }
 
 market::QuoteOrder OrderOf(const SymbolPrices& prices) {
@@ -41,6 +49,7 @@ QuoteVerdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) 
   SymbolPrices& prices = entry.prices;
   if (prices.symbol.empty()) {
     prices.symbol = quote.symbol();
+    entry.figures = market::DateFigures(market::MarketOf(quote.symbol()));
   } else if (place.offset <= prices.offset) {
     return QuoteVerdict::kRepeated;
   }
@@ -66,11 +75,12 @@ QuoteVerdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) 
 
   // One without a known session is read from no log.
   const market::Session session = record::DecodeSession(quote.session()).value_or(market::Session::kClosed);
-  const auto open = FigureOf(session, quote.has_day_open_micros(), quote.day_open_micros());
-  const auto close = FigureOf(session, quote.has_previous_close_micros(), quote.previous_close_micros());
-  entry.figures.EnterDate(quote.event_time_us());
-  entry.figures.Learn(DateFigure::kDayOpen, session, open);
-  entry.figures.Learn(DateFigure::kPreviousClose, session, close);
+  const market::FigureSource source{session, quote.event_time_us(), RulesOf(quote)};
+  const auto open = FigureOf(quote, source, quote.has_day_open_micros(), quote.day_open_micros());
+  const auto close = FigureOf(quote, source, quote.has_previous_close_micros(), quote.previous_close_micros());
+  entry.figures.EnterDate(quote.event_time_us(), source.rules);
+  entry.figures.Learn(DateFigure::kDayOpen, source, open);
+  entry.figures.Learn(DateFigure::kPreviousClose, source, close);
   prices.day_open_micros = entry.figures.latest(DateFigure::kDayOpen);
   prices.previous_close_micros = entry.figures.latest(DateFigure::kPreviousClose);
   if (condition::CountsSession(condition::Sessions::kRegular, session))
@@ -80,22 +90,25 @@ QuoteVerdict LatestPrices::ApplyQuote(const QuoteRecord& quote, LogPlace place) 
   QuoteRecord shown = quote;
   shown.clear_publisher_epoch();
   shown.clear_sequence();
+  shown.clear_rules();
   if (!open) shown.clear_day_open_micros();
   if (!close) shown.clear_previous_close_micros();
-  if (!FigureOf(session, quote.has_day_high_micros(), quote.day_high_micros())) shown.clear_day_high_micros();
-  if (!FigureOf(session, quote.has_day_low_micros(), quote.day_low_micros())) shown.clear_day_low_micros();
+  if (!FigureOf(quote, source, quote.has_day_high_micros(), quote.day_high_micros())) shown.clear_day_high_micros();
+  if (!FigureOf(quote, source, quote.has_day_low_micros(), quote.day_low_micros())) shown.clear_day_low_micros();
   prices.latest = std::move(shown);
   return QuoteVerdict::kAccepted;
 }
 
 void LatestPrices::LearnKeptFigures(Entry& entry) {
   const SymbolPrices& prices = entry.prices;
-  entry.figures = market::DateFigures();
+  entry.figures = market::DateFigures(market::MarketOf(prices.symbol));
   if (!prices.latest.has_value()) return;
-  entry.figures.EnterDate(prices.latest->event_time_us());
-  // What was kept has been counted: any session that carries figures will do.
-  entry.figures.Learn(DateFigure::kDayOpen, market::Session::kRegular, prices.day_open_micros);
-  entry.figures.Learn(DateFigure::kPreviousClose, market::Session::kRegular, prices.previous_close_micros);
+  // By which rules is not kept; a date began by older ones only where a market trades round the clock.
+  entry.figures.EnterDate(prices.latest->event_time_us(), market::kNewestRules);
+  // What was kept has been counted: any quote that carries figures will do.
+  const market::FigureSource source{.rules = market::Rules::kFirst};
+  entry.figures.Learn(DateFigure::kDayOpen, source, prices.day_open_micros);
+  entry.figures.Learn(DateFigure::kPreviousClose, source, prices.previous_close_micros);
 }
 
 void LatestPrices::ApplyRestart(const std::string& symbol, LogPlace place) {
@@ -110,7 +123,7 @@ void LatestPrices::ApplyRestart(const std::string& symbol, LogPlace place) {
   forgotten.offset = place.offset;
   if (entry.read_again && !entry.before_restart.has_value()) entry.before_restart = std::move(entry.prices);
   entry.prices = std::move(forgotten);
-  entry.figures = market::DateFigures();
+  entry.figures = market::DateFigures(market::MarketOf(symbol));
   changed_.insert(symbol);
 }
 

@@ -24,8 +24,8 @@ struct SymbolPrices {
   std::string symbol;
   int64_t publisher_epoch = 0;
   int64_t sequence = 0;
-  // The last accepted quote since the last restart, without day values that are not possible prices. Its epoch and
-  // sequence are not kept.
+  // The last accepted quote since the last restart, without day values that are not possible prices. Its epoch,
+  // sequence and rules are not kept.
   std::optional<internal::v1::QuoteRecord> latest;
   std::optional<int64_t> regular_price_micros;
   std::optional<int64_t> extended_price_micros;

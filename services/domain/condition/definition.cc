@@ -12,10 +12,11 @@ constexpr char kNotAPrice[] = "must be above 0 and at most 1000000000000, with a
 
 struct ConditionRules {
   const Definition& definition;
+  bool after_splits;  // Bounds may have come together.
 
   std::optional<Violation> operator()(const PriceTarget& target) const {
     if (!IsValidPriceMicros(target.price_micros)) return Violation{"condition.price_target.price", kNotAPrice};
-    if (target.op == TargetOp::kAtOrAbove && definition.hysteresis_micros >= target.price_micros) {
+    if (!after_splits && target.op == TargetOp::kAtOrAbove && definition.hysteresis_micros >= target.price_micros) {
       return Violation{"hysteresis", "must be below the target: no price could make the alert ready again"};
     }
     return std::nullopt;
@@ -62,9 +63,10 @@ struct ConditionRules {
   std::optional<Violation> operator()(const Channel& channel) const {
     if (!IsValidPriceMicros(channel.low_micros)) return Violation{"condition.channel.low", kNotAPrice};
     if (!IsValidPriceMicros(channel.high_micros)) return Violation{"condition.channel.high", kNotAPrice};
-    if (channel.low_micros >= channel.high_micros) return Violation{"condition.channel.low", "must be below high"};
-    if (channel.op == ChannelOp::kLeaves &&
-        definition.hysteresis_micros > channel.high_micros - channel.low_micros - definition.hysteresis_micros) {
+    const int64_t width = channel.high_micros - channel.low_micros;
+    if (width < 0 || (width == 0 && !after_splits)) return Violation{"condition.channel.low", "must be below high"};
+    if (!after_splits && channel.op == ChannelOp::kLeaves &&
+        definition.hysteresis_micros > width - definition.hysteresis_micros) {
       return Violation{"hysteresis", "must be at most half the channel: no price could make the alert ready again"};
     }
     return std::nullopt;
@@ -84,7 +86,9 @@ bool Definition::ArmsWhenChangedTo(const Definition& other) const {
   return *this != same_expiry;
 }
 
-std::optional<Violation> FindViolation(const Definition& definition) {
+namespace {
+
+std::optional<Violation> FindViolation(const Definition& definition, bool after_splits) {
   if (definition.hysteresis_micros < 0 || definition.hysteresis_micros > price::kMaxPriceMicros) {
     return Violation{"hysteresis", "must be 0 or more and at most 1000000000000"};
   }
@@ -92,7 +96,17 @@ std::optional<Violation> FindViolation(const Definition& definition) {
   if (definition.cooldown_us > 0 && definition.trigger_policy != TriggerPolicy::kRepeat) {
     return Violation{"cooldown", "goes with trigger policy REPEAT only"};
   }
-  return std::visit(ConditionRules{definition}, definition.condition);
+  return std::visit(ConditionRules{definition, after_splits}, definition.condition);
+}
+
+}  // namespace
+
+std::optional<Violation> FindViolation(const Definition& definition) {
+  return FindViolation(definition, /*after_splits=*/false);
+}
+
+std::optional<Violation> FindViolationAfterSplits(const Definition& definition) {
+  return FindViolation(definition, /*after_splits=*/true);
 }
 
 }  // namespace stockalert::condition

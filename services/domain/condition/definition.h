@@ -79,5 +79,7 @@ struct Violation {
 // The rules of docs/semantics.md that need no clock and no market: std::nullopt where the definition keeps them all.
 // An expiry that is not in the future is the caller's to refuse, who has the clock.
 std::optional<Violation> FindViolation(const Definition& definition);
+// Likewise of a definition that may have been through splits, whose rounding may have brought bounds together.
+std::optional<Violation> FindViolationAfterSplits(const Definition& definition);
 
 }  // namespace stockalert::condition

@@ -91,6 +91,17 @@ void Book::FindQuiet(const market::DateFigures& figures, int64_t* steps) {
   quiet = found;
 }
 
+namespace {
+
+std::vector<Slot> EachOnce(std::vector<Slot> found, int64_t* steps) {
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  *steps += static_cast<int64_t>(found.size());
+  return found;
+}
+
+}  // namespace
+
 std::vector<Slot> Book::Advance(PricePoint point, const market::DateFigures& figures, int64_t* steps) {
   CatchUp(steps);
   last = point;
@@ -102,25 +113,64 @@ std::vector<Slot> Book::Advance(PricePoint point, const market::DateFigures& fig
     SlotSet& awaiting = AwaitingReference(figure);
     found.insert(found.end(), awaiting.begin(), awaiting.end());
     awaiting.clear();
-    for (size_t leg : {kUpLeg, kDownLeg}) {
-      FindChanged(GroupOf(figure).legs[leg], DirectionOf(leg), Measure::kPercent, point.price_micros, &found, steps);
-    }
   }
-  for (auto it = index_->wake_up.begin(); it != index_->wake_up.end() && it->first <= point.price_micros; ++it) {
-    found.push_back(it->second);
-  }
-  for (auto it = index_->wake_down.begin(); it != index_->wake_down.end() && it->first <= -point.price_micros; ++it) {
-    found.push_back(it->second);
-  }
-  index_->inside.Find(point.price_micros, &found, steps);
+  FindInSets(point.price_micros, figures, &found, steps);
   FindInLadders(point, &found, steps);
   for (auto it = index_->window_ends.begin(); it != index_->window_ends.end() && it->first < point.time_us; ++it) {
     found.push_back(it->second);
   }
-  std::sort(found.begin(), found.end());
-  found.erase(std::unique(found.begin(), found.end()), found.end());
-  *steps += static_cast<int64_t>(found.size());
-  return found;
+  return EachOnce(std::move(found), steps);
+}
+
+std::vector<Slot> Book::FindTouched(const market::NewExtremes& extremes, const market::DateFigures& figures,
+                                    int64_t* steps) {
+  CatchUp(steps);
+  std::vector<Slot> found;
+  for (const std::optional<int64_t>& price : {extremes.high_micros, extremes.low_micros}) {
+    if (!price.has_value()) continue;
+    FindInSets(*price, figures, &found, steps);
+    for (const std::array<ExtremeLadder, 2>& ladders : index_->trailing) {
+      for (const ExtremeLadder& ladder : ladders) ladder.Find(*price, &found, steps);
+    }
+  }
+  // What the new extremes do to those measured from them: a low may be far from a high that is as new.
+  for (const std::array<ExtremeLadder, 2>& ladders : index_->trailing) {
+    if (extremes.high_micros.has_value()) {
+      const int64_t high = *extremes.high_micros;
+      ladders[kDownLeg].FindReplaced(high, {high, extremes.low_micros.value_or(high)}, &found, steps);
+    }
+    if (extremes.low_micros.has_value()) {
+      ladders[kUpLeg].FindReplaced(*extremes.low_micros, {*extremes.low_micros}, &found, steps);
+    }
+  }
+  return EachOnce(std::move(found), steps);
+}
+
+void Book::AddExtremes(const market::NewExtremes& extremes, int64_t* steps) {
+  quiet = {};
+  for (std::array<ExtremeLadder, 2>& ladders : index_->trailing) {
+    if (extremes.high_micros.has_value()) ladders[kDownLeg].Advance({*extremes.high_micros, last->time_us}, steps);
+    if (extremes.low_micros.has_value()) ladders[kUpLeg].Advance({*extremes.low_micros, last->time_us}, steps);
+  }
+}
+
+// By the price alone, whatever is to come of the ladders.
+void Book::FindInSets(int64_t price_micros, const market::DateFigures& figures, std::vector<Slot>* found,
+                      int64_t* steps) const {
+  for (DateFigure figure : market::kDateFigures) {
+    if (!figures.first(figure).has_value()) continue;
+    for (size_t leg : {kUpLeg, kDownLeg}) {
+      FindChanged(index_->groups[static_cast<size_t>(figure)].legs[leg], DirectionOf(leg), Measure::kPercent,
+                  price_micros, found, steps);
+    }
+  }
+  for (auto it = index_->wake_up.begin(); it != index_->wake_up.end() && it->first <= price_micros; ++it) {
+    found->push_back(it->second);
+  }
+  for (auto it = index_->wake_down.begin(); it != index_->wake_down.end() && it->first <= -price_micros; ++it) {
+    found->push_back(it->second);
+  }
+  index_->inside.Find(price_micros, found, steps);
 }
 
 void Book::FindInLadders(PricePoint point, std::vector<Slot>* found, int64_t* steps) {

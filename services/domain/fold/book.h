@@ -94,6 +94,13 @@ class Book {
   // and those that awaited a figure that is known now; they leave these sets.
   std::vector<Slot> Advance(PricePoint point, const market::DateFigures& figures, int64_t* steps);
 
+  // The alerts that a day's new high or low may change, each once, by slot, apart from fresh ones. Nothing else
+  // changes.
+  std::vector<Slot> FindTouched(const market::NewExtremes& extremes, const market::DateFigures& figures,
+                                int64_t* steps);
+  // Makes them extremes of the alerts that are in the book.
+  void AddExtremes(const market::NewExtremes& extremes, int64_t* steps);
+
   void WakeAtOrAbove(Alert& alert, Slot slot, int64_t price_micros);
   void WakeAtOrBelow(Alert& alert, Slot slot, int64_t price_micros);
   void WakeAt(Alert& alert, Slot slot, const WakePrices& wakes);
@@ -114,6 +121,7 @@ class Book {
   using WindowsByLength = absl::btree_map<int64_t, std::unique_ptr<Windows>>;
   const WindowsByLength& windows() const { return index_->windows; }
   SlotSet& fresh() { return index_->fresh; }
+  const SlotSet& fresh() const { return index_->fresh; }
 
   QuietInterval quiet;
   std::optional<PricePoint> last;
@@ -138,6 +146,8 @@ class Book {
   };
 
   void PutOff(PricePoint point, int64_t* steps);
+  void FindInSets(int64_t price_micros, const market::DateFigures& figures, std::vector<Slot>* found,
+                  int64_t* steps) const;
   void FindInLadders(PricePoint point, std::vector<Slot>* found, int64_t* steps);
 
   PendingPrices pending_;

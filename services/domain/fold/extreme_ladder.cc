@@ -15,17 +15,17 @@ int64_t SignedLevel(Direction direction, Measure measure, int64_t reference, int
                                      : -condition::LevelBelowPercent(reference, distance);
 }
 
-void FindChanged(const Rung& rung, Direction direction, Measure measure, int64_t price, std::vector<Slot>* found,
-                 int64_t* steps) {
+void FindChanged(const Rung& rung, int64_t reference, Direction direction, Measure measure, int64_t price,
+                 std::vector<Slot>* found, int64_t* steps) {
   const int64_t at = Signed(direction, price);
   for (const auto& [distance, slot] : rung.ready) {
     ++*steps;
-    if (SignedLevel(direction, measure, rung.reference_micros, distance) > at) break;
+    if (SignedLevel(direction, measure, reference, distance) > at) break;
     found->push_back(slot);
   }
   for (auto it = rung.unready.rbegin(); it != rung.unready.rend(); ++it) {
     ++*steps;
-    if (SignedLevel(direction, measure, rung.reference_micros, it->first) <= at) break;
+    if (SignedLevel(direction, measure, reference, it->first) <= at) break;
     found->push_back(it->second);
   }
 }
@@ -149,6 +149,13 @@ void ExtremeLadder::Find(int64_t price, std::vector<Slot>* found, int64_t* steps
     ++*steps;
     if (-negated_level <= at) break;
     FindChanged(*rungs_.find(extreme)->second, direction_, measure_, price, found, steps);
+  }
+}
+
+void ExtremeLadder::FindReplaced(int64_t extreme, std::initializer_list<int64_t> prices, std::vector<Slot>* found,
+                                 int64_t* steps) const {
+  for (auto it = rungs_.lower_bound(Signed(direction_, extreme)); it != rungs_.end(); ++it) {
+    for (int64_t price : prices) FindChanged(*it->second, extreme, direction_, measure_, price, found, steps);
   }
 }
 

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -55,9 +56,14 @@ struct Rung {
   size_t size() const { return ready.size() + unready.size() + followers.size(); }
 };
 
-// Appends the alerts of `rung` that `price` changes: ready ones at their level, others with their level false.
-void FindChanged(const Rung& rung, Direction direction, Measure measure, int64_t price, std::vector<Slot>* found,
-                 int64_t* steps);
+// Appends the alerts of `rung`, measured from `reference`, that `price` changes: ready ones at their level, others with
+// their level false.
+void FindChanged(const Rung& rung, int64_t reference, Direction direction, Measure measure, int64_t price,
+                 std::vector<Slot>* found, int64_t* steps);
+inline void FindChanged(const Rung& rung, Direction direction, Measure measure, int64_t price, std::vector<Slot>* found,
+                        int64_t* steps) {
+  FindChanged(rung, rung.reference_micros, direction, measure, price, found, steps);
+}
 
 // Narrows `*quiet` to the prices whose signed values are from `low` to `high`; QuietInterval's limits: no bound.
 void NarrowQuiet(Direction direction, int64_t low, int64_t high, QuietInterval* quiet);
@@ -81,6 +87,10 @@ class ExtremeLadder {
 
   // Appends the alerts that `price`, the one last passed to Advance, changes.
   void Find(int64_t price, std::vector<Slot>* found, int64_t* steps) const;
+
+  // Appends the alerts of all time whose extreme `extreme` would replace, and that one of `prices` would then change.
+  void FindReplaced(int64_t extreme, std::initializer_list<int64_t> prices, std::vector<Slot>* found,
+                    int64_t* steps) const;
 
   // Narrows `*quiet` to prices around `price`, the one last passed to Advance, and times at which no alert changes,
   // whatever extremes they make on their way.

@@ -218,6 +218,13 @@ class PartitionState {
     EmitStatus(*found->second, place, outcome);
   }
 
+  // The symbol remembers it though nothing else is known of it, for changes that are stated in prices of before.
+  void ApplyRecord(const record::Split& split, record::Place, Outcome*) {
+    SymbolFold& symbol = SymbolOf(split.symbol);
+    CopyFirst(symbol);
+    symbol.ApplySplit(split);
+  }
+
   void ApplyRecord(const record::AlertChange& change, record::Place place, Outcome* outcome) {
     record::Confirmation confirmation;
     confirmation.alert_id = change.alert_id;
@@ -257,10 +264,12 @@ class PartitionState {
     }
     SymbolFold& symbol = SymbolOf(change.symbol);
     CopyFirst(symbol);
+    record::AlertChange present = change;
+    symbol.ScaleToPresent(change.splits_applied, &present.definition);
     if (known != alerts_.end()) {
-      symbol.Change(known->second.slot, change);
+      symbol.Change(known->second.slot, present);
     } else {
-      alerts_.emplace(id, KnownAlert{&symbol, symbol.Add(change)});
+      alerts_.emplace(id, KnownAlert{&symbol, symbol.Add(present)});
     }
     if (symbol.TakeExpiryReached()) EmitStatus(symbol, place, outcome);
     return change.revision;

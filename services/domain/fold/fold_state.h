@@ -13,6 +13,8 @@
 
 #include "services/domain/condition/definition.h"
 #include "services/domain/fold/outcome.h"
+#include "services/domain/market/date_figures.h"
+#include "services/domain/price/split_ratio.h"
 
 namespace stockalert::fold {
 
@@ -56,6 +58,8 @@ struct SavedAlert {
   // Set where the alert has seen no price since it was armed or resumed: then its price before is its own, not its
   // symbol's.
   bool has_own_price_before = false;
+  // It was armed or resumed after the symbol's last accepted quote.
+  bool since_last_quote = false;
   std::optional<int64_t> own_price_before_micros;
   std::array<SavedLeg, 2> legs;  // Up and down.
   bool operator==(const SavedAlert&) const = default;
@@ -77,6 +81,13 @@ struct SavedBook {
   bool operator==(const SavedBook&) const = default;
 };
 
+struct SavedSplit {
+  std::string split_id;
+  int64_t number = 0;
+  price::SplitRatio ratio;
+  bool operator==(const SavedSplit&) const = default;
+};
+
 struct SavedSymbol {
   std::string symbol;
   int64_t publisher_epoch = 0;
@@ -86,7 +97,11 @@ struct SavedSymbol {
   // Previous close and day open of the date: the first that was known, and the latest.
   std::array<std::optional<int64_t>, 2> first_reference_micros;
   std::array<std::optional<int64_t>, 2> latest_reference_micros;
-  std::array<SavedBook, 2> books;  // By condition::Sessions.
+  std::array<SavedBook, 2> books;                             // By condition::Sessions.
+  market::Rules rules = market::Rules::kFirst;                // Of the last accepted quote.
+  market::Rules first_rules_of_date = market::Rules::kFirst;  // Of the first accepted one of the date.
+  market::DateRange range;
+  std::vector<SavedSplit> splits;  // By number.
   bool operator==(const SavedSymbol&) const = default;
 };
 

@@ -56,6 +56,11 @@ concept ConditionKind = requires(const Kind kind, const Subject& subject, PriceP
   { kind.StartAtArmingPrice(subject, price, flag) } -> std::same_as<void>;
   // Judge(subject, the new price, the price before it). The alert has started and is out of the book.
   { kind.Judge(subject, point, price) } -> std::same_as<Judgement>;
+  // Whether a day's high (or low, where the flag is false) that a later quote told of is a price to the alert in its
+  // present state.
+  { kind.SeesExtreme(subject.alert, flag) } -> std::same_as<bool>;
+  // Whether such a high (or low) may become what the alert is measured from.
+  { kind.EntersExtreme(flag) } -> std::same_as<bool>;
   // ContinueAfterTrigger(subject, the price that triggered, the judgement's ready_after_edge). Not for ONCE alerts:
   // these have ended.
   { kind.ContinueAfterTrigger(subject, price, flag) } -> std::same_as<void>;
@@ -73,6 +78,12 @@ concept ConditionKind = requires(const Kind kind, const Subject& subject, PriceP
 // For kinds that are in the book only by their wakes.
 struct KeepsOnlyWakes {
   static void RemoveFromBook(const Subject&) {}
+};
+
+// For kinds to which a day's high and low are prices as any other.
+struct SeesAllExtremes {
+  static bool SeesExtreme(const Alert&, bool) { return true; }
+  static bool EntersExtreme(bool) { return true; }
 };
 
 // For kinds that keep all of their state in the legs.

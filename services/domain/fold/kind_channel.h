@@ -8,7 +8,7 @@
 
 namespace stockalert::fold {
 
-struct ChannelKind : KeepsOnlyWakes, KeepsNothing {
+struct ChannelKind : KeepsOnlyWakes, KeepsNothing, SeesAllExtremes {
   explicit ChannelKind(const condition::Channel& of) : channel(of) {}
 
   static bool MayTriggerAtFirstPrice() { return false; }

@@ -9,7 +9,7 @@
 
 namespace stockalert::fold {
 
-struct DatePercentKind : Percent, KeepsNothing {
+struct DatePercentKind : Percent, KeepsNothing, SeesAllExtremes {
   DatePercentKind(const condition::PercentChange& of, market::DateFigure of_figure) : Percent(of), figure(of_figure) {}
 
   void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;

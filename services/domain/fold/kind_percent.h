@@ -25,7 +25,7 @@ struct Percent {
   const condition::PercentChange& change;
 };
 
-struct FixedPercentKind : Percent, KeepsOnlyWakes, KeepsNothing {
+struct FixedPercentKind : Percent, KeepsOnlyWakes, KeepsNothing, SeesAllExtremes {
   using Percent::Percent;
 
   void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;

@@ -8,7 +8,7 @@
 
 namespace stockalert::fold {
 
-struct TargetKind : KeepsOnlyWakes, KeepsNothing {
+struct TargetKind : KeepsOnlyWakes, KeepsNothing, SeesAllExtremes {
   explicit TargetKind(const condition::PriceTarget& of) : target(of) {}
 
   bool MayTriggerAtFirstPrice() const { return target.op != condition::TargetOp::kCrosses; }

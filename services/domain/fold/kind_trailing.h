@@ -14,6 +14,9 @@ struct TrailingKind : KeepsNothing {
   static bool MayTriggerAtFirstPrice() { return true; }
   void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
+  // Before its activation only the side that can activate it.
+  bool SeesExtreme(const Alert& alert, bool high) const { return alert.activated || EntersExtreme(high); }
+  bool EntersExtreme(bool high) const { return high == (trailing.op == condition::TrailingOp::kFallsFromHigh); }
   void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
   void AddToBook(const Subject& subject) const;
   void RemoveFromBook(const Subject& subject) const;

@@ -6,6 +6,9 @@
 namespace stockalert::fold {
 
 struct WindowPercentKind : Percent {
+  // Windows take no part in gaps.
+  static bool SeesExtreme(const Alert&, bool) { return false; }
+  static bool EntersExtreme(bool) { return false; }
   using Percent::Percent;
 
   void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;

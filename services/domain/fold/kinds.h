@@ -31,7 +31,7 @@ decltype(auto) WithKind(const condition::PercentChange& change, Visitor&& visito
     case condition::PercentReference::kWindow:
       return visitor(WindowPercentKind(change));
   }
-  std::abort();  // No enumerator: whoever made the definition broke FindViolation's rules.
+  std::abort();  // No enumerator: whoever made the definition broke the rules.
 }
 
 // Calls `visitor` with the kind that the condition is of.

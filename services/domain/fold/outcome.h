@@ -16,7 +16,7 @@ struct Counters {
   int64_t changes_applied = 0;
   int64_t changes_skipped = 0;
   int64_t triggers = 0;
-  int64_t edges_swallowed = 0;  // One an alert and quote, by cooldown or ONCE_A_DAY.
+  int64_t edges_swallowed = 0;  // By cooldown or ONCE_A_DAY: of an alert and a price of a quote, its high and low too.
   bool operator==(const Counters&) const = default;
 };
 

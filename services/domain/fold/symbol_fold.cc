@@ -14,7 +14,7 @@ using condition::TriggerPolicy;
 using market::DateFigure;
 using market::Session;
 
-SymbolFold::SymbolFold(std::string symbol) : symbol_(std::move(symbol)) {
+SymbolFold::SymbolFold(std::string symbol) : figures_(market::MarketOf(symbol)), symbol_(std::move(symbol)) {
   for (std::optional<Book>& book : books_) book.emplace(this);
 }
 
@@ -34,6 +34,7 @@ Slot SymbolFold::NewSlot() {
 }
 
 void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters* counters, Outcome* outcome) {
+  const std::optional<int64_t> time_before_us = order_.last_event_time_us;
   switch (order_.RecordArrival(quote.publisher_epoch, quote.sequence, quote.event_time_us)) {
     case market::Arrival::kRepeated:
       ++counters->quotes_repeated;
@@ -45,25 +46,42 @@ void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters
       ++counters->quotes_accepted;
       break;
   }
-  EnterDate(quote.event_time_us);
-  LearnFigure(market::DateFigure::kPreviousClose, quote.session, quote.previous_close_micros);
-  LearnFigure(market::DateFigure::kDayOpen, quote.session, quote.day_open_micros);
+  const market::Rules rules_before = figures_.rules();
+  const market::FigureSource source{quote.session, quote.event_time_us, quote.rules};
+  EnterDate(quote.event_time_us, quote.rules);
+  LearnFigure(market::DateFigure::kPreviousClose, source, quote.previous_close_micros);
+  LearnFigure(market::DateFigure::kDayOpen, source, quote.day_open_micros);
   ExpireUpTo(quote.event_time_us);
 
   const size_t first_trigger = outcome->triggers.size();
+  const market::NewExtremes beyond =
+      figures_.AddToRange(source, quote.price_micros, quote.day_high_micros, quote.day_low_micros);
+  std::vector<Slot> triggered;
+  if (beyond.any()) {
+    // Of quotes of older rules not all is known that decides about a gap.
+    const market::Rules oldest = std::min({quote.rules, rules_before, figures_.first_rules()});
+    if (oldest >= market::Rules::kWithGaps && time_before_us.has_value()) {
+      triggered =
+          EvaluateGap(beyond, {{0, quote.event_time_us}, std::nullopt, offset, counters, outcome, time_before_us});
+    }
+  }
+  if (!since_last_quote_.empty()) since_last_quote_.clear();
   for (Sessions sessions : {Sessions::kRegular, Sessions::kExtended}) {
     if (!condition::CountsSession(sessions, quote.session)) continue;
     Book& book = *books_[static_cast<size_t>(sessions)];
     std::optional<int64_t> price_before_micros;
     if (book.last.has_value()) price_before_micros = book.last->price_micros;
-    EvaluateChanged(book, {{quote.price_micros, quote.event_time_us}, price_before_micros, offset, counters, outcome});
+    EvaluateChanged(
+        book,
+        {{quote.price_micros, quote.event_time_us}, price_before_micros, offset, counters, outcome, {}, &triggered});
   }
   std::sort(outcome->triggers.begin() + static_cast<std::ptrdiff_t>(first_trigger), outcome->triggers.end(),
             [](const record::Trigger& a, const record::Trigger& b) { return a.alert_id < b.alert_id; });
 }
 
-void SymbolFold::EnterDate(int64_t event_time_us) {
-  if (figures_.IsOnDate(event_time_us)) return;
+void SymbolFold::EnterDate(int64_t event_time_us, market::Rules rules) {
+  if (figures_.IsOnDate(event_time_us, rules)) return;
+  if (!figures_.BeginsDate(event_time_us, rules)) return figures_.EnterDate(event_time_us, rules);
   // No alert is evaluated until the new date's reference is known; then all are ready and measured from it.
   std::vector<Slot> own;
   for (std::optional<Book>& book : books_) {
@@ -84,15 +102,16 @@ void SymbolFold::EnterDate(int64_t event_time_us) {
       }
     }
   }
-  figures_.EnterDate(event_time_us);
+  figures_.EnterDate(event_time_us, rules);
   for (Slot slot : own) {
     RefreshDate(at(slot));
     AddToBook(slot);
   }
 }
 
-void SymbolFold::LearnFigure(DateFigure figure, Session session, const std::optional<int64_t>& micros) {
-  if (!figures_.Learn(figure, session, micros)) return;
+void SymbolFold::LearnFigure(DateFigure figure, const market::FigureSource& source,
+                             const std::optional<int64_t>& micros) {
+  if (!figures_.Learn(figure, source, micros)) return;
   for (std::optional<Book>& book : books_) {
     for (Rung& rung : book->GroupOf(figure).legs) rung.reference_micros = *micros;
     book->quiet = {};
@@ -155,6 +174,7 @@ bool SymbolFold::ExpiresAtArming(const Alert& alert) const {
 }
 
 void SymbolFold::Arm(Slot slot) {
+  since_last_quote_.insert(slot);
   Alert& alert = at(slot);
   Book& book = BookOf(alert);
   ResetToUnarmed(alert);
@@ -216,6 +236,7 @@ void SymbolFold::Resume(Slot slot) {
   Alert& alert = at(slot);
   alert.paused = false;
   if (alert.ended || alert.expired) return;
+  since_last_quote_.insert(slot);
   alert.prices_seen_before = BookOf(alert).prices_seen;
   AwaitPrice(slot);
 }
@@ -261,17 +282,24 @@ bool SymbolFold::IsSwallowed(const Alert& alert, const Counted& counted) const {
   return false;
 }
 
+void SymbolFold::Swallow(Alert& alert, const Judgement& judgement, Counters* counters) {
+  ++counters->edges_swallowed;
+  for (size_t leg : {kUpLeg, kDownLeg}) {
+    if (judgement.edge[leg]) alert.legs[leg].ready = judgement.ready_after_edge;
+  }
+}
+
 void SymbolFold::Judge(Slot slot, int64_t price_before, const Counted& counted) {
   const Subject subject = SubjectOf(slot);
   Alert& alert = subject.alert;
   const Judgement judgement = VisitKind(
       alert.definition.condition, [&](const auto& kind) { return kind.Judge(subject, counted.point, price_before); });
   if (!judgement.triggers()) return;
+  if (counted.triggered != nullptr && std::binary_search(counted.triggered->begin(), counted.triggered->end(), slot)) {
+    return;  // One trigger a quote: this edge is there for the next one.
+  }
   if (IsSwallowed(alert, counted)) {
-    ++counted.counters->edges_swallowed;
-    for (size_t leg : {kUpLeg, kDownLeg}) {
-      if (judgement.edge[leg]) alert.legs[leg].ready = judgement.ready_after_edge;
-    }
+    Swallow(alert, judgement, counted.counters);
     return;
   }
   Fire(slot, price_before, judgement, counted);
@@ -294,6 +322,8 @@ void SymbolFold::Fire(Slot slot, int64_t price_before, const Judgement& judgemen
   trigger.price_before_micros = price_before;
   trigger.reference_micros = judgement.measured_from;
   trigger.offset = counted.offset;
+  trigger.late = counted.late_from_us.has_value();
+  trigger.late_from_us = counted.late_from_us;
   trigger.ends_alert = alert.definition.trigger_policy == TriggerPolicy::kOnce;
   if (trigger.ends_alert) {
     alert.ended = true;
@@ -408,7 +438,7 @@ void SymbolFold::Remove(Slot slot) {
 
 void SymbolFold::ApplyRestart() {
   order_.Restart();
-  figures_ = market::DateFigures();
+  figures_ = market::DateFigures(figures_.market());
   for (std::optional<Book>& book : books_) book.emplace(this);
   for (Slot slot = 0; slot < alerts_.size(); ++slot) {
     if (alerts_[slot] == nullptr || alerts_[slot]->ended) continue;

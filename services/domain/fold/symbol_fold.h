@@ -8,7 +8,7 @@
 // What differs between the kinds of condition is in their own classes (kind.h, kinds.h). Here is what all alerts have
 // in common: how they are armed, paused, resumed and expired, how they enter and leave the book, and what an edge does.
 //
-// Not thread-safe; cannot fail. Precondition: definitions satisfy condition::FindViolation.
+// Not thread-safe; cannot fail. Precondition: definitions satisfy condition::FindViolationAfterSplits.
 #pragma once
 
 #include <array>
@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/domain/condition/definition.h"
@@ -47,6 +48,9 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   // Precondition: the price is one that may be evaluated.
   void ApplyQuote(const record::Quote& quote, int64_t offset, Counters* counters, Outcome* outcome);
   void ApplyRestart();
+  void ApplySplit(const record::Split& split);
+  // The definition in today's prices, where it was stated in those of before the splits after `splits_applied`.
+  void ScaleToPresent(int64_t splits_applied, condition::Definition* definition) const;
 
   // Adds a new alert and arms it. The slot identifies it within this symbol until Remove.
   Slot Add(const record::AlertChange& change);
@@ -86,6 +90,10 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
     int64_t offset = 0;
     Counters* counters = nullptr;
     Outcome* outcome = nullptr;
+    // Of a day's high or low: the time of the quote before, since when it may have been there.
+    std::optional<int64_t> late_from_us = {};
+    // Those that a high or low of this quote has triggered already, sorted.
+    const std::vector<Slot>* triggered = nullptr;
   };
 
   void OnMovedTo(Slot slot, Direction direction, Rung* rung) override;
@@ -98,10 +106,24 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   Slot NewSlot();
 
   // The quote's effect on the symbol, apart from its price.
-  void EnterDate(int64_t event_time_us);
-  void LearnFigure(market::DateFigure figure, market::Session session, const std::optional<int64_t>& micros);
+  void EnterDate(int64_t event_time_us, market::Rules rules);
+  void LearnFigure(market::DateFigure figure, const market::FigureSource& source, const std::optional<int64_t>& micros);
   void ExpireUpTo(int64_t event_time_us);
   void EvaluateChanged(Book& book, const Counted& counted);
+
+  // docs/semantics.md, "Gaps". Gives the alerts that triggered, sorted. `of`: what all have in common.
+  std::vector<Slot> EvaluateGap(const market::NewExtremes& extremes, const Counted& of);
+  std::vector<Slot> RemoveUntested();
+  std::vector<Slot> FindTouched(Book& book, const market::NewExtremes& extremes);
+  // True where it triggers.
+  bool EvaluateExtremes(Slot slot, const market::NewExtremes& extremes, const Counted& of);
+  bool TriggersAt(Slot slot, int64_t price_before, const Counted& counted);
+  void TakeIn(Slot slot, int64_t price_before, const Counted& counted, bool high);
+  void ReturnTo(Slot slot, Residence residence);
+
+  static SavedBook SaveBook(const Book& book);
+  // A new book, with what is known of the date.
+  void LoadBook(const SavedBook& saved, Book* book) const;
 
   // docs/semantics.md, "Arming and edges", for one alert.
   void Arm(Slot slot);
@@ -115,6 +137,7 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   void Judge(Slot slot, int64_t price_before, const Counted& counted);
   static bool MayTriggerAtFirstPrice(const Alert& alert);
   bool IsSwallowed(const Alert& alert, const Counted& counted) const;
+  static void Swallow(Alert& alert, const Judgement& judgement, Counters* counters);
   void Fire(Slot slot, int64_t price_before, const Judgement& judgement, const Counted& counted);
 
   // Whether the alert waits for a figure of the date that is not known yet.
@@ -141,6 +164,10 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   const std::string symbol_;
   std::vector<std::unique_ptr<Alert>> alerts_;  // By slot; none where free.
   std::vector<Slot> free_slots_;
+  // Armed or resumed since the last accepted quote: what was there before the next one is not theirs. Some may be free
+  // again.
+  absl::flat_hash_set<Slot> since_last_quote_;
+  std::vector<SavedSplit> splits_;                      // By number.
   absl::btree_set<std::pair<int64_t, Slot>> expiries_;  // Of alerts that are neither ended nor expired.
   int64_t steps_ = 0;
 };

@@ -60,22 +60,42 @@ SavedSymbol SymbolFold::Save() const {
     saved.first_reference_micros[static_cast<size_t>(figure)] = figures_.first(figure);
     saved.latest_reference_micros[static_cast<size_t>(figure)] = figures_.latest(figure);
   }
-  for (size_t i = 0; i < books_.size(); ++i) {
-    saved.books[i].last = books_[i]->last;
-    for (const auto& [window_us, windows] : books_[i]->windows()) {
-      for (size_t leg : {kUpLeg, kDownLeg}) {
-        if (windows->legs[leg].size() == 0) continue;
-        saved.books[i].windows.push_back({window_us, leg == kUpLeg, windows->legs[leg].Entries()});
-      }
+  for (size_t i = 0; i < books_.size(); ++i) saved.books[i] = SaveBook(*books_[i]);
+  saved.rules = figures_.rules();
+  saved.first_rules_of_date = figures_.first_rules();
+  saved.range = figures_.range();
+  saved.splits = splits_;
+  return saved;
+}
+
+SavedBook SymbolFold::SaveBook(const Book& book) {
+  SavedBook saved;
+  saved.last = book.last;
+  for (const auto& [window_us, windows] : book.windows()) {
+    for (size_t leg : {kUpLeg, kDownLeg}) {
+      if (windows->legs[leg].size() == 0) continue;
+      saved.windows.push_back({window_us, leg == kUpLeg, windows->legs[leg].Entries()});
     }
   }
   return saved;
 }
 
+void SymbolFold::LoadBook(const SavedBook& saved, Book* book) const {
+  book->last = saved.last;
+  for (DateFigure figure : market::kDateFigures) {
+    if (!figures_.first(figure).has_value()) continue;
+    for (Rung& rung : book->GroupOf(figure).legs) rung.reference_micros = *figures_.first(figure);
+  }
+  for (const SavedWindow& window : saved.windows) {
+    ExtremeLadder& ladder = book->WindowsOf(window.window_us).legs[window.up ? kUpLeg : kDownLeg];
+    for (const PricePoint& entry : window.rungs) ladder.FindOrMakeRung(entry);
+  }
+}
+
 void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
-  for (const std::unique_ptr<Alert>& entry : alerts_) {
-    if (entry == nullptr) continue;
-    const Alert& alert = *entry;
+  for (Slot slot = 0; slot < alerts_.size(); ++slot) {
+    if (alerts_[slot] == nullptr) continue;
+    const Alert& alert = at(slot);
     SavedAlert saved;
     saved.id = alert.id.Text();
     saved.symbol = symbol_;
@@ -88,6 +108,7 @@ void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
     saved.expired = alert.expired;
     // Of an alert that can only be armed anew, nothing but its identity matters.
     if (!alert.ended && !alert.expired) {
+      saved.since_last_quote = since_last_quote_.contains(slot);
       saved.begun = alert.begun;
       saved.activated = alert.activated;
       saved.residence = alert.residence;
@@ -113,26 +134,28 @@ void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
 
 absl::Status SymbolFold::Load(const SavedSymbol& saved) {
   order_ = {saved.publisher_epoch, saved.sequence, saved.last_event_time_us};
-  if (saved.last_event_time_us.has_value()) figures_.EnterDate(*saved.last_event_time_us);
+  splits_ = saved.splits;
+  if (saved.last_event_time_us.has_value()) figures_.EnterDate(*saved.last_event_time_us, saved.rules);
   if (figures_.date() != saved.date) {
     return absl::InvalidArgumentError(absl::StrCat("symbol ", symbol_, ": its date is not that of its last quote"));
   }
   for (DateFigure figure : market::kDateFigures) {
-    // What was saved has been counted: any session that carries figures will do.
-    LearnFigure(figure, market::Session::kRegular, saved.first_reference_micros[static_cast<size_t>(figure)]);
-    LearnFigure(figure, market::Session::kRegular, saved.latest_reference_micros[static_cast<size_t>(figure)]);
+    // What was saved has been counted: any quote that carries figures will do.
+    const market::FigureSource source{.rules = market::Rules::kFirst};
+    LearnFigure(figure, source, saved.first_reference_micros[static_cast<size_t>(figure)]);
+    LearnFigure(figure, source, saved.latest_reference_micros[static_cast<size_t>(figure)]);
   }
+  figures_.LoadRange(saved.range, saved.first_rules_of_date);
   for (size_t i = 0; i < books_.size(); ++i) {
-    books_[i]->last = saved.books[i].last;
-    // Any number will do that is not the first: alerts with a price before of their own are at it, the others behind.
-    books_[i]->prices_seen = 1;
-    for (const SavedWindow& window : saved.books[i].windows) {
-      if (window.rungs.empty() || !books_[i]->last.has_value()) {
+    const SavedBook& book = saved.books[i];
+    for (const SavedWindow& window : book.windows) {
+      if (window.rungs.empty() || !book.last.has_value()) {
         return absl::InvalidArgumentError(absl::StrCat("symbol ", symbol_, ": a window without prices"));
       }
-      ExtremeLadder& ladder = books_[i]->WindowsOf(window.window_us).legs[window.up ? kUpLeg : kDownLeg];
-      for (const PricePoint& entry : window.rungs) ladder.FindOrMakeRung(entry);
     }
+    // Any number will do that is not the first: alerts with a price before of their own are at it, the others behind.
+    books_[i]->prices_seen = 1;
+    LoadBook(book, &*books_[i]);
   }
   return absl::OkStatus();
 }
@@ -141,8 +164,10 @@ absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
   const auto broken = [&saved](const char* what) {
     return absl::InvalidArgumentError(absl::StrCat("alert ", saved.id, ": ", what));
   };
-  if (condition::FindViolation(saved.definition).has_value()) return broken("its definition breaks the rules");
+  if (condition::FindViolationAfterSplits(saved.definition).has_value())
+    return broken("its definition breaks the rules");
   const Slot slot = NewSlot();
+  if (saved.since_last_quote) since_last_quote_.insert(slot);
   Alert& alert = at(slot);
   alert.id = AlertId(saved.id);
   alert.definition = saved.definition;

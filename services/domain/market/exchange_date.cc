@@ -82,4 +82,12 @@ ExchangeDay ExchangeDayOf(int64_t event_time_us) {
   return {static_cast<int32_t>(day), BeginUs(day), day == kLastDay ? kMax : BeginUs(day + 1)};
 }
 
+ExchangeDay UtcDayOf(int64_t event_time_us) {
+  constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  const int64_t day = FloorDivide(event_time_us, kDayUs);
+  return {static_cast<int32_t>(day), day <= kMin / kDayUs ? kMin : day * kDayUs,
+          day >= kMax / kDayUs ? kMax : (day + 1) * kDayUs};
+}
+
 }  // namespace stockalert::market

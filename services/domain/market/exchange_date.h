@@ -1,4 +1,4 @@
-// The trading date of an event time: its calendar date in the exchange's time zone, New York.
+// The trading date of an event time: its calendar date in the exchange's time zone, New York, or in UTC.
 //
 // The zone's rules since 1967 are written out here rather than read from the machine's zone database: every evaluator,
 // of whatever image and age, has to find the same date for the same quote. Pure; thread-safe.
@@ -21,5 +21,7 @@ struct ExchangeDay {
 
 // Times outside the years 1900 to 9999 get a day of their own at either end.
 ExchangeDay ExchangeDayOf(int64_t event_time_us);
+// Likewise in UTC, of any time.
+ExchangeDay UtcDayOf(int64_t event_time_us);
 
 }  // namespace stockalert::market

@@ -103,4 +103,8 @@ Session SessionOf(int64_t event_time_us) {
   return Session::kClosed;
 }
 
+Session SessionOf(Market market, int64_t event_time_us) {
+  return market == Market::kRoundTheClock ? Session::kRegular : SessionOf(event_time_us);
+}
+
 }  // namespace stockalert::market

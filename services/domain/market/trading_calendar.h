@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "services/domain/market/market.h"
 #include "services/domain/market/session.h"
 
 namespace stockalert::market {
@@ -32,5 +33,7 @@ TradingDay NominalDayOfDate(int32_t date);
 // PRE from 4:00, REGULAR from 9:30 to the close, POST until four hours after it, else CLOSED. The very moment of the
 // close is REGULAR: the official closing price is dated so.
 Session SessionOf(int64_t event_time_us);
+// Of a market that trades round the clock: always REGULAR.
+Session SessionOf(Market market, int64_t event_time_us);
 
 }  // namespace stockalert::market

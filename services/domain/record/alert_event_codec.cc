@@ -32,6 +32,7 @@ pb::AlertTriggered EncodeTrigger(const PlacedTrigger& placed) {
   out.set_partition(placed.partition);
   out.set_offset(trigger.offset);
   out.set_late(trigger.late);
+  if (trigger.late_from_us.has_value()) out.set_late_from_us(*trigger.late_from_us);
   out.set_ends_alert(trigger.ends_alert);
   out.set_log_time_us(placed.log_time_us);
   return out;
@@ -55,6 +56,7 @@ absl::StatusOr<PlacedTrigger> DecodeTrigger(const pb::AlertTriggered& encoded) {
   if (encoded.has_reference_micros()) trigger.reference_micros = encoded.reference_micros();
   trigger.offset = encoded.offset();
   trigger.late = encoded.late();
+  if (encoded.has_late_from_us()) trigger.late_from_us = encoded.late_from_us();
   trigger.ends_alert = encoded.ends_alert();
   placed.partition = encoded.partition();
   placed.log_time_us = encoded.log_time_us();

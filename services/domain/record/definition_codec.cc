@@ -152,7 +152,7 @@ absl::StatusOr<Definition> DecodeDefinition(const pb::AlertDefinition& encoded) 
   definition.hysteresis_micros = encoded.hysteresis_micros();
   definition.sessions = encoded.extended_sessions() ? Sessions::kExtended : Sessions::kRegular;
   if (encoded.has_expire_time_us()) definition.expire_time_us = encoded.expire_time_us();
-  if (const auto violation = condition::FindViolation(definition)) {
+  if (const auto violation = condition::FindViolationAfterSplits(definition)) {
     return absl::InvalidArgumentError(absl::StrCat(violation->field, ": ", violation->description));
   }
   return definition;

@@ -10,7 +10,8 @@ namespace stockalert::record {
 
 internal::v1::AlertDefinition EncodeDefinition(const condition::Definition& definition);
 
-// INVALID_ARGUMENT names the first field that is missing, unknown or against the rules of condition::FindViolation.
+// INVALID_ARGUMENT names the first field that is missing, unknown or against the rules of
+// condition::FindViolationAfterSplits.
 absl::StatusOr<condition::Definition> DecodeDefinition(const internal::v1::AlertDefinition& encoded);
 
 // The session of a quote; UNSPECIFIED and unknown values are INVALID_ARGUMENT.

@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "services/domain/condition/definition.h"
+#include "services/domain/market/rules.h"
 #include "services/domain/market/session.h"
+#include "services/domain/price/split_ratio.h"
 
 namespace stockalert::record {
 
@@ -19,6 +21,9 @@ struct Place {
   int64_t offset = 0;
   int64_t log_time_us = 0;
 };
+
+using market::kNewestRules;
+using market::Rules;
 
 struct Quote {
   std::string symbol;
@@ -35,6 +40,7 @@ struct Quote {
   // counts as seen, a refused one does not; a restart of the symbol forgets neither epoch nor sequence.
   int64_t publisher_epoch = 0;
   int64_t sequence = 0;
+  Rules rules = kNewestRules;
 };
 
 // The whole state of an alert as its service wants it, not a step.
@@ -46,6 +52,9 @@ struct AlertChange {
   bool paused = false;
   bool deleted = false;
   condition::Definition definition;
+  // The number of the symbol's last split that the prices of the definition allow for. The fold scales by those after
+  // it.
+  int64_t splits_applied = 0;
 };
 
 // The symbol's history begins anew at this place.
@@ -53,7 +62,19 @@ struct Restart {
   std::string symbol;
 };
 
-using Event = std::variant<Quote, AlertChange, Restart>;
+inline constexpr int64_t kSplitSharesMax = 1'000'000;  // On either side of a split's ratio.
+
+// Prices from before this place are scaled (price::ScaleMicros). One whose number is not above that of the symbol's
+// last split, or whose id is known, is skipped.
+struct Split {
+  std::string symbol;
+  std::string split_id;
+  int64_t number = 0;  // From 1, rising by one with each split of the symbol.
+  price::SplitRatio ratio;
+  int64_t effective_time_us = 0;  // Shown; the place decides.
+};
+
+using Event = std::variant<Quote, AlertChange, Restart, Split>;
 
 const std::string& SymbolOf(const Event& event);
 
@@ -70,8 +91,9 @@ struct Trigger {
   // The target, bound, reference or extreme that the price was measured against.
   std::optional<int64_t> reference_micros;
   int64_t offset = 0;
-  bool late = false;
-  bool ends_alert = false;  // The policy was ONCE: the alert is TRIGGERED now.
+  bool late = false;                    // Found by a day's high or low: the price was there before event_time_us,
+  std::optional<int64_t> late_from_us;  // but after the quote before, whose event time this is.
+  bool ends_alert = false;              // The policy was ONCE: the alert is TRIGGERED now.
   bool operator==(const Trigger&) const = default;
 };
 

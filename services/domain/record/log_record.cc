@@ -27,7 +27,7 @@ ReadRecord Undecodable(ReadRecord read, absl::string_view problem) {
   return read;
 }
 
-Quote DecodeQuote(const pb::QuoteRecord& in, market::Session session) {
+Quote DecodeQuote(const pb::QuoteRecord& in, market::Session session, Rules rules) {
   Quote quote;
   quote.symbol = in.symbol();
   quote.price_micros = in.price_micros();
@@ -39,6 +39,7 @@ Quote DecodeQuote(const pb::QuoteRecord& in, market::Session session) {
   if (in.has_previous_close_micros()) quote.previous_close_micros = in.previous_close_micros();
   quote.publisher_epoch = in.publisher_epoch();
   quote.sequence = in.sequence();
+  quote.rules = rules;
   return quote;
 }
 
@@ -50,6 +51,7 @@ AlertChange DecodeChange(const pb::AlertChangeRecord& in) {
   change.armed_revision = in.armed_revision();
   change.paused = in.paused();
   change.deleted = in.deleted();
+  change.splits_applied = in.splits_applied();
   return change;
 }
 
@@ -67,6 +69,7 @@ struct RecordEncoder {
     if (quote.previous_close_micros) record.set_previous_close_micros(*quote.previous_close_micros);
     record.set_publisher_epoch(quote.publisher_epoch);
     record.set_sequence(quote.sequence);
+    record.set_rules(static_cast<int32_t>(quote.rules));
   }
   void operator()(const AlertChange& change) const {
     auto& record = *out.mutable_alert_change();
@@ -77,8 +80,18 @@ struct RecordEncoder {
     record.set_paused(change.paused);
     record.set_deleted(change.deleted);
     *record.mutable_definition() = EncodeDefinition(change.definition);
+    record.set_splits_applied(change.splits_applied);
   }
   void operator()(const Restart& restart) const { out.mutable_restart()->set_symbol(restart.symbol); }
+  void operator()(const Split& split) const {
+    auto& record = *out.mutable_split();
+    record.set_symbol(split.symbol);
+    record.set_split_id(split.split_id);
+    record.set_number(split.number);
+    record.set_numerator(split.ratio.numerator);
+    record.set_denominator(split.ratio.denominator);
+    record.set_effective_time_us(split.effective_time_us);
+  }
 };
 
 ReadRecord ReadQuote(ReadRecord read, std::string_view key) {
@@ -87,12 +100,17 @@ ReadRecord ReadQuote(ReadRecord read, std::string_view key) {
     return Malformed(std::move(read), "a quote without a symbol, or with none that could be one");
   }
   if (quote.symbol() != key) return Malformed(std::move(read), "a quote whose symbol is not the record's key");
+  const std::optional<Rules> rules = DecodeRules(quote.rules());
+  if (!rules.has_value()) {
+    return Undecodable(std::move(read),
+                       "a quote of rules that are not known: the evaluators have to be upgraded first");
+  }
   const absl::StatusOr<market::Session> session = DecodeSession(quote.session());
   if (!session.ok()) return Malformed(std::move(read), "a quote without a known session");
   if (quote.publisher_epoch() < 0 || quote.sequence() < 0) {
     return Malformed(std::move(read), "a quote with a negative epoch or sequence");
   }
-  read.event = DecodeQuote(quote, *session);
+  read.event = DecodeQuote(quote, *session, *rules);
   read.soundness = Soundness::kSound;
   return read;
 }
@@ -106,6 +124,7 @@ ReadRecord ReadChange(ReadRecord read, std::string_view key) {
   if (change.revision() < 1 || change.armed_revision() < 1 || change.armed_revision() > change.revision()) {
     return Undecodable(std::move(read), "a change with revisions that cannot be");
   }
+  if (change.splits_applied() < 0) return Undecodable(std::move(read), "a change with a negative number of splits");
   AlertChange decoded = DecodeChange(change);
   if (!change.deleted()) {
     absl::StatusOr<condition::Definition> definition = DecodeDefinition(change.definition());
@@ -127,7 +146,34 @@ ReadRecord ReadRestart(ReadRecord read, std::string_view key) {
   return read;
 }
 
+ReadRecord ReadSplit(ReadRecord read, std::string_view key) {
+  const pb::SplitRecord& split = read.record.split();
+  if (!IsSymbol(split.symbol()) || split.symbol() != key) {
+    return Undecodable(std::move(read), "a split whose symbol is not the record's key");
+  }
+  if (split.split_id().empty() || split.number() < 1) {
+    return Undecodable(std::move(read), "a split without an id, or without a number");
+  }
+  const auto is_share = [](int64_t shares) { return shares >= 1 && shares <= kSplitSharesMax; };
+  if (!is_share(split.numerator()) || !is_share(split.denominator())) {
+    return Undecodable(std::move(read), "a split with a ratio that cannot be");
+  }
+  read.event = Split{split.symbol(),
+                     split.split_id(),
+                     split.number(),
+                     {split.numerator(), split.denominator()},
+                     split.effective_time_us()};
+  read.soundness = Soundness::kSound;
+  return read;
+}
+
 }  // namespace
+
+std::optional<Rules> DecodeRules(int32_t rules) {
+  if (rules == 0) return Rules::kFirst;  // From before there were others.
+  if (rules < 0 || rules > static_cast<int32_t>(kNewestRules)) return std::nullopt;
+  return static_cast<Rules>(rules);
+}
 
 ReadRecord ReadLogRecord(std::string_view key, std::string_view value) {
   ReadRecord read;
@@ -141,6 +187,8 @@ ReadRecord ReadLogRecord(std::string_view key, std::string_view value) {
       return ReadChange(std::move(read), key);
     case pb::LogRecord::kRestart:
       return ReadRestart(std::move(read), key);
+    case pb::LogRecord::kSplit:
+      return ReadSplit(std::move(read), key);
     case pb::LogRecord::KIND_NOT_SET:
       break;
   }

@@ -1,6 +1,8 @@
 // Reads and writes the records of the topic `prices`, and says what is wrong with a bad one. Pure and thread-safe.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +27,9 @@ struct ReadRecord {
   internal::v1::LogRecord record;
   Event event;  // The same as plain data, where sound; of a deletion without its definition.
 };
+
+// Of QuoteRecord.rules; none where this program does not know them.
+std::optional<Rules> DecodeRules(int32_t rules);
 
 // A quote's price and event time are not judged here: the fold refuses and counts them by its own rules.
 ReadRecord ReadLogRecord(std::string_view key, std::string_view value);

@@ -7,7 +7,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "services/domain/condition/split.h"
 #include "services/domain/price/decimal.h"
 
 namespace stockalert::evaluator {
@@ -234,7 +237,7 @@ struct StreamReplay::Parser {
       return;
     }
     if (op == "restart") return replay.Apply(record::Restart{Text(event, "symbol")}, out);
-    if (op == "split") throw Malformed{"splits are not supported"};
+    if (op == "split") return ApplySplit();
     if (op == "alert") return ApplyChange();
     if (op != "create" && op != "update" && op != "pause" && op != "resume" && op != "rearm" && op != "delete") {
       throw Malformed{absl::StrCat("\"op\" does not know \"", op, "\"")};
@@ -258,9 +261,43 @@ struct StreamReplay::Parser {
     quote.day_high_micros = QuotedMicros(event, "day_high");
     quote.day_low_micros = QuotedMicros(event, "day_low");
     quote.previous_close_micros = QuotedMicros(event, "prev_close");
+    quote.rules = RulesOf();
     if (Has(event, "epoch")) quote.publisher_epoch = Integer(event, "epoch");
     if (Has(event, "sequence")) quote.sequence = Integer(event, "sequence");
     replay.Apply(quote, out);
+  }
+
+  market::Rules RulesOf() const {
+    if (!Has(event, "rules")) return market::kNewestRules;
+    const int64_t rules = Integer(event, "rules");
+    const auto newest = static_cast<int64_t>(market::kNewestRules);
+    if (rules < 1 || rules > newest) throw Malformed{absl::StrCat("\"rules\" has to be 1 to ", newest)};
+    return static_cast<market::Rules>(rules);
+  }
+
+  static bool IsShare(int64_t shares) { return shares >= 1 && shares <= record::kSplitSharesMax; }
+
+  void ApplySplit() const {
+    record::Split split;
+    split.symbol = Text(event, "symbol");
+    const std::string ratio = Text(event, "ratio");
+    const std::vector<std::string> parts = absl::StrSplit(ratio, '/');
+    if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &split.ratio.numerator) ||
+        !absl::SimpleAtoi(parts[1], &split.ratio.denominator) || !IsShare(split.ratio.numerator) ||
+        !IsShare(split.ratio.denominator)) {
+      throw Malformed{
+          absl::StrCat("\"ratio\" has to be two numbers from 1 to ", record::kSplitSharesMax, ", as in \"4/1\"")};
+    }
+    KnownSplits& known = replay.splits_[split.symbol];
+    split.number = Has(event, "number") ? Integer(event, "number") : known.last_number + 1;
+    split.split_id = Has(event, "id") ? Text(event, "id") : absl::StrCat(split.number);
+    split.effective_time_us = Integer(event, "time");
+    if (split.number <= known.last_number || !known.ids.insert(split.split_id).second) return;
+    known.last_number = split.number;
+    replay.Apply(split, out);
+    for (auto& [id, alert] : replay.alerts_) {
+      if (alert.symbol == split.symbol) condition::ScaleDefinition(split.ratio, &alert.record.definition);
+    }
   }
 
   void ApplyChange() const {
@@ -271,13 +308,18 @@ struct StreamReplay::Parser {
     change.armed_revision = Integer(event, "armed_revision");
     change.paused = Boolean(event, "paused");
     change.deleted = Boolean(event, "deleted");
+    change.splits_applied =
+        Has(event, "splits_applied") ? Integer(event, "splits_applied") : replay.splits_[change.symbol].last_number;
     if (!change.deleted || Has(event, "condition")) {
       try {
         change.definition = ParseWholeDefinition(event);
       } catch (const Refused& refused) {
         throw Malformed{std::string(refused.status.message())};
       }
-      const std::optional<condition::Violation> violation = condition::FindViolation(change.definition);
+      const bool has_split = replay.splits_[change.symbol].last_number > 0;
+      const std::optional<condition::Violation> violation = has_split
+                                                                ? condition::FindViolationAfterSplits(change.definition)
+                                                                : condition::FindViolation(change.definition);
       if (violation.has_value() && !change.deleted) {
         throw Malformed{absl::StrCat(violation->field, " ", violation->description)};
       }
@@ -382,6 +424,10 @@ void StreamReplay::Apply(const record::Event& event, std::string* out) {
     if (trigger.price_before_micros.has_value()) row["before"] = price::FormatMicros(*trigger.price_before_micros);
     row["offset"] = trigger.offset;
     row["late"] = trigger.late;
+    if (trigger.late_from_us.has_value()) {
+      row["from"] = *trigger.late_from_us;
+      row["to"] = trigger.event_time_us;
+    }
     Print(row, out);
   }
 }
@@ -395,6 +441,7 @@ void StreamReplay::Publish(const std::string& id, const KnownAlert& alert, std::
   change.paused = alert.record.paused;
   change.deleted = alert.record.deleted;
   change.definition = condition::DefinitionForLog(alert.record.definition);
+  change.splits_applied = splits_[alert.symbol].last_number;
   Apply(change, out);
 }
 

@@ -37,6 +37,11 @@ class StreamReplay {
     condition::AlertRecord record;
   };
 
+  struct KnownSplits {
+    int64_t last_number = 0;
+    std::set<std::string> ids;
+  };
+
   void Apply(const record::Event& event, std::string* out);
   // What the rules decided, into the log as the alert service puts it there.
   void Publish(const std::string& id, const KnownAlert& alert, std::string* out);
@@ -48,7 +53,8 @@ class StreamReplay {
 
   fold::Fold fold_;
   std::map<std::string, KnownAlert> alerts_;
-  std::set<std::string> deleted_;  // Ids that never live again.
+  std::map<std::string, KnownSplits> splits_;  // By symbol.
+  std::set<std::string> deleted_;              // Ids that never live again.
   int64_t wall_time_us_ = std::numeric_limits<int64_t>::min();
   record::Place place_;
 };

@@ -1,5 +1,6 @@
 #include "services/tools/log/stream_printer.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <variant>
 
@@ -76,13 +77,26 @@ Json QuoteLine(const pb::QuoteRecord& quote, int64_t offset) {
                {"time", quote.event_time_us()},
                {"session", NameOf(quote.session())},
                {"offset", offset}};
-  // The day's high and low are not printed: this version of the contract evaluates nothing of them, and whoever
-  // evaluates gaps would find triggers in the stream that were never due.
+  const std::optional<market::Rules> rules = record::DecodeRules(quote.rules());
   const absl::StatusOr<market::Session> session = record::DecodeSession(quote.session());
-  if (!session.ok() || !market::CarriesFigures(*session)) return line;
+  if (!session.ok() || !rules.has_value()) return line;
+  if (*rules != market::kNewestRules) line["rules"] = static_cast<int>(*rules);
+  if (!market::CarriesFigures(market::MarketOf(quote.symbol()), {*session, quote.event_time_us(), *rules})) return line;
   if (quote.has_day_open_micros()) line["day_open"] = price::FormatMicros(quote.day_open_micros());
   if (quote.has_previous_close_micros()) line["prev_close"] = price::FormatMicros(quote.previous_close_micros());
+  if (*rules < market::Rules::kWithGaps) return line;
+  if (quote.has_day_high_micros()) line["day_high"] = price::FormatMicros(quote.day_high_micros());
+  if (quote.has_day_low_micros()) line["day_low"] = price::FormatMicros(quote.day_low_micros());
   return line;
+}
+
+Json SplitLine(const record::Split& split) {
+  return {{"op", "split"},
+          {"symbol", split.symbol},
+          {"ratio", absl::StrCat(split.ratio.numerator, "/", split.ratio.denominator)},
+          {"time", split.effective_time_us},
+          {"number", split.number},
+          {"id", split.split_id}};
 }
 
 Json AlertLine(const record::AlertChange& change, const pb::AlertChangeRecord& encoded) {
@@ -142,12 +156,21 @@ absl::Status StreamPrinter::Print(std::string_view key, std::string_view value, 
       break;
     }
     case pb::LogRecord::kAlertChange: {
-      line = AlertLine(std::get<record::AlertChange>(read.event), read.record.alert_change());
+      const auto& change = std::get<record::AlertChange>(read.event);
+      line = AlertLine(change, read.record.alert_change());
+      // Where its prices are not those of this place.
+      if (change.splits_applied < splits_[change.symbol]) line["splits_applied"] = change.splits_applied;
       break;
     }
     case pb::LogRecord::kRestart:
       line = {{"op", "restart"}, {"symbol", read.record.restart().symbol()}};
       break;
+    case pb::LogRecord::kSplit: {
+      const auto& split = std::get<record::Split>(read.event);
+      splits_[split.symbol] = std::max(splits_[split.symbol], split.number);
+      line = SplitLine(split);
+      break;
+    }
     case pb::LogRecord::KIND_NOT_SET:
       return absl::DataLossError("a record of an unknown kind");
   }

@@ -27,6 +27,7 @@ class StreamPrinter {
 
  private:
   std::map<std::string, std::pair<int64_t, int64_t>, std::less<>> last_sent_;  // By symbol: epoch and sequence.
+  std::map<std::string, int64_t, std::less<>> splits_;                         // By symbol: the number of its last one.
   int64_t printed_ = 0;
   int64_t skipped_repeats_ = 0;
   int64_t skipped_malformed_ = 0;

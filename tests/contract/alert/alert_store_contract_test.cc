@@ -441,6 +441,7 @@ TEST_CASE("a trigger is recorded once, ends its alert and goes into the outbox")
     REQUIRE(store.Create(user, {alert}, kQuota, kNow).ok());
     TriggerEvent event = TriggerOf(alert, 1, 1);
     event.trigger.late = true;
+    event.trigger.late_from_us = kNow - 7;
     event.log_time_us = kNow - 5;
     auto applied = ApplyEvents(store.events, {{}, {event, event}, {}}, kNow);
     REQUIRE(applied.ok());
@@ -459,6 +460,7 @@ TEST_CASE("a trigger is recorded once, ends its alert and goes into the outbox")
     CHECK(message.trigger().trigger_number() == 1);
     CHECK(message.trigger().price_micros() == 151'000'000);
     CHECK(message.trigger().log_time_us() == kNow - 5);
+    CHECK(message.trigger().late_from_us() == kNow - 7);
 
     const auto view = store.alerts.Find(user, alert.id);
     CHECK((*view)->alert.record.triggered);

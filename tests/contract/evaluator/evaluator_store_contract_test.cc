@@ -82,6 +82,7 @@ StoredTrigger NewTrigger(int32_t partition, int64_t offset, int64_t ordinal, boo
   if (full) {
     row.trigger.price_before_micros = 149'000'000;
     row.trigger.reference_micros = 150'000'000;
+    row.trigger.late_from_us = 1'767'365'999'000'001;
   }
   row.trigger.offset = offset;
   row.trigger.late = full;
@@ -103,6 +104,7 @@ void CheckSame(const StoredTrigger& a, const StoredTrigger& b) {
   CHECK(a.trigger.reference_micros == b.trigger.reference_micros);
   CHECK(a.trigger.offset == b.trigger.offset);
   CHECK(a.trigger.late == b.trigger.late);
+  CHECK(a.trigger.late_from_us == b.trigger.late_from_us);
   CHECK(a.trigger.ends_alert == b.trigger.ends_alert);
 }
 

@@ -10,7 +10,8 @@ std::string TriggerText(const record::Trigger& trigger) {
        << " symbol=" << trigger.symbol << " price=" << trigger.price_micros << " time=" << trigger.event_time_us
        << " before=" << trigger.price_before_micros.value_or(-1)
        << " reference=" << trigger.reference_micros.value_or(-1) << " offset=" << trigger.offset
-       << (trigger.late ? " late" : "") << (trigger.ends_alert ? " ends" : "");
+       << (trigger.late ? " late from " + std::to_string(trigger.late_from_us.value_or(-1)) : "")
+       << (trigger.ends_alert ? " ends" : "");
   return text.str();
 }
 

@@ -4,6 +4,8 @@
 #include <utility>
 #include <variant>
 
+#include "services/domain/condition/split.h"
+
 namespace stockalert::simulation {
 
 using condition::Channel;
@@ -44,6 +46,7 @@ EventGenerator::EventGenerator(uint64_t seed) : random_(seed) {
   symbols_ = {"AAPL"};
   if (random_.Chance(0.4)) symbols_.push_back("MSFT");
   if (random_.Chance(0.1)) symbols_.push_back("BRK.B");
+  if (random_.Chance(0.1)) symbols_.push_back("BINANCE:BTCUSDT");
   for (const std::string& symbol : symbols_) {
     markets_[symbol].price_micros = 100 * kUnit;
     markets_[symbol].time_us = kStartUs + random_.Between(0, 2);
@@ -53,6 +56,10 @@ EventGenerator::EventGenerator(uint64_t seed) : random_(seed) {
   restart_share_ = random_.Pick({0.0, 0.01, 0.04});
   day_share_ = random_.Pick({0.0, 0.03, 0.15});
   late_share_ = random_.Pick({0.0, 0.05});
+  range_share_ = random_.Pick({0.0, 0.1, 0.5});
+  split_share_ = random_.Pick({0.0, 0.0, 0.005, 0.03});
+  mixes_rules_ = random_.Chance(0.15);
+  if (random_.Chance(0.1)) rules_ = record::Rules::kFirst;
   with_publisher_ = random_.Chance(0.5);
   with_sessions_ = random_.Chance(0.5);
   single_kind_ = random_.Chance(0.4);
@@ -73,22 +80,52 @@ PlacedEvent EventGenerator::Next() {
     if (random_.Chance(0.7)) market.time_us -= random_.Between(0, 2 * kDayUs);
     return placed;
   }
+  if (random_.Chance(split_share_)) {
+    placed.event = NextSplit();
+    return placed;
+  }
   placed.event = alerts_.empty() || !random_.Chance(quote_share_) ? NextChange() : NextQuote();
   return placed;
 }
 
-int64_t EventGenerator::GridPrice() {
-  return 100 * kUnit + random_.Between(-half_grid_steps_, half_grid_steps_) * kHalf;
+int64_t EventGenerator::GridPrice(const std::string& symbol) {
+  const int64_t base = markets_[symbol].base_micros;
+  return std::max<int64_t>(1, base + random_.Between(-half_grid_steps_, half_grid_steps_) * (base / 200));
+}
+
+Event EventGenerator::NextSplit() {
+  const std::string symbol = random_.Pick(symbols_);
+  Market& market = markets_[symbol];
+  if (!market.splits.empty() && random_.Chance(0.1)) return random_.Pick(market.splits);  // Written again.
+  record::Split split;
+  split.symbol = symbol;
+  split.number = static_cast<int64_t>(market.splits.size()) + 1;
+  split.split_id = "s" + std::to_string(split.number);
+  // Not ever further from where it began.
+  const bool dear = market.base_micros > 100 * kUnit;
+  split.ratio = dear ? random_.Pick<price::SplitRatio>({{2, 1}, {4, 1}, {3, 2}, {7, 3}})
+                     : random_.Pick<price::SplitRatio>({{1, 2}, {1, 3}, {2, 3}, {1, 10}});
+  split.effective_time_us = market.time_us;
+  const auto scale = [&](int64_t& micros) { micros = price::ScaleMicros(micros, split.ratio); };
+  scale(market.price_micros);
+  scale(market.base_micros);
+  for (int64_t& micros : market.recent) scale(micros);
+  market.splits.push_back(split);
+  return split;
 }
 
 // A price at which an alert of the symbol could just change its mind.
 int64_t EventGenerator::InterestingPrice(const std::string& symbol) {
   const Market& market = markets_[symbol];
-  int64_t price = GridPrice();
+  int64_t price = GridPrice(symbol);
   const std::string& id = random_.Pick(ids_);
-  const Definition& definition = alerts_[id].latest.definition;
+  const AlertChange& latest = alerts_[id].latest;
+  Definition definition = latest.definition;
+  for (const record::Split& split : markets_[latest.symbol].splits) {
+    if (split.number > latest.splits_applied) condition::ScaleDefinition(split.ratio, &definition);
+  }
   const int64_t h = definition.hysteresis_micros;
-  const int64_t from = market.recent.empty() || random_.Chance(0.2) ? GridPrice() : random_.Pick(market.recent);
+  const int64_t from = market.recent.empty() || random_.Chance(0.2) ? GridPrice(symbol) : random_.Pick(market.recent);
   const auto moved = [&](int64_t percent_e4, bool up) {
     const __int128 exact = static_cast<__int128>(from) * (up ? kUnit + percent_e4 : kUnit - percent_e4);
     return static_cast<int64_t>(up ? (exact + kUnit - 1) / kUnit : exact / kUnit);
@@ -116,11 +153,30 @@ int64_t EventGenerator::InterestingPrice(const std::string& symbol) {
 
 void EventGenerator::StepTime(Market& market) {
   if (random_.Chance(day_share_)) {
+    // Overnight the price may go far, so that even a day's low is beyond what was its high.
+    if (random_.Chance(0.3)) {
+      market.price_micros = std::max<int64_t>(
+          1, market.price_micros + random_.Between(-20, 20) * std::max<int64_t>(1, market.base_micros / 100));
+    }
     market.time_us += random_.Chance(0.8) ? random_.Between(kDayUs / 3, kDayUs) : random_.Between(kDayUs, 3 * kDayUs);
     return;
   }
   market.time_us += random_.Pick<int64_t>({0, 0, 1, kSecondUs, 10 * kSecondUs, 10 * kSecondUs, 20 * kSecondUs,
                                            30 * kSecondUs, 30 * kSecondUs + 1, 60 * kSecondUs});
+}
+
+void EventGenerator::AddRange(Quote& quote) {
+  if (mixes_rules_ && random_.Chance(0.1)) {
+    rules_ = rules_ == record::Rules::kFirst ? record::kNewestRules : record::Rules::kFirst;
+  }
+  quote.rules = rules_;
+  const auto bound = [&]() -> std::optional<int64_t> {
+    if (!random_.Chance(range_share_)) return std::nullopt;
+    if (random_.Chance(0.05)) return random_.Pick<int64_t>({0, -1});
+    return random_.Chance(0.6) ? InterestingPrice(quote.symbol) : GridPrice(quote.symbol);
+  };
+  quote.day_high_micros = bound();
+  quote.day_low_micros = bound();
 }
 
 Event EventGenerator::NextQuote() {
@@ -136,7 +192,7 @@ Event EventGenerator::NextQuote() {
   if (random_.Chance(calm_ ? 0.01 : 0.35)) {
     market.price_micros = InterestingPrice(symbol);
   } else if (random_.Chance(calm_ ? 0.01 : 0.25)) {
-    market.price_micros = GridPrice();
+    market.price_micros = GridPrice(symbol);
   } else if (calm_) {
     market.price_micros += random_.Between(-3, 3) * kTick;
   } else {
@@ -152,10 +208,11 @@ Event EventGenerator::NextQuote() {
   quote.session = session_;
   const auto figure = [&]() -> std::optional<int64_t> {
     if (!random_.Chance(figures_share_)) return std::nullopt;
-    return random_.Chance(0.05) ? random_.Pick<int64_t>({0, -1}) : GridPrice();
+    return random_.Chance(0.05) ? random_.Pick<int64_t>({0, -1}) : GridPrice(symbol);
   };
   quote.previous_close_micros = figure();
   quote.day_open_micros = figure();
+  AddRange(quote);
   if (with_publisher_) {
     if (random_.Chance(0.01)) {
       ++epoch_;
@@ -179,8 +236,8 @@ Event EventGenerator::NextQuote() {
 Condition EventGenerator::RandomCondition(const std::string& symbol) {
   const Market& market = markets_[symbol];
   const auto near_price = [&] {
-    return std::max<int64_t>(1,
-                             random_.Chance(0.5) ? GridPrice() : market.price_micros + random_.Between(-4, 4) * kHalf);
+    return std::max<int64_t>(
+        1, random_.Chance(0.5) ? GridPrice(symbol) : market.price_micros + random_.Between(-4, 4) * kHalf);
   };
   const auto percent = [&] {
     return random_.Pick<int64_t>({5'000, 10'000, 20'000, 25'000, 30'000, 50'000, 100'000, 3'333});
@@ -256,6 +313,7 @@ Event EventGenerator::NextChange() {
     change.revision = change.armed_revision = 1;
     change.paused = random_.Chance(0.03);
     change.definition = RandomDefinition(change.symbol);
+    change.splits_applied = static_cast<int64_t>(markets_[change.symbol].splits.size());
     ids_.push_back(change.alert_id);
     alerts_[change.alert_id] = Known{change, {change}};
     return change;
@@ -275,6 +333,7 @@ Event EventGenerator::NextChange() {
     change.armed_revision = change.revision;
   } else if (what < 85) {
     change.definition = RandomDefinition(change.symbol);
+    change.splits_applied = static_cast<int64_t>(markets_[change.symbol].splits.size());
     change.armed_revision = change.revision;
   } else if (what < 92) {
     const Definition other = RandomDefinition(change.symbol);

@@ -1,6 +1,6 @@
 // Random logs of one partition: quotes, whole-state alert changes and restarts, as publishers and alert services would
 // write them, with what goes wrong in between: late, repeated and refused quotes, republished and overtaken changes,
-// zombies.
+// zombies; splits, and changes that are stated in prices of before; days' highs and lows, likely and unlikely ones.
 //
 // Prices lie on a small grid, and often exactly at a bound of some alert, so that equalities happen; some logs are
 // mostly small moves. Not thread-safe.
@@ -33,6 +33,8 @@ class EventGenerator {
   struct Market {
     int64_t price_micros = 0;
     int64_t time_us = 0;
+    int64_t base_micros = 100'000'000;  // What the grid is built around.
+    std::vector<record::Split> splits;
     int64_t sequence = 0;
     std::vector<int64_t> recent;         // Prices, for bounds that are measured from them.
     std::vector<record::Quote> history;  // For repetitions.
@@ -43,10 +45,12 @@ class EventGenerator {
   };
 
   record::Event NextQuote();
+  record::Event NextSplit();
+  void AddRange(record::Quote& quote);
   record::Event NextChange();
   condition::Definition RandomDefinition(const std::string& symbol);
   condition::Condition RandomCondition(const std::string& symbol);
-  int64_t GridPrice();
+  int64_t GridPrice(const std::string& symbol);
   int64_t InterestingPrice(const std::string& symbol);
   void StepTime(Market& market);
 
@@ -64,6 +68,10 @@ class EventGenerator {
   double restart_share_;
   double day_share_;
   double late_share_;
+  double range_share_;
+  double split_share_;
+  bool mixes_rules_;
+  record::Rules rules_ = record::kNewestRules;
   bool with_publisher_;
   bool with_sessions_;
   bool single_kind_;

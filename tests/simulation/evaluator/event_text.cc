@@ -76,6 +76,9 @@ std::string EventLine(const PlacedEvent& placed) {
             {"offset", placed.place.offset}};
     if (quote->previous_close_micros.has_value()) line["prev_close"] = MicrosText(*quote->previous_close_micros);
     if (quote->day_open_micros.has_value()) line["day_open"] = MicrosText(*quote->day_open_micros);
+    if (quote->day_high_micros.has_value()) line["day_high"] = MicrosText(*quote->day_high_micros);
+    if (quote->day_low_micros.has_value()) line["day_low"] = MicrosText(*quote->day_low_micros);
+    if (quote->rules != record::kNewestRules) line["rules"] = static_cast<int>(quote->rules);
     if (quote->publisher_epoch != 0) {
       line["epoch"] = quote->publisher_epoch;
       line["sequence"] = quote->sequence;
@@ -95,7 +98,15 @@ std::string EventLine(const PlacedEvent& placed) {
             {"hysteresis", MicrosText(definition.hysteresis_micros)},
             {"creation", kCreations[static_cast<int>(definition.creation_policy)]},
             {"sessions", kCounted[static_cast<int>(definition.sessions)]},
-            {"expire_time", TimeOrNull(definition.expire_time_us)}};
+            {"expire_time", TimeOrNull(definition.expire_time_us)},
+            {"splits_applied", change->splits_applied}};
+  } else if (const auto* split = std::get_if<record::Split>(&placed.event)) {
+    line = {{"op", "split"},
+            {"symbol", split->symbol},
+            {"ratio", std::to_string(split->ratio.numerator) + "/" + std::to_string(split->ratio.denominator)},
+            {"time", split->effective_time_us},
+            {"number", split->number},
+            {"offset", placed.place.offset}};
   } else {
     line = {
         {"op", "restart"}, {"symbol", std::get<record::Restart>(placed.event).symbol}, {"offset", placed.place.offset}};

@@ -25,6 +25,8 @@ using record::AlertChange;
 using record::Event;
 using record::Quote;
 using record::Restart;
+using record::Rules;
+using record::Split;
 using record::Trigger;
 
 namespace {
@@ -39,6 +41,16 @@ bool IsPrice(int64_t micros) { return micros > 0 && micros <= kHighestPriceMicro
 // A value that no price could have is dropped; the quote stays.
 std::optional<int64_t> Sensible(std::optional<int64_t> micros) {
   return micros.has_value() && IsPrice(*micros) ? micros : std::nullopt;
+}
+
+bool TradesRoundTheClock(const std::string& symbol) {
+  for (const char* exchange :
+       {"BINANCE", "BINANCEUS", "BITFINEX", "BITMEX", "BITTREX", "BYBIT", "COINBASE", "FXCM", "GEMINI", "HITBTC",
+        "HUOBI", "KRAKEN", "KUCOIN", "OANDA", "OKEX", "OKX", "POLONIEX", "ZB"}) {
+    const std::string prefix = std::string(exchange) + ":";
+    if (symbol.size() > prefix.size() && symbol.compare(0, prefix.size(), prefix) == 0) return true;
+  }
+  return false;
 }
 
 bool Counts(Sessions sessions, Session session) {
@@ -75,7 +87,29 @@ int64_t HighestIn(const std::vector<PricePoint>& window) {
   return highest;
 }
 
+// Zero stands for an amount or a price that the definition does not have: it stays so.
+void Scale(int64_t& micros, const Split& split) {
+  if (micros != 0) micros = ScaledBySplit(micros, split);
+}
+
+void Scale(std::optional<int64_t>& micros, const Split& split) {
+  if (micros.has_value()) micros = ScaledBySplit(*micros, split);
+}
+
+void Scale(std::optional<PricePoint>& point, const Split& split) {
+  if (point.has_value()) point->price_micros = ScaledBySplit(point->price_micros, split);
+}
+
 }  // namespace
+
+int64_t ScaledBySplit(int64_t micros, const Split& split) {
+  const Wide product = Wide{micros} * split.ratio.denominator;
+  Wide scaled = product / split.ratio.numerator;
+  const Wide twice_the_rest = product % split.ratio.numerator * 2;
+  const bool is_odd = scaled % 2 != 0;
+  if (twice_the_rest > split.ratio.numerator || (twice_the_rest == split.ratio.numerator && is_odd)) ++scaled;
+  return static_cast<int64_t>(std::clamp(scaled, Wide{1}, Wide{kHighestPriceMicros}));
+}
 
 Auditor::Auditor(const std::string& time_zone) {
   if (!absl::LoadTimeZone(time_zone, &time_zone_)) {
@@ -84,14 +118,25 @@ Auditor::Auditor(const std::string& time_zone) {
   }
 }
 
-absl::CivilDay Auditor::DateOf(int64_t event_time_us) const {
-  return absl::ToCivilDay(absl::FromUnixMicros(event_time_us), time_zone_);
+absl::CivilDay Auditor::DateOf(const Quote& quote) const {
+  const bool is_utc = quote.rules == Rules::kWithGaps && TradesRoundTheClock(quote.symbol);
+  return absl::ToCivilDay(absl::FromUnixMicros(quote.event_time_us), is_utc ? absl::UTCTimeZone() : time_zone_);
+}
+
+// Before the open a quote carries none of the date's figures: its source's may still be yesterday's.
+bool Auditor::CarriesFigures(const Quote& quote) const {
+  if (quote.session == Session::kPre) return false;
+  if (quote.rules == Rules::kFirst || TradesRoundTheClock(quote.symbol)) return true;
+  const absl::CivilDay date = DateOf(quote);
+  const absl::CivilSecond open(date.year(), date.month(), date.day(), 9, 30, 0);
+  return absl::ToCivilSecond(absl::FromUnixMicros(quote.event_time_us), time_zone_) >= open;
 }
 
 std::vector<Trigger> Auditor::Apply(int64_t offset, const Event& event) {
   if (const Quote* quote = std::get_if<Quote>(&event)) return ApplyQuote(offset, *quote);
   if (const AlertChange* change = std::get_if<AlertChange>(&event)) ApplyChange(*change);
   if (const Restart* restart = std::get_if<Restart>(&event)) ApplyRestart(restart->symbol);
+  if (const Split* split = std::get_if<Split>(&event)) ApplySplit(*split);
   return {};
 }
 
@@ -107,51 +152,106 @@ std::vector<Trigger> Auditor::ApplyQuote(int64_t offset, const Quote& quote) {
   if (has_publisher) symbol.publisher = publisher;
   if (symbol.last_event_time_us.has_value() && quote.event_time_us < *symbol.last_event_time_us) return {};
 
+  const std::optional<int64_t> quote_before_us = symbol.last_event_time_us;
+  const Gap gap = TakeIntoDate(symbol, quote);
   symbol.last_event_time_us = quote.event_time_us;
-  const absl::CivilDay date = DateOf(quote.event_time_us);
-  if (symbol.date != date) {
-    symbol.date = date;
-    symbol.previous_close = std::nullopt;
-    symbol.day_open = std::nullopt;
-  }
-  // Before the open a quote carries none of the date's figures: its source's may still be yesterday's.
-  const bool carries_figures = quote.session != Session::kPre;
-  if (const auto value = Sensible(quote.previous_close_micros); carries_figures && value) symbol.previous_close = value;
-  if (const auto value = Sensible(quote.day_open_micros); carries_figures && value) symbol.day_open = value;
+  symbol.last_with_gaps = quote.rules == Rules::kWithGaps;
 
-  const PricePoint point{quote.price_micros, quote.event_time_us};
   std::vector<Trigger> triggers;
   for (auto& [id, alert] : alerts_) {
     if (alert.symbol != quote.symbol || alert.deleted || alert.triggered) continue;
     // Dates go on, and their values are taken, in whatever session and in a pause too.
     TakeValueOfDate(alert, symbol);
-    if (alert.paused || !Counts(alert.definition.sessions, quote.session)) continue;
-    if (IsExpiredBy(alert, quote.event_time_us)) continue;
-    const std::optional<int64_t> before = alert.armed.before;
-    const std::optional<int64_t> measured_against = Evaluate(alert, point);
-    alert.armed.before = quote.price_micros;
-    if (!measured_against.has_value()) continue;
-    Trigger trigger;
-    trigger.alert_id = id;
-    trigger.symbol = alert.symbol;
-    trigger.revision = alert.revision;
-    trigger.trigger_number = alert.trigger_number;
-    trigger.price_micros = quote.price_micros;
-    trigger.event_time_us = quote.event_time_us;
-    // The price before is the arming price to begin with, which is this price where it is the first.
-    trigger.price_before_micros = before.value_or(quote.price_micros);
-    trigger.reference_micros = measured_against;
-    trigger.offset = offset;
-    trigger.ends_alert = alert.triggered;
-    triggers.push_back(trigger);
+    std::optional<Trigger> trigger = TakeQuote(alert, *symbol.date, quote, gap);
+    alert.armed.watched_since_quote = !alert.paused;
+    if (!trigger.has_value()) continue;
+    trigger->alert_id = id;
+    trigger->symbol = alert.symbol;
+    trigger->revision = alert.revision;
+    trigger->trigger_number = alert.trigger_number;
+    trigger->event_time_us = quote.event_time_us;
+    trigger->offset = offset;
+    if (trigger->late) trigger->late_from_us = quote_before_us;
+    trigger->ends_alert = alert.triggered;
+    triggers.push_back(*trigger);
   }
 
+  const PricePoint point{quote.price_micros, quote.event_time_us};
   if (Counts(Sessions::kRegular, quote.session)) symbol.last_regular = point;
   if (Counts(Sessions::kExtended, quote.session)) symbol.last_extended = point;
   return triggers;
 }
 
-std::optional<int64_t> Auditor::Evaluate(Alert& alert, const PricePoint& point) const {
+Auditor::Gap Auditor::TakeIntoDate(Symbol& symbol, const Quote& quote) const {
+  const bool with_gaps = quote.rules == Rules::kWithGaps;
+  const absl::CivilDay date = DateOf(quote);
+  if (symbol.date != date) {
+    symbol.date = date;
+    symbol.previous_close = symbol.day_open = symbol.highest = symbol.lowest = std::nullopt;
+    symbol.date_began_with_gaps = with_gaps;
+  }
+  std::optional<int64_t> high;
+  std::optional<int64_t> low;
+  if (CarriesFigures(quote)) {
+    if (const auto value = Sensible(quote.previous_close_micros)) symbol.previous_close = value;
+    if (const auto value = Sensible(quote.day_open_micros)) symbol.day_open = value;
+    if (with_gaps) high = Sensible(quote.day_high_micros);
+    if (with_gaps) low = Sensible(quote.day_low_micros);
+  }
+
+  const int64_t highest = std::max(quote.price_micros, symbol.highest.value_or(quote.price_micros));
+  const int64_t lowest = std::min(quote.price_micros, symbol.lowest.value_or(quote.price_micros));
+  // Without a quote before there is no time that a gap could speak of. In a log whose rules change in the middle of a
+  // date, the rest of the date has none either: what the first rules left unsaid is no news.
+  Gap gap;
+  const bool has_quote_before = symbol.last_event_time_us.has_value();
+  if (with_gaps && has_quote_before && symbol.last_with_gaps && symbol.date_began_with_gaps) {
+    if (high.has_value() && *high > highest) gap.high = high;
+    if (low.has_value() && *low < lowest) gap.low = low;
+  }
+  symbol.highest = std::max(highest, high.value_or(highest));
+  symbol.lowest = std::min(lowest, low.value_or(lowest));
+  return gap;
+}
+
+std::optional<Trigger> Auditor::TakeQuote(Alert& alert, const absl::CivilDay& date, const Quote& quote,
+                                          const Gap& gap) {
+  if (alert.paused || IsExpiredBy(alert, quote.event_time_us)) return std::nullopt;
+  const PricePoint own{quote.price_micros, quote.event_time_us};
+  const bool counts = Counts(alert.definition.sessions, quote.session);
+  const std::optional<int64_t> before = alert.armed.before;
+  std::optional<PricePoint> late;
+  std::optional<int64_t> measured_against;
+  if (IsTestedInGaps(alert)) {
+    late = FirstEdgeOf(alert, gap, quote.event_time_us, date);
+    if (late.has_value()) {
+      const std::optional<Leg> leg = SpendEdges(alert, *late, date);
+      MakeReady(alert, late->price_micros);
+      measured_against = TriggerAt(alert, leg.value(), *late, date);
+    } else {
+      if (gap.high.has_value()) TakeGapPrice(alert, {*gap.high, quote.event_time_us}, true, date);
+      if (gap.low.has_value()) TakeGapPrice(alert, {*gap.low, quote.event_time_us}, false, date);
+    }
+  }
+  if (counts) {
+    if (late.has_value()) {
+      TakePriceAfterLateTrigger(alert, own);
+    } else {
+      measured_against = Evaluate(alert, own, date);
+    }
+    alert.armed.before = own.price_micros;
+  }
+  if (!measured_against.has_value()) return std::nullopt;
+  Trigger trigger;
+  trigger.price_micros = late.value_or(own).price_micros;
+  // The price before is the arming price to begin with, which is this price where it is the first.
+  trigger.price_before_micros = before.value_or(own.price_micros);
+  trigger.reference_micros = measured_against;
+  trigger.late = late.has_value();
+  return trigger;
+}
+
+std::optional<int64_t> Auditor::Evaluate(Alert& alert, const PricePoint& point, const absl::CivilDay& date) {
   const int64_t price = point.price_micros;
   // Until the date's own value is known nothing of the alert is evaluated.
   if (NeedsValueOfDate(alert) && !alert.armed.reference.has_value()) return std::nullopt;
@@ -167,58 +267,113 @@ std::optional<int64_t> Auditor::Evaluate(Alert& alert, const PricePoint& point) 
     TakeCountedPrice(alert, point);
   }
 
+  // In this order: the price that makes ready does not itself trigger.
+  const std::optional<Leg> triggering = SpendEdges(alert, point, date);
+  MakeReady(alert, price);
+  // A crossing is seen against the side before this price.
+  TakeSide(alert, price);
+  if (!triggering.has_value()) return std::nullopt;
+  return TriggerAt(alert, *triggering, point, date);
+}
+
+std::optional<Auditor::Leg> Auditor::SpendEdges(Alert& alert, const PricePoint& point, const absl::CivilDay& date) {
   std::optional<Leg> triggering;
   for (Leg leg : LegsOf(alert)) {
     bool& ready = ReadyOf(alert, leg);
-    if (ready && IsLevel(alert, leg, price)) {
-      ready = false;
-      if (!triggering.has_value() && !IsSwallowed(alert, point)) triggering = leg;
-      // The price of a crossing may make ready at once for the next one.
-      const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition);
-      if (target != nullptr && target->op == TargetOp::kCrosses) ready = BecomesReady(alert, leg, price);
-    } else if (!ready && BecomesReady(alert, leg, price)) {
-      ready = true;
-    }
+    if (!ready || !IsLevel(alert, leg, point.price_micros)) continue;
+    ready = false;
+    if (!triggering.has_value() && !IsSwallowed(alert, point.event_time_us, date)) triggering = leg;
   }
-  // The side is that of the last counted price that was not the target; a crossing is seen against the one before this
-  // price.
-  if (const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition)) {
-    if (price != target->price_micros) alert.armed.side = SideOf(price, target->price_micros);
-  }
-  if (!triggering.has_value()) return std::nullopt;
+  return triggering;
+}
 
-  const int64_t measured_against = MeasuredAgainst(alert, *triggering, price);
+// Called for the price of an edge too: that of a crossing may make ready at once for the next one. No other kind
+// becomes ready at a price at which its level is true.
+void Auditor::MakeReady(Alert& alert, int64_t price) {
+  for (Leg leg : LegsOf(alert)) {
+    if (!ReadyOf(alert, leg)) ReadyOf(alert, leg) = BecomesReady(alert, leg, price);
+  }
+}
+
+int64_t Auditor::TriggerAt(Alert& alert, Leg leg, const PricePoint& point, const absl::CivilDay& date) {
+  const int64_t measured_against = MeasuredAgainst(alert, leg, point.price_micros);
   ++alert.trigger_number;
   alert.armed.last_trigger_us = point.event_time_us;
-  alert.armed.last_trigger_date = DateOf(point.event_time_us);
+  alert.armed.last_trigger_date = date;
   if (alert.definition.trigger_policy == TriggerPolicy::kOnce) alert.triggered = true;
   if (const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition)) {
     // The triggering price is the new reference, both ways.
     if (change->reference == PercentReference::kWindow) {
       alert.armed.window = {point};
     } else {
-      alert.armed.reference = price;
+      alert.armed.reference = point.price_micros;
     }
     alert.armed.ready = alert.armed.ready_down = true;
   }
   if (std::holds_alternative<TrailingChange>(alert.definition.condition)) {
-    alert.armed.extreme = price;
+    alert.armed.extreme = point.price_micros;
     alert.armed.ready = true;
   }
   return measured_against;
 }
 
-bool Auditor::IsSwallowed(const Alert& alert, const PricePoint& point) const {
+bool Auditor::IsSwallowed(const Alert& alert, int64_t event_time_us, const absl::CivilDay& date) {
   switch (alert.definition.trigger_policy) {
     case TriggerPolicy::kOnce:
       return false;
     case TriggerPolicy::kRepeat:
       return alert.armed.last_trigger_us.has_value() &&
-             Wide{point.event_time_us} < Wide{*alert.armed.last_trigger_us} + alert.definition.cooldown_us;
+             Wide{event_time_us} < Wide{*alert.armed.last_trigger_us} + alert.definition.cooldown_us;
     case TriggerPolicy::kOnceADay:
-      return alert.armed.last_trigger_date == DateOf(point.event_time_us);
+      return alert.armed.last_trigger_date == date;
   }
   std::abort();
+}
+
+// ---- Gaps ----
+
+bool Auditor::IsTestedInGaps(const Alert& alert) {
+  if (!alert.armed.begun || !alert.armed.watched_since_quote) return false;
+  if (NeedsValueOfDate(alert) && !alert.armed.reference.has_value()) return false;
+  const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition);
+  return change == nullptr || change->reference != PercentReference::kWindow;
+}
+
+bool Auditor::IsEdge(Alert& alert, const PricePoint& point, const absl::CivilDay& date) {
+  if (IsSwallowed(alert, point.event_time_us, date)) return false;
+  for (Leg leg : LegsOf(alert)) {
+    if (ReadyOf(alert, leg) && IsLevel(alert, leg, point.price_micros)) return true;
+  }
+  return false;
+}
+
+// Both are held against the state before the quote: which of them came first is not known.
+std::optional<PricePoint> Auditor::FirstEdgeOf(Alert& alert, const Gap& gap, int64_t event_time_us,
+                                               const absl::CivilDay& date) {
+  for (const std::optional<int64_t>& price : {gap.high, gap.low}) {
+    if (!price.has_value()) continue;
+    const PricePoint point{*price, event_time_us};
+    if (IsEdge(alert, point, date)) return point;
+  }
+  return std::nullopt;
+}
+
+// Takes in the high or the low of a gap that has not triggered. It is no side and no price before.
+void Auditor::TakeGapPrice(Alert& alert, const PricePoint& point, bool is_high, const absl::CivilDay& date) {
+  if (const TrailingChange* trailing = std::get_if<TrailingChange>(&alert.definition.condition)) {
+    if (is_high == (trailing->op == TrailingOp::kFallsFromHigh)) TakeIntoExtreme(alert, point.price_micros);
+  }
+  // An edge that is none against the state before the quote (the high has changed it since) is left to the quote's own
+  // price; only a swallowed one is spent.
+  if (IsSwallowed(alert, point.event_time_us, date)) SpendEdges(alert, point, date);
+  MakeReady(alert, point.price_micros);
+}
+
+// The quote's own price, once its high or low has triggered, triggers nothing itself.
+void Auditor::TakePriceAfterLateTrigger(Alert& alert, const PricePoint& point) {
+  TakeCountedPrice(alert, point);
+  MakeReady(alert, point.price_micros);
+  TakeSide(alert, point.price_micros);
 }
 
 // ---- Conditions ----
@@ -346,7 +501,7 @@ void Auditor::TakeValueOfDate(Alert& alert, const Symbol& symbol) {
   if (alert.armed.reference.has_value() && alert.armed.begun) alert.armed.ready = alert.armed.ready_down = true;
 }
 
-void Auditor::Arm(Alert& alert, const Symbol& symbol) const {
+void Auditor::Arm(Alert& alert, const Symbol& symbol) {
   alert.armed = Armed{};
   alert.triggered = false;
   if (NeedsValueOfDate(alert)) {
@@ -372,37 +527,44 @@ void Auditor::TakeArmingPrice(Alert& alert, const PricePoint& arming) {
   const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition);
   if (change != nullptr && change->reference == PercentReference::kArming) alert.armed.reference = arming.price_micros;
   TakeCountedPrice(alert, arming);
-  if (const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition)) {
-    alert.armed.side = SideOf(arming.price_micros, target->price_micros);
-  }
+  TakeSide(alert, arming.price_micros);
 }
 
 // A price that counts enters the extreme and the window before it is evaluated: both include the present price.
 void Auditor::TakeCountedPrice(Alert& alert, const PricePoint& point) {
-  Armed& armed = alert.armed;
-  if (const TrailingChange* trailing = std::get_if<TrailingChange>(&alert.definition.condition)) {
-    const bool falls = trailing->op == TrailingOp::kFallsFromHigh;
-    if (armed.extreme.has_value()) {
-      armed.extreme =
-          falls ? std::max(*armed.extreme, point.price_micros) : std::min(*armed.extreme, point.price_micros);
-    } else {
-      const std::optional<int64_t>& activation = trailing->activation_price_micros;
-      const bool active =
-          !activation.has_value() || (falls ? point.price_micros >= *activation : point.price_micros <= *activation);
-      if (active) armed.extreme = point.price_micros;
-    }
-  }
+  TakeIntoExtreme(alert, point.price_micros);
   const PercentChange* change = std::get_if<PercentChange>(&alert.definition.condition);
-  if (change != nullptr && change->reference == PercentReference::kWindow) {
-    armed.window.push_back(point);
-    const auto too_old = [&](const PricePoint& entry) {
-      return Wide{entry.event_time_us} < Wide{point.event_time_us} - change->window_us;
-    };
-    armed.window.erase(std::remove_if(armed.window.begin(), armed.window.end(), too_old), armed.window.end());
-  }
+  if (change == nullptr || change->reference != PercentReference::kWindow) return;
+  std::vector<PricePoint>& window = alert.armed.window;
+  window.push_back(point);
+  const auto too_old = [&](const PricePoint& entry) {
+    return Wide{entry.event_time_us} < Wide{point.event_time_us} - change->window_us;
+  };
+  window.erase(std::remove_if(window.begin(), window.end(), too_old), window.end());
 }
 
-// ---- Alert changes and restarts ----
+// The extreme of a trailing change, which begins at its activation.
+void Auditor::TakeIntoExtreme(Alert& alert, int64_t price) {
+  const TrailingChange* trailing = std::get_if<TrailingChange>(&alert.definition.condition);
+  if (trailing == nullptr) return;
+  const bool falls = trailing->op == TrailingOp::kFallsFromHigh;
+  std::optional<int64_t>& extreme = alert.armed.extreme;
+  if (extreme.has_value()) {
+    extreme = falls ? std::max(*extreme, price) : std::min(*extreme, price);
+    return;
+  }
+  const std::optional<int64_t>& activation = trailing->activation_price_micros;
+  const bool active = !activation.has_value() || (falls ? price >= *activation : price <= *activation);
+  if (active) extreme = price;
+}
+
+// The side is that of the last counted price that was not the target.
+void Auditor::TakeSide(Alert& alert, int64_t price) {
+  const PriceTarget* target = std::get_if<PriceTarget>(&alert.definition.condition);
+  if (target != nullptr && price != target->price_micros) alert.armed.side = SideOf(price, target->price_micros);
+}
+
+// ---- Alert changes, restarts and splits ----
 
 void Auditor::ApplyChange(const AlertChange& change) {
   Alert& alert = alerts_[change.alert_id];
@@ -415,21 +577,76 @@ void Auditor::ApplyChange(const AlertChange& change) {
   const bool arms = change.armed_revision > alert.armed_revision || moves_expiry_of_expired;
   alert.symbol = change.symbol;
   alert.definition = change.definition;
+  alert.splits_applied = change.splits_applied;
+  for (const Split& split : symbol.splits) ScaleDefinition(alert, split);
   alert.revision = change.revision;
   alert.armed_revision = std::max(alert.armed_revision, change.armed_revision);
   alert.paused = change.paused;
   alert.deleted = change.deleted;
   if (arms && !alert.deleted) Arm(alert, symbol);
+  if (alert.paused) alert.armed.watched_since_quote = false;
 }
 
 void Auditor::ApplyRestart(const std::string& symbol_name) {
-  // What its publisher has sent stays known: a quote sent again is skipped on either side of a restart.
+  // What its publisher has sent stays known: a quote sent again is skipped on either side of a restart. So do its
+  // splits: changes are stated by their numbers.
   Symbol begun_anew;
   begun_anew.publisher = symbols_[symbol_name].publisher;
+  begun_anew.splits = symbols_[symbol_name].splits;
   symbols_[symbol_name] = begun_anew;
   for (auto& [id, alert] : alerts_) {
     if (alert.symbol == symbol_name && !alert.deleted && !alert.triggered) Arm(alert, begun_anew);
   }
+}
+
+void Auditor::ApplySplit(const Split& split) {
+  if (split.ratio.numerator <= 0 || split.ratio.denominator <= 0)
+    return;  // No ratio: refused, like a price that is none.
+  Symbol& symbol = symbols_[split.symbol];
+  for (const Split& known : symbol.splits) {
+    const bool is_same = !split.split_id.empty() && split.split_id == known.split_id;
+    if (is_same || split.number <= known.number) return;
+  }
+  symbol.splits.push_back(split);
+  Scale(symbol.last_regular, split);
+  Scale(symbol.last_extended, split);
+  Scale(symbol.previous_close, split);
+  Scale(symbol.day_open, split);
+  Scale(symbol.highest, split);
+  Scale(symbol.lowest, split);
+  for (auto& [id, alert] : alerts_) {
+    if (alert.symbol != split.symbol || alert.deleted) continue;
+    ScaleDefinition(alert, split);
+    ScaleArmed(alert.armed, split);
+  }
+}
+
+// Scales the definition by a split that it does not allow for yet.
+void Auditor::ScaleDefinition(Alert& alert, const Split& split) {
+  if (split.number <= alert.splits_applied) return;
+  alert.splits_applied = split.number;
+  Definition& definition = alert.definition;
+  Scale(definition.hysteresis_micros, split);
+  if (PriceTarget* target = std::get_if<PriceTarget>(&definition.condition)) Scale(target->price_micros, split);
+  if (PercentChange* change = std::get_if<PercentChange>(&definition.condition)) {
+    Scale(change->given_price_micros, split);
+  }
+  if (TrailingChange* trailing = std::get_if<TrailingChange>(&definition.condition)) {
+    Scale(trailing->amount_micros, split);
+    Scale(trailing->activation_price_micros, split);
+  }
+  if (Channel* channel = std::get_if<Channel>(&definition.condition)) {
+    Scale(channel->low_micros, split);
+    Scale(channel->high_micros, split);
+  }
+}
+
+// Prices are seen from the target as before, so the side of CROSSES stays the side that it was.
+void Auditor::ScaleArmed(Armed& armed, const Split& split) {
+  Scale(armed.before, split);
+  Scale(armed.reference, split);
+  Scale(armed.extreme, split);
+  for (PricePoint& point : armed.window) point.price_micros = ScaledBySplit(point.price_micros, split);
 }
 
 // ---- What is shown ----

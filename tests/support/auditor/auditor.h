@@ -3,8 +3,8 @@
 // window is a plain list.
 //
 // It shares nothing with the evaluator's fold but the plain data types that go in and come out. Not thread-safe, no
-// I/O, no clock. It covers quotes, alert changes and restarts; a broken invariant of the caller's (an unknown time
-// zone) aborts.
+// I/O, no clock. It covers quotes with their gaps, alert changes, splits and restarts; a broken invariant of the
+// caller's (an unknown time zone) aborts.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +30,13 @@ struct PricePoint {
   int64_t event_time_us = 0;
 };
 
+// A price, or a difference of prices, of before the split in terms of after it: rounded half to even to a micro, at
+// least one, at most the highest price there is. Both numbers of the ratio have to be above zero.
+int64_t ScaledBySplit(int64_t micros, const record::Split& split);
+
 class Auditor {
  public:
-  // Dates are those of the exchange's time zone.
+  // Dates are those of the exchange's time zone, but for markets that trade round the clock.
   explicit Auditor(const std::string& time_zone = "America/New_York");
 
   // Takes in the event at its place and returns what triggers there, by alert id.
@@ -56,7 +60,18 @@ class Auditor {
     std::optional<absl::CivilDay> date;       // Of the last accepted quote.
     std::optional<int64_t> previous_close;    // The latest that this date's quotes carried.
     std::optional<int64_t> day_open;
+    std::optional<int64_t> highest;     // Of all prices and day highs that this date's quotes brought.
+    std::optional<int64_t> lowest;      // Of all prices and day lows that they brought.
+    bool date_began_with_gaps = false;  // The rules of the first accepted quote of the date: whether they know gaps.
+    bool last_with_gaps = false;        // Those of the last accepted quote.
     std::pair<int64_t, int64_t> publisher{0, 0};  // The highest epoch and sequence seen.
+    std::vector<record::Split> splits;            // All of them, by their numbers.
+  };
+
+  // What the day's figures of a quote show of the time since the quote before: prices beyond all that was known.
+  struct Gap {
+    std::optional<int64_t> high;
+    std::optional<int64_t> low;
   };
 
   // Everything that begins afresh at an arming.
@@ -72,6 +87,8 @@ class Auditor {
     bool ready_down = false;             // EITHER only: of DOWN.
     std::optional<int64_t> last_trigger_us;
     std::optional<absl::CivilDay> last_trigger_date;
+    // Neither armed nor paused at any place since the last accepted quote of the symbol, whatever its session.
+    bool watched_since_quote = false;
   };
 
   struct Alert {
@@ -82,17 +99,20 @@ class Auditor {
     int64_t trigger_number = 0;
     bool paused = false;
     bool deleted = false;
-    bool triggered = false;  // Ended by ONCE.
+    bool triggered = false;      // Ended by ONCE.
+    int64_t splits_applied = 0;  // The number of the last split that the prices of the definition allow for.
     Armed armed;
   };
 
   // Which of the conditions of an alert is meant: EITHER has two, every other kind one.
   enum class Leg { kOnly, kUp, kDown };
 
-  absl::CivilDay DateOf(int64_t event_time_us) const;
+  absl::CivilDay DateOf(const record::Quote& quote) const;
+  bool CarriesFigures(const record::Quote& quote) const;
   std::vector<record::Trigger> ApplyQuote(int64_t offset, const record::Quote& quote);
   void ApplyChange(const record::AlertChange& change);
   void ApplyRestart(const std::string& symbol);
+  void ApplySplit(const record::Split& split);
 
   static bool NeedsValueOfDate(const Alert& alert);
   static std::optional<int64_t> ValueOfDate(const Alert& alert, const Symbol& symbol);
@@ -104,13 +124,38 @@ class Auditor {
   static bool IsExpiredBy(const Alert& alert, std::optional<int64_t> time_us);
   static int64_t MeasuredAgainst(const Alert& alert, Leg leg, int64_t price);
 
-  void Arm(Alert& alert, const Symbol& symbol) const;
+  static void Arm(Alert& alert, const Symbol& symbol);
   static void TakeArmingPrice(Alert& alert, const PricePoint& arming);
   static void TakeCountedPrice(Alert& alert, const PricePoint& point);
+  static void TakeIntoExtreme(Alert& alert, int64_t price);
+  static void TakeSide(Alert& alert, int64_t price);
   static void TakeValueOfDate(Alert& alert, const Symbol& symbol);
+  // Takes an accepted quote into its symbol's date, and says what it shows beyond it.
+  Gap TakeIntoDate(Symbol& symbol, const record::Quote& quote) const;
+
+  // What an accepted quote does to one alert of its symbol, once the quote has entered the symbol's date: a trigger, of
+  // which the caller fills in what does not depend on the price.
+  static std::optional<record::Trigger> TakeQuote(Alert& alert, const absl::CivilDay& date, const record::Quote& quote,
+                                                  const Gap& gap);
   // Evaluates a price that counts; what it was measured against if it triggers.
-  std::optional<int64_t> Evaluate(Alert& alert, const PricePoint& point) const;
-  bool IsSwallowed(const Alert& alert, const PricePoint& point) const;
+  static std::optional<int64_t> Evaluate(Alert& alert, const PricePoint& point, const absl::CivilDay& date);
+  static bool IsSwallowed(const Alert& alert, int64_t event_time_us, const absl::CivilDay& date);
+  // Spends what is ready and whose level is true at the price; which of these triggers, if one does.
+  static std::optional<Leg> SpendEdges(Alert& alert, const PricePoint& point, const absl::CivilDay& date);
+  static void MakeReady(Alert& alert, int64_t price);
+  // Triggers at the price; what it was measured against.
+  static int64_t TriggerAt(Alert& alert, Leg leg, const PricePoint& point, const absl::CivilDay& date);
+
+  static bool IsTestedInGaps(const Alert& alert);
+  static bool IsEdge(Alert& alert, const PricePoint& point, const absl::CivilDay& date);
+  // The high or low of a gap that is an edge, and comes first.
+  static std::optional<PricePoint> FirstEdgeOf(Alert& alert, const Gap& gap, int64_t event_time_us,
+                                               const absl::CivilDay& date);
+  static void TakeGapPrice(Alert& alert, const PricePoint& point, bool is_high, const absl::CivilDay& date);
+  static void TakePriceAfterLateTrigger(Alert& alert, const PricePoint& point);
+
+  static void ScaleDefinition(Alert& alert, const record::Split& split);
+  static void ScaleArmed(Armed& armed, const record::Split& split);
 
   absl::TimeZone time_zone_;
   std::map<std::string, Symbol> symbols_;

@@ -36,6 +36,9 @@ constexpr char kPrecondition[] = "FAILED_PRECONDITION ";
 struct Spelled {
   Definition definition;
   std::optional<std::string> refusal;
+  // Of bounds too close to each other, where nothing else is wrong: a split may have rounded them together.
+  std::optional<std::string> narrow;
+  bool only_narrow = false;
 };
 
 template <typename Enum>
@@ -61,6 +64,34 @@ Session ParseSession(const json& text) {
   return OneOf<Session>(
       text,
       {{"PRE", Session::kPre}, {"REGULAR", Session::kRegular}, {"POST", Session::kPost}, {"CLOSED", Session::kClosed}});
+}
+
+record::Rules ParseRules(const json& quote) {
+  const int64_t rules = quote.value("rules", int64_t{2});
+  if (rules == 1) return record::Rules::kFirst;
+  if (rules == 2) return record::Rules::kWithGaps;
+  throw BadStream("unknown rules " + std::to_string(rules));
+}
+
+// "4/1": four shares for one.
+record::Split ParseSplit(const json& text) {
+  record::Split split;
+  split.symbol = text.at("symbol");
+  const std::string ratio = text.at("ratio");
+  const size_t slash = std::min(ratio.find('/'), ratio.size());
+  split.ratio.numerator = DecimalCount(ratio.substr(0, slash), 0).value_or(0);
+  split.ratio.denominator = slash == ratio.size() ? 0 : DecimalCount(ratio.substr(slash + 1), 0).value_or(0);
+  const auto is_share = [](int64_t shares) { return 1 <= shares && shares <= 1'000'000; };
+  if (!is_share(split.ratio.numerator) || !is_share(split.ratio.denominator)) throw BadStream("no ratio: " + ratio);
+  split.split_id = text.value("id", std::string());
+  split.effective_time_us = text.value("time", int64_t{0});
+  return split;
+}
+
+// What is no amount, or zero, stays as it is spelled.
+void ScaleDecimal(json& object, const char* field, const record::Split& split) {
+  const std::optional<int64_t> micros = Decimal(object, field, kPriceDigits);
+  if (micros.has_value() && *micros > 0) object[field] = MicrosText(ScaledBySplit(*micros, split));
 }
 
 Spelled ParseTarget(const json& text) {
@@ -143,7 +174,7 @@ Spelled ParseChannel(const json& text) {
   if (!low.has_value() || !high.has_value()) {
     spelled.refusal = "a border is no price";
   } else if (*low >= *high) {
-    spelled.refusal = "the lower border is not below the upper one";
+    (*low == *high ? spelled.narrow : spelled.refusal) = "the lower border is not below the upper one";
   }
   channel.low_micros = low.value_or(0);
   channel.high_micros = high.value_or(0);
@@ -197,13 +228,15 @@ Spelled ParseDefinition(const json& fields) {
     const Channel* channel = std::get_if<Channel>(&definition.condition);
     if (target == nullptr && channel == nullptr) spelled.refusal = "a hysteresis on a percent or trailing change";
     if (target != nullptr && target->op == TargetOp::kAtOrAbove && h >= target->price_micros) {
-      spelled.refusal = "a hysteresis of the target or more";
+      spelled.narrow = "a hysteresis of the target or more";
     }
     if (channel != nullptr && channel->op == ChannelOp::kLeaves &&
         h > (channel->high_micros - channel->low_micros) / 2) {
-      spelled.refusal = "a hysteresis of more than half the channel";
+      spelled.narrow = "a hysteresis of more than half the channel";
     }
   }
+  spelled.only_narrow = spelled.narrow.has_value() && !spelled.refusal.has_value();
+  if (spelled.only_narrow) spelled.refusal = spelled.narrow;
   return spelled;
 }
 
@@ -268,6 +301,10 @@ std::vector<ordered_json> StreamAuditor::Apply(const json& event) {
     wall_clock_us_ = std::max(wall_clock_us_.value_or(event.at("time")), event.at("time").get<int64_t>());
     return {};
   }
+  if (op == "split") {
+    ApplySplit(event);
+    return {};
+  }
   if (op == "restart") {
     auditor_.Apply(offset_, record::Restart{event.at("symbol")});
     return {};
@@ -315,7 +352,10 @@ std::vector<ordered_json> StreamAuditor::ApplyQuote(const json& event) {
   quote.event_time_us = event.at("time");
   quote.session = ParseSession(event.at("session"));
   quote.day_open_micros = Price(event, "day_open");
+  quote.day_high_micros = Price(event, "day_high");
+  quote.day_low_micros = Price(event, "day_low");
   quote.previous_close_micros = Price(event, "prev_close");
+  quote.rules = ParseRules(event);
   std::vector<ordered_json> lines;
   for (const record::Trigger& trigger : auditor_.Apply(event.at("offset"), quote)) {
     ordered_json line{{"trigger", trigger.alert_id},   {"n", trigger.trigger_number},
@@ -323,9 +363,45 @@ std::vector<ordered_json> StreamAuditor::ApplyQuote(const json& event) {
                       {"time", trigger.event_time_us}, {"before", nullptr},
                       {"offset", trigger.offset},      {"late", trigger.late}};
     if (trigger.price_before_micros.has_value()) line["before"] = MicrosText(*trigger.price_before_micros);
+    if (trigger.late) {
+      line["from"] = trigger.late_from_us.value();
+      line["to"] = trigger.event_time_us;
+    }
     lines.push_back(line);
   }
   return lines;
+}
+
+void StreamAuditor::ApplySplit(const json& event) {
+  record::Split split = ParseSplit(event);
+  split.number = event.value("number", NumberOfSplits(split.symbol) + 1);
+  auditor_.Apply(offset_, split);
+  if (split.number <= NumberOfSplits(split.symbol)) return;  // Known.
+  for (const record::Split& known : splits_[split.symbol]) {
+    if (!split.split_id.empty() && split.split_id == known.split_id) return;  // Likewise.
+  }
+  splits_[split.symbol].push_back(split);
+  for (auto& [id, record] : records_) CatchUpWithSplits(record);
+}
+
+int64_t StreamAuditor::NumberOfSplits(const std::string& symbol) const {
+  const auto found = splits_.find(symbol);
+  return found == splits_.end() || found->second.empty() ? 0 : found->second.back().number;
+}
+
+void StreamAuditor::CatchUpWithSplits(Record& record) const {
+  const auto found = splits_.find(record.symbol);
+  if (found == splits_.end()) return;
+  for (const record::Split& split : found->second) {
+    if (split.number <= record.splits_applied) continue;
+    record.splits_applied = split.number;
+    for (const char* field : {"price", "given", "amount", "activation", "low", "high"}) {
+      ScaleDecimal(record.fields.at("condition"), field, split);
+    }
+    ScaleDecimal(record.fields, "hysteresis", split);
+  }
+  // A rule that rounding has broken is nobody's fault: the alert lives on.
+  record.definition = ParseDefinition(record.fields).definition;
 }
 
 void StreamAuditor::Publish(const std::string& id, const Record& record, bool deleted) {
@@ -337,6 +413,7 @@ void StreamAuditor::Publish(const std::string& id, const Record& record, bool de
   change.paused = record.paused;
   change.deleted = deleted;
   change.definition = record.definition;
+  change.splits_applied = record.splits_applied;
   auditor_.Apply(offset_, change);
 }
 
@@ -349,6 +426,7 @@ std::optional<std::string> StreamAuditor::Create(const json& event) {
   record.fields = event;
   record.definition = spelled.definition;
   record.symbol = event.at("symbol");
+  record.splits_applied = NumberOfSplits(record.symbol);
   record.revision = record.armed_revision = 1;
   if (record.definition.creation_policy == CreationPolicy::kRejectIfMet &&
       auditor_.IsMetAtArming(record.symbol, record.definition)) {
@@ -429,6 +507,7 @@ void StreamAuditor::TakeWholeState(const json& event) {
   const std::string id = event.at("id");
   Record record;
   record.symbol = event.at("symbol");
+  record.splits_applied = event.value("splits_applied", NumberOfSplits(record.symbol));
   record.revision = event.at("revision");
   record.armed_revision = event.at("armed_revision");
   record.paused = event.value("paused", false);
@@ -437,7 +516,9 @@ void StreamAuditor::TakeWholeState(const json& event) {
   if (!deleted || event.contains("condition")) {
     record.fields = event;
     const Spelled spelled = ParseDefinition(event);
-    if (spelled.refusal.has_value())
+    // A split may have rounded bounds together.
+    const bool by_rounding = spelled.only_narrow && NumberOfSplits(record.symbol) > 0;
+    if (spelled.refusal.has_value() && !by_rounding)
       throw BadStream("the log holds an alert that no service would take: " + *spelled.refusal);
     record.definition = spelled.definition;
   }
@@ -451,6 +532,7 @@ void StreamAuditor::TakeWholeState(const json& event) {
     records_.erase(id);
     deleted_[id] = true;
   } else {
+    CatchUpWithSplits(record);
     records_[id] = record;
   }
 }

@@ -38,8 +38,9 @@ class StreamAuditor {
  private:
   // What the alert's service knows of it.
   struct Record {
-    nlohmann::json fields;  // As created and updated.
+    nlohmann::json fields;  // As created and updated, in terms of after the last split.
     condition::Definition definition;
+    int64_t splits_applied = 0;  // The number of the last split that both allow for.
     std::string symbol;
     int64_t revision = 0;
     int64_t armed_revision = 0;
@@ -54,12 +55,17 @@ class StreamAuditor {
   std::optional<std::string> Rearm(const std::string& id);
   std::optional<std::string> Delete(const std::string& id);
   void TakeWholeState(const nlohmann::json& event);
+  void ApplySplit(const nlohmann::json& event);
   void Publish(const std::string& id, const Record& record, bool deleted);
+  int64_t NumberOfSplits(const std::string& symbol) const;
+  // Restates the fields and the definition by the splits that they do not allow for yet.
+  void CatchUpWithSplits(Record& record) const;
 
   Auditor auditor_;
   std::optional<int64_t> wall_clock_us_;
   std::map<std::string, Record> records_;
   std::map<std::string, bool> deleted_;
+  std::map<std::string, std::vector<record::Split>> splits_;  // Of each symbol, by their numbers.
   int64_t offset_ = 0;
 };
 

@@ -57,9 +57,21 @@ TEST_CASE("a checkpoint cut short anywhere is noticed") {
   CHECK_FALSE(DecodeCheckpoint(good + "x").ok());
 }
 
+TEST_CASE("what a program of before can read is written in its format") {
+  constexpr size_t kVersionAt = 4;
+  fold::FoldState state;
+  fold::SavedSymbol& symbol = state.symbols.emplace_back();
+  CHECK(EncodeCheckpoint(state)[kVersionAt] == 1);
+  symbol.rules = market::Rules::kWithGaps;
+  CHECK(EncodeCheckpoint(state)[kVersionAt] == 2);
+  symbol = {};
+  symbol.splits.push_back({"id", 1, {4, 1}});
+  CHECK(EncodeCheckpoint(state)[kVersionAt] == 2);
+}
+
 TEST_CASE("a format of another version is no damage") {
-  // An empty state in format 2, with its own checksum.
-  const std::string later("SAFC\x02\0\0\0\0\0\0\0\x82\x8b\x94\x36", 16);
+  // An empty state in format 3, with its own checksum.
+  const std::string later("SAFC\x03\0\0\0\0\0\0\0\xa5\xf6\xa8\x7f", 16);
   const absl::StatusOr<fold::FoldState> decoded = DecodeCheckpoint(later);
   REQUIRE_FALSE(decoded.ok());
   CHECK(decoded.status().code() == absl::StatusCode::kFailedPrecondition);

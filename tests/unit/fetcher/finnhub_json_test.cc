@@ -104,6 +104,24 @@ RestQuote Reply(int64_t time_us) {
   return reply;
 }
 
+TEST_CASE("round the clock figures belong to the date in UTC, at any hour of any day") {
+  constexpr int64_t kSecondUs = 1'000'000;
+  constexpr int64_t kMidnightUs = int64_t{1741392000} * kSecondUs;  // 2025-03-08 00:00 UTC, a Saturday.
+  const std::string symbol = "BINANCE:BTCUSDT";
+  LiveQuotes live;
+  const auto before = live.FromRest(symbol, Reply(kMidnightUs - 10 * kSecondUs));
+  CHECK(before->session() == pb::TRADING_SESSION_REGULAR);
+  CHECK(before->has_day_high_micros());
+  CHECK(live.FromStream({symbol, 150'000'000, kMidnightUs - 1})->has_day_high_micros());
+  const auto after = live.FromStream({symbol, 150'000'000, kMidnightUs});
+  CHECK(after->session() == pb::TRADING_SESSION_REGULAR);
+  CHECK_FALSE(after->has_day_high_micros());
+  CHECK_FALSE(after->has_previous_close_micros());
+  RestQuote reply = Reply(kMidnightUs + 3600 * kSecondUs);
+  *reply.high_micros += 1;
+  CHECK(live.FromRest(symbol, reply)->has_day_high_micros());
+}
+
 TEST_CASE("figures belong to the trading date of the price, or are left out") {
   LiveQuotes live;
   const auto regular = live.FromRest("AAPL", Reply(kTenOClockUs));

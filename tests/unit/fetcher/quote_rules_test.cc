@@ -41,6 +41,12 @@ TEST_CASE("quotes that may not be evaluated are refused before the log") {
       {"no symbol", [](auto& q) { q.clear_symbol(); }, Refusal::kSymbol},
       {"lower case", [](auto& q) { q.set_symbol("aapl"); }, Refusal::kSymbol},
       {"no session", [](auto& q) { q.set_session(pb::TRADING_SESSION_UNSPECIFIED); }, Refusal::kSession},
+      {"no session of its market",
+       [](auto& q) {
+         q.set_symbol("BINANCE:BTCUSDT");
+         q.set_session(pb::TRADING_SESSION_POST);
+       },
+       Refusal::kSessionOfMarket},
       {"unknown session", [](auto& q) { q.set_session(static_cast<pb::TradingSession>(9)); }, Refusal::kSession},
   };
   for (const Case& c : table) {
@@ -63,6 +69,12 @@ TEST_CASE("a day figure that cannot be right goes, the quote stays") {
     CHECK(DropNonsense(quote) == 4);
     CHECK_FALSE(quote.has_previous_close_micros());
     CHECK(quote.price_micros() == 150'000'000);
+  }
+  SECTION("before half past nine, too, by rules that say so") {
+    quote.set_event_time_us(kNowUs - kNowUs % (int64_t{24} * 3600 * 1'000'000) + int64_t{13} * 3600 * 1'000'000);
+    CHECK(DropNonsense(quote) == 0);
+    quote.set_rules(2);
+    CHECK(DropNonsense(quote) == 4);
   }
   SECTION("zeros") {
     quote.set_day_open_micros(0);

@@ -46,6 +46,9 @@ json Comparable(const json& line) {
     trigger[field] =
         line.at(field).is_null() ? json() : json(auditor::DecimalCount(line.at(field).get<std::string>(), 6).value());
   }
+  for (const char* field : {"from", "to"}) {
+    if (line.contains(field)) trigger[field] = line.at(field);
+  }
   return trigger;
 }
 
@@ -125,7 +128,15 @@ TEST_CASE("a vector exists for each known pitfall", "[vectors]") {
        {"order/late-quote-dropped", "order/duplicate-quote", "order/late-does-not-extend"}},
       {"fires on yesterday's close before the open",
        {"sessions/yesterdays-close-before-the-open", "sessions/closed-counts-for-none", "prev-close/new-date-waits"}},
-      {"a zero quote fires below", {"below/zero-quote", "below/negative-quote", "numbers/zero-leaves-no-trace"}},
+      {"a zero quote fires below",
+       {"below/zero-quote", "below/negative-quote", "numbers/zero-leaves-no-trace", "gap/zero-low"}},
+      {"a spike between two quotes is missed",
+       {"gap/above", "gap/below", "gap/by-a-closed-quote", "gap/first-quote-of-a-date"}},
+      {"it fires on a spike from before the alert was set",
+       {"gap/known-high", "gap/armed-after-the-quote-before", "gap/resumed-after-the-quote-before"}},
+      {"yesterday's high, sent again before the open, fires today",
+       {"figures/closed-quote-after-midnight", "figures/high-before-half-past-nine"}},
+      {"a split fires everything", {"split/fall-fires-nothing", "split/target", "split/does-not-arm"}},
   };
   for (const auto& [complaint, vectors] : complaints) {
     for (const char* vector : vectors) {

@@ -95,6 +95,23 @@ TEST_CASE("a definition that breaks a rule is named by its field") {
   }
 }
 
+TEST_CASE("rounding at a split may have brought bounds together, and nothing else") {
+  const std::vector<Definition> together = {
+      Of(Target(TargetOp::kAtOrAbove, 1), TriggerPolicy::kOnce, 0, 1),
+      Of(Channel{ChannelOp::kEnters, 1, 1}),
+      Of(Channel{ChannelOp::kLeaves, 1, 1}, TriggerPolicy::kOnce, 0, 1),
+      Of(Channel{ChannelOp::kLeaves, 1, 3}, TriggerPolicy::kOnce, 0, 2),
+  };
+  for (const Definition& definition : together) {
+    CHECK(FindViolation(definition).has_value());
+    CHECK_FALSE(FindViolationAfterSplits(definition).has_value());
+  }
+  for (const Definition& wrong : {Of(Target(TargetOp::kAtOrAbove, 0)), Of(Channel{ChannelOp::kEnters, 2, 1}),
+                                  Of(Target(TargetOp::kAtOrAbove, 1), TriggerPolicy::kOnce, 1)}) {
+    CHECK(FindViolationAfterSplits(wrong).has_value());
+  }
+}
+
 TEST_CASE("a change of anything but the expiry arms the alert anew") {
   const Definition before = Of(Target(TargetOp::kAtOrAbove, 100 * kUnit), TriggerPolicy::kRepeat);
   Definition after = before;

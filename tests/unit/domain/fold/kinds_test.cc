@@ -11,7 +11,7 @@ namespace {
 using condition::PercentReference;
 
 // What the compiler says of a kind that misses something.
-struct WithoutJudge : KeepsOnlyWakes, KeepsNothing {
+struct WithoutJudge : KeepsOnlyWakes, KeepsNothing, SeesAllExtremes {
   static bool MayTriggerAtFirstPrice() { return true; }
   static void StartAtArmingPrice(const Subject&, int64_t, bool) {}
   static void ContinueAfterTrigger(const Subject&, int64_t, bool) {}
@@ -20,7 +20,15 @@ struct WithoutJudge : KeepsOnlyWakes, KeepsNothing {
 struct Complete : WithoutJudge {
   static Judgement Judge(const Subject&, PricePoint, int64_t) { return {}; }
 };
-struct WithoutRemoveFromBook : KeepsNothing {
+struct WithoutRemoveFromBook : KeepsNothing, SeesAllExtremes {
+  static bool MayTriggerAtFirstPrice() { return true; }
+  static void StartAtArmingPrice(const Subject&, int64_t, bool) {}
+  static Judgement Judge(const Subject&, PricePoint, int64_t) { return {}; }
+  static void ContinueAfterTrigger(const Subject&, int64_t, bool) {}
+  static void AddToBook(const Subject&) {}
+};
+struct WithoutSeesExtreme : KeepsOnlyWakes, KeepsNothing {
+  static bool EntersExtreme(bool) { return true; }
   static bool MayTriggerAtFirstPrice() { return true; }
   static void StartAtArmingPrice(const Subject&, int64_t, bool) {}
   static Judgement Judge(const Subject&, PricePoint, int64_t) { return {}; }
@@ -28,6 +36,7 @@ struct WithoutRemoveFromBook : KeepsNothing {
   static void AddToBook(const Subject&) {}
 };
 static_assert(ConditionKind<Complete>);
+static_assert(!ConditionKind<WithoutSeesExtreme>);
 static_assert(!ConditionKind<WithoutJudge>);
 static_assert(!ConditionKind<WithoutRemoveFromBook>);
 

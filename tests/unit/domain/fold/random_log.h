@@ -2,6 +2,7 @@
 // restarts.
 #pragma once
 
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ class RandomLog {
     const int64_t what = UniformBelow(100);
     if (what < 58) return NextQuote();
     if (what < 60) return record::Restart{Symbol()};
+    if (what < 61) return NextSplit();
     if (what < 72 || changes_.empty()) return NextAlert();
     return NextChange();
   }
@@ -41,11 +43,24 @@ class RandomLog {
     quote.session = OneIn(2) ? market::Session::kRegular : static_cast<market::Session>(UniformBelow(4));
     if (OneIn(3)) quote.previous_close_micros = Price();
     if (OneIn(3)) quote.day_open_micros = OneIn(9) ? 0 : Price();
+    if (OneIn(3)) quote.day_high_micros = Price();
+    if (OneIn(3)) quote.day_low_micros = Price();
+    if (OneIn(20)) quote.rules = record::Rules::kFirst;
     if (OneIn(2)) {
       quote.publisher_epoch = 1 + UniformBelow(2);
       quote.sequence = OneIn(9) ? sequence_ : ++sequence_;
     }
     return quote;
+  }
+
+  // There and back, so that prices go on meeting.
+  record::Split NextSplit() {
+    record::Split split;
+    split.symbol = Symbol();
+    split.number = ++splits_[split.symbol];
+    split.split_id = "split-" + std::to_string(split.number);
+    split.ratio = split.number % 2 == 1 ? price::SplitRatio{2, 1} : price::SplitRatio{1, 2};
+    return split;
   }
 
   condition::Definition NextDefinition() {
@@ -105,6 +120,7 @@ class RandomLog {
     change.revision = change.armed_revision = 1;
     change.paused = OneIn(6);
     change.definition = NextDefinition();
+    change.splits_applied = OneIn(4) ? 0 : splits_[change.symbol];
     changes_.push_back(change);
     return change;
   }
@@ -131,6 +147,7 @@ class RandomLog {
   std::vector<record::AlertChange> changes_;
   int64_t now_us_ = int64_t{1741273200} * kSecond;
   int64_t sequence_ = 0;
+  std::map<std::string, int64_t> splits_;
 };
 
 }  // namespace stockalert::fold

@@ -14,8 +14,18 @@ constexpr char kAlertId[] = "6c1d7f0e-3f0a-4d6b-9f55-0d2b8f6f4a11";
 
 PlacedTrigger SomeTrigger() {
   PlacedTrigger placed;
-  placed.trigger = {kAlertId,   "AAPL",      3,  7,    101'000'000, 1'741'273'200'000'000,
-                    99'000'000, 100'000'000, 42, true, true};
+  placed.trigger = {.alert_id = kAlertId,
+                    .symbol = "AAPL",
+                    .revision = 3,
+                    .trigger_number = 7,
+                    .price_micros = 101'000'000,
+                    .event_time_us = 1'741'273'200'000'000,
+                    .price_before_micros = 99'000'000,
+                    .reference_micros = 100'000'000,
+                    .offset = 42,
+                    .late = true,
+                    .late_from_us = 1'741'273'199'000'000,
+                    .ends_alert = true};
   placed.partition = 5;
   placed.log_time_us = 1'741'273'200'100'000;
   return placed;
@@ -24,7 +34,10 @@ PlacedTrigger SomeTrigger() {
 TEST_CASE("a trigger is read as it was written") {
   PlacedTrigger placed = SomeTrigger();
   for (bool whole : {true, false}) {
-    if (!whole) placed.trigger.price_before_micros = placed.trigger.reference_micros = std::nullopt;
+    if (!whole) {
+      placed.trigger.price_before_micros = placed.trigger.reference_micros = std::nullopt;
+      placed.trigger.late_from_us.reset();
+    }
     pb::AlertEvent event;
     REQUIRE(event.ParseFromString(EncodeAlertEvent(placed)));
     const auto read = DecodeTrigger(event.triggered());

@@ -97,6 +97,42 @@ pb::LogRecord SoundChange() {
   return record;
 }
 
+pb::LogRecord QuoteOfRules(int32_t rules) {
+  pb::LogRecord r = SoundQuote();
+  r.mutable_quote()->set_rules(rules);
+  return r;
+}
+
+pb::LogRecord SplitRecordOf(const std::function<void(pb::SplitRecord&)>& spoil) {
+  pb::LogRecord r = EncodeRecord(Split{"AAPL", "s1", 1, {4, 1}, 5});
+  if (spoil) spoil(*r.mutable_split());
+  return r;
+}
+
+TEST_CASE("records of rules and splits come back as they went") {
+  for (const Rules rules : {Rules::kFirst, Rules::kWithGaps}) {
+    Quote quote;
+    quote.symbol = "AAPL";
+    quote.rules = rules;
+    const ReadRecord read = ReadLogRecord("AAPL", EncodeRecord(quote).SerializeAsString());
+    CHECK(std::get<Quote>(read.event).rules == rules);
+  }
+  const auto split =
+      std::get<Split>(ReadLogRecord("AAPL", EncodeRecord(Split{"AAPL", "s1", 3, {7, 2}, 5}).SerializeAsString()).event);
+  CHECK(split.split_id == "s1");
+  CHECK(split.number == 3);
+  CHECK(split.ratio == price::SplitRatio{7, 2});
+  CHECK(split.effective_time_us == 5);
+  AlertChange change;
+  change.alert_id = "00000000-0000-4000-8000-000000000001";
+  change.symbol = "AAPL";
+  change.revision = change.armed_revision = 1;
+  change.definition = Definitions().front();
+  change.splits_applied = 4;
+  const ReadRecord read = ReadLogRecord("AAPL", EncodeRecord(change).SerializeAsString());
+  CHECK(std::get<AlertChange>(read.event).splits_applied == 4);
+}
+
 TEST_CASE("a record is sound, a quote to be skipped, or a reason to stop") {
   struct Row {
     const char* name;
@@ -118,6 +154,26 @@ TEST_CASE("a record is sound, a quote to be skipped, or a reason to stop") {
          auto r = SoundChange();
          r.mutable_alert_change()->set_deleted(true);
          r.mutable_alert_change()->clear_definition();
+         return r;
+       }},
+      {"quote of the newest rules", Soundness::kSound, [] { return QuoteOfRules(2); }},
+      {"quote of unknown rules", Soundness::kUndecodable, [] { return QuoteOfRules(3); }},
+      {"quote of negative rules", Soundness::kUndecodable, [] { return QuoteOfRules(-1); }},
+      {"split", Soundness::kSound, [] { return SplitRecordOf({}); }},
+      {"split under another key", Soundness::kUndecodable, [] { return SplitRecordOf({}); }, "MSFT"},
+      {"split without an id", Soundness::kUndecodable,
+       [] { return SplitRecordOf([](auto& s) { s.clear_split_id(); }); }},
+      {"split without a number", Soundness::kUndecodable,
+       [] { return SplitRecordOf([](auto& s) { s.clear_number(); }); }},
+      {"split of nothing", Soundness::kUndecodable, [] { return SplitRecordOf([](auto& s) { s.set_numerator(0); }); }},
+      {"split into nothing", Soundness::kUndecodable,
+       [] { return SplitRecordOf([](auto& s) { s.set_denominator(-1); }); }},
+      {"split beyond measure", Soundness::kUndecodable,
+       [] { return SplitRecordOf([](auto& s) { s.set_numerator(kSplitSharesMax + 1); }); }},
+      {"change with a negative number of splits", Soundness::kUndecodable,
+       [] {
+         auto r = SoundChange();
+         r.mutable_alert_change()->set_splits_applied(-1);
          return r;
        }},
       {"restart", Soundness::kSound,

@@ -114,15 +114,27 @@ TEST_CASE("a record that cannot be understood is an error and changes nothing") 
   REQUIRE(replay.ApplyLine(kCreate, &out).ok());
   for (
       const char* line :
-      {"{", "[]", "7", "{}", R"({"op":"dance"})", R"({"op":"quote","symbol":"AAPL"})",
+      {"{",
+       "[]",
+       "7",
+       "{}",
+       R"({"op":"dance"})",
+       R"({"op":"quote","symbol":"AAPL"})",
        R"({"op":"quote","symbol":"AAPL","price":101,"time":1,"session":"REGULAR","offset":1})",
        R"({"op":"quote","symbol":"AAPL","price":"101","time":1.5,"session":"REGULAR","offset":1})",
        R"({"op":"quote","symbol":"AAPL","price":"101","time":1,"session":"LUNCH","offset":1})",
        R"({"op":"quote","symbol":"AAPL","price":"101","time":99999999999999999999,"session":"REGULAR","offset":1})",
-       R"({"op":"split","symbol":"AAPL","ratio":"4/1","time":1})", R"({"op":"create","id":"b","symbol":"AAPL"})",
+       R"({"op":"quote","symbol":"AAPL","price":"101","time":1,"session":"REGULAR","offset":1,"rules":3})",
+       R"({"op":"split","symbol":"AAPL","ratio":"4","time":1})",
+       R"({"op":"split","symbol":"AAPL","ratio":"4/0","time":1})",
+       R"({"op":"split","symbol":"AAPL","ratio":"4/1/1","time":1})",
+       R"({"op":"split","symbol":"AAPL","ratio":"1000001/1","time":1})",
+       R"({"op":"split","symbol":"AAPL","ratio":"4/1"})",
+       R"({"op":"create","id":"b","symbol":"AAPL"})",
        R"({"op":"create","id":"b","symbol":"AAPL","condition":{"kind":"moon"}})",
        R"({"op":"alert","id":"b","symbol":"AAPL","revision":1,"armed_revision":1,"condition":{"kind":"target","op":"CROSSES","price":"0"}})",
-       R"({"op":"update","id":7})", R"({"op":"clock"})"}) {
+       R"({"op":"update","id":7})",
+       R"({"op":"clock"})"}) {
     CAPTURE(line);
     CHECK(replay.ApplyLine(line, &out).code() == absl::StatusCode::kInvalidArgument);
   }

@@ -369,6 +369,7 @@ TEST_CASE("an attempt at a destination that wants a pause starts that long after
   CHECK(f.sender.HeldFor("a") == 1);
   for (int i = 0; i < 3; ++i) {
     REQUIRE(f.sender.AnswerHost("a", HeldSender::Status(200)) == 1);
+    f.TurnUntilQuiet();
     f.Pass(absl::Milliseconds(999));
     CHECK(f.sender.HeldFor("a") == 0);
     f.Pass(absl::Milliseconds(1));
@@ -831,7 +832,7 @@ TEST_CASE("dead receivers behind a host leave most of it to those that live ther
   REQUIRE(alive.size() == 7);
   for (const auto& start : alive) CHECK(start.lease.destination_id == "alive");
   // An end makes room for one of its own kind, and in the end everything is attempted.
-  window.EndAttempt(alive.back(), /*succeeded=*/true, kNow);
+  window.EndAttempt(alive.back(), /*succeeded=*/true, /*now_us=*/1);
   const auto next = window.StartNext(1);
   REQUIRE(next);
   CHECK(next->lease.destination_id == "alive");
@@ -843,7 +844,7 @@ TEST_CASE("dead receivers behind a host leave most of it to those that live ther
   for (; !all.empty(); all.pop_front()) {
     const bool failing = all.front().failing;
     if (failing && all.front().destination->host == "shared") --failing_at_shared;
-    window.EndAttempt(all.front(), !failing, kNow);
+    window.EndAttempt(all.front(), !failing, /*now_us=*/1);
     while (auto start = window.StartNext(1)) {
       if (start->failing) REQUIRE(++failing_at_shared <= 3);
       all.push_back(*start);
@@ -866,7 +867,7 @@ TEST_CASE("where a host with dead receivers recovers, those that wait for their 
   CHECK(all.size() == 3);
   size_t attempts = all.size();
   for (; !all.empty(); all.pop_front()) {
-    window.EndAttempt(all.front(), /*succeeded=*/true, kNow);
+    window.EndAttempt(all.front(), /*succeeded=*/true, /*now_us=*/1);
     while (auto start = window.StartNext(1)) {
       all.push_back(*start);
       ++attempts;
@@ -902,7 +903,7 @@ TEST_CASE("a window reads a lane again at a poll if only its attempts are under 
   CHECK(window.TakeLanesToRead(10, 1).size() == 1);
   // What is over is released, not read.
   for (const auto& start : {first, second}) {
-    window.EndAttempt(*start, /*succeeded=*/true, kNow);
+    window.EndAttempt(*start, /*succeeded=*/true, /*now_us=*/1);
     window.ForgetDelivery(*start);
   }
   window.WakeAll();

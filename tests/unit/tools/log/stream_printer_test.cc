@@ -49,21 +49,28 @@ std::string Printed(StreamPrinter& printer, const pb::LogRecord& record, int64_t
 TEST_CASE("a quote is printed with what is known of it") {
   StreamPrinter printer;
   pb::LogRecord record = QuoteOf(1, 1);
-  CHECK(Printed(printer, record) ==
-        R"({"op":"quote","symbol":"AAPL","price":"150.25","time":1460727000000000,"session":"REGULAR","offset":7})"
-        "\n");
+  CHECK(Printed(printer, record) == R"({"op":"quote","symbol":"AAPL","price":"150.25","time":1460727000000000,)"
+                                    R"("session":"REGULAR","offset":7,"rules":1})"
+                                    "\n");
   record = QuoteOf(1, 2);
   record.mutable_quote()->set_day_high_micros(151'000'000);
   record.mutable_quote()->set_day_low_micros(1);
   record.mutable_quote()->set_day_open_micros(150'000'000);
   record.mutable_quote()->set_previous_close_micros(149'500'000);
-  const Json line = Json::parse(Printed(printer, record));
-  CHECK_FALSE(line.contains("day_high"));  // Nothing of it is evaluated.
+  Json line = Json::parse(Printed(printer, record));
+  CHECK_FALSE(line.contains("day_high"));  // By its rules nothing of it is evaluated.
   CHECK_FALSE(line.contains("day_low"));
   CHECK(line["day_open"] == "150");
   CHECK(line["prev_close"] == "149.5");
 
   record.mutable_quote()->set_sequence(3);
+  record.mutable_quote()->set_rules(2);
+  line = Json::parse(Printed(printer, record));
+  CHECK_FALSE(line.contains("rules"));
+  CHECK(line["day_high"] == "151");
+  CHECK(line["day_low"] == "0.000001");
+
+  record.mutable_quote()->set_sequence(4);
   record.mutable_quote()->set_session(pb::TRADING_SESSION_PRE);
   const Json before_open = Json::parse(Printed(printer, record));
   CHECK_FALSE(before_open.contains("day_open"));
@@ -160,6 +167,27 @@ TEST_CASE("a change is printed whole") {
     record.mutable_alert_change()->clear_definition();
     CHECK(Json::parse(Printed(printer, record))["deleted"] == true);
   }
+}
+
+TEST_CASE("a split is printed, and which changes are stated in prices of before") {
+  StreamPrinter printer;
+  pb::LogRecord record;
+  pb::SplitRecord& split = *record.mutable_split();
+  split.set_symbol("AAPL");
+  split.set_split_id("s1");
+  split.set_number(1);
+  split.set_numerator(4);
+  split.set_denominator(1);
+  split.set_effective_time_us(5);
+  CHECK(Printed(printer, record) == R"({"op":"split","symbol":"AAPL","ratio":"4/1","time":5,"number":1,"id":"s1"})"
+                                    "\n");
+  pb::LogRecord change = ChangeOf();
+  change.mutable_alert_change()->mutable_definition()->mutable_price_target()->set_op(
+      pb::PriceTargetDefinition::OP_CROSSES);
+  change.mutable_alert_change()->mutable_definition()->mutable_price_target()->set_price_micros(100'000'000);
+  CHECK(Json::parse(Printed(printer, change))["splits_applied"] == 0);
+  change.mutable_alert_change()->set_splits_applied(1);
+  CHECK_FALSE(Json::parse(Printed(printer, change)).contains("splits_applied"));
 }
 
 TEST_CASE("a restart, and records that cannot be printed") {
