@@ -331,7 +331,13 @@ LookedUp FinnhubSource::LookUpAtSource(const std::string& symbol, const std::str
     return {Knowledge::kAskLater, kAskLaterAfterNonsense};
   }
   if (!quote.ok()) return {Knowledge::kAskLater, RetryDelayOf(quote.status(), kAskLaterAfterFailure)};
-  if (quote->current_micros) return {Knowledge::kKnown, {}};
+  if (quote->current_micros) {
+    // Whoever sets an alert on it now has not seen how far the day had gone: its first quote has to say so, not a later
+    // one, which would pass for news.
+    base::MutexLock lock(mutex_);
+    live_.FromRest(symbol, *quote);
+    return {Knowledge::kKnown, {}};
+  }
   Awaited<std::vector<std::string>> searched;
   rest_.Search(symbol, whose, searched.Taker());
   const absl::StatusOr<std::vector<std::string>> found = searched.Await(deadline);

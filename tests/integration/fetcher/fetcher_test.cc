@@ -169,6 +169,22 @@ TEST_CASE("polled and streamed prices of registered tickers come into the log") 
   CHECK(Eventually([&] { return finnhub.subscribed() == std::set<std::string>{"ZERO"}; }));
 }
 
+TEST_CASE("the first price of a symbol that was looked up says how far its day had gone") {
+  Mesh mesh;
+  testing::FinnhubDouble finnhub;
+  const std::string symbol = "BINANCE:BTCUSDT";  // Has figures at any hour.
+  finnhub.SetQuote(symbol, QuoteJson("261.74", NowSeconds()));
+  Running fetcher(FinnhubConfig(mesh, finnhub));
+  REQUIRE(fetcher.Lookup(symbol) == pb::LookupSymbolResponse::KNOWLEDGE_KNOWN);
+  finnhub.FailRest(500, "oops");
+  mesh.ticker.SetSymbols({symbol});
+  REQUIRE(Eventually([&] { return finnhub.subscribed() == std::set<std::string>{symbol}; }));
+  finnhub.Send(TradeJson(symbol, "261.8", NowSeconds() * 1000));
+  REQUIRE(Eventually([&] { return !ReadLog(mesh.kafka).empty(); }));
+  CHECK(ReadLog(mesh.kafka).front().record.quote().source() == "finnhub-ws");
+  CHECK(ReadLog(mesh.kafka).front().record.quote().has_day_high_micros());
+}
+
 TEST_CASE("fetching asks the source, publishes, and says when the budget is used up") {
   Mesh mesh;
   testing::FinnhubDouble finnhub;
