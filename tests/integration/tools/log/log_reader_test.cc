@@ -83,8 +83,8 @@ TEST_CASE("a symbol, a partition or all of the log, to its end") {
     options.partition = *used.begin();
     options.from_offset = 10;
     REQUIRE(ReadLog(options, out.file, notes.file).ok());
-    CHECK(out.text().find("\"offset\":9}") == std::string::npos);
-    CHECK(out.text().find("\"offset\":10}") != std::string::npos);
+    CHECK(out.text().find("\"offset\":9,") == std::string::npos);
+    CHECK(out.text().find("\"offset\":10,") != std::string::npos);
   }
   {
     Output out, notes;

@@ -120,6 +120,44 @@ TEST_CASE("a low is no extreme of a fall, even where it is above all prices befo
   CHECK(log.Price(99) == kNone);  // Above the highest that counted since the trigger: 95.
 }
 
+// Resumed out of hours, so that the quotes since do not count for it.
+LogBuilder ResumedAtNight() {
+  LogBuilder log;
+  log.Create("up", Of(Percent(PercentOp::kUp, 10, PercentReference::kPreviousClose)));
+  CHECK(log.Price(100, Session::kRegular, 100) == kNone);
+  CHECK(log.Price(110) == Fired{"up#1"});
+  log.Pause("up");
+  log.Resume("up");
+  CHECK(log.Price(110, Session::kClosed) == kNone);
+  log.At(kOpenUs + kDayUs);
+  return log;
+}
+
+Fired SendClosed(LogBuilder& log, int64_t high, std::optional<int64_t> previous_close) {
+  record::Quote quote;
+  quote.symbol = "AAPL";
+  quote.price_micros = 100 * kUnit;
+  quote.event_time_us = log.time_us();
+  quote.session = Session::kClosed;
+  quote.day_high_micros = high * kUnit;
+  if (previous_close.has_value()) quote.previous_close_micros = *previous_close * kUnit;
+  return log.Send(quote);
+}
+
+TEST_CASE("an alert that no price has counted for since it was resumed sees a gap by its date's reference, or waits") {
+  SECTION("that comes with the quote") {
+    LogBuilder log = ResumedAtNight();
+    CHECK(SendClosed(log, 111, 100) == Fired{"up#2"});
+    CHECK(log.outcome.triggers[0].reference_micros == 100 * kUnit);
+  }
+  SECTION("that is not known yet") {
+    LogBuilder log = ResumedAtNight();
+    CHECK(SendClosed(log, 111, {}) == kNone);
+    CHECK(SendClosed(log, 111, 100) == kNone);  // The high is known.
+    CHECK(SendClosed(log, 112, 100) == Fired{"up#2"});
+  }
+}
+
 TEST_CASE("a gap costs what it finds, however many alerts there are") {
   LogBuilder log;
   log.Price(100);
