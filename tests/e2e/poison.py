@@ -23,16 +23,18 @@ DEAD, HELD, STOPPED, GOES_ON = "dead letter", "partition held", "partition stopp
 RAW = r"no bytes|garbage|cut short|900 KB of garbage"
 DEAD_LETTERS = {
     ("alert", "alert-events"): rf"{RAW}|\w+\.alert_id: .*|triggered\.symbol: .*|symbol_status\.symbol: .*|triggered\.(revision|trigger_number): smallest"
-                               r"|change_confirmed\.revision: smallest|triggered\.price_micros: .*|triggered\.event_time_us: .*"
+                               r"|change_confirmed\.revision: smallest|triggered\.price_micros: .*|triggered\.(event_time|late_from)_us: .*"
                                r"|symbol_status\.last_event_time_us: .*",
     ("alert", "user-events"): rf"{RAW}|user_deleted\.user_id: .*",
     ("notifier", "user-events"): rf"{RAW}|user_deleted\.user_id: .*",
     ("notifier", "triggers"): rf"{RAW}|unknown kind|user_id: .*|trigger\.(alert_id|symbol): .*|trigger\.trigger_number: smallest"
-                              r"|trigger\.(price_micros|event_time_us): .*|(note|summary|destination_ids): no UTF-8",
+                              r"|trigger\.(price_micros|event_time_us|late_from_us): .*|(note|summary|destination_ids): no UTF-8",
 }
 # What the evaluator must not stop at; at records of an unknown kind, and at what it cannot read, it has to.
-EVALUATOR_GOES_ON = r"another key|no key|key of bytes|traceparent: .*|quote\.(?!.*: no UTF-8).*"
-EVALUATOR_STOPS = rf"{RAW}|unknown kind|quote\..*: no UTF-8|alert_change\.(alert_id|symbol): .*|alert_change\.revision: smallest|restart\..*"
+EVALUATOR_GOES_ON = r"another key|no key|key of bytes|traceparent: .*|quote\.(?!rules: |.*: no UTF-8).*"
+EVALUATOR_STOPS = (rf"{RAW}|unknown kind|quote\..*: no UTF-8|alert_change\.(alert_id|symbol): .*|alert_change\.revision: smallest|restart\..*"
+                   r"|quote\.rules: .*|alert_change\.splits_applied: smallest|split\.number: smallest"
+                   r"|split\.(symbol|numerator|denominator): .*|split\.split_id: (empty|no UTF-8)")
 
 
 def expected(service, topic, name):

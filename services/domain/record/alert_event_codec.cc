@@ -44,6 +44,7 @@ absl::StatusOr<PlacedTrigger> DecodeTrigger(const pb::AlertTriggered& encoded) {
   if (encoded.trigger_number() < 1) return BadEvent("a trigger number below 1");
   if (!price::IsValidPriceMicros(encoded.price_micros())) return BadEvent("a price that is none");
   if (!IsTime(encoded.event_time_us())) return BadEvent("an event time that is none");
+  if (!IsTime(encoded.late_from_us())) return BadEvent("a time of the quote before that is none");
   PlacedTrigger placed;
   Trigger& trigger = placed.trigger;
   trigger.alert_id = encoded.alert_id();

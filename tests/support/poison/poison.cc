@@ -177,6 +177,15 @@ std::vector<Poison> MakePoison(const std::string& topic, const Sample& sample) {
     ipb::LogRecord restart;
     restart.mutable_restart()->set_symbol(sample.symbol);
     AddMutants(restart, sample.symbol, all);
+    ipb::LogRecord split;
+    ipb::SplitRecord& s = *split.mutable_split();
+    s.set_symbol(sample.symbol);
+    s.set_split_id("poison");
+    s.set_number(1);
+    s.set_numerator(2);
+    s.set_denominator(1);
+    s.set_effective_time_us(kTimeUs);
+    AddMutants(split, sample.symbol, all);
   } else if (topic == "alert-events") {
     ipb::AlertEvent triggered;
     *triggered.mutable_triggered() = Triggered(sample, 1'000'000);

@@ -68,7 +68,7 @@ TEST_CASE("a trigger with impossible values is refused") {
   const std::vector<std::function<void(pb::AlertTriggered&)>> spoil = {
       [](auto& t) { t.set_alert_id("a1"); },    [](auto& t) { t.set_symbol("aapl"); },
       [](auto& t) { t.set_trigger_number(0); }, [](auto& t) { t.set_price_micros(0); },
-      [](auto& t) { t.set_event_time_us(-1); },
+      [](auto& t) { t.set_event_time_us(-1); }, [](auto& t) { t.set_late_from_us(-1); },
   };
   for (const auto& one : spoil) {
     pb::AlertTriggered encoded = EncodeTrigger(SomeTrigger());
