@@ -9,6 +9,7 @@ sys.dont_write_bytecode = True
 import calls  # noqa: E402
 import deliveries  # noqa: E402
 import fairness  # noqa: E402
+import gaps  # noqa: E402
 import guide  # noqa: E402
 import harness  # noqa: E402
 import kills  # noqa: E402
@@ -28,7 +29,7 @@ def main():
     parser.add_argument("parts", nargs="*")
     arguments = parser.parse_args()
     cases = (calls.CASES + replays.CASES + kills.CASES + outages.CASES + calls.LAST_CASES) * arguments.rounds
-    cases += deliveries.CASES + pictures.CASES + fairness.CASES + guide.CASES + secured.CASES + poison.CASES + ports.CASES + whole_run.CASES
+    cases += deliveries.CASES + pictures.CASES + fairness.CASES + gaps.CASES + guide.CASES + secured.CASES + poison.CASES + ports.CASES + whole_run.CASES
     return harness.run_cases(cases, harness.new_folder(), arguments.junit, arguments.parts)
 
 
