@@ -81,6 +81,7 @@ struct SavedBook {
   bool operator==(const SavedBook&) const = default;
 };
 
+// A split that the symbol has had: changes that are stated in prices of before are scaled by it.
 struct SavedSplit {
   std::string split_id;
   int64_t number = 0;
