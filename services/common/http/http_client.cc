@@ -113,7 +113,7 @@ class HttpTransfer final : public transfer::Transfer {
       return CURL_SOCKET_BAD;
     }
     self.address_tried_ = true;
-    return transfer::OpenSocket(*peer);
+    return transfer::OpenSocket(*peer, self.options_.receive_buffer_bytes);
   }
 
   static size_t OnBody(char* data, size_t size, size_t count, void* target) {

@@ -304,9 +304,11 @@ std::string Describe(CURLcode result) {
   }
 }
 
-curl_socket_t OpenSocket(const curl_sockaddr& peer) {
+curl_socket_t OpenSocket(const curl_sockaddr& peer, int receive_buffer_bytes) {
   const int file = socket(peer.family, peer.socktype | SOCK_CLOEXEC, peer.protocol);
   if (file < 0) return CURL_SOCKET_BAD;
+  if (receive_buffer_bytes > 0)
+    setsockopt(file, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof(receive_buffer_bytes));
   setsockopt(file, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUnacknowledgedMaxMs, sizeof(kUnacknowledgedMaxMs));
   return file;
 }

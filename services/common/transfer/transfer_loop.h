@@ -69,7 +69,8 @@ void InitOnce();
 void Must(bool ok, const char* what);
 // For people who run the server at the other end, too; without host and URL.
 std::string Describe(CURLcode result);
-// A socket that the kernel gives up if its peer is gone.
-curl_socket_t OpenSocket(const curl_sockaddr& peer);
+// A socket that the kernel gives up if its peer is gone, and for which it keeps about so many bytes that were not read
+// yet; 0: what it finds right, which may be some MB.
+curl_socket_t OpenSocket(const curl_sockaddr& peer, int receive_buffer_bytes = 0);
 
 }  // namespace stockalert::transfer

@@ -15,6 +15,8 @@ namespace {
 // A longer answer is cut; a shorter one is read to its end, so that the connection can be kept.
 constexpr size_t kReplyBytesMax = 16 * 1024;
 constexpr size_t kReplyHeaderBytesMax = 16 * 1024;
+// More is cut anyway.
+constexpr int kReceiveBufferBytes = 32 * 1024;
 
 // Without the commit, which receivers need not know.
 std::string UserAgent() {
@@ -29,6 +31,7 @@ http::HttpClientOptions ClientOptions(const HttpRequestSenderOptions& options, c
           .reply_bytes_max = kReplyBytesMax,
           .header_bytes_max = kReplyHeaderBytesMax,
           .cut_replies = true,
+          .receive_buffer_bytes = kReceiveBufferBytes,
           .lanes = 1,
           .in_flight_max = options.in_flight_max,
           .waiting_max = options.waiting_max,
