@@ -106,6 +106,9 @@ void Encode(const fold::SavedSymbol& symbol, pb::CheckpointSymbol* out) {
     encoded->set_numerator(split.ratio.numerator);
     encoded->set_denominator(split.ratio.denominator);
   }
+  if (!symbol.held_records.has_value()) return;
+  pb::CheckpointHold* hold = out->mutable_hold();
+  for (const record::Event& event : *symbol.held_records) *hold->add_records() = record::EncodeRecord(event);
 }
 
 absl::StatusOr<fold::SavedSymbol> Decode(const pb::CheckpointSymbol& in) {
@@ -134,6 +137,15 @@ absl::StatusOr<fold::SavedSymbol> Decode(const pb::CheckpointSymbol& in) {
       return absl::DataLossError(absl::StrCat("checkpoint: a split of ", in.symbol(), " has no ratio"));
     }
     symbol.splits.push_back({split.split_id(), split.number(), {split.numerator(), split.denominator()}});
+  }
+  if (!in.has_hold()) return symbol;
+  symbol.held_records.emplace();
+  for (const pb::LogRecord& held : in.hold().records()) {
+    record::ReadRecord read = record::JudgeRecord(in.symbol(), held);
+    if (read.soundness != record::Soundness::kSound) {
+      return absl::DataLossError(absl::StrCat("checkpoint: a record that ", in.symbol(), " holds: ", read.problem));
+    }
+    symbol.held_records->push_back(std::move(read.event));
   }
   return symbol;
 }
@@ -264,10 +276,12 @@ class PartWriter {
 };
 
 uint32_t FormatVersionFor(const fold::FoldState& state) {
-  const bool as_before = std::all_of(state.symbols.begin(), state.symbols.end(), [](const fold::SavedSymbol& symbol) {
-    return symbol.rules == market::Rules::kFirst && symbol.splits.empty();
-  });
-  return as_before ? 1 : kCheckpointFormatVersion;
+  uint32_t version = 1;
+  for (const fold::SavedSymbol& symbol : state.symbols) {
+    if (symbol.held_records.has_value()) return 3;
+    if (symbol.rules != market::Rules::kFirst || !symbol.splits.empty()) version = 2;
+  }
+  return version;
 }
 
 absl::Status Broken(const char* what) { return absl::DataLossError(absl::StrCat("checkpoint: ", what)); }

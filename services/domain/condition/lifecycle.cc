@@ -156,11 +156,13 @@ bool IsPastExpiry(const Definition& definition, const Moment& moment) {
          (moment.last_event_time_us.has_value() && *moment.last_event_time_us >= expire_time_us);
 }
 
-AlertState ShownState(const AlertRecord& record, const Moment& moment, bool previous_close_known, bool day_open_known) {
+AlertState ShownState(const AlertRecord& record, const Moment& moment, bool previous_close_known, bool day_open_known,
+                      bool held) {
   if (record.deleted) return AlertState::kDeleted;
   if (record.triggered) return AlertState::kTriggered;
   if (IsPastExpiry(record.definition, moment)) return AlertState::kExpired;
   if (record.paused) return AlertState::kPaused;
+  if (held) return AlertState::kHeld;
   if (NeedsPreviousClose(record.definition) && !previous_close_known) return AlertState::kWaiting;
   if (NeedsDayOpen(record.definition) && !day_open_known) return AlertState::kWaiting;
   return AlertState::kActive;

@@ -29,7 +29,7 @@ struct AlertRecord {
   bool operator==(const AlertRecord&) const = default;
 };
 
-enum class AlertState : uint8_t { kActive, kWaiting, kPaused, kTriggered, kExpired, kDeleted };
+enum class AlertState : uint8_t { kActive, kWaiting, kHeld, kPaused, kTriggered, kExpired, kDeleted };
 
 // What is known when a call comes in.
 struct Moment {
@@ -81,8 +81,10 @@ AlertRecord RecordTrigger(const AlertRecord& record, int64_t trigger_revision, b
 // True once the wall clock or an accepted quote of the symbol is at or after the expiry.
 bool IsPastExpiry(const Definition& definition, const Moment& moment);
 
-// The state the alert is shown in; `previous_close_known` and `day_open_known` are of the symbol's present date.
-AlertState ShownState(const AlertRecord& record, const Moment& moment, bool previous_close_known, bool day_open_known);
+// The state the alert is shown in; `previous_close_known` and `day_open_known` are of the symbol's present date, `held`
+// says that a split of it is suspected.
+AlertState ShownState(const AlertRecord& record, const Moment& moment, bool previous_close_known, bool day_open_known,
+                      bool held = false);
 
 // The definition as the log carries it: by then REJECT_IF_MET is decided, so an alert that passed it has
 // WAIT_FOR_CROSS.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <iterator>
 #include <tuple>
 #include <utility>
 #include <variant>
@@ -47,6 +48,9 @@ class PartitionState {
 
   int64_t alert_count() const { return static_cast<int64_t>(alerts_.size()); }
   int64_t symbol_count() const { return static_cast<int64_t>(symbols_.size()); }
+
+  int64_t held_symbol_count() const { return held_symbols_; }
+  int64_t held_record_count() const { return held_records_; }
 
   int64_t index_steps() const {
     int64_t steps = 0;
@@ -102,6 +106,14 @@ class PartitionState {
       if (!added) return absl::InvalidArgumentError(absl::StrCat("symbol ", saved.symbol, " is there twice"));
       entry->second = &MakeSymbol(saved.symbol);
       if (absl::Status status = entry->second->Load(saved); !status.ok()) return status;
+      if (saved.held_records.has_value()) {
+        if (!std::all_of(saved.held_records->begin(), saved.held_records->end(),
+                         [&](const record::Event& event) { return MayBeHeld(event, saved.symbol); })) {
+          return absl::InvalidArgumentError(absl::StrCat("symbol ", saved.symbol, " holds what is not its own"));
+        }
+        ++held_symbols_;
+        held_records_ += static_cast<int64_t>(saved.held_records->size());
+      }
     }
     for (const SavedAlert& saved : state.alerts) {
       const auto symbol = symbols_.find(saved.symbol);
@@ -176,7 +188,7 @@ class PartitionState {
 
   static void EmitStatus(const SymbolFold& symbol, record::Place place, Outcome* outcome) {
     outcome->statuses.push_back({symbol.symbol(), symbol.previous_close_known(), symbol.day_open_known(),
-                                 symbol.last_event_time_us().value_or(0), place.offset});
+                                 symbol.last_event_time_us().value_or(0), place.offset, symbol.hold != nullptr});
   }
 
   SymbolFold& MakeSymbol(const std::string& name) {
@@ -203,6 +215,7 @@ class PartitionState {
     }
     SymbolFold& symbol = SymbolOf(quote.symbol);
     CopyFirst(symbol);
+    if (symbol.hold != nullptr) return Keep(symbol, quote);
     const Shown before = ShownOf(symbol);
     symbol.ApplyQuote(quote, place.offset, &counters_, outcome);
     const bool expiry_reached = symbol.TakeExpiryReached();
@@ -213,24 +226,92 @@ class PartitionState {
     const auto found = symbols_.find(restart.symbol);
     if (found == symbols_.end()) return;
     CopyFirst(*found->second);
+    if (found->second->hold != nullptr) return Keep(*found->second, restart);
     found->second->ApplyRestart();
     found->second->TakeExpiryReached();
     EmitStatus(*found->second, place, outcome);
   }
 
   // The symbol remembers it though nothing else is known of it, for changes that are stated in prices of before.
-  void ApplyRecord(const record::Split& split, record::Place, Outcome*) {
+  void ApplyRecord(const record::Split& split, record::Place place, Outcome* outcome) {
     SymbolFold& symbol = SymbolOf(split.symbol);
     CopyFirst(symbol);
-    symbol.ApplySplit(split);
+    if (symbol.ApplySplit(split) && symbol.hold != nullptr) Settle(symbol, place, outcome);
+  }
+
+  void ApplyRecord(const record::SplitSuspected& suspected, record::Place place, Outcome* outcome) {
+    SymbolFold& symbol = SymbolOf(suspected.symbol);
+    CopyFirst(symbol);
+    if (symbol.hold != nullptr || !symbol.RecordSuspicion(suspected)) return;
+    symbol.hold = std::make_unique<Hold>();
+    ++held_symbols_;
+    EmitStatus(symbol, place, outcome);
+  }
+
+  void ApplyRecord(const record::SplitDismissed& dismissed, record::Place place, Outcome* outcome) {
+    const auto found = symbols_.find(dismissed.symbol);
+    if (found == symbols_.end() || found->second->hold == nullptr || !found->second->IsNew(dismissed)) return;
+    CopyFirst(*found->second);
+    Settle(*found->second, place, outcome);
   }
 
   void ApplyRecord(const record::AlertChange& change, record::Place place, Outcome* outcome) {
     record::Confirmation confirmation;
     confirmation.alert_id = change.alert_id;
     confirmation.offset = place.offset;
-    confirmation.revision = ApplyChange(change, place, outcome);
+    if (SymbolFold* const held = FindHeld(change); held != nullptr) {
+      CopyFirst(*held);
+      // It will be applied whatever settles the suspicion: who waits for it need not wait for that.
+      confirmation.revision =
+          std::max({change.revision, RevisionOf(AlertId(change.alert_id)), held->hold->RevisionOf(change.alert_id)});
+      Keep(*held, change);
+    } else {
+      confirmation.revision = ApplyChange(change, place, outcome);
+    }
     outcome->confirmations.push_back(std::move(confirmation));
+  }
+
+  // The change's symbol, where it is held; none for a change that says another symbol than its alert has, which is not
+  // about this alert.
+  SymbolFold* FindHeld(const record::AlertChange& change) {
+    if (held_symbols_ == 0) return nullptr;
+    const auto symbol = symbols_.find(change.symbol);
+    if (symbol == symbols_.end() || symbol->second->hold == nullptr) return nullptr;
+    const auto known = alerts_.find(AlertId(change.alert_id));
+    return known == alerts_.end() || known->second.symbol == symbol->second ? symbol->second : nullptr;
+  }
+
+  static bool MayBeHeld(const record::Event& event, const std::string& symbol) {
+    return record::SymbolOf(event) == symbol &&
+           (std::holds_alternative<record::Quote>(event) || std::holds_alternative<record::AlertChange>(event) ||
+            std::holds_alternative<record::Restart>(event));
+  }
+
+  void Keep(SymbolFold& symbol, const record::Event& event) {
+    symbol.hold->Keep(event);
+    ++held_records_;
+  }
+
+  // The records that were kept, in their order. What they make happen is of the place of what settles.
+  void Settle(SymbolFold& symbol, record::Place place, Outcome* outcome) {
+    const std::unique_ptr<Hold> hold = std::move(symbol.hold);
+    --held_symbols_;
+    held_records_ -= static_cast<int64_t>(hold->records().size());
+    Outcome kept;
+    for (const record::Event& event : hold->records()) {
+      std::visit([&](const auto& record) { ApplyRecord(record, place, &kept); }, event);
+    }
+    // Confirmed they are; of statuses the last says all.
+    outcome->triggers.insert(outcome->triggers.end(), std::make_move_iterator(kept.triggers.begin()),
+                             std::make_move_iterator(kept.triggers.end()));
+    EmitStatus(symbol, place, outcome);
+  }
+
+  // Known of the alert, be it deleted; 0 where nothing is.
+  int64_t RevisionOf(const AlertId& id) const {
+    if (const auto tombstone = tombstones_.find(id); tombstone != tombstones_.end()) return tombstone->second.revision;
+    const auto known = alerts_.find(id);
+    return known == alerts_.end() ? 0 : known->second.symbol->RevisionOf(known->second.slot);
   }
 
   // Gives the revision known afterwards.
@@ -294,6 +375,8 @@ class PartitionState {
   std::deque<AlertId> tombstones_in_order_;
   int64_t log_time_us_ = 0;
   Counters counters_;
+  int64_t held_symbols_ = 0;
+  int64_t held_records_ = 0;
   int64_t snapshot_number_ = 0;
   std::optional<SnapshotUnderWay> snapshot_;
 };
@@ -315,6 +398,8 @@ std::optional<SymbolView> Fold::FindSymbol(std::string_view symbol) const { retu
 
 int64_t Fold::alert_count() const { return state_->alert_count(); }
 int64_t Fold::symbol_count() const { return state_->symbol_count(); }
+int64_t Fold::held_symbol_count() const { return state_->held_symbol_count(); }
+int64_t Fold::held_record_count() const { return state_->held_record_count(); }
 int64_t Fold::index_steps() const { return state_->index_steps(); }
 
 FoldState Fold::Snapshot() const { return state_->Snapshot(); }

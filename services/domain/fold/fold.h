@@ -32,6 +32,7 @@ struct AlertView {
   bool ended = false;    // A ONCE alert that has triggered.
   bool expired = false;  // An accepted quote of the symbol was at or after its expiry, and it had not ended.
   bool waiting = false;  // Its date's previous close or day open is not known.
+  bool held = false;     // Its symbol is: what has come since is not in here.
 };
 
 // What the fold knows of a symbol.
@@ -41,6 +42,8 @@ struct SymbolView {
   std::optional<int64_t> last_extended_price_micros;  // Likewise EXTENDED ones.
   std::optional<int64_t> previous_close_micros;       // The present date's latest.
   std::optional<int64_t> day_open_micros;
+  // Records that are kept because a split is suspected; none: the symbol is not held.
+  std::optional<int64_t> held_records;
 };
 
 class PartitionState;
@@ -65,6 +68,9 @@ class Fold {
   // Alerts known, ended ones included, deleted ones not.
   int64_t alert_count() const;
   int64_t symbol_count() const;
+  // Symbols whose split is suspected, and the records that are kept for them.
+  int64_t held_symbol_count() const;
+  int64_t held_record_count() const;
 
   // Steps taken inside the index since the fold was made: what the tests of its complexity count. Not part of the
   // state.

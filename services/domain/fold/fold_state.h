@@ -15,6 +15,7 @@
 #include "services/domain/fold/outcome.h"
 #include "services/domain/market/date_figures.h"
 #include "services/domain/price/split_ratio.h"
+#include "services/domain/record/event.h"
 
 namespace stockalert::fold {
 
@@ -103,6 +104,8 @@ struct SavedSymbol {
   market::Rules first_rules_of_date = market::Rules::kFirst;  // Of the first accepted one of the date.
   market::DateRange range;
   std::vector<SavedSplit> splits;  // By number.
+  // Where a split is suspected, which none of the above knows of: the records since, in their order.
+  std::optional<std::vector<record::Event>> held_records;
   bool operator==(const SavedSymbol&) const = default;
 };
 

@@ -30,6 +30,7 @@
 #include "services/domain/fold/extreme_ladder.h"
 #include "services/domain/fold/fold.h"
 #include "services/domain/fold/fold_state.h"
+#include "services/domain/fold/hold.h"
 #include "services/domain/fold/kind.h"
 #include "services/domain/fold/outcome.h"
 #include "services/domain/market/date_figures.h"
@@ -48,7 +49,15 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   // Precondition: the price is one that may be evaluated.
   void ApplyQuote(const record::Quote& quote, int64_t offset, Counters* counters, Outcome* outcome);
   void ApplyRestart();
-  void ApplySplit(const record::Split& split);
+  // False: it is known, and nothing has changed.
+  bool ApplySplit(const record::Split& split);
+  // Whether a record of the symbol's publisher is a new one. The first also remembers it.
+  bool RecordSuspicion(const record::SplitSuspected& suspected) {
+    return order_.RecordOther(suspected.publisher_epoch, suspected.sequence);
+  }
+  bool IsNew(const record::SplitDismissed& dismissed) const {
+    return order_.IsNew(dismissed.publisher_epoch, dismissed.sequence);
+  }
   // The definition in today's prices, where it was stated in those of before the splits after `splits_applied`.
   void ScaleToPresent(int64_t splits_applied, condition::Definition* definition) const;
 
@@ -69,6 +78,9 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   // True once after a record that took the event time to the expiry of an alert.
   bool TakeExpiryReached() { return std::exchange(expiry_reached_, false); }
   int64_t index_steps() const { return steps_; }
+
+  // While a split is suspected: the owner keeps the symbol's records here and applies none.
+  std::unique_ptr<Hold> hold;
 
   // Before Save and SaveAlerts: takes in what quiet quotes put off.
   void CatchUp();

@@ -39,11 +39,11 @@ void ScaleAlert(price::SplitRatio ratio, Alert* alert) {
 
 }  // namespace
 
-void SymbolFold::ApplySplit(const record::Split& split) {
+bool SymbolFold::ApplySplit(const record::Split& split) {
   const bool known = std::any_of(splits_.begin(), splits_.end(), [&](const SavedSplit& one) {
     return one.number >= split.number || one.split_id == split.split_id;
   });
-  if (known) return;
+  if (known) return false;
   splits_.push_back({split.split_id, split.number, split.ratio});
 
   CatchUp();
@@ -72,6 +72,7 @@ void SymbolFold::ApplySplit(const record::Split& split) {
     }
     ReturnTo(slot, residence);
   }
+  return true;
 }
 
 void SymbolFold::ScaleToPresent(int64_t splits_applied, condition::Definition* definition) const {

@@ -28,6 +28,7 @@ AlertView SymbolFold::ViewOf(Slot slot) const {
   view.expired = alert.expired;
   const std::optional<DateFigure> figure = condition::AwaitedFigure(alert.definition);
   view.waiting = figure.has_value() && !figures_.first(*figure).has_value();
+  view.held = hold != nullptr;
   return view;
 }
 
@@ -42,6 +43,7 @@ SymbolView SymbolFold::View() const {
   view.last_extended_price_micros = last_of(Sessions::kExtended);
   view.previous_close_micros = figures_.latest(DateFigure::kPreviousClose);
   view.day_open_micros = figures_.latest(DateFigure::kDayOpen);
+  if (hold != nullptr) view.held_records = static_cast<int64_t>(hold->records().size());
   return view;
 }
 
@@ -65,6 +67,7 @@ SavedSymbol SymbolFold::Save() const {
   saved.first_rules_of_date = figures_.first_rules();
   saved.range = figures_.range();
   saved.splits = splits_;
+  if (hold != nullptr) saved.held_records = hold->records();
   return saved;
 }
 
@@ -135,6 +138,7 @@ void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
 absl::Status SymbolFold::Load(const SavedSymbol& saved) {
   order_ = {saved.publisher_epoch, saved.sequence, saved.last_event_time_us};
   splits_ = saved.splits;
+  if (saved.held_records.has_value()) hold = std::make_unique<Hold>(*saved.held_records);
   if (saved.last_event_time_us.has_value()) figures_.EnterDate(*saved.last_event_time_us, saved.rules);
   if (figures_.date() != saved.date) {
     return absl::InvalidArgumentError(absl::StrCat("symbol ", symbol_, ": its date is not that of its last quote"));

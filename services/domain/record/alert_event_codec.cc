@@ -74,7 +74,7 @@ absl::StatusOr<PlacedStatus> DecodeSymbolStatus(const pb::SymbolStatusChanged& e
   if (!market::IsNormalSymbol(encoded.symbol())) return BadEvent("a symbol that is none");
   if (!IsTime(encoded.last_event_time_us())) return BadEvent("an event time that is none");
   return PlacedStatus{{encoded.symbol(), encoded.previous_close_known(), encoded.day_open_known(),
-                       encoded.last_event_time_us(), encoded.offset()},
+                       encoded.last_event_time_us(), encoded.offset(), encoded.held()},
                       encoded.partition()};
 }
 
@@ -104,6 +104,7 @@ std::string EncodeAlertEvent(const PlacedStatus& placed) {
   out.set_last_event_time_us(status.last_event_time_us);
   out.set_partition(placed.partition);
   out.set_offset(status.offset);
+  out.set_held(status.held);
   return event.SerializeAsString();
 }
 

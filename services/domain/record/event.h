@@ -41,6 +41,7 @@ struct Quote {
   int64_t publisher_epoch = 0;
   int64_t sequence = 0;
   Rules rules = kNewestRules;
+  bool operator==(const Quote&) const = default;
 };
 
 // The whole state of an alert as its service wants it, not a step.
@@ -55,11 +56,13 @@ struct AlertChange {
   // The number of the symbol's last split that the prices of the definition allow for. The fold scales by those after
   // it.
   int64_t splits_applied = 0;
+  bool operator==(const AlertChange&) const = default;
 };
 
 // The symbol's history begins anew at this place.
 struct Restart {
   std::string symbol;
+  bool operator==(const Restart&) const = default;
 };
 
 inline constexpr int64_t kSplitSharesMax = 1'000'000;  // On either side of a split's ratio.
@@ -72,9 +75,29 @@ struct Split {
   int64_t number = 0;  // From 1, rising by one with each split of the symbol.
   price::SplitRatio ratio;
   int64_t effective_time_us = 0;  // Shown; the place decides.
+  bool operator==(const Split&) const = default;
 };
 
-using Event = std::variant<Quote, AlertChange, Restart, Split>;
+// The prices that follow may be those of after a split that is not in the log yet: the symbol is *held*. Its records
+// are kept from here on, and evaluated in their order once a split or a dismissal settles it, as if that had stood
+// here. Skipped where the symbol is held already, or where epoch and sequence do not rise (as a quote's).
+struct SplitSuspected {
+  std::string symbol;
+  int64_t publisher_epoch = 0;
+  int64_t sequence = 0;
+  bool operator==(const SplitSuspected&) const = default;
+};
+
+// There was no split. Skipped where the symbol is not held, or where epoch and sequence are not above those of the
+// suspicion; both zero: it has no publisher to be deduplicated by, and is not skipped for it.
+struct SplitDismissed {
+  std::string symbol;
+  int64_t publisher_epoch = 0;
+  int64_t sequence = 0;
+  bool operator==(const SplitDismissed&) const = default;
+};
+
+using Event = std::variant<Quote, AlertChange, Restart, Split, SplitSuspected, SplitDismissed>;
 
 const std::string& SymbolOf(const Event& event);
 
@@ -90,6 +113,7 @@ struct Trigger {
   std::optional<int64_t> price_before_micros;
   // The target, bound, reference or extreme that the price was measured against.
   std::optional<int64_t> reference_micros;
+  // Of the record that made it happen: the quote, or what settled the suspicion that the quote was held for.
   int64_t offset = 0;
   bool late = false;                    // Found by a day's high or low: the price was there before event_time_us,
   std::optional<int64_t> late_from_us;  // but after the quote before, whose event time this is.
@@ -106,15 +130,17 @@ struct Confirmation {
 };
 
 // Whether the previous close and the day open of the symbol's date are known (alerts that need one are shown WAITING
-// until then), and the symbol's last event time (alerts whose expiry it reached are shown EXPIRED). Emitted by a record
-// that changes one of the two flags, that takes the event time to the expiry of an alert, or that restarts the symbol.
-// Before the first one nothing is known and the event time is 0.
+// until then), the symbol's last event time (alerts whose expiry it reached are shown EXPIRED), and whether the symbol
+// is held (its alerts are shown HELD). Emitted by a record that changes one of the three flags, that takes the event
+// time to the expiry of an alert, or that restarts the symbol. Before the first one nothing is known and the event time
+// is 0.
 struct SymbolStatus {
   std::string symbol;
   bool previous_close_known = false;
   bool day_open_known = false;
   int64_t last_event_time_us = 0;
   int64_t offset = 0;
+  bool held = false;
   bool operator==(const SymbolStatus&) const = default;
 };
 

@@ -92,6 +92,15 @@ struct RecordEncoder {
     record.set_denominator(split.ratio.denominator);
     record.set_effective_time_us(split.effective_time_us);
   }
+  void operator()(const SplitSuspected& suspected) const { Encode(suspected, out.mutable_split_suspected()); }
+  void operator()(const SplitDismissed& dismissed) const { Encode(dismissed, out.mutable_split_dismissed()); }
+
+  template <typename Record, typename Encoded>
+  static void Encode(const Record& record, Encoded* out) {
+    out->set_symbol(record.symbol);
+    out->set_publisher_epoch(record.publisher_epoch);
+    out->set_sequence(record.sequence);
+  }
 };
 
 ReadRecord ReadQuote(ReadRecord read, std::string_view key) {
@@ -167,6 +176,20 @@ ReadRecord ReadSplit(ReadRecord read, std::string_view key) {
   return read;
 }
 
+// What opens or closes a hold of a symbol.
+template <typename Record, typename Encoded>
+ReadRecord ReadSuspicion(ReadRecord read, const Encoded& encoded, std::string_view key) {
+  if (!IsSymbol(encoded.symbol()) || encoded.symbol() != key) {
+    return Undecodable(std::move(read), "a suspected split, or its dismissal, whose symbol is not the record's key");
+  }
+  if (encoded.publisher_epoch() < 0 || encoded.sequence() < 0) {
+    return Undecodable(std::move(read), "a suspected split, or its dismissal, with a negative epoch or sequence");
+  }
+  read.event = Record{encoded.symbol(), encoded.publisher_epoch(), encoded.sequence()};
+  read.soundness = Soundness::kSound;
+  return read;
+}
+
 }  // namespace
 
 std::optional<Rules> DecodeRules(int32_t rules) {
@@ -176,10 +199,16 @@ std::optional<Rules> DecodeRules(int32_t rules) {
 }
 
 ReadRecord ReadLogRecord(std::string_view key, std::string_view value) {
-  ReadRecord read;
-  if (!read.record.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
-    return Undecodable(std::move(read), "the bytes are no log record");
+  pb::LogRecord record;
+  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
+    return Undecodable(ReadRecord{}, "the bytes are no log record");
   }
+  return JudgeRecord(key, std::move(record));
+}
+
+ReadRecord JudgeRecord(std::string_view key, pb::LogRecord record) {
+  ReadRecord read;
+  read.record = std::move(record);
   switch (read.record.kind_case()) {
     case pb::LogRecord::kQuote:
       return ReadQuote(std::move(read), key);
@@ -189,6 +218,14 @@ ReadRecord ReadLogRecord(std::string_view key, std::string_view value) {
       return ReadRestart(std::move(read), key);
     case pb::LogRecord::kSplit:
       return ReadSplit(std::move(read), key);
+    case pb::LogRecord::kSplitSuspected: {
+      const pb::SplitSuspectedRecord encoded = read.record.split_suspected();
+      return ReadSuspicion<SplitSuspected>(std::move(read), encoded, key);
+    }
+    case pb::LogRecord::kSplitDismissed: {
+      const pb::SplitDismissedRecord encoded = read.record.split_dismissed();
+      return ReadSuspicion<SplitDismissed>(std::move(read), encoded, key);
+    }
     case pb::LogRecord::KIND_NOT_SET:
       break;
   }

@@ -33,6 +33,8 @@ std::optional<Rules> DecodeRules(int32_t rules);
 
 // A quote's price and event time are not judged here: the fold refuses and counts them by its own rules.
 ReadRecord ReadLogRecord(std::string_view key, std::string_view value);
+// The same of one that is parsed.
+ReadRecord JudgeRecord(std::string_view key, internal::v1::LogRecord record);
 
 // The inverse. The caller sets the key: SymbolOf.
 internal::v1::LogRecord EncodeRecord(const Event& event);

@@ -204,6 +204,8 @@ const char* StateName(AlertState state) {
       return "ACTIVE";
     case AlertState::kWaiting:
       return "WAITING";
+    case AlertState::kHeld:
+      return "HELD";
     case AlertState::kPaused:
       return "PAUSED";
     case AlertState::kTriggered:
@@ -238,6 +240,8 @@ struct StreamReplay::Parser {
     }
     if (op == "restart") return replay.Apply(record::Restart{Text(event, "symbol")}, out);
     if (op == "split") return ApplySplit();
+    if (op == "split_suspected") return replay.Apply(SuspicionOf<record::SplitSuspected>(), out);
+    if (op == "split_dismissed") return replay.Apply(SuspicionOf<record::SplitDismissed>(), out);
     if (op == "alert") return ApplyChange();
     if (op != "create" && op != "update" && op != "pause" && op != "resume" && op != "rearm" && op != "delete") {
       throw Malformed{absl::StrCat("\"op\" does not know \"", op, "\"")};
@@ -275,6 +279,15 @@ struct StreamReplay::Parser {
     return static_cast<market::Rules>(rules);
   }
 
+  template <typename Record>
+  Record SuspicionOf() const {
+    Record record;
+    record.symbol = Text(event, "symbol");
+    if (Has(event, "epoch")) record.publisher_epoch = Integer(event, "epoch");
+    if (Has(event, "sequence")) record.sequence = Integer(event, "sequence");
+    return record;
+  }
+
   static bool IsShare(int64_t shares) { return shares >= 1 && shares <= record::kSplitSharesMax; }
 
   void ApplySplit() const {
@@ -294,6 +307,7 @@ struct StreamReplay::Parser {
     split.effective_time_us = Integer(event, "time");
     if (split.number <= known.last_number || !known.ids.insert(split.split_id).second) return;
     known.last_number = split.number;
+    known.ratios[split.number] = split.ratio;
     replay.Apply(split, out);
     for (auto& [id, alert] : replay.alerts_) {
       if (alert.symbol == split.symbol) condition::ScaleDefinition(split.ratio, &alert.record.definition);
@@ -327,6 +341,7 @@ struct StreamReplay::Parser {
     if (MovesPassedExpiry(change)) change.armed_revision = change.revision;
     replay.Apply(change, out);
     if (change.deleted) replay.deleted_.insert(change.alert_id);
+    if (replay.IsHeld(change.symbol)) return RememberHeld(change);
     const std::optional<fold::AlertView> view = replay.fold_.FindAlert(change.alert_id);
     if (!view.has_value()) {
       replay.alerts_.erase(change.alert_id);
@@ -339,6 +354,30 @@ struct StreamReplay::Parser {
     alert.record.armed_revision = view->armed_revision;
     alert.record.paused = view->paused;
     alert.record.triggered = view->ended;
+  }
+
+  // What the fold will make of a change once its symbol is held no more.
+  void RememberHeld(const record::AlertChange& change) const {
+    const auto known = replay.alerts_.find(change.alert_id);
+    if (known == replay.alerts_.end() && change.deleted) return;
+    if (known != replay.alerts_.end()) {
+      if (change.revision <= known->second.record.revision || known->second.symbol != change.symbol) return;
+      if (change.deleted) {
+        replay.alerts_.erase(known);
+        return;
+      }
+    }
+    KnownAlert& alert = replay.alerts_[change.alert_id];
+    AlertRecord& record = alert.record;
+    alert.symbol = change.symbol;
+    record.triggered = record.triggered && change.armed_revision <= record.armed_revision;
+    record.definition = change.definition;
+    for (const auto& [number, ratio] : replay.splits_[change.symbol].ratios) {
+      if (number > change.splits_applied) condition::ScaleDefinition(ratio, &record.definition);
+    }
+    record.revision = change.revision;
+    record.armed_revision = std::max(record.armed_revision, change.armed_revision);
+    record.paused = change.paused;
   }
 
   // Only the stream knows the wall clock: an alert that it has ended is armed like one that a quote has ended.
@@ -462,6 +501,11 @@ condition::Moment StreamReplay::MomentOf(const std::string& symbol) const {
   return moment;
 }
 
+bool StreamReplay::IsHeld(const std::string& symbol) const {
+  const std::optional<fold::SymbolView> view = fold_.FindSymbol(symbol);
+  return view.has_value() && view->held_records.has_value();
+}
+
 condition::ArmingMarket StreamReplay::MarketOf(const std::string& symbol, condition::Sessions sessions) const {
   condition::ArmingMarket market;
   const auto view = fold_.FindSymbol(symbol);
@@ -479,7 +523,8 @@ void StreamReplay::PrintStates(std::string* out) const {
     const bool known = !view.has_value() || !view->waiting;
     Json row;
     row["state"] = id;
-    row["is"] = StateName(condition::ShownState(alert.record, MomentOf(alert.symbol), known, known));
+    row["is"] =
+        StateName(condition::ShownState(alert.record, MomentOf(alert.symbol), known, known, IsHeld(alert.symbol)));
     Print(row, out);
   }
 }

@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "services/domain/condition/lifecycle.h"
 #include "services/domain/fold/fold.h"
+#include "services/domain/price/split_ratio.h"
 #include "services/domain/record/event.h"
 
 namespace stockalert::evaluator {
@@ -40,6 +41,7 @@ class StreamReplay {
   struct KnownSplits {
     int64_t last_number = 0;
     std::set<std::string> ids;
+    std::map<int64_t, price::SplitRatio> ratios;  // By number.
   };
 
   void Apply(const record::Event& event, std::string* out);
@@ -47,6 +49,7 @@ class StreamReplay {
   void Publish(const std::string& id, const KnownAlert& alert, std::string* out);
   void Refuse(const std::string& id, const absl::Status& status, std::string* out) const;
   condition::Moment MomentOf(const std::string& symbol) const;
+  bool IsHeld(const std::string& symbol) const;
   condition::ArmingMarket MarketOf(const std::string& symbol, condition::Sessions sessions) const;
 
   struct Parser;

@@ -99,6 +99,12 @@ Json SplitLine(const record::Split& split) {
           {"id", split.split_id}};
 }
 
+template <typename Record>
+Json SuspicionLine(const char* op, const Record& record) {
+  return {
+      {"op", op}, {"symbol", record.symbol()}, {"epoch", record.publisher_epoch()}, {"sequence", record.sequence()}};
+}
+
 Json AlertLine(const record::AlertChange& change, const pb::AlertChangeRecord& encoded) {
   static constexpr const char* kPolicies[] = {"ONCE", "REPEAT", "ONCE_A_DAY"};
   static constexpr const char* kCreations[] = {"FIRE_IF_MET", "WAIT_FOR_CROSS", "REJECT_IF_MET"};
@@ -171,6 +177,12 @@ absl::Status StreamPrinter::Print(std::string_view key, std::string_view value, 
       line = SplitLine(split);
       break;
     }
+    case pb::LogRecord::kSplitSuspected:
+      line = SuspicionLine("split_suspected", read.record.split_suspected());
+      break;
+    case pb::LogRecord::kSplitDismissed:
+      line = SuspicionLine("split_dismissed", read.record.split_dismissed());
+      break;
     case pb::LogRecord::KIND_NOT_SET:
       return absl::DataLossError("a record of an unknown kind");
   }

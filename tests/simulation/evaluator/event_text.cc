@@ -59,6 +59,15 @@ ordered_json TimeOrNull(std::optional<int64_t> time_us) {
   return time_us.has_value() ? ordered_json(*time_us) : ordered_json();
 }
 
+template <typename Record>
+ordered_json SuspicionJson(const char* op, const Record& record, int64_t offset) {
+  return {{"op", op},
+          {"symbol", record.symbol},
+          {"epoch", record.publisher_epoch},
+          {"sequence", record.sequence},
+          {"offset", offset}};
+}
+
 }  // namespace
 
 std::string EventLine(const PlacedEvent& placed) {
@@ -107,6 +116,10 @@ std::string EventLine(const PlacedEvent& placed) {
             {"time", split->effective_time_us},
             {"number", split->number},
             {"offset", placed.place.offset}};
+  } else if (const auto* suspected = std::get_if<record::SplitSuspected>(&placed.event)) {
+    line = SuspicionJson("split_suspected", *suspected, placed.place.offset);
+  } else if (const auto* dismissed = std::get_if<record::SplitDismissed>(&placed.event)) {
+    line = SuspicionJson("split_dismissed", *dismissed, placed.place.offset);
   } else {
     line = {
         {"op", "restart"}, {"symbol", std::get<record::Restart>(placed.event).symbol}, {"offset", placed.place.offset}};

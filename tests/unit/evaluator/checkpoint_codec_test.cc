@@ -67,11 +67,32 @@ TEST_CASE("what a program of before can read is written in its format") {
   symbol = {};
   symbol.splits.push_back({"id", 1, {4, 1}});
   CHECK(EncodeCheckpoint(state)[kVersionAt] == 2);
+  symbol = {};
+  symbol.held_records.emplace();
+  CHECK(EncodeCheckpoint(state)[kVersionAt] == 3);
+}
+
+TEST_CASE("a record that no log has is not restored from a hold") {
+  fold::FoldState state;
+  fold::SavedSymbol& symbol = state.symbols.emplace_back();
+  symbol.symbol = "AAPL";
+  record::Quote quote;
+  quote.symbol = "AAPL";
+  symbol.held_records = {quote};
+  const absl::StatusOr<fold::FoldState> decoded = DecodeCheckpoint(EncodeCheckpoint(state));
+  REQUIRE(decoded.ok());
+  CHECK(*decoded == state);
+  quote.symbol = "MSFT";
+  symbol.held_records = {quote};
+  CHECK(DecodeCheckpoint(EncodeCheckpoint(state)).status().code() == absl::StatusCode::kDataLoss);
 }
 
 TEST_CASE("a format of another version is no damage") {
-  // An empty state in format 3, with its own checksum.
-  const std::string later("SAFC\x03\0\0\0\0\0\0\0\xa5\xf6\xa8\x7f", 16);
+  // An empty state in format 4, with its own checksum.
+  const std::string later(
+      "SAFC\x04\0\0\0\0\0\0\0"
+      "\xa1\xf3\xf1\x85",
+      16);
   const absl::StatusOr<fold::FoldState> decoded = DecodeCheckpoint(later);
   REQUIRE_FALSE(decoded.ok());
   CHECK(decoded.status().code() == absl::StatusCode::kFailedPrecondition);

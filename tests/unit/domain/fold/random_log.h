@@ -1,5 +1,5 @@
 // Random records of a few symbols that meet each other's edges: few prices, short windows, pauses, corrections, dates,
-// restarts.
+// restarts, suspected splits.
 #pragma once
 
 #include <map>
@@ -20,6 +20,8 @@ class RandomLog {
     if (what < 58) return NextQuote();
     if (what < 60) return record::Restart{Symbol()};
     if (what < 61) return NextSplit();
+    if (what < 62) return record::SplitSuspected{Symbol(), OneIn(2) ? 1 : 0, OneIn(2) ? ++sequence_ : 0};
+    if (what < 64) return record::SplitDismissed{Symbol(), OneIn(2) ? 2 : 0, OneIn(2) ? ++sequence_ : 0};
     if (what < 72 || changes_.empty()) return NextAlert();
     return NextChange();
   }
@@ -115,7 +117,9 @@ class RandomLog {
 
   record::AlertChange NextAlert() {
     record::AlertChange change;
-    change.alert_id = "alert-" + std::to_string(changes_.size());
+    // A UUID, as what is held is checked on its way through a checkpoint.
+    const std::string number = std::to_string(changes_.size());
+    change.alert_id = "a0000000-0000-4000-8000-" + std::string(12 - number.size(), '0') + number;
     change.symbol = Symbol();
     change.revision = change.armed_revision = 1;
     change.paused = OneIn(6);
@@ -140,6 +144,7 @@ class RandomLog {
     } else if (OneIn(2)) {
       change.deleted = true;
     }
+    if (change.deleted) change.definition = {};  // As it is read from the log.
     return change;
   }
 

@@ -56,7 +56,7 @@ TEST_CASE("a confirmation and a status are read as they were written") {
   REQUIRE(confirmed.ok());
   CHECK(*confirmed == confirmation);
 
-  const PlacedStatus placed{{"AAPL", true, false, 1'741'273'200'000'000, 11}, 5};
+  const PlacedStatus placed{{"AAPL", true, false, 1'741'273'200'000'000, 11, true}, 5};
   REQUIRE(event.ParseFromString(EncodeAlertEvent(placed)));
   const auto status = DecodeSymbolStatus(event.symbol_status());
   REQUIRE(status.ok());

@@ -117,6 +117,10 @@ TEST_CASE("records of rules and splits come back as they went") {
     const ReadRecord read = ReadLogRecord("AAPL", EncodeRecord(quote).SerializeAsString());
     CHECK(std::get<Quote>(read.event).rules == rules);
   }
+  CHECK(ReadLogRecord("AAPL", EncodeRecord(SplitSuspected{"AAPL", 3, 4}).SerializeAsString()).event ==
+        Event(SplitSuspected{"AAPL", 3, 4}));
+  CHECK(ReadLogRecord("AAPL", EncodeRecord(SplitDismissed{"AAPL", 3, 4}).SerializeAsString()).event ==
+        Event(SplitDismissed{"AAPL", 3, 4}));
   const auto split =
       std::get<Split>(ReadLogRecord("AAPL", EncodeRecord(Split{"AAPL", "s1", 3, {7, 2}, 5}).SerializeAsString()).event);
   CHECK(split.split_id == "s1");
@@ -176,6 +180,16 @@ TEST_CASE("a record is sound, a quote to be skipped, or a reason to stop") {
          r.mutable_alert_change()->set_splits_applied(-1);
          return r;
        }},
+      {"suspicion", Soundness::kSound, [] { return EncodeRecord(SplitSuspected{"AAPL", 1, 2}); }},
+      {"dismissal", Soundness::kSound, [] { return EncodeRecord(SplitDismissed{"AAPL", 1, 2}); }},
+      {"suspicion under another key", Soundness::kUndecodable,
+       [] { return EncodeRecord(SplitSuspected{"AAPL", 1, 2}); }, "MSFT"},
+      {"dismissal under another key", Soundness::kUndecodable,
+       [] { return EncodeRecord(SplitDismissed{"AAPL", 1, 2}); }, "MSFT"},
+      {"suspicion with a negative epoch", Soundness::kUndecodable,
+       [] { return EncodeRecord(SplitSuspected{"AAPL", -1, 2}); }},
+      {"dismissal with a negative sequence", Soundness::kUndecodable,
+       [] { return EncodeRecord(SplitDismissed{"AAPL", 1, -2}); }},
       {"restart", Soundness::kSound,
        [] {
          pb::LogRecord r;
