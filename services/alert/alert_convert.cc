@@ -326,6 +326,7 @@ static_assert(static_cast<int>(message::Route::kNone) == v1::Alert::DELIVERY_NON
 static_assert(static_cast<int>(ShownState::kPending) == v1::Alert::STATE_PENDING);
 static_assert(static_cast<int>(ShownState::kWaiting) == v1::Alert::STATE_WAITING);
 static_assert(static_cast<int>(ShownState::kExpired) == v1::Alert::STATE_EXPIRED);
+static_assert(static_cast<int>(ShownState::kHeld) == v1::Alert::STATE_HELD);
 
 struct ConditionWriter {
   v1::Condition& out;
@@ -494,7 +495,7 @@ std::vector<ShownState> ReadStates(const v1::ListAlertsRequest& request, FieldVi
   std::vector<ShownState> states;
   for (int i = 0; i < request.states_size(); ++i) {
     const int value = request.states(i);
-    if (value < static_cast<int>(ShownState::kPending) || value > static_cast<int>(ShownState::kExpired)) {
+    if (value < static_cast<int>(ShownState::kPending) || value > static_cast<int>(ShownState::kHeld)) {
       violations.Add(absl::StrCat("states[", i, "]"), kUnknownValue);
       continue;
     }

@@ -103,8 +103,9 @@ condition::Moment MomentOf(const StoredSymbolStatus& status, int64_t now_us) {
 }
 
 ShownState StateOf(const ShownAlert& view, int64_t now_us) {
-  const condition::AlertState state = condition::ShownState(
-      view.alert.record, MomentOf(view.status, now_us), view.status.previous_close_known, view.status.day_open_known);
+  const condition::AlertState state =
+      condition::ShownState(view.alert.record, MomentOf(view.status, now_us), view.status.previous_close_known,
+                            view.status.day_open_known, view.status.held);
   switch (state) {
     case condition::AlertState::kTriggered:
       return ShownState::kTriggered;
@@ -112,6 +113,8 @@ ShownState StateOf(const ShownAlert& view, int64_t now_us) {
       return ShownState::kExpired;
     case condition::AlertState::kPaused:
       return ShownState::kPaused;
+    case condition::AlertState::kHeld:
+      return view.alert.applied_revision == 0 ? ShownState::kPending : ShownState::kHeld;
     case condition::AlertState::kWaiting:
       return view.alert.applied_revision == 0 ? ShownState::kPending : ShownState::kWaiting;
     case condition::AlertState::kActive:
@@ -313,7 +316,7 @@ absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent
       STOCKALERT_ASSIGN_OR_RETURN(const record::PlacedStatus placed, record::DecodeSymbolStatus(event.symbol_status()));
       const record::SymbolStatus& told = placed.status;
       batch.statuses.push_back({told.symbol, told.previous_close_known, told.day_open_known, told.last_event_time_us,
-                                placed.partition, told.offset});
+                                placed.partition, told.offset, told.held});
       return absl::OkStatus();
     }
     case ipb::AlertEvent::KIND_NOT_SET:

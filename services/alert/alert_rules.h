@@ -28,8 +28,8 @@ inline constexpr size_t kWindowLengthsMax = 32;
 // The moment of a call, for condition/lifecycle.
 condition::Moment MomentOf(const StoredSymbolStatus& status, int64_t now_us);
 
-// The state that an alert is shown in: as condition::ShownState, and PENDING in place of ACTIVE and WAITING while the
-// evaluator has not confirmed any revision of it.
+// The state that an alert is shown in: as condition::ShownState, and PENDING in place of ACTIVE, WAITING and HELD while
+// the evaluator has not confirmed any revision of it.
 ShownState StateOf(const ShownAlert& view, int64_t now_us);
 
 // The alert after a call of its user. Errors are condition/lifecycle's refusals, which AlertService turns into errors

@@ -76,6 +76,7 @@ struct StoredSymbolStatus {
   int64_t last_event_time_us = 0;  // 0: none.
   int32_t partition = 0;
   int64_t offset = -1;
+  bool held = false;  // A split is suspected.
   bool operator==(const StoredSymbolStatus&) const = default;
 };
 
@@ -88,7 +89,15 @@ struct ShownAlert {
 };
 
 // The public states, numbered as stockalert.alert.v1.Alert.State.
-enum class ShownState : uint8_t { kPending = 1, kActive = 2, kWaiting = 3, kPaused = 4, kTriggered = 5, kExpired = 6 };
+enum class ShownState : uint8_t {
+  kPending = 1,
+  kActive = 2,
+  kWaiting = 3,
+  kPaused = 4,
+  kTriggered = 5,
+  kExpired = 6,
+  kHeld = 7
+};
 
 // What the evaluator tells through the topic alert-events.
 struct ConfirmedRevision {

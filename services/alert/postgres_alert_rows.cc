@@ -186,7 +186,8 @@ constexpr char kStatusColumns[] = R"sql(
   CAST(COALESCE(s.day_open_known, false) AS int),
   COALESCE(s.last_event_time_us, 0),
   COALESCE(s.log_partition, 0),
-  COALESCE(s.log_offset, -1))sql";
+  COALESCE(s.log_offset, -1),
+  CAST(COALESCE(s.held, false) AS int))sql";
 
 class StatusRow {
  public:
@@ -196,6 +197,7 @@ class StatusRow {
     statement.exchange(into(last_event_time_us_));
     statement.exchange(into(partition_));
     statement.exchange(into(offset_));
+    statement.exchange(into(held_));
   }
 
   StoredSymbolStatus Get(const std::string& symbol) const {
@@ -206,11 +208,12 @@ class StatusRow {
     status.last_event_time_us = last_event_time_us_;
     status.partition = partition_;
     status.offset = offset_;
+    status.held = held_ != 0;
     return status;
   }
 
  private:
-  int previous_close_known_ = 0, day_open_known_ = 0, partition_ = 0;
+  int previous_close_known_ = 0, day_open_known_ = 0, partition_ = 0, held_ = 0;
   long long last_event_time_us_ = 0, offset_ = 0;
 };
 

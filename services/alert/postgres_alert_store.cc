@@ -189,6 +189,7 @@ constexpr char kStateSql[] = R"sql(
     WHEN a.expire_time_us <= GREATEST(CAST(:now AS bigint), COALESCE(s.last_event_time_us, 0)) THEN 6
     WHEN a.paused THEN 4
     WHEN a.applied_revision = 0 THEN 1
+    WHEN COALESCE(s.held, false) THEN 7
     WHEN a.reference = 1 AND NOT COALESCE(s.previous_close_known, false) THEN 3
     WHEN a.reference = 2 AND NOT COALESCE(s.day_open_known, false) THEN 3
     ELSE 2

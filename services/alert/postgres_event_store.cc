@@ -123,16 +123,17 @@ FROM unnest(
 
 constexpr char kSaveStatuses[] = R"sql(
 INSERT INTO stockalert_alert.symbol_status AS s (
-  symbol, previous_close_known, day_open_known, last_event_time_us, log_partition, log_offset)
+  symbol, previous_close_known, day_open_known, last_event_time_us, log_partition, log_offset, held)
 SELECT * FROM unnest(
   CAST(:c0 AS text[]), CAST(:c1 AS boolean[]), CAST(:c2 AS boolean[]), CAST(:c3 AS bigint[]), CAST(:c4 AS integer[]),
-  CAST(:c5 AS bigint[]))
+  CAST(:c5 AS bigint[]), CAST(:c6 AS boolean[]))
 ON CONFLICT (symbol) DO UPDATE
 SET previous_close_known = EXCLUDED.previous_close_known,
   day_open_known = EXCLUDED.day_open_known,
   last_event_time_us = EXCLUDED.last_event_time_us,
   log_partition = EXCLUDED.log_partition,
-  log_offset = EXCLUDED.log_offset
+  log_offset = EXCLUDED.log_offset,
+  held = EXCLUDED.held
 WHERE (EXCLUDED.log_partition, EXCLUDED.log_offset) > (s.log_partition, s.log_offset)
 )sql";
 
@@ -315,7 +316,7 @@ class PostgresEventTransaction final : public EventTransaction {
 
   void SaveStatuses(const std::vector<StoredSymbolStatus>& statuses) override {
     std::vector<std::string> symbols;
-    std::vector<bool> closes, opens;
+    std::vector<bool> closes, opens, held;
     std::vector<int64_t> times, partitions, offsets;
     for (const StoredSymbolStatus& status : statuses) {
       symbols.push_back(status.symbol);
@@ -324,10 +325,11 @@ class PostgresEventTransaction final : public EventTransaction {
       times.push_back(status.last_event_time_us);
       partitions.push_back(status.partition);
       offsets.push_back(status.offset);
+      held.push_back(status.held);
     }
     ExecuteWithColumns(sql_, kSaveStatuses,
                        {TextArray(symbols), BooleanArray(closes), BooleanArray(opens), BigintArray(times),
-                        BigintArray(partitions), BigintArray(offsets)});
+                        BigintArray(partitions), BigintArray(offsets), BooleanArray(held)});
   }
 
  private:

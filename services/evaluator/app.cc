@@ -65,6 +65,7 @@ absl::StatusOr<EvaluatorServiceOptions> OptionsOf(const Config& config) {
   options.commit_interval = config.commit_interval;
   options.checkpoint_interval = config.checkpoint_interval;
   options.session_timeout = config.session_timeout;
+  options.held_records_max = config.held_records_max;
   STOCKALERT_ASSIGN_OR_RETURN(options.skipped_records, ParseRecords(config.skip_records));
   options.on_fatal = [](const std::string& why) { process::RequestFailureStop(why); };
   return options;

@@ -16,8 +16,8 @@
 
 namespace stockalert::evaluator {
 
-// 2 has what quotes of rules with gaps and splits left behind, 3 the records of symbols that are held. A state is written
-// in the lowest format that can say it, which programs of before can read.
+// 2 has what quotes of rules with gaps and splits left behind, 3 the records of symbols that are held. A state is
+// written in the lowest format that can say it, which programs of before can read.
 inline constexpr uint32_t kCheckpointFormatVersion = 3;
 
 std::string EncodeCheckpoint(const fold::FoldState& state);

@@ -38,6 +38,8 @@ void Declare(config::Parser& parser, Config& config) {
                     "how often the state of a partition is written");
   parser.AddMilliseconds("session_timeout_ms", &config.session_timeout, absl::Seconds(6), absl::Minutes(5),
                          "how long an evaluator may be silent before it loses its partitions");
+  parser.AddInteger("held_records_max", &config.held_records_max, 1, 10'000'000,
+                    "the most records kept of a symbol whose split is suspected; at one more its partition stops");
   parser.AddString(
       "skip_records", &config.skip_records, config::kOptional,
       "PARTITION:OFFSET,... of records that cannot be understood and are given up; see the evaluator's README");

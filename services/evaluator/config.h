@@ -25,6 +25,7 @@ struct Config {
   absl::Duration commit_interval = absl::Seconds(1);
   absl::Duration checkpoint_interval = absl::Seconds(120);
   absl::Duration session_timeout = absl::Seconds(10);
+  int held_records_max = 100'000;
   // PARTITION:OFFSET,PARTITION:OFFSET of records that cannot be understood and shall be given up.
   std::string skip_records;
   absl::Duration start_timeout = absl::Seconds(60);

@@ -367,6 +367,22 @@ std::optional<std::string> EvaluatorLogic::FindDifference(Partition& partition, 
 }
 
 // Folds the record, or passes it over where that is allowed; none: the partition halts.
+// True: the record would be kept, and as many are kept of its symbol as may be.
+bool EvaluatorLogic::StopWhereHoldIsFull(Partition& partition, const record::Event& event) {
+  if (partition.fold.held_record_count() < options_.held_records_max) return false;
+  const bool may_settle =
+      std::holds_alternative<record::Split>(event) || std::holds_alternative<record::SplitDismissed>(event);
+  const std::string& symbol = record::SymbolOf(event);
+  const std::optional<fold::SymbolView> view = partition.fold.FindSymbol(symbol);
+  if (may_settle || !view.has_value() || view->held_records.value_or(0) < options_.held_records_max) return false;
+  StopPartition(
+      partition,
+      absl::StrCat("a split of ", symbol, " is suspected, and ", *view->held_records,
+                   " of its records are kept, as many as may be: declare the split or dismiss it, and "
+                   "raise --held_records_max, for the settlement comes after what is still to be read"));
+  return true;
+}
+
 std::optional<EvaluatorLogic::PendingRecord> EvaluatorLogic::FoldRecord(int32_t number, Partition& partition,
                                                                         const LogEntry& entry) {
   const record::ReadRecord decoded = record::ReadLogRecord(entry.key, entry.value);
@@ -376,7 +392,12 @@ std::optional<EvaluatorLogic::PendingRecord> EvaluatorLogic::FoldRecord(int32_t 
   made.log_time_us = entry.log_time_us;
   switch (decoded.soundness) {
     case record::Soundness::kSound:
+      if (StopWhereHoldIsFull(partition, decoded.event)) return std::nullopt;
       partition.fold.Apply(decoded.event, {entry.offset, entry.log_time_us}, &made.outcome);
+      if (std::holds_alternative<record::SplitSuspected>(decoded.event) && !made.outcome.statuses.empty()) {
+        log::Warning("a split is suspected: nothing of the symbol is evaluated until it is declared or dismissed",
+                     {{"symbol", record::SymbolOf(decoded.event)}, {"partition", number}, {"offset", entry.offset}});
+      }
       break;
     case record::Soundness::kUndecodable:
       if (!options_.skipped_records.contains({number, entry.offset})) {

@@ -7,9 +7,10 @@
 //   AcquirePartition → (Apply… → Commit)… → DropPartition
 //
 // A partition that cannot go on (a gap, an undecodable change, a replay that differs from what is recorded, effects
-// that the database refuses) is *stopped*: Apply answers kStop, its state stays as it is, and stopped() says why; the
-// other partitions go on. It goes on once it is acquired anew: where the cause can pass by itself (may_pass() below)
-// its owner does that with growing pauses, otherwise an operator mends the cause and restarts the process.
+// that the database refuses, more records of a symbol whose split is suspected than may be kept) is *stopped*: Apply
+// answers kStop, its state stays as it is, and stopped() says why; the other partitions go on. It goes on once it is
+// acquired anew: where the cause can pass by itself (may_pass() below) its owner does that with growing pauses,
+// otherwise an operator mends the cause and restarts the process.
 //
 // Effects that wait for their commit are kept by partition, and a transaction spans partitions. A transaction that
 // failed for a while is kept as it was built and retried (blocked()). Nothing else ever blocks, so losing its
@@ -86,6 +87,8 @@ class EvaluatorLogic {
     std::string owner;                 // Names this process in the partitions' rows.
     size_t commit_rows_max = 10'000;   // A transaction's; a record with more effects spans several.
     size_t compare_rows_max = 10'000;  // Read back at once while a replay is compared.
+    // Of a symbol whose split is suspected, so many records are kept; at one more its partition stops.
+    int64_t held_records_max = 100'000;
     // Partition and offset of records that cannot be understood and that an operator has given up.
     std::set<std::pair<int32_t, int64_t>> skipped_records = {};
   };
@@ -196,6 +199,7 @@ class EvaluatorLogic {
   absl::StatusOr<std::optional<Base>> FindBaseCheckpoint(const PartitionRow& row);
   NextStep StopPartition(Partition& partition, const std::string& why, Stop stop = Stop::kUntilMended);
   absl::Status ReadRecordedTriggers(Partition& partition, int64_t offset);
+  bool StopWhereHoldIsFull(Partition& partition, const record::Event& event);
   std::optional<PendingRecord> FoldRecord(int32_t number, Partition& partition, const LogEntry& entry);
   std::optional<std::string> FindDifference(Partition& partition, const fold::Outcome& outcome, int64_t offset,
                                             size_t compared);

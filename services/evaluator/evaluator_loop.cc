@@ -508,6 +508,8 @@ EvaluatorLoop::Health EvaluatorLoop::health() const {
     if (const fold::Fold* fold = logic_.fold(partition)) {
       health.alerts += fold->alert_count();
       health.symbols += fold->symbol_count();
+      health.held_symbols += fold->held_symbol_count();
+      health.held_records += fold->held_record_count();
     }
   }
   return health;

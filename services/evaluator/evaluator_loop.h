@@ -177,6 +177,8 @@ class EvaluatorLoop {
     int64_t outbox_backlog = 0;
     int64_t alerts = 0;
     int64_t symbols = 0;
+    int64_t held_symbols = 0;
+    int64_t held_records = 0;
   };
   Health health() const;
   struct LoopCounters {

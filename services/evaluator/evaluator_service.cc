@@ -154,6 +154,7 @@ absl::Status EvaluatorService::Start() {
   relay_ = std::make_unique<AlertEventRelay>(store_, *publisher_);
   EvaluatorLogic::Options logic_options;
   logic_options.owner = options_.instance_id;
+  logic_options.held_records_max = options_.held_records_max;
   logic_options.skipped_records = options_.skipped_records;
   logic_ = std::make_unique<EvaluatorLogic>(store_, *relay_, logic_options);
   checkpoints_ = std::make_unique<CheckpointWriter>(store_);
@@ -318,6 +319,11 @@ void EvaluatorService::ReportHealth() {
       .Set(static_cast<double>(health.stopped.size()));
   metrics::GetGauge("stockalert_evaluator_alerts", "Alerts in the index.").Set(static_cast<double>(health.alerts));
   metrics::GetGauge("stockalert_evaluator_symbols", "Symbols in the index.").Set(static_cast<double>(state.symbols));
+  metrics::GetGauge("stockalert_evaluator_held_symbols",
+                    "Symbols of which nothing is evaluated, for a split is suspected and not settled.")
+      .Set(static_cast<double>(state.held_symbols));
+  metrics::GetGauge("stockalert_evaluator_held_records", "Records that are kept for these symbols.")
+      .Set(static_cast<double>(state.held_records));
   metrics::GetGauge("stockalert_evaluator_outbox_backlog", "Committed events that the broker has not acknowledged.")
       .Set(static_cast<double>(health.outbox_backlog));
   metrics::GetGauge("stockalert_evaluator_commits_blocked", "1 while the database takes no commit.")

@@ -42,6 +42,7 @@ struct EvaluatorServiceOptions {
   absl::Duration commit_interval = absl::Seconds(1);
   absl::Duration checkpoint_interval = absl::Seconds(120);
   absl::Duration session_timeout = absl::Seconds(10);
+  int64_t held_records_max = 100'000;
   std::set<std::pair<int32_t, int64_t>> skipped_records;
   kafka::ExtraSettings kafka_extra;
   // Called once, when the consumer failed for good twice in a row (another process has this instance id): the process

@@ -58,6 +58,14 @@ void CarryOver(fold::FoldState& state, const std::vector<StoredTrigger>& trigger
       for (fold::SavedLeg& leg : alert.legs) leg.ready = false;
     }
   }
+  // Nothing triggers while a symbol is held: what settled it was in the lost log. Its records would be evaluated again,
+  // as new ones; the changes among them are published again.
+  for (fold::SavedSymbol& symbol : state.symbols) {
+    const bool settled = std::any_of(triggers.begin(), triggers.end(), [&](const StoredTrigger& stored) {
+      return stored.trigger.symbol == symbol.symbol;
+    });
+    if (settled) symbol.held_records.reset();
+  }
   state.alerts.clear();
   for (auto& [id, alert] : alerts) {
     const auto at =

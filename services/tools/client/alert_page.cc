@@ -73,6 +73,7 @@ Colour ColourOf(pb::Alert::State state) {
       return Colour::kCyan;
     case pb::Alert::STATE_PENDING:
     case pb::Alert::STATE_WAITING:
+    case pb::Alert::STATE_HELD:
     case pb::Alert::STATE_PAUSED:
       return Colour::kYellow;
     case pb::Alert::STATE_EXPIRED:
@@ -88,6 +89,9 @@ std::string WhyNotWatching(const pb::Alert& alert) {
       return "it is kept, and has no place among the prices yet";
     case pb::Alert::STATE_WAITING:
       return absl::StrCat("no price of ", alert.symbol(), " has brought the date's ", ReferenceOf(alert), " yet");
+    case pb::Alert::STATE_HELD:
+      return absl::StrCat("a split of ", alert.symbol(),
+                          " is suspected; its prices are evaluated once that is settled");
     case pb::Alert::STATE_PAUSED:
       return absl::StrCat("until `stockalert alert resume ", IdOf(alert.name()), "`");
     case pb::Alert::STATE_TRIGGERED:

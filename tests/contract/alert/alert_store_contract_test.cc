@@ -848,6 +848,18 @@ TEST_CASE("lists go page by page, newest first, and filter by the state that is 
     CHECK(in_state({ShownState::kPaused, ShownState::kTriggered}) ==
           std::vector<std::string>{alerts[6].id, alerts[5].id});
     CHECK(in_state({}).size() == 8);
+    CHECK(in_state({ShownState::kHeld}).empty());
+    // A split of the symbol is suspected: what was ACTIVE or WAITING is HELD, and what was ended, paused or not applied
+    // is shown as before.
+    StoredSymbolStatus held{symbol, true, false, kNow, 0, 2};
+    held.held = true;
+    REQUIRE(ApplyEvents(store.events, {{}, {}, {held}}, kNow).ok());
+    CHECK(in_state({ShownState::kHeld}) == std::vector<std::string>{alerts[4].id, alerts[3].id, alerts[1].id});
+    CHECK(in_state({ShownState::kWaiting}).empty());
+    CHECK(in_state({ShownState::kPending}) == std::vector<std::string>{alerts[0].id});
+    CHECK(in_state({ShownState::kExpired}) == std::vector<std::string>{alerts[2].id});
+    CHECK(in_state({ShownState::kPaused}) == std::vector<std::string>{alerts[6].id});
+    CHECK(in_state({ShownState::kActive}) == std::vector<std::string>{alerts[7].id});
     // The filter's rule and the shown state agree.
     const auto all = store.alerts.List({user, "", {}}, std::nullopt, now, 100);
     REQUIRE(all.ok());

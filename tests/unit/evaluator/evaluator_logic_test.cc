@@ -177,6 +177,88 @@ TEST_CASE("a gap, a poison record and a malformed quote") {
   }
 }
 
+TEST_CASE("what a settled suspicion makes happen is recorded, compared and sent as its record's") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Quote(kTarget - 1);
+  log.Add(record::SplitSuspected{"AAPL", 0, 0});
+  log.Edges(3, kTarget);
+  const int64_t settled_at = log.size();
+  {
+    // Two transactions, and a crash between them.
+    FailingStore failing(store);
+    TestEvaluator first(failing, 2);
+    REQUIRE(first.Run(log) == NextStep::kGoOn);
+    CHECK(store.AllTriggers().empty());
+    const auto draft = first.logic.TakeDraft(0);
+    REQUIRE(draft.has_value());
+    REQUIRE(store.WriteCheckpoint(EvaluatorLogic::Encode(*draft), draft->epoch).ok());
+    log.Add(record::SplitDismissed{"AAPL", 0, 0});
+    REQUIRE(first.Read(log, settled_at) == NextStep::kGoOn);
+    failing.fail = [&](const CommitBatch&) {
+      return store.AllTriggers().empty() ? absl::OkStatus() : absl::UnavailableError("away");
+    };
+    CHECK_FALSE(first.logic.Commit().ok());
+    CHECK(store.AllTriggers().size() == 2);
+  }
+  SECTION("from the checkpoint") {}
+  SECTION("from the beginning") { store.CorruptNewestCheckpoint(0); }
+  log.Edges(1, kTarget);
+  TestEvaluator again(store);
+  REQUIRE(again.Run(log) == NextStep::kGoOn);
+  const auto triggers = store.AllTriggers();
+  REQUIRE(triggers.size() == 4);
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(triggers[i].trigger.offset == settled_at);
+    CHECK(triggers[i].trigger.trigger_number == static_cast<int64_t>(i) + 1);
+  }
+  TestEvaluator compared(store);
+  CHECK(compared.Run(log) == NextStep::kGoOn);
+}
+
+TEST_CASE("where as many records are held as may be, the partition stops until more may be") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Quote(kTarget - 1);
+  log.Add(record::SplitSuspected{"AAPL", 0, 0});
+  log.Quote(kTarget);
+  log.Quote(kTarget - 1);
+  log.symbol = "MSFT";
+  log.Quote(kTarget);
+  log.symbol = "AAPL";
+  const auto run = [&](int64_t held_records_max) {
+    TestEvaluator process(store);
+    EvaluatorLogic logic(store, process.relay, {.owner = "test", .held_records_max = held_records_max});
+    for (int64_t offset = *logic.AcquirePartition(0, log.facts()); offset < log.size(); ++offset) {
+      if (logic.Apply(0, log.at(offset)) == NextStep::kStop) break;
+    }
+    CHECK(logic.Commit().ok());
+    CHECK_FALSE(logic.may_pass(0));
+    return logic.stopped();
+  };
+  SECTION("the record that would be one too many, and not what settles it") {
+    CHECK(run(2).empty());
+    log.Add(record::SplitDismissed{"AAPL", 0, 0});
+    CHECK(run(2).empty());
+    CHECK(store.AllTriggers().size() == 1);
+  }
+  SECTION("a quote too many") {
+    log.Quote(kTarget);
+    log.Add(record::SplitDismissed{"AAPL", 0, 0});
+    const auto stopped = run(2);
+    REQUIRE(stopped.contains(0));
+    CHECK(stopped.at(0).find("AAPL") != std::string::npos);
+    CHECK(stopped.at(0).find("--held_records_max") != std::string::npos);
+    CHECK(store.AllTriggers().empty());
+    CHECK(store.AcquirePartition(0, "look")->progress == Progress{6, 0});
+    // Nothing is dropped.
+    CHECK(run(3).empty());
+    CHECK(store.AllTriggers().size() == 2);
+  }
+}
+
 TEST_CASE("a record with many triggers spans transactions, and a crash between them loses none") {
   for (int crash_after = 0; crash_after < 8; ++crash_after) {
     testing::InMemoryEvaluatorStore store;
@@ -310,6 +392,22 @@ TEST_CASE("on another log, state and numbers are kept and its oldest record is n
   TestEvaluator after(store);
   CHECK(after.Run(other) == NextStep::kGoOn);
   CHECK(store.AllTriggers().size() == 6);
+}
+
+TEST_CASE("what was held is not evaluated again where the lost log had settled it") {
+  fold::FoldState state;
+  for (const char* name : {"AAPL", "MSFT"}) {
+    fold::SavedSymbol& symbol = state.symbols.emplace_back();
+    symbol.symbol = name;
+    symbol.held_records.emplace();
+  }
+  StoredTrigger row;
+  row.trigger.alert_id = kAlertA;
+  row.trigger.symbol = "AAPL";
+  row.trigger.trigger_number = 1;
+  CarryOver(state, {row});
+  CHECK_FALSE(state.symbols[0].held_records.has_value());
+  CHECK(state.symbols[1].held_records.has_value());
 }
 
 TEST_CASE("a ONCE alert that triggered in the lost log stays ended") {

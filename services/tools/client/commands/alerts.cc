@@ -114,7 +114,7 @@ absl::Status List(CommandContext& context, const ListFlags& flags) {
     alert_v1::Alert::State parsed = alert_v1::Alert::STATE_UNSPECIFIED;
     if (!alert_v1::Alert::State_Parse("STATE_" + absl::AsciiStrToUpper(state), &parsed) ||
         parsed == alert_v1::Alert::STATE_UNSPECIFIED) {
-      return WrongUsage("--state must be pending, active, waiting, paused, triggered or expired");
+      return WrongUsage("--state must be pending, active, waiting, held, paused, triggered or expired");
     }
     request.add_states(parsed);
   }
@@ -130,8 +130,9 @@ void DeclareList(CLI::App& alert, CommandContext& context) {
                                       [&context, flags] { return List(context, *flags); },
                                       {{"symbol", "--symbol"}, {"states", "--state"}, {"parent", "--user"}});
   command.add_option("--symbol", flags->symbol, "only on this symbol");
-  command.add_option("--state", flags->states,
-                     "only in this state (pending, active, waiting, paused, triggered, expired); may be repeated");
+  command.add_option(
+      "--state", flags->states,
+      "only in this state (pending, active, waiting, held, paused, triggered, expired); may be repeated");
   command.add_option("--user", flags->user, "those of this user, or of all (-); an administrator's");
   DeclareLimit(command, flags->limit);
 }
