@@ -42,7 +42,7 @@ constexpr size_t kHistoryMax = 30;
 
 }  // namespace
 
-EventGenerator::EventGenerator(uint64_t seed) : random_(seed) {
+EventGenerator::EventGenerator(Random random) : random_(std::move(random)) {
   symbols_ = {"AAPL"};
   if (random_.Chance(0.4)) symbols_.push_back("MSFT");
   if (random_.Chance(0.1)) symbols_.push_back("BRK.B");

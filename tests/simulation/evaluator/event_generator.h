@@ -25,9 +25,12 @@ struct PlacedEvent {
 
 class EventGenerator {
  public:
-  explicit EventGenerator(uint64_t seed);
+  explicit EventGenerator(uint64_t seed) : EventGenerator(Random(seed)) {}
+  explicit EventGenerator(Random random);
 
   PlacedEvent Next();
+  // Of a fuzzer's bytes: whether all are used.
+  bool exhausted() const { return random_.exhausted(); }
 
  private:
   struct Market {

@@ -507,7 +507,7 @@ TEST_CASE("state filters name states that there are") {
   CHECK(ReadStates(request, violations) == std::vector<ShownState>{ShownState::kActive, ShownState::kPaused});
   CHECK(violations.ok());
   request.add_states(v1::Alert::STATE_UNSPECIFIED);
-  request.add_states(static_cast<v1::Alert::State>(7));
+  request.add_states(static_cast<v1::Alert::State>(8));
   ReadStates(request, violations);
   CHECK(FieldsOf(violations.ToStatus()) == std::vector<std::string>{"states[3]", "states[4]"});
 }

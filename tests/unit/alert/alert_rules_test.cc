@@ -75,6 +75,12 @@ TEST_CASE("an alert is shown in the state that its life and its symbol say") {
   close.alert.applied_revision = 1;
   close.status.previous_close_known = true;
   CHECK(StateOf(close, kNow) == ShownState::kActive);
+  close.status.held = true;
+  CHECK(StateOf(close, kNow) == ShownState::kHeld);
+  close.status.previous_close_known = false;
+  CHECK(StateOf(close, kNow) == ShownState::kHeld);
+  close.alert.applied_revision = 0;
+  CHECK(StateOf(close, kNow) == ShownState::kPending);
 }
 
 TEST_CASE("where notifications go is changed like the note: a new revision that arms nothing") {
