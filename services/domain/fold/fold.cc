@@ -22,6 +22,12 @@ constexpr int64_t kTombstoneLifeUs = int64_t{7} * 24 * 3600 * 1'000'000;
 // Tombstones forgotten with one record at most, so that a mass deletion a week ago holds up none.
 constexpr int kForgetPerRecord = 64;
 
+struct SnapshotUnderWay {
+  FoldState state;
+  size_t symbols = 0;  // As many of the first ones are in it.
+  size_t next = 0;
+};
+
 }  // namespace
 
 class PartitionState {
@@ -157,12 +163,6 @@ class PartitionState {
     bool previous_close_known = false;
     bool day_open_known = false;
     bool operator==(const Shown&) const = default;
-  };
-
-  struct SnapshotUnderWay {
-    FoldState state;
-    size_t symbols = 0;  // As many of the first ones are in it.
-    size_t next = 0;
   };
 
   void SaveRest(FoldState* state) const {
