@@ -285,6 +285,9 @@ struct StreamReplay::Parser {
     record.symbol = Text(event, "symbol");
     if (Has(event, "epoch")) record.publisher_epoch = Integer(event, "epoch");
     if (Has(event, "sequence")) record.sequence = Integer(event, "sequence");
+    if (record.publisher_epoch < 0 || record.sequence < 0) {
+      throw Malformed{"neither \"epoch\" nor \"sequence\" may be negative"};
+    }
     return record;
   }
 
@@ -359,8 +362,9 @@ struct StreamReplay::Parser {
   // What the fold will make of a change once its symbol is held no more.
   void RememberHeld(const record::AlertChange& change) const {
     const auto known = replay.alerts_.find(change.alert_id);
-    if (known == replay.alerts_.end() && change.deleted) return;
-    if (known != replay.alerts_.end()) {
+    if (known == replay.alerts_.end()) {
+      if (replay.deleted_.contains(change.alert_id)) return;
+    } else {
       if (change.revision <= known->second.record.revision || known->second.symbol != change.symbol) return;
       if (change.deleted) {
         replay.alerts_.erase(known);

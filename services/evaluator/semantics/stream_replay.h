@@ -2,9 +2,10 @@
 // and says what happened. docs/semantics.md describes the format; the test vectors, scripts/semantics and the audit of
 // a live log use it.
 //
-// Ops: quote, create, update, pause, resume, rearm, delete, clock, alert (a change as the log carries it, whole) and
-// restart. Not thread-safe. A line that cannot be understood is an InvalidArgument and leaves the state as it was; a
-// command that the rules refuse is no error: it prints {"rejected": …}.
+// Ops: quote, create, update, pause, resume, rearm, delete, clock, alert (a change as the log carries it, whole),
+// restart, split, split_suspected and split_dismissed. Not thread-safe. A line that cannot be understood is an
+// InvalidArgument and leaves the state as it was; a command that the rules refuse is no error: it prints
+// {"rejected": …}.
 #pragma once
 
 #include <cstdint>

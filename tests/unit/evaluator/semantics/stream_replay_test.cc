@@ -44,6 +44,17 @@ TEST_CASE("refused quotes change nothing") {
   }
 }
 
+TEST_CASE("an alert that was deleted does not live again in a hold") {
+  const std::string again =
+      R"({"op":"alert","id":"a","symbol":"AAPL","revision":5,"armed_revision":5,"paused":false,"deleted":false,)"
+      R"("condition":{"kind":"target","op":"AT_OR_ABOVE","price":"100"},"policy":"REPEAT","cooldown_us":0,)"
+      R"("hysteresis":"0","creation":"FIRE_IF_MET","sessions":"REGULAR","expire_time":null})";
+  const std::string suspected = R"({"op":"split_suspected","symbol":"AAPL"})";
+  const std::string deleted = R"({"op":"delete","id":"a"})";
+  CHECK(Run({kCreate, deleted, suspected, again}).empty());
+  CHECK(Run({kCreate, suspected, deleted, again, R"({"op":"split_dismissed","symbol":"AAPL"})"}).empty());
+}
+
 TEST_CASE("commands follow the rules of an alert's life") {
   const std::string out =
       Run({kCreate, kCreate, R"({"op":"pause","id":"a"})", R"({"op":"pause","id":"nobody"})", QuoteOf("101", 1),
@@ -130,6 +141,9 @@ TEST_CASE("a record that cannot be understood is an error and changes nothing") 
        R"({"op":"split","symbol":"AAPL","ratio":"4/1/1","time":1})",
        R"({"op":"split","symbol":"AAPL","ratio":"1000001/1","time":1})",
        R"({"op":"split","symbol":"AAPL","ratio":"4/1"})",
+       R"({"op":"split_suspected"})",
+       R"({"op":"split_suspected","symbol":"AAPL","epoch":1,"sequence":-1})",
+       R"({"op":"split_dismissed","symbol":"AAPL","epoch":-1})",
        R"({"op":"create","id":"b","symbol":"AAPL"})",
        R"({"op":"create","id":"b","symbol":"AAPL","condition":{"kind":"moon"}})",
        R"({"op":"alert","id":"b","symbol":"AAPL","revision":1,"armed_revision":1,"condition":{"kind":"target","op":"CROSSES","price":"0"}})",
