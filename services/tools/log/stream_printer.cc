@@ -77,6 +77,11 @@ Json QuoteLine(const pb::QuoteRecord& quote, int64_t offset) {
                {"time", quote.event_time_us()},
                {"session", NameOf(quote.session())},
                {"offset", offset}};
+  // Whether it is new may depend on a suspected split before it.
+  if (quote.publisher_epoch() != 0 || quote.sequence() != 0) {
+    line["epoch"] = quote.publisher_epoch();
+    line["sequence"] = quote.sequence();
+  }
   const std::optional<market::Rules> rules = record::DecodeRules(quote.rules());
   const absl::StatusOr<market::Session> session = record::DecodeSession(quote.session());
   if (!session.ok() || !rules.has_value()) return line;
@@ -90,19 +95,24 @@ Json QuoteLine(const pb::QuoteRecord& quote, int64_t offset) {
   return line;
 }
 
-Json SplitLine(const record::Split& split) {
+// With its offset, which is that of the triggers of what was held.
+Json SplitLine(const record::Split& split, int64_t offset) {
   return {{"op", "split"},
           {"symbol", split.symbol},
           {"ratio", absl::StrCat(split.ratio.numerator, "/", split.ratio.denominator)},
           {"time", split.effective_time_us},
           {"number", split.number},
-          {"id", split.split_id}};
+          {"id", split.split_id},
+          {"offset", offset}};
 }
 
 template <typename Record>
-Json SuspicionLine(const char* op, const Record& record) {
-  return {
-      {"op", op}, {"symbol", record.symbol()}, {"epoch", record.publisher_epoch()}, {"sequence", record.sequence()}};
+Json SuspicionLine(const char* op, const Record& record, int64_t offset) {
+  return {{"op", op},
+          {"symbol", record.symbol()},
+          {"epoch", record.publisher_epoch()},
+          {"sequence", record.sequence()},
+          {"offset", offset}};
 }
 
 Json AlertLine(const record::AlertChange& change, const pb::AlertChangeRecord& encoded) {
@@ -174,14 +184,14 @@ absl::Status StreamPrinter::Print(std::string_view key, std::string_view value, 
     case pb::LogRecord::kSplit: {
       const auto& split = std::get<record::Split>(read.event);
       splits_[split.symbol] = std::max(splits_[split.symbol], split.number);
-      line = SplitLine(split);
+      line = SplitLine(split, offset);
       break;
     }
     case pb::LogRecord::kSplitSuspected:
-      line = SuspicionLine("split_suspected", read.record.split_suspected());
+      line = SuspicionLine("split_suspected", read.record.split_suspected(), offset);
       break;
     case pb::LogRecord::kSplitDismissed:
-      line = SuspicionLine("split_dismissed", read.record.split_dismissed());
+      line = SuspicionLine("split_dismissed", read.record.split_dismissed(), offset);
       break;
     case pb::LogRecord::KIND_NOT_SET:
       return absl::DataLossError("a record of an unknown kind");

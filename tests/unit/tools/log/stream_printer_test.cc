@@ -50,7 +50,7 @@ TEST_CASE("a quote is printed with what is known of it") {
   StreamPrinter printer;
   pb::LogRecord record = QuoteOf(1, 1);
   CHECK(Printed(printer, record) == R"({"op":"quote","symbol":"AAPL","price":"150.25","time":1460727000000000,)"
-                                    R"("session":"REGULAR","offset":7,"rules":1})"
+                                    R"("session":"REGULAR","offset":7,"epoch":1,"sequence":1,"rules":1})"
                                     "\n");
   record = QuoteOf(1, 2);
   record.mutable_quote()->set_day_high_micros(151'000'000);
@@ -179,8 +179,9 @@ TEST_CASE("a split is printed, and which changes are stated in prices of before"
   split.set_numerator(4);
   split.set_denominator(1);
   split.set_effective_time_us(5);
-  CHECK(Printed(printer, record) == R"({"op":"split","symbol":"AAPL","ratio":"4/1","time":5,"number":1,"id":"s1"})"
-                                    "\n");
+  CHECK(Printed(printer, record) ==
+        R"({"op":"split","symbol":"AAPL","ratio":"4/1","time":5,"number":1,"id":"s1","offset":7})"
+        "\n");
   pb::LogRecord change = ChangeOf();
   change.mutable_alert_change()->mutable_definition()->mutable_price_target()->set_op(
       pb::PriceTargetDefinition::OP_CROSSES);
@@ -188,6 +189,30 @@ TEST_CASE("a split is printed, and which changes are stated in prices of before"
   CHECK(Json::parse(Printed(printer, change))["splits_applied"] == 0);
   change.mutable_alert_change()->set_splits_applied(1);
   CHECK_FALSE(Json::parse(Printed(printer, change)).contains("splits_applied"));
+}
+
+TEST_CASE("a suspected split and its dismissal are printed with their places and their publisher's") {
+  StreamPrinter printer;
+  pb::LogRecord suspected;
+  suspected.mutable_split_suspected()->set_symbol("AAPL");
+  suspected.mutable_split_suspected()->set_publisher_epoch(2);
+  suspected.mutable_split_suspected()->set_sequence(3);
+  CHECK(Printed(printer, suspected) == R"({"op":"split_suspected","symbol":"AAPL","epoch":2,"sequence":3,"offset":7})"
+                                       "\n");
+  // The suspicion counts as seen for a quote after it: its line says whether it does.
+  const Json quote = Json::parse(Printed(printer, QuoteOf(2, 3)));
+  CHECK(quote["epoch"] == 2);
+  CHECK(quote["sequence"] == 3);
+  CHECK_FALSE(Json::parse(Printed(printer, QuoteOf(0, 0))).contains("epoch"));
+  pb::LogRecord dismissed;
+  dismissed.mutable_split_dismissed()->set_symbol("AAPL");
+  CHECK(Printed(printer, dismissed, 9) ==
+        R"({"op":"split_dismissed","symbol":"AAPL","epoch":0,"sequence":0,"offset":9})"
+        "\n");
+  dismissed.mutable_split_dismissed()->set_sequence(-1);
+  std::string out;
+  CHECK(absl::IsDataLoss(printer.Print("AAPL", dismissed.SerializeAsString(), 1, &out)));
+  CHECK(out.empty());
 }
 
 TEST_CASE("a restart, and records that cannot be printed") {
