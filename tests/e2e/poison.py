@@ -31,10 +31,12 @@ DEAD_LETTERS = {
                               r"|trigger\.(price_micros|event_time_us|late_from_us): .*|(note|summary|destination_ids): no UTF-8",
 }
 # What the evaluator must not stop at; at records of an unknown kind, and at what it cannot read, it has to.
-EVALUATOR_GOES_ON = r"another key|no key|key of bytes|traceparent: .*|quote\.(?!rules: |.*: no UTF-8).*"
+EVALUATOR_GOES_ON = (r"another key|no key|key of bytes|traceparent: .*|quote\.(?!rules: |.*: no UTF-8).*"
+                     r"|split_(suspected|dismissed)\.(publisher_epoch|sequence): largest")
 EVALUATOR_STOPS = (rf"{RAW}|unknown kind|quote\..*: no UTF-8|alert_change\.(alert_id|symbol): .*|alert_change\.revision: smallest|restart\..*"
                    r"|quote\.rules: .*|alert_change\.splits_applied: smallest|split\.number: smallest"
-                   r"|split\.(symbol|numerator|denominator): .*|split\.split_id: (empty|no UTF-8)")
+                   r"|split\.(symbol|numerator|denominator): .*|split\.split_id: (empty|no UTF-8)"
+                   r"|split_(suspected|dismissed)\.(symbol: .*|(publisher_epoch|sequence): smallest)")
 
 
 def expected(service, topic, name):
@@ -324,7 +326,7 @@ def requests(world):
 
 
 def poison(world):
-    mesh = meshes.Mesh(world.folder / "poison", meshes.free_first_port(), prices_partitions=96,
+    mesh = meshes.Mesh(world.folder / "poison", meshes.free_first_port(), prices_partitions=128,
                        env={"user": {"REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"}})
     try:
         mesh.start({"SOURCE": "publish"})

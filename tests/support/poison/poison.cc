@@ -186,6 +186,12 @@ std::vector<Poison> MakePoison(const std::string& topic, const Sample& sample) {
     s.set_denominator(1);
     s.set_effective_time_us(kTimeUs);
     AddMutants(split, sample.symbol, all);
+    ipb::LogRecord suspected;
+    suspected.mutable_split_suspected()->set_symbol(sample.symbol);
+    AddMutants(suspected, sample.symbol, all);
+    ipb::LogRecord dismissed;
+    dismissed.mutable_split_dismissed()->set_symbol(sample.symbol);
+    AddMutants(dismissed, sample.symbol, all);
   } else if (topic == "alert-events") {
     ipb::AlertEvent triggered;
     *triggered.mutable_triggered() = Triggered(sample, 1'000'000);
