@@ -58,6 +58,8 @@ EventGenerator::EventGenerator(Random random) : random_(std::move(random)) {
   late_share_ = random_.Pick({0.0, 0.05});
   range_share_ = random_.Pick({0.0, 0.1, 0.5});
   split_share_ = random_.Pick({0.0, 0.0, 0.005, 0.03});
+  suspicion_share_ = random_.Pick({0.0, 0.0, 0.01, 0.05});
+  settlement_share_ = random_.Pick({0.01, 0.05, 0.2});
   mixes_rules_ = random_.Chance(0.15);
   if (random_.Chance(0.1)) rules_ = record::Rules::kFirst;
   with_publisher_ = random_.Chance(0.5);
@@ -81,7 +83,17 @@ PlacedEvent EventGenerator::Next() {
     return placed;
   }
   if (random_.Chance(split_share_)) {
-    placed.event = NextSplit();
+    placed.event = NextSplit(random_.Pick(symbols_));
+    return placed;
+  }
+  if (random_.Chance(suspicion_share_)) {
+    const std::string symbol = random_.Pick(symbols_);
+    placed.event = random_.Chance(0.9) ? NextSuspicion(symbol) : NextDismissal(symbol);
+    return placed;
+  }
+  if (const std::string symbol = random_.Pick(symbols_);
+      markets_[symbol].may_be_held && random_.Chance(settlement_share_)) {
+    placed.event = NextSettlement(symbol);
     return placed;
   }
   placed.event = alerts_.empty() || !random_.Chance(quote_share_) ? NextChange() : NextQuote();
@@ -93,25 +105,65 @@ int64_t EventGenerator::GridPrice(const std::string& symbol) {
   return std::max<int64_t>(1, base + random_.Between(-half_grid_steps_, half_grid_steps_) * (base / 200));
 }
 
-Event EventGenerator::NextSplit() {
-  const std::string symbol = random_.Pick(symbols_);
+price::SplitRatio EventGenerator::RandomRatio(const Market& market) {
+  // Not ever further from where it began.
+  const bool dear = market.base_micros > 100 * kUnit;
+  return dear ? random_.Pick<price::SplitRatio>({{2, 1}, {4, 1}, {3, 2}, {7, 3}})
+              : random_.Pick<price::SplitRatio>({{1, 2}, {1, 3}, {2, 3}, {1, 10}});
+}
+
+void EventGenerator::ScalePrices(price::SplitRatio ratio, Market& market) {
+  const auto scale = [&](int64_t& micros) { micros = price::ScaleMicros(micros, ratio); };
+  scale(market.price_micros);
+  scale(market.base_micros);
+  for (int64_t& micros : market.recent) scale(micros);
+}
+
+Event EventGenerator::NextSplit(const std::string& symbol) {
   Market& market = markets_[symbol];
   if (!market.splits.empty() && random_.Chance(0.1)) return random_.Pick(market.splits);  // Written again.
   record::Split split;
   split.symbol = symbol;
   split.number = static_cast<int64_t>(market.splits.size()) + 1;
   split.split_id = "s" + std::to_string(split.number);
-  // Not ever further from where it began.
-  const bool dear = market.base_micros > 100 * kUnit;
-  split.ratio = dear ? random_.Pick<price::SplitRatio>({{2, 1}, {4, 1}, {3, 2}, {7, 3}})
-                     : random_.Pick<price::SplitRatio>({{1, 2}, {1, 3}, {2, 3}, {1, 10}});
+  split.ratio = market.foreseen.value_or(RandomRatio(market));
   split.effective_time_us = market.time_us;
-  const auto scale = [&](int64_t& micros) { micros = price::ScaleMicros(micros, split.ratio); };
-  scale(market.price_micros);
-  scale(market.base_micros);
-  for (int64_t& micros : market.recent) scale(micros);
+  if (!market.foreseen.has_value()) ScalePrices(split.ratio, market);
+  market.foreseen.reset();
+  market.may_be_held = false;
   market.splits.push_back(split);
   return split;
+}
+
+std::pair<int64_t, int64_t> EventGenerator::NextPublished(Market& market) {
+  if (!with_publisher_ || random_.Chance(0.2)) return {0, 0};
+  if (random_.Chance(0.15)) return {epoch_, random_.Between(0, market.sequence)};
+  if (epoch_ > 1 && random_.Chance(0.05)) return {epoch_ - 1, market.sequence + random_.Between(0, 100)};
+  return {epoch_, ++market.sequence};
+}
+
+Event EventGenerator::NextSuspicion(const std::string& symbol) {
+  Market& market = markets_[symbol];
+  if (!market.may_be_held && random_.Chance(0.5)) {
+    market.foreseen = RandomRatio(market);
+    ScalePrices(*market.foreseen, market);
+  }
+  market.may_be_held = true;
+  const auto [epoch, sequence] = NextPublished(market);
+  return record::SplitSuspected{symbol, epoch, sequence};
+}
+
+Event EventGenerator::NextDismissal(const std::string& symbol) {
+  Market& market = markets_[symbol];
+  const auto [epoch, sequence] = NextPublished(market);
+  if (epoch == 0 && sequence == 0) market.may_be_held = false;
+  market.foreseen.reset();
+  return record::SplitDismissed{symbol, epoch, sequence};
+}
+
+Event EventGenerator::NextSettlement(const std::string& symbol) {
+  if (random_.Chance(0.1)) return NextSuspicion(symbol);  // Another reader of the prices has seen it, too.
+  return random_.Chance(0.5) ? NextSplit(symbol) : NextDismissal(symbol);
 }
 
 // A price at which an alert of the symbol could just change its mind.
@@ -321,6 +373,15 @@ Event EventGenerator::NextChange() {
   Known& known = alerts_[random_.Pick(ids_)];
   if (known.latest.deleted || random_.Chance(0.05))
     return random_.Pick(known.published);  // Published again, or overtaken.
+  if (random_.Chance(0.01) && !markets_[known.latest.symbol].may_be_held) {
+    // About an alert of another symbol, which there is none of.
+    AlertChange stray = known.latest;
+    stray.symbol = random_.Pick(symbols_);
+    if (stray.symbol != known.latest.symbol) {
+      ++stray.revision;
+      return stray;
+    }
+  }
   AlertChange& change = known.latest;
   change.revision += random_.Chance(0.1) ? 2 : 1;
   const int64_t what = random_.Between(0, 99);

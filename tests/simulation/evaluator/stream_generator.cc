@@ -27,6 +27,7 @@ StreamGenerator::StreamGenerator(uint64_t seed) : random_(seed) {
   for (const std::string& symbol : symbols_) markets_[symbol].time_us = kStartUs + random_.Between(0, 1);
   clock_us_ = kStartUs;
   restart_share_ = random_.Pick({0.0, 0.0, 0.02});
+  suspicion_share_ = random_.Pick({0.0, 0.02, 0.06});
   figures_share_ = random_.Pick({0.0, 0.1, 0.4});
   bad_share_ = random_.Pick({0.0, 0.04});
   with_sessions_ = random_.Chance(0.5);
@@ -43,6 +44,12 @@ std::string StreamGenerator::NextLine() {
     const std::string symbol = random_.Pick(symbols_);
     if (random_.Chance(0.7)) markets_[symbol].time_us -= random_.Between(0, 2 * kDayUs);
     line = {{"op", "restart"}, {"symbol", symbol}, {"offset", offset_}};
+  } else if (random_.Chance(suspicion_share_)) {
+    const std::string symbol = random_.Pick(symbols_);
+    line = random_.Chance(0.3) ? Split(symbol)
+                               : ordered_json{{"op", random_.Chance(0.5) ? "split_suspected" : "split_dismissed"},
+                                              {"symbol", symbol},
+                                              {"offset", offset_}};
   } else if (what < 10 || (ids_.empty() && what < 60)) {
     line = Create();
   } else if (what < 15 && !ids_.empty()) {
@@ -104,6 +111,14 @@ ordered_json StreamGenerator::Quote() {
       line[figure] = random_.Chance(0.05) ? std::string("0") : Halves(random_.Between(190, 210));
   }
   return line;
+}
+
+// There and back, so that prices stay where they are.
+ordered_json StreamGenerator::Split(const std::string& symbol) {
+  Market& market = markets_[symbol];
+  const std::string ratio = market.has_more_shares ? "1/2" : "2/1";
+  market.has_more_shares = !market.has_more_shares;
+  return {{"op", "split"}, {"symbol", symbol}, {"ratio", ratio}, {"time", market.time_us}, {"offset", offset_}};
 }
 
 ordered_json StreamGenerator::Condition(const std::string& symbol, bool* takes_hysteresis) {

@@ -25,10 +25,11 @@ class StreamGenerator {
   struct Market {
     int64_t half_steps = 200;  // The price, in halves.
     int64_t time_us = 0;
-    std::vector<std::string> recent;
+    bool has_more_shares = false;  // The last split gave more for one.
   };
 
   nlohmann::ordered_json Quote();
+  nlohmann::ordered_json Split(const std::string& symbol);
   nlohmann::ordered_json Create();
   nlohmann::ordered_json Update();
   nlohmann::ordered_json Condition(const std::string& symbol, bool* takes_hysteresis);
@@ -44,6 +45,7 @@ class StreamGenerator {
   int64_t offset_ = 1000;
   int64_t clock_us_;
   double restart_share_;
+  double suspicion_share_;
   double figures_share_;
   double bad_share_;
   bool with_sessions_;

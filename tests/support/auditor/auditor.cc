@@ -27,6 +27,8 @@ using record::Quote;
 using record::Restart;
 using record::Rules;
 using record::Split;
+using record::SplitDismissed;
+using record::SplitSuspected;
 using record::Trigger;
 
 namespace {
@@ -87,6 +89,15 @@ int64_t HighestIn(const std::vector<PricePoint>& window) {
   return highest;
 }
 
+const std::string& SymbolNamedBy(const Event& event) {
+  return std::visit([](const auto& of) -> const std::string& { return of.symbol; }, event);
+}
+
+// What a publisher has sent before does not count again. Both zero: it has no publisher.
+bool IsNew(std::pair<int64_t, int64_t> sent, std::pair<int64_t, int64_t> highest_seen) {
+  return sent == std::pair<int64_t, int64_t>{0, 0} || sent > highest_seen;
+}
+
 // Zero stands for an amount or a price that the definition does not have: it stays so.
 void Scale(int64_t& micros, const Split& split) {
   if (micros != 0) micros = ScaledBySplit(micros, split);
@@ -133,10 +144,22 @@ bool Auditor::CarriesFigures(const Quote& quote) const {
 }
 
 std::vector<Trigger> Auditor::Apply(int64_t offset, const Event& event) {
+  if (IsKept(event)) {
+    held_[SymbolNamedBy(event)].push_back(event);
+    return {};
+  }
   if (const Quote* quote = std::get_if<Quote>(&event)) return ApplyQuote(offset, *quote);
   if (const AlertChange* change = std::get_if<AlertChange>(&event)) ApplyChange(*change);
   if (const Restart* restart = std::get_if<Restart>(&event)) ApplyRestart(restart->symbol);
-  if (const Split* split = std::get_if<Split>(&event)) ApplySplit(*split);
+  if (const SplitSuspected* suspected = std::get_if<SplitSuspected>(&event)) ApplySuspicion(*suspected);
+  if (const SplitDismissed* dismissed = std::get_if<SplitDismissed>(&event)) {
+    // Of what is held nothing has been seen yet: the last that was is the suspicion, or a quote before it.
+    const bool is_new = IsNew({dismissed->publisher_epoch, dismissed->sequence}, symbols_[dismissed->symbol].publisher);
+    if (is_new) return Release(offset, dismissed->symbol);
+  }
+  if (const Split* split = std::get_if<Split>(&event)) {
+    if (ApplySplit(*split)) return Release(offset, split->symbol);
+  }
   return {};
 }
 
@@ -147,9 +170,8 @@ std::vector<Trigger> Auditor::ApplyQuote(int64_t offset, const Quote& quote) {
   if (!IsPrice(quote.price_micros)) return {};
   Symbol& symbol = symbols_[quote.symbol];
   const std::pair<int64_t, int64_t> publisher{quote.publisher_epoch, quote.sequence};
-  const bool has_publisher = publisher != std::pair<int64_t, int64_t>{0, 0};
-  if (has_publisher && publisher <= symbol.publisher) return {};
-  if (has_publisher) symbol.publisher = publisher;
+  if (!IsNew(publisher, symbol.publisher)) return {};
+  symbol.publisher = std::max(symbol.publisher, publisher);
   if (symbol.last_event_time_us.has_value() && quote.event_time_us < *symbol.last_event_time_us) return {};
 
   const std::optional<int64_t> quote_before_us = symbol.last_event_time_us;
@@ -564,12 +586,14 @@ void Auditor::TakeSide(Alert& alert, int64_t price) {
   if (target != nullptr && price != target->price_micros) alert.armed.side = SideOf(price, target->price_micros);
 }
 
-// ---- Alert changes, restarts and splits ----
+// ---- Alert changes, restarts, splits and suspected ones ----
 
 void Auditor::ApplyChange(const AlertChange& change) {
   Alert& alert = alerts_[change.alert_id];
   // A change that is not newer is known already; a deleted alert stays deleted.
   if (change.revision <= alert.revision || alert.deleted) return;
+  // An alert never changes its symbol: another alert is meant, which does not exist.
+  if (alert.revision > 0 && alert.symbol != change.symbol) return;
   Symbol& symbol = symbols_[change.symbol];
   const bool moves_expiry_of_expired = alert.revision > 0 && !alert.triggered &&
                                        IsExpiredBy(alert, symbol.last_event_time_us) &&
@@ -599,13 +623,13 @@ void Auditor::ApplyRestart(const std::string& symbol_name) {
   }
 }
 
-void Auditor::ApplySplit(const Split& split) {
+bool Auditor::ApplySplit(const Split& split) {
   if (split.ratio.numerator <= 0 || split.ratio.denominator <= 0)
-    return;  // No ratio: refused, like a price that is none.
+    return false;  // No ratio: refused, like a price that is none.
   Symbol& symbol = symbols_[split.symbol];
   for (const Split& known : symbol.splits) {
     const bool is_same = !split.split_id.empty() && split.split_id == known.split_id;
-    if (is_same || split.number <= known.number) return;
+    if (is_same || split.number <= known.number) return false;
   }
   symbol.splits.push_back(split);
   Scale(symbol.last_regular, split);
@@ -619,6 +643,39 @@ void Auditor::ApplySplit(const Split& split) {
     ScaleDefinition(alert, split);
     ScaleArmed(alert.armed, split);
   }
+  return true;
+}
+
+void Auditor::ApplySuspicion(const SplitSuspected& suspected) {
+  if (IsHeld(suspected.symbol)) return;
+  Symbol& symbol = symbols_[suspected.symbol];
+  const std::pair<int64_t, int64_t> publisher{suspected.publisher_epoch, suspected.sequence};
+  if (!IsNew(publisher, symbol.publisher)) return;
+  symbol.publisher = std::max(symbol.publisher, publisher);
+  held_[suspected.symbol] = {};
+}
+
+// A quote that is refused needs no keeping: it changes nothing, whenever it is looked at.
+bool Auditor::IsKept(const Event& event) const {
+  if (!IsHeld(SymbolNamedBy(event))) return false;
+  if (const Quote* quote = std::get_if<Quote>(&event)) return IsPrice(quote->price_micros);
+  if (const AlertChange* change = std::get_if<AlertChange>(&event)) {
+    const auto known = alerts_.find(change->alert_id);
+    return known == alerts_.end() || known->second.symbol == change->symbol;
+  }
+  return std::holds_alternative<Restart>(event);
+}
+
+std::vector<Trigger> Auditor::Release(int64_t offset, const std::string& symbol_name) {
+  const auto held = held_.find(symbol_name);
+  if (held == held_.end()) return {};
+  const std::vector<Event> kept = held->second;
+  held_.erase(held);
+  std::vector<Trigger> triggers;
+  for (const Event& event : kept) {
+    for (const Trigger& trigger : Apply(offset, event)) triggers.push_back(trigger);
+  }
+  return triggers;
 }
 
 // Scales the definition by a split that it does not allow for yet.
@@ -663,8 +720,14 @@ std::optional<Shown> Auditor::StateOf(const std::string& alert_id, std::optional
   if (alert.triggered) return Shown::kTriggered;
   if (IsExpiredBy(alert, wall_clock_us) || IsExpiredBy(alert, LastEventTime(alert.symbol))) return Shown::kExpired;
   if (alert.paused) return Shown::kPaused;
+  if (IsHeld(alert.symbol)) return Shown::kHeld;
   if (NeedsValueOfDate(alert) && !alert.armed.reference.has_value()) return Shown::kWaiting;
   return Shown::kActive;
+}
+
+int64_t Auditor::ArmedRevisionOf(const std::string& alert_id) const {
+  const auto found = alerts_.find(alert_id);
+  return found == alerts_.end() ? 0 : found->second.armed_revision;
 }
 
 std::vector<std::string> Auditor::AlertIds() const {
@@ -679,6 +742,8 @@ std::optional<int64_t> Auditor::LastEventTime(const std::string& symbol) const {
   const auto found = symbols_.find(symbol);
   return found == symbols_.end() ? std::nullopt : found->second.last_event_time_us;
 }
+
+bool Auditor::IsHeld(const std::string& symbol) const { return held_.count(symbol) > 0; }
 
 bool Auditor::IsMetAtArming(const std::string& symbol_name, const Definition& definition) const {
   const auto found = symbols_.find(symbol_name);

@@ -3,8 +3,8 @@
 // window is a plain list.
 //
 // It shares nothing with the evaluator's fold but the plain data types that go in and come out. Not thread-safe, no
-// I/O, no clock. It covers quotes with their gaps, alert changes, splits and restarts; a broken invariant of the
-// caller's (an unknown time zone) aborts.
+// I/O, no clock. It covers quotes with their gaps, alert changes, splits, suspected ones and restarts; a broken
+// invariant of the caller's (an unknown time zone) aborts.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@
 namespace stockalert::auditor {
 
 // How an alert that exists is shown.
-enum class Shown { kActive, kWaiting, kPaused, kTriggered, kExpired };
+enum class Shown { kActive, kWaiting, kHeld, kPaused, kTriggered, kExpired };
 
 // A price that counted, and when.
 struct PricePoint {
@@ -39,16 +39,21 @@ class Auditor {
   // Dates are those of the exchange's time zone, but for markets that trade round the clock.
   explicit Auditor(const std::string& time_zone = "America/New_York");
 
-  // Takes in the event at its place and returns what triggers there, by alert id.
+  // Takes in the event at its place and returns what triggers there: by alert id; what settles a hold, in the order of
+  // the held quotes.
   std::vector<record::Trigger> Apply(int64_t offset, const record::Event& event);
 
   // None for an alert that does not exist. The wall clock only shows an alert as expired; it keeps nothing from
-  // triggering.
+  // triggering. Of a held symbol: as of the suspicion, whatever has come since.
   std::optional<Shown> StateOf(const std::string& alert_id, std::optional<int64_t> wall_clock_us) const;
+  // The revision that last armed it, of what is evaluated; 0 for an alert that does not exist.
+  int64_t ArmedRevisionOf(const std::string& alert_id) const;
   // The ids of the alerts that exist, in their order.
   std::vector<std::string> AlertIds() const;
   // Of the last accepted quote since the symbol's last restart.
   std::optional<int64_t> LastEventTime(const std::string& symbol) const;
+  // Whether a split of the symbol is suspected, and not settled.
+  bool IsHeld(const std::string& symbol) const;
   // What REJECT_IF_MET asks: armed here and now, would the level be true at the arming price?
   bool IsMetAtArming(const std::string& symbol, const condition::Definition& definition) const;
 
@@ -112,7 +117,12 @@ class Auditor {
   std::vector<record::Trigger> ApplyQuote(int64_t offset, const record::Quote& quote);
   void ApplyChange(const record::AlertChange& change);
   void ApplyRestart(const std::string& symbol);
-  void ApplySplit(const record::Split& split);
+  // False for one that is known, or has no ratio: nothing happens.
+  bool ApplySplit(const record::Split& split);
+  void ApplySuspicion(const record::SplitSuspected& suspected);
+  bool IsKept(const record::Event& event) const;
+  // Evaluates all that was kept of a symbol, if it is held; what triggers, at the place of what settles it.
+  std::vector<record::Trigger> Release(int64_t offset, const std::string& symbol);
 
   static bool NeedsValueOfDate(const Alert& alert);
   static std::optional<int64_t> ValueOfDate(const Alert& alert, const Symbol& symbol);
@@ -159,7 +169,8 @@ class Auditor {
 
   absl::TimeZone time_zone_;
   std::map<std::string, Symbol> symbols_;
-  std::map<std::string, Alert> alerts_;  // Deleted ones stay, as tombstones.
+  std::map<std::string, Alert> alerts_;                     // Deleted ones stay, as tombstones.
+  std::map<std::string, std::vector<record::Event>> held_;  // By symbol: what has come since its suspicion.
 };
 
 }  // namespace stockalert::auditor

@@ -88,6 +88,15 @@ record::Split ParseSplit(const json& text) {
   return split;
 }
 
+template <typename Record>
+Record ParseSuspicion(const json& text) {
+  Record record;
+  record.symbol = text.at("symbol");
+  record.publisher_epoch = text.value("epoch", int64_t{0});
+  record.sequence = text.value("sequence", int64_t{0});
+  return record;
+}
+
 // What is no amount, or zero, stays as it is spelled.
 void ScaleDecimal(json& object, const char* field, const record::Split& split) {
   const std::optional<int64_t> micros = Decimal(object, field, kPriceDigits);
@@ -246,6 +255,8 @@ const char* NameOf(Shown shown) {
       return "ACTIVE";
     case Shown::kWaiting:
       return "WAITING";
+    case Shown::kHeld:
+      return "HELD";
     case Shown::kPaused:
       return "PAUSED";
     case Shown::kTriggered:
@@ -293,7 +304,7 @@ std::string MicrosText(int64_t micros) {
 }
 
 std::vector<ordered_json> StreamAuditor::Apply(const json& event) {
-  ++offset_;
+  offset_ = event.value("offset", offset_);
   const std::string op = event.at("op");
   if (op == "quote") return ApplyQuote(event);
   if (op == "clock") {
@@ -301,14 +312,10 @@ std::vector<ordered_json> StreamAuditor::Apply(const json& event) {
     wall_clock_us_ = std::max(wall_clock_us_.value_or(event.at("time")), event.at("time").get<int64_t>());
     return {};
   }
-  if (op == "split") {
-    ApplySplit(event);
-    return {};
-  }
-  if (op == "restart") {
-    auditor_.Apply(offset_, record::Restart{event.at("symbol")});
-    return {};
-  }
+  if (op == "split") return ApplySplit(event);
+  if (op == "split_suspected") return ApplyInLog(ParseSuspicion<record::SplitSuspected>(event));
+  if (op == "split_dismissed") return ApplyInLog(ParseSuspicion<record::SplitDismissed>(event));
+  if (op == "restart") return ApplyInLog(record::Restart{event.at("symbol")});
   if (op == "alert") {
     TakeWholeState(event);
     return {};
@@ -337,8 +344,8 @@ std::vector<ordered_json> StreamAuditor::Apply(const json& event) {
 
 std::vector<ordered_json> StreamAuditor::States() const {
   std::vector<ordered_json> states;
-  for (const std::string& id : auditor_.AlertIds()) {
-    states.push_back(ordered_json{{"state", id}, {"is", NameOf(*auditor_.StateOf(id, wall_clock_us_))}});
+  for (const auto& [id, record] : records_) {
+    states.push_back(ordered_json{{"state", id}, {"is", NameOf(ShownOf(id))}});
   }
   return states;
 }
@@ -356,8 +363,14 @@ std::vector<ordered_json> StreamAuditor::ApplyQuote(const json& event) {
   quote.day_low_micros = Price(event, "day_low");
   quote.previous_close_micros = Price(event, "prev_close");
   quote.rules = ParseRules(event);
+  quote.publisher_epoch = event.value("epoch", int64_t{0});
+  quote.sequence = event.value("sequence", int64_t{0});
+  return ApplyInLog(quote);
+}
+
+std::vector<ordered_json> StreamAuditor::ApplyInLog(const record::Event& event) {
   std::vector<ordered_json> lines;
-  for (const record::Trigger& trigger : auditor_.Apply(event.at("offset"), quote)) {
+  for (const record::Trigger& trigger : auditor_.Apply(offset_, event)) {
     ordered_json line{{"trigger", trigger.alert_id},   {"n", trigger.trigger_number},
                       {"revision", trigger.revision},  {"price", MicrosText(trigger.price_micros)},
                       {"time", trigger.event_time_us}, {"before", nullptr},
@@ -372,16 +385,32 @@ std::vector<ordered_json> StreamAuditor::ApplyQuote(const json& event) {
   return lines;
 }
 
-void StreamAuditor::ApplySplit(const json& event) {
+std::vector<ordered_json> StreamAuditor::ApplySplit(const json& event) {
   record::Split split = ParseSplit(event);
   split.number = event.value("number", NumberOfSplits(split.symbol) + 1);
-  auditor_.Apply(offset_, split);
-  if (split.number <= NumberOfSplits(split.symbol)) return;  // Known.
+  std::vector<ordered_json> lines = ApplyInLog(split);
+  if (split.number <= NumberOfSplits(split.symbol)) return lines;  // Known.
   for (const record::Split& known : splits_[split.symbol]) {
-    if (!split.split_id.empty() && split.split_id == known.split_id) return;  // Likewise.
+    if (!split.split_id.empty() && split.split_id == known.split_id) return lines;  // Likewise.
   }
   splits_[split.symbol].push_back(split);
   for (auto& [id, record] : records_) CatchUpWithSplits(record);
+  return lines;
+}
+
+// In a hold the auditor does not know what has been commanded since: the record does.
+Shown StreamAuditor::ShownOf(const std::string& id) const {
+  const Record& record = records_.at(id);
+  const std::optional<Shown> evaluated = auditor_.StateOf(id, wall_clock_us_);
+  if (!auditor_.IsHeld(record.symbol)) return evaluated.value();
+  const bool is_armed_since = record.armed_revision > auditor_.ArmedRevisionOf(id);
+  if (evaluated == Shown::kTriggered && !is_armed_since) return Shown::kTriggered;
+  const auto is_at_expiry = [&](std::optional<int64_t> time_us) {
+    return time_us.has_value() && record.definition.expire_time_us.has_value() &&
+           *time_us >= *record.definition.expire_time_us;
+  };
+  if (is_at_expiry(wall_clock_us_) || is_at_expiry(auditor_.LastEventTime(record.symbol))) return Shown::kExpired;
+  return record.paused ? Shown::kPaused : Shown::kHeld;
 }
 
 int64_t StreamAuditor::NumberOfSplits(const std::string& symbol) const {
@@ -453,8 +482,9 @@ std::optional<std::string> StreamAuditor::Update(const json& event) {
   expiry_aside.expire_time_us = after.expire_time_us;
   bool arms = !(after == expiry_aside);
   const bool moves_expiry = after.expire_time_us != record.definition.expire_time_us;
-  bool paused = record.paused;
-  if (auditor_.StateOf(id, wall_clock_us_) == Shown::kExpired) {
+  // A held quote from before its pause may have ended an alert that is paused: it is TRIGGERED.
+  bool paused = record.paused && !(arms && ShownOf(id) == Shown::kTriggered);
+  if (ShownOf(id) == Shown::kExpired) {
     const auto is_past = [&](std::optional<int64_t> time) {
       return !after.expire_time_us.has_value() || !time.has_value() || *after.expire_time_us > *time;
     };
@@ -476,7 +506,7 @@ std::optional<std::string> StreamAuditor::Update(const json& event) {
 
 std::optional<std::string> StreamAuditor::PauseOrResume(const std::string& id, bool pause) {
   Record& record = records_.at(id);
-  const Shown shown = *auditor_.StateOf(id, wall_clock_us_);
+  const Shown shown = ShownOf(id);
   if (shown == Shown::kTriggered || shown == Shown::kExpired) return std::string(kPrecondition) + "it has ended";
   if (record.paused == pause) return std::nullopt;
   record.paused = pause;
@@ -487,7 +517,7 @@ std::optional<std::string> StreamAuditor::PauseOrResume(const std::string& id, b
 
 std::optional<std::string> StreamAuditor::Rearm(const std::string& id) {
   Record& record = records_.at(id);
-  if (auditor_.StateOf(id, wall_clock_us_) == Shown::kExpired) return std::string(kPrecondition) + "it is expired";
+  if (ShownOf(id) == Shown::kExpired) return std::string(kPrecondition) + "it is expired";
   record.paused = false;
   record.armed_revision = ++record.revision;
   Publish(id, record, false);
@@ -512,7 +542,11 @@ void StreamAuditor::TakeWholeState(const json& event) {
   record.armed_revision = event.at("armed_revision");
   record.paused = event.value("paused", false);
   const bool deleted = event.value("deleted", false);
-  if (records_.count(id) > 0 && record.revision <= records_.at(id).revision) return;
+  if (deleted_.count(id) > 0) return;
+  const auto known = records_.find(id);
+  if (known != records_.end() && (record.revision <= known->second.revision || record.symbol != known->second.symbol)) {
+    return;
+  }
   if (!deleted || event.contains("condition")) {
     record.fields = event;
     const Spelled spelled = ParseDefinition(event);
@@ -523,8 +557,8 @@ void StreamAuditor::TakeWholeState(const json& event) {
     record.definition = spelled.definition;
   }
   // Only the stream knows the wall clock; what it had ended is armed like what a quote had ended.
-  const bool clock_had_expired = auditor_.StateOf(id, wall_clock_us_) == Shown::kExpired;
-  if (clock_had_expired && records_.at(id).definition.expire_time_us != record.definition.expire_time_us) {
+  const bool clock_had_expired = known != records_.end() && ShownOf(id) == Shown::kExpired;
+  if (clock_had_expired && known->second.definition.expire_time_us != record.definition.expire_time_us) {
     record.armed_revision = record.revision;
   }
   Publish(id, record, deleted);

@@ -47,6 +47,8 @@ class StreamAuditor {
     bool paused = false;
   };
 
+  // The event at its place in the log; a line for each trigger.
+  std::vector<nlohmann::ordered_json> ApplyInLog(const record::Event& event);
   std::vector<nlohmann::ordered_json> ApplyQuote(const nlohmann::json& event);
   // Each answers why it refuses ("CODE why"), or nothing.
   std::optional<std::string> Create(const nlohmann::json& event);
@@ -55,8 +57,10 @@ class StreamAuditor {
   std::optional<std::string> Rearm(const std::string& id);
   std::optional<std::string> Delete(const std::string& id);
   void TakeWholeState(const nlohmann::json& event);
-  void ApplySplit(const nlohmann::json& event);
+  std::vector<nlohmann::ordered_json> ApplySplit(const nlohmann::json& event);
   void Publish(const std::string& id, const Record& record, bool deleted);
+  // Of an alert that exists.
+  Shown ShownOf(const std::string& id) const;
   int64_t NumberOfSplits(const std::string& symbol) const;
   // Restates the fields and the definition by the splits that they do not allow for yet.
   void CatchUpWithSplits(Record& record) const;
@@ -66,7 +70,7 @@ class StreamAuditor {
   std::map<std::string, Record> records_;
   std::map<std::string, bool> deleted_;
   std::map<std::string, std::vector<record::Split>> splits_;  // Of each symbol, by their numbers.
-  int64_t offset_ = 0;
+  int64_t offset_ = 0;                                        // Of the last line that had one.
 };
 
 }  // namespace stockalert::auditor

@@ -19,6 +19,8 @@ using condition::TriggerPolicy;
 using record::AlertChange;
 using record::Quote;
 using record::Restart;
+using record::SplitDismissed;
+using record::SplitSuspected;
 
 constexpr int64_t kUnit = 1'000'000;
 
@@ -116,6 +118,50 @@ TEST_CASE("a deleted alert stays deleted", "[auditor]") {
   CHECK_FALSE(auditor.StateOf("a1", std::nullopt).has_value());
   auditor.Apply(3, QuoteOf(99, 10));
   CHECK(auditor.Apply(4, QuoteOf(101, 20)).empty());
+}
+
+TEST_CASE("in a hold the auditor knows what was evaluated before it", "[auditor]") {
+  Auditor auditor;
+  auditor.Apply(1, QuoteOf(99, 10));
+  auditor.Apply(2, Crossing(1, 1));
+  auditor.Apply(3, SplitSuspected{"AAPL", 0, 0});
+  CHECK(auditor.IsHeld("AAPL"));
+  CHECK(auditor.StateOf("a1", std::nullopt) == Shown::kHeld);
+  CHECK(auditor.Apply(4, QuoteOf(101, 20)).empty());
+  CHECK(auditor.LastEventTime("AAPL") == 10);
+  AlertChange created = Crossing(1, 1);
+  created.alert_id = "a2";
+  auditor.Apply(5, created);
+  CHECK_FALSE(auditor.StateOf("a2", std::nullopt).has_value());
+  CHECK(auditor.ArmedRevisionOf("a2") == 0);
+  AlertChange deletion = Crossing(2, 1);
+  deletion.deleted = true;
+  auditor.Apply(6, deletion);
+  CHECK(auditor.AlertIds() == std::vector<std::string>{"a1"});
+
+  const auto triggers = auditor.Apply(7, SplitDismissed{"AAPL", 0, 0});
+  REQUIRE(triggers.size() == 1);
+  CHECK(triggers.front().alert_id == "a1");
+  CHECK(triggers.front().offset == 7);
+  CHECK(triggers.front().event_time_us == 20);
+  CHECK_FALSE(auditor.IsHeld("AAPL"));
+  CHECK(auditor.AlertIds() == std::vector<std::string>{"a2"});
+}
+
+TEST_CASE("a change that names another symbol than its alert's is about no alert, held or not", "[auditor]") {
+  Auditor auditor;
+  auditor.Apply(1, Crossing(1, 1));
+  AlertChange stray = Crossing(2, 2);
+  stray.symbol = "MSFT";
+  stray.paused = true;
+  auditor.Apply(2, stray);
+  auditor.Apply(3, SplitSuspected{"MSFT", 0, 0});
+  stray.revision = 3;
+  auditor.Apply(4, stray);
+  auditor.Apply(5, SplitDismissed{"MSFT", 0, 0});
+  CHECK(auditor.StateOf("a1", std::nullopt) == Shown::kActive);
+  auditor.Apply(6, QuoteOf(99, 10));
+  CHECK(auditor.Apply(7, QuoteOf(101, 20)).front().revision == 1);
 }
 
 TEST_CASE("a trigger says what it was measured against", "[auditor]") {
