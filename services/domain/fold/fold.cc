@@ -52,6 +52,12 @@ class PartitionState {
     return found->second->View();
   }
 
+  std::optional<Explanation> Explain(std::string_view id) const {
+    const auto found = alerts_.find(AlertId(id));
+    if (found == alerts_.end()) return std::nullopt;
+    return found->second.symbol->Explain(found->second.slot);
+  }
+
   int64_t alert_count() const { return static_cast<int64_t>(alerts_.size()); }
   int64_t symbol_count() const { return static_cast<int64_t>(symbols_.size()); }
 
@@ -394,6 +400,7 @@ const Counters& Fold::counters() const { return state_->counters(); }
 
 std::optional<AlertView> Fold::FindAlert(std::string_view alert_id) const { return state_->FindAlert(alert_id); }
 
+std::optional<Explanation> Fold::Explain(std::string_view alert_id) const { return state_->Explain(alert_id); }
 std::optional<SymbolView> Fold::FindSymbol(std::string_view symbol) const { return state_->FindSymbol(symbol); }
 
 int64_t Fold::alert_count() const { return state_->alert_count(); }

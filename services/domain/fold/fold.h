@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "services/domain/condition/definition.h"
+#include "services/domain/fold/explain.h"
 #include "services/domain/fold/fold_state.h"
 #include "services/domain/fold/outcome.h"
 #include "services/domain/record/event.h"
@@ -64,6 +65,8 @@ class Fold {
   // std::nullopt: the id is unknown, or deleted.
   std::optional<AlertView> FindAlert(std::string_view alert_id) const;
   std::optional<SymbolView> FindSymbol(std::string_view symbol) const;
+  // What the alert waits for now (explain.h). Copies one alert, and its window where it has one.
+  std::optional<Explanation> Explain(std::string_view alert_id) const;
 
   // Alerts known, ended ones included, deleted ones not.
   int64_t alert_count() const;

@@ -27,6 +27,7 @@
 #include "services/domain/condition/definition.h"
 #include "services/domain/fold/alert.h"
 #include "services/domain/fold/book.h"
+#include "services/domain/fold/explain.h"
 #include "services/domain/fold/extreme_ladder.h"
 #include "services/domain/fold/fold.h"
 #include "services/domain/fold/fold_state.h"
@@ -70,6 +71,8 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   int64_t RevisionOf(Slot slot) const { return at(slot).revision; }
   AlertView ViewOf(Slot slot) const;
   SymbolView View() const;
+  // What the alert waits for. Takes in what quiet quotes put off.
+  Explanation Explain(Slot slot);
 
   const std::string& symbol() const { return symbol_; }
   bool previous_close_known() const { return figures_.first(market::DateFigure::kPreviousClose).has_value(); }
@@ -86,7 +89,7 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   void CatchUp();
   int64_t snapshot_number = 0;  // The owner's: of the last snapshot that it is in, or was too young for.
   SavedSymbol Save() const;
-  void SaveAlerts(std::vector<SavedAlert>* alerts) const;
+  void SaveAlerts(std::vector<SavedAlert>* alerts) const { SaveAlerts(0, static_cast<Slot>(alerts_.size()), alerts); }
   // Preconditions: nothing was applied yet; Load before LoadAlert.
   absl::Status Load(const SavedSymbol& saved);
   absl::StatusOr<Slot> LoadAlert(const SavedAlert& saved);
@@ -133,6 +136,8 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   void TakeIn(Slot slot, int64_t price_before, const Counted& counted, bool high);
   void ReturnTo(Slot slot, Residence residence);
 
+  // Those from `begin` up to before `end`.
+  void SaveAlerts(Slot begin, Slot end, std::vector<SavedAlert>* alerts) const;
   static SavedBook SaveBook(const Book& book);
   // A new book, with what is known of the date.
   void LoadBook(const SavedBook& saved, Book* book) const;

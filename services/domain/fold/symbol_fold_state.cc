@@ -95,8 +95,8 @@ void SymbolFold::LoadBook(const SavedBook& saved, Book* book) const {
   }
 }
 
-void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
-  for (Slot slot = 0; slot < alerts_.size(); ++slot) {
+void SymbolFold::SaveAlerts(Slot begin, Slot end, std::vector<SavedAlert>* alerts) const {
+  for (Slot slot = begin; slot < end; ++slot) {
     if (alerts_[slot] == nullptr) continue;
     const Alert& alert = at(slot);
     SavedAlert saved;
