@@ -30,7 +30,7 @@ SERVICES = {
     "alert": (2, ("public", "http", "internal")),
     "notifier": (3, ("public", "http", "internal")),
     "fetcher": (4, ("http", "internal")),
-    "evaluator": (5, ("http",)),
+    "evaluator": (5, ("http", "internal")),
 }
 # The product's own first ports of each kind.
 FIRST_PORTS = {"public": 50051, "http": 11051, "internal": 12051}
@@ -132,7 +132,7 @@ class Mesh:
         return self.kafka.client_env(key) if self.kafka else {"KAFKA_PLAINTEXT": "true"}
 
     def _tls_env(self, service: str):
-        if service in ("evaluator", "migrate"):
+        if service == "migrate":
             return {}  # No gRPC.
         if not self.authority:
             return {"PLAINTEXT": "true"}
@@ -169,7 +169,7 @@ class Mesh:
         if service in SERVICES:
             for kind in SERVICES[service][1]:
                 env[f"{kind.upper()}_ADDRESS"] = self.address(service, kind)
-        for other in ("user", "ticker", "fetcher", "alert", "notifier"):
+        for other in ("user", "ticker", "fetcher", "alert", "notifier", "evaluator"):
             if other != service:
                 env[f"{other.upper()}_ADDRESS"] = self.address(other, "internal")
         if service == "fetcher":

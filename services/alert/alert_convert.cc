@@ -443,13 +443,21 @@ v1::Trigger ToMessage(const RecordedTrigger& trigger) {
   return message;
 }
 
+void WriteCondition(const condition::Condition& condition, v1::Condition& message) {
+  std::visit(ConditionWriter{message}, condition);
+}
+
 v1::Alert ToMessage(const ShownAlert& view, int64_t now_us) {
   const StoredAlert& alert = view.alert;
   const Definition& definition = alert.record.definition;
   v1::Alert message;
-  message.set_name(rpc::FormatName(kAlertPattern, {alert.user_id, alert.id}));
+  // One that is only validated has no identity.
+  if (!alert.id.empty()) {
+    message.set_name(rpc::FormatName(kAlertPattern, {alert.user_id, alert.id}));
+    message.set_etag(rpc::MakeEtag(alert.id, alert.record.revision));
+  }
   message.set_symbol(alert.symbol);
-  std::visit(ConditionWriter{*message.mutable_condition()}, definition.condition);
+  WriteCondition(definition.condition, *message.mutable_condition());
   message.set_trigger_policy(ToWire<v1::Alert::TriggerPolicy>(definition.trigger_policy));
   if (definition.cooldown_us > 0) *message.mutable_cooldown() = rpc::DurationFromUs(definition.cooldown_us);
   if (definition.hysteresis_micros > 0) message.set_hysteresis(price::FormatMicros(definition.hysteresis_micros));
@@ -464,7 +472,6 @@ v1::Alert ToMessage(const ShownAlert& view, int64_t now_us) {
   if (view.last_trigger) *message.mutable_last_trigger() = ToMessage(*view.last_trigger);
   *message.mutable_create_time() = rpc::TimestampFromUs(alert.create_time_us);
   *message.mutable_update_time() = rpc::TimestampFromUs(alert.update_time_us);
-  message.set_etag(rpc::MakeEtag(alert.id, alert.record.revision));
   message.set_delivery(static_cast<v1::Alert::Delivery>(alert.routing.route));
   for (const std::string& id : alert.routing.destination_ids)
     message.add_destinations(rpc::FormatName(kDestinationPattern, {alert.user_id, id}));

@@ -41,6 +41,8 @@ absl::StatusOr<WantedAlert> ReadPatch(const v1::Alert& message, const std::set<s
 // The ids of the destinations that the message names, for an alert of this user. INVALID_ARGUMENT.
 absl::StatusOr<std::vector<std::string>> ReadDestinations(const v1::Alert& message, const std::string& user_id);
 
+void WriteCondition(const condition::Condition& condition, v1::Condition& message);
+
 v1::Alert ToMessage(const ShownAlert& view, int64_t now_us);
 v1::Trigger ToMessage(const RecordedTrigger& trigger);
 

@@ -16,5 +16,8 @@ inline constexpr char kReasonUnknownDestination[] = "UNKNOWN_DESTINATION";
 inline constexpr char kReasonUserServiceUnavailable[] = "USER_SERVICE_UNAVAILABLE";
 inline constexpr char kReasonTickerServiceUnavailable[] = "TICKER_SERVICE_UNAVAILABLE";
 inline constexpr char kReasonNotifierUnavailable[] = "NOTIFIER_UNAVAILABLE";
+inline constexpr char kReasonEvaluatorUnavailable[] = "EVALUATOR_UNAVAILABLE";
+// As of the evaluator itself.
+inline constexpr char kReasonPartitionNotOwned[] = "PARTITION_NOT_OWNED";
 
 }  // namespace stockalert::alert

@@ -42,6 +42,11 @@ absl::Status FindUnknown(const std::vector<std::string>& ids, const std::set<std
   return absl::OkStatus();
 }
 
+// Ends a transaction that was only to show that it would go through. Never a caller's.
+absl::Status NothingKept() {
+  return base::MakeError(absl::StatusCode::kCancelled, "validated, and rolled back", base::ErrorDetails());
+}
+
 condition::ArmingMarket MarketFor(const condition::Definition& definition, const LastPrices& last) {
   condition::ArmingMarket market;
   market.price_micros =
@@ -83,26 +88,37 @@ AlertLogic::AlertLogic(AlertStore& store, Upstream& upstream, ChangeLog& log, ba
     : store_(store), upstream_(upstream), log_(log), ids_(ids), clock_(clock), options_(options) {}
 
 absl::StatusOr<std::vector<ShownAlert>> AlertLogic::Create(const rpc::CallContext& call, const std::string& user_id,
-                                                           const std::vector<CreationRequest>& requests) {
+                                                           const std::vector<CreationRequest>& requests,
+                                                           Effect effect) {
   for (int round = 1;; ++round) {
     STOCKALERT_ASSIGN_OR_RETURN(const Created created, FindCreated(user_id, requests));
     std::vector<StoredAlert> alerts;
     if (created.size() < requests.size()) {
-      STOCKALERT_ASSIGN_OR_RETURN(alerts, Prepare(call, user_id, requests, created));
+      STOCKALERT_ASSIGN_OR_RETURN(alerts, Prepare(call, user_id, requests, created, effect));
       // The ticker is held until the deadline: a row that came later might stand without it.
       if (absl::Now() >= call.deadline) {
         return base::DeadlineExceeded("DEADLINE_EXCEEDED", "the call's deadline passed before anything was done");
       }
-      const absl::Status stored =
-          store_.Create(user_id, alerts, options_.alerts_per_user_max, clock_.NowUs(),
-                        [&](const OtherWindows& others) { return AdmitWindows(alerts, others); });
+      const absl::Status stored = Store(user_id, alerts, effect);
       // The same request came twice at once: the other one's alert is the answer.
       if (absl::IsAlreadyExists(stored) && round < kCreateRoundsMax) continue;
       STOCKALERT_RETURN_IF_ERROR(stored);
-      Publish(call, alerts);
+      if (effect == Effect::kCreate) Publish(call, alerts);
     }
     return Merged(requests.size(), created, std::move(alerts));
   }
+}
+
+absl::Status AlertLogic::Store(const std::string& user_id, std::vector<StoredAlert>& alerts, Effect effect) {
+  const absl::Status stored =
+      store_.Create(user_id, alerts, options_.alerts_per_user_max, clock_.NowUs(), [&](const OtherWindows& others) {
+        STOCKALERT_RETURN_IF_ERROR(AdmitWindows(alerts, others));
+        // An error rolls back what was written, quota and all.
+        return effect == Effect::kCreate ? absl::OkStatus() : NothingKept();
+      });
+  if (effect == Effect::kCreate || !absl::IsCancelled(stored)) return stored;
+  for (StoredAlert& alert : alerts) alert.id.clear();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<AlertLogic::Created> AlertLogic::FindCreated(const std::string& user_id,
@@ -145,13 +161,14 @@ absl::StatusOr<AlertLogic::Created> AlertLogic::FindCreated(const std::string& u
 }
 
 absl::StatusOr<std::map<std::string, std::string>> AlertLogic::RegisterTickers(
-    const rpc::CallContext& call, const std::vector<CreationRequest>& requests, const Created& created) {
+    const rpc::CallContext& call, const std::vector<CreationRequest>& requests, const Created& created, Effect effect) {
   std::map<std::string, std::string> normal;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (created.count(i) > 0) continue;
     const auto [slot, is_new] = normal.try_emplace(requests[i].alert.symbol);
     if (!is_new) continue;
-    absl::StatusOr<std::string> registered = upstream_.RegisterTicker(requests[i].alert.symbol, call);
+    absl::StatusOr<std::string> registered =
+        upstream_.RegisterTicker(requests[i].alert.symbol, effect == Effect::kValidateOnly, call);
     if (!registered.ok()) return OfTicker(registered.status(), i);
     slot->second = *std::move(registered);
   }
@@ -177,10 +194,10 @@ absl::Status AlertLogic::CheckDestinations(const rpc::CallContext& call, const s
 
 absl::StatusOr<std::vector<StoredAlert>> AlertLogic::Prepare(const rpc::CallContext& call, const std::string& user_id,
                                                              const std::vector<CreationRequest>& requests,
-                                                             const Created& created) {
+                                                             const Created& created, Effect effect) {
   STOCKALERT_RETURN_IF_ERROR(upstream_.CheckUser(user_id, call));
   STOCKALERT_RETURN_IF_ERROR(CheckDestinations(call, user_id, requests, created));
-  STOCKALERT_ASSIGN_OR_RETURN(const auto normal, RegisterTickers(call, requests, created));
+  STOCKALERT_ASSIGN_OR_RETURN(const auto normal, RegisterTickers(call, requests, created, effect));
   std::set<std::string> priced;
   for (size_t i = 0; i < requests.size(); ++i) {
     const WantedAlert& asked = requests[i].alert;

@@ -34,6 +34,9 @@ struct CreationRequest {
   std::string request_id;  // Empty: none.
 };
 
+// Whether a call does what it says, or only says what it would do.
+enum class Effect { kCreate, kValidateOnly };
+
 // An alert that a call names.
 struct NamedAlert {
   std::string user_id;
@@ -63,9 +66,11 @@ class AlertLogic {
   // request id of another alert (REQUEST_ID_REUSED). NOT_FOUND: no such
   // user (USER_NOT_FOUND), or what was created with a request id has been deleted since (ALERT_NOT_FOUND).
   // RESOURCE_EXHAUSTED (ALERT_QUOTA, WINDOW_QUOTA). DEADLINE_EXCEEDED: nothing was done. Else as the peers' and the
-  // store's.
+  // store's. kValidateOnly: goes the same way, up to the same transaction, which is rolled back; new alerts come back
+  // without an id.
   absl::StatusOr<std::vector<ShownAlert>> Create(const rpc::CallContext& call, const std::string& user_id,
-                                                 const std::vector<CreationRequest>& requests);
+                                                 const std::vector<CreationRequest>& requests,
+                                                 Effect effect = Effect::kCreate);
 
   // Changes of one alert; each returns the changed alert. NOT_FOUND (ALERT_NOT_FOUND), the precondition's error, or the
   // store's. `wanted` computes the new alert from the present one; pure, like the precondition. RESOURCE_EXHAUSTED
@@ -88,14 +93,16 @@ class AlertLogic {
   // Registers the tickers of the other requests; returns the normal form of each symbol asked for.
   absl::StatusOr<std::map<std::string, std::string>> RegisterTickers(const rpc::CallContext& call,
                                                                      const std::vector<CreationRequest>& requests,
-                                                                     const Created& created);
+                                                                     const Created& created, Effect effect);
   // That the user has the destinations that the other requests name.
   absl::Status CheckDestinations(const rpc::CallContext& call, const std::string& user_id,
                                  const std::vector<CreationRequest>& requests, const Created& created);
   // The new alerts of the other requests, in order.
   absl::StatusOr<std::vector<StoredAlert>> Prepare(const rpc::CallContext& call, const std::string& user_id,
-                                                   const std::vector<CreationRequest>& requests,
-                                                   const Created& created);
+                                                   const std::vector<CreationRequest>& requests, const Created& created,
+                                                   Effect effect);
+  // Stores them; or, kValidateOnly, rolls the same transaction back.
+  absl::Status Store(const std::string& user_id, std::vector<StoredAlert>& alerts, Effect effect);
   // Changes the alert by `rule` and publishes the change.
   absl::StatusOr<ShownAlert> Change(const rpc::CallContext& call, const NamedAlert& alert, const Rule& rule);
   void Publish(const rpc::CallContext& call, const std::vector<StoredAlert>& alerts);

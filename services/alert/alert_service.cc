@@ -8,6 +8,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "services/alert/alert_errors.h"
+#include "services/alert/alert_rules.h"
+#include "services/alert/explanation_convert.h"
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/grpc/page_token.h"
@@ -54,6 +56,8 @@ absl::Status ToChangeError(const absl::Status& error, Call call, const std::stri
   return condition::RefusalReason(error).empty() ? error : ToApiError(error, call, "alert.");
 }
 
+Effect EffectOf(bool validate_only) { return validate_only ? Effect::kValidateOnly : Effect::kCreate; }
+
 // An error of AlertLogic::Create, in the API's words. `prefixes`: what stands before the fields of each request.
 absl::Status ToCreateError(const absl::Status& error, const std::vector<std::string>& prefixes) {
   const std::optional<size_t> request = RequestIndexOf(error);
@@ -95,7 +99,8 @@ grpc::ServerUnaryReactor* AlertService::CreateAlert(grpc::CallbackServerContext*
         rpc::CheckRequestId(violations, "request_id", asked.request_id());
         std::optional<WantedAlert> wanted = ReadNewAlert(asked.alert(), user_id, "alert", violations);
         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-        const auto created = logic_.Create(call, user_id, {{*std::move(wanted), asked.request_id()}});
+        const auto created =
+            logic_.Create(call, user_id, {{*std::move(wanted), asked.request_id()}}, EffectOf(asked.validate_only()));
         if (!created.ok()) return ToCreateError(created.status(), {""});
         return ToMessage(created->front(), clock_.NowUs());
       });
@@ -123,6 +128,10 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
           if (!one.parent().empty() && one.parent() != asked.parent()) {
             violations.Add(FieldPath(prefix, "parent"), "must be empty or the parent of the whole call");
           }
+          if (one.validate_only() && !asked.validate_only()) {
+            violations.Add(FieldPath(prefix, "validate_only"),
+                           "must be that of the whole call: all or none are created");
+          }
           rpc::CheckRequestId(violations, FieldPath(prefix, "request_id"), one.request_id());
           if (!one.request_id().empty() && !request_ids.insert(one.request_id()).second) {
             violations.Add(FieldPath(prefix, "request_id"), "is that of another request of the call");
@@ -133,7 +142,7 @@ grpc::ServerUnaryReactor* AlertService::BatchCreateAlerts(grpc::CallbackServerCo
           prefixes.push_back(prefix);
         }
         STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
-        const auto created = logic_.Create(call, user_id, all);
+        const auto created = logic_.Create(call, user_id, all, EffectOf(asked.validate_only()));
         if (!created.ok()) return ToCreateError(created.status(), prefixes);
         v1::BatchCreateAlertsResponse answer;
         const int64_t now_us = clock_.NowUs();
@@ -275,6 +284,25 @@ grpc::ServerUnaryReactor* AlertService::ListAlerts(grpc::CallbackServerContext* 
   return rpc::RunUnary(
       runner_, context, {"stockalert.alert.v1.AlertService/ListAlerts", Access::kRead}, request, response,
       [this](const CallContext& call, const v1::ListAlertsRequest& asked) { return List(call, asked); });
+}
+
+grpc::ServerUnaryReactor* AlertService::ExplainAlert(grpc::CallbackServerContext* context,
+                                                     const v1::ExplainAlertRequest* request,
+                                                     v1::AlertExplanation* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.alert.v1.AlertService/ExplainAlert", Access::kRead, Work::kOthers}, request,
+      response,
+      [this](const CallContext& call, const v1::ExplainAlertRequest& asked) -> absl::StatusOr<v1::AlertExplanation> {
+        STOCKALERT_ASSIGN_OR_RETURN(
+            const std::vector<std::string> segments,
+            rpc::ParseOwnName(call.caller, kAlertPattern, asked.name(), "name", kReasonAlertNotFound));
+        STOCKALERT_ASSIGN_OR_RETURN(const std::optional<ShownAlert> view, store_.Find(segments[0], segments[1]));
+        if (!view) return AlertNotFound(asked.name());
+        const std::string& symbol = view->alert.symbol;
+        STOCKALERT_ASSIGN_OR_RETURN(const internal::v1::FoldedAlert folded,
+                                    explainer_.Explain(view->alert.id, symbol, call));
+        return ToMessage(AlertName(segments[0], segments[1]), symbol, folded);
+      });
 }
 
 absl::StatusOr<v1::ListTriggersResponse> AlertService::ListTriggersOf(const CallContext& call,

@@ -10,6 +10,7 @@
 #include "services/alert/alert_convert.h"
 #include "services/alert/alert_logic.h"
 #include "services/alert/alert_store.h"
+#include "services/alert/explainer.h"
 #include "services/alert/outbox_sweeper.h"
 #include "services/common/base/clock.h"
 #include "services/common/grpc/call_runner.h"
@@ -20,8 +21,8 @@ namespace stockalert::alert {
 class AlertService final : public v1::AlertService::CallbackService {
  public:
   AlertService(rpc::CallRunner& runner, AlertLogic& logic, AlertStore& store, OutboxSweeper& sweeper,
-               const base::Clock& clock)
-      : runner_(runner), logic_(logic), store_(store), sweeper_(sweeper), clock_(clock) {}
+               Explainer& explainer, const base::Clock& clock)
+      : runner_(runner), logic_(logic), store_(store), sweeper_(sweeper), explainer_(explainer), clock_(clock) {}
 
   grpc::ServerUnaryReactor* CreateAlert(grpc::CallbackServerContext* context, const v1::CreateAlertRequest* request,
                                         v1::Alert* response) override;
@@ -42,6 +43,8 @@ class AlertService final : public v1::AlertService::CallbackService {
                                         v1::Alert* response) override;
   grpc::ServerUnaryReactor* RearmAlert(grpc::CallbackServerContext* context, const v1::RearmAlertRequest* request,
                                        v1::Alert* response) override;
+  grpc::ServerUnaryReactor* ExplainAlert(grpc::CallbackServerContext* context, const v1::ExplainAlertRequest* request,
+                                         v1::AlertExplanation* response) override;
   grpc::ServerUnaryReactor* ListTriggers(grpc::CallbackServerContext* context, const v1::ListTriggersRequest* request,
                                          v1::ListTriggersResponse* response) override;
   grpc::ServerUnaryReactor* ResyncAlerts(grpc::CallbackServerContext* context, const v1::ResyncAlertsRequest* request,
@@ -58,6 +61,7 @@ class AlertService final : public v1::AlertService::CallbackService {
   AlertLogic& logic_;
   AlertStore& store_;
   OutboxSweeper& sweeper_;
+  Explainer& explainer_;
   const base::Clock& clock_;
 };
 

@@ -9,6 +9,7 @@
 #include "services/alert/change_publisher.h"
 #include "services/alert/event_applier.h"
 #include "services/alert/event_consumer.h"
+#include "services/alert/grpc_explainer.h"
 #include "services/alert/grpc_upstream.h"
 #include "services/alert/outbox_sweeper.h"
 #include "services/alert/postgres_alert_store.h"
@@ -20,6 +21,7 @@
 #include "services/common/boot/await.h"
 #include "services/common/boot/flags.h"
 #include "services/common/boot/ports.h"
+#include "services/common/config/address.h"
 #include "services/common/dead_letter/postgres_dead_letter_store.h"
 #include "services/common/grpc/auth_client.h"
 #include "services/common/grpc/credentials.h"
@@ -48,6 +50,13 @@ struct AlertApp::Parts {
         producer(std::move(made_producer)),
         ports(std::move(made_ports)) {}
 
+  // Any evaluator, and each owner of a partition: all show the certificate of the one that is configured.
+  std::shared_ptr<rpc::Peer> EvaluatorAt(const std::string& address) const {
+    rpc::PeerOptions options = rpc::MeshPeer(address, *credentials, config.mesh_token, config.mesh, {});
+    options.certificate_name = config::ParseAddress(config.evaluator_address)->host;
+    return std::make_shared<rpc::Peer>(options);
+  }
+
   const Config config;
   base::SystemClock clock;
   base::SystemMonotonicClock monotonic_clock;
@@ -71,6 +80,8 @@ struct AlertApp::Parts {
   OutboxSweeper sweeper{outboxes, publisher, clock, {.tombstones_kept = config.tombstones_kept}};
   TriggerRelay relay{outboxes, *producer, clock, TriggerRelay::Options()};
   EventApplier applier{events, relay, publisher, clock, config.triggers_per_minute};
+  GrpcExplainer explainer{[this](const std::string& address) { return EvaluatorAt(address); }, config.evaluator_address,
+                          config.upstream_timeout};
   rpc::UserServiceAuthenticator user_service{user_peer};
   rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
   rpc::CallRunner public_runner{{.name = "public",
@@ -84,7 +95,7 @@ struct AlertApp::Parts {
   rpc::CallRunner internal_runner{
       {.name = "internal", .threads = 4, .mesh_token = config.mesh_token, .mesh = config.mesh}};
   AlertLogic logic{store, upstream, publisher, ids, clock, {.alerts_per_user_max = config.alerts_per_user_max}};
-  AlertService service{public_runner, logic, store, sweeper, clock};
+  AlertService service{public_runner, logic, store, sweeper, explainer, clock};
   AlertInternalService internal_service{internal_runner, store};
   std::optional<EventConsumer> consumer;  // From the start on.
   std::unique_ptr<boot::Ports> ports;

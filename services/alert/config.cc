@@ -12,6 +12,8 @@ void Declare(config::Parser& parser, Config& config) {
                         "the ticker service's internal port");
   parser.AddDialAddress("notifier_address", &config.notifier_address, config::kRequired,
                         "the notifier's internal port");
+  parser.AddDialAddress("evaluator_address", &config.evaluator_address, config::kRequired,
+                        "the internal port of any evaluator; its certificate's name is that of all");
   rpc::DeclareMesh(parser, "alert", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
   tls::Declare(parser, config.tls);
   rpc::DeclareLimits(parser, config.public_limits);

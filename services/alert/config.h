@@ -21,6 +21,7 @@ struct Config {
   std::string user_address = "127.0.0.1:12051";
   std::string ticker_address = "127.0.0.1:12052";
   std::string notifier_address = "127.0.0.1:12054";
+  std::string evaluator_address = "127.0.0.1:12056";
   std::string mesh_token;
   rpc::MeshSettings mesh;
   tls::Settings tls;

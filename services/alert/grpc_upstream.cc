@@ -52,10 +52,12 @@ absl::Status GrpcUpstream::CheckUser(const std::string& user_id, const rpc::Call
                           kReasonUserServiceUnavailable, "user service");
 }
 
-absl::StatusOr<std::string> GrpcUpstream::RegisterTicker(const std::string& symbol, const rpc::CallContext& call) {
+absl::StatusOr<std::string> GrpcUpstream::RegisterTicker(const std::string& symbol, bool validate_only,
+                                                         const rpc::CallContext& call) {
   ipb::RegisterTickerRequest request;
   request.set_symbol(symbol);
   request.set_user_id(call.caller.user_id);
+  request.set_validate_only(validate_only);
   const absl::Duration remaining = std::clamp(call.deadline - absl::Now(), absl::ZeroDuration(), kHoldMax);
   request.set_hold_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(remaining)));
   ipb::RegisterTickerResponse response;

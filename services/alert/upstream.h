@@ -37,7 +37,9 @@ class Upstream {
   virtual absl::Status CheckUser(const std::string& user_id, const rpc::CallContext& call) = 0;
   // Registers the ticker and keeps it from being deleted until the call's deadline; answers the symbol in its normal
   // form. INVALID_ARGUMENT (UNKNOWN_SYMBOL): the source knows no such symbol.
-  virtual absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, const rpc::CallContext& call) = 0;
+  // `validate_only`: only says whether it would.
+  virtual absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, bool validate_only,
+                                                     const rpc::CallContext& call) = 0;
   virtual absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                           const rpc::CallContext& call) = 0;
   // Those of these destinations (at most kDestinationsAskedMax) that the user has.

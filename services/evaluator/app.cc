@@ -2,7 +2,7 @@
 
 #include <soci/soci.h>
 
-#include <atomic>
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,14 +12,16 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/boot/await.h"
 #include "services/common/boot/flags.h"
-#include "services/common/http/admin_server.h"
+#include "services/common/boot/ports.h"
+#include "services/common/grpc/call_runner.h"
+#include "services/common/grpc/credentials.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
-#include "services/common/net/port_claim.h"
 #include "services/common/postgres/pool.h"
 #include "services/common/postgres/transaction.h"
 #include "services/common/tls/watch.h"
+#include "services/evaluator/evaluator_internal_service.h"
 #include "services/evaluator/evaluator_service.h"
 #include "services/evaluator/postgres_evaluator_store.h"
 
@@ -28,8 +30,12 @@ namespace {
 
 constexpr char kProgram[] = "stockalert-evaluator";
 
-// The number of partitions that stockalert-migrate recorded against what the broker has.
-absl::Status CheckPartitionCount(postgres::Pool& pool, const Config& config) {
+// More than may wait for the fold, so that these many never keep the refusal of others waiting.
+constexpr size_t kQuestionThreads = 32;
+constexpr absl::Duration kLastCalls = absl::Seconds(1);
+
+// The number of partitions that stockalert-migrate recorded, which must be what the broker has.
+absl::StatusOr<int> CheckPartitionCount(postgres::Pool& pool, const Config& config) {
   STOCKALERT_ASSIGN_OR_RETURN(
       const int recorded,
       postgres::Read(pool, "evaluator.partition_count", [](postgres::Connection& connection) -> absl::StatusOr<int> {
@@ -46,7 +52,7 @@ absl::Status CheckPartitionCount(postgres::Pool& pool, const Config& config) {
                                                          .extra = {}}));
   STOCKALERT_ASSIGN_OR_RETURN(const kafka::TopicDescription topic,
                               admin->DescribeTopic(kafka::kPricesTopic, absl::Seconds(10)));
-  if (topic.partitions == recorded) return absl::OkStatus();
+  if (topic.partitions == recorded) return recorded;
   return absl::FailedPreconditionError(absl::StrCat("the topic ", kafka::kPricesTopic, " has ", topic.partitions,
                                                     " partitions, and ", recorded,
                                                     " are recorded: a symbol would have two logs. Run "
@@ -61,6 +67,7 @@ absl::StatusOr<EvaluatorServiceOptions> OptionsOf(const Config& config) {
   options.events_topic = kafka::kAlertEventsTopic;
   options.group_id = config.group_id;
   options.instance_id = boot::GroupInstance("evaluator", config.instance_id);
+  options.advertised_address = AdvertisedAddress(config);
   options.poll_records = static_cast<size_t>(config.poll_records);
   options.commit_interval = config.commit_interval;
   options.checkpoint_interval = config.checkpoint_interval;
@@ -75,24 +82,39 @@ absl::StatusOr<EvaluatorServiceOptions> OptionsOf(const Config& config) {
 
 // In the order in which they depend on each other.
 struct EvaluatorApp::Parts {
-  Parts(const Config& given, std::unique_ptr<postgres::Pool> made_pool, const EvaluatorServiceOptions& options,
-        net::PortClaims made_claims)
-      : config(given), pool(std::move(made_pool)), service(store, options), claims(std::move(made_claims)) {}
+  Parts(const Config& given, std::unique_ptr<rpc::Credentials> made_credentials,
+        std::unique_ptr<postgres::Pool> made_pool, const EvaluatorServiceOptions& options,
+        std::unique_ptr<boot::Ports> made_ports)
+      : config(given),
+        credentials(std::move(made_credentials)),
+        pool(std::move(made_pool)),
+        service(store, options),
+        ports(std::move(made_ports)) {}
 
   std::vector<std::string> NotReadyReasons();
 
   const Config config;
+  std::unique_ptr<rpc::Credentials> credentials;
   std::unique_ptr<tls::Watch> kafka_files = kafka::WatchFiles(config.kafka_security);
   std::unique_ptr<postgres::Pool> pool;
   PostgresEvaluatorStore store{*pool};
   EvaluatorService service;
-  std::atomic<bool> started{false};  // The HTTP server's threads may look at the service.
-  net::PortClaims claims;            // Until the server has the port.
-  std::unique_ptr<http::AdminServer> http;
+  rpc::CallRunner internal_runner{
+      {.name = "internal", .threads = kQuestionThreads, .mesh_token = config.mesh_token, .mesh = config.mesh}};
+  EvaluatorInternalService internal_service{
+      internal_runner,
+      [this](int32_t partition, const std::string& alert_id, absl::Time deadline) {
+        return service.Explain(partition, alert_id, deadline);
+      },
+      store, AdvertisedAddress(config)};
+  std::unique_ptr<boot::Ports> ports;
 };
 
 absl::StatusOr<std::unique_ptr<EvaluatorApp>> EvaluatorApp::Create(const Config& config) {
-  STOCKALERT_ASSIGN_OR_RETURN(net::PortClaims claims, net::PortClaims::Claim({config.http_address}));
+  STOCKALERT_ASSIGN_OR_RETURN(
+      std::unique_ptr<boot::Ports> ports,
+      boot::Ports::Claim({.http_address = config.http_address, .internal_address = config.internal_address}));
+  STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<rpc::Credentials> credentials, rpc::Credentials::Create(config.tls));
   STOCKALERT_ASSIGN_OR_RETURN(std::unique_ptr<postgres::Pool> pool,
                               postgres::Pool::Create({.url = config.postgres_url,
                                                       .application_name = kProgram,
@@ -100,8 +122,8 @@ absl::StatusOr<std::unique_ptr<EvaluatorApp>> EvaluatorApp::Create(const Config&
                                                       .statement_timeout = absl::Seconds(30),
                                                       .registry = metrics::Registry()}));
   STOCKALERT_ASSIGN_OR_RETURN(const EvaluatorServiceOptions options, OptionsOf(config));
-  return std::unique_ptr<EvaluatorApp>(
-      new EvaluatorApp(std::make_unique<Parts>(config, std::move(pool), options, std::move(claims))));
+  return std::unique_ptr<EvaluatorApp>(new EvaluatorApp(
+      std::make_unique<Parts>(config, std::move(credentials), std::move(pool), options, std::move(ports))));
 }
 
 EvaluatorApp::EvaluatorApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -110,10 +132,8 @@ EvaluatorApp::~EvaluatorApp() = default;
 absl::Status EvaluatorApp::Start() {
   Parts& parts = *parts_;
   const Config& config = parts.config;
-  STOCKALERT_ASSIGN_OR_RETURN(
-      parts.http, http::AdminServer::Start({.address = config.http_address,
-                                            .not_ready_reasons = [&parts] { return parts.NotReadyReasons(); }}));
-  parts.claims.Release();
+  STOCKALERT_RETURN_IF_ERROR(parts.ports->StartHttp({.starting = "starting: waiting for Postgres, Kafka and the topics",
+                                                     .other_reasons = [&parts] { return parts.NotReadyReasons(); }}));
   const absl::Time give_up = absl::Now() + config.start_timeout;
   STOCKALERT_RETURN_IF_ERROR(boot::AwaitDatabase([&] { return parts.pool->Ready(); }, give_up));
   STOCKALERT_RETURN_IF_ERROR(boot::AwaitTopics({.bootstrap = config.kafka_bootstrap,
@@ -121,21 +141,30 @@ absl::Status EvaluatorApp::Start() {
                                                 .client_id = absl::StrCat(kProgram, "-start"),
                                                 .topics = {kafka::kPricesTopic, kafka::kAlertEventsTopic}},
                                                give_up));
-  STOCKALERT_RETURN_IF_ERROR(CheckPartitionCount(*parts.pool, config));
+  STOCKALERT_ASSIGN_OR_RETURN(const int partitions, CheckPartitionCount(*parts.pool, config));
+  parts.internal_service.SetPartitionCount(partitions);
   STOCKALERT_RETURN_IF_ERROR(parts.service.Start());
-  parts.started = true;
-  log::Info("serving",
-            {{"http_port", parts.http->port()}, {"instance_id", boot::GroupInstance("evaluator", config.instance_id)}});
+  log::Info("evaluating", {{"instance_id", boot::GroupInstance("evaluator", config.instance_id)},
+                           {"advertised_address", AdvertisedAddress(config)}});
+  STOCKALERT_RETURN_IF_ERROR(
+      parts.ports->StartCalls({.credentials = *parts.credentials,
+                               .internal_service = boot::CallService{
+                                   &parts.internal_service, "stockalert.internal.v1.EvaluatorInternalService"}}));
+  parts.ports->SetServing(nullptr, "");
   return absl::OkStatus();
 }
 
 void EvaluatorApp::Stop(absl::Time deadline) {
-  parts_->service.Stop(deadline);
-  parts_->http.reset();
+  Parts& parts = *parts_;
+  parts.ports->StopServing();
+  const absl::Time calls_by = std::min(deadline, absl::Now() + kLastCalls);
+  parts.ports->StopInternal(calls_by);
+  parts.internal_runner.Stop(calls_by);
+  parts.service.Stop(deadline);
+  parts.ports->Close();
 }
 
 std::vector<std::string> EvaluatorApp::Parts::NotReadyReasons() {
-  if (!started) return {"starting: waiting for Postgres, Kafka and the topics"};
   std::vector<std::string> reasons;
   const EvaluatorService::Health health = service.health();
   if (!health.joined) reasons.push_back("the consumer group has not given this member its partitions yet");

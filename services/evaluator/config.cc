@@ -1,10 +1,15 @@
 #include "services/evaluator/config.h"
 
+#include <unistd.h>
+
+#include <array>
 #include <vector>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "services/common/boot/flags.h"
+#include "services/common/config/address.h"
 #include "services/common/postgres/security.h"
 
 namespace stockalert::evaluator {
@@ -24,10 +29,25 @@ absl::StatusOr<std::set<std::pair<int32_t, int64_t>>> ParseRecords(const std::st
   return records;
 }
 
+std::string AdvertisedAddress(const Config& config) {
+  if (!config.advertised_address.empty()) return config.advertised_address;
+  const absl::StatusOr<config::Address> address = config::ParseAddress(config.internal_address);
+  if (!address.ok() || address->port == 0) return "";
+  if (address->host != "0.0.0.0" && address->host != "::") return config.internal_address;
+  std::array<char, 256> host{};
+  if (gethostname(host.data(), host.size() - 1) != 0 || host.front() == '\0') return "";
+  return absl::StrCat(host.data(), ":", address->port);
+}
+
 void Declare(config::Parser& parser, Config& config) {
   kafka::DeclareBroker(parser, config.kafka_bootstrap, config.kafka_security);
   postgres::DeclareDatabase(parser, config.postgres_url);
-  boot::DeclareAddresses(parser, nullptr, &config.http_address, nullptr);
+  boot::DeclareAddresses(parser, nullptr, &config.http_address, &config.internal_address);
+  parser.AddDialAddress("advertised_address", &config.advertised_address, config::kOptional,
+                        "where the other services reach this evaluator's internal port; empty: the internal address, "
+                        "with the machine's name where it listens on all addresses");
+  rpc::DeclareMesh(parser, "evaluator", /*has_internal_port=*/true, config.mesh, config.mesh_token, config.tls);
+  tls::Declare(parser, config.tls);
   boot::DeclareGroup(parser, config.group_id, config.instance_id, /*may_come_and_go=*/false);
   boot::DeclareConnections(parser, config.postgres_connections_max);
   parser.AddOldName("postgres_connections", "postgres_connections_max");

@@ -107,7 +107,8 @@ EvaluatorLogic::~EvaluatorLogic() = default;
 
 absl::StatusOr<int64_t> EvaluatorLogic::AcquirePartition(int32_t partition, const LogFacts& facts) {
   DropPartition(partition);
-  STOCKALERT_ASSIGN_OR_RETURN(PartitionRow row, store_.AcquirePartition(partition, options_.owner));
+  STOCKALERT_ASSIGN_OR_RETURN(PartitionRow row,
+                              store_.AcquirePartition(partition, {options_.owner, options_.owner_address}));
   auto taken = std::make_unique<Partition>();
   taken->row = std::move(row);
   absl::StatusOr<int64_t> start = LoadPartition(*taken, facts);
@@ -688,6 +689,12 @@ std::vector<int32_t> EvaluatorLogic::partitions() const {
 bool EvaluatorLogic::is_live(int32_t number) const {
   auto found = partitions_.find(number);
   return found != partitions_.end() && found->second->is_live();
+}
+
+std::optional<int64_t> EvaluatorLogic::epoch(int32_t number) const {
+  auto found = partitions_.find(number);
+  if (found == partitions_.end()) return std::nullopt;
+  return found->second->row.epoch;
 }
 
 std::optional<int64_t> EvaluatorLogic::next_offset(int32_t number) const {

@@ -85,6 +85,7 @@ class EvaluatorLogic {
  public:
   struct Options {
     std::string owner;                 // Names this process in the partitions' rows.
+    std::string owner_address = {};    // Where it answers questions; empty: nowhere.
     size_t commit_rows_max = 10'000;   // A transaction's; a record with more effects spans several.
     size_t compare_rows_max = 10'000;  // Read back at once while a replay is compared.
     // Of a symbol whose split is suspected, so many records are kept; at one more its partition stops.
@@ -153,6 +154,8 @@ class EvaluatorLogic {
   std::vector<int32_t> partitions() const;
   // Whether the replay is over: records folded now are new.
   bool is_live(int32_t partition) const;
+  // The fence's.
+  std::optional<int64_t> epoch(int32_t partition) const;
   // Where the next record will be read.
   std::optional<int64_t> next_offset(int32_t partition) const;
   // How far it is committed.

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "services/common/base/error.h"
 #include "services/common/log/log.h"
+#include "services/evaluator/evaluator_errors.h"
 
 namespace stockalert::evaluator {
 namespace {
@@ -492,6 +495,33 @@ void EvaluatorLoop::ShutDown(absl::Time deadline,
   LeaveGroup();
   retired_.reset();
   membership_ = Membership::kGivenUp;
+}
+
+absl::StatusOr<ExplainedAlert> EvaluatorLoop::Explain(int32_t partition, const std::string& alert_id) const {
+  const auto found = partitions_.find(partition);
+  // While the group decides anew, what is kept of before may be another's already.
+  if (membership_ != Membership::kMember || found == partitions_.end()) {
+    return base::Unavailable(kReasonPartitionNotOwned, "the alert's part of the log is not this evaluator's");
+  }
+  if (const auto stopped = logic_.stopped(); stopped.contains(partition)) {
+    return base::Unavailable(
+        kReasonPartitionStopped,
+        "the evaluator had to stop in the alert's part of the log, whose alerts wait: its operator "
+        "finds in its log, and in /readyz, what has to be mended");
+  }
+  const fold::Fold* fold = logic_.fold(partition);
+  if (fold == nullptr || !logic_.is_live(partition)) {
+    return base::Unavailable(kReasonPartitionRestoring,
+                             "the evaluator is still reading the past of the alert's part of the log: ask again in a "
+                             "moment");
+  }
+  const std::optional<fold::Explanation> explanation = fold->Explain(alert_id);
+  if (!explanation.has_value()) {
+    return base::Unavailable(kReasonAlertNotApplied,
+                             "the evaluator has not read the alert yet: ask again in a moment; if that lasts, look "
+                             "whether the alert's applied_revision rises");
+  }
+  return ExplainedAlert{*explanation, logic_.epoch(partition).value_or(0), logic_.next_offset(partition).value_or(0)};
 }
 
 EvaluatorLoop::Health EvaluatorLoop::health() const {

@@ -146,6 +146,13 @@ struct EvaluatorLoopOptions {
   std::function<void(int64_t oldest_log_time_us)> on_committed;
 };
 
+// What a fold says of an alert, and as of when.
+struct ExplainedAlert {
+  fold::Explanation explanation;
+  int64_t epoch = 0;        // By which the partition is this process's.
+  int64_t next_offset = 0;  // All records below are in it.
+};
+
 class EvaluatorLoop {
  public:
   // All must outlive the loop.
@@ -181,6 +188,9 @@ class EvaluatorLoop {
     int64_t held_records = 0;
   };
   Health health() const;
+
+  // Between two rounds. UNAVAILABLE: PARTITION_NOT_OWNED, PARTITION_RESTORING, PARTITION_STOPPED, ALERT_NOT_APPLIED.
+  absl::StatusOr<ExplainedAlert> Explain(int32_t partition, const std::string& alert_id) const;
   struct LoopCounters {
     int64_t joins = 0;        // Consumers made.
     int64_t tried_again = 0;  // Partitions acquired anew after a stop.

@@ -131,7 +131,7 @@ class EvaluatorService::Consumer final : public LogConsumer {
 };
 
 EvaluatorService::EvaluatorService(EvaluatorStore& store, const EvaluatorServiceOptions& options)
-    : store_(store), options_(options) {}
+    : store_(store), options_(options), questions_(options.questions_max) {}
 
 EvaluatorService::~EvaluatorService() { Stop(absl::Now()); }
 
@@ -155,6 +155,7 @@ absl::Status EvaluatorService::Start() {
   EvaluatorLogic::Options logic_options;
   logic_options.owner = options_.instance_id;
   logic_options.held_records_max = options_.held_records_max;
+  logic_options.owner_address = options_.advertised_address;
   logic_options.skipped_records = options_.skipped_records;
   logic_ = std::make_unique<EvaluatorLogic>(store_, *relay_, logic_options);
   checkpoints_ = std::make_unique<CheckpointWriter>(store_);
@@ -188,6 +189,7 @@ absl::Status EvaluatorService::Start() {
 }
 
 void EvaluatorService::Stop(absl::Time deadline) {
+  questions_.Close();
   if (!thread_.joinable()) return;
   deadline_ = MonotonicNow() + (deadline - absl::Now());
   stopping_ = true;
@@ -221,8 +223,11 @@ absl::StatusOr<std::unique_ptr<LogConsumer>> EvaluatorService::MakeConsumer() {
 void EvaluatorService::Run() {
   while (!stopping_) {
     loop_->RunOnce();
+    questions_.AnswerAll(
+        [this](int32_t partition, const std::string& alert_id) { return loop_->Explain(partition, alert_id); });
     Report();
   }
+  questions_.Close();
   heartbeat_.End();
   loop_->ShutDown(deadline_, [this](const EvaluatorLogic::Draft& draft) {
     return CheckpointWriter::WriteNow(store_, draft).status;

@@ -28,6 +28,7 @@
 #include "services/evaluator/evaluator_logic.h"
 #include "services/evaluator/evaluator_loop.h"
 #include "services/evaluator/evaluator_store.h"
+#include "services/evaluator/question_queue.h"
 
 namespace stockalert::evaluator {
 
@@ -38,6 +39,9 @@ struct EvaluatorServiceOptions {
   std::string events_topic;
   std::string group_id;
   std::string instance_id;
+  // Where this process answers questions, as others reach it. Empty: nowhere.
+  std::string advertised_address;
+  size_t questions_max = 16;  // That wait for the fold's thread at once.
   size_t poll_records = 2'000;
   absl::Duration commit_interval = absl::Seconds(1);
   absl::Duration checkpoint_interval = absl::Seconds(120);
@@ -74,6 +78,12 @@ class EvaluatorService {
   };
   Health health() const;
 
+  // What this evaluator knows of an alert, as of the fold's thread; thread-safe, blocks until `deadline` at most.
+  // Errors as of QuestionQueue and EvaluatorLoop::Explain.
+  absl::StatusOr<ExplainedAlert> Explain(int32_t partition, const std::string& alert_id, absl::Time deadline) {
+    return questions_.Ask(partition, alert_id, deadline);
+  }
+
  private:
   class Publisher;
   class Consumer;
@@ -95,6 +105,7 @@ class EvaluatorService {
   std::unique_ptr<EvaluatorLogic> logic_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
   std::unique_ptr<EvaluatorLoop> loop_;
+  QuestionQueue questions_;
   process::Heartbeat heartbeat_{"evaluator_loop"};
 
   // What the thread has reported.

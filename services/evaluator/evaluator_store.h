@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -43,6 +44,25 @@ struct PartitionRow {
   std::optional<int64_t> last_record_checksum;  // Of the record at next_offset - 1; none where none has been read.
   int64_t next_outbox_sequence = 1;
   bool operator==(const PartitionRow&) const = default;
+};
+
+// A process that evaluates.
+struct PartitionOwner {
+  PartitionOwner() = default;
+  PartitionOwner(const char* of_name) : name(of_name) {}  // NOLINT: one that answers no questions is just its name.
+  PartitionOwner(std::string of_name, std::string at_address)
+      : name(std::move(of_name)), address(std::move(at_address)) {}
+
+  std::string name;
+  std::string address;  // Where it answers questions; empty: nowhere.
+  bool operator==(const PartitionOwner&) const = default;
+};
+
+// Who acquired a partition last.
+struct PartitionHolder {
+  int64_t epoch = 0;
+  PartitionOwner owner;
+  bool operator==(const PartitionHolder&) const = default;
 };
 
 // A fold's state before the record at `next_offset`.
@@ -108,7 +128,10 @@ class EvaluatorStore {
 
   // Makes `owner` the partition's owner: raises its epoch, so that every earlier owner is fenced. A partition that
   // nobody had starts at progress (0, 0), of no log.
-  virtual absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) = 0;
+  virtual absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const PartitionOwner& owner) = 0;
+
+  // None: nobody has acquired it yet.
+  virtual absl::StatusOr<std::optional<PartitionHolder>> FindHolder(int32_t partition) = 0;
 
   // The kept checkpoints of this generation, newest first; at most two.
   virtual absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t partition, int64_t log_generation) = 0;

@@ -244,7 +244,7 @@ void InsertCheckpoint(Connection& connection, const StoredCheckpoint& checkpoint
 
 }  // namespace
 
-absl::StatusOr<PartitionRow> PostgresEvaluatorStore::AcquirePartition(int32_t partition, const std::string& owner) {
+absl::StatusOr<PartitionRow> PostgresEvaluatorStore::AcquirePartition(int32_t partition, const PartitionOwner& owner) {
   return Transact(
       pool_, "evaluator.take", Idempotency::kIdempotent, [&](Connection& connection) -> absl::StatusOr<PartitionRow> {
         PartitionRow row;
@@ -253,17 +253,31 @@ absl::StatusOr<PartitionRow> PostgresEvaluatorStore::AcquirePartition(int32_t pa
         soci::indicator has_checksum = soci::i_null;
         connection.sql()
             << "INSERT INTO stockalert_evaluator.partitions AS p (partition, epoch, next_offset, next_ordinal, "
-               "next_outbox_sequence, cluster_id, log_generation, owner, taken_at) "
-               "VALUES (:partition, 1, 0, 0, 1, '', 1, :owner, now()) "
+               "next_outbox_sequence, cluster_id, log_generation, owner, owner_address, taken_at) "
+               "VALUES (:partition, 1, 0, 0, 1, '', 1, :owner, :address, now()) "
                "ON CONFLICT (partition) DO UPDATE SET epoch = p.epoch + 1, owner = excluded.owner, "
-               "taken_at = excluded.taken_at "
+               "owner_address = excluded.owner_address, taken_at = excluded.taken_at "
                "RETURNING epoch, next_offset, next_ordinal, next_outbox_sequence, cluster_id, log_generation, "
                "last_record_checksum",
-            soci::use(partition), soci::use(owner), soci::into(row.epoch), soci::into(row.progress.next_offset),
-            soci::into(row.progress.next_ordinal), soci::into(row.next_outbox_sequence), soci::into(row.log.cluster_id),
-            soci::into(row.log.log_generation), soci::into(checksum, has_checksum);
+            soci::use(partition), soci::use(owner.name), soci::use(owner.address), soci::into(row.epoch),
+            soci::into(row.progress.next_offset), soci::into(row.progress.next_ordinal),
+            soci::into(row.next_outbox_sequence), soci::into(row.log.cluster_id), soci::into(row.log.log_generation),
+            soci::into(checksum, has_checksum);
         row.last_record_checksum = ToOptional(checksum, has_checksum);
         return row;
+      });
+}
+
+absl::StatusOr<std::optional<PartitionHolder>> PostgresEvaluatorStore::FindHolder(int32_t partition) {
+  return postgres::Read(
+      pool_, "evaluator.find_holder", [&](Connection& connection) -> absl::StatusOr<std::optional<PartitionHolder>> {
+        PartitionHolder holder;
+        soci::session& sql = connection.sql();
+        sql << "SELECT epoch, owner, owner_address FROM stockalert_evaluator.partitions WHERE partition = :partition",
+            soci::use(partition), soci::into(holder.epoch), soci::into(holder.owner.name),
+            soci::into(holder.owner.address);
+        if (!sql.got_data()) return std::optional<PartitionHolder>();
+        return std::optional<PartitionHolder>(std::move(holder));
       });
 }
 

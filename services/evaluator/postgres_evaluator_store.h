@@ -10,7 +10,8 @@ class PostgresEvaluatorStore final : public EvaluatorStore {
  public:
   explicit PostgresEvaluatorStore(postgres::Pool& pool) : pool_(pool) {}
 
-  absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) override;
+  absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const PartitionOwner& owner) override;
+  absl::StatusOr<std::optional<PartitionHolder>> FindHolder(int32_t partition) override;
   absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t partition, int64_t log_generation) override;
   absl::Status Commit(const CommitBatch& batch) override;
   absl::Status WriteCheckpoint(const StoredCheckpoint& checkpoint, int64_t epoch) override;

@@ -32,10 +32,17 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::RegisterTicker(grpc::Callba
         }
         if (asked.user_id().size() > kUserIdMax)
           return base::InvalidField("user_id", "must have at most 100 characters");
+        ipb::RegisterTickerResponse answer;
+        if (asked.validate_only()) {
+          STOCKALERT_ASSIGN_OR_RETURN(
+              const std::vector<std::string> symbols,
+              logic_.CheckRegistration({asked.symbol()}, {"symbol"}, asked.user_id(), call.trace, call.deadline));
+          answer.set_symbol(symbols.front());
+          return answer;
+        }
         STOCKALERT_ASSIGN_OR_RETURN(
             const std::vector<TickerView> views,
             logic_.Register({asked.symbol()}, {"symbol"}, asked.hold_ms(), asked.user_id(), call.trace, call.deadline));
-        ipb::RegisterTickerResponse answer;
         answer.set_symbol(views.front().ticker.symbol);
         return answer;
       });

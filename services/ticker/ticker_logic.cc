@@ -35,6 +35,24 @@ std::vector<std::string> Unique(std::vector<std::string> symbols) {
   return symbols;
 }
 
+absl::StatusOr<std::vector<std::string>> NormalizeAll(const std::vector<std::string>& symbols,
+                                                      const std::vector<std::string>& fields) {
+  base::FieldViolations violations;
+  std::vector<std::string> normal;
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    if (std::optional<std::string> symbol = market::NormalizeSymbol(symbols[i])) {
+      normal.push_back(*std::move(symbol));
+    } else {
+      violations.Add(fields[i], market::kSymbolRule);
+    }
+  }
+  if (!violations.ok()) return violations.ToStatus();
+  return normal;
+}
+
+// An administrator is nobody in particular.
+std::string OwnerOf(const std::string& user) { return base::IsUuid(user) ? user : ""; }
+
 // What a caller is told to wait, at the least and at the most.
 constexpr absl::Duration kRetryMin = absl::Seconds(1);
 constexpr absl::Duration kRetryMax = absl::Hours(1);
@@ -113,23 +131,35 @@ void TickerLogic::RememberHolds(const std::vector<TickerRow>& tickers, int64_t u
   }
 }
 
+absl::StatusOr<std::vector<TickerRow>> TickerLogic::AdmitAll(const std::vector<std::string>& order,
+                                                             const std::vector<std::string>& fields,
+                                                             const std::string& user, const trace::Context& trace,
+                                                             absl::Time deadline) {
+  const std::vector<std::string> unique = Unique(order);
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<TickerRow> rows, store_.Find(unique));
+  if (rows.size() == unique.size()) return rows;
+  STOCKALERT_RETURN_IF_ERROR(CheckUnusedQuota(OwnerOf(user), unique.size() - rows.size(), trace, deadline));
+  std::set<std::string> known;
+  for (const TickerRow& row : rows) known.insert(row.symbol);
+  STOCKALERT_RETURN_IF_ERROR(VerifySymbols(order, fields, std::move(known), user, trace, deadline));
+  return rows;
+}
+
+absl::StatusOr<std::vector<std::string>> TickerLogic::CheckRegistration(const std::vector<std::string>& symbols,
+                                                                        const std::vector<std::string>& fields,
+                                                                        const std::string& user,
+                                                                        const trace::Context& trace,
+                                                                        absl::Time deadline) {
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<std::string> order, NormalizeAll(symbols, fields));
+  STOCKALERT_RETURN_IF_ERROR(AdmitAll(order, fields, user, trace, deadline).status());
+  return order;
+}
+
 absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<std::string>& symbols,
                                                               const std::vector<std::string>& fields, int32_t hold_ms,
                                                               const std::string& user, const trace::Context& trace,
                                                               absl::Time deadline) {
-  base::FieldViolations violations;
-  std::vector<std::string> order;
-  for (size_t i = 0; i < symbols.size(); ++i) {
-    if (std::optional<std::string> symbol = market::NormalizeSymbol(symbols[i])) {
-      order.push_back(*std::move(symbol));
-    } else {
-      violations.Add(fields[i], market::kSymbolRule);
-    }
-  }
-  if (!violations.ok()) return violations.ToStatus();
-
-  // An administrator is nobody in particular.
-  const std::string owner = base::IsUuid(user) ? user : "";
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> order, NormalizeAll(symbols, fields));
   const int64_t now_us = clock_.NowUs();
   const int64_t wanted_us = hold_ms > 0 ? now_us + int64_t{hold_ms} * 1000 : 0;
   const std::vector<std::string> unique = Unique(order);
@@ -138,17 +168,10 @@ absl::StatusOr<std::vector<TickerView>> TickerLogic::Register(const std::vector<
     if (!held.empty()) return WithPrices(std::move(held), order);
   }
 
-  STOCKALERT_ASSIGN_OR_RETURN(std::vector<TickerRow> rows, store_.Find(unique));
-  if (rows.size() < unique.size()) {
-    STOCKALERT_RETURN_IF_ERROR(CheckUnusedQuota(owner, unique.size() - rows.size(), trace, deadline));
-    std::set<std::string> known;
-    for (const TickerRow& row : rows) known.insert(row.symbol);
-    STOCKALERT_RETURN_IF_ERROR(VerifySymbols(order, fields, std::move(known), user, trace, deadline));
-  } else if (hold_ms == 0) {
-    return WithPrices(std::move(rows), order);
-  }
+  STOCKALERT_ASSIGN_OR_RETURN(std::vector<TickerRow> rows, AdmitAll(order, fields, user, trace, deadline));
+  if (rows.size() == unique.size() && hold_ms == 0) return WithPrices(std::move(rows), order);
   const int64_t hold_until_us = hold_ms > 0 ? wanted_us + kHoldSlackUs : 0;
-  STOCKALERT_ASSIGN_OR_RETURN(rows, store_.Register(unique, now_us, hold_until_us, owner));
+  STOCKALERT_ASSIGN_OR_RETURN(rows, store_.Register(unique, now_us, hold_until_us, OwnerOf(user)));
   if (hold_ms > 0) RememberHolds(rows, hold_until_us);
   return WithPrices(std::move(rows), order);
 }

@@ -93,6 +93,12 @@ class TickerLogic {
                                                    const std::vector<std::string>& fields, int32_t hold_ms,
                                                    const std::string& user, const trace::Context& trace,
                                                    absl::Time deadline);
+  // The checks of Register, with its errors but for that of a ticker that is being deleted; registers and holds
+  // nothing. The symbols in their normal form, in the order asked.
+  absl::StatusOr<std::vector<std::string>> CheckRegistration(const std::vector<std::string>& symbols,
+                                                             const std::vector<std::string>& fields,
+                                                             const std::string& user, const trace::Context& trace,
+                                                             absl::Time deadline);
   // NOT_FOUND (TICKER_NOT_FOUND).
   absl::StatusOr<TickerView> Get(const std::string& symbol);
   absl::StatusOr<std::vector<TickerView>> List(const std::string& after, int limit);
@@ -137,6 +143,10 @@ class TickerLogic {
     TickerRow ticker;
     int64_t until_us = 0;
   };
+  // Those of `order` that are registered, where the others may be.
+  absl::StatusOr<std::vector<TickerRow>> AdmitAll(const std::vector<std::string>& order,
+                                                  const std::vector<std::string>& fields, const std::string& user,
+                                                  const trace::Context& trace, absl::Time deadline);
   // OK where the source knows all symbols of `order` that are not in `known`, and gives their prices.
   absl::Status VerifySymbols(const std::vector<std::string>& order, const std::vector<std::string>& fields,
                              std::set<std::string> known, const std::string& user, const trace::Context& trace,

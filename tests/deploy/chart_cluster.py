@@ -37,12 +37,12 @@ IMAGES_TOLD_S = 40
 
 # docs/architecture.md, "Who may talk to whom": of each kind of pod, what it may reach. Stores are the chart's own here.
 PUBLIC = {"user": 50051, "ticker": 50052, "alert": 50053, "notifier": 50054}
-INTERNAL = {"user": 12051, "ticker": 12052, "alert": 12053, "notifier": 12054, "fetcher": 12055}
+INTERNAL = {"user": 12051, "ticker": 12052, "alert": 12053, "notifier": 12054, "fetcher": 12055, "evaluator": 12056}
 HTTP = {"user": 11051, "ticker": 11052, "alert": 11053, "notifier": 11054, "fetcher": 11055, "evaluator": 11056}
 CALLS = {
     "user": ["ticker"],
     "ticker": ["user", "alert", "fetcher"],
-    "alert": ["user", "ticker", "notifier"],
+    "alert": ["user", "ticker", "notifier", "evaluator"],
     "notifier": ["user", "ticker"],
     "fetcher": ["ticker"],
     "evaluator": [],

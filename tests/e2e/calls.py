@@ -160,6 +160,53 @@ def published_quotes(world):
     world.call("alert", "DeleteAlert", {"name": made["name"]}, key)
 
 
+def explained(world):
+    """The evaluator says what an alert waits for, to its owner alone; without the evaluator, and until it is back, the answer says so."""
+    mesh = world.start()
+    user, key = world.user()
+    _, other = world.user()
+    world.call("ticker", "RegisterTicker", {"symbol": SYMBOL}, key, timeout_s=20)
+    quote = {"symbol": SYMBOL, "price": "950.5", "event_time": timestamp(), "session": "SESSION_REGULAR"}
+    expect_equal(world.call("ticker", "PublishQuotes", {"quotes": [quote]}, mesh.admin_key)["published_count"], 1, "quotes published")
+    wanted = {"parent": user, "alert": {"symbol": SYMBOL, "condition": {"percent_change": {"direction": "DIRECTION_EITHER", "percent": "2"}}}}
+    checked = world.call("alert", "CreateAlert", {**wanted, "validate_only": True}, key, timeout_s=20)
+    expect("name" not in checked or not checked["name"], f"an alert that was only validated has the name {checked}")
+    expect_equal(mesh.client.list_all("alert", "ListAlerts", "alerts", {"parent": user}, key), [], "alerts after a validation")
+    made = world.call("alert", "CreateAlert", wanted, key, timeout_s=20)
+    world.await_applied(key)
+
+    def explain(api_key=key, name=made["name"]):
+        return world.call("alert", "ExplainAlert", {"name": name}, api_key, timeout_s=20)
+
+    def expect_explained():
+        said = explain()
+        expect_equal((said["name"], said["readiness"], said["last_price"]["price"]), (made["name"], "READINESS_READY", "950.5"), "the explanation")
+        up, down = ([(r.get("low", ""), r.get("high", ""), r["distance"], r["distance_percent"]) for r in side["trigger_ranges"]] for side in said["sides"])
+        expect_equal(up, [("969.51", "", "19.01", "2")], "where it triggers above")
+        expect_equal(down, [("", "931.49", "-19.01", "-2")], "where it triggers below")
+        expect("969.51" in said["detail"], f"«{said['detail']}» tells nobody where it triggers")
+
+    expect_explained()
+    with refused("NOT_FOUND", "ALERT_NOT_FOUND"):
+        explain(other)
+    with refused("NOT_FOUND", "ALERT_NOT_FOUND"):
+        explain(name=f"{user}/alerts/{uuid.uuid4()}")
+    mesh.services["evaluator"].stop()
+    with refused("UNAVAILABLE", "EVALUATOR_UNAVAILABLE"):
+        explain()
+    mesh.restart("evaluator")
+
+    def back():
+        try:
+            return explain()
+        except client.CallError as error:
+            expect_equal(error.code, "UNAVAILABLE", "the answer until the evaluator is back")
+            return None
+    await_true("an explanation after a restart", back, 60)
+    expect_explained()
+    world.call("alert", "DeleteAlert", {"name": made["name"]}, key)
+
+
 def late_quotes(world):
     """Who publishes hears what became of each quote; the current price is the one that alerts go by, whoever shows it."""
     world.start()
@@ -326,6 +373,7 @@ CASES = [
     ("calls/life of an alert", life_of_an_alert),
     ("calls/pages", pages),
     ("calls/published quotes", published_quotes),
+    ("calls/explained", explained),
     ("calls/late quotes", late_quotes),
     ("calls/bars", bars),
     ("calls/deleted user", deleted_user),

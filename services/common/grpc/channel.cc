@@ -39,6 +39,7 @@ std::shared_ptr<::grpc::Channel> MakeChannel(const PeerOptions& options) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 3'000);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetMaxReceiveMessageSize(options.receive_bytes_max);
+  if (!options.certificate_name.empty()) arguments.SetSslTargetNameOverride(options.certificate_name);
   if (!options.retried.empty()) arguments.SetServiceConfigJSON(ServiceConfig(options.retried));
   return ::grpc::CreateCustomChannel(options.address, options.credentials, arguments);
 }

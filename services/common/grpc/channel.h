@@ -36,6 +36,8 @@ struct PeerOptions {
   // idempotent ones.
   std::vector<std::string> retried = {};
   int receive_bytes_max = 16 * 1024 * 1024;
+  // Under TLS: the name that the peer's certificate must have. Empty: the address's host.
+  std::string certificate_name = {};
 };
 
 class Peer {

@@ -18,6 +18,7 @@ std::span<const Flow> FlowTable() {
       {"stockalert.internal.v1.TickerInternalService/ListLastBars", {"notifier"}},
       {"stockalert.internal.v1.AlertInternalService/CountAlerts", {"ticker"}},
       {"stockalert.internal.v1.NotifierInternalService/FindDestinations", {"alert"}},
+      {"stockalert.internal.v1.EvaluatorInternalService/ExplainAlert", {"alert"}},
       {"stockalert.internal.v1.FetcherService/LookupSymbol", {"ticker"}},
       {"stockalert.internal.v1.FetcherService/FetchQuotes", {"ticker"}},
       {"stockalert.internal.v1.FetcherService/PublishQuotes", {"ticker"}},

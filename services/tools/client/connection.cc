@@ -168,7 +168,7 @@ alert::v1::AlertService::StubInterface& MeshConnection::alerts() {
   if (!alerts_) {
     alert_peer_ = Dial(settings_.alert_address, "stockalert.alert.v1.AlertService",
                        {"CreateAlert", "BatchCreateAlerts", "GetAlert", "ListAlerts", "PauseAlert", "ResumeAlert",
-                        "ListTriggers", "ResyncAlerts"});
+                        "ListTriggers", "ResyncAlerts", "ExplainAlert"});
     alerts_ = alert::v1::AlertService::NewStub(alert_peer_->channel());
   }
   return *alerts_;

@@ -242,6 +242,27 @@ TEST_CASE("the quota holds for one, for many at once, and is freed by a deletion
   });
 }
 
+TEST_CASE("a creation that is not admitted leaves nothing: no alert, no request id, no place in the quota") {
+  ForEachStore([](Stores& store) {
+    const std::string user = NewId();
+    const std::string symbol = NewSymbol();
+    StoredAlert alert = NewAlert(user, symbol);
+    alert.request_id = "r-1";
+    // As AlertLogic validates.
+    const absl::Status refusal =
+        base::MakeError(absl::StatusCode::kCancelled, "validated, and rolled back", base::ErrorDetails());
+    for (int i = 0; i < 3; ++i) {
+      CHECK(store.alerts.Create(user, {alert}, 1, kNow, [&](const OtherWindows&) { return refusal; }) == refusal);
+    }
+    CHECK(*store.alerts.Count(symbol) == 0);
+    CHECK(store.alerts.FindByRequestIds(user, {"r-1"})->empty());
+    CHECK(store.Create(user, {alert}, 1, kNow).ok());
+    // Over the quota it is not even asked.
+    CHECK(base::ReasonOf(store.alerts.Create(user, {NewAlert(user, symbol)}, 1, kNow,
+                                             [&](const OtherWindows&) { return refusal; })) == kReasonAlertQuota);
+  });
+}
+
 TEST_CASE("callers who create at once do not pass the quota together") {
   ForEachStore([](Stores& store) {
     const std::string user = NewId();

@@ -108,6 +108,19 @@ void CheckSame(const StoredTrigger& a, const StoredTrigger& b) {
   CHECK(a.trigger.ends_alert == b.trigger.ends_alert);
 }
 
+TEST_CASE("who holds a partition, and where it answers, is known to all") {
+  ForEachStore([](EvaluatorStore& store) {
+    const int32_t partition = NewPartition();
+    const auto nobody = store.FindHolder(partition);
+    REQUIRE(nobody.ok());
+    CHECK_FALSE(nobody->has_value());
+    const PartitionRow first = *store.AcquirePartition(partition, {"one", "one.mesh:12056"});
+    CHECK(store.FindHolder(partition)->value() == PartitionHolder{first.epoch, {"one", "one.mesh:12056"}});
+    const PartitionRow second = *store.AcquirePartition(partition, "two");
+    CHECK(store.FindHolder(partition)->value() == PartitionHolder{second.epoch, {"two", ""}});
+  });
+}
+
 TEST_CASE("taking a partition raises its epoch and keeps the rest") {
   ForEachStore([](EvaluatorStore& store) {
     const int32_t partition = NewPartition();

@@ -14,11 +14,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/kafka/consumer.h"
+#include "services/common/kafka/partitioner.h"
 #include "services/common/kafka/producer.h"
 #include "services/common/trace/trace.h"
 #include "services/domain/record/log_record.h"
+#include "services/evaluator/evaluator_errors.h"
 #include "services/evaluator/evaluator_service.h"
 #include "services/evaluator/postgres_evaluator_store.h"
 #include "stockalert/internal/v1/events.pb.h"
@@ -48,9 +51,13 @@ class MortalStore final : public EvaluatorStore {
   explicit MortalStore(EvaluatorStore& inner) : inner_(inner) {}
   void Kill() { dead_ = true; }
 
-  absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) override {
+  absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const PartitionOwner& owner) override {
     if (dead_) return Dead();
     return inner_.AcquirePartition(partition, owner);
+  }
+  absl::StatusOr<std::optional<PartitionHolder>> FindHolder(int32_t partition) override {
+    if (dead_) return Dead();
+    return inner_.FindHolder(partition);
   }
   absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t partition, int64_t generation) override {
     if (dead_) return Dead();
@@ -291,6 +298,92 @@ TEST_CASE("from a quote to an event, with its trace") {
               "FROM stockalert_evaluator.checkpoints c WHERE c.partition = p.partition AND c.next_offset = "
               "p.next_offset)") == 0);
   });
+}
+
+// Which of the evaluators explains the alert; the others must say that it is not theirs. -1: none does.
+int WhoExplains(const std::vector<EvaluatorService*>& services, const std::string& alert, const std::string& symbol,
+                ExplainedAlert* explained) {
+  int owner = -1;
+  for (size_t i = 0; i < services.size(); ++i) {
+    const auto answer =
+        services[i]->Explain(kafka::PartitionOf(symbol, kPartitions), alert, absl::Now() + absl::Seconds(10));
+    if (answer.ok()) {
+      if (owner != -1) return -1;
+      owner = static_cast<int>(i);
+      *explained = *answer;
+    } else if (base::ReasonOf(answer.status()) != kReasonPartitionNotOwned) {
+      return -1;
+    }
+  }
+  return owner;
+}
+
+TEST_CASE("of two evaluators the owner explains an alert, and the store knows who that is; after a restart too") {
+  ForEachBroker([](Mesh& mesh) {
+    EvaluatorServiceOptions options_one = mesh.Options("one"), options_two = mesh.Options("two");
+    options_one.advertised_address = "one.mesh:12056";
+    options_two.advertised_address = "two.mesh:12056";
+    auto one = std::make_unique<EvaluatorService>(*mesh.store, options_one);
+    EvaluatorService two(*mesh.store, options_two);
+    REQUIRE(one->Start().ok());
+    REQUIRE(two.Start().ok());
+    const std::vector<std::string> alerts = SetAlerts(mesh);
+    AllEdges(mesh, 1);
+    for (const std::string& symbol : kSymbols) mesh.Quote(symbol, kTarget - 7);
+    REQUIRE(Await([&] { return mesh.CountTriggers() == static_cast<int64_t>(alerts.size()); }));
+    const auto check = [&](const std::vector<EvaluatorService*>& services, const std::vector<std::string>& addresses) {
+      for (size_t i = 0; i < alerts.size(); ++i) {
+        INFO(kSymbols[i]);
+        ExplainedAlert explained;
+        int owner = -1;
+        REQUIRE(Await([&] {
+          owner = WhoExplains(services, alerts[i], kSymbols[i], &explained);
+          return owner >= 0 && explained.explanation.last_price_micros == kTarget - 7;
+        }));
+        const auto holder = *mesh.store->FindHolder(kafka::PartitionOf(kSymbols[i], kPartitions));
+        REQUIRE(holder.has_value());
+        CHECK(holder->owner.address == addresses[static_cast<size_t>(owner)]);
+        CHECK(holder->epoch == explained.epoch);
+        CHECK(explained.explanation.readiness == fold::Readiness::kReady);
+        CHECK(explained.explanation.trigger_number == 1);
+        CHECK(explained.explanation.sides[0].trigger_ranges == std::vector<fold::PriceRange>{{kTarget, std::nullopt}});
+      }
+    };
+    check({one.get(), &two}, {"one.mesh:12056", "two.mesh:12056"});
+    CHECK(base::ReasonOf(one->Explain(0, NewId(), absl::Now() + absl::Seconds(10)).status()) != "");
+
+    // It is replaced by another process, and whoever is left, or comes back, explains what was there before.
+    one->Stop(absl::Now() + absl::Seconds(10));
+    CHECK(base::ReasonOf(one->Explain(0, alerts[0], absl::Now() + absl::Seconds(10)).status()) ==
+          kReasonEvaluatorStopping);
+    one = std::make_unique<EvaluatorService>(*mesh.store, options_one);
+    REQUIRE(one->Start().ok());
+    check({one.get(), &two}, {"one.mesh:12056", "two.mesh:12056"});
+    one->Stop(absl::Now() + absl::Seconds(10));
+    two.Stop(absl::Now() + absl::Seconds(10));
+    ExplainedAlert explained;
+    CHECK(WhoExplains({one.get(), &two}, alerts[0], kSymbols[0], &explained) == -1);
+  });
+}
+
+TEST_CASE("an evaluator whose database is away answers, late or not at all, but leaves nobody waiting") {
+  Mesh mesh(false);
+  EvaluatorService service(*mesh.store, mesh.Options("one"));
+  REQUIRE(service.Start().ok());
+  const std::vector<std::string> alerts = SetAlerts(mesh);
+  AllEdges(mesh, 1);
+  REQUIRE(Await([&] { return mesh.CountTriggers() == static_cast<int64_t>(alerts.size()); }));
+  mesh.proxy->Cut();
+  AllEdges(mesh, 1);  // Their commit blocks.
+  const absl::Time asked = absl::Now();
+  const auto answer =
+      service.Explain(kafka::PartitionOf("AAPL", kPartitions), alerts[0], absl::Now() + absl::Seconds(2));
+  CHECK(absl::Now() - asked < absl::Seconds(4));
+  CHECK((answer.ok() || absl::IsDeadlineExceeded(answer.status()) || absl::IsUnavailable(answer.status())));
+  mesh.proxy->Mend();
+  CHECK(Await([&] {
+    return service.Explain(kafka::PartitionOf("AAPL", kPartitions), alerts[0], absl::Now() + absl::Seconds(5)).ok();
+  }));
 }
 
 TEST_CASE("killed and started again, nothing is missed and nothing is double") {

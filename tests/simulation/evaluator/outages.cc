@@ -37,10 +37,15 @@ class OutageWorld::Store final : public evaluator::EvaluatorStore {
  public:
   explicit Store(OutageWorld& world) : world_(world) {}
 
-  absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) override {
-    if (owner == "one" && !world_.IsAssigned(partition)) world_.Fail("a partition is taken from whoever has it now");
+  absl::StatusOr<PartitionRow> AcquirePartition(int32_t partition, const evaluator::PartitionOwner& owner) override {
+    if (owner.name == "one" && !world_.IsAssigned(partition))
+      world_.Fail("a partition is taken from whoever has it now");
     if (absl::Status status = Ask(true); !status.ok()) return status;
     return truth.AcquirePartition(partition, owner);
+  }
+  absl::StatusOr<std::optional<evaluator::PartitionHolder>> FindHolder(int32_t partition) override {
+    if (absl::Status status = Ask(false); !status.ok()) return status;
+    return truth.FindHolder(partition);
   }
   absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t partition, int64_t generation) override {
     if (absl::Status status = Ask(false); !status.ok()) return status;

@@ -26,8 +26,12 @@ auto WithFault(StoreFault fault, const Call& call) -> decltype(call()) {
 
 }  // namespace
 
-absl::StatusOr<PartitionRow> SimulatedStore::AcquirePartition(int32_t partition, const std::string& owner) {
+absl::StatusOr<PartitionRow> SimulatedStore::AcquirePartition(int32_t partition, const PartitionOwner& owner) {
   return WithFault(fault_(), [&] { return store_.AcquirePartition(partition, owner); });
+}
+
+absl::StatusOr<std::optional<PartitionHolder>> SimulatedStore::FindHolder(int32_t partition) {
+  return WithFault(fault_(), [&] { return store_.FindHolder(partition); });
 }
 
 absl::StatusOr<std::vector<StoredCheckpoint>> SimulatedStore::LoadCheckpoints(int32_t partition,

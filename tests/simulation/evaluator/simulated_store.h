@@ -22,7 +22,9 @@ class SimulatedStore : public evaluator::EvaluatorStore {
   SimulatedStore(evaluator::EvaluatorStore& store, std::function<StoreFault()> fault)
       : store_(store), fault_(std::move(fault)) {}
 
-  absl::StatusOr<evaluator::PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) override;
+  absl::StatusOr<evaluator::PartitionRow> AcquirePartition(int32_t partition,
+                                                           const evaluator::PartitionOwner& owner) override;
+  absl::StatusOr<std::optional<evaluator::PartitionHolder>> FindHolder(int32_t partition) override;
   absl::StatusOr<std::vector<evaluator::StoredCheckpoint>> LoadCheckpoints(int32_t partition,
                                                                            int64_t log_generation) override;
   absl::Status Commit(const evaluator::CommitBatch& batch) override;

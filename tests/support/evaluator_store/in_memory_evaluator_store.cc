@@ -7,12 +7,20 @@ namespace stockalert::testing {
 
 using namespace evaluator;  // NOLINT(google-build-using-namespace): its twin's types.
 
-absl::StatusOr<PartitionRow> InMemoryEvaluatorStore::AcquirePartition(int32_t partition, const std::string&) {
+absl::StatusOr<PartitionRow> InMemoryEvaluatorStore::AcquirePartition(int32_t partition, const PartitionOwner& owner) {
   const std::lock_guard lock(mutex_);
   PartitionRow& row = partitions_[partition];
   row.partition = partition;
   ++row.epoch;
+  owners_[partition] = owner;
   return row;
+}
+
+absl::StatusOr<std::optional<PartitionHolder>> InMemoryEvaluatorStore::FindHolder(int32_t partition) {
+  const std::lock_guard lock(mutex_);
+  const auto row = partitions_.find(partition);
+  if (row == partitions_.end()) return std::optional<PartitionHolder>();
+  return std::optional<PartitionHolder>({row->second.epoch, owners_[partition]});
 }
 
 absl::StatusOr<std::vector<StoredCheckpoint>> InMemoryEvaluatorStore::LoadCheckpoints(int32_t partition,

@@ -13,7 +13,9 @@ namespace stockalert::testing {
 
 class InMemoryEvaluatorStore final : public evaluator::EvaluatorStore {
  public:
-  absl::StatusOr<evaluator::PartitionRow> AcquirePartition(int32_t partition, const std::string& owner) override;
+  absl::StatusOr<evaluator::PartitionRow> AcquirePartition(int32_t partition,
+                                                           const evaluator::PartitionOwner& owner) override;
+  absl::StatusOr<std::optional<evaluator::PartitionHolder>> FindHolder(int32_t partition) override;
   absl::StatusOr<std::vector<evaluator::StoredCheckpoint>> LoadCheckpoints(int32_t partition,
                                                                            int64_t log_generation) override;
   absl::Status Commit(const evaluator::CommitBatch& batch) override;
@@ -48,6 +50,7 @@ class InMemoryEvaluatorStore final : public evaluator::EvaluatorStore {
 
   mutable std::mutex mutex_;  // Guards all below.
   std::map<int32_t, evaluator::PartitionRow> partitions_;
+  std::map<int32_t, evaluator::PartitionOwner> owners_;
   std::map<int32_t, std::map<CheckpointKey, evaluator::StoredCheckpoint>> checkpoints_;
   std::map<std::pair<std::string, int64_t>, TriggerPlace> identities_;
   std::map<TriggerPlace, evaluator::StoredTrigger> triggers_;

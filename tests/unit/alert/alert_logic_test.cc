@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "services/alert/alert_errors.h"
+#include "services/alert/alert_rules.h"
 #include "services/common/base/error.h"
 #include "tests/support/alert_store/in_memory_alert_store.h"
 #include "tests/support/fake_clock/fake_clock.h"
@@ -22,8 +23,9 @@ const std::string kUser = FakeIds::Uuid(0xaa);
 class FakeUpstream final : public Upstream {
  public:
   absl::Status CheckUser(const std::string&, const rpc::CallContext&) override { return user; }
-  absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, const rpc::CallContext&) override {
-    registered.push_back(symbol);
+  absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, bool validate_only,
+                                             const rpc::CallContext&) override {
+    (validate_only ? checked : registered).push_back(symbol);
     if (symbol == "NONE") return base::InvalidField("symbol", "is known to no source", "UNKNOWN_SYMBOL");
     return symbol;
   }
@@ -53,7 +55,8 @@ class FakeUpstream final : public Upstream {
   std::set<std::string> destinations;
   int looked_up = 0;
   std::vector<std::string> registered;
-  std::vector<std::string> asked;  // For last prices.
+  std::vector<std::string> checked;  // Only validated.
+  std::vector<std::string> asked;    // For last prices.
 };
 
 class FakeLog final : public ChangeLog {
@@ -109,6 +112,68 @@ TEST_CASE("alerts are created in the order asked, each ticker is registered once
   CHECK(bench.log.last_deadline < bench.call.deadline);
   CHECK(bench.Stored() == 3);
   CHECK(base::ReasonOf(bench.logic.Create(bench.call, kUser, {Target("AAPL")}).status()) == kReasonAlertQuota);
+}
+
+TEST_CASE("what is only validated is checked as it would be created, and leaves nothing behind") {
+  Bench bench;
+  const auto validate = [&](const std::vector<CreationRequest>& requests) {
+    return bench.logic.Create(bench.call, kUser, requests, Effect::kValidateOnly);
+  };
+  const auto checked = validate({Target("AAPL", "r-1"), Target("MSFT")});
+  REQUIRE(checked.ok());
+  REQUIRE(checked->size() == 2);
+  CHECK(checked->at(0).alert.symbol == "AAPL");
+  CHECK(checked->at(0).alert.id.empty());
+  CHECK(checked->at(1).alert.record.revision == 1);
+  CHECK(bench.upstream.checked == std::vector<std::string>{"AAPL", "MSFT"});
+  CHECK(bench.upstream.registered.empty());
+  CHECK(bench.log.published.empty());
+  CHECK(bench.Stored() == 0);
+
+  // Its request id is free, and its place in the quota.
+  const auto created = bench.logic.Create(bench.call, kUser, {Target("GOOG", "r-1"), Target("AAPL")});
+  REQUIRE(created.ok());
+  const std::vector<StoredAlert> published = bench.log.published;
+  // Exactly to the quota of three, and no further.
+  CHECK(validate({Target("AAPL")}).ok());
+  CHECK(base::ReasonOf(validate({Target("AAPL"), Target("AAPL")}).status()) == kReasonAlertQuota);
+  // A known request id answers with its alert, as ever.
+  const auto known = validate({Target("GOOG", "r-1")});
+  REQUIRE(known.ok());
+  CHECK(known->front().alert.id == created->front().alert.id);
+  CHECK(base::ReasonOf(validate({Target("MSFT", "r-1")}).status()) == kReasonRequestIdReused);
+  CHECK(RequestIndexOf(validate({Target("MSFT", "r-1")}).status()) == size_t{0});
+
+  CHECK(absl::IsInvalidArgument(validate({Target("NONE")}).status()));
+  CHECK(condition::RefusalReason(validate({Target("MSFT", "", condition::CreationPolicy::kRejectIfMet)}).status()) ==
+        condition::kReasonConditionAlreadyMet);
+  CreationRequest routed = Target("AAPL");
+  routed.alert.routing.destination_ids = {FakeIds::Uuid(0xdd)};
+  CHECK(absl::IsInvalidArgument(validate({routed}).status()));
+  CHECK(bench.Stored() == 2);
+  CHECK(bench.log.published == published);
+}
+
+TEST_CASE("a window too many is refused also where it is only validated") {
+  Bench bench;
+  AlertLogic logic(bench.store, bench.upstream, bench.log, bench.ids, bench.clock,
+                   AlertLogic::Options{.alerts_per_user_max = 100});
+  const auto window = [](int64_t seconds) {
+    CreationRequest request = Target("AAPL");
+    condition::PercentChange change;
+    change.percent_e4 = 10'000;
+    change.reference = condition::PercentReference::kWindow;
+    change.window_us = seconds * 1'000'000;
+    request.alert.definition.condition = change;
+    return request;
+  };
+  for (int64_t i = 1; i <= static_cast<int64_t>(kWindowLengthsMax); ++i) {
+    REQUIRE(logic.Create(bench.call, kUser, {window(i)}, Effect::kValidateOnly).ok());
+    REQUIRE(logic.Create(bench.call, kUser, {window(i)}).ok());
+  }
+  CHECK(base::ReasonOf(logic.Create(bench.call, kUser, {window(1000)}, Effect::kValidateOnly).status()) ==
+        kReasonWindowQuota);
+  CHECK(logic.Create(bench.call, kUser, {window(1)}, Effect::kValidateOnly).ok());
 }
 
 TEST_CASE("a refusal names the request that it is about, and nothing is done") {

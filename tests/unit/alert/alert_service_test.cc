@@ -15,12 +15,15 @@
 #include "services/alert/alert_internal_service.h"
 #include "services/alert/change_publisher.h"
 #include "services/alert/event_rules.h"
+#include "services/alert/explanation_convert.h"
 #include "services/alert/grpc_upstream.h"
 #include "services/common/base/error.h"
 #include "services/common/grpc/server.h"
 #include "services/common/grpc/status_convert.h"
 #include "services/common/postgres/store_failure.h"
 #include "services/domain/market/symbol.h"
+#include "services/domain/price/decimal.h"
+#include "services/domain/record/definition_codec.h"
 #include "stockalert/alert/v1/alert.grpc.pb.h"
 #include "stockalert/internal/v1/alert_internal.grpc.pb.h"
 #include "stockalert/internal/v1/log.pb.h"
@@ -88,7 +91,7 @@ class FakeTickerService final : public ipb::TickerInternalService::Service {
     if (trace != context->client_metadata().end())
       traceparent = std::string(trace->second.data(), trace->second.size());
     response->set_symbol(*market::NormalizeSymbol(request->symbol()));
-    ++registrations;
+    ++(request->validate_only() ? checks : registrations);
     return grpc::Status::OK;
   }
   grpc::Status GetLastPrices(grpc::ServerContext*, const ipb::GetLastPricesRequest* request,
@@ -106,6 +109,7 @@ class FakeTickerService final : public ipb::TickerInternalService::Service {
   }
   std::atomic<bool> down{false};
   std::atomic<int> registrations{0};
+  std::atomic<int> checks{0};  // Registrations that were only validated.
   std::atomic<int> hold_ms{0};
   std::atomic<int64_t> regular_price_micros{0};
   std::atomic<int64_t> extended_price_micros{0};
@@ -132,6 +136,17 @@ class FakeNotifier final : public ipb::NotifierInternalService::Service {
   std::atomic<int> asked{0};
   absl::Status failure;
   std::set<std::string> existing;
+};
+
+class FakeExplainer final : public Explainer {
+ public:
+  absl::StatusOr<ipb::FoldedAlert> Explain(const std::string& alert_id, const std::string& symbol,
+                                           const rpc::CallContext&) override {
+    asked = alert_id + " " + symbol;
+    return answer;
+  }
+  std::string asked;
+  absl::StatusOr<ipb::FoldedAlert> answer = base::Unavailable("EVALUATOR_UNAVAILABLE", "down");
 };
 
 std::unique_ptr<rpc::Server> Serve(grpc::Service* service, const char* name) {
@@ -187,7 +202,8 @@ struct Bench {
   ChangePublisher publisher{producer, clock.monotonic(), QuickPublishing()};
   OutboxSweeper sweeper{store, publisher, clock, OutboxSweeper::Options()};
   AlertLogic logic{store, upstream, publisher, ids, clock, SmallQuota()};
-  AlertService service{runner, logic, store, sweeper, clock};
+  FakeExplainer explainer;
+  AlertService service{runner, logic, store, sweeper, explainer, clock};
   AlertInternalService internal_service{runner, store};
   std::unique_ptr<rpc::Server> server = Serve(&service, "stockalert.alert.v1.AlertService");
   std::unique_ptr<rpc::Server> internal_server =
@@ -328,6 +344,113 @@ std::vector<std::string> FieldsOf(const absl::Status& status) {
 }
 
 }  // namespace
+
+TEST_CASE("an alert is explained to its owner, in decimals, with the way to go") {
+  Bench bench;
+  const auto created = bench.Create(Target());
+  REQUIRE(created.ok());
+  v1::ExplainAlertRequest request;
+  request.set_name(created->name());
+  v1::AlertExplanation said;
+  const auto explain = [&] { return bench.Call(&v1::AlertService::Stub::ExplainAlert, request, said); };
+  // The evaluator's own reason is passed on.
+  CHECK(base::ReasonOf(explain()) == "EVALUATOR_UNAVAILABLE");
+  CHECK(bench.explainer.asked == Bench::IdOf(*created) + " AAPL");
+
+  ipb::FoldedAlert folded;
+  condition::Definition definition;
+  definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, 150'000'000};
+  definition.hysteresis_micros = 500'000;
+  *folded.mutable_definition() = record::EncodeDefinition(definition);
+  folded.set_readiness(ipb::FOLDED_READINESS_READY);
+  folded.set_revision(1);
+  folded.mutable_last_price()->set_price_micros(147'000'000);
+  folded.mutable_last_price()->set_event_time_us(1'767'366'000'000'000);
+  ipb::FoldedSide& side = *folded.add_sides();
+  side.set_readiness(ipb::FOLDED_READINESS_READY);
+  side.add_trigger_ranges()->set_low_micros(150'000'000);
+  folded.set_partition(5);
+  folded.set_next_offset(99);
+  bench.explainer.answer = folded;
+  REQUIRE(explain().ok());
+  CHECK(said.name() == created->name());
+  CHECK(said.readiness() == v1::AlertExplanation::READINESS_READY);
+  CHECK(said.condition().price_target().price() == "150");
+  CHECK(said.hysteresis() == "0.5");
+  CHECK(said.last_price().price() == "147");
+  REQUIRE(said.sides_size() == 1);
+  CHECK(said.sides(0).trigger_ranges(0).low() == "150");
+  CHECK(said.sides(0).trigger_ranges(0).high().empty());
+  CHECK(said.sides(0).trigger_ranges(0).distance() == "3");
+  CHECK(said.sides(0).trigger_ranges(0).distance_percent() == "2.0408");
+  CHECK(said.detail() == "ready: the next price at or above 150 triggers it");
+  CHECK(said.partition() == 5);
+
+  bench.key = "bob";
+  CHECK(base::ReasonOf(explain()) == kReasonAlertNotFound);
+  bench.key = "ann";
+  REQUIRE(bench.Delete(created->name()).ok());
+  CHECK(base::ReasonOf(explain()) == kReasonAlertNotFound);
+  request.set_name("alerts/1");
+  CHECK(FieldsOf(explain()) == std::vector<std::string>{"name"});
+}
+
+TEST_CASE("a distance in percent is rounded half to even") {
+  CHECK(PercentOf(3'000'000, 147'000'000) == 20'408);
+  CHECK(PercentOf(-3'000'000, 147'000'000) == -20'408);
+  CHECK(PercentOf(0, 1) == 0);
+  // 0.00005 % and 0.00015 %.
+  CHECK(PercentOf(1, 2'000'000) == 0);
+  CHECK(PercentOf(3, 2'000'000) == 2);
+  CHECK(PercentOf(-3, 2'000'000) == -2);
+  CHECK(PercentOf(price::kMaxPriceMicros - 1, 1) == std::numeric_limits<int64_t>::max());
+}
+
+TEST_CASE("an alert that is only validated comes back as it would be, without a name, and is nowhere") {
+  Bench bench;
+  v1::CreateAlertRequest request;
+  request.set_parent("users/me");
+  *request.mutable_alert() = Target("150.250", "aapl");
+  request.set_request_id("r-1");
+  request.set_validate_only(true);
+  v1::Alert alert;
+  REQUIRE(bench.Call(&v1::AlertService::Stub::CreateAlert, request, alert).ok());
+  CHECK(alert.name().empty());
+  CHECK(alert.etag().empty());
+  CHECK(alert.symbol() == "AAPL");
+  CHECK(alert.condition().price_target().price() == "150.25");
+  CHECK(alert.trigger_policy() == v1::Alert::TRIGGER_POLICY_ONCE);
+  CHECK(bench.tickers.checks == 1);
+  CHECK(bench.tickers.registrations == 0);
+  CHECK(bench.Stored() == 0);
+  CHECK(bench.Logged().empty());
+  CHECK(bench.Create(Target(), "r-1").ok());  // Another alert: nothing is remembered of the id.
+
+  bench.tickers.regular_price_micros = 160'000'000;
+  request.set_request_id("");
+  request.mutable_alert()->set_creation_policy(v1::Alert::CREATION_POLICY_REJECT_IF_MET);
+  CHECK(base::ReasonOf(bench.Call(&v1::AlertService::Stub::CreateAlert, request, alert)) == kReasonConditionMet);
+  request.mutable_alert()->clear_condition();
+  CHECK(FieldsOf(bench.Call(&v1::AlertService::Stub::CreateAlert, request, alert)) ==
+        std::vector<std::string>{"alert.condition"});
+
+  // All of a batch, or none.
+  v1::BatchCreateAlertsRequest batch;
+  batch.set_parent("users/me");
+  for (int i = 0; i < 4; ++i) *batch.add_requests()->mutable_alert() = Target();
+  batch.set_validate_only(true);
+  batch.mutable_requests(1)->set_validate_only(true);
+  v1::BatchCreateAlertsResponse response;
+  REQUIRE(bench.Call(&v1::AlertService::Stub::BatchCreateAlerts, batch, response).ok());
+  REQUIRE(response.alerts_size() == 4);
+  CHECK(response.alerts(3).name().empty());
+  *batch.add_requests()->mutable_alert() = Target();
+  CHECK(base::ReasonOf(bench.Call(&v1::AlertService::Stub::BatchCreateAlerts, batch, response)) == kReasonAlertQuota);
+  batch.set_validate_only(false);
+  CHECK(FieldsOf(bench.Call(&v1::AlertService::Stub::BatchCreateAlerts, batch, response)) ==
+        std::vector<std::string>{"requests[1].validate_only"});
+  CHECK(bench.Stored() == 1);
+}
 
 TEST_CASE("CreateAlert stores the alert, registers its ticker and tells the log before it answers") {
   Bench bench;

@@ -274,9 +274,10 @@ TEST_CASE("a record with many triggers spans transactions, and a crash between t
     class Dying final : public EvaluatorStore {
      public:
       Dying(EvaluatorStore& inner, int commits) : inner_(inner), left_(commits) {}
-      absl::StatusOr<PartitionRow> AcquirePartition(int32_t p, const std::string& o) override {
+      absl::StatusOr<PartitionRow> AcquirePartition(int32_t p, const PartitionOwner& o) override {
         return inner_.AcquirePartition(p, o);
       }
+      absl::StatusOr<std::optional<PartitionHolder>> FindHolder(int32_t p) override { return inner_.FindHolder(p); }
       absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
         return inner_.LoadCheckpoints(p, g);
       }
@@ -447,9 +448,10 @@ TEST_CASE("a database that is away delays a commit and loses nothing") {
   class Away final : public EvaluatorStore {
    public:
     explicit Away(EvaluatorStore& inner) : inner_(inner) {}
-    absl::StatusOr<PartitionRow> AcquirePartition(int32_t p, const std::string& o) override {
+    absl::StatusOr<PartitionRow> AcquirePartition(int32_t p, const PartitionOwner& o) override {
       return inner_.AcquirePartition(p, o);
     }
+    absl::StatusOr<std::optional<PartitionHolder>> FindHolder(int32_t p) override { return inner_.FindHolder(p); }
     absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
       return inner_.LoadCheckpoints(p, g);
     }

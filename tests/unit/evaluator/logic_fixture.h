@@ -98,9 +98,10 @@ class FailingStore final : public EvaluatorStore {
  public:
   explicit FailingStore(EvaluatorStore& inner) : inner_(inner) {}
 
-  absl::StatusOr<PartitionRow> AcquirePartition(int32_t p, const std::string& o) override {
+  absl::StatusOr<PartitionRow> AcquirePartition(int32_t p, const PartitionOwner& o) override {
     return inner_.AcquirePartition(p, o);
   }
+  absl::StatusOr<std::optional<PartitionHolder>> FindHolder(int32_t p) override { return inner_.FindHolder(p); }
   absl::StatusOr<std::vector<StoredCheckpoint>> LoadCheckpoints(int32_t p, int64_t g) override {
     return inner_.LoadCheckpoints(p, g);
   }

@@ -64,6 +64,25 @@ TEST_CASE("registering brings symbols into their normal form and asks the source
   CHECK(f.store.Find({"MSFT"})->empty());
 }
 
+TEST_CASE("a registration that is only checked asks as one does, and registers and holds nothing") {
+  Fixture f;
+  const auto check = [&](const std::string& symbol) {
+    return f.logic.CheckRegistration({symbol}, {"symbol"}, "u", trace::NewRoot(), Fixture::Soon());
+  };
+  REQUIRE(check(" brk.b").ok());
+  CHECK(check(" brk.b")->front() == "BRK.B");
+  CHECK(f.fetcher.lookups == std::vector<std::string>{"BRK.B", "BRK.B"});
+  CHECK(f.store.Find({"BRK.B"})->empty());
+  REQUIRE(f.Register({"AAPL"}).ok());
+  CHECK(check("AAPL").ok());
+  CHECK(f.Delete("AAPL").ok());  // Nobody holds it.
+  CHECK(base::FindErrorDetails(check("A B").status())->violations.front().field == "symbol");
+  f.fetcher.unknown = {"NOPE"};
+  CHECK(base::ReasonOf(check("nope").status()) == "UNKNOWN_SYMBOL");
+  f.fetcher.failure = base::Unavailable(kReasonFetcherUnavailable, "down");
+  CHECK(base::ReasonOf(check("MSFT").status()) == kReasonFetcherUnavailable);
+}
+
 TEST_CASE("unknown and malformed symbols are refused by field, all or none") {
   Fixture f;
   f.fetcher.unknown = {"NOPE", "NADA"};
@@ -351,6 +370,9 @@ TEST_CASE("only unused tickers that the user registered count for the quota") {
   CHECK(f.store.Find({"D"})->empty());
   // The source is not asked in vain.
   CHECK(f.fetcher.lookups.size() == 3);
+  CHECK(
+      base::ReasonOf(f.quota.CheckRegistration({"D"}, {"symbol"}, kAnn, trace::NewRoot(), Fixture::Soon()).status()) ==
+      kReasonTickerQuota);
   CHECK(f.RegisterAs(kAnn, {"A", "B", "C"}).ok());
   CHECK(f.RegisterAs("00000000-0000-4000-8000-00000000000b", {"D"}).ok());
   CHECK(f.RegisterAs("", {"E", "F", "G", "H"}).ok());

@@ -460,6 +460,13 @@ TEST_CASE("the internal port takes the mesh token only") {
         "hold_ms");
   request.set_hold_ms(0);
   CHECK(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), request, &response).ok());
+  // Only checked.
+  ipb::RegisterTickerRequest checked;
+  checked.set_symbol("goog");
+  checked.set_validate_only(true);
+  CHECK(f.internal_stub->RegisterTicker(Fixture::MeshContext().get(), checked, &response).ok());
+  CHECK(response.symbol() == "GOOG");
+  CHECK(f.store.Find({"GOOG"})->empty());
   // Whose share it takes; a peer of another version may say what it likes, within bounds.
   request.set_hold_ms(1000);
   request.set_user_id(std::string(100, 'u'));

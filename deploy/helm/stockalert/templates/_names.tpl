@@ -5,10 +5,10 @@ containers listen on others (stockalert.listenPort): Services and policies name 
 {{- define "stockalert.services" -}}
 user: {public: 50051, http: 51051, internal: 52051, calls: [ticker], postgres: true, tls: true, api: [stockalert.user.v1.UserService]}
 ticker: {public: 50052, http: 51052, internal: 52052, calls: [user, alert, fetcher], postgres: true, tls: true, api: [stockalert.ticker.v1.TickerService]}
-alert: {public: 50053, http: 51053, internal: 52053, calls: [user, ticker, notifier], postgres: true, tls: true, api: [stockalert.alert.v1.AlertService]}
+alert: {public: 50053, http: 51053, internal: 52053, calls: [user, ticker, notifier, evaluator], postgres: true, tls: true, api: [stockalert.alert.v1.AlertService]}
 notifier: {public: 50054, http: 51054, internal: 52054, calls: [user, ticker], postgres: true, tls: true, api: [stockalert.notification.v1.NotificationService, stockalert.notification.v1.DestinationService]}
 fetcher: {http: 51055, internal: 52055, calls: [ticker], postgres: false, tls: true}
-evaluator: {http: 51056, calls: [], postgres: true, tls: false}
+evaluator: {http: 51056, internal: 52056, calls: [], postgres: true, tls: true}
 {{- end }}
 
 {{/* dict kind (public, http, internal), port: where a container listens behind its Service's port. Below 32768, from where on Linux takes ports for outgoing connections. */}}
@@ -57,7 +57,10 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
 
 {{/* dict root, service: where the others call it. */}}
 {{- define "stockalert.internalAddress" -}}
-{{- printf "%s-%s-internal:%v" (include "stockalert.fullname" .root) .service (get (include "stockalert.services" .root | fromYaml) .service).internal }}
+{{- $port := (get (include "stockalert.services" .root | fromYaml) .service).internal }}
+{{- /* The evaluators' Service has no address of its own: its name is the pods', and the port theirs. */}}
+{{- if eq .service "evaluator" }}{{ $port = include "stockalert.listenPort" (dict "kind" "internal" "port" $port) }}{{ end }}
+{{- printf "%s-%s-internal:%v" (include "stockalert.fullname" .root) .service $port }}
 {{- end }}
 
 {{/* The name in each service's internal certificate by which the others know it: the one under which they dial it. */}}

@@ -420,6 +420,9 @@ spec:
         # The member's id in the consumer group, the same after a restart.
         - name: STOCKALERT_INSTANCE_ID
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
+        # The pod's own name in the headless Service: where the alert service asks the one that has an alert.
+        - name: STOCKALERT_ADVERTISED_ADDRESS
+          value: "$(STOCKALERT_INSTANCE_ID).{{ $fullname }}-evaluator-internal.{{ $root.Release.Namespace }}.svc:{{ include "stockalert.listenPort" (dict "kind" "internal" "port" $is.internal) }}"
         {{- end }}
         {{- if or (eq $service "alert") (eq $service "notifier") }}
         # Pods of a Deployment come and go: one that ends leaves the group at once, and nobody waits for it.

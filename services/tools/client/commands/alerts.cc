@@ -7,6 +7,7 @@
 #include "services/tools/client/alert_flags.h"
 #include "services/tools/client/alert_page.h"
 #include "services/tools/client/commands/commands.h"
+#include "services/tools/client/explanation_page.h"
 #include "services/tools/client/short_names.h"
 #include "services/tools/client/usage.h"
 #include "services/tools/client/values.h"
@@ -59,16 +60,32 @@ absl::Status ResolveDestinations(CommandContext& context, alert_v1::Alert& alert
   return absl::OkStatus();
 }
 
-absl::Status Create(CommandContext& context, const AlertFlags& flags) {
+absl::Status Create(CommandContext& context, const AlertFlags& flags, bool validate_only) {
   alert_v1::CreateAlertRequest request;
   request.set_parent(kOwn);
   STOCKALERT_ASSIGN_OR_RETURN(*request.mutable_alert(), flags.Make(absl::Now()));
   STOCKALERT_RETURN_IF_ERROR(ResolveDestinations(context, *request.mutable_alert()));
   context.flag_of = [&flags](const std::string& field) { return flags.FlagOf(field); };
   request.set_request_id(context.ids.NewUuid());
+  request.set_validate_only(validate_only);
   STOCKALERT_ASSIGN_OR_RETURN(auto alert, context.Call(&Alerts::CreateAlert, request));
+  if (validate_only) {
+    PrintAlerts(context, {alert});
+    context.Notice("nothing was created: without --validate_only it would be");
+    return absl::OkStatus();
+  }
   PrintAlerts(context, {Settled(context, std::move(alert))});
   return absl::OkStatus();
+}
+
+void DeclareCreate(CLI::App& alert, CommandContext& context) {
+  const auto flags = std::make_shared<AlertFlags>();
+  const auto validate_only = std::make_shared<bool>(false);
+  CLI::App& command = context.Command(alert, "create", "set an alert", [&context, flags, validate_only] {
+    return Create(context, *flags, *validate_only);
+  });
+  flags->Declare(command);
+  command.add_flag("--validate_only", *validate_only, "check all that would be checked, and create nothing");
 }
 
 struct ChangeFlags {
@@ -164,6 +181,26 @@ absl::Status Get(CommandContext& context, const Names& given) {
   return absl::OkStatus();
 }
 
+absl::Status Explain(CommandContext& context, const Names& given) {
+  STOCKALERT_ASSIGN_OR_RETURN(const Names names, ShortNames::OfAlerts(context).ResolveAll(given));
+  bool first = true;
+  for (const std::string& name : names) {
+    alert_v1::ExplainAlertRequest request;
+    request.set_name(name);
+    STOCKALERT_ASSIGN_OR_RETURN(const auto explanation, context.Call(&Alerts::ExplainAlert, request));
+    if (context.terminal.json) {
+      context.terminal.PrintJson(explanation);
+      continue;
+    }
+    if (!first) context.terminal.out << '\n';
+    first = false;
+    PrintPage(context.terminal, PageOf(explanation, absl::Now()));
+    const std::string picture = ExplanationPicture(context.terminal, explanation);
+    if (!picture.empty()) context.terminal.out << '\n' << picture << std::flush;
+  }
+  return absl::OkStatus();
+}
+
 template <typename Request>
 absl::Status Change(CommandContext& context, const Names& given,
                     ::grpc::Status (Alerts::*method)(::grpc::ClientContext*, const Request&, alert_v1::Alert*)) {
@@ -203,6 +240,8 @@ void DeclareOnNames(CLI::App& alert, CommandContext& context) {
         ->required();
   };
   declare("get", "show all that there is to say of alerts", [&context, names] { return Get(context, *names); });
+  declare("explain", "show what alerts wait for now: at which prices they trigger, and how far these are",
+          [&context, names] { return Explain(context, *names); });
   declare("pause", "let alerts rest", [&context, names] { return Change(context, *names, &Alerts::PauseAlert); });
   declare("resume", "let paused alerts go on",
           [&context, names] { return Change(context, *names, &Alerts::ResumeAlert); });
@@ -255,9 +294,7 @@ void DeclareTriggers(CLI::App& app, CommandContext& context) {
 
 void DeclareAlerts(CLI::App& app, CommandContext& context) {
   CLI::App& alert = context.Group(app, "alert", "set and change alerts");
-  const auto flags = std::make_shared<AlertFlags>();
-  flags->Declare(
-      context.Command(alert, "create", "set an alert", [&context, flags] { return Create(context, *flags); }));
+  DeclareCreate(alert, context);
   DeclareUpdate(alert, context);
   DeclareList(alert, context);
   DeclareOnNames(alert, context);

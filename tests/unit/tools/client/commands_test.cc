@@ -8,6 +8,7 @@
 
 #include "absl/time/clock.h"
 #include "services/tools/client/alert_flags.h"
+#include "services/tools/client/explanation_page.h"
 #include "services/tools/client/settings.h"
 #include "services/tools/client/terminal.h"
 #include "services/tools/client/usage.h"
@@ -66,6 +67,7 @@ TEST_CASE("every public call of the protos is made by a command") {
       {"stockalert.alert.v1.AlertService.UpdateAlert", {"alert", "update", alert, "--note", "n"}},
       {"stockalert.alert.v1.AlertService.DeleteAlert", {"alert", "delete", alert}},
       {"stockalert.alert.v1.AlertService.ListAlerts", {"alert", "list"}},
+      {"stockalert.alert.v1.AlertService.ExplainAlert", {"alert", "explain", alert}},
       {"stockalert.alert.v1.AlertService.PauseAlert", {"alert", "pause", alert}},
       {"stockalert.alert.v1.AlertService.ResumeAlert", {"alert", "resume", alert}},
       {"stockalert.alert.v1.AlertService.RearmAlert", {"alert", "rearm", alert}},
@@ -311,6 +313,53 @@ TEST_CASE("an alert's page says why it waits, and what the price is") {
     CAPTURE(part, ran.out);
     CHECK(Says(ran.out, part));
   }
+}
+
+TEST_CASE("an alert is explained with a line of prices") {
+  Mesh mesh;
+  const Ran ran = mesh.Run({"alert", "explain", "users/1/alerts/a3"});
+  CHECK(ran.code == 0);
+  for (const char* part :
+       {"READY", "at or above 105 (+3, +2.9412%)", "measured from", "partition 7, read up to offset 42",
+        "◆ measured from 100\n● last price 102\n▲ triggers at or above 105 (+3, +2.9412%)\n"}) {
+    CAPTURE(part, ran.out);
+    CHECK(Says(ran.out, part));
+  }
+  CHECK_FALSE(Says(ran.out, "\x1b["));  // It is no terminal.
+  const Ran json = mesh.Run({"--json", "alert", "explain", "users/1/alerts/a3"});
+  CHECK(nlohmann::json::parse(json.out)["sides"][0]["triggerRanges"][0]["low"] == "105");
+}
+
+TEST_CASE("the line of prices is to scale, heavy where a price triggers, and coloured on a terminal alone") {
+  std::ostringstream out, err;
+  Terminal terminal{out, err};
+  terminal.columns = 25;
+  alert_v1::AlertExplanation explanation;
+  CHECK(ExplanationPicture(terminal, explanation).empty());
+  explanation.mutable_last_price()->set_price("105");
+  auto& side = *explanation.add_sides();
+  side.set_reference("100");
+  side.add_trigger_ranges()->set_low("110");
+  CHECK(ExplanationPicture(terminal, explanation) ==
+        "──◆─────────●─────────▲━━\n"
+        "◆ measured from 100\n"
+        "● last price 105\n"
+        "▲ triggers at or above 110\n");
+  terminal.colours = true;
+  CHECK(Says(ExplanationPicture(terminal, explanation), "\x1b["));
+  // One price alone.
+  explanation.clear_sides();
+  terminal.colours = false;
+  CHECK(Says(ExplanationPicture(terminal, explanation), "● last price 105"));
+}
+
+TEST_CASE("an alert that is only validated is shown, and said not to be there") {
+  Mesh mesh;
+  const Ran ran = mesh.Run({"alert", "create", "AAPL", "--up", "5", "--validate_only"});
+  CHECK(ran.code == 0);
+  CHECK(Says(ran.out, "AAPL"));
+  CHECK(Says(ran.out + ran.err, "nothing was created"));
+  CHECK(mesh.mesh.created_count() == 0);
 }
 
 // --- Terminals

@@ -87,6 +87,7 @@ class FakeMesh final : public user_v1::UserService::Service,
       return rpc::ToGrpc(violations.ToStatus());
     }
     *response = request->alert();
+    if (request->validate_only()) return ::grpc::Status::OK;
     response->set_name("users/1/alerts/" + request->request_id());
     response->set_state(alert_v1::Alert::STATE_PENDING);
     std::lock_guard lock(mutex_);
@@ -170,6 +171,29 @@ class FakeMesh final : public user_v1::UserService::Service,
     return ::grpc::Status::OK;
   }
   // What was created has its place among the prices by now; a3 waits.
+  ::grpc::Status ExplainAlert(::grpc::ServerContext*, const alert_v1::ExplainAlertRequest* request,
+                              alert_v1::AlertExplanation* response) override {
+    using Explanation = alert_v1::AlertExplanation;
+    response->set_name(request->name());
+    response->set_symbol("AAPL");
+    response->set_readiness(Explanation::READINESS_READY);
+    response->set_detail("ready: the next price at or above 105 triggers it");
+    auto& change = *response->mutable_condition()->mutable_percent_change();
+    change.set_direction(alert_v1::PercentChange::DIRECTION_UP);
+    change.set_percent("5");
+    change.set_reference(alert_v1::PercentChange::REFERENCE_ARMING);
+    response->mutable_last_price()->set_price("102");
+    Explanation::Side& side = *response->add_sides();
+    side.set_readiness(Explanation::READINESS_READY);
+    side.set_reference("100");
+    Explanation::PriceRange& range = *side.add_trigger_ranges();
+    range.set_low("105");
+    range.set_distance("3");
+    range.set_distance_percent("2.9412");
+    response->set_partition(7);
+    response->set_next_offset(42);
+    return ::grpc::Status::OK;
+  }
   ::grpc::Status GetAlert(::grpc::ServerContext*, const alert_v1::GetAlertRequest* request,
                           alert_v1::Alert* response) override {
     std::lock_guard lock(mutex_);
@@ -375,6 +399,10 @@ class FakeMesh final : public user_v1::UserService::Service,
     replays_.push_back(*request);
     response->set_replayed_count(replays_.size() == 1 ? 3 : 0);
     return ::grpc::Status::OK;
+  }
+  size_t created_count() {
+    std::lock_guard lock(mutex_);
+    return created_.size();
   }
   std::vector<notification_v1::CreateDestinationRequest> created_destinations() {
     std::lock_guard lock(mutex_);
