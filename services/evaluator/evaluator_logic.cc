@@ -73,6 +73,10 @@ int64_t ChecksumOf(const LogEntry& entry) {
   return static_cast<int64_t>(hash);
 }
 
+size_t EvaluatorLogic::EffectsOf(const fold::Outcome& outcome) {
+  return outcome.triggers.size() + outcome.confirmations.size() + outcome.statuses.size() + outcome.splits.size();
+}
+
 struct EvaluatorLogic::Partition {
   PartitionRow row;  // As committed.
   fold::Fold fold;
@@ -362,8 +366,7 @@ std::optional<std::string> EvaluatorLogic::FindDifference(Partition& partition, 
     return absl::StrCat("a trigger of alert ", recorded.alert_id, " (number ", recorded.trigger_number,
                         ") is recorded and not computed");
   }
-  const size_t effects = outcome.triggers.size() + outcome.confirmations.size() + outcome.statuses.size();
-  if (compared != kAllEffects && compared > effects) return "more effects are recorded than computed";
+  if (compared != kAllEffects && compared > EffectsOf(outcome)) return "more effects are recorded than computed";
   return std::nullopt;
 }
 
@@ -503,10 +506,13 @@ void EvaluatorLogic::AddPart(int32_t number, const Partition& partition, InFligh
       } else if (at -= outcome.triggers.size(); at < outcome.confirmations.size()) {
         outgoing.key = outcome.confirmations[at].alert_id;
         outgoing.value = record::EncodeAlertEvent(outcome.confirmations[at], number);
-      } else {
-        at -= outcome.confirmations.size();
+      } else if (at -= outcome.confirmations.size(); at < outcome.statuses.size()) {
         outgoing.key = outcome.statuses[at].symbol;
         outgoing.value = record::EncodeAlertEvent(record::PlacedStatus{outcome.statuses[at], number});
+      } else {
+        at -= outcome.statuses.size();
+        outgoing.key = outcome.splits[at].symbol;
+        outgoing.value = record::EncodeAlertEvent(record::PlacedSplit{outcome.splits[at], number, record.offset});
       }
       built.batch.outbox.push_back(std::move(outgoing));
     }

@@ -171,6 +171,9 @@ class EvaluatorLogic {
 
  private:
   struct Partition;
+  // Triggers, confirmations, statuses, splits: numbered in this order.
+  static size_t EffectsOf(const fold::Outcome& outcome);
+
   // The effects of one record.
   struct PendingRecord {
     int64_t offset = 0;
@@ -180,7 +183,7 @@ class EvaluatorLogic {
     int64_t log_time_us = 0;
     std::string traceparent;
     fold::Outcome outcome;
-    size_t effects() const { return outcome.triggers.size() + outcome.confirmations.size() + outcome.statuses.size(); }
+    size_t effects() const { return EffectsOf(outcome); }
   };
   // A transaction as it was built; kept until its outcome is known, so that a retry is identical.
   struct InFlight {

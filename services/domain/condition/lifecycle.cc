@@ -82,7 +82,9 @@ absl::StatusOr<AlertRecord> CreateAlert(const Definition& definition, const Mome
 absl::StatusOr<AlertRecord> UpdateAlert(const AlertRecord& record, const Definition& wanted, bool other_fields_change,
                                         const Moment& moment) {
   if (record.deleted) return Deleted();
-  if (absl::Status status = CheckDefinition(wanted); !status.ok()) return status;
+  // One that a split has brought where nobody could have set it goes on as it is.
+  const bool definition_changes = record.definition.ArmsWhenChangedTo(wanted);
+  if (absl::Status status = CheckDefinition(wanted); definition_changes && !status.ok()) return status;
   const bool expiry_moves = wanted.expire_time_us != record.definition.expire_time_us;
   if (expiry_moves && IsSetInThePast(wanted.expire_time_us, moment)) return ExpiryNotInFuture();
   const bool was_expired = IsExpired(record, moment);
@@ -91,7 +93,7 @@ absl::StatusOr<AlertRecord> UpdateAlert(const AlertRecord& record, const Definit
                    "the alert has expired: it takes only an update that moves expire_time past now and past its "
                    "symbol's last quote, which arms it anew");
   }
-  const bool arms = was_expired || record.definition.ArmsWhenChangedTo(wanted);
+  const bool arms = was_expired || definition_changes;
   if (!arms && !expiry_moves && !other_fields_change) return record;
   AlertRecord changed = record;
   changed.definition = wanted;

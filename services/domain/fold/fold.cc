@@ -242,7 +242,9 @@ class PartitionState {
   void ApplyRecord(const record::Split& split, record::Place place, Outcome* outcome) {
     SymbolFold& symbol = SymbolOf(split.symbol);
     CopyFirst(symbol);
-    if (symbol.ApplySplit(split) && symbol.hold != nullptr) Settle(symbol, place, outcome);
+    if (!symbol.ApplySplit(split)) return;
+    outcome->splits.push_back(split);
+    if (symbol.hold != nullptr) Settle(symbol, place, outcome);
   }
 
   void ApplyRecord(const record::SplitSuspected& suspected, record::Place place, Outcome* outcome) {

@@ -24,6 +24,7 @@ struct Outcome {
   std::vector<record::Trigger> triggers;  // In their order: by offset, then alert id.
   std::vector<record::Confirmation> confirmations;
   std::vector<record::SymbolStatus> statuses;  // Only where it differs from before the record.
+  std::vector<record::Split> splits;           // That were not known.
   bool operator==(const Outcome&) const = default;
 };
 

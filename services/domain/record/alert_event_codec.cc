@@ -78,6 +78,19 @@ absl::StatusOr<PlacedStatus> DecodeSymbolStatus(const pb::SymbolStatusChanged& e
                       encoded.partition()};
 }
 
+absl::StatusOr<PlacedSplit> DecodeSplit(const pb::SplitApplied& encoded) {
+  const auto is_share = [](int64_t shares) { return shares >= 1 && shares <= kSplitSharesMax; };
+  if (!market::IsNormalSymbol(encoded.symbol())) return BadEvent("a symbol that is none");
+  if (encoded.number() < 1) return BadEvent("a split number below 1");
+  if (!is_share(encoded.numerator()) || !is_share(encoded.denominator())) return BadEvent("a ratio that cannot be");
+  // The time is only shown: one that is none is as good as none.
+  const int64_t time_us = IsTime(encoded.effective_time_us()) ? encoded.effective_time_us() : 0;
+  return PlacedSplit{
+      {encoded.symbol(), encoded.split_id(), encoded.number(), {encoded.numerator(), encoded.denominator()}, time_us},
+      encoded.partition(),
+      encoded.offset()};
+}
+
 std::string EncodeAlertEvent(const PlacedTrigger& placed) {
   pb::AlertEvent event;
   *event.mutable_triggered() = EncodeTrigger(placed);
@@ -105,6 +118,21 @@ std::string EncodeAlertEvent(const PlacedStatus& placed) {
   out.set_partition(placed.partition);
   out.set_offset(status.offset);
   out.set_held(status.held);
+  return event.SerializeAsString();
+}
+
+std::string EncodeAlertEvent(const PlacedSplit& placed) {
+  const Split& split = placed.split;
+  pb::AlertEvent event;
+  auto& out = *event.mutable_split();
+  out.set_symbol(split.symbol);
+  out.set_split_id(split.split_id);
+  out.set_number(split.number);
+  out.set_numerator(split.ratio.numerator);
+  out.set_denominator(split.ratio.denominator);
+  out.set_effective_time_us(split.effective_time_us);
+  out.set_partition(placed.partition);
+  out.set_offset(placed.offset);
   return event.SerializeAsString();
 }
 

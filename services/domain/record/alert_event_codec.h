@@ -25,16 +25,25 @@ struct PlacedStatus {
   int32_t partition = 0;
 };
 
+// A split that the fold has applied, and its place.
+struct PlacedSplit {
+  Split split;
+  int32_t partition = 0;
+  int64_t offset = 0;
+};
+
 // Also what a message of the topic `triggers` carries. The revision is not judged: not every reader asks for it.
 internal::v1::AlertTriggered EncodeTrigger(const PlacedTrigger& placed);
 absl::StatusOr<PlacedTrigger> DecodeTrigger(const internal::v1::AlertTriggered& encoded);
 
 absl::StatusOr<Confirmation> DecodeConfirmation(const internal::v1::ChangeConfirmed& encoded);
 absl::StatusOr<PlacedStatus> DecodeSymbolStatus(const internal::v1::SymbolStatusChanged& encoded);
+absl::StatusOr<PlacedSplit> DecodeSplit(const internal::v1::SplitApplied& encoded);
 
 // Serialized internal.v1.AlertEvent.
 std::string EncodeAlertEvent(const PlacedTrigger& placed);
 std::string EncodeAlertEvent(const Confirmation& confirmation, int32_t partition);
 std::string EncodeAlertEvent(const PlacedStatus& placed);
+std::string EncodeAlertEvent(const PlacedSplit& placed);
 
 }  // namespace stockalert::record
