@@ -255,6 +255,7 @@ class Reader {
   // The named fields of the message; what is not named stays.
   void Fields(const v1::Alert& message, const std::set<std::string>& fields, WantedAlert& wanted) {
     Definition& definition = wanted.definition;
+    const Definition before = definition;
     std::string& note = wanted.note;
     Routing(message, fields, wanted.routing);
     if (fields.count("condition") > 0) Condition(message, definition);
@@ -281,8 +282,9 @@ class Reader {
       note = message.note();
       if (!rpc::CheckText(violations_, Field("note"), note, 0, kNoteCharactersMax)) ok_ = false;
     }
-    // The rules between fields, where each of them is right by itself.
-    if (!ok_) return;
+    // The rules between fields, where each of them is right by itself. What stays as it is need not obey them: a split
+    // may have brought bounds together.
+    if (!ok_ || !before.ArmsWhenChangedTo(definition)) return;
     if (const std::optional<condition::Violation> violation = condition::FindViolation(definition)) {
       Refuse(violation->field, violation->description);
     }

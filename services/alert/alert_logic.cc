@@ -47,6 +47,13 @@ absl::Status NothingKept() {
   return base::MakeError(absl::StatusCode::kCancelled, "validated, and rolled back", base::ErrorDetails());
 }
 
+absl::Status SplitUnderWay(const std::string& symbol) {
+  return base::Unavailable("PRICES_NOT_READY",
+                           absl::StrCat("the last price of ", symbol,
+                                        " is from before a split that is being taken in; try again in a moment"),
+                           {{"symbol", symbol}});
+}
+
 condition::ArmingMarket MarketFor(const condition::Definition& definition, const LastPrices& last) {
   condition::ArmingMarket market;
   market.price_micros =
@@ -160,19 +167,35 @@ absl::StatusOr<AlertLogic::Created> AlertLogic::FindCreated(const std::string& u
   return created;
 }
 
-absl::StatusOr<std::map<std::string, std::string>> AlertLogic::RegisterTickers(
+absl::StatusOr<std::map<std::string, RegisteredTicker>> AlertLogic::RegisterTickers(
     const rpc::CallContext& call, const std::vector<CreationRequest>& requests, const Created& created, Effect effect) {
-  std::map<std::string, std::string> normal;
+  std::map<std::string, RegisteredTicker> normal;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (created.count(i) > 0) continue;
     const auto [slot, is_new] = normal.try_emplace(requests[i].alert.symbol);
     if (!is_new) continue;
-    absl::StatusOr<std::string> registered =
+    absl::StatusOr<RegisteredTicker> registered =
         upstream_.RegisterTicker(requests[i].alert.symbol, effect == Effect::kValidateOnly, call);
     if (!registered.ok()) return OfTicker(registered.status(), i);
     slot->second = *std::move(registered);
   }
+  STOCKALERT_RETURN_IF_ERROR(FindSplitNumbers(normal));
   return normal;
+}
+
+absl::Status AlertLogic::FindSplitNumbers(std::map<std::string, RegisteredTicker>& tickers) {
+  std::vector<std::string> symbols;
+  for (const auto& [asked, ticker] : tickers) {
+    if (!ticker.split_number) symbols.push_back(ticker.symbol);
+  }
+  if (symbols.empty()) return absl::OkStatus();
+  STOCKALERT_ASSIGN_OR_RETURN(const auto numbers, store_.FindSplitNumbers(symbols));
+  for (auto& [asked, ticker] : tickers) {
+    if (ticker.split_number) continue;
+    const auto known = numbers.find(ticker.symbol);
+    ticker.split_number = known == numbers.end() ? 0 : known->second;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status AlertLogic::CheckDestinations(const rpc::CallContext& call, const std::string& user_id,
@@ -202,7 +225,7 @@ absl::StatusOr<std::vector<StoredAlert>> AlertLogic::Prepare(const rpc::CallCont
   for (size_t i = 0; i < requests.size(); ++i) {
     const WantedAlert& asked = requests[i].alert;
     if (created.count(i) > 0 || asked.definition.creation_policy != condition::CreationPolicy::kRejectIfMet) continue;
-    priced.insert(normal.at(asked.symbol));
+    priced.insert(normal.at(asked.symbol).symbol);
   }
   std::map<std::string, LastPrices> prices;
   if (!priced.empty()) {
@@ -216,7 +239,15 @@ absl::StatusOr<std::vector<StoredAlert>> AlertLogic::Prepare(const rpc::CallCont
     if (created.count(i) > 0) continue;
     const WantedAlert& asked = requests[i].alert;
     StoredAlert alert;
-    alert.symbol = normal.at(asked.symbol);
+    const RegisteredTicker& ticker = normal.at(asked.symbol);
+    alert.symbol = ticker.symbol;
+    alert.splits_applied = ticker.split_number.value_or(0);
+    if (priced.count(alert.symbol) > 0) {
+      // A split between the two answers: what is compared is of one side of it.
+      const int64_t of_prices = prices[alert.symbol].split_number;
+      if (of_prices < alert.splits_applied) return SplitUnderWay(alert.symbol);
+      alert.splits_applied = of_prices;
+    }
     absl::StatusOr<condition::AlertRecord> record =
         condition::CreateAlert(asked.definition, moment, MarketFor(asked.definition, prices[alert.symbol]));
     if (!record.ok()) return OfRequest(record.status(), i);

@@ -90,10 +90,12 @@ class AlertLogic {
 
   // The requests whose alerts exist already, by their request ids.
   absl::StatusOr<Created> FindCreated(const std::string& user_id, const std::vector<CreationRequest>& requests);
-  // Registers the tickers of the other requests; returns the normal form of each symbol asked for.
-  absl::StatusOr<std::map<std::string, std::string>> RegisterTickers(const rpc::CallContext& call,
-                                                                     const std::vector<CreationRequest>& requests,
-                                                                     const Created& created, Effect effect);
+  // Registers the tickers of the other requests; returns what each symbol asked for is.
+  absl::StatusOr<std::map<std::string, RegisteredTicker>> RegisterTickers(const rpc::CallContext& call,
+                                                                          const std::vector<CreationRequest>& requests,
+                                                                          const Created& created, Effect effect);
+  // Of those of which the ticker service did not tell, as this service knows.
+  absl::Status FindSplitNumbers(std::map<std::string, RegisteredTicker>& tickers);
   // That the user has the destinations that the other requests name.
   absl::Status CheckDestinations(const rpc::CallContext& call, const std::string& user_id,
                                  const std::vector<CreationRequest>& requests, const Created& created);

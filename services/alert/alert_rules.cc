@@ -12,6 +12,7 @@
 #include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/trace/sound.h"
+#include "services/domain/condition/split.h"
 #include "services/domain/price/decimal.h"
 #include "services/domain/record/alert_event_codec.h"
 #include "services/domain/record/definition_codec.h"
@@ -254,6 +255,15 @@ std::string AlertName(std::string_view user_id, std::string_view alert_id) {
   return absl::StrCat("users/", base::ToAbsl(user_id), "/alerts/", base::ToAbsl(alert_id));
 }
 
+void BringForward(const std::vector<StoredSplit>& splits, StoredAlert& alert) {
+  for (const StoredSplit& split : splits) {
+    if (split.number <= alert.splits_applied) continue;
+    if (split.number != alert.splits_applied + 1) return;
+    condition::ScaleDefinition(split.ratio, &alert.record.definition);
+    alert.splits_applied = split.number;
+  }
+}
+
 std::string Summarize(std::string_view symbol, const condition::Definition& definition) {
   return absl::StrCat(base::ToAbsl(symbol), " ", std::visit(Summary{}, definition.condition));
 }
@@ -265,7 +275,8 @@ ipb::LogRecord MakeLogRecord(const StoredAlert& alert) {
                                                   .armed_revision = alert.record.armed_revision,
                                                   .paused = alert.record.paused,
                                                   .deleted = alert.record.deleted,
-                                                  .definition = condition::DefinitionForLog(alert.record.definition)});
+                                                  .definition = condition::DefinitionForLog(alert.record.definition),
+                                                  .splits_applied = alert.splits_applied});
 }
 
 std::string Fingerprint(const WantedAlert& asked) {
@@ -317,6 +328,12 @@ absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent
       const record::SymbolStatus& told = placed.status;
       batch.statuses.push_back({told.symbol, told.previous_close_known, told.day_open_known, told.last_event_time_us,
                                 placed.partition, told.offset, told.held});
+      return absl::OkStatus();
+    }
+    case ipb::AlertEvent::kSplit: {
+      STOCKALERT_ASSIGN_OR_RETURN(const record::PlacedSplit placed, record::DecodeSplit(event.split()));
+      const record::Split& told = placed.split;
+      batch.splits.push_back({told.symbol, told.number, told.ratio, told.effective_time_us});
       return absl::OkStatus();
     }
     case ipb::AlertEvent::KIND_NOT_SET:

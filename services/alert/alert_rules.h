@@ -72,6 +72,11 @@ internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const 
 // Its name in the API: "users/{user}/alerts/{alert}".
 std::string AlertName(std::string_view user_id, std::string_view alert_id);
 
+// Brings the definition to the prices of after these splits of its symbol, which are in the order of their numbers and
+// begin anywhere: by each whose number follows the one that it is stated at. One that is missing, because it has not
+// been told of yet, ends it: those behind it are taken in with it.
+void BringForward(const std::vector<StoredSplit>& splits, StoredAlert& alert);
+
 // One line for people: "AAPL at or above 150".
 std::string Summarize(std::string_view symbol, const condition::Definition& definition);
 

@@ -9,12 +9,17 @@
 // UNAVAILABLE (DATABASE_UNAVAILABLE: nothing was done, or, said in the message, the outcome is unknown); other statuses
 // stand beside each call.
 //
+// An alert's definition is kept with the number of the split that its prices allow for, and read as after all splits of
+// its symbol that are known (BringForward): the two are one value, so that no order of a split and a call scales twice
+// or not at all. What is written is what was read, or what the caller says of a new alert.
+//
 // An alert whose `record.revision` has not been confirmed by the evaluator has an *open change*: creating or changing
 // it opens one in the same transaction.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -87,6 +92,9 @@ class AlertStore {
   virtual absl::StatusOr<std::vector<RecordedTrigger>> ListTriggers(const TriggerFilter& filter,
                                                                     const std::optional<TriggerPlace>& after,
                                                                     int limit) = 0;
+  // The number of each symbol's last split that is known with all before it; 0: none is. What a price named now allows
+  // for.
+  virtual absl::StatusOr<std::map<std::string, int64_t>> FindSplitNumbers(const std::vector<std::string>& symbols) = 0;
   // The number of alerts in any state on a symbol; an empty symbol: on all.
   virtual absl::StatusOr<int64_t> Count(const std::string& symbol) = 0;
 

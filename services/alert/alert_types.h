@@ -15,6 +15,7 @@
 #include "services/domain/condition/definition.h"
 #include "services/domain/condition/lifecycle.h"
 #include "services/domain/message/routing.h"
+#include "services/domain/price/split_ratio.h"
 
 namespace stockalert::alert {
 
@@ -26,6 +27,7 @@ struct StoredAlert {
   std::string note;
   message::Routing routing;
   int64_t applied_revision = 0;  // The latest that the evaluator has confirmed.
+  int64_t splits_applied = 0;    // The number of the symbol's last split that the definition's prices allow for.
   int64_t trigger_count = 0;
   int64_t last_trigger_number = 0;
   int64_t throttled_count = 0;
@@ -80,6 +82,15 @@ struct StoredSymbolStatus {
   bool operator==(const StoredSymbolStatus&) const = default;
 };
 
+// A split of a symbol that the evaluator has told of. Identity: (symbol, number).
+struct StoredSplit {
+  std::string symbol;
+  int64_t number = 0;
+  price::SplitRatio ratio;
+  int64_t effective_time_us = 0;
+  bool operator==(const StoredSplit&) const = default;
+};
+
 // An alert with everything that the API shows of it.
 struct ShownAlert {
   StoredAlert alert;
@@ -115,9 +126,10 @@ struct EventBatch {
   std::vector<ConfirmedRevision> confirmations;
   std::vector<TriggerEvent> triggers;  // An alert's in the order of their numbers.
   std::vector<StoredSymbolStatus> statuses;
+  std::vector<StoredSplit> splits = {};
   // How many triggers of a user in one minute of event time are passed on one by one; further ones are throttled.
   int64_t triggers_per_minute = std::numeric_limits<int64_t>::max();
-  bool empty() const { return confirmations.empty() && triggers.empty() && statuses.empty(); }
+  bool empty() const { return confirmations.empty() && triggers.empty() && statuses.empty() && splits.empty(); }
 };
 
 // A trigger on its way to the notifier: a row of the trigger outbox.

@@ -58,6 +58,9 @@ void Count(const AppliedEvents& applied) {
   repeated.Increment(static_cast<double>(applied.triggers_repeated));
   withheld.Increment(static_cast<double>(applied.triggers_withheld));
   unknown.Increment(static_cast<double>(applied.triggers_unknown));
+  static auto& splits = metrics::GetCounter(
+      "stockalert_alert_splits_total", "Splits that the evaluator told of: alerts are shown in prices of after them");
+  splits.Increment(static_cast<double>(applied.splits_recorded));
   if (applied.triggers_unknown > 0) {
     log::Error(
         "triggers of alerts that this service does not know were passed over: was its database restored from a backup?",
@@ -149,6 +152,7 @@ absl::Status EventApplier::Apply(const std::vector<size_t>& indices) {
     batch.confirmations.insert(batch.confirmations.end(), events.confirmations.begin(), events.confirmations.end());
     batch.triggers.insert(batch.triggers.end(), events.triggers.begin(), events.triggers.end());
     batch.statuses.insert(batch.statuses.end(), events.statuses.begin(), events.statuses.end());
+    batch.splits.insert(batch.splits.end(), events.splits.begin(), events.splits.end());
   }
   if (!batch.empty()) {
     batch.triggers_per_minute = triggers_per_minute_;

@@ -130,6 +130,16 @@ std::map<std::string, int64_t> RevisionsOf(const std::vector<ConfirmedRevision>&
   return revisions;
 }
 
+// Each once, by symbol and number, so that two batches write in one order.
+std::vector<StoredSplit> InOrder(const std::vector<StoredSplit>& splits) {
+  std::map<std::pair<std::string, int64_t>, StoredSplit> by_number;
+  for (const StoredSplit& split : splits) by_number.try_emplace({split.symbol, split.number}, split);
+  std::vector<StoredSplit> ordered;
+  ordered.reserve(by_number.size());
+  for (auto& [number, split] : by_number) ordered.push_back(std::move(split));
+  return ordered;
+}
+
 // The one of the newest place of each symbol, by symbol, so that two batches lock in one order.
 std::vector<StoredSymbolStatus> NewestOf(const std::vector<StoredSymbolStatus>& statuses) {
   std::map<std::string, const StoredSymbolStatus*> newest;
@@ -150,6 +160,7 @@ absl::StatusOr<AppliedEvents> ApplyEvents(EventStore& store, const EventBatch& b
   AppliedEvents applied;
   const absl::Status status = store.Transact([&](EventTransaction& transaction) -> absl::Status {
     applied = AppliedEvents();
+    if (!batch.splits.empty()) applied.splits_recorded = transaction.SaveSplits(InOrder(batch.splits), now_us);
     if (!batch.confirmations.empty()) transaction.ConfirmRevisions(RevisionsOf(batch.confirmations));
     if (!batch.triggers.empty()) {
       STOCKALERT_RETURN_IF_ERROR(TriggerSteps(transaction, batch, now_us, applied).Run());

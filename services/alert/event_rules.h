@@ -22,9 +22,11 @@ struct AppliedEvents {
   int64_t triggers_repeated = 0;  // Known already.
   int64_t triggers_withheld = 0;
   int64_t triggers_throttled = 0;  // New ones that are passed on after the others.
+  int64_t splits_recorded = 0;     // New ones.
   int64_t triggers_unknown = 0;    // Of alerts that this store has never heard of, or has forgotten.
 };
 
+// Splits are remembered, before triggers are judged: what is said of these is said in prices of after them.
 // Confirmations close changes. Triggers are recorded, change the shown state, and go to the outbox unless they are
 // withheld. Of a symbol's statuses the one with the highest place in the log wins. A trigger is throttled if
 // batch.triggers_per_minute triggers of its user with an event time in the same minute were recorded before it,

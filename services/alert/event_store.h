@@ -43,6 +43,9 @@ class EventTransaction {
 
   // At most one per symbol. A status replaces a stored one only if its place in the log is higher.
   virtual void SaveStatuses(const std::vector<StoredSymbolStatus>& statuses) = 0;
+  // Splits that are not known yet, by symbol and number; those that are stay as they are. Every alert of the symbols is
+  // read as after them from the end of the transaction on. Returns how many were new.
+  virtual int64_t SaveSplits(const std::vector<StoredSplit>& splits, int64_t now_us) = 0;
 };
 
 // Turns an alert of a deleted user into its tombstone. Pure.

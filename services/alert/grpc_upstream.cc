@@ -52,8 +52,8 @@ absl::Status GrpcUpstream::CheckUser(const std::string& user_id, const rpc::Call
                           kReasonUserServiceUnavailable, "user service");
 }
 
-absl::StatusOr<std::string> GrpcUpstream::RegisterTicker(const std::string& symbol, bool validate_only,
-                                                         const rpc::CallContext& call) {
+absl::StatusOr<RegisteredTicker> GrpcUpstream::RegisterTicker(const std::string& symbol, bool validate_only,
+                                                              const rpc::CallContext& call) {
   ipb::RegisterTickerRequest request;
   request.set_symbol(symbol);
   request.set_user_id(call.caller.user_id);
@@ -68,7 +68,9 @@ absl::StatusOr<std::string> GrpcUpstream::RegisterTicker(const std::string& symb
   // at.
   if (absl::IsUnavailable(status) && !base::ReasonOf(status).empty()) return status;
   STOCKALERT_RETURN_IF_ERROR(rpc::PeerFailure(status, kReasonTickerServiceUnavailable, "ticker service"));
-  return response.symbol();
+  RegisteredTicker registered{response.symbol()};
+  if (response.has_split_number()) registered.split_number = response.split_number();
+  return registered;
 }
 
 absl::StatusOr<std::map<std::string, LastPrices>> GrpcUpstream::GetLastPrices(const std::vector<std::string>& symbols,
@@ -88,6 +90,7 @@ absl::StatusOr<std::map<std::string, LastPrices>> GrpcUpstream::GetLastPrices(co
     if (price.has_extended_price_micros()) out.extended_price_micros = price.extended_price_micros();
     if (price.has_previous_close_micros()) out.previous_close_micros = price.previous_close_micros();
     if (price.has_day_open_micros()) out.day_open_micros = price.day_open_micros();
+    out.split_number = price.split_number();
   }
   return prices;
 }

@@ -21,8 +21,8 @@ class GrpcUpstream final : public Upstream {
   ~GrpcUpstream() override;
 
   absl::Status CheckUser(const std::string& user_id, const rpc::CallContext& call) override;
-  absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, bool validate_only,
-                                             const rpc::CallContext& call) override;
+  absl::StatusOr<RegisteredTicker> RegisterTicker(const std::string& symbol, bool validate_only,
+                                                  const rpc::CallContext& call) override;
   absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                   const rpc::CallContext& call) override;
   absl::StatusOr<std::set<std::string>> FindDestinations(const std::string& user_id,

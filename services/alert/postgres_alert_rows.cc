@@ -2,9 +2,11 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "services/alert/alert_errors.h"
+#include "services/alert/alert_rules.h"
 #include "services/alert/outbox_store.h"
 #include "services/common/base/abseil.h"
 #include "services/common/base/error.h"
@@ -34,6 +36,22 @@ absl::StatusOr<condition::Definition> DecodeDefinitionJson(const std::string& js
   return definition;
 }
 
+// Those of kAlertColumns.
+absl::StatusOr<std::vector<StoredSplit>> ParseSplits(const std::string& text) {
+  std::vector<StoredSplit> splits;
+  for (const absl::string_view one : absl::StrSplit(text, ',')) {
+    const std::vector<absl::string_view> numbers = absl::StrSplit(one, ' ');
+    StoredSplit split;
+    if (numbers.size() != 3 || !absl::SimpleAtoi(numbers[0], &split.number) ||
+        !absl::SimpleAtoi(numbers[1], &split.ratio.numerator) ||
+        !absl::SimpleAtoi(numbers[2], &split.ratio.denominator)) {
+      return base::Internal("the splits of a symbol cannot be read");
+    }
+    splits.push_back(std::move(split));
+  }
+  return splits;
+}
+
 std::optional<int64_t> NonZero(long long value) { return value == 0 ? std::nullopt : std::optional<int64_t>(value); }
 
 // The columns of an alert, of its last trigger and of its symbol's status, and where one row of them goes. NULLs are
@@ -60,7 +78,12 @@ constexpr char kAlertColumns[] = R"sql(
   COALESCE(a.request_fingerprint, ''),
   CAST(a.delivery AS int),
   array_to_string(a.destination_ids, ','),
-  CAST(a.critical AS int))sql";
+  CAST(a.critical AS int),
+  a.splits_applied,
+  COALESCE((
+    SELECT string_agg(p.number || ' ' || p.numerator || ' ' || p.denominator, ',' ORDER BY p.number)
+    FROM stockalert_alert.splits p
+    WHERE p.symbol = a.symbol AND p.number > a.splits_applied), ''))sql";
 
 class AlertRow {
  public:
@@ -81,6 +104,8 @@ class AlertRow {
     statement.exchange(into(delivery_));
     statement.exchange(into(destination_ids_));
     statement.exchange(into(critical_));
+    statement.exchange(into(splits_applied_));
+    statement.exchange(into(later_splits_));
   }
 
   absl::StatusOr<StoredAlert> Get() const {
@@ -107,13 +132,19 @@ class AlertRow {
     alert.routing.route = static_cast<message::Route>(delivery_);
     alert.routing.destination_ids = absl::StrSplit(destination_ids_, ',', absl::SkipEmpty());
     alert.routing.critical = critical_ != 0;
+    alert.splits_applied = splits_applied_;
+    if (!later_splits_.empty()) {
+      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<StoredSplit> later, ParseSplits(later_splits_));
+      BringForward(later, alert);
+    }
     return alert;
   }
 
  private:
-  std::string id_, user_id_, symbol_, definition_, note_, request_id_, request_fingerprint_, destination_ids_;
+  std::string id_, user_id_, symbol_, definition_, note_, request_id_, request_fingerprint_, destination_ids_,
+      later_splits_;
   long long revision_ = 0, armed_revision_ = 0, applied_revision_ = 0, trigger_count_ = 0, last_trigger_number_ = 0,
-            throttled_count_ = 0, throttle_end_us_ = 0, create_time_us_ = 0, update_time_us_ = 0;
+            throttled_count_ = 0, throttle_end_us_ = 0, create_time_us_ = 0, update_time_us_ = 0, splits_applied_ = 0;
   int paused_ = 0, triggered_ = 0, deleted_ = 0, delivery_ = 0, critical_ = 0;
 };
 
@@ -233,6 +264,7 @@ WITH changed AS (
     delivery = CAST(:delivery AS smallint),
     destination_ids = CAST(:destinations AS uuid[]),
     critical = CAST(CAST(:critical AS int) AS boolean),
+    splits_applied = CAST(:splits AS bigint),
     revision = :revision,
     armed_revision = :armed,
     paused = CAST(CAST(:paused AS int) AS boolean),
@@ -387,6 +419,7 @@ void ChangeStatement::Run(const StoredAlert& alert, int64_t now_us) {
   numbers["paused"] = record.paused ? 1 : 0;
   numbers["triggered"] = record.triggered ? 1 : 0;
   numbers["deleted"] = record.deleted ? 1 : 0;
+  numbers["splits"] = alert.splits_applied;
   numbers["now"] = now_us;
   numbers["next"] = now_us + kFirstSweepUs;
   expire_indicator = record.definition.expire_time_us ? soci::i_ok : soci::i_null;

@@ -79,7 +79,7 @@ struct ChangeStatement {
   std::map<std::string, std::string> texts = {{"id", ""}, {"definition", ""}, {"note", ""}, {"destinations", ""}};
   std::map<std::string, long long> numbers = {{"reference", 0}, {"revision", 0}, {"armed", 0}, {"paused", 0},
                                               {"triggered", 0}, {"deleted", 0},  {"now", 0},   {"next", 0},
-                                              {"delivery", 0},  {"critical", 0}};
+                                              {"delivery", 0},  {"critical", 0}, {"splits", 0}};
   long long expire_time_us = 0;
   soci::indicator expire_indicator = soci::i_null;
 };

@@ -61,17 +61,18 @@ WITH owner AS (
 ), created AS (
   INSERT INTO stockalert_alert.alerts (
     id, user_id, symbol, definition, expire_time_us, reference, note, revision, armed_revision,
-    create_time_us, update_time_us, request_id, request_fingerprint, delivery, destination_ids, critical)
+    create_time_us, update_time_us, request_id, request_fingerprint, delivery, destination_ids, critical,
+    splits_applied)
   SELECT x.id, owner.user_id, x.symbol, CAST(x.definition AS jsonb), x.expire_time_us, CAST(x.reference AS smallint),
     x.note, 1, 1, CAST(:now AS bigint), CAST(:now AS bigint), NULLIF(x.request_id, ''), NULLIF(x.fingerprint, ''),
-    CAST(x.delivery AS smallint), CAST(x.destinations AS uuid[]), x.critical
+    CAST(x.delivery AS smallint), CAST(x.destinations AS uuid[]), x.critical, x.splits_applied
   FROM owner, unnest(
     CAST(:ids AS uuid[]), CAST(:symbols AS text[]), CAST(:definitions AS text[]), CAST(:expiries AS bigint[]),
     CAST(:references AS bigint[]), CAST(:notes AS text[]), CAST(:request_ids AS text[]),
     CAST(:fingerprints AS text[]), CAST(:deliveries AS bigint[]), CAST(:destinations AS text[]),
-    CAST(:critical AS boolean[]))
+    CAST(:critical AS boolean[]), CAST(:splits AS bigint[]))
     AS x(id, symbol, definition, expire_time_us, reference, note, request_id, fingerprint, delivery, destinations,
-      critical)
+      critical, splits_applied)
   RETURNING id
 ), opened AS (
   INSERT INTO stockalert_alert.alert_outbox (alert_id, revision, open_time_us, next_attempt_us, attempts)
@@ -84,10 +85,10 @@ SELECT count(*) FROM opened
   }
 
   soci::statement statement;
-  std::map<std::string, std::string> texts = {{"user", ""},        {"ids", ""},          {"symbols", ""},
-                                              {"definitions", ""}, {"expiries", ""},     {"references", ""},
-                                              {"notes", ""},       {"request_ids", ""},  {"fingerprints", ""},
-                                              {"deliveries", ""},  {"destinations", ""}, {"critical", ""}};
+  std::map<std::string, std::string> texts = {
+      {"user", ""},         {"ids", ""},      {"symbols", ""},     {"definitions", ""},  {"expiries", ""},
+      {"references", ""},   {"notes", ""},    {"request_ids", ""}, {"fingerprints", ""}, {"deliveries", ""},
+      {"destinations", ""}, {"critical", ""}, {"splits", ""}};
   long long count = 0, quota = 0, now_us = 0, next_us = 0, created = 0;
 };
 
@@ -95,7 +96,7 @@ SELECT count(*) FROM opened
 std::map<std::string, std::string> ColumnsOf(const std::string& user_id, const std::vector<StoredAlert>& alerts) {
   std::vector<std::string> ids, symbols, definitions, notes, request_ids, fingerprints, destinations;
   std::vector<std::optional<int64_t>> expiries;
-  std::vector<int64_t> references, deliveries;
+  std::vector<int64_t> references, deliveries, splits;
   std::vector<bool> critical;
   for (const StoredAlert& alert : alerts) {
     ids.push_back(alert.id);
@@ -109,6 +110,7 @@ std::map<std::string, std::string> ColumnsOf(const std::string& user_id, const s
     deliveries.push_back(static_cast<int64_t>(alert.routing.route));
     destinations.push_back(UuidArray(alert.routing.destination_ids));
     critical.push_back(alert.routing.critical);
+    splits.push_back(alert.splits_applied);
   }
   return {{"user", user_id},
           {"ids", UuidArray(ids)},
@@ -121,7 +123,8 @@ std::map<std::string, std::string> ColumnsOf(const std::string& user_id, const s
           {"fingerprints", TextArray(fingerprints)},
           {"deliveries", BigintArray(deliveries)},
           {"destinations", TextArray(destinations)},
-          {"critical", BooleanArray(critical)}};
+          {"critical", BooleanArray(critical)},
+          {"splits", BigintArray(splits)}};
 }
 
 constexpr char kIsDeletedUser[] = R"sql(
@@ -199,6 +202,13 @@ constexpr char kTriggersOfUser[] = R"sql(
   stockalert_alert.triggers t
 JOIN stockalert_alert.alerts a ON a.id = t.alert_id
 WHERE t.user_id = CAST(:user AS uuid) AND NOT a.deleted)sql";
+
+constexpr char kSplitNumbers[] = R"sql(
+SELECT symbol, number
+FROM stockalert_alert.splits
+WHERE symbol = ANY(CAST(:symbols AS text[]))
+ORDER BY symbol, number
+)sql";
 
 constexpr char kCount[] = R"sql(
 SELECT count(*)
@@ -352,6 +362,25 @@ absl::StatusOr<std::vector<RecordedTrigger>> PostgresAlertStore::ListTriggers(co
                             if (after && !of_alert) query.Bind("time", time).Bind("id", place.alert_id);
                             if (after) query.Bind("number", number);
                             return query.FetchTriggers();
+                          }));
+}
+
+absl::StatusOr<std::map<std::string, int64_t>> PostgresAlertStore::FindSplitNumbers(
+    const std::vector<std::string>& symbols) {
+  const std::string array = TextArray(symbols);
+  return ToError(Transact(pool_, "alert.find_split_numbers", Idempotency::kIdempotent,
+                          [&](Connection& connection) -> absl::StatusOr<std::map<std::string, int64_t>> {
+                            std::string symbol;
+                            long long number = 0;
+                            soci::statement statement = (connection.sql().prepare << kSplitNumbers,
+                                                         use(array, "symbols"), into(symbol), into(number));
+                            statement.execute(false);
+                            std::map<std::string, int64_t> numbers;
+                            while (statement.fetch()) {
+                              int64_t& last = numbers[symbol];
+                              if (number == last + 1) last = number;
+                            }
+                            return numbers;
                           }));
 }
 

@@ -33,6 +33,7 @@ class PostgresAlertStore final : public AlertStore {
   absl::StatusOr<std::vector<RecordedTrigger>> ListTriggers(const TriggerFilter& filter,
                                                             const std::optional<TriggerPlace>& after,
                                                             int limit) override;
+  absl::StatusOr<std::map<std::string, int64_t>> FindSplitNumbers(const std::vector<std::string>& symbols) override;
   absl::StatusOr<int64_t> Count(const std::string& symbol) override;
   absl::Status Ready() override;
 

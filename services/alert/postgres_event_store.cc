@@ -137,6 +137,16 @@ SET previous_close_known = EXCLUDED.previous_close_known,
 WHERE (EXCLUDED.log_partition, EXCLUDED.log_offset) > (s.log_partition, s.log_offset)
 )sql";
 
+constexpr char kSaveSplits[] = R"sql(
+INSERT INTO stockalert_alert.splits (symbol, number, numerator, denominator, effective_time_us, create_time_us)
+SELECT x.*, CAST(:now AS bigint)
+FROM unnest(
+  CAST(:symbols AS text[]), CAST(:numbers AS bigint[]), CAST(:numerators AS bigint[]),
+  CAST(:denominators AS bigint[]), CAST(:times AS bigint[])) AS x
+ON CONFLICT (symbol, number) DO NOTHING
+RETURNING symbol
+)sql";
+
 constexpr char kFindOwners[] = R"sql(
 SELECT CAST(id AS text), CAST(user_id AS text)
 FROM stockalert_alert.alerts
@@ -330,6 +340,31 @@ class PostgresEventTransaction final : public EventTransaction {
     ExecuteWithColumns(sql_, kSaveStatuses,
                        {TextArray(symbols), BooleanArray(closes), BooleanArray(opens), BigintArray(times),
                         BigintArray(partitions), BigintArray(offsets), BooleanArray(held)});
+  }
+
+  int64_t SaveSplits(const std::vector<StoredSplit>& splits, int64_t now_us) override {
+    std::vector<std::string> of_symbols;
+    std::vector<int64_t> of_numbers, of_numerators, of_denominators, of_times;
+    for (const StoredSplit& split : splits) {
+      of_symbols.push_back(split.symbol);
+      of_numbers.push_back(split.number);
+      of_numerators.push_back(split.ratio.numerator);
+      of_denominators.push_back(split.ratio.denominator);
+      of_times.push_back(split.effective_time_us);
+    }
+    const std::string symbols = TextArray(of_symbols), numbers = BigintArray(of_numbers),
+                      numerators = BigintArray(of_numerators), denominators = BigintArray(of_denominators),
+                      times = BigintArray(of_times);
+    const long long now = now_us;
+    return static_cast<int64_t>(Query(sql_, kSaveSplits)
+                                    .Bind("symbols", symbols)
+                                    .Bind("numbers", numbers)
+                                    .Bind("numerators", numerators)
+                                    .Bind("denominators", denominators)
+                                    .Bind("times", times)
+                                    .Bind("now", now)
+                                    .FetchTexts()
+                                    .size());
   }
 
  private:

@@ -25,6 +25,13 @@ struct LastPrices {
   std::optional<int64_t> extended_price_micros;
   std::optional<int64_t> previous_close_micros;
   std::optional<int64_t> day_open_micros;
+  int64_t split_number = 0;  // Of the symbol's last split that they allow for.
+};
+
+struct RegisteredTicker {
+  std::string symbol;  // In its normal form.
+  // Of the symbol's last split; none where the ticker service cannot tell now.
+  std::optional<int64_t> split_number = {};
 };
 
 // As many as a batch of 100 alerts can name.
@@ -35,11 +42,10 @@ class Upstream {
   virtual ~Upstream() = default;
   // NOT_FOUND (USER_NOT_FOUND): no such user.
   virtual absl::Status CheckUser(const std::string& user_id, const rpc::CallContext& call) = 0;
-  // Registers the ticker and keeps it from being deleted until the call's deadline; answers the symbol in its normal
-  // form. INVALID_ARGUMENT (UNKNOWN_SYMBOL): the source knows no such symbol.
-  // `validate_only`: only says whether it would.
-  virtual absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, bool validate_only,
-                                                     const rpc::CallContext& call) = 0;
+  // Registers the ticker and keeps it from being deleted until the call's deadline; `validate_only`: only says whether it
+  // would. INVALID_ARGUMENT (UNKNOWN_SYMBOL): the source knows no such symbol.
+  virtual absl::StatusOr<RegisteredTicker> RegisterTicker(const std::string& symbol, bool validate_only,
+                                                          const rpc::CallContext& call) = 0;
   virtual absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                           const rpc::CallContext& call) = 0;
   // Those of these destinations (at most kDestinationsAskedMax) that the user has.

@@ -22,6 +22,7 @@ std::span<const Flow> FlowTable() {
       {"stockalert.internal.v1.FetcherService/LookupSymbol", {"ticker"}},
       {"stockalert.internal.v1.FetcherService/FetchQuotes", {"ticker"}},
       {"stockalert.internal.v1.FetcherService/PublishQuotes", {"ticker"}},
+      {"stockalert.internal.v1.FetcherService/PublishSplit", {"ticker"}},
   };
   return *kTable;
 }

@@ -59,6 +59,7 @@ absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::v
   for (StoredAlert alert : alerts) {
     alert.create_time_us = now_us;
     alert.update_time_us = now_us;
+    BringForward(tables_.SplitsOf(alert.symbol), alert);
     AddOpenChange(alert, now_us);
     tables_.alerts.emplace(alert.id, std::move(alert));
   }
@@ -183,6 +184,28 @@ absl::StatusOr<std::vector<RecordedTrigger>> InMemoryAlertStore::ListTriggers(co
             [&](const RecordedTrigger& a, const RecordedTrigger& b) { return place(a) > place(b); });
   if (triggers.size() > static_cast<size_t>(limit)) triggers.resize(static_cast<size_t>(limit));
   return triggers;
+}
+
+std::vector<StoredSplit> InMemoryAlertStore::Tables::SplitsOf(const std::string& symbol) const {
+  std::vector<StoredSplit> of_symbol;
+  const auto found = splits.find(symbol);
+  if (found == splits.end()) return of_symbol;
+  for (const auto& [number, split] : found->second) of_symbol.push_back(split);
+  return of_symbol;
+}
+
+absl::StatusOr<std::map<std::string, int64_t>> InMemoryAlertStore::FindSplitNumbers(
+    const std::vector<std::string>& symbols) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  std::map<std::string, int64_t> numbers;
+  for (const std::string& symbol : symbols) {
+    for (const StoredSplit& split : tables_.SplitsOf(symbol)) {
+      int64_t& last = numbers[symbol];
+      if (split.number == last + 1) last = split.number;
+    }
+  }
+  return numbers;
 }
 
 absl::StatusOr<int64_t> InMemoryAlertStore::Count(const std::string& symbol) {
@@ -331,6 +354,17 @@ class InMemoryAlertStore::Transaction final : public EventTransaction {
       StoredSymbolStatus& kept = slot->second;
       if (!is_new && std::pair(status.partition, status.offset) > std::pair(kept.partition, kept.offset)) kept = status;
     }
+  }
+
+  int64_t SaveSplits(const std::vector<StoredSplit>& splits, int64_t) override {
+    int64_t added = 0;
+    for (const StoredSplit& split : splits) {
+      added += tables_.splits[split.symbol].emplace(split.number, split).second ? 1 : 0;
+      for (auto& [id, alert] : tables_.alerts) {
+        if (alert.symbol == split.symbol) BringForward(tables_.SplitsOf(split.symbol), alert);
+      }
+    }
+    return added;
   }
 
  private:

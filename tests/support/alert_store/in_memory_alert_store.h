@@ -34,6 +34,7 @@ class InMemoryAlertStore final : public AlertStore, public OutboxStore, public E
   absl::StatusOr<std::vector<RecordedTrigger>> ListTriggers(const TriggerFilter& filter,
                                                             const std::optional<TriggerPlace>& after,
                                                             int limit) override;
+  absl::StatusOr<std::map<std::string, int64_t>> FindSplitNumbers(const std::vector<std::string>& symbols) override;
   absl::StatusOr<int64_t> Count(const std::string& symbol) override;
   absl::Status Ready() override;
 
@@ -91,6 +92,10 @@ class InMemoryAlertStore final : public AlertStore, public OutboxStore, public E
     std::map<TriggerId, OpenTrigger> open_triggers;
     std::map<std::string, StoredSymbolStatus> statuses;
     std::map<UserMinute, Minute> minutes;
+    // By symbol and number. The alerts of a symbol are kept as after those that are known.
+    std::map<std::string, std::map<int64_t, StoredSplit>> splits;
+
+    std::vector<StoredSplit> SplitsOf(const std::string& symbol) const;
   };
   class Transaction;
   ShownAlert ViewOf(const StoredAlert& alert) const;
