@@ -7,11 +7,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
+#include "services/common/base/ids.h"
 #include "services/common/base/mutex.h"
 #include "services/common/base/status_macros.h"
+#include "services/common/base/time_limits.h"
 #include "services/domain/market/symbol.h"
 #include "services/domain/market/trading_calendar.h"
 #include "services/domain/record/definition_codec.h"
+#include "services/domain/record/event.h"
 #include "services/fetcher/quote_rules.h"
 
 namespace stockalert::fetcher {
@@ -45,11 +48,11 @@ class Answers {
     if (!changed_.WaitFor(lock, deadline - absl::Now(),
                           [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return left_ == 0; })) {
       return base::Unavailable(
-          "LOG_UNAVAILABLE", "the log has not acknowledged all quotes in time; some may be in it, publish them again");
+          "LOG_UNAVAILABLE", "the log has not acknowledged all records in time; some may be in it, publish them again");
     }
     if (first_error_.ok()) return places_;
     return base::Unavailable("LOG_UNAVAILABLE",
-                             "the log did not take all quotes; some may be in it, publish them again");
+                             "the log did not take all records; some may be in it, publish them again");
   }
 
  private:
@@ -74,6 +77,21 @@ pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
       return pb::LookupSymbolResponse::KNOWLEDGE_ASK_LATER;
   }
   return pb::LookupSymbolResponse::KNOWLEDGE_ASK_LATER;
+}
+
+// What every reader of the log takes.
+absl::Status CheckSplit(const pb::SplitRecord& split) {
+  const auto is_share = [](int64_t shares) { return shares >= 1 && shares <= record::kSplitSharesMax; };
+  base::FieldViolations violations;
+  violations.Check(market::IsNormalSymbol(split.symbol()), "split.symbol", market::kSymbolRule);
+  violations.Check(base::IsUuid(split.split_id()), "split.split_id", "must be a UUID");
+  violations.Check(split.number() >= 1, "split.number", "must be at least 1");
+  violations.Check(is_share(split.numerator()), "split.numerator", "must be 1 to 1000000");
+  violations.Check(is_share(split.denominator()), "split.denominator", "must be 1 to 1000000");
+  violations.Check(split.numerator() != split.denominator(), "split.denominator", "must not be the numerator");
+  violations.Check(split.effective_time_us() >= 0 && split.effective_time_us() <= base::kTimeUsMax,
+                   "split.effective_time_us", "must be a time from 1970 on");
+  return violations.ToStatus();
 }
 
 absl::Status StandsBy() {
@@ -194,6 +212,32 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
     answered.set_offset(place.offset);
   }
   return response;
+}
+
+::grpc::ServerUnaryReactor* FetcherServiceHandler::PublishSplit(::grpc::CallbackServerContext* context,
+                                                                const pb::PublishSplitRequest* request,
+                                                                pb::PublishSplitResponse* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.internal.v1.FetcherService/PublishSplit", rpc::Access::kMesh}, request, response,
+      [this](const rpc::CallContext& call,
+             const pb::PublishSplitRequest& asked) -> absl::StatusOr<pb::PublishSplitResponse> {
+        STOCKALERT_RETURN_IF_ERROR(CheckSplit(asked.split()));
+        if (publisher_.IsStalled()) {
+          return base::Unavailable(
+              "LOG_UNAVAILABLE",
+              "the log does not acknowledge what it is sent; the split was not published, try again in a moment");
+        }
+        auto answers = std::make_shared<Answers>(1);
+        STOCKALERT_RETURN_IF_ERROR(publisher_.PublishSplit(
+            asked.split(), call.trace.Child().Traceparent(),
+            [answers](const absl::StatusOr<kafka::DeliveryReport>& delivery) { answers->Record(0, delivery); }));
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::DeliveryReport> places,
+                                    answers->Await(call.deadline - absl::Milliseconds(50)));
+        pb::PublishSplitResponse answer;
+        answer.mutable_place()->set_partition(places.front().partition);
+        answer.mutable_place()->set_offset(places.front().offset);
+        return answer;
+      });
 }
 
 }  // namespace stockalert::fetcher

@@ -26,6 +26,9 @@ class FetcherServiceHandler final : public internal::v1::FetcherService::Callbac
   ::grpc::ServerUnaryReactor* PublishQuotes(::grpc::CallbackServerContext* context,
                                             const internal::v1::PublishQuotesRequest* request,
                                             internal::v1::PublishQuotesResponse* response) override;
+  ::grpc::ServerUnaryReactor* PublishSplit(::grpc::CallbackServerContext* context,
+                                           const internal::v1::PublishSplitRequest* request,
+                                           internal::v1::PublishSplitResponse* response) override;
 
  private:
   absl::StatusOr<internal::v1::PublishQuotesResponse> Publish(const rpc::CallContext& call,

@@ -114,15 +114,16 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
   headers.insert(headers.end(), extra.begin(), extra.end());
   std::optional<pb::QuoteRecord> quote;
   if (record.has_quote()) quote = record.quote();
+  const bool is_split = record.has_split();
   const absl::Time begun = absl::Now();
   producer_.ProduceAsync(
       kafka::kPricesTopic, symbol, record.SerializeAsString(), headers,
-      [this, symbol, begun, quote = std::move(quote),
+      [this, symbol, begun, is_split, quote = std::move(quote),
        done = std::move(done)](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
         {
           base::MutexLock lock(mutex_);
           waiting_since_us_ = monotonic_clock_.NowUs();
-          if (delivery.ok()) {
+          if (delivery.ok() && !is_split) {
             SymbolState& state = symbols_[symbol];
             state.last_published = quote;
             state.published_at_us = monotonic_clock_.NowUs();
@@ -199,6 +200,19 @@ absl::Status Publisher::PublishRestart(const std::string& symbol, const kafka::H
   pb::LogRecord record;
   record.mutable_restart()->set_symbol(symbol);
   return Send(symbol, record, "", extra, std::move(done));
+}
+
+absl::Status Publisher::PublishSplit(const pb::SplitRecord& split, std::string_view traceparent, Done done) {
+  if (options_.rules < market::Rules::kWithGaps) {
+    return base::FailedPrecondition("LOG_FORMAT_TOO_OLD",
+                                    "the fetcher's --log_format=1 lets no split into the log: raise it to 2 once no "
+                                    "evaluator, ticker or alert service of a version before splits is left");
+  }
+  STOCKALERT_RETURN_IF_ERROR(ReserveRoom());
+  base::MutexLock order(order_mutex_);
+  pb::LogRecord record;
+  *record.mutable_split() = split;
+  return Send(split.symbol(), record, traceparent, {}, std::move(done));
 }
 
 void Publisher::OfferLive(pb::QuoteRecord quote) {

@@ -79,6 +79,11 @@ class Publisher {
   // The symbol's history begins anew.
   absl::Status PublishRestart(const std::string& symbol, const kafka::Headers& extra, Done done);
 
+  // A split of the symbol, in the order of its quotes. What a source says twice is still known by the price that it
+  // had: LastPublished stays. RESOURCE_EXHAUSTED, UNAVAILABLE: as Publish. FAILED_PRECONDITION (LOG_FORMAT_TOO_OLD):
+  // readers of the log's format (PublisherOptions.rules) may know of no splits.
+  absl::Status PublishSplit(const internal::v1::SplitRecord& split, std::string_view traceparent, Done done);
+
   // Queues a live quote and returns at once. A quote from before the symbol's last published one is dropped, as is the
   // symbol's oldest waiting one when too many wait.
   void OfferLive(internal::v1::QuoteRecord quote);
