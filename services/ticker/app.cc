@@ -23,8 +23,10 @@
 #include "services/common/version/version.h"
 #include "services/ticker/grpc_peers.h"
 #include "services/ticker/postgres_price_store.h"
+#include "services/ticker/postgres_split_store.h"
 #include "services/ticker/postgres_ticker_store.h"
 #include "services/ticker/price_log_reader.h"
+#include "services/ticker/split_sweeper.h"
 #include "services/ticker/ticker_internal_service.h"
 #include "services/ticker/ticker_logic.h"
 #include "services/ticker/ticker_service.h"
@@ -36,6 +38,7 @@ namespace {
 constexpr size_t kStreamsMax = 1000;
 constexpr char kProgram[] = "stockalert-ticker";
 constexpr absl::Duration kSweepInterval = absl::Minutes(5);
+constexpr absl::Duration kSplitSweepInterval = absl::Seconds(2);
 
 }  // namespace
 
@@ -64,6 +67,7 @@ struct TickerApp::Parts {
                                        {"stockalert.internal.v1.FetcherService/LookupSymbol"})};
   PostgresTickerStore store{*pool};
   PostgresPriceStore price_store{*pool};
+  PostgresSplitStore split_store{*pool};
   dead_letter::PostgresDeadLetterStore dead_letters{*pool, "stockalert_ticker", version::Text()};
   PriceBoard board{clock, monotonic_clock};
   GrpcFetcher fetcher{fetcher_peer};
@@ -87,6 +91,7 @@ struct TickerApp::Parts {
       clock,
       monotonic_clock,
       ids};
+  SplitLogic split_logic{SplitLogicOptions{}, split_store, board, fetcher, clock, ids};
   rpc::UserServiceAuthenticator user_service{user_peer};
   rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
   rpc::CallRunner public_runner{{.name = "public",
@@ -111,11 +116,12 @@ struct TickerApp::Parts {
                                  .queue_max = static_cast<size_t>(config.queue_max),
                                  .calls = config.calls,
                                  .authenticator = &authenticator}};
-  TickerServiceImpl service{public_runner, source_runner, logic, board, clock};
+  TickerServiceImpl service{public_runner, source_runner, logic, split_logic, board, clock};
   TickerInternalServiceImpl internal_service{internal_runner, logic};
   // From the start on.
   std::optional<PriceLogReader> reader;
   std::optional<UnusedSweeper> sweeper;
+  std::optional<SplitSweeper> split_sweeper;
   std::unique_ptr<boot::Ports> ports;
 };
 
@@ -164,6 +170,7 @@ absl::Status TickerApp::Start() {
        .internal_service =
            boot::CallService{&parts.internal_service, "stockalert.internal.v1.TickerInternalService"}}));
   parts.sweeper.emplace(parts.logic, std::min(kSweepInterval, config.forget_unused_after / 2));
+  parts.split_sweeper.emplace(parts.split_logic, kSplitSweepInterval);
   parts.ports->SetServing(parts.pool.get(), "stockalert_ticker");
   return absl::OkStatus();
 }
@@ -172,6 +179,7 @@ void TickerApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
   parts.ports->StopServing();
   parts.sweeper.reset();
+  parts.split_sweeper.reset();
   parts.public_runner.EndStreams();
   parts.ports->StopPublic(deadline);
   parts.public_runner.Stop(deadline);

@@ -6,6 +6,7 @@
 #include "services/common/base/error.h"
 #include "services/common/base/mutex.h"
 #include "services/common/grpc/status_convert.h"
+#include "services/domain/record/log_record.h"
 #include "stockalert/internal/v1/alert_internal.grpc.pb.h"
 #include "stockalert/internal/v1/fetcher.grpc.pb.h"
 #include "stockalert/internal/v1/user_internal.grpc.pb.h"
@@ -120,6 +121,21 @@ absl::StatusOr<std::vector<LogPlace>> GrpcFetcher::Publish(const std::vector<ipb
   if (!absl::IsUnavailable(failure)) return failure;
   return base::Unavailable(kReasonFetcherUnavailable,
                            "the fetcher did not confirm the quotes, and some may be in the log: publish them again");
+}
+
+absl::StatusOr<LogPlace> GrpcFetcher::PublishSplit(const record::Split& split, const trace::Context& trace,
+                                                   absl::Time deadline) {
+  ipb::PublishSplitRequest request;
+  *request.mutable_split() = record::EncodeRecord(split).split();
+  ipb::PublishSplitResponse response;
+  ::grpc::ClientContext context;
+  impl_->peer.Prepare(context, trace, deadline);
+  const absl::Status status = rpc::FromGrpc(impl_->stub->PublishSplit(&context, request, &response));
+  if (status.ok()) return LogPlace{response.place().partition(), response.place().offset()};
+  absl::Status failure = rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher);
+  if (!absl::IsUnavailable(failure)) return failure;
+  return base::Unavailable(kReasonFetcherUnavailable,
+                           "the fetcher did not confirm the split: it is kept, and is published as soon as can be");
 }
 
 struct GrpcTickerUse::Impl {

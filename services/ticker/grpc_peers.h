@@ -11,7 +11,7 @@
 namespace stockalert::ticker {
 
 // stockalert.internal.v1.FetcherService.
-class GrpcFetcher final : public Fetcher {
+class GrpcFetcher final : public Fetcher, public SplitPublisher {
  public:
   // `peer` must outlive it.
   explicit GrpcFetcher(const rpc::Peer& peer);
@@ -23,6 +23,8 @@ class GrpcFetcher final : public Fetcher {
                   absl::Time deadline, Fetched done) override;
   absl::StatusOr<std::vector<LogPlace>> Publish(const std::vector<internal::v1::QuoteRecord>& quotes,
                                                 const trace::Context& trace, absl::Time deadline) override;
+  absl::StatusOr<LogPlace> PublishSplit(const record::Split& split, const trace::Context& trace,
+                                        absl::Time deadline) override;
 
  private:
   struct Impl;

@@ -7,6 +7,7 @@
 #include "services/domain/condition/counted_sessions.h"
 #include "services/domain/market/quote_order.h"
 #include "services/domain/price/decimal.h"
+#include "services/domain/price/split_ratio.h"
 #include "services/domain/record/definition_codec.h"
 #include "services/domain/record/log_record.h"
 
@@ -119,12 +120,48 @@ void LatestPrices::ApplyRestart(const std::string& symbol, LogPlace place) {
   forgotten.symbol = symbol;
   forgotten.publisher_epoch = entry.prices.publisher_epoch;
   forgotten.sequence = entry.prices.sequence;
+  forgotten.split_number = entry.prices.split_number;
   forgotten.partition = place.partition;
   forgotten.offset = place.offset;
   if (entry.read_again && !entry.before_restart.has_value()) entry.before_restart = std::move(entry.prices);
   entry.prices = std::move(forgotten);
   entry.figures = market::DateFigures(market::MarketOf(symbol));
   changed_.insert(symbol);
+}
+
+bool LatestPrices::Scale(const record::Split& split, SymbolPrices& prices) {
+  if (split.number <= prices.split_number) return false;
+  prices.split_number = split.number;
+  const auto scaled = [&split](int64_t micros) { return price::ScaleMicros(micros, split.ratio); };
+  for (std::optional<int64_t>* micros : {&prices.regular_price_micros, &prices.extended_price_micros,
+                                         &prices.previous_close_micros, &prices.day_open_micros}) {
+    if (micros->has_value()) *micros = scaled(**micros);
+  }
+  if (!prices.latest.has_value()) return true;
+  QuoteRecord& latest = *prices.latest;
+  latest.set_price_micros(scaled(latest.price_micros()));
+  if (latest.has_day_open_micros()) latest.set_day_open_micros(scaled(latest.day_open_micros()));
+  if (latest.has_day_high_micros()) latest.set_day_high_micros(scaled(latest.day_high_micros()));
+  if (latest.has_day_low_micros()) latest.set_day_low_micros(scaled(latest.day_low_micros()));
+  if (latest.has_previous_close_micros()) latest.set_previous_close_micros(scaled(latest.previous_close_micros()));
+  return true;
+}
+
+bool LatestPrices::ApplySplit(const record::Split& split, LogPlace place) {
+  Entry& entry = symbols_[split.symbol];
+  if (entry.prices.symbol.empty()) {
+    entry.prices.symbol = split.symbol;
+    entry.figures = market::DateFigures(market::MarketOf(split.symbol));
+  } else if (place.offset <= entry.prices.offset) {
+    return false;
+  }
+  entry.prices.partition = place.partition;
+  entry.prices.offset = place.offset;
+  changed_.insert(split.symbol);
+  if (entry.before_restart.has_value()) Scale(split, *entry.before_restart);
+  if (!Scale(split, entry.prices)) return false;
+  entry.figures.ScalePrices([&split](int64_t micros) { return price::ScaleMicros(micros, split.ratio); });
+  return true;
 }
 
 const SymbolPrices* LatestPrices::Find(const std::string& symbol) const {

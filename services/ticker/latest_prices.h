@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "services/domain/market/date_figures.h"
+#include "services/domain/record/event.h"
 #include "stockalert/internal/v1/log.pb.h"
 
 namespace stockalert::ticker {
@@ -32,6 +33,8 @@ struct SymbolPrices {
   // The latest known of the date of `latest`.
   std::optional<int64_t> previous_close_micros;
   std::optional<int64_t> day_open_micros;
+  // The number of the symbol's last split; all prices here are those of after it. Restarts forget none.
+  int64_t split_number = 0;
   // The last record that is included here; -1: none of this log.
   int32_t partition = 0;
   int64_t offset = -1;
@@ -60,6 +63,8 @@ class LatestPrices {
  public:
   QuoteVerdict ApplyQuote(const internal::v1::QuoteRecord& quote, LogPlace place);
   void ApplyRestart(const std::string& symbol, LogPlace place);
+  // Scales what is from before it. False where the split, or its place, is known.
+  bool ApplySplit(const record::Split& split, LogPlace place);
 
   // Null where the log has said nothing.
   const SymbolPrices* Find(const std::string& symbol) const;
@@ -89,6 +94,7 @@ class LatestPrices {
   };
 
   static void LearnKeptFigures(Entry& entry);
+  static bool Scale(const record::Split& split, SymbolPrices& prices);
 
   void NoteEpoch(int64_t epoch);
 

@@ -29,6 +29,11 @@ void MergeBar(const MinuteBar& from, MinuteBar& into) {
   into.low_micros = std::min(into.low_micros, from.low_micros);
 }
 
+void ScaleBar(price::SplitRatio ratio, MinuteBar& bar) {
+  for (int64_t* micros : {&bar.open.price_micros, &bar.high_micros, &bar.low_micros, &bar.close.price_micros})
+    *micros = price::ScaleMicros(*micros, ratio);
+}
+
 void UnsavedBars::Merge(const MinuteBar& bar, Unsaved& into) {
   const auto [found, is_new] = into.bars.try_emplace(bar.start_us, bar);
   if (is_new) {
@@ -50,11 +55,19 @@ void UnsavedBars::BeginHistory(const std::string& symbol, int64_t event_time_us)
 
 void UnsavedBars::Add(const internal::v1::QuoteRecord& quote) { Merge(BarOf(quote), symbols_[quote.symbol()]); }
 
+void UnsavedBars::ApplySplit(const std::string& symbol, price::SplitRatio ratio) {
+  splits_[symbol].push_back(ratio);
+  const auto unsaved = symbols_.find(symbol);
+  if (unsaved == symbols_.end()) return;
+  for (auto& [start_us, bar] : unsaved->second.bars) ScaleBar(ratio, bar);
+}
+
 std::vector<SymbolBars> UnsavedBars::Take() {
   std::vector<SymbolBars> taken;
   taken.reserve(symbols_.size());
   for (auto& [symbol, unsaved] : symbols_) {
     SymbolBars& one = taken.emplace_back(SymbolBars{symbol, unsaved.forget_from_us, {}});
+    if (const auto splits = splits_.find(symbol); splits != splits_.end()) one.splits_seen = splits->second.size();
     one.bars.reserve(unsaved.bars.size());
     for (const auto& [start_us, bar] : unsaved.bars) one.bars.push_back(bar);
   }
@@ -68,10 +81,13 @@ void UnsavedBars::PutBack(const std::vector<SymbolBars>& taken) {
   for (const SymbolBars& before : taken) {
     Unsaved& unsaved = symbols_[before.symbol];
     const std::optional<int64_t> begun_since_us = unsaved.forget_from_us;
+    const auto splits = splits_.find(before.symbol);
     for (const MinuteBar& bar : before.bars) {
       if (begun_since_us && bar.start_us >= *begun_since_us) continue;
       // The later one is merged into the earlier one, for edges that are equal in order.
       MinuteBar merged = bar;
+      for (size_t i = before.splits_seen; splits != splits_.end() && i < splits->second.size(); ++i)
+        ScaleBar(splits->second[i], merged);
       const auto since = unsaved.bars.find(bar.start_us);
       if (since == unsaved.bars.end()) {
         ++size_;

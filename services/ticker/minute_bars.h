@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "services/domain/price/split_ratio.h"
 #include "stockalert/internal/v1/log.pb.h"
 
 namespace stockalert::ticker {
@@ -47,6 +48,9 @@ MinuteBar BarOf(const internal::v1::QuoteRecord& quote);
 // Both are bars of one minute.
 void MergeBar(const MinuteBar& from, MinuteBar& into);
 
+// As after a split.
+void ScaleBar(price::SplitRatio ratio, MinuteBar& bar);
+
 // What has to be stored of one symbol.
 struct SymbolBars {
   std::string symbol;
@@ -54,6 +58,7 @@ struct SymbolBars {
   // made since.
   std::optional<int64_t> forget_from_us;
   std::vector<MinuteBar> bars;  // By minute.
+  size_t splits_seen = 0;       // How many of the symbol's splits UnsavedBars had been told of.
 
   bool operator==(const SymbolBars&) const = default;
 };
@@ -65,6 +70,8 @@ class UnsavedBars {
   // minutes.
   void BeginHistory(const std::string& symbol, int64_t event_time_us);
   void Add(const internal::v1::QuoteRecord& quote);
+  // A split of the symbol that was not known: scales the bars, and those that are put back later.
+  void ApplySplit(const std::string& symbol, price::SplitRatio ratio);
 
   // How many bars there are.
   size_t size() const { return size_; }
@@ -81,6 +88,7 @@ class UnsavedBars {
   void Merge(const MinuteBar& bar, Unsaved& into);
 
   std::unordered_map<std::string, Unsaved> symbols_;
+  std::unordered_map<std::string, std::vector<price::SplitRatio>> splits_;  // Of this process's time: few.
   size_t size_ = 0;
 };
 

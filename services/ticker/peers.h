@@ -62,6 +62,15 @@ class Fetcher {
                                                         const trace::Context& trace, absl::Time deadline) = 0;
 };
 
+class SplitPublisher {
+ public:
+  virtual ~SplitPublisher() = default;
+  // Where the log has it. UNAVAILABLE (FETCHER_UNAVAILABLE): it may be in the log; may be called again. Another error:
+  // it is not. FAILED_PRECONDITION (LOG_FORMAT_TOO_OLD): the log takes none.
+  virtual absl::StatusOr<LogPlace> PublishSplit(const record::Split& split, const trace::Context& trace,
+                                                absl::Time deadline) = 0;
+};
+
 class TickerUse {
  public:
   virtual ~TickerUse() = default;

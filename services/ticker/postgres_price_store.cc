@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "services/common/postgres/arrays.h"
 #include "services/common/postgres/store_failure.h"
 #include "services/common/postgres/transaction.h"
@@ -58,7 +60,8 @@ class Rows {
         prices.previous_close_micros,
         prices.day_open_micros,
         prices.partition,
-        prices.offset};
+        prices.offset,
+        prices.split_number};
     for (size_t i = 0; i < kNumbers; ++i) numbers_[i].push_back(numbers[i]);
   }
 
@@ -76,14 +79,15 @@ class Rows {
         "INSERT INTO stockalert_ticker.latest_prices AS kept (symbol, source, publisher_epoch, sequence, "
         "event_time_us, price_micros, "
         "  session, day_open_micros, day_high_micros, day_low_micros, previous_close_micros, regular_price_micros, "
-        "  extended_price_micros, date_previous_close_micros, date_day_open_micros, log_partition, log_offset) "
+        "  extended_price_micros, date_previous_close_micros, date_day_open_micros, log_partition, log_offset, "
+        "  split_number) "
         "SELECT * FROM unnest(CAST(:symbols AS text[]), CAST(:sources AS text[]), CAST(:epochs AS bigint[]), "
         "  CAST(:sequences AS bigint[]), CAST(:times AS bigint[]), CAST(:prices AS bigint[]), CAST(:sessions AS "
         "smallint[]), "
         "  CAST(:opens AS bigint[]), CAST(:highs AS bigint[]), CAST(:lows AS bigint[]), CAST(:closes AS bigint[]), "
         "  CAST(:regulars AS bigint[]), CAST(:extendeds AS bigint[]), CAST(:date_closes AS bigint[]), CAST(:date_opens "
         "AS bigint[]), "
-        "  CAST(:partitions AS integer[]), CAST(:offsets AS bigint[])) "
+        "  CAST(:partitions AS integer[]), CAST(:offsets AS bigint[]), CAST(:splits AS bigint[])) "
         "ON CONFLICT (symbol) DO UPDATE SET source = EXCLUDED.source, publisher_epoch = EXCLUDED.publisher_epoch, "
         "  sequence = EXCLUDED.sequence, event_time_us = EXCLUDED.event_time_us, price_micros = EXCLUDED.price_micros, "
         "  session = EXCLUDED.session, day_open_micros = EXCLUDED.day_open_micros, day_high_micros = "
@@ -93,17 +97,17 @@ class Rows {
         "EXCLUDED.extended_price_micros, "
         "  date_previous_close_micros = EXCLUDED.date_previous_close_micros, "
         "  date_day_open_micros = EXCLUDED.date_day_open_micros, log_partition = EXCLUDED.log_partition, "
-        "  log_offset = EXCLUDED.log_offset "
+        "  log_offset = EXCLUDED.log_offset, split_number = EXCLUDED.split_number "
         "WHERE kept.log_offset < EXCLUDED.log_offset");
     statement.define_and_bind();
     statement.execute(true);
   }
 
  private:
-  static constexpr size_t kNumbers = 15;
+  static constexpr size_t kNumbers = 16;
   static constexpr std::array<const char*, kNumbers> kNames = {
-      "epochs", "sequences", "times",     "prices",      "sessions",   "opens",      "highs",  "lows",
-      "closes", "regulars",  "extendeds", "date_closes", "date_opens", "partitions", "offsets"};
+      "epochs", "sequences", "times",     "prices",      "sessions",   "opens",      "highs",   "lows",
+      "closes", "regulars",  "extendeds", "date_closes", "date_opens", "partitions", "offsets", "splits"};
   std::vector<std::string> symbols_;
   std::vector<std::string> sources_;
   std::array<std::vector<std::optional<int64_t>>, kNumbers> numbers_;
@@ -135,14 +139,16 @@ MinuteBar FromNumbers(const BarNumbers& n) {
           .close = {.price_micros = n[7], .event_time_us = n[8], .publisher_epoch = n[9], .sequence = n[10]}};
 }
 
-// MergeBar in SQL, of bars whose symbol's row is not beyond what this instance knows: `p`.
+// MergeBar in SQL, of bars whose symbol's row is not beyond what this instance knows: `p`. Those that are there are of
+// the same splits, after BringBarsForward.
 std::string MergeBarsSql() {
   std::string sql =
       "INSERT INTO stockalert_ticker.bars AS kept (symbol, start_us, open_micros, open_time_us, open_epoch, "
-      "open_sequence, high_micros, low_micros, close_micros, close_time_us, close_epoch, close_sequence) "
-      "SELECT n.symbol, n.b0, n.b1, n.b2, n.b3, n.b4, n.b5, n.b6, n.b7, n.b8, n.b9, n.b10 FROM unnest("
-      "CAST(:symbols AS text[]), CAST(:offsets AS bigint[])";
-  std::string columns = "symbol, log_offset";
+      "open_sequence, high_micros, low_micros, close_micros, close_time_us, close_epoch, close_sequence, "
+      "split_number) "
+      "SELECT n.symbol, n.b0, n.b1, n.b2, n.b3, n.b4, n.b5, n.b6, n.b7, n.b8, n.b9, n.b10, n.split_number FROM unnest("
+      "CAST(:symbols AS text[]), CAST(:offsets AS bigint[]), CAST(:splits AS bigint[])";
+  std::string columns = "symbol, log_offset, split_number";
   for (size_t i = 0; i < kBarNumbers; ++i) {
     absl::StrAppend(&sql, ", CAST(:b", i, " AS bigint[])");
     absl::StrAppend(&columns, ", b", i);
@@ -169,9 +175,10 @@ class BarWriter {
  public:
   explicit BarWriter(soci::session& sql) : sql_(sql) {}
 
-  void Write(const std::string& symbol, int64_t offset, const MinuteBar& bar) {
-    symbols_.push_back(symbol);
-    offsets_.push_back(offset);
+  void Write(const SymbolPrices& symbol, const MinuteBar& bar) {
+    symbols_.push_back(symbol.symbol);
+    offsets_.push_back(symbol.offset);
+    splits_.push_back(symbol.split_number);
     const BarNumbers numbers = ToNumbers(bar);
     for (size_t i = 0; i < kBarNumbers; ++i) numbers_[i].push_back(numbers[i]);
     if (symbols_.size() == kRowsAStatementMax) Flush();
@@ -182,11 +189,13 @@ class BarWriter {
     static const std::string* const kSql = new std::string(MergeBarsSql());
     const std::string symbols = postgres::TextArray(std::exchange(symbols_, {}));
     const std::string offsets = postgres::BigintArray(std::exchange(offsets_, {}));
+    const std::string splits = postgres::BigintArray(std::exchange(splits_, {}));
     std::array<std::string, kBarNumbers> arrays;
     std::array<std::string, kBarNumbers> names;
     soci::statement statement(sql_);
     statement.exchange(use(symbols, "symbols"));
     statement.exchange(use(offsets, "offsets"));
+    statement.exchange(use(splits, "splits"));
     for (size_t i = 0; i < kBarNumbers; ++i) {
       arrays[i] = postgres::BigintArray(std::exchange(numbers_[i], {}));
       names[i] = absl::StrCat("b", i);
@@ -202,19 +211,98 @@ class BarWriter {
   soci::session& sql_;
   std::vector<std::string> symbols_;
   std::vector<int64_t> offsets_;
+  std::vector<int64_t> splits_;
   std::array<std::vector<int64_t>, kBarNumbers> numbers_;
 };
 
+// The splits of a symbol that the log has, by number.
+std::map<int64_t, price::SplitRatio> SplitsOf(soci::session& sql, const std::string& symbol) {
+  long long number = 0, numerator = 0, denominator = 0;
+  soci::statement rows = (sql.prepare << "SELECT number, numerator, denominator FROM stockalert_ticker.splits "
+                                         "WHERE symbol = :symbol AND log_offset IS NOT NULL",
+                          use(symbol, "symbol"), into(number), into(numerator), into(denominator));
+  rows.execute(false);
+  std::map<int64_t, price::SplitRatio> splits;
+  while (rows.fetch()) splits[number] = {numerator, denominator};
+  return splits;
+}
+
+// The bar as it is after all splits with numbers above `number`.
+void BringForward(const std::map<int64_t, price::SplitRatio>& splits, int64_t number, MinuteBar& bar) {
+  for (auto split = splits.upper_bound(number); split != splits.end(); ++split) ScaleBar(split->second, bar);
+}
+
+// The log's splits. One that was declared under the same number and is not the log's has lost it: its request is
+// forgotten, and declares the next one when it comes again.
+void WriteSplits(soci::session& sql, const std::vector<LoggedSplit>& splits, int64_t now_us) {
+  for (const LoggedSplit& one : splits) {
+    const record::Split& split = one.split;
+    const long long number = split.number, numerator = split.ratio.numerator, denominator = split.ratio.denominator,
+                    effective = split.effective_time_us, offset = one.place.offset, now = now_us;
+    const int partition = one.place.partition;
+    sql << "INSERT INTO stockalert_ticker.splits AS kept (symbol, number, split_id, numerator, denominator, "
+           "  effective_time_us, create_time_us, log_partition, log_offset) "
+           "VALUES (:symbol, :number, :id, :numerator, :denominator, :effective, :now, :partition, :offset) "
+           "ON CONFLICT (symbol, number) DO UPDATE SET split_id = EXCLUDED.split_id, numerator = EXCLUDED.numerator, "
+           "  denominator = EXCLUDED.denominator, log_partition = EXCLUDED.log_partition, "
+           "  log_offset = EXCLUDED.log_offset, effective_time_us = EXCLUDED.effective_time_us, "
+           "  request_id = CASE WHEN kept.split_id = EXCLUDED.split_id THEN kept.request_id END "
+           "WHERE kept.log_offset IS NULL",
+        use(split.symbol, "symbol"), use(number, "number"), use(split.split_id, "id"), use(numerator, "numerator"),
+        use(denominator, "denominator"), use(effective, "effective"), use(now, "now"), use(partition, "partition"),
+        use(offset, "offset");
+  }
+}
+
+// The stored bars that others of the same minutes are about to be merged into, where these are of after a later split:
+// few ever are, those of the minute of a split.
+void BringBarsForward(soci::session& sql, const SymbolPrices& of, const std::vector<MinuteBar>& bars) {
+  std::vector<int64_t> starts;
+  for (const MinuteBar& bar : bars) starts.push_back(bar.start_us);
+  const std::string start_array = postgres::BigintArray(starts);
+  const long long number = of.split_number;
+  BarNumbers n{};
+  long long of_number = 0;
+  soci::statement rows(sql);
+  rows.exchange(use(of.symbol, "symbol"));
+  rows.exchange(use(start_array, "starts"));
+  rows.exchange(use(number, "number"));
+  for (long long& column : n) rows.exchange(into(column));
+  rows.exchange(into(of_number));
+  rows.alloc();
+  rows.prepare(
+      "SELECT start_us, open_micros, open_time_us, open_epoch, open_sequence, high_micros, low_micros, close_micros, "
+      "  close_time_us, close_epoch, close_sequence, split_number FROM stockalert_ticker.bars "
+      "WHERE symbol = :symbol AND start_us = ANY(CAST(:starts AS bigint[])) AND split_number < CAST(:number AS bigint) "
+      "ORDER BY start_us FOR UPDATE");
+  rows.define_and_bind();
+  rows.execute(false);
+  std::vector<std::pair<MinuteBar, int64_t>> behind;
+  while (rows.fetch()) behind.emplace_back(FromNumbers(n), of_number);
+  if (behind.empty()) return;
+  std::map<int64_t, price::SplitRatio> splits = SplitsOf(sql, of.symbol);
+  splits.erase(splits.upper_bound(of.split_number), splits.end());
+  for (auto& [bar, stated_at] : behind) {
+    BringForward(splits, stated_at, bar);
+    const long long start = bar.start_us, open = bar.open.price_micros, high = bar.high_micros, low = bar.low_micros,
+                    close = bar.close.price_micros;
+    sql << "UPDATE stockalert_ticker.bars SET open_micros = :open, high_micros = :high, low_micros = :low, "
+           "  close_micros = :close, split_number = :number WHERE symbol = :symbol AND start_us = :start",
+        use(open, "open"), use(high, "high"), use(low, "low"), use(close, "close"), use(number, "number"),
+        use(of.symbol, "symbol"), use(start, "start");
+  }
+}
+
 // After the symbols' rows, which are locked by then: another instance cannot move a symbol's place meanwhile.
 void WriteBars(soci::session& sql, const KeptPrices& prices) {
-  std::unordered_map<std::string_view, int64_t> offsets;
-  for (const SymbolPrices& symbol : prices.symbols) offsets[symbol.symbol] = symbol.offset;
+  std::unordered_map<std::string_view, const SymbolPrices*> of;
+  for (const SymbolPrices& symbol : prices.symbols) of[symbol.symbol] = &symbol;
   std::vector<std::string> begun_symbols;
   std::vector<int64_t> begun_offsets, from_us;
   for (const SymbolBars& bars : prices.bars) {
     if (!bars.forget_from_us) continue;
     begun_symbols.push_back(bars.symbol);
-    begun_offsets.push_back(offsets.at(bars.symbol));
+    begun_offsets.push_back(of.at(bars.symbol)->offset);
     from_us.push_back(*bars.forget_from_us);
   }
   if (!begun_symbols.empty()) {
@@ -229,7 +317,9 @@ void WriteBars(soci::session& sql, const KeptPrices& prices) {
   }
   BarWriter writer(sql);
   for (const SymbolBars& bars : prices.bars) {
-    for (const MinuteBar& bar : bars.bars) writer.Write(bars.symbol, offsets.at(bars.symbol), bar);
+    const SymbolPrices& symbol = *of.at(bars.symbol);
+    if (symbol.split_number > 0 && !bars.bars.empty()) BringBarsForward(sql, symbol, bars.bars);
+    for (const MinuteBar& bar : bars.bars) writer.Write(symbol, bar);
   }
   writer.Flush();
 }
@@ -242,7 +332,7 @@ absl::StatusOr<KeptPrices> PostgresPriceStore::Load() {
         KeptPrices kept;
         soci::session& sql = connection.sql();
         std::string symbol, source;
-        std::array<long long, 15> n{};
+        std::array<long long, 16> n{};
         soci::statement rows(sql);
         rows.exchange(into(symbol));
         rows.exchange(into(source));
@@ -256,7 +346,7 @@ absl::StatusOr<KeptPrices> PostgresPriceStore::Load() {
             "  COALESCE(previous_close_micros, -1), COALESCE(regular_price_micros, -1), "
             "COALESCE(extended_price_micros, -1), "
             "  COALESCE(date_previous_close_micros, -1), COALESCE(date_day_open_micros, -1), CAST(log_partition AS "
-            "bigint), log_offset "
+            "bigint), log_offset, split_number "
             "FROM stockalert_ticker.latest_prices");
         rows.define_and_bind();
         rows.execute(false);
@@ -284,6 +374,7 @@ absl::StatusOr<KeptPrices> PostgresPriceStore::Load() {
           prices.day_open_micros = FromColumn(n[12]);
           prices.partition = static_cast<int32_t>(n[13]);
           prices.offset = n[14];
+          prices.split_number = n[15];
           kept.symbols.push_back(std::move(prices));
         }
         int partition = 0;
@@ -312,6 +403,7 @@ absl::Status PostgresPriceStore::Save(const KeptPrices& prices) {
   }
   const std::string partition_array = postgres::BigintArray(partitions);
   const std::string offset_array = postgres::BigintArray(next_offsets);
+  const int64_t now_us = absl::ToUnixMicros(absl::Now());
   return StoreFailure(
       Transact(pool_, "ticker.save_prices", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
         soci::session& sql = connection.sql();
@@ -320,6 +412,7 @@ absl::Status PostgresPriceStore::Save(const KeptPrices& prices) {
           for (size_t i = begin; i < std::min(symbols.size(), begin + kRowsAStatementMax); ++i) rows.Add(*symbols[i]);
           rows.Write(sql);
         }
+        WriteSplits(sql, prices.splits, now_us);
         WriteBars(sql, prices);
         if (!partitions.empty()) {
           sql << "INSERT INTO stockalert_ticker.log_places AS kept (partition, next_offset) "
@@ -343,16 +436,22 @@ absl::StatusOr<std::vector<MinuteBar>> PostgresPriceStore::LastBars(const std::s
     rows.exchange(use(end, "end"));
     rows.exchange(use(limit, "limit"));
     for (long long& number : n) rows.exchange(into(number));
+    long long stated_at = 0;
+    rows.exchange(into(stated_at));
     rows.alloc();
     rows.prepare(
         "SELECT start_us, open_micros, open_time_us, open_epoch, open_sequence, high_micros, low_micros, "
-        "close_micros, close_time_us, close_epoch, close_sequence FROM stockalert_ticker.bars "
+        "close_micros, close_time_us, close_epoch, close_sequence, split_number FROM stockalert_ticker.bars "
         "WHERE symbol = :symbol AND start_us >= CAST(:start AS bigint) AND start_us < CAST(:end AS bigint) "
         "ORDER BY start_us DESC LIMIT :limit");
     rows.define_and_bind();
     rows.execute(false);
+    const std::map<int64_t, price::SplitRatio> splits = SplitsOf(connection.sql(), symbol);
     std::vector<MinuteBar> found;
-    while (rows.fetch()) found.push_back(FromNumbers(n));
+    while (rows.fetch()) {
+      found.push_back(FromNumbers(n));
+      BringForward(splits, stated_at, found.back());
+    }
     return absl::StatusOr<std::vector<MinuteBar>>(std::move(found));
   });
   if (!bars.ok()) return StoreFailure(bars.status());

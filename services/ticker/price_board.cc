@@ -45,6 +45,10 @@ ApplyCounts PriceBoard::Apply(const std::vector<BoardRecord>& entries) {
         ++counts.restarts;
         continue;
       }
+      if (entry.kind == BoardRecord::Kind::kSplit) {
+        if (ApplySplit(entry)) ++counts.splits;
+        continue;
+      }
       if (entry.kind != BoardRecord::Kind::kQuote) continue;
       const QuoteVerdict verdict = ApplyQuote(entry);
       if (outcome_memories_ > 0) Remember(entry, verdict);
@@ -84,6 +88,13 @@ QuoteVerdict PriceBoard::ApplyQuote(const BoardRecord& entry) {
   const market::Session session = record::DecodeSession(entry.quote.session()).value_or(market::Session::kClosed);
   if (condition::CountsSession(condition::Sessions::kExtended, session)) bars_.Add(entry.quote);
   return verdict;
+}
+
+bool PriceBoard::ApplySplit(const BoardRecord& entry) {
+  if (!prices_.ApplySplit(entry.split, entry.place)) return false;
+  bars_.ApplySplit(entry.split.symbol, entry.split.ratio);
+  unsaved_splits_.push_back({entry.split, entry.place});
+  return true;
 }
 
 void PriceBoard::Remember(const BoardRecord& entry, QuoteVerdict verdict) {
@@ -172,6 +183,7 @@ KeptPrices PriceBoard::TakeUnsaved() {
   unsaved.symbols = prices_.TakeChanged();
   bars_taken_ = bars_.size();
   unsaved.bars = bars_.Take();
+  unsaved.splits = std::exchange(unsaved_splits_, {});
   for (const auto& [partition, progress] : partitions_) {
     if (progress.next_offset <= 0) continue;
     const auto saved = saved_offsets_.find(partition);
@@ -187,6 +199,7 @@ void PriceBoard::PutBackUnsaved(const KeptPrices& unsaved) {
   prices_.PutBackChanged(unsaved.symbols);
   bars_.PutBack(unsaved.bars);
   bars_taken_ = 0;
+  unsaved_splits_.insert(unsaved_splits_.begin(), unsaved.splits.begin(), unsaved.splits.end());
   for (const auto& [partition, next_offset] : unsaved.next_offsets) saved_offsets_.erase(partition);
 }
 

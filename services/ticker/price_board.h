@@ -37,12 +37,13 @@ class QuoteWatcher {
 
 // A record of the log as the board needs it.
 struct BoardRecord {
-  enum class Kind { kQuote, kRestart, kOther };
+  enum class Kind { kQuote, kRestart, kSplit, kOther };
   Kind kind = Kind::kOther;
   LogPlace place;
   int64_t log_time_us = 0;
   internal::v1::QuoteRecord quote;  // kQuote.
   std::string symbol;               // kRestart.
+  record::Split split;              // kSplit.
 };
 
 struct ApplyCounts {
@@ -51,6 +52,7 @@ struct ApplyCounts {
   int64_t repeated = 0;
   int64_t late = 0;
   int64_t restarts = 0;
+  int64_t splits = 0;  // New ones.
 };
 
 class PriceBoard {
@@ -120,6 +122,8 @@ class PriceBoard {
 
   // Into the prices and, where it is accepted, the bars.
   QuoteVerdict ApplyQuote(const BoardRecord& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Into the prices and the bars; false where it was known.
+  bool ApplySplit(const BoardRecord& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remember(const BoardRecord& entry, QuoteVerdict verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRead(const internal::v1::QuoteRecord& quote) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -132,6 +136,7 @@ class PriceBoard {
   std::deque<std::pair<int32_t, int64_t>> outcomes_order_ ABSL_GUARDED_BY(mutex_);
   LatestPrices prices_ ABSL_GUARDED_BY(mutex_);
   UnsavedBars bars_ ABSL_GUARDED_BY(mutex_);
+  std::vector<LoggedSplit> unsaved_splits_ ABSL_GUARDED_BY(mutex_);
   size_t bars_taken_ ABSL_GUARDED_BY(mutex_) = 0;  // And not put back yet.
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<int32_t, Progress> partitions_ ABSL_GUARDED_BY(mutex_);

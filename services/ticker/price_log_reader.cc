@@ -3,11 +3,13 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 
 #include "services/common/base/backoff.h"
 #include "services/common/base/failure_kind.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/base/text.h"
+#include "services/common/base/time_limits.h"
 #include "services/common/kafka/topic_admin.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
@@ -20,6 +22,7 @@ constexpr absl::Duration kBrokerTimeout = absl::Seconds(3);
 constexpr absl::Duration kPollTimeout = absl::Milliseconds(200);
 constexpr size_t kMessagesMax = 1000;
 constexpr size_t kSourceBytesMax = 64;
+constexpr size_t kSplitIdBytesMax = 64;
 constexpr absl::Duration kRoomInterval = absl::Milliseconds(20);
 
 prometheus::Counter& Records(const std::string& kind) {
@@ -33,11 +36,13 @@ void Count(const ApplyCounts& counts) {
   static auto& repeated = Records("quote_repeated");
   static auto& late = Records("quote_late");
   static auto& restarts = Records("restart");
+  static auto& splits = Records("split");
   accepted.Increment(static_cast<double>(counts.accepted));
   refused.Increment(static_cast<double>(counts.refused));
   repeated.Increment(static_cast<double>(counts.repeated));
   late.Increment(static_cast<double>(counts.late));
   restarts.Increment(static_cast<double>(counts.restarts));
+  splits.Increment(static_cast<double>(counts.splits));
 }
 
 size_t CountBars(const KeptPrices& prices) {
@@ -95,6 +100,13 @@ BoardRecord ToBoardRecord(std::string_view key, std::string_view value, LogPlace
   } else if (read.record.has_restart()) {
     entry.kind = BoardRecord::Kind::kRestart;
     entry.symbol = read.record.restart().symbol();
+  } else if (read.record.has_split()) {
+    entry.kind = BoardRecord::Kind::kSplit;
+    entry.split = std::get<record::Split>(std::move(read.event));
+    // These are only shown.
+    entry.split.split_id = base::StorableText(entry.split.split_id, kSplitIdBytesMax);
+    if (entry.split.effective_time_us < 0 || entry.split.effective_time_us > base::kTimeUsMax)
+      entry.split.effective_time_us = 0;
   }
   return entry;
 }
@@ -108,9 +120,12 @@ SaveOutcome SavePrices(const std::string& topic, const KeptPrices& unsaved, Pric
   if (base::FailureKindOf(outcome.status) == base::FailureKind::kPassing || unsaved.symbols.empty()) return outcome;
   std::unordered_map<std::string_view, const SymbolBars*> bars;
   for (const SymbolBars& one : unsaved.bars) bars[one.symbol] = &one;
-  const auto add = [&bars](const SymbolPrices& prices, KeptPrices& to) {
+  const auto add = [&bars, &unsaved](const SymbolPrices& prices, KeptPrices& to) {
     to.symbols.push_back(prices);
     if (const auto found = bars.find(prices.symbol); found != bars.end()) to.bars.push_back(*found->second);
+    for (const LoggedSplit& one : unsaved.splits) {
+      if (one.split.symbol == prices.symbol) to.splits.push_back(one);
+    }
   };
   const auto save = [&](const std::vector<size_t>& indices) {
     KeptPrices some;

@@ -16,10 +16,17 @@
 
 namespace stockalert::ticker {
 
+// A split that the log has.
+struct LoggedSplit {
+  record::Split split;
+  LogPlace place;
+};
+
 struct KeptPrices {
   std::vector<SymbolPrices> symbols;
   std::map<int32_t, int64_t> next_offsets;  // By partition. Every record before it is counted in.
   std::vector<SymbolBars> bars;             // To be saved, of some of `symbols`; none where it is loaded.
+  std::vector<LoggedSplit> splits = {};     // As `bars`.
 };
 
 class PriceStore {
@@ -28,9 +35,10 @@ class PriceStore {
   virtual absl::StatusOr<KeptPrices> Load() = 0;
   // In one transaction. Symbols whose kept place is not below theirs, and partitions whose kept place is above, stay as
   // they are; bars are merged into those that are kept, and stay as they are where their symbol's kept place is above:
-  // another instance has made them already.
+  // another instance has made them already. Splits are noted as in the log, and by them bars are brought forward that
+  // others are merged into.
   virtual absl::Status Save(const KeptPrices& prices) = 0;
-  // The last `limit` bars that begin in [start_us, end_us), newest first.
+  // The last `limit` bars that begin in [start_us, end_us), newest first, in prices of after all splits.
   virtual absl::StatusOr<std::vector<MinuteBar>> LastBars(const std::string& symbol, int64_t start_us, int64_t end_us,
                                                           int limit) = 0;
   // Records that the log is this cluster's. If another cluster's was recorded, forgets all places, also those in the

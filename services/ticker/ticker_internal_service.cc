@@ -44,6 +44,7 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::RegisterTicker(grpc::Callba
             const std::vector<TickerView> views,
             logic_.Register({asked.symbol()}, {"symbol"}, asked.hold_ms(), asked.user_id(), call.trace, call.deadline));
         answer.set_symbol(views.front().ticker.symbol);
+        if (const auto number = logic_.SplitNumber(views.front())) answer.set_split_number(*number);
         return answer;
       });
 }
@@ -72,6 +73,7 @@ grpc::ServerUnaryReactor* TickerInternalServiceImpl::GetLastPrices(grpc::Callbac
           if (known.latest) price.set_last_event_time_us(known.latest->event_time_us());
           if (known.previous_close_micros) price.set_previous_close_micros(*known.previous_close_micros);
           if (known.day_open_micros) price.set_day_open_micros(*known.day_open_micros);
+          price.set_split_number(known.split_number);
         }
         return answer;
       });

@@ -125,6 +125,11 @@ class TickerLogic {
                                                   int limit) {
     return price_store_.LastBars(symbol, start_us, end_us, limit);
   }
+  // The number of the ticker's last split; none while the log is not being read.
+  std::optional<int64_t> SplitNumber(const TickerView& view) const {
+    if (!board_.CheckFresh(options_.last_price_staleness_max).ok()) return std::nullopt;
+    return view.prices.split_number;
+  }
   // UNAVAILABLE (PRICES_NOT_READY).
   absl::StatusOr<std::vector<SymbolPrices>> LastPrices(const std::vector<std::string>& symbols);
   // Also above all epochs seen in the log: a database restored from a backup may have missed some.

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "services/common/base/error.h"
 #include "services/common/base/status_macros.h"
@@ -16,6 +17,7 @@
 #include "services/ticker/bar_convert.h"
 #include "services/ticker/conflating_watcher.h"
 #include "services/ticker/quote_convert.h"
+#include "services/ticker/split_convert.h"
 
 namespace stockalert::ticker {
 namespace {
@@ -245,6 +247,58 @@ grpc::ServerUnaryReactor* TickerServiceImpl::ListBars(grpc::CallbackServerContex
           answer.set_next_page_token(NextPageToken(page, bars.back()));
         }
         for (const MinuteBar& bar : bars) *answer.add_bars() = ToBar(bar);
+        return answer;
+      });
+}
+
+grpc::ServerUnaryReactor* TickerServiceImpl::DeclareSplit(grpc::CallbackServerContext* context,
+                                                          const v1::DeclareSplitRequest* request, v1::Split* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.ticker.v1.TickerService/DeclareSplit", Access::kAdministrator, Work::kOthers},
+      request, response,
+      [this](const CallContext& call, const v1::DeclareSplitRequest& asked) -> absl::StatusOr<v1::Split> {
+        base::FieldViolations violations;
+        const absl::StatusOr<std::string> symbol = SymbolOf(asked.parent(), "parent");
+        violations.Merge(symbol.status(), "parent");
+        const absl::StatusOr<AskedSplit> split = ReadSplit(asked, clock_.NowUs());
+        violations.Merge(split.status());
+        if (!violations.ok()) return violations.ToStatus();
+        STOCKALERT_ASSIGN_OR_RETURN(const SplitRow row, splits_.Declare(*symbol, split->ratio, split->effective_time_us,
+                                                                        asked.request_id(), call.trace, call.deadline));
+        return ToSplit(row);
+      });
+}
+
+grpc::ServerUnaryReactor* TickerServiceImpl::ListSplits(grpc::CallbackServerContext* context,
+                                                        const v1::ListSplitsRequest* request,
+                                                        v1::ListSplitsResponse* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.ticker.v1.TickerService/ListSplits", Access::kRead}, request, response,
+      [this](const CallContext&, const v1::ListSplitsRequest& asked) -> absl::StatusOr<v1::ListSplitsResponse> {
+        std::string symbol;
+        if (asked.parent() != "tickers/-") {
+          STOCKALERT_ASSIGN_OR_RETURN(symbol, SymbolOf(asked.parent(), "parent"));
+          // Those of a ticker that was deleted are there still, for its numbers go on.
+        }
+        const std::string scope = rpc::PageScope("ListSplits", symbol);
+        STOCKALERT_ASSIGN_OR_RETURN(const int page_size, rpc::ResolvePageSize(asked.page_size()));
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> place,
+                                    rpc::DecodePageToken(scope, asked.page_token(), 2));
+        std::optional<SplitPlace> after;
+        if (!place.empty()) {
+          after.emplace(SplitPlace{place[0], 0});
+          if (!absl::SimpleAtoi(place[1], &after->number))
+            return base::InvalidField("page_token", "is not one of ListSplits");
+        }
+        // One more than the page shows whether there is a next one.
+        STOCKALERT_ASSIGN_OR_RETURN(std::vector<SplitRow> rows, splits_.List(symbol, after, page_size + 1));
+        v1::ListSplitsResponse answer;
+        if (rows.size() > static_cast<size_t>(page_size)) {
+          rows.pop_back();
+          const record::Split& last = rows.back().split;
+          answer.set_next_page_token(rpc::EncodePageToken(scope, {last.symbol, absl::StrCat(last.number)}));
+        }
+        for (const SplitRow& row : rows) *answer.add_splits() = ToSplit(row);
         return answer;
       });
 }

@@ -6,6 +6,7 @@
 #include "services/common/base/clock.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/ticker/price_board.h"
+#include "services/ticker/split_logic.h"
 #include "services/ticker/ticker_logic.h"
 #include "stockalert/ticker/v1/ticker.grpc.pb.h"
 
@@ -14,9 +15,9 @@ namespace stockalert::ticker {
 class TickerServiceImpl final : public v1::TickerService::CallbackService {
  public:
   // `source_runner` runs what always waits for the source, `runner` the rest.
-  TickerServiceImpl(rpc::CallRunner& runner, rpc::CallRunner& source_runner, TickerLogic& logic, PriceBoard& board,
-                    const base::Clock& clock)
-      : runner_(runner), source_runner_(source_runner), logic_(logic), board_(board), clock_(clock) {}
+  TickerServiceImpl(rpc::CallRunner& runner, rpc::CallRunner& source_runner, TickerLogic& logic, SplitLogic& splits,
+                    PriceBoard& board, const base::Clock& clock)
+      : runner_(runner), source_runner_(source_runner), logic_(logic), splits_(splits), board_(board), clock_(clock) {}
 
   grpc::ServerUnaryReactor* RegisterTicker(grpc::CallbackServerContext* context,
                                            const v1::RegisterTickerRequest* request, v1::Ticker* response) override;
@@ -40,11 +41,16 @@ class TickerServiceImpl final : public v1::TickerService::CallbackService {
                                                                  const v1::WatchQuotesRequest* request) override;
   grpc::ServerUnaryReactor* ListBars(grpc::CallbackServerContext* context, const v1::ListBarsRequest* request,
                                      v1::ListBarsResponse* response) override;
+  grpc::ServerUnaryReactor* DeclareSplit(grpc::CallbackServerContext* context, const v1::DeclareSplitRequest* request,
+                                         v1::Split* response) override;
+  grpc::ServerUnaryReactor* ListSplits(grpc::CallbackServerContext* context, const v1::ListSplitsRequest* request,
+                                       v1::ListSplitsResponse* response) override;
 
  private:
   rpc::CallRunner& runner_;
   rpc::CallRunner& source_runner_;
   TickerLogic& logic_;
+  SplitLogic& splits_;
   PriceBoard& board_;
   const base::Clock& clock_;
 };

@@ -79,6 +79,8 @@ constexpr Right kRights[] = {
     {kAudit, "SELECT", "stockalert_alert.triggers", ""},
     {kAudit, "SELECT", "stockalert_alert.alerts", "id, user_id, revision, delivery, destination_ids, critical"},
     {kAudit, "SELECT", "stockalert_alert.owners", "user_id, deleted"},
+    {kAudit, "SELECT", "stockalert_alert.splits", "symbol, number, numerator, denominator"},
+    {kAudit, "SELECT", "stockalert_ticker.splits", "symbol, number, numerator, denominator, log_offset"},
     {kAudit, "SELECT", "stockalert_notifier.destinations",
      "id, user_id, kind, is_default, state, disable_reason, create_time_us, update_time_us, verify_time_us, "
      "verify_ask_time_us, disable_time_us, delete_time_us"},

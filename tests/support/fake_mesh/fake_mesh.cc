@@ -106,6 +106,17 @@ struct FakeMesh::Fetchers final : ipb::FetcherService::Service {
     response->set_published_count(request->quotes_size());
     return ::grpc::Status::OK;
   }
+  ::grpc::Status PublishSplit(::grpc::ServerContext* context, const ipb::PublishSplitRequest* request,
+                              ipb::PublishSplitResponse* response) override {
+    if (!HasMeshToken(*context)) return kNoToken;
+    std::function<::grpc::Status(const ipb::SplitRecord&, ipb::LogPlace*)> publish;
+    {
+      std::lock_guard lock(mesh.mutex_);
+      publish = mesh.publish_split_;
+    }
+    if (!publish) return {::grpc::StatusCode::UNIMPLEMENTED, ""};
+    return publish(request->split(), response->mutable_place());
+  }
   FakeMesh& mesh;
 };
 
@@ -166,6 +177,11 @@ void FakeMesh::OnLookup(std::function<void(const std::string&)> lookup) {
 void FakeMesh::SetQuote(const ipb::QuoteRecord& quote) {
   std::lock_guard lock(mutex_);
   quotes_[quote.symbol()] = quote;
+}
+
+void FakeMesh::OnSplit(std::function<::grpc::Status(const ipb::SplitRecord&, ipb::LogPlace*)> publish) {
+  std::lock_guard lock(mutex_);
+  publish_split_ = std::move(publish);
 }
 
 void FakeMesh::OnPublish(std::function<void(const ipb::QuoteRecord&)> publish) {

@@ -219,6 +219,10 @@ absl::Status InMemoryPriceStore::Save(const KeptPrices& prices) {
     const auto [kept, is_new] = symbols_.try_emplace(symbol.symbol, symbol);
     if (!is_new && kept->second.offset < symbol.offset) kept->second = symbol;
   }
+  for (const ticker::LoggedSplit& one : prices.splits) {
+    if (!splits_[one.split.symbol].insert(one.split.number).second) continue;
+    for (auto& [start_us, bar] : bars_[one.split.symbol]) ticker::ScaleBar(one.split.ratio, bar);
+  }
   for (const ticker::SymbolBars& bars : prices.bars) {
     const auto saved = std::ranges::find(prices.symbols, bars.symbol, &SymbolPrices::symbol);
     if (saved == prices.symbols.end() || saved->offset < symbols_.at(bars.symbol).offset) continue;

@@ -67,7 +67,8 @@ class InMemoryPriceStore final : public ticker::PriceStore {
   std::mutex mutex_;
   std::map<std::string, ticker::SymbolPrices> symbols_;  // Guarded by mutex_, as what follows.
   std::map<int32_t, int64_t> next_offsets_;
-  std::map<std::string, std::map<int64_t, ticker::MinuteBar>> bars_;
+  std::map<std::string, std::map<int64_t, ticker::MinuteBar>> bars_;  // As after splits_.
+  std::map<std::string, std::set<int64_t>> splits_;                   // By symbol, their numbers.
   std::string cluster_id_;
 };
 
