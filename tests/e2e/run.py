@@ -19,6 +19,7 @@ import poison  # noqa: E402
 import ports  # noqa: E402
 import replays  # noqa: E402
 import secured  # noqa: E402
+import splits  # noqa: E402
 import whole_run  # noqa: E402
 
 
@@ -29,7 +30,8 @@ def main():
     parser.add_argument("parts", nargs="*")
     arguments = parser.parse_args()
     cases = (calls.CASES + replays.CASES + kills.CASES + outages.CASES + calls.LAST_CASES) * arguments.rounds
-    cases += deliveries.CASES + pictures.CASES + fairness.CASES + gaps.CASES + guide.CASES + secured.CASES + poison.CASES + ports.CASES + whole_run.CASES
+    cases += deliveries.CASES + pictures.CASES + fairness.CASES + gaps.CASES + splits.CASES + guide.CASES + secured.CASES
+    cases += poison.CASES + ports.CASES + whole_run.CASES
     return harness.run_cases(cases, harness.new_folder(), arguments.junit, arguments.parts)
 
 
