@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "stockalert/internal/v1/alert_internal.pb.h"
+#include "stockalert/internal/v1/evaluator_internal.pb.h"
 #include "stockalert/internal/v1/fetcher.pb.h"
 #include "stockalert/internal/v1/notifier_internal.pb.h"
 #include "stockalert/internal/v1/ticker_internal.pb.h"
@@ -24,11 +25,10 @@ namespace {
 
 // Whose internal port a method is on.
 std::string OwnerOf(std::string_view method) {
-  static const std::map<std::string, std::string, std::less<>> kOwners = {{"UserInternalService", "user"},
-                                                                          {"TickerInternalService", "ticker"},
-                                                                          {"AlertInternalService", "alert"},
-                                                                          {"NotifierInternalService", "notifier"},
-                                                                          {"FetcherService", "fetcher"}};
+  static const std::map<std::string, std::string, std::less<>> kOwners = {
+      {"UserInternalService", "user"},           {"TickerInternalService", "ticker"},
+      {"AlertInternalService", "alert"},         {"NotifierInternalService", "notifier"},
+      {"EvaluatorInternalService", "evaluator"}, {"FetcherService", "fetcher"}};
   const size_t slash = method.find('/');
   const size_t dot = method.rfind('.', slash);
   const auto found = kOwners.find(method.substr(dot + 1, slash - dot - 1));
@@ -41,6 +41,7 @@ TEST_CASE("every internal method has a row, and every row a method") {
        {internal::v1::CountAlertsRequest::descriptor()->file(), internal::v1::LookupSymbolRequest::descriptor()->file(),
         internal::v1::ListSymbolsRequest::descriptor()->file(),
         internal::v1::FindDestinationsRequest::descriptor()->file(),
+        internal::v1::ExplainAlertRequest::descriptor()->file(),
         internal::v1::CountFollowersRequest::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       for (int m = 0; m < file->service(s)->method_count(); ++m) {
@@ -70,8 +71,8 @@ TEST_CASE("an internal service whose proto is new is known here") {
       if (line.starts_with("service ")) files.insert(entry.path().filename().string());
     }
   }
-  CHECK(files == std::set<std::string>{"alert_internal.proto", "fetcher.proto", "notifier_internal.proto",
-                                       "ticker_internal.proto", "user_internal.proto"});
+  CHECK(files == std::set<std::string>{"alert_internal.proto", "evaluator_internal.proto", "fetcher.proto",
+                                       "notifier_internal.proto", "ticker_internal.proto", "user_internal.proto"});
 }
 
 TEST_CASE("docs/architecture.md says who may call whom as the table does") {
