@@ -1,6 +1,7 @@
 #include "services/domain/fold/book.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "services/domain/condition/level.h"
 
@@ -12,15 +13,17 @@ Windows::Windows(int64_t window_us, ExtremeLadder::Members* members)
     : legs{ExtremeLadder(Direction::kUp, Measure::kPercent, window_us, members),
            ExtremeLadder(Direction::kDown, Measure::kPercent, window_us, members)} {}
 
-void WakePrices::AddAtOrAbove(int64_t price_micros) {
+void Wakes::AddAtOrAbove(int64_t price_micros) {
   at_or_above = std::min(at_or_above.value_or(price_micros), price_micros);
 }
 
-void WakePrices::AddAtOrBelow(int64_t price_micros) {
+void Wakes::AddAtOrBelow(int64_t price_micros) {
   at_or_below = std::max(at_or_below.value_or(price_micros), price_micros);
 }
 
-void WakePrices::AddPercentLevel(size_t leg, int64_t reference_micros, int64_t percent_e4, bool ready) {
+void Wakes::AddAfter(int64_t event_time_us) { after_us = std::min(after_us.value_or(event_time_us), event_time_us); }
+
+void Wakes::AddPercentLevel(size_t leg, int64_t reference_micros, int64_t percent_e4, bool ready) {
   if (leg == kUpLeg) {
     const int64_t level = condition::LevelAbovePercent(reference_micros, percent_e4);
     ready ? AddAtOrAbove(level) : AddAtOrBelow(level - 1);
@@ -30,7 +33,7 @@ void WakePrices::AddPercentLevel(size_t leg, int64_t reference_micros, int64_t p
   }
 }
 
-void WakePrices::AddBeyondExtreme(size_t leg, int64_t extreme_micros) {
+void Wakes::AddBeyondExtreme(size_t leg, int64_t extreme_micros) {
   leg == kUpLeg ? AddAtOrBelow(extreme_micros) : AddAtOrAbove(extreme_micros);
 }
 
@@ -75,9 +78,9 @@ void Book::FindQuiet(const market::DateFigures& figures, int64_t* steps) {
       NarrowQuiet(GroupOf(figure).legs[leg], DirectionOf(leg), Measure::kPercent, &found);
     }
   }
-  if (!index_->wake_up.empty()) found.KeepBelow(index_->wake_up.begin()->first);
-  if (!index_->wake_down.empty()) found.KeepAbove(-index_->wake_down.begin()->first);
-  if (!index_->window_ends.empty()) found.KeepUntil(index_->window_ends.begin()->first);
+  if (!index_->wake_up.empty()) found.KeepBelow(index_->wake_up.begin()->at);
+  if (!index_->wake_down.empty()) found.KeepAbove(-index_->wake_down.begin()->at);
+  if (!index_->window_ends.empty()) found.KeepUntil(index_->window_ends.begin()->at);
   index_->inside.NarrowQuiet(last->price_micros, &found, steps);
   follows_extremes_ = false;
   const auto narrow = [&](const ExtremeLadder& ladder) {
@@ -105,19 +108,18 @@ std::vector<Slot> EachOnce(std::vector<Slot> found, int64_t* steps) {
 std::vector<Slot> Book::Advance(PricePoint point, const market::DateFigures& figures, int64_t* steps) {
   CatchUp(steps);
   last = point;
-  ++prices_seen;
   std::vector<Slot> found(index_->fresh.begin(), index_->fresh.end());
   index_->fresh.clear();
   for (DateFigure figure : market::kDateFigures) {
     if (!figures.first(figure).has_value()) continue;
-    SlotSet& awaiting = AwaitingReference(figure);
+    Slots& awaiting = AwaitingReference(figure);
     found.insert(found.end(), awaiting.begin(), awaiting.end());
     awaiting.clear();
   }
   FindInSets(point.price_micros, figures, &found, steps);
   FindInLadders(point, &found, steps);
-  for (auto it = index_->window_ends.begin(); it != index_->window_ends.end() && it->first < point.time_us; ++it) {
-    found.push_back(it->second);
+  for (auto it = index_->window_ends.begin(); it != index_->window_ends.end() && it->at < point.time_us; ++it) {
+    found.push_back(it->slot);
   }
   return EachOnce(std::move(found), steps);
 }
@@ -164,11 +166,11 @@ void Book::FindInSets(int64_t price_micros, const market::DateFigures& figures, 
                   price_micros, found, steps);
     }
   }
-  for (auto it = index_->wake_up.begin(); it != index_->wake_up.end() && it->first <= price_micros; ++it) {
-    found->push_back(it->second);
+  for (auto it = index_->wake_up.begin(); it != index_->wake_up.end() && it->at <= price_micros; ++it) {
+    found->push_back(it->slot);
   }
-  for (auto it = index_->wake_down.begin(); it != index_->wake_down.end() && it->first <= -price_micros; ++it) {
-    found->push_back(it->second);
+  for (auto it = index_->wake_down.begin(); it != index_->wake_down.end() && it->at <= -price_micros; ++it) {
+    found->push_back(it->slot);
   }
   index_->inside.Find(price_micros, found, steps);
 }
@@ -191,37 +193,26 @@ void Book::FindInLadders(PricePoint point, std::vector<Slot>* found, int64_t* st
   }
 }
 
-void Book::WakeAtOrAbove(Alert& alert, Slot slot, int64_t price_micros) {
-  alert.wake_up_key = price_micros;
-  index_->wake_up.emplace(price_micros, slot);
+void Book::AddWakes(Slot slot, const Wakes& wakes) {
+  if (wakes.at_or_above.has_value()) index_->wake_up.insert({*wakes.at_or_above, slot});
+  if (wakes.at_or_below.has_value()) index_->wake_down.insert({-*wakes.at_or_below, slot});
+  if (wakes.inside.has_value()) index_->inside.Insert(wakes.inside->low_micros, wakes.inside->high_micros, slot);
+  if (wakes.after_us.has_value()) index_->window_ends.insert({*wakes.after_us, slot});
 }
 
-void Book::WakeAtOrBelow(Alert& alert, Slot slot, int64_t price_micros) {
-  alert.wake_down_key = -price_micros;
-  index_->wake_down.emplace(-price_micros, slot);
+namespace {
+
+void Erase(Book::WakeSet& set, SlotAt wake) {
+  if (set.erase(wake) != 1) std::abort();  // The index lost an alert.
 }
 
-void Book::WakeAt(Alert& alert, Slot slot, const WakePrices& wakes) {
-  if (wakes.at_or_above.has_value()) WakeAtOrAbove(alert, slot, *wakes.at_or_above);
-  if (wakes.at_or_below.has_value()) WakeAtOrBelow(alert, slot, *wakes.at_or_below);
-}
+}  // namespace
 
-void Book::WakeAfter(Alert& alert, Slot slot, int64_t event_time_us) {
-  alert.window_end_key = event_time_us;
-  index_->window_ends.emplace(event_time_us, slot);
-}
-
-void Book::WakeInside(Alert& alert, Slot slot, int64_t low_micros, int64_t high_micros) {
-  alert.inside_key = low_micros;
-  index_->inside.Insert(low_micros, high_micros, slot);
-}
-
-void Book::RemoveWakes(Alert& alert, Slot slot) {
-  constexpr int64_t kNoKey = Alert::kNoKey;
-  if (alert.wake_up_key != kNoKey) index_->wake_up.erase({std::exchange(alert.wake_up_key, kNoKey), slot});
-  if (alert.wake_down_key != kNoKey) index_->wake_down.erase({std::exchange(alert.wake_down_key, kNoKey), slot});
-  if (alert.inside_key != kNoKey) index_->inside.Erase(std::exchange(alert.inside_key, kNoKey), slot);
-  if (alert.window_end_key != kNoKey) index_->window_ends.erase({std::exchange(alert.window_end_key, kNoKey), slot});
+void Book::RemoveWakes(Slot slot, const Wakes& wakes) {
+  if (wakes.at_or_above.has_value()) Erase(index_->wake_up, {*wakes.at_or_above, slot});
+  if (wakes.at_or_below.has_value()) Erase(index_->wake_down, {-*wakes.at_or_below, slot});
+  if (wakes.inside.has_value()) index_->inside.Erase(wakes.inside->low_micros, slot);
+  if (wakes.after_us.has_value()) Erase(index_->window_ends, {*wakes.after_us, slot});
 }
 
 Windows& Book::WindowsOf(int64_t window_us) {

@@ -53,13 +53,21 @@ struct Windows {
   std::array<ExtremeLadder, 2> legs;
 };
 
-// The nearest prices on either side that change anything for an alert.
-struct WakePrices {
+// The nearest prices on either side, the prices between two bounds, and the event time that change anything for an
+// alert.
+struct Wakes {
+  struct Inside {
+    int64_t low_micros = 0;
+    int64_t high_micros = 0;
+  };
   std::optional<int64_t> at_or_above;
   std::optional<int64_t> at_or_below;
+  std::optional<Inside> inside;
+  std::optional<int64_t> after_us;
 
   void AddAtOrAbove(int64_t price_micros);
   void AddAtOrBelow(int64_t price_micros);
+  void AddAfter(int64_t event_time_us);
   // For a percentage from a fixed reference: the price at which the level becomes true (a ready leg) or false (one that
   // is not ready).
   void AddPercentLevel(size_t leg, int64_t reference_micros, int64_t percent_e4, bool ready);
@@ -69,8 +77,8 @@ struct WakePrices {
 
 class Book {
  public:
-  using WakeSet = absl::btree_set<std::pair<int64_t, Slot>>;
-  using SlotSet = absl::btree_set<Slot>;
+  using WakeSet = absl::btree_set<SlotAt>;
+  using Slots = absl::btree_set<Slot>;
 
   // `members` must outlive the book; it is told when a ladder moves an alert.
   explicit Book(ExtremeLadder::Members* members);
@@ -81,7 +89,6 @@ class Book {
     if (!quiet.Contains(point.price_micros, point.time_us)) return false;
     if (follows_extremes_) PutOff(point, steps);
     last = point;
-    ++prices_seen;
     return true;
   }
   // Has the ladders take in what quiet prices put off. Before they are looked at or changed in any other way.
@@ -101,17 +108,13 @@ class Book {
   // Makes them extremes of the alerts that are in the book.
   void AddExtremes(const market::NewExtremes& extremes, int64_t* steps);
 
-  void WakeAtOrAbove(Alert& alert, Slot slot, int64_t price_micros);
-  void WakeAtOrBelow(Alert& alert, Slot slot, int64_t price_micros);
-  void WakeAt(Alert& alert, Slot slot, const WakePrices& wakes);
-  void WakeAfter(Alert& alert, Slot slot, int64_t event_time_us);
-  void WakeInside(Alert& alert, Slot slot, int64_t low_micros, int64_t high_micros);
-  // Undoes all five calls above.
-  void RemoveWakes(Alert& alert, Slot slot);
+  void AddWakes(Slot slot, const Wakes& wakes);
+  // Precondition: AddWakes was called with the same ones.
+  void RemoveWakes(Slot slot, const Wakes& wakes);
 
   DateGroup& GroupOf(market::DateFigure figure) { return index_->groups[static_cast<size_t>(figure)]; }
-  SlotSet& OwnReference(market::DateFigure figure) { return index_->own_reference[static_cast<size_t>(figure)]; }
-  SlotSet& AwaitingReference(market::DateFigure figure) {
+  Slots& OwnReference(market::DateFigure figure) { return index_->own_reference[static_cast<size_t>(figure)]; }
+  Slots& AwaitingReference(market::DateFigure figure) {
     return index_->awaiting_reference[static_cast<size_t>(figure)];
   }
   ExtremeLadder& TrailingOf(Measure measure, size_t leg) {
@@ -120,12 +123,11 @@ class Book {
   Windows& WindowsOf(int64_t window_us);
   using WindowsByLength = absl::btree_map<int64_t, std::unique_ptr<Windows>>;
   const WindowsByLength& windows() const { return index_->windows; }
-  SlotSet& fresh() { return index_->fresh; }
-  const SlotSet& fresh() const { return index_->fresh; }
+  Slots& fresh() { return index_->fresh; }
+  const Slots& fresh() const { return index_->fresh; }
 
   QuietInterval quiet;
   std::optional<PricePoint> last;
-  int64_t prices_seen = 0;
 
  private:
   // What quiet prices do not touch, apart from what they do.
@@ -136,12 +138,12 @@ class Book {
     WakeSet wake_down;
     IntervalTree inside;
     std::array<DateGroup, market::kDateFigureCount> groups;
-    std::array<SlotSet, market::kDateFigureCount> own_reference;
-    std::array<SlotSet, market::kDateFigureCount> awaiting_reference;
+    std::array<Slots, market::kDateFigureCount> own_reference;
+    std::array<Slots, market::kDateFigureCount> awaiting_reference;
     std::array<std::array<ExtremeLadder, 2>, 2> trailing;  // By measure and leg.
     WindowsByLength windows;
     WakeSet window_ends;
-    SlotSet fresh;
+    Slots fresh;
     ExtremeLadder::Members* const members;
   };
 

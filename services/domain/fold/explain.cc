@@ -300,10 +300,8 @@ Explanation Explain(const SavedAlert& alert, const AlertSurroundings& around) {
 
 Explanation SymbolFold::Explain(Slot slot) {
   CatchUp();
-  std::vector<SavedAlert> saved;
-  SaveAlerts(slot, slot + 1, &saved);
-  const SavedAlert& alert = saved.front();
-  Book& book = BookOf(at(slot));
+  const SavedAlert alert = SaveAlert(slot);
+  Book& book = *books_[static_cast<size_t>(alert.definition.sessions)];
   AlertSurroundings around;
   around.last = book.last;
   around.last_event_time_us = order_.last_event_time_us;

@@ -18,15 +18,15 @@ int64_t SignedLevel(Direction direction, Measure measure, int64_t reference, int
 void FindChanged(const Rung& rung, int64_t reference, Direction direction, Measure measure, int64_t price,
                  std::vector<Slot>* found, int64_t* steps) {
   const int64_t at = Signed(direction, price);
-  for (const auto& [distance, slot] : rung.ready) {
+  for (const SlotAt& member : rung.ready) {
     ++*steps;
-    if (SignedLevel(direction, measure, reference, distance) > at) break;
-    found->push_back(slot);
+    if (SignedLevel(direction, measure, reference, member.at) > at) break;
+    found->push_back(member.slot);
   }
   for (auto it = rung.unready.rbegin(); it != rung.unready.rend(); ++it) {
     ++*steps;
-    if (SignedLevel(direction, measure, reference, it->first) <= at) break;
-    found->push_back(it->second);
+    if (SignedLevel(direction, measure, reference, it->at) <= at) break;
+    found->push_back(it->slot);
   }
 }
 
@@ -44,10 +44,10 @@ void NarrowQuiet(const Rung& rung, Direction direction, Measure measure, QuietIn
   int64_t low = QuietInterval::kMin;
   int64_t high = QuietInterval::kMax;
   if (!rung.ready.empty()) {
-    high = SignedLevel(direction, measure, rung.reference_micros, rung.ready.begin()->first) - 1;
+    high = SignedLevel(direction, measure, rung.reference_micros, rung.ready.begin()->at) - 1;
   }
   if (!rung.unready.empty()) {
-    low = SignedLevel(direction, measure, rung.reference_micros, rung.unready.rbegin()->first);
+    low = SignedLevel(direction, measure, rung.reference_micros, rung.unready.rbegin()->at);
   }
   NarrowQuiet(direction, low, high, quiet);
 }
@@ -58,13 +58,13 @@ ExtremeLadder::ExtremeLadder(Direction direction, Measure measure, std::optional
 void ExtremeLadder::RegisterLevels(Rung* rung) {
   const int64_t extreme = Signed(direction_, rung->reference_micros);
   if (!rung->ready.empty()) {
-    rung->ready_level = SignedLevel(direction_, measure_, rung->reference_micros, rung->ready.begin()->first);
+    rung->ready_level = SignedLevel(direction_, measure_, rung->reference_micros, rung->ready.begin()->at);
     ready_levels_.emplace(*rung->ready_level, extreme);
-    rung->ready_distance = rung->ready.begin()->first;
+    rung->ready_distance = rung->ready.begin()->at;
     ready_distances_.emplace(rung->ready_distance, extreme);
   }
   if (!rung->unready.empty()) {
-    rung->unready_level = SignedLevel(direction_, measure_, rung->reference_micros, rung->unready.rbegin()->first);
+    rung->unready_level = SignedLevel(direction_, measure_, rung->reference_micros, rung->unready.rbegin()->at);
     unready_levels_.emplace(-*rung->unready_level, extreme);
   }
 }
@@ -88,8 +88,8 @@ std::unique_ptr<Rung> ExtremeLadder::Merge(std::unique_ptr<Rung> from, std::uniq
     std::swap(from->time_us, to->time_us);
     std::swap(from, to);
   }
-  for (const auto& [distance, slot] : from->ready) members_->OnMovedTo(slot, direction_, to.get());
-  for (const auto& [distance, slot] : from->unready) members_->OnMovedTo(slot, direction_, to.get());
+  for (const SlotAt& member : from->ready) members_->OnMovedTo(member.slot, direction_, to.get());
+  for (const SlotAt& member : from->unready) members_->OnMovedTo(member.slot, direction_, to.get());
   for (Slot slot : from->followers) members_->OnMovedTo(slot, direction_, to.get());
   *steps += static_cast<int64_t>(from->size()) + 1;
   to->followers.insert(from->followers.begin(), from->followers.end());
@@ -208,10 +208,9 @@ Rung* ExtremeLadder::FindRung(int64_t reference_micros) {
 
 void ExtremeLadder::Add(Rung* rung, int64_t distance, Slot slot, bool ready) {
   UnregisterLevels(rung);
-  (ready ? rung->ready : rung->unready).emplace(distance, slot);
+  (ready ? rung->ready : rung->unready).insert({distance, slot});
   RegisterLevels(rung);
   ++size_;
-  members_->OnMovedTo(slot, direction_, rung);
 }
 
 void ExtremeLadder::Remove(Rung* rung, int64_t distance, Slot slot, bool ready) {
@@ -225,7 +224,6 @@ void ExtremeLadder::Remove(Rung* rung, int64_t distance, Slot slot, bool ready) 
 void ExtremeLadder::AddFollower(Rung* rung, Slot slot) {
   rung->followers.insert(slot);
   ++size_;
-  members_->OnMovedTo(slot, direction_, rung);
 }
 
 void ExtremeLadder::RemoveFollower(Rung* rung, Slot slot) {

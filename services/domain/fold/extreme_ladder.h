@@ -24,10 +24,9 @@
 #include "absl/container/btree_set.h"
 #include "services/domain/fold/fold_state.h"
 #include "services/domain/fold/quiet_interval.h"
+#include "services/domain/fold/slot_at.h"
 
 namespace stockalert::fold {
-
-using Slot = uint32_t;
 
 enum class Direction : int8_t { kUp = 1, kDown = -1 };  // Of the move that triggers.
 enum class Measure : uint8_t { kPercent, kAmount };
@@ -43,8 +42,8 @@ int64_t SignedLevel(Direction direction, Measure measure, int64_t reference, int
 struct Rung {
   int64_t reference_micros = 0;
   int64_t time_us = 0;
-  absl::btree_set<std::pair<int64_t, Slot>> ready;
-  absl::btree_set<std::pair<int64_t, Slot>> unready;
+  absl::btree_set<SlotAt> ready;
+  absl::btree_set<SlotAt> unready;
   // Alerts that only follow: this is the extreme of what they have seen since a pause, and they have a nearer one from
   // before.
   absl::btree_set<Slot> followers;

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "services/common/base/abseil.h"
+#include "services/domain/fold/alert_directory.h"
 #include "services/domain/fold/alert_id.h"
 #include "services/domain/fold/symbol_fold.h"
 #include "services/domain/price/decimal.h"
@@ -41,9 +42,9 @@ class PartitionState {
   const Counters& counters() const { return counters_; }
 
   std::optional<AlertView> FindAlert(std::string_view id) const {
-    const auto found = alerts_.find(AlertId(id));
-    if (found == alerts_.end()) return std::nullopt;
-    return found->second.symbol->ViewOf(found->second.slot);
+    const std::optional<AlertPlace> found = alerts_.Find(AlertId(id));
+    if (!found.has_value()) return std::nullopt;
+    return SymbolAt(found->symbol).ViewOf(found->slot);
   }
 
   std::optional<SymbolView> FindSymbol(std::string_view symbol) const {
@@ -53,9 +54,9 @@ class PartitionState {
   }
 
   std::optional<Explanation> Explain(std::string_view id) const {
-    const auto found = alerts_.find(AlertId(id));
-    if (found == alerts_.end()) return std::nullopt;
-    return found->second.symbol->Explain(found->second.slot);
+    const std::optional<AlertPlace> found = alerts_.Find(AlertId(id));
+    if (!found.has_value()) return std::nullopt;
+    return SymbolAt(found->symbol).Explain(found->slot);
   }
 
   int64_t alert_count() const { return static_cast<int64_t>(alerts_.size()); }
@@ -98,7 +99,7 @@ class PartitionState {
     const size_t enough = copied() + static_cast<size_t>(alerts_max);
     while (snapshot_->next < snapshot_->symbols) {
       const size_t next = snapshot_->next++;
-      CopyFirst(*(*symbol_blocks_[next / kSymbolsPerBlock])[next % kSymbolsPerBlock]);
+      CopyFirst(SymbolAt(next));
       if (copied() >= enough) break;
     }
     return snapshot_->next == snapshot_->symbols;
@@ -112,7 +113,7 @@ class PartitionState {
 
   absl::Status Load(const FoldState& state) {
     symbols_.reserve(state.symbols.size());
-    alerts_.reserve(state.alerts.size());
+    alerts_.Reserve(state.alerts.size());
     for (const SavedSymbol& saved : state.symbols) {
       auto [entry, added] = symbols_.try_emplace(saved.symbol);
       if (!added) return absl::InvalidArgumentError(absl::StrCat("symbol ", saved.symbol, " is there twice"));
@@ -134,7 +135,7 @@ class PartitionState {
       }
       const absl::StatusOr<Slot> slot = symbol->second->LoadAlert(saved);
       if (!slot.ok()) return slot.status();
-      if (!alerts_.try_emplace(AlertId(saved.id), KnownAlert{symbol->second, *slot}).second) {
+      if (!alerts_.Insert({symbol->second->number(), *slot})) {
         return absl::InvalidArgumentError(absl::StrCat("alert ", saved.id, " is there twice"));
       }
     }
@@ -154,9 +155,9 @@ class PartitionState {
   static constexpr size_t kSymbolsPerBlock = 64;
   using SymbolBlock = std::array<std::optional<SymbolFold>, kSymbolsPerBlock>;
 
-  struct KnownAlert {
-    SymbolFold* symbol = nullptr;
-    Slot slot = 0;
+  struct IdOf {
+    const PartitionState* state;
+    const AlertId& operator()(AlertPlace place) const { return state->SymbolAt(place.symbol).IdOf(place.slot); }
   };
 
   struct Tombstone {
@@ -202,9 +203,14 @@ class PartitionState {
       symbol_blocks_.push_back(std::make_unique<SymbolBlock>());
       symbols_in_last_block_ = 0;
     }
-    SymbolFold& symbol = (*symbol_blocks_.back())[symbols_in_last_block_++].emplace(name);
+    const auto number = static_cast<uint32_t>((symbol_blocks_.size() - 1) * kSymbolsPerBlock + symbols_in_last_block_);
+    SymbolFold& symbol = (*symbol_blocks_.back())[symbols_in_last_block_++].emplace(name, number);
     symbol.snapshot_number = snapshot_number_;  // One that is under way is of before.
     return symbol;
+  }
+
+  SymbolFold& SymbolAt(size_t number) const {
+    return *(*symbol_blocks_[number / kSymbolsPerBlock])[number % kSymbolsPerBlock];
   }
 
   SymbolFold& SymbolOf(const std::string& name) {
@@ -285,8 +291,8 @@ class PartitionState {
     if (held_symbols_ == 0) return nullptr;
     const auto symbol = symbols_.find(change.symbol);
     if (symbol == symbols_.end() || symbol->second->hold == nullptr) return nullptr;
-    const auto known = alerts_.find(AlertId(change.alert_id));
-    return known == alerts_.end() || known->second.symbol == symbol->second ? symbol->second : nullptr;
+    const std::optional<AlertPlace> known = alerts_.Find(AlertId(change.alert_id));
+    return !known.has_value() || known->symbol == symbol->second->number() ? symbol->second : nullptr;
   }
 
   static bool MayBeHeld(const record::Event& event, const std::string& symbol) {
@@ -318,8 +324,8 @@ class PartitionState {
   // Known of the alert, be it deleted; 0 where nothing is.
   int64_t RevisionOf(const AlertId& id) const {
     if (const auto tombstone = tombstones_.find(id); tombstone != tombstones_.end()) return tombstone->second.revision;
-    const auto known = alerts_.find(id);
-    return known == alerts_.end() ? 0 : known->second.symbol->RevisionOf(known->second.slot);
+    const std::optional<AlertPlace> known = alerts_.Find(id);
+    return known.has_value() ? SymbolAt(known->symbol).RevisionOf(known->slot) : 0;
   }
 
   // Gives the revision known afterwards.
@@ -331,21 +337,23 @@ class PartitionState {
       tombstone->second.revision = std::max(tombstone->second.revision, change.revision);
       return tombstone->second.revision;
     }
-    const auto known = alerts_.find(id);
-    if (known != alerts_.end()) {
-      const int64_t known_revision = known->second.symbol->RevisionOf(known->second.slot);
+    const std::optional<AlertPlace> known = alerts_.Find(id);
+    if (known.has_value()) {
+      const SymbolFold& symbol = SymbolAt(known->symbol);
+      const int64_t known_revision = symbol.RevisionOf(known->slot);
       // An alert's symbol never changes: what says otherwise is not about this alert.
-      if (change.revision <= known_revision || change.symbol != known->second.symbol->symbol()) {
+      if (change.revision <= known_revision || change.symbol != symbol.symbol()) {
         ++counters_.changes_skipped;
         return known_revision;
       }
     }
     ++counters_.changes_applied;
     if (change.deleted) {
-      if (known != alerts_.end()) {
-        CopyFirst(*known->second.symbol);
-        known->second.symbol->Remove(known->second.slot);
-        alerts_.erase(known);
+      if (known.has_value()) {
+        SymbolFold& symbol = SymbolAt(known->symbol);
+        CopyFirst(symbol);
+        alerts_.Erase(*known);
+        symbol.Remove(known->slot);
       }
       tombstones_.emplace(id, Tombstone{change.revision, log_time_us_});
       tombstones_in_order_.push_back(id);
@@ -355,10 +363,10 @@ class PartitionState {
     CopyFirst(symbol);
     record::AlertChange present = change;
     symbol.ScaleToPresent(change.splits_applied, &present.definition);
-    if (known != alerts_.end()) {
-      symbol.Change(known->second.slot, present);
+    if (known.has_value()) {
+      symbol.Change(known->slot, present);
     } else {
-      alerts_.emplace(id, KnownAlert{&symbol, symbol.Add(present)});
+      alerts_.Insert({symbol.number(), symbol.Add(present)});
     }
     if (symbol.TakeExpiryReached()) EmitStatus(symbol, place, outcome);
     return change.revision;
@@ -378,7 +386,7 @@ class PartitionState {
   std::vector<std::unique_ptr<SymbolBlock>> symbol_blocks_;
   size_t symbols_in_last_block_ = kSymbolsPerBlock;
   absl::flat_hash_map<std::string, SymbolFold*> symbols_;
-  absl::flat_hash_map<AlertId, KnownAlert> alerts_;
+  AlertDirectory<IdOf> alerts_{IdOf{this}};
   absl::flat_hash_map<AlertId, Tombstone> tombstones_;
   std::deque<AlertId> tombstones_in_order_;
   int64_t log_time_us_ = 0;

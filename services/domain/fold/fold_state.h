@@ -56,7 +56,7 @@ struct SavedAlert {
   std::optional<int64_t> last_trigger_time_us;
   int32_t last_trigger_date = 0;
   int32_t date_stamp = 0;
-  // Set where the alert has seen no price since it was armed or resumed: then its price before is its own, not its
+  // Set where the alert is paused, or has seen no price since it was resumed: then its price before is its own, not its
   // symbol's.
   bool has_own_price_before = false;
   // It was armed or resumed after the symbol's last accepted quote.

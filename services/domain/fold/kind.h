@@ -20,7 +20,6 @@ namespace stockalert::fold {
 // An alert with its surroundings. Kinds change the alert and the book.
 struct Subject {
   Alert& alert;
-  Slot slot;
   Book& book;
   const market::DateFigures& figures;
 };
@@ -64,10 +63,12 @@ concept ConditionKind = requires(const Kind kind, const Subject& subject, PriceP
   // ContinueAfterTrigger(subject, the price that triggered, the judgement's ready_after_edge). Not for ONCE alerts:
   // these have ended.
   { kind.ContinueAfterTrigger(subject, price, flag) } -> std::same_as<void>;
-  // AddToBook enters the alert where the next price that changes it will find it; RemoveFromBook undoes that, except
-  // for the wakes, which the caller removes.
+  // AddToBook enters the alert where the next price that changes it will find it, except for its wakes, which the caller
+  // adds afterwards; RemoveFromBook undoes that, once the caller has removed the wakes.
   { kind.AddToBook(subject) } -> std::same_as<void>;
   { kind.RemoveFromBook(subject) } -> std::same_as<void>;
+  // The wakes of an alert that is in the book: the same ones as long as it is there.
+  { kind.WakesOf(subject.alert) } -> std::same_as<Wakes>;
   // Saves what the alert needs when it is resumed. It has started and is out of the book.
   { kind.SaveForPause(subject) } -> std::same_as<void>;
   // Called for an alert from a checkpoint before its first AddToBook. Says what contradicts the book, or null.
@@ -77,6 +78,7 @@ concept ConditionKind = requires(const Kind kind, const Subject& subject, PriceP
 
 // For kinds that are in the book only by their wakes.
 struct KeepsOnlyWakes {
+  static void AddToBook(const Subject&) {}
   static void RemoveFromBook(const Subject&) {}
 };
 

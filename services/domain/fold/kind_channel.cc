@@ -35,30 +35,31 @@ void ChannelKind::ContinueAfterTrigger(const Subject& subject, int64_t, bool rea
   subject.alert.legs[kUpLeg].ready = ready_after_edge;
 }
 
-void ChannelKind::AddToBook(const Subject& subject) const {
-  const auto& [alert, slot, book, figures] = subject;
+Wakes ChannelKind::WakesOf(const Alert& alert) const {
   const int64_t low = channel.low_micros;
   const int64_t high = channel.high_micros;
   const int64_t hysteresis = alert.definition.hysteresis_micros;
   const bool ready = alert.legs[kUpLeg].ready;
+  Wakes wakes;
   switch (channel.op) {
     case ChannelOp::kEnters:
       if (ready) {
-        book.WakeInside(alert, slot, low, high);
+        wakes.inside = {low, high};
       } else {
-        book.WakeAtOrAbove(alert, slot, std::max(high + 1, high + hysteresis));
-        book.WakeAtOrBelow(alert, slot, std::min(low - 1, low - hysteresis));
+        wakes.at_or_above = std::max(high + 1, high + hysteresis);
+        wakes.at_or_below = std::min(low - 1, low - hysteresis);
       }
       break;
     case ChannelOp::kLeaves:
       if (ready) {
-        book.WakeAtOrAbove(alert, slot, high + 1);
-        book.WakeAtOrBelow(alert, slot, low - 1);
+        wakes.at_or_above = high + 1;
+        wakes.at_or_below = low - 1;
       } else {
-        book.WakeInside(alert, slot, low + hysteresis, high - hysteresis);
+        wakes.inside = {low + hysteresis, high - hysteresis};
       }
       break;
   }
+  return wakes;
 }
 
 }  // namespace stockalert::fold

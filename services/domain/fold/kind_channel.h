@@ -15,7 +15,7 @@ struct ChannelKind : KeepsOnlyWakes, KeepsNothing, SeesAllExtremes {
   void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
   void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
-  void AddToBook(const Subject& subject) const;
+  Wakes WakesOf(const Alert& alert) const;
 
   const condition::Channel& channel;
 

@@ -30,30 +30,33 @@ void DatePercentKind::ContinueAfterTrigger(const Subject& subject, int64_t price
 }
 
 void DatePercentKind::AddToBook(const Subject& subject) const {
-  const auto& [alert, slot, book, figures] = subject;
+  const auto& [alert, book, figures] = subject;
   if (alert.own_reference) {
-    book.OwnReference(figure).insert(slot);
-    WakeAtLevels(subject);
+    book.OwnReference(figure).insert(alert.slot);
     return;
   }
   for (size_t leg : {kUpLeg, kDownLeg}) {
     if (!HasLeg(leg)) continue;
     Rung& rung = book.GroupOf(figure).legs[leg];
-    (alert.legs[leg].ready ? rung.ready : rung.unready).emplace(change.percent_e4, slot);
+    (alert.legs[leg].ready ? rung.ready : rung.unready).insert({change.percent_e4, alert.slot});
   }
 }
 
+Wakes DatePercentKind::WakesOf(const Alert& alert) const {
+  return alert.own_reference ? WakesAtLevels(alert) : Wakes();
+}
+
 void DatePercentKind::RemoveFromBook(const Subject& subject) const {
-  const auto& [alert, slot, book, figures] = subject;
+  const auto& [alert, book, figures] = subject;
   alert.date_stamp = figures.date();
   if (alert.own_reference) {
-    book.OwnReference(figure).erase(slot);
+    book.OwnReference(figure).erase(alert.slot);
     return;
   }
   for (size_t leg : {kUpLeg, kDownLeg}) {
     if (!HasLeg(leg)) continue;
     Rung& rung = book.GroupOf(figure).legs[leg];
-    (alert.legs[leg].ready ? rung.ready : rung.unready).erase({change.percent_e4, slot});
+    (alert.legs[leg].ready ? rung.ready : rung.unready).erase({change.percent_e4, alert.slot});
   }
 }
 

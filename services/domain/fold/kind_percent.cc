@@ -24,14 +24,14 @@ Judgement Percent::JudgeLegs(Alert& alert, int64_t price_micros) const {
   return judgement;
 }
 
-void Percent::WakeAtLevels(const Subject& subject) const {
-  WakePrices wakes;
+Wakes Percent::WakesAtLevels(const Alert& alert) const {
+  Wakes wakes;
   for (size_t leg : {kUpLeg, kDownLeg}) {
     if (!HasLeg(leg)) continue;
-    const Leg& watched = subject.alert.legs[leg];
+    const Leg& watched = alert.legs[leg];
     wakes.AddPercentLevel(leg, watched.reference_micros, change.percent_e4, watched.ready);
   }
-  subject.book.WakeAt(subject.alert, subject.slot, wakes);
+  return wakes;
 }
 
 void FixedPercentKind::StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const {
@@ -47,6 +47,6 @@ void FixedPercentKind::ContinueAfterTrigger(const Subject& subject, int64_t pric
   MeasureFromTrigger(subject.alert, price_micros);
 }
 
-void FixedPercentKind::AddToBook(const Subject& subject) const { WakeAtLevels(subject); }
+Wakes FixedPercentKind::WakesOf(const Alert& alert) const { return WakesAtLevels(alert); }
 
 }  // namespace stockalert::fold

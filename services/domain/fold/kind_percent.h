@@ -20,7 +20,7 @@ struct Percent {
   void StartFromReference(Alert& alert, int64_t reference_micros, int64_t price_micros, bool ready_if_met) const;
   // With each leg's own.
   Judgement JudgeLegs(Alert& alert, int64_t price_micros) const;
-  void WakeAtLevels(const Subject& subject) const;
+  Wakes WakesAtLevels(const Alert& alert) const;
 
   const condition::PercentChange& change;
 };
@@ -31,7 +31,7 @@ struct FixedPercentKind : Percent, KeepsOnlyWakes, KeepsNothing, SeesAllExtremes
   void StartAtArmingPrice(const Subject& subject, int64_t price_micros, bool ready_if_met) const;
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
   void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
-  void AddToBook(const Subject& subject) const;
+  Wakes WakesOf(const Alert& alert) const;
 };
 
 }  // namespace stockalert::fold

@@ -44,30 +44,35 @@ void TargetKind::ContinueAfterTrigger(const Subject& subject, int64_t, bool read
 }
 
 void TargetKind::AddToBook(const Subject& subject) const {
-  const auto& [alert, slot, book, figures] = subject;
+  const int64_t last = subject.book.last->price_micros;
+  const int64_t t = target.price_micros;
+  subject.alert.watched_from = static_cast<int8_t>(last < t ? -1 : last > t ? 1 : 0);
+}
+
+Wakes TargetKind::WakesOf(const Alert& alert) const {
   const int64_t t = target.price_micros;
   const int64_t hysteresis = alert.definition.hysteresis_micros;
   const bool ready = alert.legs[kUpLeg].ready;
+  Wakes wakes;
   switch (target.op) {
     case TargetOp::kAtOrAbove:
-      ready ? book.WakeAtOrAbove(alert, slot, t) : book.WakeAtOrBelow(alert, slot, std::min(t - 1, t - hysteresis));
+      ready ? wakes.AddAtOrAbove(t) : wakes.AddAtOrBelow(std::min(t - 1, t - hysteresis));
       break;
     case TargetOp::kAtOrBelow:
-      ready ? book.WakeAtOrBelow(alert, slot, t) : book.WakeAtOrAbove(alert, slot, std::max(t + 1, t + hysteresis));
+      ready ? wakes.AddAtOrBelow(t) : wakes.AddAtOrAbove(std::max(t + 1, t + hysteresis));
       break;
-    case TargetOp::kCrosses: {
+    case TargetOp::kCrosses:
       if (!ready) {
-        book.WakeAtOrAbove(alert, slot, t + hysteresis);
-        book.WakeAtOrBelow(alert, slot, t - hysteresis);
+        wakes.at_or_above = t + hysteresis;
+        wakes.at_or_below = t - hysteresis;
         break;
       }
       // From t itself a move to either side only makes a side: it has to be seen, so that the way back is waited for.
-      const int64_t last = book.last->price_micros;
-      if (last <= t) book.WakeAtOrAbove(alert, slot, last < t ? t : t + 1);
-      if (last >= t) book.WakeAtOrBelow(alert, slot, last > t ? t : t - 1);
+      if (alert.watched_from <= 0) wakes.at_or_above = alert.watched_from < 0 ? t : t + 1;
+      if (alert.watched_from >= 0) wakes.at_or_below = alert.watched_from > 0 ? t : t - 1;
       break;
-    }
   }
+  return wakes;
 }
 
 }  // namespace stockalert::fold

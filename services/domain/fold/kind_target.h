@@ -16,6 +16,7 @@ struct TargetKind : KeepsOnlyWakes, KeepsNothing, SeesAllExtremes {
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
   void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
   void AddToBook(const Subject& subject) const;
+  Wakes WakesOf(const Alert& alert) const;
 
   const condition::PriceTarget& target;
 };

@@ -40,16 +40,22 @@ void TrailingKind::ContinueAfterTrigger(const Subject& subject, int64_t price_mi
 }
 
 void TrailingKind::AddToBook(const Subject& subject) const {
-  const auto& [alert, slot, book, figures] = subject;
-  if (alert.activated) {
-    ExtremeLadder& ladder = book.TrailingOf(measure(), leg());
-    const Leg& watched = alert.legs[leg()];
-    ladder.Add(ladder.FindOrMakeRung({watched.reference_micros, 0}), distance(), slot, watched.ready);
-  } else if (trailing.op == TrailingOp::kFallsFromHigh) {
-    book.WakeAtOrAbove(alert, slot, *trailing.activation_price_micros);
+  if (!subject.alert.activated) return;
+  ExtremeLadder& ladder = subject.book.TrailingOf(measure(), leg());
+  Leg& watched = subject.alert.legs[leg()];
+  watched.rung = ladder.FindOrMakeRung({watched.reference_micros, 0});
+  ladder.Add(watched.rung, distance(), subject.alert.slot, watched.ready);
+}
+
+Wakes TrailingKind::WakesOf(const Alert& alert) const {
+  Wakes wakes;
+  if (alert.activated) return wakes;
+  if (trailing.op == TrailingOp::kFallsFromHigh) {
+    wakes.at_or_above = trailing.activation_price_micros;
   } else {
-    book.WakeAtOrBelow(alert, slot, *trailing.activation_price_micros);
+    wakes.at_or_below = trailing.activation_price_micros;
   }
+  return wakes;
 }
 
 void TrailingKind::RemoveFromBook(const Subject& subject) const {
@@ -57,7 +63,7 @@ void TrailingKind::RemoveFromBook(const Subject& subject) const {
   if (watched.rung == nullptr) return;
   watched.reference_micros = watched.rung->reference_micros;
   ExtremeLadder& ladder = subject.book.TrailingOf(measure(), leg());
-  ladder.Remove(std::exchange(watched.rung, nullptr), distance(), subject.slot, watched.ready);
+  ladder.Remove(std::exchange(watched.rung, nullptr), distance(), subject.alert.slot, watched.ready);
 }
 
 }  // namespace stockalert::fold

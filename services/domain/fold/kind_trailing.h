@@ -19,6 +19,7 @@ struct TrailingKind : KeepsNothing {
   bool EntersExtreme(bool high) const { return high == (trailing.op == condition::TrailingOp::kFallsFromHigh); }
   void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
   void AddToBook(const Subject& subject) const;
+  Wakes WakesOf(const Alert& alert) const;
   void RemoveFromBook(const Subject& subject) const;
 
   const condition::TrailingChange& trailing;

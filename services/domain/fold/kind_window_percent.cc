@@ -40,13 +40,12 @@ void WindowPercentKind::MeasureFromRung(const Subject& subject, PricePoint point
     Leg& leg = subject.alert.legs[i];
     if (leg.rung == nullptr) leg.rung = LadderOf(subject.book, i).FindOrMakeRung(point);
     const int64_t since_micros = leg.rung->reference_micros;
-    std::vector<PricePoint> entries = leg.entries();
+    std::vector<PricePoint>& entries = leg.entries;
     const auto in_window = std::find_if(entries.begin(), entries.end(),
                                         [&](const PricePoint& entry) { return EndOf(entry) >= point.time_us; });
     entries.erase(entries.begin(), in_window);
     DropPassed(i, since_micros, &entries);
     leg.reference_micros = entries.empty() ? since_micros : entries.front().price_micros;
-    leg.SetEntries(std::move(entries));
   }
 }
 
@@ -55,26 +54,31 @@ void WindowPercentKind::ContinueAfterTrigger(const Subject& subject, int64_t pri
 }
 
 void WindowPercentKind::AddToBook(const Subject& subject) const {
-  const auto& [alert, slot, book, figures] = subject;
-  WakePrices wakes;
-  std::optional<int64_t> end_us;
+  const auto& [alert, book, figures] = subject;
   for (size_t i : {kUpLeg, kDownLeg}) {
     if (!HasLeg(i)) continue;
     Leg& leg = alert.legs[i];
     ExtremeLadder& ladder = LadderOf(book, i);
-    Rung* rung = leg.rung != nullptr ? leg.rung : ladder.FindOrMakeRung(*book.last);
-    if (leg.entries().empty()) {
-      ladder.Add(rung, change.percent_e4, slot, leg.ready);
-      continue;
+    if (leg.rung == nullptr) leg.rung = ladder.FindOrMakeRung(*book.last);
+    if (leg.entries.empty()) {
+      ladder.Add(leg.rung, change.percent_e4, alert.slot, leg.ready);
+    } else {
+      ladder.AddFollower(leg.rung, alert.slot);
     }
-    ladder.AddFollower(rung, slot);
-    const PricePoint nearest = leg.entries().front();
+  }
+}
+
+Wakes WindowPercentKind::WakesOf(const Alert& alert) const {
+  Wakes wakes;
+  for (size_t i : {kUpLeg, kDownLeg}) {
+    const Leg& leg = alert.legs[i];
+    if (!HasLeg(i) || leg.entries.empty()) continue;
+    const PricePoint nearest = leg.entries.front();
     wakes.AddPercentLevel(i, nearest.price_micros, change.percent_e4, leg.ready);
     wakes.AddBeyondExtreme(i, nearest.price_micros);
-    end_us = std::min(end_us.value_or(EndOf(nearest)), EndOf(nearest));
+    wakes.AddAfter(EndOf(nearest));
   }
-  book.WakeAt(alert, slot, wakes);
-  if (end_us.has_value()) book.WakeAfter(alert, slot, *end_us);
+  return wakes;
 }
 
 void WindowPercentKind::RemoveFromBook(const Subject& subject) const {
@@ -84,10 +88,10 @@ void WindowPercentKind::RemoveFromBook(const Subject& subject) const {
     Leg& leg = subject.alert.legs[i];
     leg.reference_micros = leg.rung->reference_micros;
     ExtremeLadder& ladder = LadderOf(subject.book, i);
-    if (leg.entries().empty()) {
-      ladder.Remove(leg.rung, change.percent_e4, subject.slot, leg.ready);
+    if (leg.entries.empty()) {
+      ladder.Remove(leg.rung, change.percent_e4, subject.alert.slot, leg.ready);
     } else {
-      ladder.RemoveFollower(leg.rung, subject.slot);
+      ladder.RemoveFollower(leg.rung, subject.alert.slot);
     }
   }
 }
@@ -99,16 +103,14 @@ void WindowPercentKind::SaveForPause(const Subject& subject) const {
     if (leg.rung == nullptr) {
       // Armed as it pauses: the window that it will go on from holds the arming price. Or it has seen no price since
       // the pause before, and keeps what it kept then.
-      if (leg.entries().empty()) leg.SetEntries({*subject.book.last});
+      if (leg.entries.empty()) leg.entries = {*subject.book.last};
       continue;
     }
     // What is in the window now: the prices from before an earlier pause that are still nearer than all since, and
     // those since.
-    std::vector<PricePoint> entries = leg.entries();
-    DropPassed(i, leg.rung->reference_micros, &entries);
+    DropPassed(i, leg.rung->reference_micros, &leg.entries);
     const std::vector<PricePoint> since = LadderOf(subject.book, i).EntriesFrom(*leg.rung);
-    entries.insert(entries.end(), since.begin(), since.end());
-    leg.SetEntries(std::move(entries));
+    leg.entries.insert(leg.entries.end(), since.begin(), since.end());
     leg.rung = nullptr;
   }
 }

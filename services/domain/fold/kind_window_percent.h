@@ -15,6 +15,7 @@ struct WindowPercentKind : Percent {
   Judgement Judge(const Subject& subject, PricePoint point, int64_t price_before) const;
   void ContinueAfterTrigger(const Subject& subject, int64_t price_micros, bool ready_after_edge) const;
   void AddToBook(const Subject& subject) const;
+  Wakes WakesOf(const Alert& alert) const;
   void RemoveFromBook(const Subject& subject) const;
   void SaveForPause(const Subject& subject) const;
   const char* Restore(const Subject& subject) const;

@@ -14,23 +14,18 @@ using condition::TriggerPolicy;
 using market::DateFigure;
 using market::Session;
 
-SymbolFold::SymbolFold(std::string symbol) : figures_(market::MarketOf(symbol)), symbol_(std::move(symbol)) {
+SymbolFold::SymbolFold(std::string symbol, uint32_t number)
+    : figures_(market::MarketOf(symbol)), symbol_(std::move(symbol)), number_(number) {
   for (std::optional<Book>& book : books_) book.emplace(this);
 }
 
 void SymbolFold::OnMovedTo(Slot slot, Direction direction, Rung* rung) {
-  at(slot).legs[direction == Direction::kUp ? kUpLeg : kDownLeg].rung = rung;
+  alerts_.MoveToRung(slot, direction == Direction::kUp ? kUpLeg : kDownLeg, rung);
 }
 
-Slot SymbolFold::NewSlot() {
-  if (free_slots_.empty()) {
-    alerts_.push_back(std::make_unique<Alert>());
-    return static_cast<Slot>(alerts_.size() - 1);
-  }
-  const Slot slot = free_slots_.back();
-  free_slots_.pop_back();
-  alerts_[slot] = std::make_unique<Alert>();
-  return slot;
+SymbolFold::OpenAlert::OpenAlert(SymbolFold* fold, Slot slot) : alerts_(fold->alerts_) {
+  fold->books_[static_cast<size_t>(alerts_.sessions(slot))]->CatchUp(&fold->steps_);
+  alert_ = alerts_.Get(slot);
 }
 
 void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters* counters, Outcome* outcome) {
@@ -65,7 +60,7 @@ void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters
           EvaluateGap(beyond, {{0, quote.event_time_us}, std::nullopt, offset, counters, outcome, time_before_us});
     }
   }
-  if (!since_last_quote_.empty()) since_last_quote_.clear();
+  since_last_quote_.Clear();
   for (Sessions sessions : {Sessions::kRegular, Sessions::kExtended}) {
     if (!condition::CountsSession(sessions, quote.session)) continue;
     Book& book = *books_[static_cast<size_t>(sessions)];
@@ -86,16 +81,16 @@ void SymbolFold::EnterDate(int64_t event_time_us, market::Rules rules) {
   std::vector<Slot> own;
   for (std::optional<Book>& book : books_) {
     for (DateFigure figure : market::kDateFigures) {
-      const Book::SlotSet& slots = book->OwnReference(figure);
+      const Book::Slots& slots = book->OwnReference(figure);
       own.insert(own.end(), slots.begin(), slots.end());
     }
   }
-  for (Slot slot : own) RemoveFromBook(slot);
+  for (Slot slot : own) RemoveFromBook(*OpenAlert(this, slot));
   for (std::optional<Book>& book : books_) {
     for (DateFigure figure : market::kDateFigures) {
       for (size_t leg : {kUpLeg, kDownLeg}) {
         Rung& rung = book->GroupOf(figure).legs[leg];
-        for (const auto& [distance, slot] : rung.unready) at(slot).legs[leg].ready = true;
+        for (const SlotAt& member : rung.unready) alerts_.SetReady(member.slot, leg);
         steps_ += static_cast<int64_t>(rung.unready.size());
         rung.ready.insert(rung.unready.begin(), rung.unready.end());
         rung.unready.clear();
@@ -104,8 +99,9 @@ void SymbolFold::EnterDate(int64_t event_time_us, market::Rules rules) {
   }
   figures_.EnterDate(event_time_us, rules);
   for (Slot slot : own) {
-    RefreshDate(at(slot));
-    AddToBook(slot);
+    OpenAlert alert(this, slot);
+    RefreshDate(*alert);
+    AddToBook(*alert);
   }
 }
 
@@ -120,20 +116,25 @@ void SymbolFold::LearnFigure(DateFigure figure, const market::FigureSource& sour
 
 void SymbolFold::ExpireUpTo(int64_t event_time_us) {
   if (event_time_us < next_expiry_us_) return;
-  while (!expiries_.empty() && expiries_.begin()->first <= event_time_us) {
-    const Slot slot = expiries_.begin()->second;
+  while (!expiries_.empty() && expiries_.begin()->at <= event_time_us) {
+    OpenAlert alert(this, expiries_.begin()->slot);
     expiries_.erase(expiries_.begin());
-    RemoveFromBook(slot);
-    at(slot).expired = true;
-    expiry_reached_ = true;
+    Expire(*alert);
     ++steps_;
   }
-  next_expiry_us_ = expiries_.empty() ? kNoExpiry : expiries_.begin()->first;
+  next_expiry_us_ = expiries_.empty() ? kNoExpiry : expiries_.begin()->at;
+}
+
+void SymbolFold::Expire(Alert& alert) {
+  RemoveFromBook(alert);
+  alert.expired = true;
+  alert.legs = {};
+  expiry_reached_ = true;
 }
 
 void SymbolFold::EvaluateChanged(Book& book, const Counted& counted) {
   if (book.TakeQuiet(counted.point, &steps_)) return;
-  for (Slot slot : book.Advance(counted.point, figures_, &steps_)) Evaluate(slot, counted);
+  for (Slot slot : book.Advance(counted.point, figures_, &steps_)) Evaluate(*OpenAlert(this, slot), counted);
   book.FindQuiet(figures_, &steps_);
 }
 
@@ -152,7 +153,6 @@ bool SymbolFold::AwaitsFigure(const Alert& alert) const {
 
 // Clears what the alert knew before it was armed.
 void SymbolFold::ResetToUnarmed(Alert& alert) const {
-  const Book& book = BookOf(alert);
   alert.begun = false;
   alert.activated = false;
   alert.ended = false;
@@ -163,20 +163,18 @@ void SymbolFold::ResetToUnarmed(Alert& alert) const {
   alert.residence = Residence::kOut;
   alert.date_stamp = figures_.date();
   alert.own_reference = false;
-  alert.price_before_micros.reset();
-  if (book.last.has_value()) alert.price_before_micros = book.last->price_micros;
-  alert.prices_seen_before = book.prices_seen;
+  alert.has_own_price_before = false;
+  alert.own_price_before_micros.reset();
 }
 
-bool SymbolFold::ExpiresAtArming(const Alert& alert) const {
+bool SymbolFold::IsPastExpiry(const Alert& alert) const {
   return alert.definition.expire_time_us.has_value() && order_.last_event_time_us.has_value() &&
          *order_.last_event_time_us >= *alert.definition.expire_time_us;
 }
 
-void SymbolFold::Arm(Slot slot) {
-  since_last_quote_.insert(slot);
-  Alert& alert = at(slot);
-  Book& book = BookOf(alert);
+void SymbolFold::Arm(Alert& alert) {
+  since_last_quote_.Add(alert.slot);
+  const Book& book = BookOf(alert);
   ResetToUnarmed(alert);
   const std::optional<DateFigure> figure = condition::AwaitedFigure(alert.definition);
   if (figure.has_value() && figures_.latest(*figure) != figures_.first(*figure)) {
@@ -184,83 +182,84 @@ void SymbolFold::Arm(Slot slot) {
     alert.own_reference = true;
     for (Leg& leg : alert.legs) leg.reference_micros = *figures_.latest(*figure);
   }
-  UntrackExpiry(slot);
-  if (ExpiresAtArming(alert)) {
-    alert.expired = true;
-    expiry_reached_ = true;
+  UntrackExpiry(alert);
+  if (IsPastExpiry(alert)) {
+    Expire(alert);
     return;
   }
-  TrackExpiry(slot);
+  TrackExpiry(alert);
 
-  if (book.last.has_value() && !AwaitsFigure(alert)) StartAtArmingPrice(slot, book.last->price_micros);
+  if (book.last.has_value() && !AwaitsFigure(alert)) StartAtArmingPrice(alert, book.last->price_micros);
   if (alert.paused) {
-    SaveForPause(slot);
+    KeepPriceBefore(alert);
+    SaveForPause(alert);
   } else if (alert.begun) {
-    AddToBook(slot);
+    AddToBook(alert);
   } else if (book.last.has_value()) {
-    AwaitFigure(slot, *figure);
+    AwaitFigure(alert, *figure);
   } else {
-    AwaitPrice(slot);
+    AwaitPrice(alert);
   }
 }
 
-void SymbolFold::StartAtArmingPrice(Slot slot, int64_t price_micros) {
-  const Subject subject = SubjectOf(slot);
+void SymbolFold::StartAtArmingPrice(Alert& alert, int64_t price_micros) {
+  const Subject subject = SubjectOf(alert);
   subject.alert.begun = true;
   const bool ready_if_met = subject.alert.definition.creation_policy == CreationPolicy::kFireIfMet;
   VisitKind(subject.alert.definition.condition,
             [&](const auto& kind) { kind.StartAtArmingPrice(subject, price_micros, ready_if_met); });
 }
 
-void SymbolFold::Pause(Slot slot) {
-  Alert& alert = at(slot);
+// Unless it keeps one from a pause before, since which it has seen no price.
+void SymbolFold::KeepPriceBefore(Alert& alert) const {
+  if (alert.has_own_price_before) return;
   const Book& book = BookOf(alert);
-  alert.paused = true;
-  if (alert.ended || alert.expired) return;
-  if (alert.prices_seen_before != book.prices_seen && book.last.has_value()) {
-    alert.price_before_micros = book.last->price_micros;
-    alert.prices_seen_before = book.prices_seen;
-  }
-  RemoveFromBook(slot);
-  SaveForPause(slot);
+  alert.has_own_price_before = true;
+  if (book.last.has_value()) alert.own_price_before_micros = book.last->price_micros;
 }
 
-void SymbolFold::SaveForPause(Slot slot) {
-  const Subject subject = SubjectOf(slot);
+void SymbolFold::Pause(Alert& alert) {
+  alert.paused = true;
+  if (alert.ended || alert.expired) return;
+  KeepPriceBefore(alert);
+  RemoveFromBook(alert);
+  SaveForPause(alert);
+}
+
+void SymbolFold::SaveForPause(Alert& alert) {
+  const Subject subject = SubjectOf(alert);
   if (!subject.alert.begun) return;
   subject.book.CatchUp(&steps_);
   VisitKind(subject.alert.definition.condition, [&](const auto& kind) { kind.SaveForPause(subject); });
 }
 
-void SymbolFold::Resume(Slot slot) {
-  Alert& alert = at(slot);
+void SymbolFold::Resume(Alert& alert) {
   alert.paused = false;
   if (alert.ended || alert.expired) return;
-  since_last_quote_.insert(slot);
-  alert.prices_seen_before = BookOf(alert).prices_seen;
-  AwaitPrice(slot);
+  since_last_quote_.Add(alert.slot);
+  AwaitPrice(alert);
 }
 
-void SymbolFold::Evaluate(Slot slot, const Counted& counted) {
-  Alert& alert = at(slot);
-  const bool has_own_before = alert.prices_seen_before == BookOf(alert).prices_seen - 1;
-  const int64_t price_before =
-      (has_own_before ? alert.price_before_micros : counted.price_before_micros).value_or(counted.point.price_micros);
-  RemoveFromBook(slot);
+void SymbolFold::Evaluate(Alert& alert, const Counted& counted) {
+  const bool has_own_before = std::exchange(alert.has_own_price_before, false);
+  const int64_t price_before = (has_own_before ? alert.own_price_before_micros : counted.price_before_micros)
+                                   .value_or(counted.point.price_micros);
+  alert.own_price_before_micros.reset();
+  RemoveFromBook(alert);
   const std::optional<DateFigure> figure = condition::AwaitedFigure(alert.definition);
   if (figure.has_value()) RefreshDate(alert);
   const bool awaits = figure.has_value() && !DateReferenceOf(alert, *figure, figures_).has_value();
   if (!alert.begun && awaits) {
-    AwaitFigure(slot, *figure);
+    AwaitFigure(alert, *figure);
     return;
   }
   bool evaluated = !awaits;
   if (!alert.begun) {
-    StartAtArmingPrice(slot, counted.point.price_micros);
+    StartAtArmingPrice(alert, counted.point.price_micros);
     evaluated = MayTriggerAtFirstPrice(alert);
   }
-  if (evaluated) Judge(slot, price_before, counted);
-  if (!alert.ended) AddToBook(slot);
+  if (evaluated) Judge(alert, price_before, counted);
+  if (!alert.ended) AddToBook(alert);
 }
 
 // The first price after arming is also the arming price.
@@ -289,31 +288,28 @@ void SymbolFold::Swallow(Alert& alert, const Judgement& judgement, Counters* cou
   }
 }
 
-void SymbolFold::Judge(Slot slot, int64_t price_before, const Counted& counted) {
-  const Subject subject = SubjectOf(slot);
-  Alert& alert = subject.alert;
+void SymbolFold::Judge(Alert& alert, int64_t price_before, const Counted& counted) {
+  const Subject subject = SubjectOf(alert);
   const Judgement judgement = VisitKind(
       alert.definition.condition, [&](const auto& kind) { return kind.Judge(subject, counted.point, price_before); });
   if (!judgement.triggers()) return;
-  if (counted.triggered != nullptr && std::binary_search(counted.triggered->begin(), counted.triggered->end(), slot)) {
+  if (counted.triggered != nullptr &&
+      std::binary_search(counted.triggered->begin(), counted.triggered->end(), alert.slot)) {
     return;  // One trigger a quote: this edge is there for the next one.
   }
   if (IsSwallowed(alert, counted)) {
     Swallow(alert, judgement, counted.counters);
     return;
   }
-  Fire(slot, price_before, judgement, counted);
+  Fire(alert, price_before, judgement, counted);
 }
 
-void SymbolFold::Fire(Slot slot, int64_t price_before, const Judgement& judgement, const Counted& counted) {
-  const Subject subject = SubjectOf(slot);
-  Alert& alert = subject.alert;
+void SymbolFold::Fire(Alert& alert, int64_t price_before, const Judgement& judgement, const Counted& counted) {
+  const Subject subject = SubjectOf(alert);
   ++counted.counters->triggers;
   ++alert.trigger_number;
-  alert.last_trigger_time_us = counted.point.time_us;
-  alert.last_trigger_date = figures_.date();
   record::Trigger trigger;
-  trigger.alert_id = alert.id.Text();
+  trigger.alert_id = alerts_.id(alert.slot).Text();
   trigger.symbol = symbol_;
   trigger.revision = alert.revision;
   trigger.trigger_number = alert.trigger_number;
@@ -327,9 +323,11 @@ void SymbolFold::Fire(Slot slot, int64_t price_before, const Judgement& judgemen
   trigger.ends_alert = alert.definition.trigger_policy == TriggerPolicy::kOnce;
   if (trigger.ends_alert) {
     alert.ended = true;
-    UntrackExpiry(slot);
+    UntrackExpiry(alert);
     alert.legs = {};
   } else {
+    alert.last_trigger_time_us = counted.point.time_us;
+    alert.last_trigger_date = figures_.date();
     VisitKind(alert.definition.condition, [&](const auto& kind) {
       kind.ContinueAfterTrigger(subject, counted.point.price_micros, judgement.ready_after_edge);
     });
@@ -337,115 +335,111 @@ void SymbolFold::Fire(Slot slot, int64_t price_before, const Judgement& judgemen
   counted.outcome->triggers.push_back(std::move(trigger));
 }
 
-void SymbolFold::AwaitPrice(Slot slot) {
-  Book& book = BookOf(at(slot));
-  at(slot).residence = Residence::kFresh;
-  book.fresh().insert(slot);
+void SymbolFold::AwaitPrice(Alert& alert) {
+  Book& book = BookOf(alert);
+  alert.residence = Residence::kFresh;
+  book.fresh().insert(alert.slot);
   book.quiet = {};
 }
 
-void SymbolFold::AwaitFigure(Slot slot, DateFigure figure) {
-  Book& book = BookOf(at(slot));
-  at(slot).residence = Residence::kAwaitingReference;
-  book.AwaitingReference(figure).insert(slot);
+void SymbolFold::AwaitFigure(Alert& alert, DateFigure figure) {
+  Book& book = BookOf(alert);
+  alert.residence = Residence::kAwaitingReference;
+  book.AwaitingReference(figure).insert(alert.slot);
   book.quiet = {};
 }
 
-void SymbolFold::AddToBook(Slot slot) {
-  const Subject subject = SubjectOf(slot);
-  subject.alert.residence = Residence::kIndexed;
+void SymbolFold::AddToBook(Alert& alert) {
+  const Subject subject = SubjectOf(alert);
+  alert.residence = Residence::kIndexed;
   subject.book.CatchUp(&steps_);
   subject.book.quiet = {};
-  VisitKind(subject.alert.definition.condition, [&](const auto& kind) { kind.AddToBook(subject); });
+  VisitKind(alert.definition.condition, [&](const auto& kind) {
+    kind.AddToBook(subject);
+    subject.book.AddWakes(alert.slot, kind.WakesOf(alert));
+  });
 }
 
-void SymbolFold::RemoveFromBook(Slot slot) {
-  const Subject subject = SubjectOf(slot);
-  Alert& alert = subject.alert;
+void SymbolFold::RemoveFromBook(Alert& alert) {
+  const Subject subject = SubjectOf(alert);
   switch (std::exchange(alert.residence, Residence::kOut)) {
     case Residence::kOut:
       return;
     case Residence::kFresh:
-      subject.book.fresh().erase(slot);
+      subject.book.fresh().erase(alert.slot);
       return;
     case Residence::kAwaitingReference:
-      subject.book.AwaitingReference(*condition::AwaitedFigure(alert.definition)).erase(slot);
+      subject.book.AwaitingReference(*condition::AwaitedFigure(alert.definition)).erase(alert.slot);
       return;
     case Residence::kIndexed:
       break;
   }
-  subject.book.CatchUp(&steps_);
-  subject.book.RemoveWakes(alert, slot);
-  VisitKind(alert.definition.condition, [&](const auto& kind) { kind.RemoveFromBook(subject); });
+  VisitKind(alert.definition.condition, [&](const auto& kind) {
+    subject.book.RemoveWakes(alert.slot, kind.WakesOf(alert));
+    kind.RemoveFromBook(subject);
+  });
 }
 
-void SymbolFold::TrackExpiry(Slot slot) {
-  const Alert& alert = at(slot);
+void SymbolFold::TrackExpiry(const Alert& alert) {
   if (!alert.definition.expire_time_us.has_value()) return;
-  expiries_.emplace(*alert.definition.expire_time_us, slot);
+  expiries_.insert({*alert.definition.expire_time_us, alert.slot});
   next_expiry_us_ = std::min(next_expiry_us_, *alert.definition.expire_time_us);
 }
 
-void SymbolFold::UntrackExpiry(Slot slot) {
-  const Alert& alert = at(slot);
-  if (alert.definition.expire_time_us.has_value()) expiries_.erase({*alert.definition.expire_time_us, slot});
+void SymbolFold::UntrackExpiry(const Alert& alert) {
+  if (alert.definition.expire_time_us.has_value()) expiries_.erase({*alert.definition.expire_time_us, alert.slot});
 }
 
 Slot SymbolFold::Add(const record::AlertChange& change) {
-  const Slot slot = NewSlot();
-  Alert& alert = at(slot);
-  alert.id = AlertId(change.alert_id);
-  alert.definition = change.definition;
-  alert.revision = change.revision;
-  alert.armed_revision = change.armed_revision;
-  alert.paused = change.paused;
-  Arm(slot);
+  const Slot slot = alerts_.Add(AlertId(change.alert_id));
+  OpenAlert alert(this, slot);
+  alert->definition = change.definition;
+  alert->revision = change.revision;
+  alert->armed_revision = change.armed_revision;
+  alert->paused = change.paused;
+  Arm(*alert);
   return slot;
 }
 
 void SymbolFold::Change(Slot slot, const record::AlertChange& change) {
-  Alert& alert = at(slot);
-  const bool expiry_moves = change.definition.expire_time_us != alert.definition.expire_time_us;
-  const bool arms = change.armed_revision > alert.armed_revision || (alert.expired && expiry_moves);
-  alert.revision = change.revision;
+  OpenAlert alert(this, slot);
+  const bool expiry_moves = change.definition.expire_time_us != alert->definition.expire_time_us;
+  const bool arms = change.armed_revision > alert->armed_revision || (alert->expired && expiry_moves);
+  alert->revision = change.revision;
   if (arms) {
-    RemoveFromBook(slot);
-    UntrackExpiry(slot);
-    alert.definition = change.definition;
-    alert.armed_revision = std::max(alert.armed_revision, change.armed_revision);
-    alert.paused = change.paused;
-    Arm(slot);
+    RemoveFromBook(*alert);
+    UntrackExpiry(*alert);
+    alert->definition = change.definition;
+    alert->armed_revision = std::max(alert->armed_revision, change.armed_revision);
+    alert->paused = change.paused;
+    Arm(*alert);
     return;
   }
   if (expiry_moves) {
-    UntrackExpiry(slot);
-    alert.definition.expire_time_us = change.definition.expire_time_us;
-    if (!alert.ended) {
-      TrackExpiry(slot);
-      if (order_.last_event_time_us.has_value()) ExpireUpTo(*order_.last_event_time_us);
-    }
+    UntrackExpiry(*alert);
+    alert->definition.expire_time_us = change.definition.expire_time_us;
+    if (!alert->ended) IsPastExpiry(*alert) ? Expire(*alert) : TrackExpiry(*alert);
   }
-  if (change.paused && !alert.paused) Pause(slot);
-  if (!change.paused && alert.paused) Resume(slot);
+  if (change.paused && !alert->paused) Pause(*alert);
+  if (!change.paused && alert->paused) Resume(*alert);
 }
 
 void SymbolFold::Remove(Slot slot) {
-  RemoveFromBook(slot);
-  UntrackExpiry(slot);
-  alerts_[slot].reset();
-  free_slots_.push_back(slot);
+  {
+    OpenAlert alert(this, slot);
+    RemoveFromBook(*alert);
+    UntrackExpiry(*alert);
+  }
+  alerts_.Remove(slot);
 }
 
 void SymbolFold::ApplyRestart() {
   order_.Restart();
   figures_ = market::DateFigures(figures_.market());
   for (std::optional<Book>& book : books_) book.emplace(this);
-  for (Slot slot = 0; slot < alerts_.size(); ++slot) {
-    if (alerts_[slot] == nullptr || alerts_[slot]->ended) continue;
-    Alert& alert = at(slot);
-    alert.wake_up_key = alert.wake_down_key = alert.inside_key = alert.window_end_key = Alert::kNoKey;
-    Arm(slot);
-  }
+  alerts_.ForEach([this](Slot slot) {
+    if (!alerts_.ended(slot)) Arm(*OpenAlert(this, slot));
+  });
 }
 
 }  // namespace stockalert::fold

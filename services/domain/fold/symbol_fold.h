@@ -1,9 +1,10 @@
 // Everything that the fold knows of one symbol: its date, its last prices, its alerts, and the index that finds the few
 // alerts that a price changes.
 //
-// How a quote is evaluated: the book (book.h) finds the alerts that its price may change. Each of them is removed from
-// the book, evaluated as docs/semantics.md says (Evaluate), and added again where its new state belongs. The others are
-// not touched. So the rules are written once, for one alert at a time, and the book only has to miss none.
+// How a quote is evaluated: the book (book.h) finds the alerts that its price may change. Each of them is unpacked,
+// removed from the book, evaluated as docs/semantics.md says (Evaluate), added again where its new state belongs, and
+// packed. The others are not touched. So the rules are written once, for one alert at a time, and the book only has to
+// miss none.
 //
 // What differs between the kinds of condition is in their own classes (kind.h, kinds.h). Here is what all alerts have
 // in common: how they are armed, paused, resumed and expired, how they enter and leave the book, and what an edge does.
@@ -21,11 +22,12 @@
 #include <vector>
 
 #include "absl/container/btree_set.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "services/domain/condition/definition.h"
 #include "services/domain/fold/alert.h"
+#include "services/domain/fold/alert_id.h"
+#include "services/domain/fold/alert_store.h"
 #include "services/domain/fold/book.h"
 #include "services/domain/fold/explain.h"
 #include "services/domain/fold/extreme_ladder.h"
@@ -34,6 +36,7 @@
 #include "services/domain/fold/hold.h"
 #include "services/domain/fold/kind.h"
 #include "services/domain/fold/outcome.h"
+#include "services/domain/fold/slot_set.h"
 #include "services/domain/market/date_figures.h"
 #include "services/domain/market/quote_order.h"
 #include "services/domain/record/event.h"
@@ -43,7 +46,8 @@ namespace stockalert::fold {
 // Aligned, so that what every quote needs is in as few cache lines as can be.
 class alignas(64) SymbolFold final : public ExtremeLadder::Members {
  public:
-  explicit SymbolFold(std::string symbol);
+  // `number`: of the symbol within its partition.
+  SymbolFold(std::string symbol, uint32_t number);
   SymbolFold(const SymbolFold&) = delete;
   SymbolFold& operator=(const SymbolFold&) = delete;
 
@@ -68,13 +72,15 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   void Change(Slot slot, const record::AlertChange& change);
   void Remove(Slot slot);
 
-  int64_t RevisionOf(Slot slot) const { return at(slot).revision; }
+  const AlertId& IdOf(Slot slot) const { return alerts_.id(slot); }
+  int64_t RevisionOf(Slot slot) const { return alerts_.revision(slot); }
   AlertView ViewOf(Slot slot) const;
   SymbolView View() const;
   // What the alert waits for. Takes in what quiet quotes put off.
   Explanation Explain(Slot slot);
 
   const std::string& symbol() const { return symbol_; }
+  uint32_t number() const { return number_; }
   bool previous_close_known() const { return figures_.first(market::DateFigure::kPreviousClose).has_value(); }
   bool day_open_known() const { return figures_.first(market::DateFigure::kDayOpen).has_value(); }
   std::optional<int64_t> last_event_time_us() const { return order_.last_event_time_us; }
@@ -89,7 +95,7 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   void CatchUp();
   int64_t snapshot_number = 0;  // The owner's: of the last snapshot that it is in, or was too young for.
   SavedSymbol Save() const;
-  void SaveAlerts(std::vector<SavedAlert>* alerts) const { SaveAlerts(0, static_cast<Slot>(alerts_.size()), alerts); }
+  void SaveAlerts(std::vector<SavedAlert>* alerts) const;
   // Preconditions: nothing was applied yet; Load before LoadAlert.
   absl::Status Load(const SavedSymbol& saved);
   absl::StatusOr<Slot> LoadAlert(const SavedAlert& saved);
@@ -113,12 +119,25 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
 
   void OnMovedTo(Slot slot, Direction direction, Rung* rung) override;
 
-  Alert& at(Slot slot) { return *alerts_[slot]; }
-  const Alert& at(Slot slot) const { return *alerts_[slot]; }
+  // An alert out of its packing, from which it is changed; it is packed again at the end. Of a slot there is one at a
+  // time. Its book is caught up first: until then its rungs may be others.
+  class OpenAlert {
+   public:
+    OpenAlert(SymbolFold* fold, Slot slot);
+    ~OpenAlert() { alerts_.Put(alert_); }
+    OpenAlert(const OpenAlert&) = delete;
+    OpenAlert& operator=(const OpenAlert&) = delete;
+    Alert& operator*() { return alert_; }
+    Alert* operator->() { return &alert_; }
+
+   private:
+    AlertStore& alerts_;
+    Alert alert_;
+  };
+
   Book& BookOf(const Alert& alert) { return *books_[static_cast<size_t>(alert.definition.sessions)]; }
   const Book& BookOf(const Alert& alert) const { return *books_[static_cast<size_t>(alert.definition.sessions)]; }
-  Subject SubjectOf(Slot slot) { return {at(slot), slot, BookOf(at(slot)), figures_}; }
-  Slot NewSlot();
+  Subject SubjectOf(Alert& alert) { return {alert, BookOf(alert), figures_}; }
 
   // The quote's effect on the symbol, apart from its price.
   void EnterDate(int64_t event_time_us, market::Rules rules);
@@ -131,46 +150,48 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   std::vector<Slot> RemoveUntested();
   std::vector<Slot> FindTouched(Book& book, const market::NewExtremes& extremes);
   // True where it triggers.
-  bool EvaluateExtremes(Slot slot, const market::NewExtremes& extremes, const Counted& of);
-  bool TriggersAt(Slot slot, int64_t price_before, const Counted& counted);
-  void TakeIn(Slot slot, int64_t price_before, const Counted& counted, bool high);
-  void ReturnTo(Slot slot, Residence residence);
+  bool EvaluateExtremes(Alert& alert, const market::NewExtremes& extremes, const Counted& of);
+  bool TriggersAt(Alert& alert, int64_t price_before, const Counted& counted);
+  void TakeIn(Alert& alert, int64_t price_before, const Counted& counted, bool high);
+  void ReturnTo(Alert& alert, Residence residence);
 
   // Those from `begin` up to before `end`.
-  void SaveAlerts(Slot begin, Slot end, std::vector<SavedAlert>* alerts) const;
+  SavedAlert SaveAlert(Slot slot) const;
   static SavedBook SaveBook(const Book& book);
   // A new book, with what is known of the date.
   void LoadBook(const SavedBook& saved, Book* book) const;
 
   // docs/semantics.md, "Arming and edges", for one alert.
-  void Arm(Slot slot);
+  void Arm(Alert& alert);
   void ResetToUnarmed(Alert& alert) const;
-  bool ExpiresAtArming(const Alert& alert) const;
-  void StartAtArmingPrice(Slot slot, int64_t price_micros);
-  void Pause(Slot slot);
-  void SaveForPause(Slot slot);
-  void Resume(Slot slot);
-  void Evaluate(Slot slot, const Counted& counted);
-  void Judge(Slot slot, int64_t price_before, const Counted& counted);
+  bool IsPastExpiry(const Alert& alert) const;
+  void Expire(Alert& alert);
+  void StartAtArmingPrice(Alert& alert, int64_t price_micros);
+  void KeepPriceBefore(Alert& alert) const;
+  void Pause(Alert& alert);
+  void SaveForPause(Alert& alert);
+  void Resume(Alert& alert);
+  void Evaluate(Alert& alert, const Counted& counted);
+  void Judge(Alert& alert, int64_t price_before, const Counted& counted);
   static bool MayTriggerAtFirstPrice(const Alert& alert);
   bool IsSwallowed(const Alert& alert, const Counted& counted) const;
   static void Swallow(Alert& alert, const Judgement& judgement, Counters* counters);
-  void Fire(Slot slot, int64_t price_before, const Judgement& judgement, const Counted& counted);
+  void Fire(Alert& alert, int64_t price_before, const Judgement& judgement, const Counted& counted);
 
   // Whether the alert waits for a figure of the date that is not known yet.
   bool AwaitsFigure(const Alert& alert) const;
   // For an alert that is measured from a figure of the date: resets what it kept from an earlier date.
   void RefreshDate(Alert& alert) const;
 
-  void TrackExpiry(Slot slot);
-  void UntrackExpiry(Slot slot);
+  void TrackExpiry(const Alert& alert);
+  void UntrackExpiry(const Alert& alert);
 
   // Where an alert resides. The first three enter it, from kOut; RemoveFromBook brings it back to kOut.
   // The last four end the quiet of the book, as it may be narrower now.
-  void AwaitPrice(Slot slot);
-  void AwaitFigure(Slot slot, market::DateFigure figure);
-  void AddToBook(Slot slot);
-  void RemoveFromBook(Slot slot);
+  void AwaitPrice(Alert& alert);
+  void AwaitFigure(Alert& alert, market::DateFigure figure);
+  void AddToBook(Alert& alert);
+  void RemoveFromBook(Alert& alert);
 
   // What every quote needs comes first, side by side.
   market::QuoteOrder order_;
@@ -179,13 +200,13 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   bool expiry_reached_ = false;
   std::array<std::optional<Book>, kBooks> books_;  // Never none; made anew by a restart.
   const std::string symbol_;
-  std::vector<std::unique_ptr<Alert>> alerts_;  // By slot; none where free.
-  std::vector<Slot> free_slots_;
+  const uint32_t number_;
+  AlertStore alerts_;
   // Armed or resumed since the last accepted quote: what was there before the next one is not theirs. Some may be free
   // again.
-  absl::flat_hash_set<Slot> since_last_quote_;
-  std::vector<SavedSplit> splits_;                      // By number.
-  absl::btree_set<std::pair<int64_t, Slot>> expiries_;  // Of alerts that are neither ended nor expired.
+  SlotSet since_last_quote_;
+  std::vector<SavedSplit> splits_;    // By number.
+  absl::btree_set<SlotAt> expiries_;  // Of alerts that are neither ended nor expired.
   int64_t steps_ = 0;
 };
 

@@ -50,14 +50,14 @@ std::vector<Slot> SymbolFold::EvaluateGap(const market::NewExtremes& extremes, c
     if (!book->last.has_value()) continue;  // No alert has begun.
     std::vector<std::pair<Slot, Residence>> touched;
     for (Slot slot : FindTouched(*book, extremes)) {
-      touched.emplace_back(slot, at(slot).residence);
-      if (EvaluateExtremes(slot, extremes, of)) triggered.push_back(slot);
+      touched.emplace_back(slot, alerts_.residence(slot));
+      if (EvaluateExtremes(*OpenAlert(this, slot), extremes, of)) triggered.push_back(slot);
     }
     // Those that are out have taken in what they see of it themselves.
     book->AddExtremes(extremes, &steps_);
-    for (const auto& [slot, residence] : touched) ReturnTo(slot, residence);
+    for (const auto& [slot, residence] : touched) ReturnTo(*OpenAlert(this, slot), residence);
   }
-  for (Slot slot : untested) AddToBook(slot);
+  for (Slot slot : untested) AddToBook(*OpenAlert(this, slot));
   std::sort(triggered.begin(), triggered.end());
   return triggered;
 }
@@ -65,11 +65,10 @@ std::vector<Slot> SymbolFold::EvaluateGap(const market::NewExtremes& extremes, c
 // Takes those out of the index that do not see it.
 std::vector<Slot> SymbolFold::RemoveUntested() {
   std::vector<Slot> removed;
-  for (Slot slot : since_last_quote_) {
-    if (alerts_[slot] != nullptr && at(slot).residence == Residence::kIndexed) removed.push_back(slot);
+  for (Slot slot : since_last_quote_.Sorted()) {
+    if (alerts_.Contains(slot) && alerts_.residence(slot) == Residence::kIndexed) removed.push_back(slot);
   }
-  std::sort(removed.begin(), removed.end());
-  for (Slot slot : removed) RemoveFromBook(slot);
+  for (Slot slot : removed) RemoveFromBook(*OpenAlert(this, slot));
   return removed;
 }
 
@@ -77,19 +76,17 @@ std::vector<Slot> SymbolFold::FindTouched(Book& book, const market::NewExtremes&
   std::vector<Slot> touched = book.FindTouched(extremes, figures_, &steps_);
   // Resumed before the last quote, which did not count for them.
   for (Slot slot : book.fresh()) {
-    if (at(slot).begun && !since_last_quote_.contains(slot)) touched.push_back(slot);
+    if (alerts_.begun(slot) && !since_last_quote_.Contains(slot)) touched.push_back(slot);
     ++steps_;
   }
   return touched;
 }
 
-bool SymbolFold::EvaluateExtremes(Slot slot, const market::NewExtremes& extremes, const Counted& of) {
-  Alert& alert = at(slot);
+bool SymbolFold::EvaluateExtremes(Alert& alert, const market::NewExtremes& extremes, const Counted& of) {
   const Book& book = BookOf(alert);
-  const bool has_own_before = alert.prices_seen_before == book.prices_seen;
   const int64_t price_before =
-      (has_own_before ? alert.price_before_micros : std::optional(book.last->price_micros)).value_or(0);
-  RemoveFromBook(slot);
+      (alert.has_own_price_before ? alert.own_price_before_micros : std::optional(book.last->price_micros)).value_or(0);
+  RemoveFromBook(alert);
   if (condition::AwaitedFigure(alert.definition).has_value()) {
     RefreshDate(alert);
     if (AwaitsFigure(alert)) return false;
@@ -101,33 +98,31 @@ bool SymbolFold::EvaluateExtremes(Slot slot, const market::NewExtremes& extremes
   };
   bool triggered = false;
   ForEachSeen(alert, extremes, [&](int64_t price_micros, bool) {
-    triggered = triggered || TriggersAt(slot, price_before, at_price(price_micros));
+    triggered = triggered || TriggersAt(alert, price_before, at_price(price_micros));
   });
   if (triggered) return true;
   // A high may activate it, and then it sees the low, too.
   ForEachSeen(alert, extremes,
-              [&](int64_t price_micros, bool high) { TakeIn(slot, price_before, at_price(price_micros), high); });
+              [&](int64_t price_micros, bool high) { TakeIn(alert, price_before, at_price(price_micros), high); });
   return false;
 }
 
 // Against the state before the quote, which is left as it was where it does not trigger.
-bool SymbolFold::TriggersAt(Slot slot, int64_t price_before, const Counted& counted) {
-  const Subject subject = SubjectOf(slot);
-  const Judged before(subject.alert);
-  const Judgement judgement = VisitKind(subject.alert.definition.condition, [&](const auto& kind) {
-    return kind.Judge(subject, counted.point, price_before);
-  });
-  if (judgement.triggers() && !IsSwallowed(subject.alert, counted)) {
-    Fire(slot, price_before, judgement, counted);
+bool SymbolFold::TriggersAt(Alert& alert, int64_t price_before, const Counted& counted) {
+  const Subject subject = SubjectOf(alert);
+  const Judged before(alert);
+  const Judgement judgement = VisitKind(
+      alert.definition.condition, [&](const auto& kind) { return kind.Judge(subject, counted.point, price_before); });
+  if (judgement.triggers() && !IsSwallowed(alert, counted)) {
+    Fire(alert, price_before, judgement, counted);
     return true;
   }
-  before.Restore(&subject.alert);
+  before.Restore(&alert);
   return false;
 }
 
-void SymbolFold::TakeIn(Slot slot, int64_t price_before, const Counted& counted, bool high) {
-  const Subject subject = SubjectOf(slot);
-  Alert& alert = subject.alert;
+void SymbolFold::TakeIn(Alert& alert, int64_t price_before, const Counted& counted, bool high) {
+  const Subject subject = SubjectOf(alert);
   const Judged before(alert);
   const auto [judgement, enters] = VisitKind(alert.definition.condition, [&](const auto& kind) {
     return std::pair(kind.Judge(subject, counted.point, price_before), kind.EntersExtreme(high));
@@ -138,17 +133,17 @@ void SymbolFold::TakeIn(Slot slot, int64_t price_before, const Counted& counted,
   if (judgement.triggers() && IsSwallowed(alert, counted)) Swallow(alert, judgement, counted.counters);
 }
 
-void SymbolFold::ReturnTo(Slot slot, Residence residence) {
-  if (at(slot).ended) return;
+void SymbolFold::ReturnTo(Alert& alert, Residence residence) {
+  if (alert.ended) return;
   switch (residence) {
     case Residence::kOut:
       return;
     case Residence::kFresh:
-      return AwaitPrice(slot);
+      return AwaitPrice(alert);
     case Residence::kAwaitingReference:
-      return AwaitFigure(slot, *condition::AwaitedFigure(at(slot).definition));
+      return AwaitFigure(alert, *condition::AwaitedFigure(alert.definition));
     case Residence::kIndexed:
-      return AddToBook(slot);
+      return AddToBook(alert);
   }
 }
 

@@ -26,14 +26,12 @@ void ScaleBook(price::SplitRatio ratio, SavedBook* book) {
 
 void ScaleAlert(price::SplitRatio ratio, Alert* alert) {
   condition::ScaleDefinition(ratio, &alert->definition);
-  if (alert->price_before_micros.has_value())
-    alert->price_before_micros = price::ScaleMicros(*alert->price_before_micros, ratio);
+  if (alert->own_price_before_micros.has_value())
+    alert->own_price_before_micros = price::ScaleMicros(*alert->own_price_before_micros, ratio);
   for (Leg& leg : alert->legs) {
     leg.reference_micros = price::ScaleMicros(leg.reference_micros, ratio);
     leg.rung = nullptr;
-    std::vector<PricePoint> entries = leg.entries();
-    ScalePoints(ratio, &entries);
-    leg.SetEntries(std::move(entries));
+    ScalePoints(ratio, &leg.entries);
   }
 }
 
@@ -53,24 +51,23 @@ bool SymbolFold::ApplySplit(const record::Split& split) {
     ScaleBook(split.ratio, &books[i]);
   }
   std::vector<std::pair<Slot, Residence>> residences;
-  for (Slot slot = 0; slot < alerts_.size(); ++slot) {
-    if (alerts_[slot] == nullptr) continue;
-    residences.emplace_back(slot, at(slot).residence);
-    RemoveFromBook(slot);
-    ScaleAlert(split.ratio, &at(slot));
-  }
+  alerts_.ForEach([&](Slot slot) {
+    residences.emplace_back(slot, alerts_.residence(slot));
+    OpenAlert alert(this, slot);
+    RemoveFromBook(*alert);
+    ScaleAlert(split.ratio, &*alert);
+  });
   figures_.ScalePrices([&](int64_t micros) { return price::ScaleMicros(micros, split.ratio); });
   for (size_t i = 0; i < kBooks; ++i) {
-    const int64_t prices_seen = books_[i]->prices_seen;
     books_[i].emplace(this);
-    books_[i]->prices_seen = prices_seen;
     LoadBook(books[i], &*books_[i]);
   }
   for (const auto& [slot, residence] : residences) {
+    OpenAlert alert(this, slot);
     if (residence == Residence::kIndexed) {
-      VisitKind(at(slot).definition.condition, [&](const auto& kind) { return kind.Restore(SubjectOf(slot)); });
+      VisitKind(alert->definition.condition, [&](const auto& kind) { return kind.Restore(SubjectOf(*alert)); });
     }
-    ReturnTo(slot, residence);
+    ReturnTo(*alert, residence);
   }
   return true;
 }

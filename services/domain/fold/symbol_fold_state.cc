@@ -16,7 +16,7 @@ using market::DateFigure;
 }  // namespace
 
 AlertView SymbolFold::ViewOf(Slot slot) const {
-  const Alert& alert = at(slot);
+  const Alert alert = alerts_.Get(slot);
   AlertView view;
   view.symbol = symbol_;
   view.definition = alert.definition;
@@ -95,44 +95,45 @@ void SymbolFold::LoadBook(const SavedBook& saved, Book* book) const {
   }
 }
 
-void SymbolFold::SaveAlerts(Slot begin, Slot end, std::vector<SavedAlert>* alerts) const {
-  for (Slot slot = begin; slot < end; ++slot) {
-    if (alerts_[slot] == nullptr) continue;
-    const Alert& alert = at(slot);
-    SavedAlert saved;
-    saved.id = alert.id.Text();
-    saved.symbol = symbol_;
-    saved.definition = alert.definition;
-    saved.revision = alert.revision;
-    saved.armed_revision = alert.armed_revision;
-    saved.trigger_number = alert.trigger_number;
-    saved.paused = alert.paused;
-    saved.ended = alert.ended;
-    saved.expired = alert.expired;
-    // Of an alert that can only be armed anew, nothing but its identity matters.
-    if (!alert.ended && !alert.expired) {
-      saved.since_last_quote = since_last_quote_.contains(slot);
-      saved.begun = alert.begun;
-      saved.activated = alert.activated;
-      saved.residence = alert.residence;
-      saved.last_trigger_time_us = alert.last_trigger_time_us;
-      saved.last_trigger_date = alert.last_trigger_date;
-      if (condition::AwaitedFigure(alert.definition).has_value()) {
-        saved.own_reference = alert.own_reference;
-        // In the index an alert is always up to date with its symbol.
-        saved.date_stamp = alert.residence == Residence::kIndexed ? figures_.date() : alert.date_stamp;
-      }
-      saved.has_own_price_before = alert.paused || alert.prices_seen_before == BookOf(alert).prices_seen;
-      if (saved.has_own_price_before) saved.own_price_before_micros = alert.price_before_micros;
-      for (size_t i : {kUpLeg, kDownLeg}) {
-        const Leg& leg = alert.legs[i];
-        saved.legs[i].ready = leg.ready;
-        saved.legs[i].reference_micros = leg.rung != nullptr ? leg.rung->reference_micros : leg.reference_micros;
-        saved.legs[i].window_entries = leg.entries();
-      }
+void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
+  alerts_.ForEach([&](Slot slot) { alerts->push_back(SaveAlert(slot)); });
+}
+
+SavedAlert SymbolFold::SaveAlert(Slot slot) const {
+  const Alert alert = alerts_.Get(slot);
+  SavedAlert saved;
+  saved.id = alerts_.id(slot).Text();
+  saved.symbol = symbol_;
+  saved.definition = alert.definition;
+  saved.revision = alert.revision;
+  saved.armed_revision = alert.armed_revision;
+  saved.trigger_number = alert.trigger_number;
+  saved.paused = alert.paused;
+  saved.ended = alert.ended;
+  saved.expired = alert.expired;
+  // Of an alert that can only be armed anew, nothing but its identity matters.
+  if (!alert.ended && !alert.expired) {
+    saved.since_last_quote = since_last_quote_.Contains(slot);
+    saved.begun = alert.begun;
+    saved.activated = alert.activated;
+    saved.residence = alert.residence;
+    saved.last_trigger_time_us = alert.last_trigger_time_us;
+    saved.last_trigger_date = alert.last_trigger_date;
+    if (condition::AwaitedFigure(alert.definition).has_value()) {
+      saved.own_reference = alert.own_reference;
+      // In the index an alert is always up to date with its symbol.
+      saved.date_stamp = alert.residence == Residence::kIndexed ? figures_.date() : alert.date_stamp;
     }
-    alerts->push_back(std::move(saved));
+    saved.has_own_price_before = alert.has_own_price_before;
+    saved.own_price_before_micros = alert.own_price_before_micros;
+    for (size_t i : {kUpLeg, kDownLeg}) {
+      const Leg& leg = alert.legs[i];
+      saved.legs[i].ready = leg.ready;
+      saved.legs[i].reference_micros = leg.rung != nullptr ? leg.rung->reference_micros : leg.reference_micros;
+      saved.legs[i].window_entries = leg.entries;
+    }
   }
+  return saved;
 }
 
 absl::Status SymbolFold::Load(const SavedSymbol& saved) {
@@ -157,8 +158,6 @@ absl::Status SymbolFold::Load(const SavedSymbol& saved) {
         return absl::InvalidArgumentError(absl::StrCat("symbol ", symbol_, ": a window without prices"));
       }
     }
-    // Any number will do that is not the first: alerts with a price before of their own are at it, the others behind.
-    books_[i]->prices_seen = 1;
     LoadBook(book, &*books_[i]);
   }
   return absl::OkStatus();
@@ -170,10 +169,10 @@ absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
   };
   if (condition::FindViolationAfterSplits(saved.definition).has_value())
     return broken("its definition breaks the rules");
-  const Slot slot = NewSlot();
-  if (saved.since_last_quote) since_last_quote_.insert(slot);
-  Alert& alert = at(slot);
-  alert.id = AlertId(saved.id);
+  const Slot slot = alerts_.Add(AlertId(saved.id));
+  if (saved.since_last_quote) since_last_quote_.Add(slot);
+  OpenAlert open(this, slot);
+  Alert& alert = *open;
   alert.definition = saved.definition;
   alert.revision = saved.revision;
   alert.armed_revision = saved.armed_revision;
@@ -187,34 +186,36 @@ absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
   alert.last_trigger_time_us = saved.last_trigger_time_us;
   alert.last_trigger_date = saved.last_trigger_date;
   alert.date_stamp = saved.date_stamp;
-  alert.price_before_micros = saved.own_price_before_micros;
-  Book& book = BookOf(alert);
-  alert.prices_seen_before = saved.has_own_price_before ? book.prices_seen : book.prices_seen - 1;
+  // Earlier versions saved one of alerts that were only armed since the last price, too: it was that price.
+  if (saved.has_own_price_before && (saved.paused || saved.residence == Residence::kFresh)) {
+    alert.has_own_price_before = true;
+    alert.own_price_before_micros = saved.own_price_before_micros;
+  }
   for (size_t i : {kUpLeg, kDownLeg}) {
     alert.legs[i].ready = saved.legs[i].ready;
     alert.legs[i].reference_micros = saved.legs[i].reference_micros;
-    alert.legs[i].SetEntries(saved.legs[i].window_entries);
+    alert.legs[i].entries = saved.legs[i].window_entries;
   }
-  if (!alert.ended && !alert.expired) TrackExpiry(slot);
+  if (!alert.ended && !alert.expired) TrackExpiry(alert);
   const std::optional<DateFigure> figure = condition::AwaitedFigure(alert.definition);
   switch (saved.residence) {
     case Residence::kOut:
       return slot;
     case Residence::kFresh:
-      AwaitPrice(slot);
+      AwaitPrice(alert);
       return slot;
     case Residence::kAwaitingReference:
       if (!figure.has_value()) return broken("it awaits a reference that it has no use for");
-      AwaitFigure(slot, *figure);
+      AwaitFigure(alert, *figure);
       return slot;
     case Residence::kIndexed:
       break;
   }
-  if (!alert.begun || !book.last.has_value()) return broken("it is watched without having begun");
+  if (!alert.begun || !BookOf(alert).last.has_value()) return broken("it is watched without having begun");
   const char* contradiction =
-      VisitKind(alert.definition.condition, [&](const auto& kind) { return kind.Restore(SubjectOf(slot)); });
+      VisitKind(alert.definition.condition, [&](const auto& kind) { return kind.Restore(SubjectOf(alert)); });
   if (contradiction != nullptr) return broken(contradiction);
-  AddToBook(slot);
+  AddToBook(alert);
   return slot;
 }
 

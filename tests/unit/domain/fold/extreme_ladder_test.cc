@@ -22,6 +22,7 @@ struct Members : ExtremeLadder::Members {
   std::map<Slot, Alert> alerts;
   int64_t moves = 0;
 
+  Rung* Put(Slot slot, Rung* rung) { return alerts.at(slot).rung = rung; }
   void OnMovedTo(Slot slot, Direction, Rung* rung) override {
     alerts.at(slot).rung = rung;
     ++moves;
@@ -66,9 +67,9 @@ void RunAgainstOneByOne(Direction direction, Measure measure, std::optional<int6
       alert.follows = below(4) == 0;
       alert.seen = {last};
       if (alert.follows) {
-        ladder.AddFollower(ladder.FindOrMakeRung(last), slot);
+        ladder.AddFollower(members.Put(slot, ladder.FindOrMakeRung(last)), slot);
       } else {
-        ladder.Add(ladder.FindOrMakeRung(last), alert.distance, slot, alert.ready);
+        ladder.Add(members.Put(slot, ladder.FindOrMakeRung(last)), alert.distance, slot, alert.ready);
       }
     } else if (what < 4 && !members.alerts.empty()) {
       const auto gone = std::next(members.alerts.begin(), below(static_cast<int64_t>(members.alerts.size())));
@@ -122,7 +123,7 @@ TEST_CASE("an entry leaves the window just after its length") {
   members.alerts[1] = {};
   ExtremeLadder ladder(Direction::kUp, Measure::kPercent, 10, &members);
   int64_t steps = 0;
-  ladder.Add(ladder.FindOrMakeRung({100, 0}), 1, 1, true);
+  ladder.Add(members.Put(1, ladder.FindOrMakeRung({100, 0})), 1, 1, true);
   ladder.Advance({120, 10}, &steps);
   CHECK(members.alerts[1].rung->reference_micros == 100);
   ladder.Advance({130, 11}, &steps);
@@ -134,7 +135,7 @@ TEST_CASE("a follower moves with the rung and is never found") {
   members.alerts[1] = {};
   ExtremeLadder ladder(Direction::kDown, Measure::kPercent, 1000, &members);
   int64_t steps = 0;
-  ladder.AddFollower(ladder.FindOrMakeRung({100'000'000, 0}), 1);
+  ladder.AddFollower(members.Put(1, ladder.FindOrMakeRung({100'000'000, 0})), 1);
   ladder.Advance({110'000'000, 1}, &steps);
   CHECK(members.alerts[1].rung->reference_micros == 110'000'000);
   ladder.Advance({10'000'000, 2}, &steps);
@@ -152,9 +153,9 @@ TEST_CASE("followers of the smaller rung go along when it merges into the larger
     members.alerts[slot] = {};
     members.alerts[slot].distance = 10'000;
     if (slot <= 3) {
-      ladder.Add(ladder.FindOrMakeRung({100'000'000, 0}), 10'000, slot, true);
+      ladder.Add(members.Put(slot, ladder.FindOrMakeRung({100'000'000, 0})), 10'000, slot, true);
     } else {
-      ladder.AddFollower(ladder.FindOrMakeRung({110'000'000, 0}), slot);
+      ladder.AddFollower(members.Put(slot, ladder.FindOrMakeRung({110'000'000, 0})), slot);
     }
   }
   ladder.Advance({120'000'000, 1}, &steps);
@@ -163,7 +164,7 @@ TEST_CASE("followers of the smaller rung go along when it merges into the larger
   CHECK(members.alerts[4].rung->size() == 5);
   // And they are taken along by the next merge, too, and can be removed.
   members.alerts[6] = {};
-  ladder.Add(ladder.FindOrMakeRung({90'000'000, 1}), 10'000, 6, true);
+  ladder.Add(members.Put(6, ladder.FindOrMakeRung({90'000'000, 1})), 10'000, 6, true);
   ladder.Advance({130'000'000, 2}, &steps);
   CHECK(members.alerts[4].rung->reference_micros == 130'000'000);
   CHECK(members.alerts[5].rung->reference_micros == 130'000'000);
@@ -178,7 +179,7 @@ TEST_CASE("merging moves the smaller group: a steady rise over many alerts moves
   // Each alert has a high of its own, the older the higher.
   for (Slot slot = 0; slot < kCount; ++slot) {
     members.alerts[slot].distance = 10'000;
-    ladder.Add(ladder.FindOrMakeRung({int64_t{1'000'000'000} - slot, 0}), 10'000, slot, true);
+    ladder.Add(members.Put(slot, ladder.FindOrMakeRung({int64_t{1'000'000'000} - slot, 0})), 10'000, slot, true);
   }
   members.moves = 0;
   int64_t steps = 0;

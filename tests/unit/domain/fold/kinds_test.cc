@@ -15,17 +15,18 @@ struct WithoutJudge : KeepsOnlyWakes, KeepsNothing, SeesAllExtremes {
   static bool MayTriggerAtFirstPrice() { return true; }
   static void StartAtArmingPrice(const Subject&, int64_t, bool) {}
   static void ContinueAfterTrigger(const Subject&, int64_t, bool) {}
-  static void AddToBook(const Subject&) {}
+  static Wakes WakesOf(const Alert&) { return {}; }
 };
 struct Complete : WithoutJudge {
   static Judgement Judge(const Subject&, PricePoint, int64_t) { return {}; }
 };
 struct WithoutRemoveFromBook : KeepsNothing, SeesAllExtremes {
+  static void AddToBook(const Subject&) {}
   static bool MayTriggerAtFirstPrice() { return true; }
   static void StartAtArmingPrice(const Subject&, int64_t, bool) {}
   static Judgement Judge(const Subject&, PricePoint, int64_t) { return {}; }
   static void ContinueAfterTrigger(const Subject&, int64_t, bool) {}
-  static void AddToBook(const Subject&) {}
+  static Wakes WakesOf(const Alert&) { return {}; }
 };
 struct WithoutSeesExtreme : KeepsOnlyWakes, KeepsNothing {
   static bool EntersExtreme(bool) { return true; }
@@ -33,9 +34,16 @@ struct WithoutSeesExtreme : KeepsOnlyWakes, KeepsNothing {
   static void StartAtArmingPrice(const Subject&, int64_t, bool) {}
   static Judgement Judge(const Subject&, PricePoint, int64_t) { return {}; }
   static void ContinueAfterTrigger(const Subject&, int64_t, bool) {}
-  static void AddToBook(const Subject&) {}
+  static Wakes WakesOf(const Alert&) { return {}; }
+};
+struct WithoutWakesOf : KeepsOnlyWakes, KeepsNothing, SeesAllExtremes {
+  static bool MayTriggerAtFirstPrice() { return true; }
+  static void StartAtArmingPrice(const Subject&, int64_t, bool) {}
+  static Judgement Judge(const Subject&, PricePoint, int64_t) { return {}; }
+  static void ContinueAfterTrigger(const Subject&, int64_t, bool) {}
 };
 static_assert(ConditionKind<Complete>);
+static_assert(!ConditionKind<WithoutWakesOf>);
 static_assert(!ConditionKind<WithoutSeesExtreme>);
 static_assert(!ConditionKind<WithoutJudge>);
 static_assert(!ConditionKind<WithoutRemoveFromBook>);
