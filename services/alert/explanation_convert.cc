@@ -98,6 +98,8 @@ std::string DetailOf(const Explanation::Side& side) {
       return "waiting: no price has brought the date's open yet";
     case Explanation::READINESS_PAUSED:
       return "paused: prices count for nothing until it is resumed";
+    case Explanation::READINESS_HELD:
+      return "held: a split of its symbol is suspected, and prices are evaluated once that is settled";
     default:
       return "";
   }

@@ -30,7 +30,7 @@ void Put(const std::vector<fold::PriceRange>& ranges, google::protobuf::Repeated
 }
 
 ipb::FoldedReadiness ToMessage(fold::Readiness readiness) { return static_cast<ipb::FoldedReadiness>(readiness); }
-static_assert(static_cast<int>(fold::Readiness::kExpired) == ipb::FOLDED_READINESS_EXPIRED);
+static_assert(static_cast<int>(fold::Readiness::kHeld) == ipb::FOLDED_READINESS_HELD);
 
 ipb::FoldedSide ToMessage(const fold::ExplainedSide& side) {
   ipb::FoldedSide message;

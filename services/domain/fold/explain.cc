@@ -128,9 +128,10 @@ class Explainer {
     }
     TellCooldown();
     std::visit([this](const auto& condition) { TellSides(condition); }, alert_.definition.condition);
-    if (alert_.paused) {
+    // The next price does nothing to it.
+    if (alert_.paused || around_.held) {
       for (ExplainedSide& side : explained_.sides) {
-        side.readiness = Readiness::kPaused;
+        side.readiness = alert_.paused ? Readiness::kPaused : Readiness::kHeld;
         side.trigger_ranges.clear();
         side.ready_ranges.clear();
       }
@@ -320,6 +321,7 @@ Explanation SymbolFold::Explain(Slot slot) {
     }
   }
   around.splits = splits_;
+  around.held = hold != nullptr;
   return fold::Explain(alert, around);
 }
 

@@ -31,6 +31,7 @@ enum class Readiness : uint8_t {
   kPaused = 10,
   kEnded = 11,
   kExpired = 12,
+  kHeld = 13,
 };
 
 // Both included; none: every price on that side. Never empty.
@@ -78,6 +79,7 @@ struct AlertSurroundings {
   // Of an alert on a window that is in the index: the prices that its legs are measured from or may come to be.
   std::array<std::vector<PricePoint>, 2> windows;
   std::vector<SavedSplit> splits;
+  bool held = false;  // A split is suspected.
 };
 
 Explanation Explain(const SavedAlert& alert, const AlertSurroundings& around);

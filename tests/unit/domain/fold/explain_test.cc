@@ -172,7 +172,7 @@ TEST_CASE("the prices that an explanation names trigger, and those beside them d
   CHECK(compared.triggers > 1'000);
   CHECK(compared.made_ready > 500);
   CHECK(compared.in_cooldown > 200);
-  CHECK(compared.readiness.size() == 12);  // Every one.
+  CHECK(compared.readiness.size() == 13);  // Every one.
 }
 
 TEST_CASE("what is explained of an alert nobody knows") {
@@ -213,6 +213,24 @@ TEST_CASE("a target says where it triggers, and what it waits for where it is me
   CHECK(Explained(log, "waits").readiness == Readiness::kPaused);
   CHECK(Explained(log, "waits").last_price_micros == 151 * kUnit);
   CHECK_FALSE(Explained(log, "waits").last_price_time_us.has_value());
+}
+
+TEST_CASE("of a held symbol's alert the next price changes nothing") {
+  LogBuilder log;
+  log.Price(100);
+  log.Create("a", Of(Above(150)));
+  log.Create("paused", Of(Above(150)));
+  log.Pause("paused");
+  log.Send(record::SplitSuspected{"AAPL", 0, 0});
+  log.Price(160);
+  const Explanation held = Explained(log, "a");
+  CHECK(held.readiness == Readiness::kHeld);
+  REQUIRE(held.sides.size() == 1);
+  CHECK(held.sides[0].trigger_ranges.empty());
+  CHECK(held.last_price_micros == 100 * kUnit);
+  CHECK(Explained(log, "paused").readiness == Readiness::kPaused);
+  log.Send(record::SplitDismissed{"AAPL", 0, 0});
+  CHECK(Explained(log, "a").readiness == Readiness::kMetSinceEdge);
 }
 
 TEST_CASE("each side of a percentage up or down has its own levels, exact to the micro") {
