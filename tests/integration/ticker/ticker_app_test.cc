@@ -458,6 +458,170 @@ TEST_CASE("the log read again, and by two instances, changes no bar") {
   CHECK(BarsOf(mesh, "AAPL") == with_last);
 }
 
+// Publishes a split as the fetcher does.
+void PublishSplits(Mesh& mesh) {
+  mesh.fakes.OnSplit([&](const ipb::SplitRecord& split, ipb::LogPlace* place) -> ::grpc::Status {
+    ipb::LogRecord record;
+    *record.mutable_split() = split;
+    const auto delivered = mesh.producer->ProduceAndWait(mesh.config.prices_topic, split.symbol(),
+                                                         record.SerializeAsString(), {}, absl::Now() + kPatience);
+    if (!delivered.ok()) return {::grpc::StatusCode::UNAVAILABLE, "the log is away"};
+    place->set_partition(delivered->partition);
+    place->set_offset(delivered->offset);
+    return ::grpc::Status::OK;
+  });
+}
+
+absl::StatusOr<v1::Split> Declare(Mesh& mesh, const std::string& request_id, int64_t numerator, int64_t denominator,
+                                  const std::string& symbol = "AAPL") {
+  v1::DeclareSplitRequest request;
+  request.set_parent("tickers/" + symbol);
+  request.set_numerator(numerator);
+  request.set_denominator(denominator);
+  *request.mutable_effective_time() = rpc::TimestampFromUs(kTime);
+  request.set_request_id(request_id);
+  v1::Split split;
+  const auto context = Mesh::Context(kAdminKey);
+  absl::Status status = rpc::FromGrpc(mesh.stub->DeclareSplit(context.get(), request, &split));
+  if (!status.ok()) return status;
+  return split;
+}
+
+std::vector<std::string> SplitsOf(Mesh& mesh) {
+  v1::ListSplitsRequest request;
+  request.set_parent("tickers/-");
+  v1::ListSplitsResponse response;
+  const auto context = Mesh::Context();
+  (void)mesh.stub->ListSplits(context.get(), request, &response);
+  std::vector<std::string> splits;
+  for (const v1::Split& split : response.splits()) {
+    splits.push_back(split.name() + " " + std::to_string(split.numerator()) + "/" +
+                     std::to_string(split.denominator()) +
+                     (split.state() == v1::Split::STATE_APPLIED ? "" : " pending"));
+  }
+  return splits;
+}
+
+TEST_CASE("a split is declared once, and prices and bars from before it are shown in new ones, over a restart too") {
+  Mesh mesh;
+  PublishSplits(mesh);
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  mesh.Quote("AAPL", 400'000'000, kTime);
+  mesh.Quote("AAPL", 404'000'000, kTime + kMinuteUs);
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL").size() == 2; }));
+  const auto first = Declare(mesh, "r1", 4, 1);
+  INFO(first.status());
+  REQUIRE(first.ok());
+  CHECK(first->state() == v1::Split::STATE_APPLIED);
+  CHECK(first->number() == 1);
+  // What is answered is what is shown.
+  CHECK(mesh.Get("AAPL").latest_quote().price() == "101");
+  CHECK(mesh.LastPrice("AAPL")->split_number() == 1);
+  CHECK(mesh.LastPrice("AAPL")->regular_price_micros() == 101'000'000);
+  CHECK(BarsOf(mesh, "AAPL") == BarTexts{"101 101 101 101", "100 100 100 100"});
+  // Within the minute of the split, on both sides of it.
+  mesh.Quote("AAPL", 99'000'000, kTime + kMinuteUs + 1);
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL") == BarTexts{"101 101 99 99", "100 100 100 100"}; }));
+  const auto again = Declare(mesh, "r1", 4, 1);
+  REQUIRE(again.ok());
+  CHECK(again->number() == 1);
+  CHECK(base::ReasonOf(Declare(mesh, "r1", 5, 1).status()) == "REQUEST_ID_REUSED");
+  CHECK(base::ReasonOf(Declare(mesh, "r2", 5, 1, "NOBODY").status()) == "TICKER_NOT_FOUND");
+  // In the log twice, as after a crash between: counted once.
+  ipb::LogRecord repeated;
+  ipb::SplitRecord& split = *repeated.mutable_split();
+  split.set_symbol("AAPL");
+  split.set_split_id("whatever");
+  split.set_number(1);
+  split.set_numerator(4);
+  split.set_denominator(1);
+  mesh.Produce(repeated, "AAPL");
+
+  mesh.Stop();
+  mesh.Start();
+  CHECK(Eventually([&] { return mesh.LastPrice("AAPL").ok(); }));
+  CHECK(mesh.LastPrice("AAPL")->regular_price_micros() == 99'000'000);
+  CHECK(mesh.LastPrice("AAPL")->split_number() == 1);
+  CHECK(BarsOf(mesh, "AAPL") == BarTexts{"101 101 99 99", "100 100 100 100"});
+  // A reverse one; and one of a symbol without any price.
+  REQUIRE(Declare(mesh, "r2", 1, 10).ok());
+  CHECK(mesh.Get("AAPL").latest_quote().price() == "990");
+  CHECK(BarsOf(mesh, "AAPL") == BarTexts{"1010 1010 990 990", "1000 1000 1000 1000"});
+  REQUIRE(mesh.Register("MSFT").ok());
+  REQUIRE(Declare(mesh, "r3", 3, 1, "MSFT").ok());
+  CHECK(SplitsOf(mesh) == std::vector<std::string>{"tickers/AAPL/splits/2 1/10", "tickers/AAPL/splits/1 4/1",
+                                                   "tickers/MSFT/splits/1 3/1"});
+  ipb::RegisterTickerRequest request;
+  request.set_symbol("AAPL");
+  ipb::RegisterTickerResponse registered;
+  ::grpc::ClientContext context;
+  mesh.peer->Prepare(context, trace::NewRoot(), absl::Now() + absl::Seconds(5));
+  REQUIRE(mesh.internal->RegisterTicker(&context, request, &registered).ok());
+  CHECK(registered.split_number() == 2);
+  // The whole log again changes nothing.
+  mesh.Stop();
+  mesh.database.Execute("DELETE FROM stockalert_ticker.log_places");
+  mesh.database.Execute("UPDATE stockalert_ticker.latest_prices SET log_offset = -1");
+  mesh.Start();
+  AwaitOffsets(mesh, 7);
+  CHECK(mesh.Get("AAPL").latest_quote().price() == "990");
+  CHECK(BarsOf(mesh, "AAPL") == BarTexts{"1010 1010 990 990", "1000 1000 1000 1000"});
+}
+
+TEST_CASE("a split that could not be published is pending, and is published once it can be") {
+  Mesh mesh;
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  mesh.Quote("AAPL", 400'000'000, kTime);
+  CHECK(Eventually([&] { return mesh.Get("AAPL").has_latest_quote(); }));
+  mesh.fakes.OnSplit(
+      [](const ipb::SplitRecord&, ipb::LogPlace*) { return ::grpc::Status(::grpc::StatusCode::UNAVAILABLE, "away"); });
+  CHECK(base::ReasonOf(Declare(mesh, "r1", 4, 1).status()) == "FETCHER_UNAVAILABLE");
+  CHECK(base::ReasonOf(Declare(mesh, "r2", 2, 1).status()) == "SPLIT_PENDING");
+  CHECK(SplitsOf(mesh) == std::vector<std::string>{"tickers/AAPL/splits/1 4/1 pending"});
+  CHECK(mesh.Get("AAPL").latest_quote().price() == "400");
+  mesh.Stop();
+  // A crash between is the same: another process finds the row.
+  PublishSplits(mesh);
+  mesh.database.Execute("UPDATE stockalert_ticker.splits SET next_attempt_us = 0");
+  mesh.Start();
+  CHECK(Eventually([&] { return mesh.Get("AAPL").latest_quote().price() == "100"; }));
+  CHECK(Eventually([&] { return SplitsOf(mesh) == std::vector<std::string>{"tickers/AAPL/splits/1 4/1"}; }));
+  CHECK(Declare(mesh, "r1", 4, 1)->state() == v1::Split::STATE_APPLIED);
+  CHECK(Declare(mesh, "r2", 2, 1)->number() == 2);
+  CHECK(mesh.Get("AAPL").latest_quote().price() == "50");
+}
+
+TEST_CASE("a log that takes no splits, and one that has another than was kept") {
+  Mesh mesh;
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  mesh.fakes.OnSplit([](const ipb::SplitRecord&, ipb::LogPlace*) {
+    return rpc::ToGrpc(base::FailedPrecondition("LOG_FORMAT_TOO_OLD", "raise it"));
+  });
+  CHECK(base::ReasonOf(Declare(mesh, "r1", 4, 1).status()) == "LOG_FORMAT_TOO_OLD");
+  CHECK(SplitsOf(mesh).empty());
+  // Kept, and then the log's reader finds that somebody else took the number.
+  mesh.fakes.OnSplit(
+      [](const ipb::SplitRecord&, ipb::LogPlace*) { return ::grpc::Status(::grpc::StatusCode::UNAVAILABLE, "away"); });
+  CHECK_FALSE(Declare(mesh, "r1", 4, 1).ok());
+  ipb::LogRecord other;
+  ipb::SplitRecord& split = *other.mutable_split();
+  split.set_symbol("AAPL");
+  split.set_split_id("another's");
+  split.set_number(1);
+  split.set_numerator(7);
+  split.set_denominator(1);
+  mesh.Produce(other, "AAPL");
+  CHECK(Eventually([&] { return SplitsOf(mesh) == std::vector<std::string>{"tickers/AAPL/splits/1 7/1"}; }));
+  PublishSplits(mesh);
+  const auto next = Declare(mesh, "r1", 4, 1);
+  INFO(next.status());
+  REQUIRE(next.ok());
+  CHECK(next->number() == 2);
+}
+
 TEST_CASE("the log is read no further than the bars that may wait for the database") {
   Mesh mesh;
   testing::FlakyProxy proxy(mesh.database.port());
