@@ -335,6 +335,125 @@ TEST_CASE("where notifications go is kept with the alert, and a trigger's step r
   });
 }
 
+EventBatch SplitsOf(const std::vector<StoredSplit>& splits) {
+  EventBatch batch;
+  batch.splits = splits;
+  return batch;
+}
+
+int64_t PriceOf(const StoredAlert& alert) {
+  return std::get<condition::PriceTarget>(alert.record.definition.condition).price_micros;
+}
+
+TEST_CASE("an alert is read as after its symbol's splits, each once, in whatever order they come") {
+  ForEachStore([](Stores& store) {
+    const std::string user = NewId(), symbol = NewSymbol(), other = NewSymbol();
+    const StoredSplit first{symbol, 1, {4, 1}, kNow}, second{symbol, 2, {1, 2}, kNow};
+    StoredAlert before = NewAlert(user, symbol, 400'000'000), elsewhere = NewAlert(user, other, 400'000'000);
+    before.record.definition.hysteresis_micros = 1'000'000;
+    REQUIRE(store.Create(user, {before, elsewhere}, kQuota, kNow).ok());
+    const auto read = [&](const StoredAlert& alert) { return (*store.alerts.Find(user, alert.id))->alert; };
+
+    CHECK(store.alerts.FindSplitNumbers({symbol, other})->empty());
+    CHECK(ApplyEvents(store.events, SplitsOf({first}), kNow)->splits_recorded == 1);
+    CHECK(ApplyEvents(store.events, SplitsOf({first, first}), kNow)->splits_recorded == 0);
+    CHECK(PriceOf(read(before)) == 100'000'000);
+    CHECK(read(before).record.definition.hysteresis_micros == 250'000);
+    CHECK(read(before).splits_applied == 1);
+    CHECK(read(before).record.revision == 1);
+    CHECK(PriceOf(read(elsewhere)) == 400'000'000);
+    CHECK(*store.alerts.FindSplitNumbers({symbol, other}) == std::map<std::string, int64_t>{{symbol, 1}});
+
+    // Created by who knows of it, by who does not yet, and by who has heard of the next one already.
+    StoredAlert after = NewAlert(user, symbol, 400'000'000), racing = after, ahead = after;
+    racing.id = NewId();
+    ahead.id = NewId();
+    after.splits_applied = 1;
+    ahead.splits_applied = 2;
+    REQUIRE(store.Create(user, {after, racing, ahead}, kQuota, kNow).ok());
+    CHECK(PriceOf(read(after)) == 400'000'000);
+    CHECK(PriceOf(read(racing)) == 100'000'000);
+    CHECK(PriceOf(read(ahead)) == 400'000'000);
+
+    // All that reads an alert reads it so: lists, what a trigger says, what is published again.
+    const auto listed = store.alerts.List({user, symbol, {}}, {}, kNow, 100);
+    REQUIRE(listed.ok());
+    for (const ShownAlert& view : *listed) {
+      const bool scaled = view.alert.id == before.id || view.alert.id == racing.id;
+      CHECK(PriceOf(view.alert) == (scaled ? 100'000'000 : 400'000'000));
+    }
+    const auto applied = ApplyEvents(store.events, {{}, {TriggerOf(racing, 1, 1, false)}, {}}, kNow);
+    internal::v1::TriggerMessage message;
+    REQUIRE(message.ParseFromString(applied->passed.at(0).message));
+    CHECK(message.summary() == symbol + " at or above 100");
+    const auto open = store.outboxes.ClaimOpenChanges(kNow + 1'000 * kSecond, 100'000);
+    REQUIRE(open.ok());
+    const auto claimed = std::find_if(open->begin(), open->end(), [&](const auto& one) { return one.id == racing.id; });
+    REQUIRE(claimed != open->end());
+    CHECK(PriceOf(*claimed) == 100'000'000);
+    CHECK(MakeLogRecord(*claimed).alert_change().splits_applied() == 1);
+
+    // A change is made of what was read, and keeps the number with it.
+    const auto noted =
+        store.Change(user, before.id, kNow, [&](const ShownAlert& present) -> absl::StatusOr<StoredAlert> {
+          StoredAlert changed = present.alert;
+          changed.note = "another";
+          ++changed.record.revision;
+          return changed;
+        });
+    REQUIRE(noted.ok());
+    CHECK(PriceOf(noted->alert) == 100'000'000);
+    CHECK(noted->alert.splits_applied == 1);
+
+    // The third is told of before the second: nothing is skipped.
+    const StoredSplit third{symbol, 3, {10, 1}, kNow};
+    CHECK(ApplyEvents(store.events, SplitsOf({third}), kNow)->splits_recorded == 1);
+    CHECK(PriceOf(read(before)) == 100'000'000);
+    CHECK(read(before).splits_applied == 1);
+    CHECK(store.alerts.FindSplitNumbers({symbol})->at(symbol) == 1);
+    CHECK(ApplyEvents(store.events, SplitsOf({second}), kNow)->splits_recorded == 1);
+    CHECK(PriceOf(read(before)) == 20'000'000);
+    CHECK(PriceOf(read(after)) == 80'000'000);
+    CHECK(PriceOf(read(ahead)) == 40'000'000);
+    CHECK(read(ahead).splits_applied == 3);
+    CHECK(store.alerts.FindSplitNumbers({symbol})->at(symbol) == 3);
+
+    // A deleted one, too, says what it is stated at.
+    REQUIRE(store.Change(user, after.id, kNow, DeleteNow).ok());
+    CHECK(store.DeleteUser(user, kNow, 100)->size() == 4);
+  });
+}
+
+TEST_CASE("changes and splits at once scale each alert once") {
+  ForEachStore([](Stores& store) {
+    const std::string user = NewId(), symbol = NewSymbol();
+    constexpr int kAlerts = 24;
+    std::vector<StoredAlert> alerts;
+    for (int i = 0; i < kAlerts; ++i) alerts.push_back(NewAlert(user, symbol, 800'000'000));
+    const auto note = [&](const ShownAlert& present) -> absl::StatusOr<StoredAlert> {
+      StoredAlert changed = present.alert;
+      ++changed.record.revision;
+      return changed;
+    };
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kAlerts; ++i) {
+      threads.emplace_back([&, i] {
+        const StoredAlert& alert = alerts[static_cast<size_t>(i)];
+        (void)store.Create(user, {alert}, kQuota, kNow);
+        for (int round = 0; round < 5; ++round) (void)store.Change(user, alert.id, kNow, note);
+      });
+    }
+    for (int64_t number = 1; number <= 3; ++number)
+      (void)ApplyEvents(store.events, SplitsOf({{symbol, number, {2, 1}, kNow}}), kNow);
+    for (std::thread& thread : threads) thread.join();
+    for (const StoredAlert& alert : alerts) {
+      const StoredAlert read = (*store.alerts.Find(user, alert.id))->alert;
+      CHECK(PriceOf(read) == 100'000'000);
+      CHECK(read.splits_applied == 3);
+    }
+  });
+}
+
 TEST_CASE("alerts of the version before, and those that it adds beside this one, go to the defaults") {
   postgres::Pool* pool = TestPool();
   if (pool == nullptr) return;

@@ -23,17 +23,20 @@ const std::string kUser = FakeIds::Uuid(0xaa);
 class FakeUpstream final : public Upstream {
  public:
   absl::Status CheckUser(const std::string&, const rpc::CallContext&) override { return user; }
-  absl::StatusOr<std::string> RegisterTicker(const std::string& symbol, bool validate_only,
-                                             const rpc::CallContext&) override {
+  absl::StatusOr<RegisteredTicker> RegisterTicker(const std::string& symbol, bool validate_only,
+                                                  const rpc::CallContext&) override {
     (validate_only ? checked : registered).push_back(symbol);
     if (symbol == "NONE") return base::InvalidField("symbol", "is known to no source", "UNKNOWN_SYMBOL");
-    return symbol;
+    return RegisteredTicker{symbol, split_number};
   }
   absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                   const rpc::CallContext&) override {
     asked = symbols;
     std::map<std::string, LastPrices> prices;
-    for (const std::string& symbol : symbols) prices[symbol].regular_price_micros = 160'000'000;
+    for (const std::string& symbol : symbols) {
+      prices[symbol].regular_price_micros = 160'000'000;
+      prices[symbol].split_number = split_of_prices;
+    }
     return prices;
   }
 
@@ -57,6 +60,8 @@ class FakeUpstream final : public Upstream {
   std::vector<std::string> registered;
   std::vector<std::string> checked;  // Only validated.
   std::vector<std::string> asked;    // For last prices.
+  std::optional<int64_t> split_number;
+  int64_t split_of_prices = 0;
 };
 
 class FakeLog final : public ChangeLog {
@@ -310,6 +315,62 @@ TEST_CASE("without the notifier only what names destinations is unavailable") {
   // What a request id has made before needs nobody.
   CHECK(bench.logic.Create(bench.call, kUser, {Named({id}, "r-1")}).ok());
   CHECK(bench.Stored() == 2);
+}
+
+TEST_CASE("a new alert is stated in the prices of after the last split that the ticker service knows") {
+  Bench bench;
+  const std::vector<StoredSplit> splits = {{"AAPL", 1, {4, 1}}};
+  REQUIRE(bench.store
+              .Transact([&](EventTransaction& transaction) {
+                transaction.SaveSplits(splits, 0);
+                return absl::OkStatus();
+              })
+              .ok());
+  const auto create = [&](condition::CreationPolicy policy) -> absl::StatusOr<StoredAlert> {
+    const auto created = bench.logic.Create(bench.call, kUser, {Target("AAPL", "", policy)});
+    if (!created.ok()) return created.status();
+    return created->front().alert;
+  };
+  const auto price_of = [&](const StoredAlert& alert) {
+    const auto shown = bench.store.Find(kUser, alert.id);
+    return std::get<condition::PriceTarget>((*shown)->alert.record.definition.condition).price_micros;
+  };
+  SECTION("which may be one that this service has not heard of yet") {
+    bench.upstream.split_number = 2;
+    const auto alert = create(condition::CreationPolicy::kFireIfMet);
+    REQUIRE(alert.ok());
+    CHECK(alert->splits_applied == 2);
+    CHECK(bench.log.published.front().splits_applied == 2);
+    CHECK(price_of(*alert) == 150'000'000);
+  }
+  SECTION("where that cannot tell, as this service knows") {
+    const auto alert = create(condition::CreationPolicy::kFireIfMet);
+    REQUIRE(alert.ok());
+    CHECK(alert->splits_applied == 1);
+    CHECK(price_of(*alert) == 150'000'000);
+  }
+  SECTION("one before it is scaled") {
+    bench.upstream.split_number = 0;
+    const auto alert = create(condition::CreationPolicy::kFireIfMet);
+    REQUIRE(alert.ok());
+    // The log is told what was asked, and of which side of the split that is.
+    CHECK(bench.log.published.front().splits_applied == 0);
+    CHECK(price_of(*alert) == 37'500'000);
+  }
+  SECTION("what is compared with a last price is of the same side") {
+    bench.upstream.split_number = 1;
+    bench.upstream.split_of_prices = 0;
+    CHECK(base::ReasonOf(create(condition::CreationPolicy::kRejectIfMet).status()) == "PRICES_NOT_READY");
+    CHECK(bench.Stored() == 0);
+    bench.upstream.split_of_prices = 2;
+    CHECK(absl::IsFailedPrecondition(create(condition::CreationPolicy::kRejectIfMet).status()));
+    CHECK(bench.Stored() == 0);
+    CreationRequest above = Target("AAPL", "", condition::CreationPolicy::kRejectIfMet);
+    above.alert.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, 170'000'000};
+    const auto created = bench.logic.Create(bench.call, kUser, {above});
+    REQUIRE(created.ok());
+    CHECK(created->front().alert.splits_applied == 2);
+  }
 }
 
 }  // namespace stockalert::alert

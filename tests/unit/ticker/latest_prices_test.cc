@@ -264,5 +264,60 @@ TEST_CASE("what changed is taken once, put back on failure, and loaded as it was
   CHECK(loaded.Find("AAPL")->regular_price_micros == 3);
 }
 
+record::Split SplitOf(int64_t number, price::SplitRatio ratio, const std::string& symbol = "AAPL") {
+  return {symbol, "s", number, ratio, kTime};
+}
+
+TEST_CASE("a split scales every price that is known, once a number") {
+  Log log;
+  QuoteRecord quote = log.Make(400, kTime);
+  quote.set_day_open_micros(396);
+  quote.set_day_high_micros(404);
+  quote.set_day_low_micros(392);
+  quote.set_previous_close_micros(388);
+  REQUIRE(log.Apply(quote) == QuoteVerdict::kAccepted);
+  REQUIRE(log.Quote(408, kTime + 1, internal::v1::TRADING_SESSION_POST) == QuoteVerdict::kAccepted);
+  (void)log.prices.TakeChanged();
+  CHECK(log.prices.ApplySplit(SplitOf(1, {4, 1}), {3, log.offset++}));
+  CHECK_FALSE(log.prices.ApplySplit(SplitOf(1, {4, 1}), {3, log.offset++}));
+  CHECK(log.now().split_number == 1);
+  CHECK(log.now().regular_price_micros == 100);
+  CHECK(log.now().extended_price_micros == 102);
+  CHECK(log.now().latest->price_micros() == 102);
+  CHECK(log.now().previous_close_micros == 97);
+  CHECK(log.now().day_open_micros == 99);
+  CHECK(log.prices.TakeChanged().size() == 1);
+  // The date's figures go on in the new prices.
+  REQUIRE(log.Quote(101, kTime + 2) == QuoteVerdict::kAccepted);
+  CHECK(log.now().previous_close_micros == 97);
+
+  // A place that has been counted in is not counted again; a symbol without prices remembers it; restarts forget none.
+  CHECK_FALSE(log.prices.ApplySplit(SplitOf(2, {2, 1}), {3, 0}));
+  CHECK(log.prices.ApplySplit(SplitOf(1, {2, 1}, "MSFT"), {3, log.offset++}));
+  CHECK(log.prices.Find("MSFT")->split_number == 1);
+  log.Restart();
+  CHECK(log.now().split_number == 1);
+  CHECK_FALSE(log.now().latest);
+}
+
+TEST_CASE("a split that is read again scales nothing again") {
+  Log log;
+  REQUIRE(log.Quote(400) == QuoteVerdict::kAccepted);
+  log.Restart();
+  const QuoteRecord after = log.Make(800, kTime);
+  REQUIRE(log.Apply(after) == QuoteVerdict::kAccepted);
+  REQUIRE(log.prices.ApplySplit(SplitOf(1, {4, 1}), {3, log.offset++}));
+  const std::vector<SymbolPrices> kept = log.prices.TakeChanged();
+  REQUIRE(kept.size() == 1);
+  LatestPrices loaded;
+  loaded.Load(kept);
+  loaded.ForgetPlaces(3);
+  loaded.ApplyRestart("AAPL", {3, 1});
+  CHECK(loaded.ApplyQuote(after, {3, 2}) == QuoteVerdict::kRepeated);
+  CHECK_FALSE(loaded.ApplySplit(SplitOf(1, {4, 1}), {3, 3}));
+  CHECK(loaded.Find("AAPL")->regular_price_micros == 200);
+  CHECK(loaded.Find("AAPL")->split_number == 1);
+}
+
 }  // namespace
 }  // namespace stockalert::ticker

@@ -200,5 +200,28 @@ TEST_CASE("quotes in any order, twice, and split between several who store give 
   CHECK(stored["AAPL"] == Expected(log));
 }
 
+TEST_CASE("a split scales the bars that are not stored yet, those that are put back too") {
+  UnsavedBars bars;
+  bars.Add(Quote(400, kMinute, 1));
+  bars.Add(Quote(80, kMinute, 1, "MSFT"));
+  std::vector<SymbolBars> taken = bars.Take();
+  bars.Add(Quote(408, kMinute + 1, 2));
+  bars.ApplySplit("AAPL", {4, 1});
+  bars.Add(Quote(99, kMinute + 2, 3));
+  bars.PutBack(taken);
+  taken = bars.Take();
+  REQUIRE(taken.size() == 2);
+  REQUIRE(taken[0].bars.size() == 1);
+  const MinuteBar& bar = taken[0].bars[0];
+  CHECK(bar.open.price_micros == 100);
+  CHECK(bar.high_micros == 102);
+  CHECK(bar.low_micros == 99);
+  CHECK(bar.close.price_micros == 99);
+  CHECK(taken[1].bars[0].open.price_micros == 80);
+  // What was taken after the split is not scaled by it when it comes back.
+  bars.PutBack(taken);
+  CHECK(bars.Take()[0].bars[0] == bar);
+}
+
 }  // namespace
 }  // namespace stockalert::ticker

@@ -278,5 +278,27 @@ TEST_CASE("forgotten places let an earlier one count again") {
   CHECK(f.board.Apply({f.Quote("AAPL", 4)}).accepted == 1);
 }
 
+TEST_CASE("a split is taken into prices and bars, and is to be noted once") {
+  Fixture f;
+  f.board.Apply({f.Quote("AAPL", 400)});
+  BoardRecord split;
+  split.kind = BoardRecord::Kind::kSplit;
+  split.place = {0, f.next++};
+  split.split = {"AAPL", "s1", 1, {4, 1}, 7};
+  CHECK(f.board.Apply({split}).splits == 1);
+  split.place = {0, f.next++};
+  CHECK(f.board.Apply({split}).splits == 0);
+  CHECK(f.board.Get({"AAPL"})[0].regular_price_micros == 100);
+  const KeptPrices unsaved = f.board.TakeUnsaved();
+  REQUIRE(unsaved.splits.size() == 1);
+  CHECK(unsaved.splits[0].split.number == 1);
+  CHECK(unsaved.splits[0].place.offset == 1);
+  CHECK(unsaved.symbols.at(0).split_number == 1);
+  CHECK(unsaved.bars.at(0).bars.at(0).open.price_micros == 100);
+  CHECK(f.board.TakeUnsaved().splits.empty());
+  f.board.PutBackUnsaved(unsaved);
+  CHECK(f.board.TakeUnsaved().splits.size() == 1);
+}
+
 }  // namespace
 }  // namespace stockalert::ticker
