@@ -64,7 +64,7 @@ def callers(mesh):
              re.findall(r'\{"stockalert\.internal\.v1\.([A-Za-z]+/[A-Za-z]+)", \{([^}]*)\}', text)}
     expect(len(table) >= 11, f"the flow table has {len(table)} rows only")
     owners = {"UserInternalService": "user", "TickerInternalService": "ticker", "AlertInternalService": "alert",
-              "NotifierInternalService": "notifier", "FetcherService": "fetcher"}
+              "NotifierInternalService": "notifier", "FetcherService": "fetcher", "EvaluatorInternalService": "evaluator"}
     allowed = refused_calls = 0
 
     reasons = ("CALLER_NOT_ALLOWED", "CALLER_TOKEN_INVALID", "CERTIFICATE_NAMELESS", "CERTIFICATE_SHARED", "MESH_TOKEN_INVALID")
@@ -115,6 +115,9 @@ def a_price_comes_through(mesh, key):
     await_true("the notification", lambda: [n for n in mesh.client.list_all("notifier", "ListNotifications", "notifications",
                                                                             {"parent": "users/me"}, key)
                                             if n["trigger"].startswith(alert["name"])])
+    # From the alert service to the evaluator.
+    explained = mesh.client.call("alert", "ExplainAlert", {"name": alert["name"]}, key, timeout_s=20)
+    expect_equal(explained["readiness"], "READINESS_ENDED", "what the evaluator says of the alert")
 
 
 class Load:
