@@ -71,6 +71,30 @@ struct Tally {
   int64_t held_triggers = 0;  // Of them those found by what settled a hold.
 };
 
+// In what the two differ about one alert, of which `revision` is the last one known.
+std::optional<std::string> AlertDifference(const Fold& fold, const Auditor& auditor,
+                                           const std::map<std::string, SymbolStatus>& statuses, const std::string& id,
+                                           int64_t revision) {
+  const std::optional<AlertView> view = fold.FindAlert(id);
+  const std::optional<Shown> shown = auditor.StateOf(id, std::nullopt);
+  if (view.has_value() != shown.has_value()) return "  only one of the two knows alert " + id + "\n";
+  if (!view.has_value()) return std::nullopt;
+  const auto text = [](Shown state) { return std::to_string(static_cast<int>(state)); };
+  if (ShownBy(*view) != *shown) {
+    return "  alert " + id + " is shown as " + text(ShownBy(*view)) + ", expected " + text(*shown) + "\n";
+  }
+  const auto status = statuses.find(view->symbol);
+  const Shown by_status = ShownByStatus(*view, status == statuses.end() ? SymbolStatus{} : status->second);
+  if (by_status != *shown) {
+    return "  by the symbol's status alert " + id + " would be shown as " + text(by_status) + ", expected " +
+           text(*shown) + "\n";
+  }
+  // What was changed in a hold is confirmed, and known afterwards.
+  const bool is_known = view->held ? view->revision <= revision : view->revision == revision;
+  if (!is_known) return "  alert " + id + " has another revision\n";
+  return std::nullopt;
+}
+
 // Both over the same events; the first difference, or nothing.
 std::optional<std::string> Run(const std::vector<PlacedEvent>& events, Checkpoints checkpoints, Tally* tally) {
   Fold fold;
@@ -113,22 +137,7 @@ std::optional<std::string> Run(const std::vector<PlacedEvent>& events, Checkpoin
       if (status.held != auditor.IsHeld(symbol)) return at_event("  only one of the two holds " + symbol + "\n");
     }
     for (const auto& [id, revision] : revisions) {
-      const std::optional<AlertView> view = fold.FindAlert(id);
-      const std::optional<Shown> shown = auditor.StateOf(id, std::nullopt);
-      if (view.has_value() != shown.has_value()) return at_event("  only one of the two knows alert " + id + "\n");
-      if (view.has_value() && ShownBy(*view) != *shown) {
-        return at_event("  alert " + id + " is shown as " + std::to_string(static_cast<int>(ShownBy(*view))) +
-                        ", expected " + std::to_string(static_cast<int>(*shown)) + "\n");
-      }
-      if (view.has_value() && ShownByStatus(*view, statuses[view->symbol]) != *shown) {
-        return at_event("  by the symbol's status alert " + id + " would be shown as " +
-                        std::to_string(static_cast<int>(ShownByStatus(*view, statuses[view->symbol]))) + ", expected " +
-                        std::to_string(static_cast<int>(*shown)) + "\n");
-      }
-      // What was changed in a hold is confirmed, and known afterwards.
-      if (view.has_value() && (view->held ? view->revision > revision : view->revision != revision)) {
-        return at_event("  alert " + id + " has another revision\n");
-      }
+      if (const auto difference = AlertDifference(fold, auditor, statuses, id, revision)) return at_event(*difference);
     }
     if (checkpoints != Checkpoints::kNone && i % 23 == 0) {
       copied = fold.Snapshot();

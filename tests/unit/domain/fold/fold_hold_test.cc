@@ -198,6 +198,39 @@ TEST_CASE("suspicions and dismissals that come again are skipped") {
   CHECK(IsHeld(log));
 }
 
+TEST_CASE("a suspicion of a held symbol does not count as seen") {
+  LogBuilder log;
+  log.Send(Published(400, 1, kOpenUs));
+  log.Send(Suspicion(2));
+  log.Send(Suspicion(9));
+  log.Send(Published(401, 3, kOpenUs + 1));
+  log.Send(Dismissal(4));
+  CHECK_FALSE(IsHeld(log));
+  CHECK(log.fold.counters().quotes_accepted == 2);
+}
+
+TEST_CASE("a copy that is under way has nothing of a record that is kept meanwhile, of whatever kind") {
+  LogBuilder log;
+  log.Price(400);
+  log.Create("a", Of(Above(440)));
+  log.Send(Suspicion());
+  record::AlertChange change = log.Last("a");
+  change.revision = 2;
+  record::Quote quote = Published(401, 0, kOpenUs + kSecondUs);
+  quote.publisher_epoch = 0;
+  for (const record::Event& event :
+       {record::Event(change), record::Event(quote), record::Event(record::Restart{"AAPL"}), record::Event(Dismissal()),
+        record::Event(Suspicion())}) {
+    const FoldState before = log.fold.Snapshot();
+    log.fold.BeginSnapshot();
+    log.Send(event);
+    CHECK(log.fold.ContinueSnapshot(1'000'000));
+    FoldState copy = log.fold.TakeSnapshot();
+    PutInOrder(&copy);
+    CHECK(copy == before);
+  }
+}
+
 TEST_CASE("a split that is known settles nothing; a symbol may be held that was never heard of") {
   LogBuilder log;
   log.Send(Suspicion());
