@@ -54,8 +54,8 @@ struct HttpClientOptions {
   size_t header_bytes_max = size_t{32} * 1024;
   // Only the status matters: once the headers are complete, a body that is too big, too slow or breaks off is cut.
   bool cut_replies = false;
-  // About how much of replies that is not read yet the kernel keeps for a connection; 0: as much as it finds right, some
-  // MB, which a peer that sends without end fills each time.
+  // About how much of replies that is not read yet the kernel keeps for a connection; 0: as much as it finds right,
+  // some MB, which a peer that sends without end fills each time.
   int receive_buffer_bytes = 0;
   size_t lanes = 2;
   size_t in_flight_max = 16;
