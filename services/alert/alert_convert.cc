@@ -456,7 +456,7 @@ v1::Alert ToMessage(const ShownAlert& view, int64_t now_us) {
   // One that is only validated has no identity.
   if (!alert.id.empty()) {
     message.set_name(rpc::FormatName(kAlertPattern, {alert.user_id, alert.id}));
-    message.set_etag(rpc::MakeEtag(alert.id, alert.record.revision));
+    message.set_etag(rpc::MakeEtag(EtagIdOf(alert), alert.record.revision));
   }
   message.set_symbol(alert.symbol);
   WriteCondition(definition.condition, *message.mutable_condition());

@@ -103,6 +103,10 @@ condition::Moment MomentOf(const StoredSymbolStatus& status, int64_t now_us) {
   return moment;
 }
 
+std::string EtagIdOf(const StoredAlert& alert) {
+  return alert.splits_applied == 0 ? alert.id : absl::StrCat(alert.id, "/", alert.splits_applied);
+}
+
 ShownState StateOf(const ShownAlert& view, int64_t now_us) {
   const condition::AlertState state =
       condition::ShownState(view.alert.record, MomentOf(view.status, now_us), view.status.previous_close_known,

@@ -32,6 +32,10 @@ condition::Moment MomentOf(const StoredSymbolStatus& status, int64_t now_us);
 // the evaluator has not confirmed any revision of it.
 ShownState StateOf(const ShownAlert& view, int64_t now_us);
 
+// What an alert's etag is of, beside its revision: a split raises none, and who changes an alert by prices of before it
+// must hear of it.
+std::string EtagIdOf(const StoredAlert& alert);
+
 // The alert after a call of its user. Errors are condition/lifecycle's refusals, which AlertService turns into errors
 // of the API.
 absl::StatusOr<StoredAlert> ApplyUpdate(const ShownAlert& present, const WantedAlert& wanted, int64_t now_us);

@@ -46,7 +46,7 @@ absl::StatusOr<NamedAlert> ReadName(const CallContext& call, const std::string& 
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<std::string> segments,
                               rpc::ParseOwnName(call.caller, kAlertPattern, name, field, kReasonAlertNotFound));
   return NamedAlert{segments[0], segments[1], [etag](const ShownAlert& present) {
-                      return rpc::CheckEtag(etag, present.alert.id, present.alert.record.revision);
+                      return rpc::CheckEtag(etag, EtagIdOf(present.alert), present.alert.record.revision);
                     }};
 }
 

@@ -42,8 +42,8 @@ class Upstream {
   virtual ~Upstream() = default;
   // NOT_FOUND (USER_NOT_FOUND): no such user.
   virtual absl::Status CheckUser(const std::string& user_id, const rpc::CallContext& call) = 0;
-  // Registers the ticker and keeps it from being deleted until the call's deadline; `validate_only`: only says whether it
-  // would. INVALID_ARGUMENT (UNKNOWN_SYMBOL): the source knows no such symbol.
+  // Registers the ticker and keeps it from being deleted until the call's deadline; `validate_only`: only says whether
+  // it would. INVALID_ARGUMENT (UNKNOWN_SYMBOL): the source knows no such symbol.
   virtual absl::StatusOr<RegisteredTicker> RegisterTicker(const std::string& symbol, bool validate_only,
                                                           const rpc::CallContext& call) = 0;
   virtual absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,

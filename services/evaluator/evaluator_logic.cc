@@ -90,6 +90,7 @@ struct EvaluatorLogic::Partition {
   std::deque<PendingRecord> pending;  // What of it waits for its commit.
   int64_t checkpointed_offset = -1;   // Of the last checkpoint.
   std::optional<Draft> draft;         // While its state is being copied.
+  bool wants_checkpoint = false;
 
   // The recorded triggers that the replay has still to bring about: a window of the store's rows.
   std::deque<StoredTrigger> recorded;
@@ -379,11 +380,10 @@ bool EvaluatorLogic::StopWhereHoldIsFull(Partition& partition, const record::Eve
   const std::string& symbol = record::SymbolOf(event);
   const std::optional<fold::SymbolView> view = partition.fold.FindSymbol(symbol);
   if (may_settle || !view.has_value() || view->held_records.value_or(0) < options_.held_records_max) return false;
-  StopPartition(
-      partition,
-      absl::StrCat("a split of ", symbol, " is suspected, and ", *view->held_records,
-                   " of its records are kept, as many as may be: declare the split or dismiss it, and "
-                   "raise --held_records_max, for the settlement comes after what is still to be read"));
+  StopPartition(partition,
+                absl::StrCat("a split of ", symbol, " is suspected, and ", *view->held_records,
+                             " of its records are kept, as many as may be: declare the split or dismiss it, and "
+                             "raise --held_records_max, for the settlement comes after what is still to be read"));
   return true;
 }
 
@@ -588,6 +588,8 @@ void EvaluatorLogic::ApplyCommitted() {
     partition.row.progress = move.to;
     partition.row.last_record_checksum = move.last_record_checksum;
     partition.row.next_outbox_sequence = move.next_outbox_sequence;
+    for (size_t done_record = 0; done_record < part.records_done; ++done_record)
+      partition.wants_checkpoint |= !partition.pending[done_record].outcome.splits.empty();
     partition.pending.erase(partition.pending.begin(),
                             partition.pending.begin() + static_cast<std::ptrdiff_t>(part.records_done));
     if (part.effects_of_next > 0) partition.pending.front().committed = part.effects_of_next;
@@ -648,6 +650,7 @@ bool EvaluatorLogic::BeginDraft(int32_t number) {
   if (partition.stopped || !partition.is_live() || !settled || partition.checkpointed_offset == partition.next_offset) {
     return false;
   }
+  partition.wants_checkpoint = false;
   partition.fold.BeginSnapshot();
   partition.draft = Draft{.partition = number,
                           .epoch = partition.row.epoch,
@@ -670,6 +673,11 @@ std::optional<EvaluatorLogic::Draft> EvaluatorLogic::ContinueDraft(int32_t numbe
 bool EvaluatorLogic::is_drafting(int32_t number) const {
   const auto found = partitions_.find(number);
   return found != partitions_.end() && found->second->draft.has_value();
+}
+
+bool EvaluatorLogic::wants_checkpoint(int32_t number) const {
+  const auto found = partitions_.find(number);
+  return found != partitions_.end() && found->second->wants_checkpoint;
 }
 
 StoredCheckpoint EvaluatorLogic::Encode(const Draft& draft) {

@@ -147,6 +147,9 @@ class EvaluatorLogic {
   // Copies about so many alerts more. None: it is not whole yet, or none is under way any more (is_drafting).
   std::optional<Draft> ContinueDraft(int32_t partition, int64_t alerts_max);
   bool is_drafting(int32_t partition) const;
+  // Whether a split was committed since the last draft was begun. On another log the state goes on from the checkpoint,
+  // and no row tells of the split: a checkpoint is due at once.
+  bool wants_checkpoint(int32_t partition) const;
   // The draft was written. Does nothing where the partition was acquired anew meanwhile.
   void MarkCheckpointed(int32_t partition, int64_t epoch, int64_t next_offset);
   static StoredCheckpoint Encode(const Draft& draft);

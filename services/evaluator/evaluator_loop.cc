@@ -440,6 +440,9 @@ void EvaluatorLoop::CheckpointIfDue() {
 
 void EvaluatorLoop::BeginDraftIfDue() {
   const absl::Time now = options_.now();
+  for (auto& [partition, assigned] : partitions_) {
+    if (logic_.wants_checkpoint(partition)) assigned.checkpoint_due = std::min(assigned.checkpoint_due, now);
+  }
   while (!drafting_) {
     const auto next = std::min_element(partitions_.begin(), partitions_.end(), [](const auto& a, const auto& b) {
       return a.second.checkpoint_due < b.second.checkpoint_due;

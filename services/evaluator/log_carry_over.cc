@@ -61,6 +61,7 @@ void CarryOver(fold::FoldState& state, const std::vector<StoredTrigger>& trigger
   // Nothing triggers while a symbol is held: what settled it was in the lost log. Its records would be evaluated again,
   // as new ones; the changes among them are published again.
   for (fold::SavedSymbol& symbol : state.symbols) {
+    if (!symbol.held_records.has_value()) continue;
     const bool settled = std::any_of(triggers.begin(), triggers.end(), [&](const StoredTrigger& stored) {
       return stored.trigger.symbol == symbol.symbol;
     });

@@ -91,7 +91,7 @@ struct TickerApp::Parts {
       clock,
       monotonic_clock,
       ids};
-  SplitLogic split_logic{SplitLogicOptions{}, split_store, board, fetcher, clock, ids};
+  SplitLogic split_logic{SplitLogicOptions{}, split_store, board, fetcher, clock};
   rpc::UserServiceAuthenticator user_service{user_peer};
   rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
   rpc::CallRunner public_runner{{.name = "public",

@@ -45,13 +45,18 @@ class Row {
   int in_log_ = 0;
 };
 
-std::optional<SplitRow> FindRequest(soci::session& sql, const std::string& request_id) {
+// By its request, or by its id: of what was found in the log the request is not known.
+std::optional<SplitRow> FindDeclared(soci::session& sql, const record::Split& split, const std::string& request_id) {
   Row row;
   soci::statement statement(sql);
   statement.exchange(use(request_id, "request"));
+  statement.exchange(use(split.symbol, "symbol"));
+  statement.exchange(use(split.split_id, "id"));
   row.Define(statement);
   statement.alloc();
-  statement.prepare(absl::StrCat("SELECT ", kColumns, "FROM stockalert_ticker.splits WHERE request_id = :request"));
+  statement.prepare(absl::StrCat("SELECT ", kColumns,
+                                 "FROM stockalert_ticker.splits WHERE request_id = :request "
+                                 "OR (symbol = :symbol AND split_id = :id)"));
   statement.define_and_bind();
   if (!statement.execute(true)) return std::nullopt;
   return row.Get();
@@ -73,7 +78,7 @@ absl::StatusOr<SplitRow> PostgresSplitStore::Declare(const record::Split& split,
     sql << "SELECT symbol FROM stockalert_ticker.tickers WHERE symbol = :symbol FOR UPDATE",
         use(split.symbol, "symbol"), into(locked);
     const bool is_registered = sql.got_data();
-    if (std::optional<SplitRow> known = FindRequest(sql, request_id)) {
+    if (std::optional<SplitRow> known = FindDeclared(sql, split, request_id)) {
       if (IsOfRequest(known->split, split)) return *std::move(known);
       return base::InvalidField("request_id", "was used for another split: take a new one for each split",
                                 kReasonSplitRequestReused);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
+#include "services/common/base/ids.h"
 #include "services/common/base/status_macros.h"
 #include "services/common/log/log.h"
 #include "services/common/metrics/metrics.h"
@@ -17,14 +18,34 @@ constexpr absl::Duration kNotedInterval = absl::Milliseconds(50);
 // What is left of a call's time for its answer to arrive.
 constexpr absl::Duration kAnswerTime = absl::Milliseconds(50);
 
+// The same for the same request for ever: where a restored database has forgotten the request, the split that the log
+// has is known by it. Of the form of a UUID (RFC 9562, version 8).
+std::string SplitIdOf(const std::string& symbol, const std::string& request_id) {
+  std::string bytes = base::Sha256(absl::StrCat("stockalert split ", symbol, " ", request_id)).substr(0, 16);
+  bytes[6] = static_cast<char>((bytes[6] & 0x0f) | 0x80);
+  bytes[8] = static_cast<char>((bytes[8] & 0x3f) | 0x80);
+  const std::string hex = base::HexEncode(bytes);
+  return absl::StrCat(hex.substr(0, 8), "-", hex.substr(8, 4), "-", hex.substr(12, 4), "-", hex.substr(16, 4), "-",
+                      hex.substr(20));
+}
+
 absl::Time Sooner(absl::Time deadline, absl::Duration timeout) { return std::min(deadline, absl::Now() + timeout); }
+
+absl::Status KeptAllTheSame(const record::Split& split) {
+  return base::FailedPrecondition(
+      kReasonLogFormatTooOld,
+      absl::StrCat(
+          "the fetcher's --log_format lets no split into the log now; an attempt before may have been taken, so "
+          "tickers/",
+          split.symbol, "/splits/", split.number, " is kept, PENDING, and published once the format allows it"));
+}
 
 }  // namespace
 
 absl::StatusOr<SplitRow> SplitLogic::Declare(const std::string& symbol, price::SplitRatio ratio,
                                              int64_t effective_time_us, const std::string& request_id,
                                              const trace::Context& trace, absl::Time deadline) {
-  const record::Split asked{symbol, ids_.NewUuid(), 0, ratio, effective_time_us};
+  const record::Split asked{symbol, SplitIdOf(symbol, request_id), 0, ratio, effective_time_us};
   STOCKALERT_ASSIGN_OR_RETURN(const SplitRow row, store_.Declare(asked, request_id, clock_.NowUs()));
   if (row.in_log) return row;
   if (row.is_first) {
@@ -37,9 +58,12 @@ absl::StatusOr<SplitRow> SplitLogic::Declare(const std::string& symbol, price::S
   const PriceBoard::OutcomeMemory memory(board_);
   const absl::StatusOr<LogPlace> place =
       publisher_.PublishSplit(row.split, trace, Sooner(deadline - kAnswerTime, options_.publish_timeout));
-  if (absl::IsFailedPrecondition(place.status()) && row.is_first) {
+  if (absl::IsFailedPrecondition(place.status())) {
     // Refused before it was published, and nobody else has tried: as if it had never been.
-    STOCKALERT_RETURN_IF_ERROR(store_.Withdraw(row.split));
+    if (row.is_first) STOCKALERT_RETURN_IF_ERROR(store_.Withdraw(row.split));
+    STOCKALERT_ASSIGN_OR_RETURN(const std::optional<SplitRow> kept, store_.Find(symbol, row.split.number));
+    // An attempt before may have published it.
+    if (kept && kept->split.split_id == row.split.split_id && !kept->in_log) return KeptAllTheSame(row.split);
   }
   if (!place.ok()) return place.status();
   const absl::Time noted_by = Sooner(deadline - kAnswerTime, options_.read_timeout);

@@ -33,11 +33,12 @@ class SplitLogic {
  public:
   // What it is given must outlive it.
   SplitLogic(const SplitLogicOptions& options, SplitStore& store, PriceBoard& board, SplitPublisher& publisher,
-             const base::Clock& clock, base::IdSource& ids)
-      : options_(options), store_(store), board_(board), publisher_(publisher), clock_(clock), ids_(ids) {}
+             const base::Clock& clock)
+      : options_(options), store_(store), board_(board), publisher_(publisher), clock_(clock) {}
 
   // NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (SPLIT_PENDING): SplitStore::Declare. FAILED_PRECONDITION
-  // (LOG_FORMAT_TOO_OLD): the fetcher publishes none; nothing is kept. UNAVAILABLE (FETCHER_UNAVAILABLE): it is kept,
+  // (LOG_FORMAT_TOO_OLD): the fetcher publishes none; nothing is kept, unless an attempt before may have been taken, as
+  // the message says then. UNAVAILABLE (FETCHER_UNAVAILABLE): it is kept,
   // and is published as soon as can be. Else it is in the log; pending where its being noted took too long.
   absl::StatusOr<SplitRow> Declare(const std::string& symbol, price::SplitRatio ratio, int64_t effective_time_us,
                                    const std::string& request_id, const trace::Context& trace, absl::Time deadline);

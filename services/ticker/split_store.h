@@ -18,6 +18,7 @@ namespace stockalert::ticker {
 
 inline constexpr char kReasonSplitPending[] = "SPLIT_PENDING";
 inline constexpr char kReasonSplitRequestReused[] = "REQUEST_ID_REUSED";
+inline constexpr char kReasonLogFormatTooOld[] = "LOG_FORMAT_TOO_OLD";
 
 // How long after an attempt to publish a split the next one may be made.
 inline constexpr int64_t kSplitAttemptPauseUs = 5'000'000;
@@ -40,9 +41,10 @@ class SplitStore {
   virtual ~SplitStore() = default;
 
   // Keeps the split, pending, under the next number of its symbol (`split.number` is not read), and counts an attempt
-  // to publish it as begun. Or answers the one that was declared with this request id. NOT_FOUND (TICKER_NOT_FOUND);
-  // FAILED_PRECONDITION (SPLIT_PENDING): the symbol's split before is not in the log yet; INVALID_ARGUMENT
-  // (REQUEST_ID_REUSED): the request id was another split's. Safe to run again with the same arguments.
+  // to publish it as begun. Or answers the one that was declared with this request id, or has this split id. NOT_FOUND
+  // (TICKER_NOT_FOUND); FAILED_PRECONDITION (SPLIT_PENDING): the symbol's split before is not in the log yet;
+  // INVALID_ARGUMENT (REQUEST_ID_REUSED): the request id was another split's. Safe to run again with the same
+  // arguments.
   virtual absl::StatusOr<SplitRow> Declare(const record::Split& split, const std::string& request_id,
                                            int64_t now_us) = 0;
   // Forgets a pending split of this id of which only one attempt was begun: the one that the caller knows to have been

@@ -28,6 +28,12 @@ class InMemorySplitStore final : public ticker::SplitStore {
     }
   }
 
+  // As a database that was restored from a backup of before, once the log's reader has found the splits again.
+  void ForgetRequests() {
+    std::lock_guard lock(mutex_);
+    for (Row& one : rows_) one.request_id.clear();
+  }
+
   absl::StatusOr<ticker::SplitRow> Declare(const record::Split& split, const std::string& request_id,
                                            int64_t now_us) override {
     std::lock_guard lock(mutex_);
@@ -35,7 +41,7 @@ class InMemorySplitStore final : public ticker::SplitStore {
     bool pending = false;
     for (const Row& one : rows_) {
       const record::Split& kept = one.row.split;
-      if (one.request_id == request_id) {
+      if (one.request_id == request_id || (kept.symbol == split.symbol && kept.split_id == split.split_id)) {
         if (kept.symbol == split.symbol && kept.ratio == split.ratio &&
             kept.effective_time_us == split.effective_time_us) {
           return one.row;

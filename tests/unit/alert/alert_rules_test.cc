@@ -83,6 +83,16 @@ TEST_CASE("an alert is shown in the state that its life and its symbol say") {
   CHECK(StateOf(close, kNow) == ShownState::kPending);
 }
 
+TEST_CASE("a split changes what an alert's etag is of, and no alert without one") {
+  StoredAlert alert = TargetAlert();
+  CHECK(EtagIdOf(alert) == alert.id);
+  alert.splits_applied = 1;
+  const std::string after_one = EtagIdOf(alert);
+  CHECK(after_one != alert.id);
+  alert.splits_applied = 2;
+  CHECK(EtagIdOf(alert) != after_one);
+}
+
 TEST_CASE("where notifications go is changed like the note: a new revision that arms nothing") {
   const ShownAlert present = ViewOf(TargetAlert());
   WantedAlert wanted{"AAPL", present.alert.record.definition, present.alert.note, present.alert.routing};

@@ -692,6 +692,41 @@ TEST_CASE("a checkpoint holds nothing that is not committed") {
   CHECK(evaluator.logic.TakeDraft(0)->next_offset == 3);
 }
 
+TEST_CASE("a split that is committed wants a checkpoint, which on another log is all that knows it") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  TestEvaluator evaluator(store);
+  REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
+  CHECK_FALSE(evaluator.logic.wants_checkpoint(0));
+  log.Add(record::Split{"AAPL", "s1", 1, {4, 1}, 0});
+  REQUIRE(evaluator.logic.Apply(0, log.at(1)) == NextStep::kGoOn);
+  CHECK_FALSE(evaluator.logic.wants_checkpoint(0));
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK(evaluator.logic.wants_checkpoint(0));
+  CHECK_FALSE(evaluator.logic.wants_checkpoint(1));
+  const auto draft = evaluator.logic.TakeDraft(0);
+  REQUIRE(draft.has_value());
+  CHECK_FALSE(evaluator.logic.wants_checkpoint(0));
+  REQUIRE(store.WriteCheckpoint(EvaluatorLogic::Encode(*draft), draft->epoch).ok());
+  // The same again is no news.
+  log.Add(record::Split{"AAPL", "s1", 1, {4, 1}, 0});
+  REQUIRE(evaluator.logic.Apply(0, log.at(2)) == NextStep::kGoOn);
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK_FALSE(evaluator.logic.wants_checkpoint(0));
+
+  Log other;
+  other.cluster_id = "cluster-2";
+  other.Quote(kTarget / 4 - 1);
+  other.Quote(kTarget / 4);
+  TestEvaluator after(store);
+  const auto start = after.AcquirePartition(other);
+  REQUIRE(start.ok());
+  REQUIRE(after.Read(other, *start) == NextStep::kGoOn);
+  REQUIRE(after.logic.Commit().ok());
+  CHECK(store.AllTriggers().size() == 1);
+}
+
 TEST_CASE("a checkpoint ahead of the progress is not used") {
   testing::InMemoryEvaluatorStore store;
   Log log;

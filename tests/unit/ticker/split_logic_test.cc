@@ -54,11 +54,10 @@ struct Bench {
   }
 
   testing::FakeClock clock;
-  base::SystemIdSource ids;
   testing::InMemorySplitStore store;
   PriceBoard board{clock, clock.monotonic()};
   Publisher publisher;
-  SplitLogic logic{{.read_timeout = absl::Milliseconds(200)}, store, board, publisher, clock, ids};
+  SplitLogic logic{{.read_timeout = absl::Milliseconds(200)}, store, board, publisher, clock};
 };
 
 }  // namespace
@@ -107,6 +106,19 @@ TEST_CASE("what could not be published is pending, is published later, and comes
   CHECK(bench.Declare("r2")->split.number == 2);
 }
 
+TEST_CASE("a request that the database has forgotten, and the log has not, declares nothing again") {
+  Bench bench;
+  const auto first = bench.Declare("r1");
+  REQUIRE(first.ok());
+  bench.store.ForgetRequests();
+  const auto again = bench.Declare("r1");
+  REQUIRE(again.ok());
+  CHECK(again->split == first->split);
+  CHECK(bench.publisher.seen().size() == 1);
+  CHECK(base::ReasonOf(bench.Declare("r1", {5, 1}).status()) == kReasonSplitRequestReused);
+  CHECK(bench.Declare("r2")->split.split_id != first->split.split_id);
+}
+
 TEST_CASE("a log that takes no splits leaves none behind") {
   Bench bench;
   bench.publisher.answer = base::FailedPrecondition("LOG_FORMAT_TOO_OLD", "raise it");
@@ -116,7 +128,9 @@ TEST_CASE("a log that takes no splits leaves none behind") {
   bench.publisher.answer = base::Unavailable(kReasonFetcherUnavailable, "away");
   CHECK_FALSE(bench.Declare("r2").ok());
   bench.publisher.answer = base::FailedPrecondition("LOG_FORMAT_TOO_OLD", "raise it");
-  CHECK_FALSE(bench.Declare("r2").ok());
+  const auto refused = bench.Declare("r2");
+  CHECK(base::ReasonOf(refused.status()) == "LOG_FORMAT_TOO_OLD");
+  CHECK(std::string(refused.status().message()).find("tickers/AAPL/splits/1 is kept") != std::string::npos);
   CHECK(bench.logic.List("", {}, 10)->size() == 1);
 }
 
