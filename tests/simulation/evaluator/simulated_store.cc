@@ -8,6 +8,8 @@ namespace stockalert::simulation {
 using evaluator::CommitBatch;
 using evaluator::OutboxAcknowledgement;
 using evaluator::OutboxRow;
+using evaluator::PartitionHolder;
+using evaluator::PartitionOwner;
 using evaluator::PartitionRow;
 using evaluator::Progress;
 using evaluator::StoredCheckpoint;
