@@ -37,6 +37,56 @@ TEST_CASE("published quotes are in the log when the call answers, stamped and tr
   CHECK(fetcher.Lookup("AAPL") == pb::LookupSymbolResponse::KNOWLEDGE_CANNOT_TELL);
 }
 
+pb::PublishSplitRequest OneSplit(int64_t number) {
+  pb::PublishSplitRequest request;
+  pb::SplitRecord& split = *request.mutable_split();
+  split.set_symbol("AAPL");
+  split.set_split_id("6c1d7f0e-3f0a-4d6b-9f55-0d2b8f6f4a11");
+  split.set_number(number);
+  split.set_numerator(4);
+  split.set_denominator(1);
+  split.set_effective_time_us(1'767'366'000'000'000);
+  return request;
+}
+
+TEST_CASE("a split comes into the log in the order of its symbol's quotes, unless the log's format is the first") {
+  Mesh mesh;
+  Config config = mesh.BaseConfig();
+  {
+    Running fetcher(config);
+    REQUIRE(fetcher.Publish(OneQuote(400'000'000)).ok());
+    pb::PublishSplitResponse response;
+    REQUIRE(fetcher.Call(&pb::FetcherService::StubInterface::PublishSplit, OneSplit(1), &response).ok());
+    CHECK(response.place().offset() == 1);
+    REQUIRE(fetcher.Publish(OneQuote(100'000'000)).ok());
+    const std::vector<Read> log = ReadLog(mesh.kafka);
+    REQUIRE(log.size() == 3);
+    CHECK(log[1].key == "AAPL");
+    CHECK(log[1].record.split().number() == 1);
+    CHECK(log[1].record.split().numerator() == 4);
+    CHECK(log[1].traceparent.size() == 55);
+    CHECK(log[2].record.quote().sequence() == 2);
+    // What a source says again is still known by the price that it had.
+    CHECK(fetcher.Fetch({"AAPL"}).at(0).price_micros() == 100'000'000);
+    for (const auto& spoil : std::vector<std::function<void(pb::SplitRecord&)>>{
+             [](auto& split) { split.set_symbol("no symbol"); }, [](auto& split) { split.set_split_id("1"); },
+             [](auto& split) { split.set_number(0); }, [](auto& split) { split.set_numerator(0); },
+             [](auto& split) { split.set_denominator(1'000'001); }, [](auto& split) { split.set_denominator(4); },
+             [](auto& split) { split.set_effective_time_us(-1); }}) {
+      pb::PublishSplitRequest bad = OneSplit(2);
+      spoil(*bad.mutable_split());
+      CHECK(absl::IsInvalidArgument(fetcher.Call(&pb::FetcherService::StubInterface::PublishSplit, bad, &response)));
+    }
+  }
+  config.log_format = 1;
+  Running old(config);
+  pb::PublishSplitResponse response;
+  const absl::Status refused = old.Call(&pb::FetcherService::StubInterface::PublishSplit, OneSplit(2), &response);
+  CHECK(absl::IsFailedPrecondition(refused));
+  CHECK(base::ReasonOf(refused) == "LOG_FORMAT_TOO_OLD");
+  CHECK(ReadLog(mesh.kafka).size() == 3);
+}
+
 TEST_CASE("bad quotes are refused as a whole, naming quote and field") {
   Mesh mesh;
   Running fetcher(mesh.BaseConfig());
