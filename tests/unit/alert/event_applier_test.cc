@@ -101,6 +101,17 @@ TEST_CASE("a record is applied, passed over, put aside or waited for") {
   CHECK(disposition(kafka::kAlertEventsTopic, Triggered(0)) == Disposition::kDeadLetter);
   CHECK(disposition(kafka::kUserEventsTopic, Deleted(kUser)) == Disposition::kApply);
   CHECK(disposition(kafka::kUserEventsTopic, Deleted("nobody")) == Disposition::kDeadLetter);
+  internal::v1::AlertEvent split;
+  split.mutable_split()->set_symbol("AAPL");
+  split.mutable_split()->set_split_id("s1");
+  split.mutable_split()->set_number(1);
+  split.mutable_split()->set_numerator(4);
+  split.mutable_split()->set_denominator(1);
+  CHECK(disposition(kafka::kAlertEventsTopic, split.SerializeAsString()) == Disposition::kApply);
+  CHECK(ReadEvent(kafka::kAlertEventsTopic, split.SerializeAsString(), "").events.splits ==
+        std::vector<StoredSplit>{{"AAPL", 1, {4, 1}, 0}});
+  split.mutable_split()->set_number(0);
+  CHECK(disposition(kafka::kAlertEventsTopic, split.SerializeAsString()) == Disposition::kDeadLetter);
   internal::v1::UserEvent mail;
   mail.mutable_email_verification_requested();
   CHECK(disposition(kafka::kUserEventsTopic, mail.SerializeAsString()) == Disposition::kPassOver);

@@ -80,6 +80,11 @@ class RecordingSteps final : public EventTransaction {
     taken.emplace_back("save statuses");
     statuses = given;
   }
+  int64_t SaveSplits(const std::vector<StoredSplit>& given, int64_t) override {
+    taken.emplace_back("save splits");
+    splits = given;
+    return static_cast<int64_t>(given.size());
+  }
 
   // Answers.
   std::map<std::string, StoredAlert> alerts;
@@ -100,6 +105,7 @@ class RecordingSteps final : public EventTransaction {
   std::vector<PassedTrigger> passed;
   int64_t passed_claimed_until_us = 0;
   std::vector<StoredSymbolStatus> statuses;
+  std::vector<StoredSplit> splits;
 };
 
 class OneTransaction final : public EventStore {
@@ -201,6 +207,18 @@ TEST_CASE("of a symbol's statuses the one of the newest place counts") {
                             at("IBM", 2, 2, false), at("IBM", 2, 2, true)}});
   CHECK(bench.steps.statuses ==
         std::vector<StoredSymbolStatus>{at("AAPL", 1, 3), at("IBM", 2, 2, true), at("MSFT", 0, 9)});
+}
+
+TEST_CASE("splits are saved before all else, each once, by symbol and number") {
+  Bench bench;
+  EventBatch batch;
+  batch.confirmations = {{kFirst, 1}};
+  batch.splits = {{"MSFT", 1, {2, 1}}, {"AAPL", 2, {1, 5}}, {"AAPL", 1, {4, 1}}, {"AAPL", 2, {1, 5}}};
+  const auto applied = ApplyEvents(bench.store, batch, kNow);
+  REQUIRE(applied.ok());
+  CHECK(bench.steps.taken == Steps{"save splits", "confirm"});
+  CHECK(bench.steps.splits == std::vector<StoredSplit>{{"AAPL", 1, {4, 1}}, {"AAPL", 2, {1, 5}}, {"MSFT", 1, {2, 1}}});
+  CHECK(applied->splits_recorded == 3);
 }
 
 TEST_CASE("a new trigger is recorded, moves its alert and is passed on") {

@@ -784,5 +784,50 @@ TEST_CASE("what the folds counted never falls") {
   CHECK(evaluator.logic.fold_counters().quotes_accepted == 8);
 }
 
+TEST_CASE("a split is told once, at its place, and one that is known is not") {
+  testing::InMemoryEvaluatorStore store;
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  const auto split = [&](int64_t number, const std::string& id) {
+    log.Add(record::Split{log.symbol, id, number, {4, 1}, 1'767'366'000'000'000});
+  };
+  split(1, "s1");
+  split(1, "s1");
+  split(2, "s1");
+  log.Quote(kTarget / 4);
+  const auto told = [](const RecordingPublisher& publisher) {
+    std::vector<internal::v1::SplitApplied> splits;
+    for (const OutboxRow& row : publisher.rows) {
+      internal::v1::AlertEvent event;
+      REQUIRE(event.ParseFromString(row.value));
+      if (!event.has_split()) continue;
+      CHECK(row.key == event.split().symbol());
+      splits.push_back(event.split());
+    }
+    return splits;
+  };
+  {
+    TestEvaluator evaluator(store);
+    REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
+    const auto splits = told(evaluator.publisher);
+    REQUIRE(splits.size() == 1);
+    CHECK(splits[0].number() == 1);
+    CHECK(splits[0].split_id() == "s1");
+    CHECK(splits[0].numerator() == 4);
+    CHECK(splits[0].denominator() == 1);
+    CHECK(splits[0].effective_time_us() == 1'767'366'000'000'000);
+    CHECK(splits[0].offset() == 1);
+    CHECK(store.AllTriggers().size() == 1);
+  }
+  split(2, "s2");
+  TestEvaluator again(store);
+  REQUIRE(again.Run(log) == NextStep::kGoOn);
+  const auto splits = told(again.publisher);
+  // The first one may come again, for its row was still there.
+  REQUIRE(!splits.empty());
+  CHECK(splits.back().number() == 2);
+  CHECK(std::count_if(splits.begin(), splits.end(), [](const auto& one) { return one.number() == 2; }) == 1);
+}
+
 }  // namespace
 }  // namespace stockalert::evaluator

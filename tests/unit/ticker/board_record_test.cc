@@ -5,7 +5,7 @@
 namespace stockalert::ticker {
 namespace {
 
-TEST_CASE("a record is a quote, a restart, or nothing to the board") {
+TEST_CASE("a record is a quote, a restart, a split, or nothing to the board") {
   internal::v1::LogRecord record;
   record.mutable_quote()->set_symbol("AAPL");
   record.mutable_quote()->set_price_micros(5);
@@ -22,6 +22,22 @@ TEST_CASE("a record is a quote, a restart, or nothing to the board") {
   entry = ToBoardRecord("AAPL", record.SerializeAsString(), {}, 0);
   CHECK(entry.kind == BoardRecord::Kind::kRestart);
   CHECK(entry.symbol == "AAPL");
+
+  internal::v1::SplitRecord& split = *record.mutable_split();
+  split.set_symbol("AAPL");
+  split.set_split_id(std::string("s\0", 2) + std::string(200, 'x'));
+  split.set_number(2);
+  split.set_numerator(4);
+  split.set_denominator(1);
+  split.set_effective_time_us(-5);
+  entry = ToBoardRecord("AAPL", record.SerializeAsString(), {2, 7}, 0);
+  CHECK(entry.kind == BoardRecord::Kind::kSplit);
+  CHECK(entry.split.number == 2);
+  CHECK(entry.split.ratio == price::SplitRatio{4, 1});
+  // What is only shown is such as can be stored.
+  CHECK(entry.split.split_id.size() <= 64);
+  CHECK(entry.split.split_id.find('\0') == std::string::npos);
+  CHECK(entry.split.effective_time_us == 0);
 
   CHECK(ToBoardRecord("AAPL", "\xff\xff not a record", {}, 0).kind == BoardRecord::Kind::kOther);
   CHECK(ToBoardRecord("AAPL", "", {}, 0).kind == BoardRecord::Kind::kOther);

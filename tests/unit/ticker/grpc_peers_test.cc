@@ -61,6 +61,18 @@ class Fetchers final : public ipb::FetcherService::Service {
     }
     return rpc::ToGrpc(answers_.failure);
   }
+  ::grpc::Status PublishSplit(::grpc::ServerContext*, const ipb::PublishSplitRequest* request,
+                              ipb::PublishSplitResponse* response) override {
+    CHECK(request->split().symbol() == "AAPL");
+    CHECK(request->split().split_id() == "s1");
+    CHECK(request->split().number() == 2);
+    CHECK(request->split().numerator() == 4);
+    CHECK(request->split().denominator() == 1);
+    CHECK(request->split().effective_time_us() == 7);
+    response->mutable_place()->set_partition(3);
+    response->mutable_place()->set_offset(70);
+    return rpc::ToGrpc(answers_.failure);
+  }
 
  private:
   Answers& answers_;
@@ -215,6 +227,22 @@ TEST_CASE("a publication that failed may have been done in part, unless the fetc
   const absl::Status failed = f.Publish().status();
   CHECK(base::ReasonOf(failed) == kReasonFetcherUnavailable);
   CHECK(std::string(failed.message()).find("some may be in the log") != std::string::npos);
+}
+
+TEST_CASE("a split is published with its place, kept where the fetcher is away, and not where it refuses") {
+  Fixture f;
+  const auto publish = [&] {
+    return f.fetcher->PublishSplit({"AAPL", "s1", 2, {4, 1}, 7}, trace::NewRoot(), Fixture::Soon());
+  };
+  REQUIRE(publish().ok());
+  CHECK(publish()->partition == 3);
+  CHECK(publish()->offset == 70);
+  f.answers.failure = base::FailedPrecondition("LOG_FORMAT_TOO_OLD", "raise it");
+  CHECK(base::ReasonOf(publish().status()) == "LOG_FORMAT_TOO_OLD");
+  for (const absl::Status& failure : {absl::UnavailableError("down"), absl::UnimplementedError("an old one")}) {
+    f.answers.failure = failure;
+    CHECK(base::ReasonOf(publish().status()) == kReasonFetcherUnavailable);
+  }
 }
 
 TEST_CASE("users and alerts of a ticker are counted, and a service that does not answer is named") {

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 #include <memory>
+#include <set>
 
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
@@ -12,8 +13,10 @@
 #include "services/common/grpc/server.h"
 #include "services/common/grpc/status_convert.h"
 #include "services/common/grpc/time_convert.h"
+#include "services/ticker/split_convert.h"
 #include "services/ticker/ticker_internal_service.h"
 #include "tests/support/fake_clock/fake_clock.h"
+#include "tests/support/ticker_store/in_memory_split_store.h"
 #include "tests/support/ticker_store/in_memory_ticker_store.h"
 #include "tests/unit/ticker/fakes.h"
 
@@ -31,6 +34,23 @@ class Keys final : public rpc::Authenticator {
     if (key == "admin") return rpc::Caller{.user_id = {}, .key_id = "a", .is_administrator = true};
     return base::Unauthenticated("API_KEY_INVALID", "no such key");
   }
+};
+
+// The log and its reader at once.
+struct MemorySplitPublisher final : SplitPublisher {
+  MemorySplitPublisher(PriceBoard& of, testing::InMemorySplitStore& noted) : board(of), store(noted) {}
+  absl::StatusOr<LogPlace> PublishSplit(const record::Split& split, const trace::Context&, absl::Time) override {
+    BoardRecord record;
+    record.kind = BoardRecord::Kind::kSplit;
+    record.place = {0, 1'000 + published++};
+    record.split = split;
+    board.Apply({record});
+    store.NoteInLog(split.symbol, split.number);
+    return record.place;
+  }
+  PriceBoard& board;
+  testing::InMemorySplitStore& store;
+  int64_t published = 0;
 };
 
 struct Fixture {
@@ -111,7 +131,10 @@ struct Fixture {
   TickerLogic logic{TickerLogicOptions{}, store, price_store, board, fetcher, use, clock, monotonic_clock, ids};
   Keys keys;
   rpc::CallRunner runner{{.name = "public", .threads = 4, .mesh_token = "token", .authenticator = &keys}};
-  TickerServiceImpl service{runner, runner, logic, board, clock};
+  testing::InMemorySplitStore split_store;
+  MemorySplitPublisher split_publisher{board, split_store};
+  SplitLogic split_logic{{.read_timeout = absl::Milliseconds(200)}, split_store, board, split_publisher, clock, ids};
+  TickerServiceImpl service{runner, runner, logic, split_logic, board, clock};
   TickerInternalServiceImpl internal_service{runner, logic};
   std::unique_ptr<rpc::Server> server;
   std::unique_ptr<v1::TickerService::Stub> stub;
@@ -510,6 +533,76 @@ TEST_CASE("last prices, symbols and epochs are answered to the mesh") {
   REQUIRE(f.internal_stub->AcquirePublisherEpoch(Fixture::MeshContext().get(), {}, &two).ok());
   CHECK(one.epoch() > 0);
   CHECK(two.epoch() > one.epoch());
+}
+
+TEST_CASE("splits are declared by administrators, refused by field, and listed in pages") {
+  Fixture f;
+  REQUIRE(f.Register("AAPL").ok());
+  for (const char* symbol : {"AAPL", "MSFT"}) f.split_store.Register(symbol);
+  f.Quote("AAPL", 400'000'000);
+  v1::DeclareSplitRequest request;
+  v1::Split split;
+  const auto declare = [&](const std::string& key = "admin") {
+    return f.Call(&v1::TickerService::Stub::DeclareSplit, request, split, key);
+  };
+  const absl::Status empty = declare();
+  CHECK(absl::IsInvalidArgument(empty));
+  const auto details = base::FindErrorDetails(empty);
+  REQUIRE(details.has_value());
+  std::set<std::string> fields;
+  for (const auto& violation : details->violations) fields.insert(violation.field);
+  CHECK(fields == std::set<std::string>{"parent", "numerator", "denominator", "effective_time", "request_id"});
+  request.set_parent("tickers/aapl");
+  request.set_numerator(4);
+  request.set_denominator(4);
+  request.set_request_id("r1");
+  *request.mutable_effective_time() = rpc::TimestampFromUs(f.clock.NowUs() + kSplitAheadMaxUs + 1);
+  CHECK(FieldOf(declare()) == "denominator");
+  request.set_denominator(1);
+  CHECK(FieldOf(declare()) == "effective_time");
+  *request.mutable_effective_time() = rpc::TimestampFromUs(f.clock.NowUs() + kSplitAheadMaxUs);
+  request.set_request_id("no good id");
+  CHECK(FieldOf(declare()) == "request_id");
+  request.set_request_id("r1");
+  CHECK(absl::IsPermissionDenied(declare("user")));
+  CHECK(f.split_publisher.published == 0);
+
+  REQUIRE(declare().ok());
+  CHECK(split.name() == "tickers/AAPL/splits/1");
+  CHECK(split.symbol() == "AAPL");
+  CHECK(split.number() == 1);
+  CHECK(split.numerator() == 4);
+  CHECK(split.denominator() == 1);
+  CHECK(split.state() == v1::Split::STATE_APPLIED);
+  CHECK(*rpc::TimestampToUs(split.effective_time(), "") == f.clock.NowUs() + kSplitAheadMaxUs);
+  v1::GetTickerRequest get;
+  get.set_name("tickers/AAPL");
+  v1::Ticker ticker;
+  REQUIRE(f.Call(&v1::TickerService::Stub::GetTicker, get, ticker).ok());
+  CHECK(ticker.latest_quote().price() == "100");
+
+  request.set_request_id("r2");
+  REQUIRE(declare().ok());
+  request.set_parent("tickers/MSFT");
+  request.set_request_id("r3");
+  REQUIRE(declare().ok());
+  v1::ListSplitsRequest list;
+  v1::ListSplitsResponse page;
+  list.set_parent("tickers/AAPL");
+  REQUIRE(f.Call(&v1::TickerService::Stub::ListSplits, list, page).ok());
+  REQUIRE(page.splits_size() == 2);
+  CHECK(page.splits(0).number() == 2);
+  list.set_parent("tickers/-");
+  list.set_page_size(2);
+  REQUIRE(f.Call(&v1::TickerService::Stub::ListSplits, list, page).ok());
+  CHECK(page.splits_size() == 2);
+  list.set_page_token(page.next_page_token());
+  REQUIRE(f.Call(&v1::TickerService::Stub::ListSplits, list, page).ok());
+  REQUIRE(page.splits_size() == 1);
+  CHECK(page.splits(0).name() == "tickers/MSFT/splits/1");
+  CHECK(page.next_page_token().empty());
+  list.set_parent("tickers/AAPL");
+  CHECK(FieldOf(f.Call(&v1::TickerService::Stub::ListSplits, list, page)) == "page_token");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "services/tools/client/commands/commands.h"
+#include "services/tools/client/usage.h"
 #include "services/tools/client/values.h"
 
 namespace stockalert::client {

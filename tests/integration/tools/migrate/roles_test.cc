@@ -227,7 +227,9 @@ TEST_CASE("the audit's role reads what the audit reads, and writes nothing") {
         "JOIN stockalert_notifier.notifications n ON n.id = v.notification_id",
         "SELECT a.delivery, a.destination_ids, a.critical, n.critical, n.rerouted, n.destination_id "
         "FROM stockalert_notifier.notifications n JOIN stockalert_alert.triggers t ON t.alert_id = n.alert_id "
-        "JOIN stockalert_alert.alerts a ON a.id = t.alert_id AND a.revision = t.revision"}) {
+        "JOIN stockalert_alert.alerts a ON a.id = t.alert_id AND a.revision = t.revision",
+        "SELECT symbol, number, numerator, denominator FROM stockalert_alert.splits",
+        "SELECT symbol, number, numerator, denominator FROM stockalert_ticker.splits WHERE log_offset IS NOT NULL"}) {
     CHECK(session.Try(sql) == "00000");
   }
   for (const std::string& table : world.Tables()) {

@@ -262,4 +262,24 @@ TEST_CASE("WAITING is for the date's reference that the alert needs") {
 }
 
 }  // namespace
+TEST_CASE("what a split has brought together is refused where it is set, and no reason to refuse the rest") {
+  Definition narrow;
+  narrow.condition = Channel{ChannelOp::kLeaves, 1, 1};
+  narrow.hysteresis_micros = 1;
+  AlertRecord record;
+  record.definition = narrow;
+  Moment moment;
+  moment.wall_time_us = 1;
+  const auto noted = UpdateAlert(record, narrow, /*other_fields_change=*/true, moment);
+  REQUIRE(noted.ok());
+  CHECK(noted->revision == 2);
+  CHECK(noted->armed_revision == 1);
+  Definition expiring = narrow;
+  expiring.expire_time_us = 1'000'000;
+  CHECK(UpdateAlert(record, expiring, false, moment).ok());
+  Definition changed = narrow;
+  changed.hysteresis_micros = 2;
+  CHECK(RefusalField(UpdateAlert(record, changed, false, moment).status()) == "condition.channel.low");
+}
+
 }  // namespace stockalert::condition

@@ -78,4 +78,31 @@ TEST_CASE("a trigger with impossible values is refused") {
 }
 
 }  // namespace
+TEST_CASE("a split is told as it was, and one that cannot be is refused") {
+  const PlacedSplit placed{{"AAPL", "s1", 3, {4, 1}, 1'767'366'000'000'000}, 2, 17};
+  internal::v1::AlertEvent event;
+  REQUIRE(event.ParseFromString(EncodeAlertEvent(placed)));
+  REQUIRE(event.has_split());
+  const absl::StatusOr<PlacedSplit> read = DecodeSplit(event.split());
+  REQUIRE(read.ok());
+  CHECK(read->split.symbol == "AAPL");
+  CHECK(read->split.split_id == "s1");
+  CHECK(read->split.number == 3);
+  CHECK(read->split.ratio == price::SplitRatio{4, 1});
+  CHECK(read->split.effective_time_us == placed.split.effective_time_us);
+  CHECK(read->partition == 2);
+  CHECK(read->offset == 17);
+  const auto refused = [&](const std::function<void(internal::v1::SplitApplied&)>& change) {
+    internal::v1::SplitApplied changed = event.split();
+    change(changed);
+    return absl::IsInvalidArgument(DecodeSplit(changed).status());
+  };
+  CHECK(refused([](auto& split) { split.set_symbol("no symbol"); }));
+  CHECK(refused([](auto& split) { split.set_number(0); }));
+  CHECK(refused([](auto& split) { split.set_numerator(0); }));
+  CHECK(refused([](auto& split) { split.set_denominator(kSplitSharesMax + 1); }));
+  event.mutable_split()->set_effective_time_us(-1);
+  CHECK(DecodeSplit(event.split())->split.effective_time_us == 0);
+}
+
 }  // namespace stockalert::record
