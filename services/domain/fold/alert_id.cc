@@ -1,5 +1,6 @@
 #include "services/domain/fold/alert_id.h"
 
+#include <array>
 #include <cstddef>
 #include <optional>
 
@@ -7,11 +8,18 @@ namespace stockalert::fold {
 namespace {
 
 constexpr std::string_view kDigits = "0123456789abcdef";
+constexpr int8_t kNoDigit = -1;
+// By character. In small letters only: another spelling is another text.
+constexpr std::array<int8_t, 256> kValueOf = [] {
+  std::array<int8_t, 256> values{};
+  values.fill(kNoDigit);
+  for (size_t i = 0; i < kDigits.size(); ++i) values[static_cast<uint8_t>(kDigits[i])] = static_cast<int8_t>(i);
+  return values;
+}();
 constexpr size_t kUuidLength = 36;
 
 bool IsDash(size_t place) { return place == 8 || place == 13 || place == 18 || place == 23; }
 
-// In small letters only: another spelling is another text.
 std::optional<std::pair<uint64_t, uint64_t>> ParseUuid(std::string_view text) {
   if (text.size() != kUuidLength) return std::nullopt;
   uint64_t halves[2] = {0, 0};
@@ -20,10 +28,10 @@ std::optional<std::pair<uint64_t, uint64_t>> ParseUuid(std::string_view text) {
       if (text[i] != '-') return std::nullopt;
       continue;
     }
-    const size_t digit = kDigits.find(text[i]);
-    if (digit == std::string_view::npos) return std::nullopt;
+    const int8_t digit = kValueOf[static_cast<uint8_t>(text[i])];
+    if (digit == kNoDigit) return std::nullopt;
     uint64_t& half = halves[i < 18 ? 0 : 1];
-    half = half << 4 | digit;
+    half = half << 4 | static_cast<uint64_t>(digit);
   }
   return std::pair(halves[0], halves[1]);
 }
@@ -45,20 +53,9 @@ AlertId::AlertId(std::string_view text) {
   }
 }
 
-AlertId::AlertId(const AlertId& other)
-    : high_(other.high_), low_(other.has_text() ? AddressOf(other.text()) : other.low_) {}
+uint64_t AlertId::CopyOfText() const { return AddressOf(text()); }
 
-AlertId& AlertId::operator=(AlertId&& other) noexcept {
-  if (this == &other) return *this;
-  Clear();
-  high_ = other.high_;
-  low_ = std::exchange(other.low_, 0);
-  return *this;
-}
-
-void AlertId::Clear() {
-  if (has_text()) delete StringAt(low_);
-}
+void AlertId::DeleteText() { delete StringAt(low_); }
 
 std::string_view AlertId::text() const { return low_ == 0 ? std::string_view() : *StringAt(low_); }
 

@@ -16,8 +16,12 @@ class AlertId {
   explicit AlertId(std::string_view text);
   ~AlertId() { Clear(); }
   AlertId(AlertId&& other) noexcept : high_(other.high_), low_(std::exchange(other.low_, 0)) {}
-  AlertId& operator=(AlertId&& other) noexcept;
-  AlertId(const AlertId& other);
+  AlertId& operator=(AlertId&& other) noexcept {
+    std::swap(high_, other.high_);
+    std::swap(low_, other.low_);
+    return *this;
+  }
+  AlertId(const AlertId& other) : high_(other.high_), low_(other.has_text() ? other.CopyOfText() : other.low_) {}
   AlertId& operator=(const AlertId& other) { return *this = AlertId(other); }
 
   std::string Text() const;
@@ -35,7 +39,11 @@ class AlertId {
   // zero for the empty text.
   bool has_text() const { return high_ == 0; }
   std::string_view text() const;
-  void Clear();
+  uint64_t CopyOfText() const;
+  void DeleteText();
+  void Clear() {
+    if (has_text() && low_ != 0) DeleteText();
+  }
 
   uint64_t high_ = 0;
   uint64_t low_ = 0;

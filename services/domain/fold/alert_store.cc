@@ -26,6 +26,23 @@ uint32_t BitsOf(Enum value) {
 
 }  // namespace
 
+AlertStore::More::More(const More& other)
+    : third(other.third),
+      cooldown_us(other.cooldown_us),
+      hysteresis_micros(other.hysteresis_micros),
+      expire_time_us(other.expire_time_us),
+      last_trigger_time_us(other.last_trigger_time_us),
+      own_price_before_micros(other.own_price_before_micros),
+      down_reference(other.down_reference),
+      entries(other.entries == nullptr ? nullptr : std::make_unique<Entries>(*other.entries)),
+      revision(other.revision),
+      armed_revision(other.armed_revision),
+      trigger_number(other.trigger_number),
+      last_trigger_date(other.last_trigger_date),
+      has_expire_time(other.has_expire_time),
+      has_last_trigger_time(other.has_last_trigger_time),
+      has_own_price(other.has_own_price) {}
+
 bool AlertStore::More::IsNeeded() const {
   return (third | cooldown_us | hysteresis_micros | own_price_before_micros | down_reference.micros) != 0 ||
          (revision | armed_revision | trigger_number) != 0 || last_trigger_date != market::kNoDate || has_expire_time ||
@@ -151,10 +168,25 @@ void AlertStore::UnpackLegs(const Packed& packed, const More& more, Alert* alert
   }
 }
 
-void AlertStore::MoveToRung(Slot slot, size_t leg, Rung* rung) {
-  Packed& packed = alerts_[slot];
+AlertStore::Reference& AlertStore::ReferenceOfLeg(Packed& packed, size_t leg) {
   const bool in_more = static_cast<ReferenceOf>(packed.reference_of) == ReferenceOf::kUpAndMore && leg == kDownLeg;
-  (in_more ? mores_[packed.more].down_reference : packed.reference).rung = rung;
+  return in_more ? mores_[packed.more].down_reference : packed.reference;
+}
+
+void AlertStore::MoveToRung(Slot slot, size_t leg, Rung* rung) { ReferenceOfLeg(alerts_[slot], leg).rung = rung; }
+
+AlertStore AlertStore::CopyWithoutRungs() const {
+  AlertStore copy(*this);
+  copy.alerts_.ForEach([&copy](Slot slot) {
+    Packed& packed = copy.alerts_[slot];
+    for (size_t i : {kUpLeg, kDownLeg}) {
+      if ((packed.in_rung >> i & 1) == 0) continue;
+      Reference& reference = copy.ReferenceOfLeg(packed, i);
+      reference.micros = reference.rung->reference_micros;
+    }
+    packed.in_rung = 0;
+  });
+  return copy;
 }
 
 Alert AlertStore::Get(Slot slot) const {

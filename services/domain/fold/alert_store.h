@@ -31,6 +31,12 @@ class AlertStore {
   // The alert says which slot.
   void Put(const Alert& alert);
 
+  // A copy of all, in which each leg has the reference of the rung that it is in.
+  AlertStore CopyWithoutRungs() const;
+
+  size_t size() const { return alerts_.size(); }
+  // Above every slot that there is.
+  Slot end() const { return alerts_.end(); }
   bool Contains(Slot slot) const { return alerts_.Contains(slot); }
   // In the order of slots; see Slab.
   template <typename Visitor>
@@ -116,6 +122,9 @@ class AlertStore {
     bool has_last_trigger_time = false;
     bool has_own_price = false;
 
+    More() = default;
+    More(const More& other);
+    More& operator=(More&&) = default;
     bool IsNeeded() const;
   };
 
@@ -124,6 +133,7 @@ class AlertStore {
   static void PackLegs(const Alert& alert, Packed* packed, More* more);
   static void UnpackLegs(const Packed& packed, const More& more, Alert* alert);
   const More& MoreOf(const Packed& packed) const;
+  Reference& ReferenceOfLeg(Packed& packed, size_t leg);
 
   Slab<Packed, 16> alerts_;
   Slab<More, 8> mores_;

@@ -301,7 +301,7 @@ Explanation Explain(const SavedAlert& alert, const AlertSurroundings& around) {
 
 Explanation SymbolFold::Explain(Slot slot) {
   CatchUp();
-  const SavedAlert alert = SaveAlert(slot);
+  const SavedAlert alert = SaveAlert(alerts_, slot, WhatIsSavedBeside());
   Book& book = *books_[static_cast<size_t>(alert.definition.sessions)];
   AlertSurroundings around;
   around.last = book.last;

@@ -1,7 +1,6 @@
 #include "services/domain/fold/fold.h"
 
 #include <algorithm>
-#include <array>
 #include <deque>
 #include <iterator>
 #include <tuple>
@@ -10,10 +9,11 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "services/common/base/abseil.h"
 #include "services/domain/fold/alert_directory.h"
 #include "services/domain/fold/alert_id.h"
+#include "services/domain/fold/frozen_alerts.h"
 #include "services/domain/fold/symbol_fold.h"
+#include "services/domain/fold/symbol_table.h"
 #include "services/domain/price/decimal.h"
 
 namespace stockalert::fold {
@@ -22,11 +22,14 @@ namespace {
 constexpr int64_t kTombstoneLifeUs = int64_t{7} * 24 * 3600 * 1'000'000;
 // Tombstones forgotten with one record at most, so that a mass deletion a week ago holds up none.
 constexpr int kForgetPerRecord = 64;
+// A symbol with more alerts is copied packed first.
+constexpr size_t kSavedAtOnce = 1'000;
 
 struct SnapshotUnderWay {
   FoldState state;
   size_t symbols = 0;  // As many of the first ones are in it.
   size_t next = 0;
+  std::vector<FrozenAlerts> frozen;  // Still to be saved.
 };
 
 }  // namespace
@@ -44,19 +47,19 @@ class PartitionState {
   std::optional<AlertView> FindAlert(std::string_view id) const {
     const std::optional<AlertPlace> found = alerts_.Find(AlertId(id));
     if (!found.has_value()) return std::nullopt;
-    return SymbolAt(found->symbol).ViewOf(found->slot);
+    return symbols_.At(found->symbol).ViewOf(found->slot);
   }
 
   std::optional<SymbolView> FindSymbol(std::string_view symbol) const {
-    const auto found = symbols_.find(base::ToAbsl(symbol));
-    if (found == symbols_.end()) return std::nullopt;
-    return found->second->View();
+    const SymbolFold* const found = symbols_.Find(symbol);
+    if (found == nullptr) return std::nullopt;
+    return found->View();
   }
 
   std::optional<Explanation> Explain(std::string_view id) const {
     const std::optional<AlertPlace> found = alerts_.Find(AlertId(id));
     if (!found.has_value()) return std::nullopt;
-    return SymbolAt(found->symbol).Explain(found->slot);
+    return symbols_.At(found->symbol).Explain(found->slot);
   }
 
   int64_t alert_count() const { return static_cast<int64_t>(alerts_.size()); }
@@ -67,7 +70,7 @@ class PartitionState {
 
   int64_t index_steps() const {
     int64_t steps = 0;
-    for (const auto& [name, symbol] : symbols_) steps += symbol->index_steps();
+    for (size_t i = 0; i < symbols_.size(); ++i) steps += symbols_.At(i).index_steps();
     return steps;
   }
 
@@ -75,10 +78,11 @@ class PartitionState {
     FoldState state;
     state.symbols.reserve(symbols_.size());
     state.alerts.reserve(alerts_.size());
-    for (const auto& [name, symbol] : symbols_) {
-      symbol->CatchUp();
-      state.symbols.push_back(symbol->Save());
-      symbol->SaveAlerts(&state.alerts);
+    for (size_t i = 0; i < symbols_.size(); ++i) {
+      SymbolFold& symbol = symbols_.At(i);
+      symbol.CatchUp();
+      state.symbols.push_back(symbol.Save());
+      symbol.SaveAlerts(&state.alerts);
     }
     SaveRest(&state);
     PutInOrder(&state);
@@ -97,12 +101,18 @@ class PartitionState {
   bool ContinueSnapshot(int64_t alerts_max) {
     const auto copied = [this] { return snapshot_->state.alerts.size() + snapshot_->state.symbols.size(); };
     const size_t enough = copied() + static_cast<size_t>(alerts_max);
-    while (snapshot_->next < snapshot_->symbols) {
-      const size_t next = snapshot_->next++;
-      CopyFirst(SymbolAt(next));
-      if (copied() >= enough) break;
+    std::vector<FrozenAlerts>& frozen = snapshot_->frozen;
+    while (copied() < enough) {
+      if (!frozen.empty()) {
+        if (frozen.back().SaveNext(enough - copied(), &snapshot_->state.alerts)) frozen.pop_back();
+      } else if (snapshot_->next < snapshot_->symbols) {
+        CopyFirst(symbols_.At(snapshot_->next++));
+        if (!frozen.empty()) break;  // That was enough for now.
+      } else {
+        break;
+      }
     }
-    return snapshot_->next == snapshot_->symbols;
+    return snapshot_->next == snapshot_->symbols && frozen.empty();
   }
 
   FoldState TakeSnapshot() {
@@ -112,13 +122,13 @@ class PartitionState {
   }
 
   absl::Status Load(const FoldState& state) {
-    symbols_.reserve(state.symbols.size());
+    symbols_.Reserve(state.symbols.size());
     alerts_.Reserve(state.alerts.size());
     for (const SavedSymbol& saved : state.symbols) {
-      auto [entry, added] = symbols_.try_emplace(saved.symbol);
-      if (!added) return absl::InvalidArgumentError(absl::StrCat("symbol ", saved.symbol, " is there twice"));
-      entry->second = &MakeSymbol(saved.symbol);
-      if (absl::Status status = entry->second->Load(saved); !status.ok()) return status;
+      if (symbols_.Find(saved.symbol) != nullptr) {
+        return absl::InvalidArgumentError(absl::StrCat("symbol ", saved.symbol, " is there twice"));
+      }
+      if (absl::Status status = symbols_.Add(saved.symbol).Load(saved); !status.ok()) return status;
       if (saved.held_records.has_value()) {
         if (!std::all_of(saved.held_records->begin(), saved.held_records->end(),
                          [&](const record::Event& event) { return MayBeHeld(event, saved.symbol); })) {
@@ -129,13 +139,13 @@ class PartitionState {
       }
     }
     for (const SavedAlert& saved : state.alerts) {
-      const auto symbol = symbols_.find(saved.symbol);
-      if (symbol == symbols_.end()) {
+      SymbolFold* const symbol = symbols_.Find(saved.symbol);
+      if (symbol == nullptr) {
         return absl::InvalidArgumentError(absl::StrCat("alert ", saved.id, " has no symbol"));
       }
-      const absl::StatusOr<Slot> slot = symbol->second->LoadAlert(saved);
+      const absl::StatusOr<Slot> slot = symbol->LoadAlert(saved);
       if (!slot.ok()) return slot.status();
-      if (!alerts_.Insert({symbol->second->number(), *slot})) {
+      if (!alerts_.Insert({symbol->number(), *slot})) {
         return absl::InvalidArgumentError(absl::StrCat("alert ", saved.id, " is there twice"));
       }
     }
@@ -152,12 +162,9 @@ class PartitionState {
   }
 
  private:
-  static constexpr size_t kSymbolsPerBlock = 64;
-  using SymbolBlock = std::array<std::optional<SymbolFold>, kSymbolsPerBlock>;
-
   struct IdOf {
     const PartitionState* state;
-    const AlertId& operator()(AlertPlace place) const { return state->SymbolAt(place.symbol).IdOf(place.slot); }
+    const AlertId& operator()(AlertPlace place) const { return state->symbols_.At(place.symbol).IdOf(place.slot); }
   };
 
   struct Tombstone {
@@ -188,7 +195,11 @@ class PartitionState {
     symbol.snapshot_number = snapshot_number_;
     symbol.CatchUp();
     snapshot_->state.symbols.push_back(symbol.Save());
-    symbol.SaveAlerts(&snapshot_->state.alerts);
+    if (symbol.alert_count() <= kSavedAtOnce) {
+      symbol.SaveAlerts(&snapshot_->state.alerts);
+    } else {
+      snapshot_->frozen.push_back(symbol.FreezeAlerts());
+    }
   }
 
   static Shown ShownOf(const SymbolFold& symbol) { return {symbol.previous_close_known(), symbol.day_open_known()}; }
@@ -198,25 +209,11 @@ class PartitionState {
                                  symbol.last_event_time_us().value_or(0), place.offset, symbol.hold != nullptr});
   }
 
-  SymbolFold& MakeSymbol(const std::string& name) {
-    if (symbols_in_last_block_ == kSymbolsPerBlock) {
-      symbol_blocks_.push_back(std::make_unique<SymbolBlock>());
-      symbols_in_last_block_ = 0;
-    }
-    const auto number = static_cast<uint32_t>((symbol_blocks_.size() - 1) * kSymbolsPerBlock + symbols_in_last_block_);
-    SymbolFold& symbol = (*symbol_blocks_.back())[symbols_in_last_block_++].emplace(name, number);
+  SymbolFold& SymbolOf(const std::string& name) {
+    if (SymbolFold* const known = symbols_.Find(name); known != nullptr) return *known;
+    SymbolFold& symbol = symbols_.Add(name);
     symbol.snapshot_number = snapshot_number_;  // One that is under way is of before.
     return symbol;
-  }
-
-  SymbolFold& SymbolAt(size_t number) const {
-    return *(*symbol_blocks_[number / kSymbolsPerBlock])[number % kSymbolsPerBlock];
-  }
-
-  SymbolFold& SymbolOf(const std::string& name) {
-    SymbolFold*& symbol = symbols_[name];
-    if (symbol == nullptr) symbol = &MakeSymbol(name);
-    return *symbol;
   }
 
   void ApplyRecord(const record::Quote& quote, record::Place place, Outcome* outcome) {
@@ -235,13 +232,13 @@ class PartitionState {
   }
 
   void ApplyRecord(const record::Restart& restart, record::Place place, Outcome* outcome) {
-    const auto found = symbols_.find(restart.symbol);
-    if (found == symbols_.end()) return;
-    CopyFirst(*found->second);
-    if (found->second->hold != nullptr) return Keep(*found->second, restart);
-    found->second->ApplyRestart();
-    found->second->TakeExpiryReached();
-    EmitStatus(*found->second, place, outcome);
+    SymbolFold* const symbol = symbols_.Find(restart.symbol);
+    if (symbol == nullptr) return;
+    CopyFirst(*symbol);
+    if (symbol->hold != nullptr) return Keep(*symbol, restart);
+    symbol->ApplyRestart();
+    symbol->TakeExpiryReached();
+    EmitStatus(*symbol, place, outcome);
   }
 
   // The symbol remembers it though nothing else is known of it, for changes that are stated in prices of before.
@@ -263,10 +260,10 @@ class PartitionState {
   }
 
   void ApplyRecord(const record::SplitDismissed& dismissed, record::Place place, Outcome* outcome) {
-    const auto found = symbols_.find(dismissed.symbol);
-    if (found == symbols_.end() || found->second->hold == nullptr || !found->second->IsNew(dismissed)) return;
-    CopyFirst(*found->second);
-    Settle(*found->second, place, outcome);
+    SymbolFold* const symbol = symbols_.Find(dismissed.symbol);
+    if (symbol == nullptr || symbol->hold == nullptr || !symbol->IsNew(dismissed)) return;
+    CopyFirst(*symbol);
+    Settle(*symbol, place, outcome);
   }
 
   void ApplyRecord(const record::AlertChange& change, record::Place place, Outcome* outcome) {
@@ -289,10 +286,10 @@ class PartitionState {
   // about this alert.
   SymbolFold* FindHeld(const record::AlertChange& change) {
     if (held_symbols_ == 0) return nullptr;
-    const auto symbol = symbols_.find(change.symbol);
-    if (symbol == symbols_.end() || symbol->second->hold == nullptr) return nullptr;
+    SymbolFold* const symbol = symbols_.Find(change.symbol);
+    if (symbol == nullptr || symbol->hold == nullptr) return nullptr;
     const std::optional<AlertPlace> known = alerts_.Find(AlertId(change.alert_id));
-    return !known.has_value() || known->symbol == symbol->second->number() ? symbol->second : nullptr;
+    return !known.has_value() || known->symbol == symbol->number() ? symbol : nullptr;
   }
 
   static bool MayBeHeld(const record::Event& event, const std::string& symbol) {
@@ -325,7 +322,7 @@ class PartitionState {
   int64_t RevisionOf(const AlertId& id) const {
     if (const auto tombstone = tombstones_.find(id); tombstone != tombstones_.end()) return tombstone->second.revision;
     const std::optional<AlertPlace> known = alerts_.Find(id);
-    return known.has_value() ? SymbolAt(known->symbol).RevisionOf(known->slot) : 0;
+    return known.has_value() ? symbols_.At(known->symbol).RevisionOf(known->slot) : 0;
   }
 
   // Gives the revision known afterwards.
@@ -339,7 +336,7 @@ class PartitionState {
     }
     const std::optional<AlertPlace> known = alerts_.Find(id);
     if (known.has_value()) {
-      const SymbolFold& symbol = SymbolAt(known->symbol);
+      const SymbolFold& symbol = symbols_.At(known->symbol);
       const int64_t known_revision = symbol.RevisionOf(known->slot);
       // An alert's symbol never changes: what says otherwise is not about this alert.
       if (change.revision <= known_revision || change.symbol != symbol.symbol()) {
@@ -350,7 +347,7 @@ class PartitionState {
     ++counters_.changes_applied;
     if (change.deleted) {
       if (known.has_value()) {
-        SymbolFold& symbol = SymbolAt(known->symbol);
+        SymbolFold& symbol = symbols_.At(known->symbol);
         CopyFirst(symbol);
         alerts_.Erase(*known);
         symbol.Remove(known->slot);
@@ -361,12 +358,10 @@ class PartitionState {
     }
     SymbolFold& symbol = SymbolOf(change.symbol);
     CopyFirst(symbol);
-    record::AlertChange present = change;
-    symbol.ScaleToPresent(change.splits_applied, &present.definition);
     if (known.has_value()) {
-      symbol.Change(known->slot, present);
+      symbol.Change(known->slot, change);
     } else {
-      alerts_.Insert({symbol.number(), symbol.Add(present)});
+      alerts_.Insert({symbol.number(), symbol.Add(id, change)});
     }
     if (symbol.TakeExpiryReached()) EmitStatus(symbol, place, outcome);
     return change.revision;
@@ -382,10 +377,7 @@ class PartitionState {
     }
   }
 
-  // Side by side, so that quotes of many symbols touch few pages. None is ever forgotten.
-  std::vector<std::unique_ptr<SymbolBlock>> symbol_blocks_;
-  size_t symbols_in_last_block_ = kSymbolsPerBlock;
-  absl::flat_hash_map<std::string, SymbolFold*> symbols_;
+  SymbolTable symbols_;
   AlertDirectory<IdOf> alerts_{IdOf{this}};
   absl::flat_hash_map<AlertId, Tombstone> tombstones_;
   std::deque<AlertId> tombstones_in_order_;

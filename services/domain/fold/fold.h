@@ -84,11 +84,12 @@ class Fold {
   FoldState Snapshot() const;
 
   // The same in small parts, with records applied in between: a copy as of BeginSnapshot. A symbol that a record is
-  // about to change before its turn is copied first; the longest that a caller is held up is by the symbol with the
-  // most alerts, and by the tombstones at the beginning. A second BeginSnapshot drops what the first one has copied.
+  // about to change before its turn is copied first, packed as it is where it has many alerts; the longest that a
+  // caller is held up is by that copy of the symbol with the most alerts, and by the tombstones at the beginning. A
+  // second BeginSnapshot drops what the first one has copied.
   void BeginSnapshot();
-  // Copies symbols until about so many alerts more are copied (a symbol counts as one), at least one symbol; true once
-  // all are. Precondition: a snapshot is under way.
+  // Copies about so many alerts more (a symbol counts as one); true once all are copied. Preconditions: a snapshot is
+  // under way; `alerts_max` is above 0.
   bool ContinueSnapshot(int64_t alerts_max);
   // The copy, in no particular order. Precondition: ContinueSnapshot said true, and nothing was begun since.
   FoldState TakeSnapshot();

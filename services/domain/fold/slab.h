@@ -19,6 +19,17 @@ class Slab {
  public:
   using Number = uint32_t;
 
+  Slab() = default;
+  Slab(Slab&&) = default;
+  Slab& operator=(Slab&&) = default;
+  // Copies records with their numbers.
+  Slab(const Slab& other) : with_room_(other.with_room_), size_(other.size_) {
+    chunks_.reserve(other.chunks_.size());
+    for (const Chunk& chunk : other.chunks_) {
+      chunks_.push_back({chunk.records == nullptr ? nullptr : std::make_unique<Records>(*chunk.records), chunk.used});
+    }
+  }
+
   // The number of a new record, as T() makes it.
   Number Add() {
     if (with_room_.empty()) {
@@ -31,12 +42,14 @@ class Slab {
     const auto place = static_cast<Number>(std::countr_one(chunk.used));
     chunk.used |= uint32_t{1} << place;
     if (chunk.used == kFull) with_room_.pop_back();
+    ++size_;
     return at * kPerChunk + place;
   }
 
   // Precondition: Add gave the number, and it was not removed since.
   void Remove(Number number) {
     Chunk& chunk = chunks_[number / kPerChunk];
+    --size_;
     if (chunk.used == kFull) with_room_.push_back(number / kPerChunk);
     chunk.used &= ~(uint32_t{1} << number % kPerChunk);
     if (chunk.used == 0) {
@@ -52,6 +65,10 @@ class Slab {
   bool Contains(Number number) const {
     return number / kPerChunk < chunks_.size() && (chunks_[number / kPerChunk].used >> number % kPerChunk & 1) != 0;
   }
+
+  size_t size() const { return size_; }
+  // Above every number that there is.
+  Number end() const { return static_cast<Number>(chunks_.size() * kPerChunk); }
 
   // All that there are, in rising order: visitor(number). The visitor adds and removes none.
   template <typename Visitor>
@@ -75,6 +92,7 @@ class Slab {
 
   std::vector<Chunk> chunks_;
   std::vector<Number> with_room_;  // The chunks that are not full, each once.
+  size_t size_ = 0;
 };
 
 }  // namespace stockalert::fold

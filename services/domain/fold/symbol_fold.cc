@@ -15,7 +15,7 @@ using market::DateFigure;
 using market::Session;
 
 SymbolFold::SymbolFold(std::string symbol, uint32_t number)
-    : figures_(market::MarketOf(symbol)), symbol_(std::move(symbol)), number_(number) {
+    : symbol_(std::move(symbol)), figures_(market::MarketOf(symbol_)), number_(number) {
   for (std::optional<Book>& book : books_) book.emplace(this);
 }
 
@@ -60,7 +60,7 @@ void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters
           EvaluateGap(beyond, {{0, quote.event_time_us}, std::nullopt, offset, counters, outcome, time_before_us});
     }
   }
-  since_last_quote_.Clear();
+  if (std::exchange(any_since_last_quote_, false)) since_last_quote_.Clear();
   for (Sessions sessions : {Sessions::kRegular, Sessions::kExtended}) {
     if (!condition::CountsSession(sessions, quote.session)) continue;
     Book& book = *books_[static_cast<size_t>(sessions)];
@@ -173,7 +173,7 @@ bool SymbolFold::IsPastExpiry(const Alert& alert) const {
 }
 
 void SymbolFold::Arm(Alert& alert) {
-  since_last_quote_.Add(alert.slot);
+  AddSinceLastQuote(alert.slot);
   const Book& book = BookOf(alert);
   ResetToUnarmed(alert);
   const std::optional<DateFigure> figure = condition::AwaitedFigure(alert.definition);
@@ -236,7 +236,7 @@ void SymbolFold::SaveForPause(Alert& alert) {
 void SymbolFold::Resume(Alert& alert) {
   alert.paused = false;
   if (alert.ended || alert.expired) return;
-  since_last_quote_.Add(alert.slot);
+  AddSinceLastQuote(alert.slot);
   AwaitPrice(alert);
 }
 
@@ -390,10 +390,15 @@ void SymbolFold::UntrackExpiry(const Alert& alert) {
   if (alert.definition.expire_time_us.has_value()) expiries_.erase({*alert.definition.expire_time_us, alert.slot});
 }
 
-Slot SymbolFold::Add(const record::AlertChange& change) {
-  const Slot slot = alerts_.Add(AlertId(change.alert_id));
+void SymbolFold::AddSinceLastQuote(Slot slot) {
+  since_last_quote_.Add(slot);
+  any_since_last_quote_ = true;
+}
+
+Slot SymbolFold::Add(const AlertId& id, const record::AlertChange& change) {
+  const Slot slot = alerts_.Add(id);
   OpenAlert alert(this, slot);
-  alert->definition = change.definition;
+  alert->definition = PresentDefinition(change);
   alert->revision = change.revision;
   alert->armed_revision = change.armed_revision;
   alert->paused = change.paused;
@@ -409,7 +414,7 @@ void SymbolFold::Change(Slot slot, const record::AlertChange& change) {
   if (arms) {
     RemoveFromBook(*alert);
     UntrackExpiry(*alert);
-    alert->definition = change.definition;
+    alert->definition = PresentDefinition(change);
     alert->armed_revision = std::max(alert->armed_revision, change.armed_revision);
     alert->paused = change.paused;
     Arm(*alert);

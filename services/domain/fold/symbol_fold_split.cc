@@ -72,10 +72,12 @@ bool SymbolFold::ApplySplit(const record::Split& split) {
   return true;
 }
 
-void SymbolFold::ScaleToPresent(int64_t splits_applied, condition::Definition* definition) const {
+condition::Definition SymbolFold::PresentDefinition(const record::AlertChange& change) const {
+  condition::Definition definition = change.definition;
   for (const SavedSplit& split : splits_) {
-    if (split.number > splits_applied) condition::ScaleDefinition(split.ratio, definition);
+    if (split.number > change.splits_applied) condition::ScaleDefinition(split.ratio, &definition);
   }
+  return definition;
 }
 
 }  // namespace stockalert::fold

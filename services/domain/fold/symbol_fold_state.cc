@@ -95,15 +95,11 @@ void SymbolFold::LoadBook(const SavedBook& saved, Book* book) const {
   }
 }
 
-void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
-  alerts_.ForEach([&](Slot slot) { alerts->push_back(SaveAlert(slot)); });
-}
-
-SavedAlert SymbolFold::SaveAlert(Slot slot) const {
-  const Alert alert = alerts_.Get(slot);
+SavedAlert SaveAlert(const AlertStore& alerts, Slot slot, const SavedBeside& beside) {
+  const Alert alert = alerts.Get(slot);
   SavedAlert saved;
-  saved.id = alerts_.id(slot).Text();
-  saved.symbol = symbol_;
+  saved.id = alerts.id(slot).Text();
+  saved.symbol = beside.symbol;
   saved.definition = alert.definition;
   saved.revision = alert.revision;
   saved.armed_revision = alert.armed_revision;
@@ -112,29 +108,35 @@ SavedAlert SymbolFold::SaveAlert(Slot slot) const {
   saved.ended = alert.ended;
   saved.expired = alert.expired;
   // Of an alert that can only be armed anew, nothing but its identity matters.
-  if (!alert.ended && !alert.expired) {
-    saved.since_last_quote = since_last_quote_.Contains(slot);
-    saved.begun = alert.begun;
-    saved.activated = alert.activated;
-    saved.residence = alert.residence;
-    saved.last_trigger_time_us = alert.last_trigger_time_us;
-    saved.last_trigger_date = alert.last_trigger_date;
-    if (condition::AwaitedFigure(alert.definition).has_value()) {
-      saved.own_reference = alert.own_reference;
-      // In the index an alert is always up to date with its symbol.
-      saved.date_stamp = alert.residence == Residence::kIndexed ? figures_.date() : alert.date_stamp;
-    }
-    saved.has_own_price_before = alert.has_own_price_before;
-    saved.own_price_before_micros = alert.own_price_before_micros;
-    for (size_t i : {kUpLeg, kDownLeg}) {
-      const Leg& leg = alert.legs[i];
-      saved.legs[i].ready = leg.ready;
-      saved.legs[i].reference_micros = leg.rung != nullptr ? leg.rung->reference_micros : leg.reference_micros;
-      saved.legs[i].window_entries = leg.entries;
-    }
+  if (alert.ended || alert.expired) return saved;
+  saved.since_last_quote = beside.since_last_quote.Contains(slot);
+  saved.begun = alert.begun;
+  saved.activated = alert.activated;
+  saved.residence = alert.residence;
+  saved.last_trigger_time_us = alert.last_trigger_time_us;
+  saved.last_trigger_date = alert.last_trigger_date;
+  if (condition::AwaitedFigure(alert.definition).has_value()) {
+    saved.own_reference = alert.own_reference;
+    // In the index an alert is always up to date with its symbol.
+    saved.date_stamp = alert.residence == Residence::kIndexed ? beside.date : alert.date_stamp;
+  }
+  saved.has_own_price_before = alert.has_own_price_before;
+  saved.own_price_before_micros = alert.own_price_before_micros;
+  for (size_t i : {kUpLeg, kDownLeg}) {
+    const Leg& leg = alert.legs[i];
+    saved.legs[i].ready = leg.ready;
+    saved.legs[i].reference_micros = leg.rung != nullptr ? leg.rung->reference_micros : leg.reference_micros;
+    saved.legs[i].window_entries = leg.entries;
   }
   return saved;
 }
+
+void SymbolFold::SaveAlerts(std::vector<SavedAlert>* alerts) const {
+  const SavedBeside beside = WhatIsSavedBeside();
+  alerts_.ForEach([&](Slot slot) { alerts->push_back(SaveAlert(alerts_, slot, beside)); });
+}
+
+FrozenAlerts SymbolFold::FreezeAlerts() const { return FrozenAlerts(alerts_, WhatIsSavedBeside()); }
 
 absl::Status SymbolFold::Load(const SavedSymbol& saved) {
   order_ = {saved.publisher_epoch, saved.sequence, saved.last_event_time_us};
@@ -170,7 +172,7 @@ absl::StatusOr<Slot> SymbolFold::LoadAlert(const SavedAlert& saved) {
   if (condition::FindViolationAfterSplits(saved.definition).has_value())
     return broken("its definition breaks the rules");
   const Slot slot = alerts_.Add(AlertId(saved.id));
-  if (saved.since_last_quote) since_last_quote_.Add(slot);
+  if (saved.since_last_quote) AddSinceLastQuote(slot);
   OpenAlert open(this, slot);
   Alert& alert = *open;
   alert.definition = saved.definition;
