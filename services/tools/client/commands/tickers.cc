@@ -1,5 +1,7 @@
 #include <memory>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "services/tools/client/commands/commands.h"
 #include "services/tools/client/usage.h"
 #include "services/tools/client/values.h"
@@ -69,6 +71,79 @@ absl::Status Delete(CommandContext& context, const Symbols& symbols) {
   return absl::OkStatus();
 }
 
+void PrintSplits(const CommandContext& context, const std::vector<ticker_v1::Split>& splits) {
+  Table table({"SYMBOL", ">NUMBER", "SPLIT", "STATE", "EFFECTIVE", "DECLARED"});
+  for (const auto& split : splits) {
+    table.Add({Cell(split.symbol(), Colour::kBold), absl::StrCat(split.number()),
+               Cell(absl::StrCat(split.numerator(), " for ", split.denominator()), Colour::kCyan),
+               split.state() == ticker_v1::Split::STATE_PENDING ? "PENDING" : "APPLIED",
+               FormatTime(split.effective_time()), FormatTime(split.create_time())});
+  }
+  context.PrintList(splits, table, "no splits");
+}
+
+struct SplitFlags {
+  std::string symbol, effective_time, request_id;
+  int64_t numerator = 0, denominator = 0;
+};
+
+absl::Status DeclareSplit(CommandContext& context, const SplitFlags& flags) {
+  ticker_v1::DeclareSplitRequest request;
+  request.set_parent(TickerNameOf(flags.symbol));
+  request.set_numerator(flags.numerator);
+  request.set_denominator(flags.denominator);
+  STOCKALERT_ASSIGN_OR_RETURN(*request.mutable_effective_time(),
+                              OfFlag("--effective_time", ParseTime(flags.effective_time, absl::Now())));
+  request.set_request_id(flags.request_id.empty() ? context.ids.NewUuid() : flags.request_id);
+  absl::StatusOr<ticker_v1::Split> split = context.Call(&Tickers::DeclareSplit, request);
+  if (absl::IsUnavailable(split.status()) || absl::IsDeadlineExceeded(split.status())) {
+    context.terminal.Warn(
+        "whether the split is kept is not known: see `ticker splits`, or repeat the command with "
+        "--request_id " +
+        request.request_id());
+  }
+  STOCKALERT_RETURN_IF_ERROR(split.status());
+  PrintSplits(context, {*split});
+  return absl::OkStatus();
+}
+
+absl::Status ListSplits(CommandContext& context, const std::string& symbol, int64_t limit) {
+  ticker_v1::ListSplitsRequest request;
+  request.set_parent(symbol.empty() ? "tickers/-" : TickerNameOf(symbol));
+  STOCKALERT_ASSIGN_OR_RETURN(const auto splits, context.List(&Tickers::ListSplits, request, limit,
+                                                              &ticker_v1::ListSplitsResponse::mutable_splits));
+  PrintSplits(context, splits);
+  return absl::OkStatus();
+}
+
+void DeclareSplits(CLI::App& ticker, CommandContext& context) {
+  const auto flags = std::make_shared<SplitFlags>();
+  CLI::App& declare = context.Command(
+      ticker, "split",
+      "declare a split, in effect from now on: all prices from before it are scaled, those of alerts too (an "
+      "administrator's)",
+      [&context, flags] { return DeclareSplit(context, *flags); },
+      {{"parent", "symbol"},
+       {"numerator", "numerator"},
+       {"denominator", "denominator"},
+       {"effective_time", "--effective_time"},
+       {"request_id", "--request_id"}});
+  declare.add_option("symbol", flags->symbol, "as in AAPL")->required();
+  declare.add_option("numerator", flags->numerator, "so many shares now: 4 in a 4-for-1 split")->required();
+  declare.add_option("denominator", flags->denominator, "for so many of before: 1 in a 4-for-1 split")->required();
+  declare
+      .add_option("--effective_time", flags->effective_time, "when it took effect at the exchange; it is only shown")
+      ->required();
+  declare.add_option("--request_id", flags->request_id, "of a call that is repeated: the same split is declared once");
+  const auto symbol = std::make_shared<std::string>();
+  const auto limit = std::make_shared<int64_t>(100);
+  CLI::App& list = context.Command(ticker, "splits", "list the splits that were declared, by symbol, newest first",
+                                   [&context, symbol, limit] { return ListSplits(context, *symbol, *limit); },
+                                   {{"parent", "symbol"}});
+  list.add_option("symbol", *symbol, "as in AAPL; without it those of all");
+  DeclareLimit(list, *limit);
+}
+
 }  // namespace
 
 void DeclareTickers(CLI::App& app, CommandContext& context) {
@@ -90,6 +165,7 @@ void DeclareTickers(CLI::App& app, CommandContext& context) {
   DeclareLimit(context.Command(ticker, "list", "list all registered tickers, by symbol",
                                [&context, limit] { return List(context, *limit); }),
                *limit);
+  DeclareSplits(ticker, context);
 }
 
 }  // namespace stockalert::client
