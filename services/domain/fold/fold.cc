@@ -100,7 +100,7 @@ class PartitionState {
 
   bool ContinueSnapshot(int64_t alerts_max) {
     const auto copied = [this] { return snapshot_->state.alerts.size() + snapshot_->state.symbols.size(); };
-    const size_t enough = copied() + static_cast<size_t>(alerts_max);
+    const size_t enough = copied() + static_cast<size_t>(std::max<int64_t>(alerts_max, 1));
     std::vector<FrozenAlerts>& frozen = snapshot_->frozen;
     while (copied() < enough) {
       if (!frozen.empty()) {

@@ -88,8 +88,8 @@ class Fold {
   // caller is held up is by that copy of the symbol with the most alerts, and by the tombstones at the beginning. A
   // second BeginSnapshot drops what the first one has copied.
   void BeginSnapshot();
-  // Copies about so many alerts more (a symbol counts as one); true once all are copied. Preconditions: a snapshot is
-  // under way; `alerts_max` is above 0.
+  // Copies about so many alerts more (a symbol counts as one), at least one; true once all are copied. Precondition: a
+  // snapshot is under way.
   bool ContinueSnapshot(int64_t alerts_max);
   // The copy, in no particular order. Precondition: ContinueSnapshot said true, and nothing was begun since.
   FoldState TakeSnapshot();

@@ -37,6 +37,7 @@ void Free(void* taken) {
 
 void* operator new(size_t size) { return Allocate(size, alignof(std::max_align_t)); }
 void* operator new(size_t size, std::align_val_t alignment) { return Allocate(size, static_cast<size_t>(alignment)); }
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return Allocate(size, alignof(std::max_align_t)); }
 void operator delete(void* taken) noexcept { Free(taken); }
 void operator delete(void* taken, size_t) noexcept { Free(taken); }
 void operator delete(void* taken, std::align_val_t) noexcept { Free(taken); }

@@ -17,7 +17,7 @@ constexpr int kAlerts = 3'000;
 
 std::string Id(int i) { return "alert-" + std::to_string(i); }
 
-Definition DefinitionFor(int i) {
+Definition WithoutExpiry(int i) {
   const int64_t away = 2 + i * 7 % 40;
   switch (i % 9) {
     case 0:
@@ -34,14 +34,18 @@ Definition DefinitionFor(int i) {
       return Of(Falls(away));
     case 6:
       return Of(Falls(away, 104), condition::TriggerPolicy::kOnce);
-    case 7: {
-      Definition definition = Of(Leaves(100 - away, 100 + away));
-      definition.expire_time_us = kOpenUs + (20 + i % 60) * kSecondUs;
-      return definition;
-    }
+    case 7:
+      return Of(Leaves(100 - away, 100 + away));
     default:
       return Of(Enters(100 + away, 110 + away));
   }
+}
+
+// Some expire before the snapshot, some during it; what they shared may be gone then.
+Definition DefinitionFor(int i) {
+  Definition definition = WithoutExpiry(i);
+  if (i % 4 == 0) definition.expire_time_us = kOpenUs + (20 + i % 60) * kSecondUs;
+  return definition;
 }
 
 void QuoteOther(LogBuilder& log, int i) {
