@@ -16,7 +16,6 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "services/common/base/clock.h"
-#include "services/common/base/ids.h"
 #include "services/ticker/peers.h"
 #include "services/ticker/price_board.h"
 #include "services/ticker/split_store.h"
@@ -60,7 +59,6 @@ class SplitLogic {
   PriceBoard& board_;
   SplitPublisher& publisher_;
   const base::Clock& clock_;
-  base::IdSource& ids_;
 };
 
 }  // namespace stockalert::ticker
