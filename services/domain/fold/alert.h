@@ -1,4 +1,4 @@
-// An alert while it is looked at or changed; between that it is kept packed (alert_store.h). Plain values.
+// An alert while it is looked at or changed; between that it is kept packed (packed_alerts.h). Plain values.
 #pragma once
 
 #include <array>

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "services/domain/fold/alert_store.h"
 #include "services/domain/fold/fold_state.h"
+#include "services/domain/fold/packed_alerts.h"
 #include "services/domain/fold/slot_set.h"
 
 namespace stockalert::fold {
@@ -21,11 +21,11 @@ struct SavedBeside {
   const SlotSet& since_last_quote;
 };
 
-SavedAlert SaveAlert(const AlertStore& alerts, Slot slot, const SavedBeside& beside);
+SavedAlert SaveAlert(const PackedAlerts& alerts, Slot slot, const SavedBeside& beside);
 
 class FrozenAlerts {
  public:
-  FrozenAlerts(const AlertStore& alerts, const SavedBeside& beside)
+  FrozenAlerts(const PackedAlerts& alerts, const SavedBeside& beside)
       : alerts_(alerts.CopyWithoutRungs()),
         symbol_(beside.symbol),
         date_(beside.date),
@@ -42,7 +42,7 @@ class FrozenAlerts {
   }
 
  private:
-  AlertStore alerts_;
+  PackedAlerts alerts_;
   std::string symbol_;
   int32_t date_;
   SlotSet since_last_quote_;

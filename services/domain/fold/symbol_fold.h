@@ -27,7 +27,6 @@
 #include "services/domain/condition/definition.h"
 #include "services/domain/fold/alert.h"
 #include "services/domain/fold/alert_id.h"
-#include "services/domain/fold/alert_store.h"
 #include "services/domain/fold/book.h"
 #include "services/domain/fold/explain.h"
 #include "services/domain/fold/extreme_ladder.h"
@@ -37,6 +36,7 @@
 #include "services/domain/fold/hold.h"
 #include "services/domain/fold/kind.h"
 #include "services/domain/fold/outcome.h"
+#include "services/domain/fold/packed_alerts.h"
 #include "services/domain/fold/slot_set.h"
 #include "services/domain/market/date_figures.h"
 #include "services/domain/market/quote_order.h"
@@ -142,7 +142,7 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
     Alert* operator->() { return &alert_; }
 
    private:
-    AlertStore& alerts_;
+    PackedAlerts& alerts_;
     Alert alert_;
   };
 
@@ -217,7 +217,7 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   bool any_since_last_quote_ = false;              // Whether anything is in since_last_quote_.
   std::array<std::optional<Book>, kBooks> books_;  // Never none; made anew by a restart.
   const uint32_t number_;
-  AlertStore alerts_;
+  PackedAlerts alerts_;
   // Armed or resumed since the last accepted quote: what was there before the next one is not theirs. Some may be free
   // again.
   SlotSet since_last_quote_;

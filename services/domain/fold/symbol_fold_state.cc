@@ -95,7 +95,7 @@ void SymbolFold::LoadBook(const SavedBook& saved, Book* book) const {
   }
 }
 
-SavedAlert SaveAlert(const AlertStore& alerts, Slot slot, const SavedBeside& beside) {
+SavedAlert SaveAlert(const PackedAlerts& alerts, Slot slot, const SavedBeside& beside) {
   const Alert alert = alerts.Get(slot);
   SavedAlert saved;
   saved.id = alerts.id(slot).Text();

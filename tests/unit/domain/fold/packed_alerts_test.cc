@@ -1,4 +1,4 @@
-#include "services/domain/fold/alert_store.h"
+#include "services/domain/fold/packed_alerts.h"
 
 #include <catch2/catch.hpp>
 
@@ -98,7 +98,7 @@ class Source {
 TEST_CASE("packing loses nothing of an alert, whatever was in its slot before") {
   Source source(7);
   std::array<Rung, 3> rungs;
-  AlertStore store;
+  PackedAlerts store;
   std::map<Slot, Alert> expected;
   for (int i = 0; i < 200'000; ++i) {
     const size_t what = source.Below(8);
@@ -152,7 +152,7 @@ TEST_CASE("packing loses nothing of an alert, whatever was in its slot before") 
 }
 
 TEST_CASE("a store keeps each alert's id") {
-  AlertStore store;
+  PackedAlerts store;
   const Slot a = store.Add(AlertId("a"));
   const Slot b = store.Add(AlertId("c0ffee00-0000-4000-8000-000000000001"));
   CHECK(store.id(a).Text() == "a");

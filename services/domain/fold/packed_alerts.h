@@ -21,7 +21,7 @@
 
 namespace stockalert::fold {
 
-class AlertStore {
+class PackedAlerts {
  public:
   // The slot of a new alert, which identifies it until Remove.
   Slot Add(AlertId id);
@@ -32,7 +32,7 @@ class AlertStore {
   void Put(const Alert& alert);
 
   // A copy of all, in which each leg has the reference of the rung that it is in.
-  AlertStore CopyWithoutRungs() const;
+  PackedAlerts CopyWithoutRungs() const;
 
   size_t size() const { return alerts_.size(); }
   // Above every slot that there is.

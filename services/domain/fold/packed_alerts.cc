@@ -1,4 +1,4 @@
-#include "services/domain/fold/alert_store.h"
+#include "services/domain/fold/packed_alerts.h"
 
 #include <utility>
 #include <variant>
@@ -26,7 +26,7 @@ uint32_t BitsOf(Enum value) {
 
 }  // namespace
 
-AlertStore::More::More(const More& other)
+PackedAlerts::More::More(const More& other)
     : third(other.third),
       cooldown_us(other.cooldown_us),
       hysteresis_micros(other.hysteresis_micros),
@@ -43,34 +43,34 @@ AlertStore::More::More(const More& other)
       has_last_trigger_time(other.has_last_trigger_time),
       has_own_price(other.has_own_price) {}
 
-bool AlertStore::More::IsNeeded() const {
+bool PackedAlerts::More::IsNeeded() const {
   return (third | cooldown_us | hysteresis_micros | own_price_before_micros | down_reference.micros) != 0 ||
          (revision | armed_revision | trigger_number) != 0 || last_trigger_date != market::kNoDate || has_expire_time ||
          has_last_trigger_time || has_own_price || entries != nullptr;
 }
 
-Slot AlertStore::Add(AlertId id) {
+Slot PackedAlerts::Add(AlertId id) {
   const Slot slot = alerts_.Add();
   alerts_[slot].id = std::move(id);
   return slot;
 }
 
-void AlertStore::Remove(Slot slot) {
+void PackedAlerts::Remove(Slot slot) {
   if (const uint32_t more = alerts_[slot].more; more != kNone) mores_.Remove(more);
   alerts_.Remove(slot);
 }
 
-const AlertStore::More& AlertStore::MoreOf(const Packed& packed) const {
+const PackedAlerts::More& PackedAlerts::MoreOf(const Packed& packed) const {
   static const More kNoMore;
   return packed.more == kNone ? kNoMore : mores_[packed.more];
 }
 
-int64_t AlertStore::revision(Slot slot) const {
+int64_t PackedAlerts::revision(Slot slot) const {
   const Packed& packed = alerts_[slot];
   return Joined(MoreOf(packed).revision, packed.revision);
 }
 
-void AlertStore::PackCondition(const condition::Condition& condition, Packed* packed, More* more) {
+void PackedAlerts::PackCondition(const condition::Condition& condition, Packed* packed, More* more) {
   packed->condition = static_cast<uint32_t>(condition.index()) & 3;
   packed->percent_reference = 0;
   packed->has_activation = 0;
@@ -98,7 +98,7 @@ void AlertStore::PackCondition(const condition::Condition& condition, Packed* pa
   }
 }
 
-condition::Condition AlertStore::UnpackCondition(const Packed& packed, const More& more) {
+condition::Condition PackedAlerts::UnpackCondition(const Packed& packed, const More& more) {
   switch (packed.condition) {
     case kTarget:
       return PriceTarget{static_cast<condition::TargetOp>(packed.op), packed.first};
@@ -119,7 +119,7 @@ condition::Condition AlertStore::UnpackCondition(const Packed& packed, const Mor
   }
 }
 
-void AlertStore::PackLegs(const Alert& alert, Packed* packed, More* more) {
+void PackedAlerts::PackLegs(const Alert& alert, Packed* packed, More* more) {
   packed->ready = 0;
   packed->in_rung = 0;
   std::array<Reference, 2> references;
@@ -151,7 +151,7 @@ void AlertStore::PackLegs(const Alert& alert, Packed* packed, More* more) {
   if (of == ReferenceOf::kUpAndMore) more->down_reference = references[kDownLeg];
 }
 
-void AlertStore::UnpackLegs(const Packed& packed, const More& more, Alert* alert) {
+void PackedAlerts::UnpackLegs(const Packed& packed, const More& more, Alert* alert) {
   const auto of = static_cast<ReferenceOf>(packed.reference_of);
   for (size_t i : {kUpLeg, kDownLeg}) {
     Leg& leg = alert->legs[i];
@@ -168,15 +168,15 @@ void AlertStore::UnpackLegs(const Packed& packed, const More& more, Alert* alert
   }
 }
 
-AlertStore::Reference& AlertStore::ReferenceOfLeg(Packed& packed, size_t leg) {
+PackedAlerts::Reference& PackedAlerts::ReferenceOfLeg(Packed& packed, size_t leg) {
   const bool in_more = static_cast<ReferenceOf>(packed.reference_of) == ReferenceOf::kUpAndMore && leg == kDownLeg;
   return in_more ? mores_[packed.more].down_reference : packed.reference;
 }
 
-void AlertStore::MoveToRung(Slot slot, size_t leg, Rung* rung) { ReferenceOfLeg(alerts_[slot], leg).rung = rung; }
+void PackedAlerts::MoveToRung(Slot slot, size_t leg, Rung* rung) { ReferenceOfLeg(alerts_[slot], leg).rung = rung; }
 
-AlertStore AlertStore::CopyWithoutRungs() const {
-  AlertStore copy(*this);
+PackedAlerts PackedAlerts::CopyWithoutRungs() const {
+  PackedAlerts copy(*this);
   copy.alerts_.ForEach([&copy](Slot slot) {
     Packed& packed = copy.alerts_[slot];
     for (size_t i : {kUpLeg, kDownLeg}) {
@@ -189,7 +189,7 @@ AlertStore AlertStore::CopyWithoutRungs() const {
   return copy;
 }
 
-Alert AlertStore::Get(Slot slot) const {
+Alert PackedAlerts::Get(Slot slot) const {
   const Packed& packed = alerts_[slot];
   const More& more = MoreOf(packed);
   Alert alert;
@@ -221,7 +221,7 @@ Alert AlertStore::Get(Slot slot) const {
   return alert;
 }
 
-void AlertStore::Put(const Alert& alert) {
+void PackedAlerts::Put(const Alert& alert) {
   Packed& packed = alerts_[alert.slot];
   More more;
   PackCondition(alert.definition.condition, &packed, &more);
