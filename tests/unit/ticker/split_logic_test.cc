@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "services/common/base/error.h"
+#include "services/common/base/ids.h"
 #include "services/ticker/split_sweeper.h"
 #include "tests/support/eventually/eventually.h"
 #include "tests/support/fake_clock/fake_clock.h"

@@ -133,7 +133,7 @@ struct Fixture {
   rpc::CallRunner runner{{.name = "public", .threads = 4, .mesh_token = "token", .authenticator = &keys}};
   testing::InMemorySplitStore split_store;
   MemorySplitPublisher split_publisher{board, split_store};
-  SplitLogic split_logic{{.read_timeout = absl::Milliseconds(200)}, split_store, board, split_publisher, clock, ids};
+  SplitLogic split_logic{{.read_timeout = absl::Milliseconds(200)}, split_store, board, split_publisher, clock};
   TickerServiceImpl service{runner, runner, logic, split_logic, board, clock};
   TickerInternalServiceImpl internal_service{runner, logic};
   std::unique_ptr<rpc::Server> server;
