@@ -77,6 +77,7 @@ TEST_CASE("batching changes nothing") {
       all.triggers.insert(all.triggers.end(), single.triggers.begin(), single.triggers.end());
       all.confirmations.insert(all.confirmations.end(), single.confirmations.begin(), single.confirmations.end());
       all.statuses.insert(all.statuses.end(), single.statuses.begin(), single.statuses.end());
+      all.splits.insert(all.splits.end(), single.splits.begin(), single.splits.end());
     }
     CHECK(batch == all);
   }
