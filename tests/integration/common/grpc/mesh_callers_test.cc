@@ -17,6 +17,7 @@
 #include "services/common/grpc/flow_table.h"
 #include "services/common/grpc/server.h"
 #include "stockalert/internal/v1/alert_internal.grpc.pb.h"
+#include "stockalert/internal/v1/evaluator_internal.grpc.pb.h"
 #include "stockalert/internal/v1/fetcher.grpc.pb.h"
 #include "stockalert/internal/v1/notifier_internal.grpc.pb.h"
 #include "stockalert/internal/v1/ticker_internal.grpc.pb.h"
@@ -69,6 +70,12 @@ struct Fetcher final : pb::FetcherService::CallbackService {
   ANSWERS("FetcherService", LookupSymbol)
   ANSWERS("FetcherService", FetchQuotes)
   ANSWERS("FetcherService", PublishQuotes)
+  ANSWERS("FetcherService", PublishSplit)
+};
+struct Evaluators final : pb::EvaluatorInternalService::CallbackService {
+  explicit Evaluators(CallRunner& given) : runner(given) {}
+  CallRunner& runner;
+  ANSWERS("EvaluatorInternalService", ExplainAlert)
 };
 struct Destinations final : pb::NotifierInternalService::CallbackService {
   explicit Destinations(CallRunner& given) : runner(given) {}
@@ -83,7 +90,7 @@ struct Mesh {
       : runner({.name = "internal", .threads = 2, .mesh_token = mesh_token, .mesh = settings}) {
     auto started = Server::Start({.address = "127.0.0.1:0",
                                   .credentials = credentials,
-                                  .services = {&users, &tickers, &alerts, &fetcher, &destinations}});
+                                  .services = {&users, &tickers, &alerts, &fetcher, &evaluators, &destinations}});
     INFO(started.status());
     REQUIRE(started.ok());
     server = *std::move(started);
@@ -93,6 +100,7 @@ struct Mesh {
   Tickers tickers{runner};
   Alerts alerts{runner};
   Fetcher fetcher{runner};
+  Evaluators evaluators{runner};
   Destinations destinations{runner};
   std::unique_ptr<Server> server;
 };
