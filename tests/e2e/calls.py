@@ -234,7 +234,7 @@ def bars(world):
     _, key = world.user()
     world.call("ticker", "RegisterTicker", {"symbol": SYMBOL}, key, timeout_s=20)
     moment = timestamp()
-    quotes = [{"symbol": SYMBOL, "session": "SESSION_REGULAR", "price": price, "event_time": moment} for price in ("950", "940.5", "945")]
+    quotes = [{"symbol": SYMBOL, "session": "SESSION_REGULAR", "price": price, "event_time": moment} for price in ("960", "940.5", "945")]
     world.call("ticker", "PublishQuotes", {"quotes": quotes}, mesh.admin_key)
     minute = moment[:16] + ":00Z"
 
@@ -244,7 +244,7 @@ def bars(world):
         return json.loads(text)["bars"][0] if code == 0 and "bars" in text else {}
 
     await_true("the bar", lambda: newest().get("close") == "945", 15)
-    expect_equal((newest()["start_time"], newest()["high"]), (minute, "950"), "the minute and its highest price")
+    expect_equal((newest()["start_time"], newest()["high"]), (minute, "960"), "the minute and its highest price")
     before = newest()
     mesh.restart("ticker")
     expect_equal(newest(), before, "the bar after a restart")
