@@ -24,8 +24,9 @@ def run(world, text, succeeds=True):
     folder.mkdir(exist_ok=True)
     if not (folder / "deploy").exists():
         (folder / "deploy").symlink_to(ROOT / "deploy")
-    env = {**os.environ, **world.mesh.operator_env(),
-           "PATH": f"{meshes.binary('stockalert-migrate').parent}:{grpcurl_path().parent}:{os.environ['PATH']}"}
+    programs = [meshes.binary("stockalert-migrate").parent, meshes.binary("stockalert").parent, grpcurl_path().parent]
+    env = {**os.environ, **world.mesh.operator_env(), "STOCKALERT_API_KEY": world.mesh.admin_key, "HOME": str(folder),
+           "PATH": ":".join([*map(str, programs), os.environ["PATH"]])}
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=folder, env=env, capture_output=True, text=True, check=False)
     expect((done.returncode == 0) == succeeds, f"exit {done.returncode} of\n{text}{done.stdout[-2000:]}{done.stderr[-2000:]}")
     done_blocks.add(text)
@@ -293,6 +294,20 @@ def dead_letters(world):
     expect_equal(listed(), [], "dead letters that are left")
 
 
+def splits(world):
+    """Of a symbol that no other case has alerts on."""
+    mesh = publishing(world)
+    mesh.client.call("ticker", "RegisterTicker", {"symbol": "MSFT"}, mesh.admin_key, timeout_s=20)
+    text = blocks("Splits")[0]
+    run(world, text.replace("AAPL", "MSFT"))
+    done_blocks.add(text)
+
+    def declared():
+        return [(one["numerator"], one["denominator"], one["state"])
+                for one in mesh.client.list_all("ticker", "ListSplits", "splits", {"parent": "tickers/MSFT"}, mesh.admin_key)]
+    await_true("the split in the log", lambda: declared() == [("4", "1", "STATE_APPLIED")], 30)
+
+
 def every_block_was_run(_world):
     documented = re.findall(r"^```sh\n(.*?)^```$", OPERATIONS.read_text(), re.MULTILINE | re.DOTALL)
     expect_equal([text for text in documented if text not in done_blocks], [], "commands of docs/operations.md that no case runs")
@@ -304,5 +319,6 @@ CASES = [
     ("rotating keys", rotating_keys),
     ("retention", retention),
     ("dead letters", dead_letters),
+    ("declaring a split", splits),
     ("every command of the document was run", every_block_was_run),
 ]
