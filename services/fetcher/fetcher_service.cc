@@ -81,13 +81,12 @@ pb::LookupSymbolResponse::Knowledge Encode(Knowledge knowledge) {
 
 // What every reader of the log takes.
 absl::Status CheckSplit(const pb::SplitRecord& split) {
-  const auto is_share = [](int64_t shares) { return shares >= 1 && shares <= record::kSplitSharesMax; };
   base::FieldViolations violations;
   violations.Check(market::IsNormalSymbol(split.symbol()), "split.symbol", market::kSymbolRule);
   violations.Check(base::IsUuid(split.split_id()), "split.split_id", "must be a UUID");
   violations.Check(split.number() >= 1, "split.number", "must be at least 1");
-  violations.Check(is_share(split.numerator()), "split.numerator", "must be 1 to 1000000");
-  violations.Check(is_share(split.denominator()), "split.denominator", "must be 1 to 1000000");
+  violations.Check(record::IsSplitShares(split.numerator()), "split.numerator", "must be 1 to 1000000");
+  violations.Check(record::IsSplitShares(split.denominator()), "split.denominator", "must be 1 to 1000000");
   violations.Check(split.numerator() != split.denominator(), "split.denominator", "must not be the numerator");
   violations.Check(split.effective_time_us() >= 0 && split.effective_time_us() <= base::kTimeUsMax,
                    "split.effective_time_us", "must be a time from 1970 on");

@@ -9,12 +9,11 @@
 namespace stockalert::ticker {
 
 absl::StatusOr<AskedSplit> ReadSplit(const v1::DeclareSplitRequest& request, int64_t now_us) {
-  const auto is_share = [](int64_t shares) { return shares >= 1 && shares <= record::kSplitSharesMax; };
   const std::string range = absl::StrCat("must be 1 to ", record::kSplitSharesMax);
   base::FieldViolations violations;
   AskedSplit asked{{request.numerator(), request.denominator()}};
-  violations.Check(is_share(request.numerator()), "numerator", range);
-  if (violations.Check(is_share(request.denominator()), "denominator", range)) {
+  violations.Check(record::IsSplitShares(request.numerator()), "numerator", range);
+  if (violations.Check(record::IsSplitShares(request.denominator()), "denominator", range)) {
     violations.Check(request.numerator() != request.denominator(), "denominator",
                      "must not be the numerator: so many shares for as many change no price");
   }

@@ -79,10 +79,10 @@ absl::StatusOr<PlacedStatus> DecodeSymbolStatus(const pb::SymbolStatusChanged& e
 }
 
 absl::StatusOr<PlacedSplit> DecodeSplit(const pb::SplitApplied& encoded) {
-  const auto is_share = [](int64_t shares) { return shares >= 1 && shares <= kSplitSharesMax; };
   if (!market::IsNormalSymbol(encoded.symbol())) return BadEvent("a symbol that is none");
   if (encoded.number() < 1) return BadEvent("a split number below 1");
-  if (!is_share(encoded.numerator()) || !is_share(encoded.denominator())) return BadEvent("a ratio that cannot be");
+  if (!IsSplitShares(encoded.numerator()) || !IsSplitShares(encoded.denominator()))
+    return BadEvent("a ratio that cannot be");
   // The time is only shown: one that is none is as good as none.
   const int64_t time_us = IsTime(encoded.effective_time_us()) ? encoded.effective_time_us() : 0;
   return PlacedSplit{

@@ -65,7 +65,9 @@ struct Restart {
   bool operator==(const Restart&) const = default;
 };
 
-inline constexpr int64_t kSplitSharesMax = 1'000'000;  // On either side of a split's ratio.
+inline constexpr int64_t kSplitSharesMax = 1'000'000;
+// On either side of a split's ratio.
+constexpr bool IsSplitShares(int64_t shares) { return shares >= 1 && shares <= kSplitSharesMax; }
 
 // Prices from before this place are scaled (price::ScaleMicros). One whose number is not above that of the symbol's
 // last split, or whose id is known, is skipped.

@@ -163,8 +163,7 @@ ReadRecord ReadSplit(ReadRecord read, std::string_view key) {
   if (split.split_id().empty() || split.number() < 1) {
     return Undecodable(std::move(read), "a split without an id, or without a number");
   }
-  const auto is_share = [](int64_t shares) { return shares >= 1 && shares <= kSplitSharesMax; };
-  if (!is_share(split.numerator()) || !is_share(split.denominator())) {
+  if (!IsSplitShares(split.numerator()) || !IsSplitShares(split.denominator())) {
     return Undecodable(std::move(read), "a split with a ratio that cannot be");
   }
   read.event = Split{split.symbol(),

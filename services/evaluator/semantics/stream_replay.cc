@@ -291,16 +291,14 @@ struct StreamReplay::Parser {
     return record;
   }
 
-  static bool IsShare(int64_t shares) { return shares >= 1 && shares <= record::kSplitSharesMax; }
-
   void ApplySplit() const {
     record::Split split;
     split.symbol = Text(event, "symbol");
     const std::string ratio = Text(event, "ratio");
     const std::vector<std::string> parts = absl::StrSplit(ratio, '/');
     if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &split.ratio.numerator) ||
-        !absl::SimpleAtoi(parts[1], &split.ratio.denominator) || !IsShare(split.ratio.numerator) ||
-        !IsShare(split.ratio.denominator)) {
+        !absl::SimpleAtoi(parts[1], &split.ratio.denominator) || !record::IsSplitShares(split.ratio.numerator) ||
+        !record::IsSplitShares(split.ratio.denominator)) {
       throw Malformed{
           absl::StrCat("\"ratio\" has to be two numbers from 1 to ", record::kSplitSharesMax, ", as in \"4/1\"")};
     }

@@ -9,6 +9,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "services/domain/record/log_record.h"
 #include "tests/simulation/evaluator/outages.h"
 #include "tests/simulation/evaluator/random.h"
 
@@ -76,6 +77,20 @@ TEST_CASE("without any outage all triggers are recorded and delivered", "[simula
   Quiet();
   Play play(FirstSeed());
   play("");
+}
+
+TEST_CASE("a split is in a checkpoint long before the next one is due, and other records are not", "[simulation]") {
+  Quiet();
+  const auto checkpoints_of = [](const record::Event& event) {
+    std::vector<SimulatedLog> logs(1);
+    logs[0].records.push_back(
+        {record::SymbolOf(event), record::EncodeRecord(event).SerializeAsString(), 1'767'366'000'000'000});
+    const OutageReport report = OutageWorld(logs, FirstSeed(), absl::Hours(24)).Run("");
+    CHECK(report.failure.value_or("") == "");
+    return report.checkpoints;
+  };
+  CHECK(checkpoints_of(record::Split{"AAPL", "s1", 1, {4, 1}, 0}) == 1);
+  CHECK(checkpoints_of(record::Restart{"AAPL"}) == 0);
 }
 
 TEST_CASE("the story given by hand is played", "[.][story]") {

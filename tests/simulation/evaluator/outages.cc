@@ -300,8 +300,12 @@ struct OutageWorld::Process {
   EvaluatorLoop loop;
 };
 
-OutageWorld::OutageWorld(const std::vector<SimulatedLog>& logs, uint64_t seed)
-    : logs_(logs), random_(seed), written_(logs.size(), 0), store_(std::make_unique<Store>(*this)) {
+OutageWorld::OutageWorld(const std::vector<SimulatedLog>& logs, uint64_t seed, absl::Duration checkpoint_interval)
+    : logs_(logs),
+      checkpoint_interval_(checkpoint_interval),
+      random_(seed),
+      written_(logs.size(), 0),
+      store_(std::make_unique<Store>(*this)) {
   Begin();
 }
 
@@ -318,7 +322,7 @@ bool OutageWorld::IsAssigned(int32_t partition) const {
 void OutageWorld::Begin() {
   evaluator::EvaluatorLoopOptions options;
   options.commit_interval = absl::Milliseconds(300);
-  options.checkpoint_interval = absl::Seconds(2);
+  options.checkpoint_interval = checkpoint_interval_;
   options.join = [this]() -> absl::StatusOr<std::unique_ptr<evaluator::LogConsumer>> {
     if (consumer_ != nullptr) Fail("the group is joined by a second consumer while the first one is there");
     if (now_ < no_join_until_) return absl::InvalidArgumentError("simulated: the certificate and its key do not match");
@@ -526,6 +530,7 @@ OutageReport OutageWorld::Run(std::string_view story) {
   for (size_t i = 0; i < logs_.size(); ++i) written_[i] = logs_[i].size();
   Work(kWellFor);
   if (!report_.failure.has_value()) CheckAtTheEnd();
+  report_.checkpoints = process_->loop.counters().checkpoints;
   report_.fenced += process_->logic.counters().fenced;
   report_.tried_again += process_->loop.counters().tried_again;
   return report_;

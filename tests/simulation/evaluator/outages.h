@@ -57,11 +57,13 @@ struct OutageReport {
   int64_t fenced = 0;
   int64_t tried_again = 0;
   int64_t triggers = 0;
+  int64_t checkpoints = 0;  // Of the process at the end.
 };
 
 class OutageWorld {
  public:
-  OutageWorld(const std::vector<SimulatedLog>& logs, uint64_t seed);
+  OutageWorld(const std::vector<SimulatedLog>& logs, uint64_t seed,
+              absl::Duration checkpoint_interval = absl::Seconds(2));
   ~OutageWorld();
 
   // Each letter of `story` is an outage (or its end), with a while of work after it.
@@ -93,6 +95,7 @@ class OutageWorld {
   enum class Database { kWell, kFull, kAway };
 
   const std::vector<SimulatedLog>& logs_;
+  const absl::Duration checkpoint_interval_;
   Random random_;
   absl::Time now_ = absl::UnixEpoch() + absl::Hours(1);
   std::vector<int64_t> written_;  // Partition → how many of its records the broker has.
