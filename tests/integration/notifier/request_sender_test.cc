@@ -278,6 +278,18 @@ TEST_CASE("an attempt at a silent receiver ends at its time limit") {
   CHECK(result.duration < kTimeout + kSlack);
 }
 
+TEST_CASE("the kernel keeps little of what a receiver sends and nobody has read") {
+  HostileReceiver receiver([](ReceiverConnection& connection) {
+    connection.Read();
+    connection.AwaitEnd();
+  });
+  Results results;  // The sender answers before it is gone.
+  HttpRequestSender sender(Long(), Loopback());
+  sender.Send(RequestTo(receiver.Url("http", "127.0.0.1")), results.Take());
+  REQUIRE(Eventually([&] { return !receiver.requests().empty(); }));
+  CHECK(receiver.PeerReceiveBufferBytes().value_or(1 << 30) <= 64 * 1024);
+}
+
 TEST_CASE("the status counts even if the body drips until the attempt's time limit") {
   for (const int status : {200, 500}) {
     HostileReceiver receiver([&](ReceiverConnection& connection) {

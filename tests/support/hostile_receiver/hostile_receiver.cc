@@ -207,6 +207,19 @@ void HostileReceiver::Accept() {
   }
 }
 
+std::optional<int> HostileReceiver::PeerReceiveBufferBytes() const {
+  constexpr int kFilesMax = 1024;
+  for (int file = 0; file < kFilesMax; ++file) {
+    sockaddr_in peer = {};
+    socklen_t length = sizeof(peer);
+    if (getpeername(file, reinterpret_cast<sockaddr*>(&peer), &length) != 0 || ntohs(peer.sin_port) != port_) continue;
+    int bytes = 0;
+    length = sizeof(bytes);
+    if (getsockopt(file, SOL_SOCKET, SO_RCVBUF, &bytes, &length) == 0) return bytes;
+  }
+  return std::nullopt;
+}
+
 void HostileReceiver::Serve(Connection& connection) {
   if (connection.Greet()) behaviour_(connection);
 }

@@ -54,6 +54,8 @@ class HostileReceiver {
   // Read, and written by the receiver, so far.
   std::vector<ReceivedRequest> requests() const;
   int64_t bytes_written() const { return bytes_written_; }
+  // SO_RCVBUF of this process's own end of a connection to the receiver; none where it has none.
+  std::optional<int> PeerReceiveBufferBytes() const;
 
  private:
   class Connection;

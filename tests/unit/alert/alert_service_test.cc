@@ -785,6 +785,26 @@ TEST_CASE("UpdateAlert changes what its mask names, and publishes what changed")
   CHECK(FieldsOf(bench.Update(change, {"note"}).status()) == std::vector<std::string>{"alert.name"});
 }
 
+TEST_CASE("who changes an alert by what it was before a split hears of it") {
+  Bench bench;
+  const auto created = bench.Create(Target());
+  REQUIRE(created.ok());
+  EventBatch batch;
+  batch.splits.push_back({"AAPL", 1, {4, 1}});
+  REQUIRE(ApplyEvents(bench.store, batch, bench.clock.NowUs()).ok());
+  v1::Alert change = *created;
+  change.set_note("a note");
+  const absl::Status stale = bench.Update(change, {"*"}).status();
+  CHECK(base::ReasonOf(stale) == "ETAG_MISMATCH");
+  change = *bench.Get(created->name());
+  CHECK(change.revision() == created->revision());
+  CHECK(change.condition().price_target().price() == "37.5");
+  change.set_note("a note");
+  const auto updated = bench.Update(change, {"*"});
+  REQUIRE(updated.ok());
+  CHECK(updated->condition().price_target().price() == "37.5");
+}
+
 TEST_CASE("the life of an alert by its calls") {
   Bench bench;
   auto alert = bench.Create(Target());
