@@ -2,7 +2,8 @@
 // it.
 //
 // Prints one row: fired=K ns_per_quote=… bytes_per_alert=… multimap_ns=… scan_ns=… add_ns=… remove_ns=… snapshot_ms=…
-// restore_ms=… steps_per_quote=… (of the index) stall_ms=… (the longest that a snapshot in parts holds up the fold).
+// restore_ms=… steps_per_quote=… (of the index) stall_ms=… (the longest that a snapshot in parts holds up the fold)
+// crash_fired=… crash_ms=… (one quote of 0.01 of the first symbol, at the end of all: what it sets off at once).
 //
 // The workload, so that others can repeat it: splitmix64 with seed 42; for each of N alerts symbol = next mod S, side =
 // next mod 2 (0 at or above, 1 at or below), distance = 50 + next mod 5000 cents from 100.00; one quote of 100.00 for
@@ -240,15 +241,22 @@ class FoldRun {
     const auto remove_begin = Clock::now();
     for (int64_t i = 0; i < removed; ++i) Change(i, 2, /*deleted=*/true);
     remove_ns_ = Ns(remove_begin, removed);
+    const int64_t before_crash = fold_.counters().triggers;
+    outcome_ = {};
+    const auto crash_begin = Clock::now();
+    Quote(workload_.names.front(), kCent);
+    crash_ms_ = Ns(crash_begin, 1'000'000);
+    crash_fired_ = fold_.counters().triggers - before_crash;
   }
 
   int64_t fired() const { return fired_; }
   void Print(double multimap_ns, double scan_ns) const {
     std::printf(
         "fired=%lld ns_per_quote=%.1f bytes_per_alert=%.0f multimap_ns=%.1f scan_ns=%.1f add_ns=%.0f "
-        "remove_ns=%.0f snapshot_ms=%.0f restore_ms=%.0f steps_per_quote=%.3f stall_ms=%.1f\n",
+        "remove_ns=%.0f snapshot_ms=%.0f restore_ms=%.0f steps_per_quote=%.3f stall_ms=%.1f crash_fired=%lld "
+        "crash_ms=%.1f\n",
         static_cast<long long>(fired_), quote_ns_, bytes_, multimap_ns, scan_ns, add_ns_, remove_ns_, snapshot_ms_,
-        restore_ms_, steps_, stall_ms_);
+        restore_ms_, steps_, stall_ms_, static_cast<long long>(crash_fired_), crash_ms_);
   }
 
  private:
@@ -290,7 +298,8 @@ class FoldRun {
   int64_t offset_ = 0;
   int64_t fired_ = 0;
   double add_ns_ = 0, remove_ns_ = 0, quote_ns_ = 0, bytes_ = 0, snapshot_ms_ = 0, restore_ms_ = 0, steps_ = 0,
-         stall_ms_ = 0;
+         stall_ms_ = 0, crash_ms_ = 0;
+  int64_t crash_fired_ = 0;
 };
 
 // What a plain way fired, and what a quote cost it.
