@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""tests/chaos/run.py [--junit=FILE] [--alerts=N] [--disturbances=N] [--every-s=N] [--symbols=N] [--seed=TEXT] [--keep]: an hour of bad luck in minutes.
+"""tests/chaos/run.py [--junit=FILE] [--alerts=N] [--disturbances=N] [--every-s=N] [--symbols=N] [--quotes-per-s=N] [--seed=TEXT] [--keep]: an hour of bad luck in minutes.
 
 A mesh of its own with three evaluators and twelve partitions, a replay of many symbols and alerts of every kind on them, some of which are paused,
 resumed, rearmed and deleted meanwhile. At random moments, one about every --every-s seconds, an evaluator, the Kafka broker or Postgres is killed,
@@ -8,7 +8,8 @@ Kubernetes would. In the end every row of the replay must be in the log, and the
 evaluator), given the log, must find each trigger that was due with the evaluator, in the alert service's history and as a notification, once: 0 missed,
 0 doubled, 0 ghosts.
 
-The defaults are two minutes' worth, by a seed that is the commit; by hand: --alerts=100000 --disturbances=200.
+The defaults are two minutes' worth, by a seed that is the commit; by hand: --alerts=100000 --disturbances=200
+--quotes-per-s=15.
 """
 
 import argparse
@@ -46,19 +47,18 @@ FROZEN_S = (SESSION_S + 2, SESSION_S + 6)
 RESTARTED_S = (0.1, 1.0)
 # Of the replay: a minute a second, nights cut.
 SPEED = 60
-QUOTES_PER_S = 60
 ALERTS_PER_USER = 500
 # More than the limits of users allow: this is no test of those.
 LIMITS = {"user": {"REGISTRATIONS_PER_MINUTE": "100000", "REGISTRATIONS_PER_PEER_PER_MINUTE": "100000"},
           "alert": {"TRIGGERS_PER_MINUTE": "1000000"}, "evaluator": {"SESSION_TIMEOUT_MS": str(int(SESSION_S * 1000)), "CHECKPOINT_INTERVAL_S": "5"}}
 
 
-def write_replay(path, symbols, rows, chance):
+def write_replay(path, symbols, rows, quotes_per_s, chance):
     """Random walks about 100.00 in regular sessions, a row a tick. Answers (symbol, time in ms, price) of each row."""
     cents = dict.fromkeys(symbols, 10_000)
     day = datetime.datetime(2024, 6, 3, 13, 30, tzinfo=datetime.UTC)
     moment, close = day, day + datetime.timedelta(hours=6, minutes=29)
-    step = datetime.timedelta(seconds=SPEED / QUOTES_PER_S)
+    step = datetime.timedelta(seconds=SPEED / quotes_per_s)
     ticks = []
     with open(path, "w", encoding="ascii") as file:
         file.write("time_ms,symbol,price\n")
@@ -257,7 +257,8 @@ class Trial:
 
     def start(self):
         seconds = self.arguments.disturbances * self.arguments.every_s + 10
-        self.ticks = write_replay(self.folder / "replay.csv", self.symbols, int(seconds * QUOTES_PER_S), self.chance)
+        self.ticks = write_replay(self.folder / "replay.csv", self.symbols, int(seconds * self.arguments.quotes_per_s),
+                                  self.arguments.quotes_per_s, self.chance)
         self.mesh.start({"SOURCE": "replay", "FILE": self.folder / "replay.csv", "SPEED": SPEED, "GAP_MAX_S": "60", "REPLAY_RUN": "chaos",
                          "REPLAY_START_FILE": self.begin_file})
         for name, port in zip(EVALUATORS[1:], self.ports, strict=True):
@@ -309,7 +310,7 @@ class Trial:
             except client.CallError:
                 return set(last)
             return {symbol for symbol, price in last.items() if shown.get(symbol) != price}
-        await_true("the replay's end", lambda: not behind(), 120 + len(self.ticks) / QUOTES_PER_S, interval_s=1)
+        await_true("the replay's end", lambda: not behind(), 120 + len(self.ticks) / self.arguments.quotes_per_s, interval_s=1)
 
     def check_log(self):
         """Every row of the replay is in the log, in its order: what repeats is skipped by its readers."""
@@ -393,6 +394,7 @@ def main():
     parser.add_argument("--disturbances", type=int, default=20)
     parser.add_argument("--every-s", type=float, default=4.0)
     parser.add_argument("--symbols", type=int, default=48)
+    parser.add_argument("--quotes-per-s", type=float, default=60, help="of the replay; the auditor's time is these times the alerts")
     parser.add_argument("--seed", default=None)
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     arguments = parser.parse_args()
