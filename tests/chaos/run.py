@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""tests/chaos/run.py [--junit=FILE] [--alerts=N] [--disturbances=N] [--every-s=N] [--symbols=N] [--quotes-per-s=N] [--seed=TEXT] [--keep]: an hour of bad luck in minutes.
+"""tests/chaos/run.py [--junit=FILE] [--alerts=N] [--disturbances=N] [--every-s=N] [--symbols=N] [--quotes-per-s=N] [--seed=TEXT]
+[--keep]: an hour of bad luck in minutes.
 
 A mesh of its own with three evaluators and twelve partitions, a replay of many symbols and alerts of every kind on them, some of which are paused,
 resumed, rearmed and deleted meanwhile. At random moments, one about every --every-s seconds, an evaluator, the Kafka broker or Postgres is killed,
@@ -8,8 +9,7 @@ Kubernetes would. In the end every row of the replay must be in the log, and the
 evaluator), given the log, must find each trigger that was due with the evaluator, in the alert service's history and as a notification, once: 0 missed,
 0 doubled, 0 ghosts.
 
-The defaults are two minutes' worth, by a seed that is the commit; by hand: --alerts=100000 --disturbances=200
---quotes-per-s=15.
+The defaults are two minutes' worth, by a seed that is the commit; by hand: --alerts=100000 --disturbances=200 --quotes-per-s=15.
 """
 
 import argparse
