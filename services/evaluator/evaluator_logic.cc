@@ -207,6 +207,17 @@ absl::StatusOr<int64_t> EvaluatorLogic::LoadPartition(Partition& partition, cons
   return start;
 }
 
+absl::StatusOr<std::vector<StoredSplit>> EvaluatorLogic::ReadSplitsSince(const PartitionRow& row, Progress from) {
+  std::vector<StoredSplit> splits;
+  for (;;) {
+    STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredSplit> rows, store_.ReadSplits(row.partition, row.log.log_generation,
+                                                                                 from, options_.compare_rows_max));
+    splits.insert(splits.end(), rows.begin(), rows.end());
+    if (rows.size() < options_.compare_rows_max) return splits;
+    from = {rows.back().offset, rows.back().ordinal + 1};
+  }
+}
+
 absl::StatusOr<int64_t> EvaluatorLogic::AdoptLog(Partition& partition, const LogFacts& facts) {
   PartitionRow row = partition.row;
   STOCKALERT_ASSIGN_OR_RETURN(std::optional<Base> base, FindBaseCheckpoint(row));
@@ -216,6 +227,7 @@ absl::StatusOr<int64_t> EvaluatorLogic::AdoptLog(Partition& partition, const Log
     state = std::move(base->state);
     from.next_offset = base->checkpoint.next_offset;
   }
+  const Progress checkpointed = from;
   std::vector<StoredTrigger> since;
   for (;;) {
     STOCKALERT_ASSIGN_OR_RETURN(
@@ -225,6 +237,11 @@ absl::StatusOr<int64_t> EvaluatorLogic::AdoptLog(Partition& partition, const Log
     if (!rows.empty()) from = {rows.back().trigger.offset, rows.back().ordinal + 1};
     since.insert(since.end(), std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
     if (last) break;
+  }
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<StoredSplit> splits, ReadSplitsSince(row, checkpointed));
+  if (const absl::Status carried = CarrySplitsOver(state, splits); !carried.ok()) {
+    StopPartition(partition, absl::StrCat("its state cannot be carried into another log: ", carried.message()));
+    return absl::FailedPreconditionError(*partition.stopped);
   }
   CarryOver(state, since);
   absl::StatusOr<fold::Fold> fold = fold::Fold::Restore(state);
@@ -398,6 +415,13 @@ std::optional<EvaluatorLogic::PendingRecord> EvaluatorLogic::FoldRecord(int32_t 
     case record::Soundness::kSound:
       if (StopWhereHoldIsFull(partition, decoded.event)) return std::nullopt;
       partition.fold.Apply(decoded.event, {entry.offset, entry.log_time_us}, &made.outcome);
+      if (std::holds_alternative<record::Split>(decoded.event) && made.outcome.splits.empty() && partition.is_live()) {
+        ++counters_.splits_skipped;
+        log::Warning(
+            "a split is skipped: its number or its id is another split's (was a database restored from a backup?); "
+            "compare with ListSplits, and declare it again where it is not there",
+            {{"symbol", record::SymbolOf(decoded.event)}, {"partition", number}, {"offset", entry.offset}});
+      }
       if (std::holds_alternative<record::SplitSuspected>(decoded.event) && !made.outcome.statuses.empty()) {
         log::Warning("a split is suspected: nothing of the symbol is evaluated until it is declared or dismissed",
                      {{"symbol", record::SymbolOf(decoded.event)}, {"partition", number}, {"offset", entry.offset}});
@@ -512,6 +536,8 @@ void EvaluatorLogic::AddPart(int32_t number, const Partition& partition, InFligh
       } else {
         at -= outcome.statuses.size();
         outgoing.key = outcome.splits[at].symbol;
+        built.batch.splits.push_back(
+            {outcome.splits[at], number, row.log.log_generation, record.offset, static_cast<int64_t>(i)});
         outgoing.value = record::EncodeAlertEvent(record::PlacedSplit{outcome.splits[at], number, record.offset});
       }
       built.batch.outbox.push_back(std::move(outgoing));

@@ -71,6 +71,7 @@ struct LogicCounters {
   int64_t records_replayed = 0;  // Of these: below the progress that the partition was acquired with.
   int64_t quotes_malformed = 0;
   int64_t records_given_up = 0;  // By Options::skipped_records.
+  int64_t splits_skipped = 0;    // Another split has the number or the id.
   int64_t partitions_stopped = 0;
   int64_t commits = 0;
   int64_t commit_failures = 0;
@@ -147,8 +148,8 @@ class EvaluatorLogic {
   // Copies about so many alerts more. None: it is not whole yet, or none is under way any more (is_drafting).
   std::optional<Draft> ContinueDraft(int32_t partition, int64_t alerts_max);
   bool is_drafting(int32_t partition) const;
-  // Whether a split was committed since the last draft was begun. On another log the state goes on from the checkpoint,
-  // and no row tells of the split: a checkpoint is due at once.
+  // Whether a split was committed since the last draft was begun: a checkpoint is due at once. A version that does not
+  // know the rows of splits may be the one that another log is met by.
   bool wants_checkpoint(int32_t partition) const;
   // The draft was written. Does nothing where the partition was acquired anew meanwhile.
   void MarkCheckpointed(int32_t partition, int64_t epoch, int64_t next_offset);
@@ -202,6 +203,7 @@ class EvaluatorLogic {
   enum class Stop { kUntilMended, kForNow };
 
   absl::StatusOr<int64_t> LoadPartition(Partition& partition, const LogFacts& facts);
+  absl::StatusOr<std::vector<StoredSplit>> ReadSplitsSince(const PartitionRow& row, Progress from);
   absl::StatusOr<int64_t> AdoptLog(Partition& partition, const LogFacts& facts);
   // The newest checkpoint of the row's generation that can be used, with its fold; none where there is none.
   struct Base;

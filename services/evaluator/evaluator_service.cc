@@ -251,6 +251,8 @@ void EvaluatorService::ReportLogic() {
   Count("stockalert_evaluator_records_total", "Records folded.", counted.records - reported_.records);
   Count("stockalert_evaluator_records_replayed_total", "Records folded again after a partition was taken.",
         counted.records_replayed - reported_.records_replayed);
+  Count("stockalert_evaluator_splits_skipped_total", "Splits whose number or id is another split's, skipped.",
+        counted.splits_skipped - reported_.splits_skipped);
   Count("stockalert_evaluator_quotes_malformed_total", "Quotes that no quote can be, skipped.",
         counted.quotes_malformed - reported_.quotes_malformed);
   Count("stockalert_evaluator_partitions_stopped_total", "Partitions that had to stop: see the log and /readyz.",

@@ -83,6 +83,16 @@ struct StoredTrigger {
   int64_t ordinal = 0;
 };
 
+// A split that was told of, with the place of its record. One that came again has a row a time.
+struct StoredSplit {
+  record::Split split;
+  int32_t partition = 0;
+  int64_t log_generation = 1;
+  int64_t offset = 0;
+  int64_t ordinal = 0;
+  bool operator==(const StoredSplit&) const = default;
+};
+
 // An event on its way to the broker.
 struct OutboxRow {
   int32_t partition = 0;
@@ -116,6 +126,7 @@ struct CommitBatch {
   std::vector<StoredTrigger> triggers;
   std::vector<OutboxRow> outbox;
   std::vector<OutboxAcknowledgement> acknowledged;  // These rows are deleted.
+  std::vector<StoredSplit> splits = {};
 };
 
 absl::Status FencedError();
@@ -151,6 +162,10 @@ class EvaluatorStore {
   // Triggers of a generation from `from` (offset and ordinal, included) on, in their order.
   virtual absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t partition, int64_t log_generation,
                                                                   Progress from, size_t rows_max) = 0;
+
+  // The same of splits.
+  virtual absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t partition, int64_t log_generation, Progress from,
+                                                              size_t rows_max) = 0;
 
   // Outgoing events with a sequence above `after`, in their order.
   virtual absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t partition, int64_t after, size_t rows_max) = 0;

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "services/common/base/status_macros.h"
 #include "services/domain/fold/fold.h"
 
 namespace stockalert::evaluator {
@@ -33,6 +34,15 @@ fold::SavedSymbol UnseenSymbol(const std::string& name) {
 }
 
 }  // namespace
+
+absl::Status CarrySplitsOver(fold::FoldState& state, const std::vector<StoredSplit>& splits) {
+  if (splits.empty()) return absl::OkStatus();
+  STOCKALERT_ASSIGN_OR_RETURN(fold::Fold fold, fold::Fold::Restore(state));
+  fold::Outcome told;  // By the rows that the splits are of, and those of triggers.
+  for (const StoredSplit& stored : splits) fold.Apply(stored.split, {stored.offset, state.log_time_us}, &told);
+  state = fold.Snapshot();
+  return absl::OkStatus();
+}
 
 void CarryOver(fold::FoldState& state, const std::vector<StoredTrigger>& triggers) {
   std::map<std::string, fold::SavedAlert> alerts;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "services/common/base/status_macros.h"
+#include "services/common/base/text.h"
 #include "services/common/postgres/arrays.h"
 #include "services/common/postgres/transaction.h"
 
@@ -22,6 +23,9 @@ using postgres::TextArray;
 using postgres::Transact;
 using postgres::UuidArray;
 using OptionalColumn = std::vector<std::optional<int64_t>>;
+
+// As the ticker service keeps it, which publishes it again by that.
+constexpr size_t kSplitIdBytesMax = 64;
 
 std::optional<int64_t> ToOptional(int64_t value, soci::indicator indicator) {
   if (indicator == soci::i_null) return std::nullopt;
@@ -165,6 +169,50 @@ struct OutboxStatement {
   }
 
   std::string partitions, sequences, keys, values, traceparents;
+  soci::statement statement;
+};
+
+struct SplitStatement {
+  explicit SplitStatement(soci::session& sql)
+      : statement(
+            (sql.prepare << "INSERT INTO stockalert_evaluator.splits (partition, log_generation, record_offset, "
+                            "ordinal, symbol, number, split_id, numerator, denominator, effective_time_us) "
+                            "SELECT * FROM unnest(CAST(:partitions AS integer[]), CAST(:generations AS bigint[]), "
+                            "CAST(:offsets AS bigint[]), CAST(:ordinals AS bigint[]), CAST(:symbols AS text[]), "
+                            "CAST(:numbers AS bigint[]), CAST(:ids AS text[]), CAST(:numerators AS bigint[]), "
+                            "CAST(:denominators AS bigint[]), CAST(:times AS bigint[]))",
+             soci::use(partitions), soci::use(generations), soci::use(offsets), soci::use(ordinals), soci::use(symbols),
+             soci::use(numbers), soci::use(ids), soci::use(numerators), soci::use(denominators), soci::use(times))) {}
+
+  void Fill(const std::vector<StoredSplit>& rows) {
+    std::vector<int64_t> partition, generation, offset, ordinal, number, numerator, denominator, time;
+    std::vector<std::string> symbol, id;
+    for (const StoredSplit& row : rows) {
+      partition.push_back(row.partition);
+      generation.push_back(row.log_generation);
+      offset.push_back(row.offset);
+      ordinal.push_back(row.ordinal);
+      symbol.push_back(row.split.symbol);
+      number.push_back(row.split.number);
+      // It is whatever the log's record says, and a text of Postgres cannot hold everything.
+      id.push_back(base::StorableText(row.split.split_id, kSplitIdBytesMax));
+      numerator.push_back(row.split.ratio.numerator);
+      denominator.push_back(row.split.ratio.denominator);
+      time.push_back(row.split.effective_time_us);
+    }
+    partitions = BigintArray(partition);
+    generations = BigintArray(generation);
+    offsets = BigintArray(offset);
+    ordinals = BigintArray(ordinal);
+    symbols = TextArray(symbol);
+    numbers = BigintArray(number);
+    ids = TextArray(id);
+    numerators = BigintArray(numerator);
+    denominators = BigintArray(denominator);
+    times = BigintArray(time);
+  }
+
+  std::string partitions, generations, offsets, ordinals, symbols, numbers, ids, numerators, denominators, times;
   soci::statement statement;
 };
 
@@ -318,6 +366,7 @@ absl::Status PostgresEvaluatorStore::Commit(const CommitBatch& batch) {
       return FencedError();
     }
     Execute<TriggerStatement>(connection, batch.triggers);
+    Execute<SplitStatement>(connection, batch.splits);
     Execute<OutboxStatement>(connection, batch.outbox);
     Execute<AcknowledgeStatement>(connection, batch.acknowledged);
     return absl::OkStatus();
@@ -394,6 +443,33 @@ absl::StatusOr<std::vector<StoredTrigger>> PostgresEvaluatorStore::ReadTriggers(
           triggers.push_back(row);
         }
         return triggers;
+      });
+}
+
+absl::StatusOr<std::vector<StoredSplit>> PostgresEvaluatorStore::ReadSplits(int32_t partition, int64_t log_generation,
+                                                                            Progress from, size_t rows_max) {
+  return postgres::Read(
+      pool_, "evaluator.read_splits", [&](Connection& connection) -> absl::StatusOr<std::vector<StoredSplit>> {
+        std::vector<StoredSplit> splits;
+        const auto limit = static_cast<int64_t>(rows_max);
+        StoredSplit row;
+        row.partition = partition;
+        row.log_generation = log_generation;
+        record::Split& split = row.split;
+        soci::statement rows =
+            (connection.sql().prepare
+                 << "SELECT record_offset, ordinal, symbol, number, split_id, numerator, denominator, "
+                    "effective_time_us FROM stockalert_evaluator.splits "
+                    "WHERE partition = :partition AND log_generation = :generation "
+                    "AND (record_offset, ordinal) >= (:from_offset, :from_ordinal) "
+                    "ORDER BY record_offset, ordinal LIMIT :rows_max",
+             soci::use(partition), soci::use(log_generation), soci::use(from.next_offset), soci::use(from.next_ordinal),
+             soci::use(limit), soci::into(row.offset), soci::into(row.ordinal), soci::into(split.symbol),
+             soci::into(split.number), soci::into(split.split_id), soci::into(split.ratio.numerator),
+             soci::into(split.ratio.denominator), soci::into(split.effective_time_us));
+        rows.execute();
+        while (rows.fetch()) splits.push_back(row);
+        return splits;
       });
 }
 

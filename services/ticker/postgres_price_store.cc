@@ -473,6 +473,7 @@ absl::StatusOr<bool> PostgresPriceStore::AdoptLog(const std::string& cluster_id)
         soci::statement forget = (sql.prepare << "DELETE FROM stockalert_ticker.log_places");
         forget.execute(true);
         sql << "UPDATE stockalert_ticker.latest_prices SET log_offset = -1";
+        sql << "UPDATE stockalert_ticker.splits SET lost = true, next_attempt_us = 0 WHERE log_offset IS NOT NULL";
         return forget.get_affected_rows() > 0;
       });
   if (!adopted.ok()) return StoreFailure(adopted.status());
@@ -485,6 +486,8 @@ absl::Status PostgresPriceStore::ForgetPlaces(int32_t partition) {
         soci::session& sql = connection.sql();
         sql << "DELETE FROM stockalert_ticker.log_places WHERE partition = :partition", use(partition, "partition");
         sql << "UPDATE stockalert_ticker.latest_prices SET log_offset = -1 WHERE log_partition = :partition",
+            use(partition, "partition");
+        sql << "UPDATE stockalert_ticker.splits SET lost = true, next_attempt_us = 0 WHERE log_partition = :partition",
             use(partition, "partition");
         return absl::OkStatus();
       }));

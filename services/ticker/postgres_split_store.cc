@@ -21,7 +21,7 @@ using soci::use;
 
 constexpr char kColumns[] =
     "symbol, number, split_id, numerator, denominator, effective_time_us, create_time_us, "
-    "CAST(log_offset IS NOT NULL AS int) ";
+    "CAST(log_offset IS NOT NULL AS int), CAST(lost AS int) ";
 
 // One row of kColumns, and where it goes.
 class Row {
@@ -33,16 +33,21 @@ class Row {
     for (long long* number : {&numerator_, &denominator_, &effective_us_, &create_us_})
       statement.exchange(into(*number));
     statement.exchange(into(in_log_));
+    statement.exchange(into(lost_));
   }
 
   SplitRow Get() const {
-    return {{symbol_, id_, number_, {numerator_, denominator_}, effective_us_}, create_us_, in_log_ != 0};
+    return {{symbol_, id_, number_, {numerator_, denominator_}, effective_us_},
+            create_us_,
+            in_log_ != 0,
+            false,
+            lost_ != 0};
   }
 
  private:
   std::string symbol_, id_;
   long long number_ = 0, numerator_ = 0, denominator_ = 0, effective_us_ = 0, create_us_ = 0;
-  int in_log_ = 0;
+  int in_log_ = 0, lost_ = 0;
 };
 
 // By its request, or by its id: of what was found in the log the request is not known.
@@ -67,6 +72,14 @@ bool IsOfRequest(const record::Split& split, const record::Split& asked) {
          split.effective_time_us == asked.effective_time_us;
 }
 
+absl::Status SplitPending(const std::string& symbol, int64_t number) {
+  const std::string name = absl::StrCat("tickers/", symbol, "/splits/", number);
+  return base::FailedPrecondition(
+      kReasonSplitPending,
+      absl::StrCat(name, " is not in the log yet: it is published again and again, and comes first"),
+      {{"split", name}});
+}
+
 }  // namespace
 
 absl::StatusOr<SplitRow> PostgresSplitStore::Declare(const record::Split& split, const std::string& request_id,
@@ -78,23 +91,19 @@ absl::StatusOr<SplitRow> PostgresSplitStore::Declare(const record::Split& split,
     sql << "SELECT symbol FROM stockalert_ticker.tickers WHERE symbol = :symbol FOR UPDATE",
         use(split.symbol, "symbol"), into(locked);
     const bool is_registered = sql.got_data();
+    long long last = 0, pending = 0, lost = 0;
+    sql << "SELECT COALESCE(max(number), 0), COALESCE(max(number) FILTER (WHERE log_offset IS NULL), 0), "
+           "COALESCE(min(number) FILTER (WHERE lost), 0) FROM stockalert_ticker.splits WHERE symbol = :symbol",
+        use(split.symbol, "symbol"), into(last), into(pending), into(lost);
     if (std::optional<SplitRow> known = FindDeclared(sql, split, request_id)) {
+      // The caller publishes what is not in the log, and lost ones come before it.
+      if (IsOfRequest(known->split, split) && !known->in_log && lost > 0) return SplitPending(split.symbol, lost);
       if (IsOfRequest(known->split, split)) return *std::move(known);
       return base::InvalidField("request_id", "was used for another split: take a new one for each split",
                                 kReasonSplitRequestReused);
     }
     if (!is_registered) return TickerNotFound(split.symbol);
-    long long last = 0, pending = 0;
-    sql << "SELECT COALESCE(max(number), 0), COALESCE(max(number) FILTER (WHERE log_offset IS NULL), 0) "
-           "FROM stockalert_ticker.splits WHERE symbol = :symbol",
-        use(split.symbol, "symbol"), into(last), into(pending);
-    if (pending > 0) {
-      return base::FailedPrecondition(
-          kReasonSplitPending,
-          absl::StrCat("tickers/", split.symbol, "/splits/", pending,
-                       " is not in the log yet: it is published again and again, and comes first"),
-          {{"split", absl::StrCat("tickers/", split.symbol, "/splits/", pending)}});
-    }
+    if (lost > 0 || pending > 0) return SplitPending(split.symbol, lost > 0 ? lost : pending);
     SplitRow row{split, now_us, false, true};
     row.split.number = last + 1;
     const long long number = row.split.number, numerator = split.ratio.numerator, denominator = split.ratio.denominator,
@@ -143,10 +152,10 @@ absl::StatusOr<std::optional<SplitRow>> PostgresSplitStore::Find(const std::stri
       }));
 }
 
-absl::StatusOr<std::vector<record::Split>> PostgresSplitStore::ClaimPending(int64_t now_us, int limit) {
+absl::StatusOr<std::vector<SplitRow>> PostgresSplitStore::ClaimPending(int64_t now_us, int limit) {
   return StoreFailure(Transact(
       pool_, "ticker.claim_splits", Idempotency::kIdempotent,
-      [&](Connection& connection) -> absl::StatusOr<std::vector<record::Split>> {
+      [&](Connection& connection) -> absl::StatusOr<std::vector<SplitRow>> {
         const long long now = now_us, next = now_us + kSplitAttemptPauseUs;
         Row row;
         soci::statement statement(connection.sql());
@@ -156,17 +165,33 @@ absl::StatusOr<std::vector<record::Split>> PostgresSplitStore::ClaimPending(int6
         row.Define(statement);
         statement.alloc();
         statement.prepare(absl::StrCat(
-            "WITH due AS (SELECT symbol AS of, number AS at FROM stockalert_ticker.splits "
-            "  WHERE log_offset IS NULL AND next_attempt_us <= CAST(:now AS bigint) "
-            "  ORDER BY next_attempt_us LIMIT :limit FOR UPDATE SKIP LOCKED) "
+            "WITH due AS (SELECT symbol AS of, number AS at FROM stockalert_ticker.splits s "
+            "  WHERE (log_offset IS NULL OR lost) AND next_attempt_us <= CAST(:now AS bigint) "
+            "  AND NOT EXISTS (SELECT FROM stockalert_ticker.splits b WHERE b.symbol = s.symbol "
+            "    AND b.number < s.number AND (b.log_offset IS NULL OR b.lost)) "
+            "  ORDER BY next_attempt_us, symbol LIMIT :limit FOR UPDATE SKIP LOCKED) "
             "UPDATE stockalert_ticker.splits SET attempts = attempts + 1, next_attempt_us = CAST(:next AS bigint) "
             "FROM due WHERE symbol = due.of AND number = due.at RETURNING ",
             kColumns));
         statement.define_and_bind();
         statement.execute(false);
-        std::vector<record::Split> claimed;
-        while (statement.fetch()) claimed.push_back(row.Get().split);
+        std::vector<SplitRow> claimed;
+        while (statement.fetch()) claimed.push_back(row.Get());
         return claimed;
+      }));
+}
+
+absl::Status PostgresSplitStore::NoteFound(const record::Split& split, LogPlace place) {
+  const long long number = split.number, offset = place.offset;
+  const int partition = place.partition;
+  return StoreFailure(
+      Transact(pool_, "ticker.note_split_found", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
+        connection.sql() << "UPDATE stockalert_ticker.splits SET lost = false, log_partition = :partition, "
+                            "log_offset = :offset WHERE symbol = :symbol AND number = :number AND split_id = :id "
+                            "AND lost",
+            use(partition, "partition"), use(offset, "offset"), use(split.symbol, "symbol"), use(number, "number"),
+            use(split.split_id, "id");
+        return absl::OkStatus();
       }));
 }
 

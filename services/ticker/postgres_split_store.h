@@ -18,7 +18,8 @@ class PostgresSplitStore final : public SplitStore {
   absl::StatusOr<SplitRow> Declare(const record::Split& split, const std::string& request_id, int64_t now_us) override;
   absl::Status Withdraw(const record::Split& split) override;
   absl::StatusOr<std::optional<SplitRow>> Find(const std::string& symbol, int64_t number) override;
-  absl::StatusOr<std::vector<record::Split>> ClaimPending(int64_t now_us, int limit) override;
+  absl::StatusOr<std::vector<SplitRow>> ClaimPending(int64_t now_us, int limit) override;
+  absl::Status NoteFound(const record::Split& split, LogPlace place) override;
   absl::StatusOr<std::vector<SplitRow>> List(const std::string& symbol, const std::optional<SplitPlace>& after,
                                              int limit) override;
 

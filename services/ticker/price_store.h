@@ -42,9 +42,9 @@ class PriceStore {
   virtual absl::StatusOr<std::vector<MinuteBar>> LastBars(const std::string& symbol, int64_t start_us, int64_t end_us,
                                                           int limit) = 0;
   // Records that the log is this cluster's. If another cluster's was recorded, forgets all places, also those in the
-  // symbols' rows (prices stay), and returns true.
+  // symbols' rows (prices stay), takes all splits that were in it for lost (SplitStore), and returns true.
   virtual absl::StatusOr<bool> AdoptLog(const std::string& cluster_id) = 0;
-  // Forgets the places of one partition, which will be read from its beginning.
+  // Forgets the places of one partition, which will be read from its beginning, and takes its splits for lost.
   virtual absl::Status ForgetPlaces(int32_t partition) = 0;
 };
 

@@ -44,7 +44,7 @@ v1::Split ToSplit(const SplitRow& row) {
   message.set_denominator(split.ratio.denominator);
   *message.mutable_effective_time() = rpc::TimestampFromUs(split.effective_time_us);
   *message.mutable_create_time() = rpc::TimestampFromUs(row.create_time_us);
-  message.set_state(row.in_log ? v1::Split::STATE_APPLIED : v1::Split::STATE_PENDING);
+  message.set_state(row.in_log && !row.lost ? v1::Split::STATE_APPLIED : v1::Split::STATE_PENDING);
   return message;
 }
 

@@ -90,14 +90,47 @@ absl::StatusOr<SplitRow> SplitLogic::AwaitNoted(const SplitRow& published, absl:
 absl::StatusOr<int> SplitLogic::PublishPending(const trace::Context& trace, absl::Time deadline) {
   static auto& published =
       metrics::GetCounter("stockalert_ticker_splits_swept_total", "Pending splits that were published again");
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<record::Split> due,
-                              store_.ClaimPending(clock_.NowUs(), kPublishedAtOnce));
-  for (const record::Split& split : due) {
-    STOCKALERT_RETURN_IF_ERROR(
-        publisher_.PublishSplit(split, trace, Sooner(deadline, options_.publish_timeout)).status());
-    published.Increment();
+  static auto& found = metrics::GetCounter("stockalert_ticker_splits_republished_total",
+                                           "Splits that were published again because the log is another one");
+  int count = 0;
+  int count_lost = 0;
+  absl::Status refused;
+  const auto round = [&]() -> absl::Status {
+    while (absl::Now() < deadline) {
+      STOCKALERT_ASSIGN_OR_RETURN(const std::vector<SplitRow> due,
+                                  store_.ClaimPending(clock_.NowUs(), kPublishedAtOnce));
+      const int lost_before = count_lost;
+      for (const SplitRow& row : due) {
+        const absl::StatusOr<LogPlace> place =
+            publisher_.PublishSplit(row.split, trace, Sooner(deadline, options_.publish_timeout));
+        if (absl::IsUnavailable(place.status()) || absl::IsFailedPrecondition(place.status())) return place.status();
+        if (!place.ok()) {
+          // This one alone: it must not hold up those of other symbols.
+          refused.Update(
+              absl::Status(place.status().code(), absl::StrCat("tickers/", row.split.symbol, "/splits/",
+                                                               row.split.number, ": ", place.status().message())));
+          continue;
+        }
+        ++count;
+        (row.lost ? found : published).Increment();
+        if (!row.lost) continue;  // The log's reader notes it.
+        STOCKALERT_RETURN_IF_ERROR(store_.NoteFound(row.split, *place));
+        ++count_lost;
+      }
+      // Each that was found may make its symbol's next one due.
+      if (count_lost == lost_before) break;
+    }
+    return absl::OkStatus();
+  };
+  const absl::Status status = round();
+  if (count_lost > 0) {
+    log::Warning(
+        "the log is another one than before: splits were published in it again, for readers that had not heard of them",
+        {{"splits", count_lost}, {"trace_id", trace.trace_id}});
   }
-  return static_cast<int>(due.size());
+  if (!status.ok()) return status;
+  if (!refused.ok()) return refused;
+  return count;
 }
 
 }  // namespace stockalert::ticker

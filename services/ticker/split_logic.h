@@ -3,7 +3,8 @@
 // A split is a row first (pending, with its number), then a record of the log, and in the log for certain once the
 // log's reader has noted it. A crash between leaves a pending row, which PublishPending publishes; publishing twice
 // changes nothing, for readers know a split by its number. Numbers follow each other in the log: a symbol's next split
-// is refused while one is pending.
+// is refused while one is pending. Where the log is another one than before, all that were in it are published again by
+// PublishPending, in the order of their numbers: whoever had not read one hears of it, the others skip it.
 //
 // Thread-safe. Calls block on the store and the fetcher, at most until their deadline. Errors are those of
 // base/error.h.
@@ -47,7 +48,9 @@ class SplitLogic {
     return store_.List(symbol, after, limit);
   }
 
-  // Publishes what is pending and due; returns how many. The first error ends the round.
+  // Publishes what is pending or lost, and due; returns how many. The first error that concerns all of them, or the
+  // deadline, ends the round; one that the fetcher refuses holds up the later ones of its symbol alone, and is answered
+  // at the end.
   absl::StatusOr<int> PublishPending(const trace::Context& trace, absl::Time deadline);
 
  private:

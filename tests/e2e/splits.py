@@ -196,4 +196,85 @@ def try_log_format(mesh):
     expect_equal(splits_of(mesh), [f"{TICKER}/splits/1"], "splits after the refusal")
 
 
-CASES = [("splits/declared, scaled, evaluated", split)]
+def outlives_log(world):
+    """Kafka is lost with a split that its readers, one and then the other, had not read: they hear of it all the same, and of the next."""
+    mesh = meshes.Mesh(world.folder / "splits_lost_log", meshes.free_first_port(), prices_partitions=4)
+    try:
+        mesh.start({"SOURCE": "publish"})
+        try_lost_logs(mesh)
+    finally:
+        killed = mesh.stop()
+        mesh.postgres.wipe()
+    expect_equal(killed, [], "services that had to be killed")
+
+
+def lose_log(mesh, trader):
+    for process in reversed(list(mesh.services.values())):
+        expect(process.stop(), f"{process.name} had to be killed")
+    mesh.kafka.process.stop()
+    mesh.kafka.wipe_identity()
+    mesh.kafka.start()
+    mesh.kafka.await_ready()
+    mesh.migrate()
+    for process in mesh.services.values():
+        process.start()
+    mesh.await_ready(timeout_s=180)
+
+    def answers(call):
+        try:
+            call()
+        except client.CallError:
+            return False
+        return True
+    await_true("the ticker service's answer", lambda: answers(lambda: splits_of(mesh)), 20)
+    await_true("the alert service's answer", lambda: answers(lambda: trader.call("alert", "ResyncAlerts", {}, mesh.admin_key)), 20)
+
+
+def await_split(mesh, trader, alert, number, price):
+    """Until everybody is at the split: the ticker service that publishes it, the alert service that shows it, the evaluator that measures by it."""
+    def states():
+        return {one["number"]: one["state"] for one in mesh.client.list_all("ticker", "ListSplits", "splits", {"parent": TICKER}, mesh.admin_key)}
+
+    def evaluated():
+        try:
+            return trader.call("alert", "ExplainAlert", {"name": alert})["condition"]["price_target"]["price"]
+        except client.CallError:
+            return None  # The partition is being restored.
+    await_true(f"split {number} in the log", lambda: states() == {str(n + 1): "STATE_APPLIED" for n in range(number)}, 60)
+    await_true(f"split {number} in the alert service", lambda: condition(trader, alert)["price_target"]["price"] == price, 60)
+    await_true(f"split {number} in the evaluator", lambda: evaluated() == price, 60)
+    known = mesh.query(f"SELECT number FROM stockalert_alert.splits WHERE symbol = '{SYMBOL}' ORDER BY 1")
+    expect_equal(known, [[str(n + 1)] for n in range(number)], "the splits that the alert service knows")
+
+
+def try_lost_logs(mesh):
+    trader = Trader(mesh)
+    alert = trader.create(target("AT_OR_ABOVE", "480"), trigger_policy="TRIGGER_POLICY_REPEAT")
+    trader.publish("400")
+    await_true("the price", lambda: trader.price() == "400", 20)
+    trader.settle(alert)
+
+    expect(mesh.services["evaluator"].stop(), "the evaluator had to be killed")
+    expect_equal(declare(mesh, 4, 1, "first")["state"], "STATE_APPLIED", "the first split")
+    expect_equal(condition(trader, alert)["price_target"]["price"], "480", "the target that the alert service shows")
+    lose_log(mesh, trader)
+    await_split(mesh, trader, alert, 1, "120")
+
+    # The evaluator has read this one, and what it told of it is lost.
+    expect(mesh.services["alert"].stop(), "the alert service had to be killed")
+    expect_equal(declare(mesh, 2, 1, "second")["state"], "STATE_APPLIED", "the second split")
+    await_true("the evaluator's word of it", lambda: mesh.query(
+        "SELECT count(*) FROM stockalert_evaluator.splits WHERE number = 2 AND NOT EXISTS (SELECT FROM stockalert_evaluator.outbox)") == [["1"]], 30)
+    lose_log(mesh, trader)
+    await_split(mesh, trader, alert, 2, "60")
+
+    expect_equal(declare(mesh, 1, 3, "third")["number"], "3", "a split afterwards")
+    await_split(mesh, trader, alert, 3, "180")
+    expect_equal(trader.price(), "150", "the price shown")
+    trader.settle(alert)
+    trader.publish("179")
+    trader.publish("180")
+    await_true("the trigger", lambda: trader.triggers(alert) == ["180"], 30)
+
+
+CASES = [("splits/declared, scaled, evaluated", split), ("splits/outlive the log", outlives_log)]

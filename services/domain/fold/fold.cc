@@ -245,9 +245,10 @@ class PartitionState {
   void ApplyRecord(const record::Split& split, record::Place place, Outcome* outcome) {
     SymbolFold& symbol = SymbolOf(split.symbol);
     CopyFirst(symbol);
-    if (!symbol.ApplySplit(split)) return;
+    const SplitEffect effect = symbol.ApplySplit(split);
+    if (effect == SplitEffect::kSkipped) return;
     outcome->splits.push_back(split);
-    if (symbol.hold != nullptr) Settle(symbol, place, outcome);
+    if (effect == SplitEffect::kApplied && symbol.hold != nullptr) Settle(symbol, place, outcome);
   }
 
   void ApplyRecord(const record::SplitSuspected& suspected, record::Place place, Outcome* outcome) {

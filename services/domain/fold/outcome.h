@@ -24,7 +24,8 @@ struct Outcome {
   std::vector<record::Trigger> triggers;  // In their order: by offset, then alert id.
   std::vector<record::Confirmation> confirmations;
   std::vector<record::SymbolStatus> statuses;  // Only where it differs from before the record.
-  std::vector<record::Split> splits;           // That were not known.
+  // That were applied, and those that came again: a reader of what the fold says may have missed them.
+  std::vector<record::Split> splits;
   bool operator==(const Outcome&) const = default;
 };
 

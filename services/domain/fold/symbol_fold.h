@@ -44,6 +44,10 @@
 
 namespace stockalert::fold {
 
+// What a split's record did. kRepeated: that very split was applied before. kSkipped: another one is known by its
+// number or a later one, or it by another number.
+enum class SplitEffect { kApplied, kRepeated, kSkipped };
+
 // Aligned, so that what every quote needs is in as few cache lines as can be.
 class alignas(64) SymbolFold final : public ExtremeLadder::Members {
  public:
@@ -55,8 +59,8 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   // Precondition: the price is one that may be evaluated.
   void ApplyQuote(const record::Quote& quote, int64_t offset, Counters* counters, Outcome* outcome);
   void ApplyRestart();
-  // False: it is known, and nothing has changed.
-  bool ApplySplit(const record::Split& split);
+  // Anything but kApplied: nothing has changed.
+  SplitEffect ApplySplit(const record::Split& split);
   // Whether a record of the symbol's publisher is a new one. The first also remembers it.
   bool RecordSuspicion(const record::SplitSuspected& suspected) {
     return order_.RecordOther(suspected.publisher_epoch, suspected.sequence);

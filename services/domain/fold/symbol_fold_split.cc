@@ -37,11 +37,15 @@ void ScaleAlert(price::SplitRatio ratio, Alert* alert) {
 
 }  // namespace
 
-bool SymbolFold::ApplySplit(const record::Split& split) {
+SplitEffect SymbolFold::ApplySplit(const record::Split& split) {
   const bool known = std::any_of(splits_.begin(), splits_.end(), [&](const SavedSplit& one) {
     return one.number >= split.number || one.split_id == split.split_id;
   });
-  if (known) return false;
+  if (known) {
+    const SavedSplit same{split.split_id, split.number, split.ratio};
+    return std::find(splits_.begin(), splits_.end(), same) != splits_.end() ? SplitEffect::kRepeated
+                                                                            : SplitEffect::kSkipped;
+  }
   splits_.push_back({split.split_id, split.number, split.ratio});
 
   CatchUp();
@@ -69,7 +73,7 @@ bool SymbolFold::ApplySplit(const record::Split& split) {
     }
     ReturnTo(*alert, residence);
   }
-  return true;
+  return SplitEffect::kApplied;
 }
 
 condition::Definition SymbolFold::PresentDefinition(const record::AlertChange& change) const {

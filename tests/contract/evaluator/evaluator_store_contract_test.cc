@@ -216,6 +216,31 @@ TEST_CASE("triggers are read in their order, from a place on, a page at a time")
   });
 }
 
+TEST_CASE("splits are committed with their partition's move, and read in their order, a page at a time") {
+  ForEachStore([](EvaluatorStore& store) {
+    const PartitionRow row = *store.AcquirePartition(NewPartition(), "one");
+    const auto split = [&](int64_t offset, int64_t ordinal) {
+      return StoredSplit{
+          {"BRK.B", "id-" + std::to_string(offset), offset, {1'000'000, 3}, -5}, row.partition, 1, offset, ordinal};
+    };
+    CommitBatch batch;
+    batch.moves = {Move(row, {10, 0})};
+    batch.splits = {split(7, 1), split(3, 0), split(7, 0)};
+    REQUIRE(store.Commit(batch).ok());
+    REQUIRE(store.Commit(batch).ok());  // Again, after a lost answer.
+    CHECK(*store.ReadSplits(row.partition, 1, {0, 0}, 10) == std::vector{split(3, 0), split(7, 0), split(7, 1)});
+    CHECK(*store.ReadSplits(row.partition, 1, {3, 1}, 1) == std::vector{split(7, 0)});
+    CHECK(store.ReadSplits(row.partition, 1, {7, 2}, 10)->empty());
+    CHECK(store.ReadSplits(row.partition, 2, {0, 0}, 10)->empty());
+    // Of a fenced commit none is there.
+    CommitBatch fenced;
+    fenced.moves = {Move(row, {12, 0})};
+    fenced.splits = {split(11, 0)};
+    CHECK(IsFenced(store.Commit(fenced)));
+    CHECK(store.ReadSplits(row.partition, 1, {10, 0}, 10)->empty());
+  });
+}
+
 TEST_CASE("outgoing events stay until they are acknowledged") {
   ForEachStore([](EvaluatorStore& store) {
     PartitionRow row = *store.AcquirePartition(NewPartition(), "one");

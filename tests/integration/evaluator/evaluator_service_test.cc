@@ -75,6 +75,11 @@ class MortalStore final : public EvaluatorStore {
     if (dead_) return Dead();
     return inner_.ReadTriggers(partition, generation, from, rows_max);
   }
+  absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t partition, int64_t generation, Progress from,
+                                                      size_t rows_max) override {
+    if (dead_) return Dead();
+    return inner_.ReadSplits(partition, generation, from, rows_max);
+  }
   absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t partition, int64_t after, size_t rows_max) override {
     if (dead_) return Dead();
     return inner_.ReadOutbox(partition, after, rows_max);

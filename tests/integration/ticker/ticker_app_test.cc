@@ -6,9 +6,11 @@
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <deque>
+#include <functional>
 #include <latch>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -459,8 +461,8 @@ TEST_CASE("the log read again, and by two instances, changes no bar") {
 }
 
 // Publishes a split as the fetcher does.
-void PublishSplits(Mesh& mesh) {
-  mesh.fakes.OnSplit([&](const ipb::SplitRecord& split, ipb::LogPlace* place) -> ::grpc::Status {
+void PublishSplits(Mesh& mesh, const std::function<void(const ipb::SplitRecord&)>& on_published = nullptr) {
+  mesh.fakes.OnSplit([&mesh, on_published](const ipb::SplitRecord& split, ipb::LogPlace* place) -> ::grpc::Status {
     ipb::LogRecord record;
     *record.mutable_split() = split;
     const auto delivered = mesh.producer->ProduceAndWait(mesh.config.prices_topic, split.symbol(),
@@ -468,6 +470,7 @@ void PublishSplits(Mesh& mesh) {
     if (!delivered.ok()) return {::grpc::StatusCode::UNAVAILABLE, "the log is away"};
     place->set_partition(delivered->partition);
     place->set_offset(delivered->offset);
+    if (on_published) on_published(split);
     return ::grpc::Status::OK;
   });
 }
@@ -591,6 +594,66 @@ TEST_CASE("a split that could not be published is pending, and is published once
   CHECK(Declare(mesh, "r1", 4, 1)->state() == v1::Split::STATE_APPLIED);
   CHECK(Declare(mesh, "r2", 2, 1)->number() == 2);
   CHECK(mesh.Get("AAPL").latest_quote().price() == "50");
+}
+
+TEST_CASE("where the log is another one, its splits are published again in their order, and change nothing here") {
+  Mesh mesh;
+  PublishSplits(mesh);
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  REQUIRE(mesh.Register("MSFT").ok());
+  mesh.Quote("AAPL", 400'000'000, kTime);
+  CHECK(Eventually([&] { return mesh.Get("AAPL").has_latest_quote(); }));
+  REQUIRE(Declare(mesh, "r1", 4, 1).ok());
+  REQUIRE(Declare(mesh, "r2", 1, 2).ok());
+  REQUIRE(Declare(mesh, "m1", 3, 1, "MSFT").ok());
+  AwaitOffsets(mesh, 4);
+  const auto offsets = [&] { return mesh.database.Count("SELECT sum(log_offset) FROM stockalert_ticker.splits"); };
+  const int64_t offsets_before = offsets();
+  mesh.Stop();
+  SECTION("another cluster") {
+    mesh.database.Execute("UPDATE stockalert_ticker.log_identity SET cluster_id = 'another'");
+  }
+  SECTION("a topic that was made anew") {
+    mesh.database.Execute("UPDATE stockalert_ticker.log_places SET next_offset = next_offset + 1000000");
+  }
+  std::atomic<int> tries = 0;
+  mesh.fakes.OnSplit([&](const ipb::SplitRecord&, ipb::LogPlace*) {
+    ++tries;
+    return ::grpc::Status(::grpc::StatusCode::UNAVAILABLE, "away");
+  });
+  mesh.Start();
+  REQUIRE(Eventually([&] { return tries > 0; }));
+  CHECK(SplitsOf(mesh) == std::vector<std::string>{"tickers/AAPL/splits/2 1/2 pending",
+                                                   "tickers/AAPL/splits/1 4/1 pending",
+                                                   "tickers/MSFT/splits/1 3/1 pending"});
+  CHECK(base::ReasonOf(Declare(mesh, "r3", 2, 1).status()) == "SPLIT_PENDING");
+  std::vector<std::string> published;
+  std::mutex mutex;
+  PublishSplits(mesh, [&](const ipb::SplitRecord& split) {
+    std::lock_guard lock(mutex);
+    published.push_back(split.symbol() + " " + std::to_string(split.number()) + " " + split.split_id());
+  });
+  const std::vector<std::string> all = {"tickers/AAPL/splits/2 1/2", "tickers/AAPL/splits/1 4/1",
+                                        "tickers/MSFT/splits/1 3/1"};
+  CHECK(Eventually([&] { return SplitsOf(mesh) == all; }));
+  CHECK(offsets() > offsets_before);
+  // As they were, and numbers go on.
+  CHECK(Declare(mesh, "r1", 4, 1)->number() == 1);
+  CHECK(mesh.Get("AAPL").latest_quote().price() == "200");
+  CHECK(BarsOf(mesh, "AAPL") == BarTexts{"200 200 200 200"});
+  const auto next = Declare(mesh, "r3", 2, 1);
+  REQUIRE(next.ok());
+  CHECK(next->number() == 3);
+  CHECK(mesh.Get("AAPL").latest_quote().price() == "100");
+  mesh.Stop();
+  std::lock_guard lock(mutex);
+  std::vector<std::string> of_aapl;
+  for (const std::string& one : published) {
+    if (one.starts_with("AAPL")) of_aapl.push_back(one.substr(0, 6));
+  }
+  CHECK(of_aapl == std::vector<std::string>{"AAPL 1", "AAPL 2", "AAPL 3"});
+  CHECK(published.size() == 4);
 }
 
 TEST_CASE("a log that takes no splits, and one that has another than was kept") {

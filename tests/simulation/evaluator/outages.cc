@@ -18,6 +18,7 @@ using evaluator::OutboxRow;
 using evaluator::PartitionRow;
 using evaluator::Progress;
 using evaluator::StoredCheckpoint;
+using evaluator::StoredSplit;
 using evaluator::StoredTrigger;
 
 namespace {
@@ -72,6 +73,11 @@ class OutageWorld::Store final : public evaluator::EvaluatorStore {
                                                           size_t rows_max) override {
     if (absl::Status status = Ask(false); !status.ok()) return status;
     return truth.ReadTriggers(partition, generation, from, rows_max);
+  }
+  absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t partition, int64_t generation, Progress from,
+                                                      size_t rows_max) override {
+    if (absl::Status status = Ask(false); !status.ok()) return status;
+    return truth.ReadSplits(partition, generation, from, rows_max);
   }
   absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t partition, int64_t after, size_t rows_max) override {
     if (absl::Status status = Ask(false); !status.ok()) return status;

@@ -13,6 +13,7 @@ using evaluator::PartitionOwner;
 using evaluator::PartitionRow;
 using evaluator::Progress;
 using evaluator::StoredCheckpoint;
+using evaluator::StoredSplit;
 using evaluator::StoredTrigger;
 
 namespace {
@@ -56,6 +57,11 @@ absl::Status SimulatedStore::AdoptLog(const PartitionRow& row, const StoredCheck
 absl::StatusOr<std::vector<StoredTrigger>> SimulatedStore::ReadTriggers(int32_t partition, int64_t log_generation,
                                                                         Progress from, size_t rows_max) {
   return WithFault(fault_(), [&] { return store_.ReadTriggers(partition, log_generation, from, rows_max); });
+}
+
+absl::StatusOr<std::vector<StoredSplit>> SimulatedStore::ReadSplits(int32_t partition, int64_t log_generation,
+                                                                    Progress from, size_t rows_max) {
+  return WithFault(fault_(), [&] { return store_.ReadSplits(partition, log_generation, from, rows_max); });
 }
 
 absl::StatusOr<std::vector<OutboxRow>> SimulatedStore::ReadOutbox(int32_t partition, int64_t after, size_t rows_max) {

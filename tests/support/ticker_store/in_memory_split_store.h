@@ -28,6 +28,15 @@ class InMemorySplitStore final : public ticker::SplitStore {
     }
   }
 
+  // As the log's reader does where the log is another one.
+  void LoseLog() {
+    std::lock_guard lock(mutex_);
+    for (Row& one : rows_) {
+      one.row.lost = one.row.in_log;
+      if (one.row.lost) one.next_attempt_us = 0;
+    }
+  }
+
   // As a database that was restored from a backup of before, once the log's reader has found the splits again.
   void ForgetRequests() {
     std::lock_guard lock(mutex_);
@@ -38,12 +47,15 @@ class InMemorySplitStore final : public ticker::SplitStore {
                                            int64_t now_us) override {
     std::lock_guard lock(mutex_);
     int64_t last = 0;
-    bool pending = false;
+    const bool lost = std::ranges::any_of(
+        rows_, [&](const Row& one) { return one.row.split.symbol == split.symbol && one.row.lost; });
+    bool pending = lost;
     for (const Row& one : rows_) {
       const record::Split& kept = one.row.split;
       if (one.request_id == request_id || (kept.symbol == split.symbol && kept.split_id == split.split_id)) {
         if (kept.symbol == split.symbol && kept.ratio == split.ratio &&
             kept.effective_time_us == split.effective_time_us) {
+          if (!one.row.in_log && lost) return base::FailedPrecondition(ticker::kReasonSplitPending, "one is lost");
           return one.row;
         }
         return base::InvalidField("request_id", "was used", ticker::kReasonSplitRequestReused);
@@ -54,7 +66,7 @@ class InMemorySplitStore final : public ticker::SplitStore {
     }
     if (!tickers_.contains(split.symbol)) return ticker::TickerNotFound(split.symbol);
     if (pending) return base::FailedPrecondition(ticker::kReasonSplitPending, "one is pending");
-    Row added{{split, now_us, false, false}, request_id, 1, now_us + ticker::kSplitAttemptPauseUs};
+    Row added{{split, now_us}, request_id, 1, now_us + ticker::kSplitAttemptPauseUs};
     added.row.split.number = last + 1;
     rows_.push_back(added);
     ticker::SplitRow first = added.row;
@@ -78,16 +90,30 @@ class InMemorySplitStore final : public ticker::SplitStore {
     return std::optional<ticker::SplitRow>();
   }
 
-  absl::StatusOr<std::vector<record::Split>> ClaimPending(int64_t now_us, int limit) override {
+  absl::StatusOr<std::vector<ticker::SplitRow>> ClaimPending(int64_t now_us, int limit) override {
     std::lock_guard lock(mutex_);
-    std::vector<record::Split> claimed;
+    std::vector<ticker::SplitRow> claimed;
+    const auto is_due = [](const Row& one) { return !one.row.in_log || one.row.lost; };
     for (Row& one : rows_) {
-      if (one.row.in_log || one.next_attempt_us > now_us || claimed.size() == static_cast<size_t>(limit)) continue;
+      const record::Split& split = one.row.split;
+      const bool is_next = std::ranges::none_of(rows_, [&](const Row& other) {
+        return other.row.split.symbol == split.symbol && other.row.split.number < split.number && is_due(other);
+      });
+      if (!is_due(one) || !is_next) continue;
+      if (one.next_attempt_us > now_us || claimed.size() == static_cast<size_t>(limit)) continue;
       ++one.attempts;
       one.next_attempt_us = now_us + ticker::kSplitAttemptPauseUs;
-      claimed.push_back(one.row.split);
+      claimed.push_back(one.row);
     }
     return claimed;
+  }
+
+  absl::Status NoteFound(const record::Split& split, ticker::LogPlace) override {
+    std::lock_guard lock(mutex_);
+    for (Row& one : rows_) {
+      if (one.row.split == split) one.row.lost = false;
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::vector<ticker::SplitRow>> List(const std::string& symbol,

@@ -291,6 +291,9 @@ TEST_CASE("a record with many triggers spans transactions, and a crash between t
       absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t p, int64_t g, Progress f, size_t n) override {
         return inner_.ReadTriggers(p, g, f, n);
       }
+      absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t p, int64_t g, Progress f, size_t n) override {
+        return inner_.ReadSplits(p, g, f, n);
+      }
       absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t p, int64_t a, size_t n) override {
         return inner_.ReadOutbox(p, a, n);
       }
@@ -466,6 +469,9 @@ TEST_CASE("a database that is away delays a commit and loses nothing") {
     absl::Status AdoptLog(const PartitionRow& r, const StoredCheckpoint& c) override { return inner_.AdoptLog(r, c); }
     absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t p, int64_t g, Progress f, size_t n) override {
       return inner_.ReadTriggers(p, g, f, n);
+    }
+    absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t p, int64_t g, Progress f, size_t n) override {
+      return inner_.ReadSplits(p, g, f, n);
     }
     absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t p, int64_t a, size_t n) override {
       return inner_.ReadOutbox(p, a, n);
@@ -692,7 +698,101 @@ TEST_CASE("a checkpoint holds nothing that is not committed") {
   CHECK(evaluator.logic.TakeDraft(0)->next_offset == 3);
 }
 
-TEST_CASE("a split that is committed wants a checkpoint, which on another log is all that knows it") {
+// The numbers of the splits that were sent to the alert service, in their order.
+std::vector<int64_t> SplitsSent(const TestEvaluator& evaluator) {
+  std::vector<int64_t> numbers;
+  for (const OutboxRow& row : evaluator.publisher.rows) {
+    internal::v1::AlertEvent event;
+    REQUIRE(event.ParseFromString(row.value));
+    if (event.has_split_applied()) numbers.push_back(event.split_applied().number());
+  }
+  return numbers;
+}
+
+TEST_CASE(
+    "on another log, splits after the checkpoint are applied by their rows, and told of again as they come again") {
+  testing::InMemoryEvaluatorStore store;
+  const record::Split splits[] = {
+      {"AAPL", "s1", 1, {4, 1}, 0}, {"AAPL", "s2", 2, {5, 1}, 0}, {"AAPL", "s3", 3, {2, 1}, 0}};
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Add(splits[0]);
+  {
+    TestEvaluator evaluator(store);
+    REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
+    // A checkpoint that knows the first.
+    const auto draft = evaluator.logic.TakeDraft(0);
+    REQUIRE(draft.has_value());
+    REQUIRE(store.WriteCheckpoint(EvaluatorLogic::Encode(*draft), draft->epoch).ok());
+  }
+  log.Add(splits[1]);
+  log.Quote(kTarget / 20 - 1);
+  log.Quote(kTarget / 20);
+  log.Add(splits[2]);
+  {
+    TestEvaluator evaluator(store);
+    REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
+    CHECK(SplitsSent(evaluator) == std::vector<int64_t>{2, 3});
+  }
+  REQUIRE(store.AllTriggers().size() == 1);
+
+  Log other;
+  other.cluster_id = "cluster-2";
+  for (const record::Split& split : splits) other.Add(split);
+  for (const int64_t price : {kTarget / 40 - 1, kTarget / 40}) {
+    record::Quote quote;
+    quote.symbol = "AAPL";
+    quote.price_micros = price;
+    quote.event_time_us = 1'767'366'001'000'000 + other.size();
+    quote.publisher_epoch = 2;
+    quote.sequence = other.size();
+    other.Add(quote);
+  }
+  TestEvaluator evaluator(store);
+  const auto start = evaluator.AcquirePartition(other);
+  REQUIRE(start.ok());
+  CHECK(std::get<condition::PriceTarget>(evaluator.logic.fold(0)->FindAlert(kAlertA)->definition.condition)
+            .price_micros == kTarget / 40);
+  REQUIRE(evaluator.Read(other, *start) == NextStep::kGoOn);
+  REQUIRE(evaluator.logic.Commit().ok());
+  CHECK(SplitsSent(evaluator) == std::vector<int64_t>{1, 2, 3});
+  CHECK(store.AllTriggers().size() == 2);
+  CHECK(evaluator.logic.counters().splits_skipped == 0);
+  // Rows of a log are of that log alone: nothing of them is applied to the next one.
+  const auto rows = store.ReadSplits(0, 2, {0, 0}, 10);
+  REQUIRE(rows.ok());
+  CHECK(rows->size() == 3);
+}
+
+TEST_CASE("splits that a checkpoint lacks are carried over in their order, and settle what it holds") {
+  fold::FoldState state;
+  fold::SavedSymbol& symbol = state.symbols.emplace_back();
+  symbol.symbol = "AAPL";
+  symbol.splits.push_back({"s1", 1, {4, 1}});
+  symbol.held_records.emplace();
+  record::AlertChange change;
+  change.alert_id = kAlertA;
+  change.symbol = "AAPL";
+  change.revision = change.armed_revision = 1;
+  change.splits_applied = 1;
+  change.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, kTarget};
+  symbol.held_records->push_back(change);
+  const auto stored = [](record::Split split, int64_t offset) {
+    return StoredSplit{std::move(split), 0, 1, offset, 0};
+  };
+  REQUIRE(CarrySplitsOver(state, {stored({"AAPL", "s1", 1, {4, 1}, 0}, 5), stored({"AAPL", "s2", 2, {2, 1}, 0}, 6),
+                                  stored({"AAPL", "s3", 3, {1, 4}, 0}, 7), stored({"MSFT", "m1", 1, {3, 1}, 0}, 8)})
+              .ok());
+  REQUIRE(state.symbols.size() == 2);
+  CHECK(state.symbols[0].splits ==
+        std::vector<fold::SavedSplit>{{"s1", 1, {4, 1}}, {"s2", 2, {2, 1}}, {"s3", 3, {1, 4}}});
+  CHECK_FALSE(state.symbols[0].held_records.has_value());
+  CHECK(state.symbols[1].splits == std::vector<fold::SavedSplit>{{"m1", 1, {3, 1}}});
+  REQUIRE(state.alerts.size() == 1);
+  CHECK(std::get<condition::PriceTarget>(state.alerts[0].definition.condition).price_micros == kTarget * 2);
+}
+
+TEST_CASE("a split that is committed wants a checkpoint") {
   testing::InMemoryEvaluatorStore store;
   Log log;
   log.Alert(kAlertA, kTarget);
@@ -709,11 +809,12 @@ TEST_CASE("a split that is committed wants a checkpoint, which on another log is
   REQUIRE(draft.has_value());
   CHECK_FALSE(evaluator.logic.wants_checkpoint(0));
   REQUIRE(store.WriteCheckpoint(EvaluatorLogic::Encode(*draft), draft->epoch).ok());
-  // The same again is no news.
-  log.Add(record::Split{"AAPL", "s1", 1, {4, 1}, 0});
+  // Another one under its number is no news.
+  log.Add(record::Split{"AAPL", "s2", 1, {4, 1}, 0});
   REQUIRE(evaluator.logic.Apply(0, log.at(2)) == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
   CHECK_FALSE(evaluator.logic.wants_checkpoint(0));
+  CHECK(evaluator.logic.counters().splits_skipped == 1);
 
   Log other;
   other.cluster_id = "cluster-2";

@@ -23,6 +23,7 @@ struct Publisher final : SplitPublisher {
     std::lock_guard lock(mutex);
     published.push_back(split);
     if (!answer.ok()) return answer;
+    if (split.symbol == refused) return absl::InvalidArgumentError("not this one");
     if (on_published) on_published(split);
     return LogPlace{0, static_cast<int64_t>(published.size())};
   }
@@ -33,6 +34,7 @@ struct Publisher final : SplitPublisher {
   std::mutex mutex;
   std::vector<record::Split> published;
   absl::Status answer;
+  std::string refused;
   std::function<void(const record::Split&)> on_published;
 };
 
@@ -105,6 +107,71 @@ TEST_CASE("what could not be published is pending, is published later, and comes
   const auto seen = bench.publisher.seen();
   for (const record::Split& split : seen) CHECK(split == seen.front());
   CHECK(bench.Declare("r2")->split.number == 2);
+}
+
+TEST_CASE(
+    "where the log is another one, all splits are published again, in the order of their numbers, before the next") {
+  Bench bench;
+  bench.store.Register("MSFT");
+  REQUIRE(bench.Declare("r1").ok());
+  REQUIRE(bench.Declare("r2").ok());
+  REQUIRE(bench.Declare("m1", {3, 1}, "MSFT").ok());
+  // One that was on its way when the log was lost: its second attempt is due.
+  bench.publisher.answer = base::Unavailable(kReasonFetcherUnavailable, "away");
+  CHECK_FALSE(bench.Declare("r3").ok());
+  bench.clock.Advance(absl::Microseconds(kSplitAttemptPauseUs));
+  bench.store.LoseLog();
+  bench.publisher.published.clear();
+
+  const auto publish = [&] { return bench.logic.PublishPending(trace::NewRoot(), absl::Now() + absl::Seconds(30)); };
+  const auto numbers = [&](const std::string& symbol) {
+    std::vector<int64_t> found;
+    for (const record::Split& split : bench.publisher.seen()) {
+      if (split.symbol == symbol) found.push_back(split.number);
+    }
+    return found;
+  };
+  CHECK_FALSE(publish().ok());
+  // Neither a new one nor one that is asked for again goes before them.
+  CHECK(base::ReasonOf(bench.Declare("r3").status()) == kReasonSplitPending);
+  CHECK(base::ReasonOf(bench.Declare("m2", {2, 1}, "MSFT").status()) == kReasonSplitPending);
+  for (const SplitRow& row : *bench.logic.List("", {}, 10)) CHECK(row.lost == row.in_log);
+  CHECK(bench.publisher.seen().size() == 1);
+  bench.publisher.published.clear();
+  bench.publisher.answer = absl::OkStatus();
+  bench.clock.Advance(absl::Microseconds(kSplitAttemptPauseUs));
+  CHECK(*publish() == 4);
+  CHECK(numbers("AAPL") == std::vector<int64_t>{1, 2, 3});
+  CHECK(numbers("MSFT") == std::vector<int64_t>{1});
+  for (const SplitRow& row : *bench.logic.List("", {}, 10)) CHECK((row.in_log && !row.lost));
+  // Once is enough.
+  bench.clock.Advance(absl::Microseconds(2 * kSplitAttemptPauseUs));
+  CHECK(*publish() == 0);
+  CHECK(bench.Declare("r4")->split.number == 4);
+}
+
+TEST_CASE("a lost split that is refused holds up its own symbol alone") {
+  Bench bench;
+  bench.store.Register("MSFT");
+  for (const char* symbol : {"AAPL", "MSFT"}) {
+    for (const char* request : {"1", "2"}) REQUIRE(bench.Declare(std::string(symbol) + request, {4, 1}, symbol).ok());
+  }
+  bench.store.LoseLog();
+  bench.publisher.published.clear();
+  bench.publisher.refused = "AAPL";
+  const auto published = bench.logic.PublishPending(trace::NewRoot(), absl::Now() + absl::Seconds(30));
+  CHECK(absl::IsInvalidArgument(published.status()));
+  CHECK(std::string(published.status().message()).find("tickers/AAPL/splits/1") != std::string::npos);
+  for (const SplitRow& row : *bench.logic.List("", {}, 10)) CHECK(row.lost == (row.split.symbol == "AAPL"));
+}
+
+TEST_CASE("more lost splits than one round may publish are published in the next") {
+  Bench bench;
+  for (int number = 1; number <= 3; ++number) REQUIRE(bench.Declare("r" + std::to_string(number)).ok());
+  bench.store.LoseLog();
+  bench.publisher.published.clear();
+  CHECK(*bench.logic.PublishPending(trace::NewRoot(), absl::InfinitePast()) == 0);
+  CHECK(*bench.logic.PublishPending(trace::NewRoot(), absl::Now() + absl::Seconds(30)) == 3);
 }
 
 TEST_CASE("a request that the database has forgotten, and the log has not, declares nothing again") {

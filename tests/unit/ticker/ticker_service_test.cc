@@ -600,6 +600,11 @@ TEST_CASE("splits are declared by administrators, refused by field, and listed i
   REQUIRE(f.Call(&v1::TickerService::Stub::ListSplits, list, page).ok());
   REQUIRE(page.splits_size() == 1);
   CHECK(page.splits(0).name() == "tickers/MSFT/splits/1");
+  CHECK(page.splits(0).state() == v1::Split::STATE_APPLIED);
+  // Where the log is another one, it has not got it yet.
+  f.split_store.LoseLog();
+  REQUIRE(f.Call(&v1::TickerService::Stub::ListSplits, list, page).ok());
+  CHECK(page.splits(0).state() == v1::Split::STATE_PENDING);
   CHECK(page.next_page_token().empty());
   list.set_parent("tickers/AAPL");
   CHECK(FieldOf(f.Call(&v1::TickerService::Stub::ListSplits, list, page)) == "page_token");

@@ -56,6 +56,39 @@ TEST_CASE("a split that is known is skipped: by its number, or by its id") {
   CHECK(TargetOf(log, "a") == 100 * kUnit);
 }
 
+TEST_CASE("a split that comes again is told of again and scales nothing; another under its number is not told of") {
+  LogBuilder log;
+  log.Create("a", Of(Above(400)));
+  const record::Split first = SplitOf(1, {2, 1});
+  const record::Split second = SplitOf(2, {5, 1});
+  for (const record::Split& split : {first, second}) {
+    log.Send(split);
+    CHECK(log.outcome.splits == std::vector<record::Split>{split});
+  }
+  CHECK(TargetOf(log, "a") == 40 * kUnit);
+  SECTION("of the same log") {}
+  SECTION("of another one, which a checkpoint was carried into") {
+    log.fold = Fold::Restore(log.fold.Snapshot()).value();
+  }
+  for (const record::Split& split : {first, second, first}) {
+    log.Send(split);
+    CHECK(log.outcome.splits == std::vector<record::Split>{split});
+  }
+  for (const record::Split& other : {SplitOf(1, {2, 1}, "another"), SplitOf(3, {2, 1}, "split-1"), SplitOf(2, {5, 2}),
+                                     SplitOf(1, {2, 1}, "split-2")}) {
+    log.Send(other);
+    CHECK(log.outcome == Outcome{});
+  }
+  CHECK(TargetOf(log, "a") == 40 * kUnit);
+  // What a hold keeps is not settled by a split that had been applied before it.
+  log.Send(record::SplitSuspected{"AAPL"});
+  log.Price(500);
+  log.Send(second);
+  CHECK(log.outcome.splits == std::vector<record::Split>{second});
+  CHECK(log.outcome.triggers.empty());
+  CHECK(log.fold.FindSymbol("AAPL")->held_records == 1);
+}
+
 TEST_CASE("a change that was stated before splits does not bring back old prices") {
   LogBuilder log;
   // The symbol's first record of all.
