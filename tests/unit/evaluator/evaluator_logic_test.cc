@@ -704,7 +704,7 @@ std::vector<int64_t> SplitsSent(const TestEvaluator& evaluator) {
   for (const OutboxRow& row : evaluator.publisher.rows) {
     internal::v1::AlertEvent event;
     REQUIRE(event.ParseFromString(row.value));
-    if (event.has_split_applied()) numbers.push_back(event.split_applied().number());
+    if (event.has_split()) numbers.push_back(event.split().number());
   }
   return numbers;
 }
@@ -755,6 +755,7 @@ TEST_CASE(
             .price_micros == kTarget / 40);
   REQUIRE(evaluator.Read(other, *start) == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
+  REQUIRE(evaluator.relay.Pump().ok());
   CHECK(SplitsSent(evaluator) == std::vector<int64_t>{1, 2, 3});
   CHECK(store.AllTriggers().size() == 2);
   CHECK(evaluator.logic.counters().splits_skipped == 0);
@@ -765,18 +766,19 @@ TEST_CASE(
 }
 
 TEST_CASE("splits that a checkpoint lacks are carried over in their order, and settle what it holds") {
-  fold::FoldState state;
-  fold::SavedSymbol& symbol = state.symbols.emplace_back();
-  symbol.symbol = "AAPL";
-  symbol.splits.push_back({"s1", 1, {4, 1}});
-  symbol.held_records.emplace();
   record::AlertChange change;
   change.alert_id = kAlertA;
   change.symbol = "AAPL";
   change.revision = change.armed_revision = 1;
   change.splits_applied = 1;
   change.definition.condition = condition::PriceTarget{condition::TargetOp::kAtOrAbove, kTarget};
-  symbol.held_records->push_back(change);
+  fold::Fold before;
+  fold::Outcome told;
+  before.Apply(record::Split{"AAPL", "s1", 1, {4, 1}, 0}, {1, 0}, &told);
+  before.Apply(record::SplitSuspected{"AAPL"}, {2, 0}, &told);
+  before.Apply(change, {3, 0}, &told);
+  fold::FoldState state = before.Snapshot();
+  REQUIRE(state.symbols.at(0).held_records.has_value());
   const auto stored = [](record::Split split, int64_t offset) {
     return StoredSplit{std::move(split), 0, 1, offset, 0};
   };
@@ -885,7 +887,7 @@ TEST_CASE("what the folds counted never falls") {
   CHECK(evaluator.logic.fold_counters().quotes_accepted == 8);
 }
 
-TEST_CASE("a split is told once, at its place, and one that is known is not") {
+TEST_CASE("a split is told at its place, again where it comes again, and another under its number or id is not") {
   testing::InMemoryEvaluatorStore store;
   Log log;
   log.Alert(kAlertA, kTarget);
@@ -911,7 +913,9 @@ TEST_CASE("a split is told once, at its place, and one that is known is not") {
     TestEvaluator evaluator(store);
     REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
     const auto splits = told(evaluator.publisher);
-    REQUIRE(splits.size() == 1);
+    REQUIRE(splits.size() == 2);
+    CHECK(splits[1].offset() == 2);
+    CHECK(splits[1].split_id() == "s1");
     CHECK(splits[0].number() == 1);
     CHECK(splits[0].split_id() == "s1");
     CHECK(splits[0].numerator() == 4);

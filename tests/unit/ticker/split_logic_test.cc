@@ -56,6 +56,8 @@ struct Bench {
     return logic.Declare(symbol, ratio, kTime, request_id, trace::NewRoot(), absl::Now() + absl::Seconds(30));
   }
 
+  std::vector<SplitRow> Rows() { return logic.List("", {}, 10).value(); }
+
   testing::FakeClock clock;
   testing::InMemorySplitStore store;
   PriceBoard board{clock, clock.monotonic()};
@@ -135,7 +137,7 @@ TEST_CASE(
   // Neither a new one nor one that is asked for again goes before them.
   CHECK(base::ReasonOf(bench.Declare("r3").status()) == kReasonSplitPending);
   CHECK(base::ReasonOf(bench.Declare("m2", {2, 1}, "MSFT").status()) == kReasonSplitPending);
-  for (const SplitRow& row : *bench.logic.List("", {}, 10)) CHECK(row.lost == row.in_log);
+  for (const SplitRow& row : bench.Rows()) CHECK(row.lost == row.in_log);
   CHECK(bench.publisher.seen().size() == 1);
   bench.publisher.published.clear();
   bench.publisher.answer = absl::OkStatus();
@@ -143,7 +145,7 @@ TEST_CASE(
   CHECK(*publish() == 4);
   CHECK(numbers("AAPL") == std::vector<int64_t>{1, 2, 3});
   CHECK(numbers("MSFT") == std::vector<int64_t>{1});
-  for (const SplitRow& row : *bench.logic.List("", {}, 10)) CHECK((row.in_log && !row.lost));
+  for (const SplitRow& row : bench.Rows()) CHECK((row.in_log && !row.lost));
   // Once is enough.
   bench.clock.Advance(absl::Microseconds(2 * kSplitAttemptPauseUs));
   CHECK(*publish() == 0);
@@ -162,7 +164,7 @@ TEST_CASE("a lost split that is refused holds up its own symbol alone") {
   const auto published = bench.logic.PublishPending(trace::NewRoot(), absl::Now() + absl::Seconds(30));
   CHECK(absl::IsInvalidArgument(published.status()));
   CHECK(std::string(published.status().message()).find("tickers/AAPL/splits/1") != std::string::npos);
-  for (const SplitRow& row : *bench.logic.List("", {}, 10)) CHECK(row.lost == (row.split.symbol == "AAPL"));
+  for (const SplitRow& row : bench.Rows()) CHECK(row.lost == (row.split.symbol == "AAPL"));
 }
 
 TEST_CASE("more lost splits than one round may publish are published in the next") {
