@@ -239,4 +239,37 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
       });
 }
 
+::grpc::ServerUnaryReactor* FetcherServiceHandler::PublishHold(::grpc::CallbackServerContext* context,
+                                                               const pb::PublishHoldRequest* request,
+                                                               pb::PublishHoldResponse* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.internal.v1.FetcherService/PublishHold", rpc::Access::kMesh}, request, response,
+      [this](const rpc::CallContext& call,
+             const pb::PublishHoldRequest& asked) -> absl::StatusOr<pb::PublishHoldResponse> {
+        base::FieldViolations violations;
+        violations.Check(market::IsNormalSymbol(asked.symbol()), "symbol", market::kSymbolRule);
+        violations.Check(asked.kind() == pb::PublishHoldRequest::KIND_SUSPECTED ||
+                             asked.kind() == pb::PublishHoldRequest::KIND_DISMISSED,
+                         "kind", "must be KIND_SUSPECTED or KIND_DISMISSED");
+        STOCKALERT_RETURN_IF_ERROR(violations.ToStatus());
+        if (publisher_.IsStalled()) {
+          return base::Unavailable(
+              "LOG_UNAVAILABLE",
+              "the log does not acknowledge what it is sent; nothing was published, try again in a moment");
+        }
+        auto answers = std::make_shared<Answers>(1);
+        const auto publish = asked.kind() == pb::PublishHoldRequest::KIND_SUSPECTED ? &Publisher::PublishSuspicion
+                                                                                    : &Publisher::PublishDismissal;
+        const absl::Time give_up = call.deadline - absl::Milliseconds(50);
+        STOCKALERT_RETURN_IF_ERROR((publisher_.*publish)(
+            asked.symbol(), call.trace.Child().Traceparent(), give_up,
+            [answers](const absl::StatusOr<kafka::DeliveryReport>& delivery) { answers->Record(0, delivery); }));
+        STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::DeliveryReport> places, answers->Await(give_up));
+        pb::PublishHoldResponse answer;
+        answer.mutable_place()->set_partition(places.front().partition);
+        answer.mutable_place()->set_offset(places.front().offset);
+        return answer;
+      });
+}
+
 }  // namespace stockalert::fetcher

@@ -29,6 +29,9 @@ class FetcherServiceHandler final : public internal::v1::FetcherService::Callbac
   ::grpc::ServerUnaryReactor* PublishSplit(::grpc::CallbackServerContext* context,
                                            const internal::v1::PublishSplitRequest* request,
                                            internal::v1::PublishSplitResponse* response) override;
+  ::grpc::ServerUnaryReactor* PublishHold(::grpc::CallbackServerContext* context,
+                                          const internal::v1::PublishHoldRequest* request,
+                                          internal::v1::PublishHoldResponse* response) override;
 
  private:
   absl::StatusOr<internal::v1::PublishQuotesResponse> Publish(const rpc::CallContext& call,

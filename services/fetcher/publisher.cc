@@ -114,16 +114,17 @@ absl::Status Publisher::Send(const std::string& symbol, const pb::LogRecord& rec
   headers.insert(headers.end(), extra.begin(), extra.end());
   std::optional<pb::QuoteRecord> quote;
   if (record.has_quote()) quote = record.quote();
-  const bool is_split = record.has_split();
+  // What a source says twice is still known by the price that it had, whatever became of the shares.
+  const bool changes_last = record.has_quote() || record.has_restart();
   const absl::Time begun = absl::Now();
   producer_.ProduceAsync(
       kafka::kPricesTopic, symbol, record.SerializeAsString(), headers,
-      [this, symbol, begun, is_split, quote = std::move(quote),
+      [this, symbol, begun, changes_last, quote = std::move(quote),
        done = std::move(done)](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
         {
           base::MutexLock lock(mutex_);
           waiting_since_us_ = monotonic_clock_.NowUs();
-          if (delivery.ok() && !is_split) {
+          if (delivery.ok() && changes_last) {
             SymbolState& state = symbols_[symbol];
             state.last_published = quote;
             state.published_at_us = monotonic_clock_.NowUs();
@@ -215,6 +216,64 @@ absl::Status Publisher::PublishSplit(const pb::SplitRecord& split, std::string_v
   return Send(split.symbol(), record, traceparent, {}, std::move(done));
 }
 
+bool Publisher::AwaitLive(absl::Time deadline) {
+  base::MutexLock lock(mutex_);
+  const int64_t last = live_number_;
+  return changed_.WaitFor(lock, deadline - absl::Now(), [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const bool under_way = live_under_way_ != 0 && live_under_way_ <= last;
+    return !under_way && (live_.empty() || live_.front().number > last);
+  });
+}
+
+absl::Status Publisher::PublishHold(const std::string& symbol, std::string_view traceparent, absl::Time deadline,
+                                    const Stamp& stamp, Done done) {
+  if (options_.rules < market::Rules::kWithGaps) {
+    return base::FailedPrecondition("LOG_FORMAT_TOO_OLD",
+                                    "the fetcher's --log_format=1 lets no suspected split into the log: raise it to 2 "
+                                    "once no evaluator, ticker or alert service of a version before splits is left");
+  }
+  if (!has_epoch()) return NoEpoch();
+  if (!AwaitLive(deadline)) {
+    return base::Unavailable("LOG_UNAVAILABLE",
+                             "quotes that came before wait for the log; nothing was published, try again in a moment");
+  }
+  STOCKALERT_RETURN_IF_ERROR(ReserveRoom());
+  base::MutexLock order(order_mutex_);
+  pb::LogRecord record;
+  {
+    base::MutexLock lock(mutex_);
+    if (epoch_ == 0) {
+      --in_flight_;
+      changed_.NotifyAll();
+      return NoEpoch();
+    }
+    stamp(epoch_, ++symbols_[symbol].sequence, record);
+  }
+  return Send(symbol, record, traceparent, {}, std::move(done));
+}
+
+absl::Status Publisher::PublishSuspicion(const std::string& symbol, std::string_view traceparent, absl::Time deadline,
+                                         Done done) {
+  const Stamp stamp = [&symbol](int64_t epoch, int64_t sequence, pb::LogRecord& record) {
+    pb::SplitSuspectedRecord& suspected = *record.mutable_split_suspected();
+    suspected.set_symbol(symbol);
+    suspected.set_publisher_epoch(epoch);
+    suspected.set_sequence(sequence);
+  };
+  return PublishHold(symbol, traceparent, deadline, stamp, std::move(done));
+}
+
+absl::Status Publisher::PublishDismissal(const std::string& symbol, std::string_view traceparent, absl::Time deadline,
+                                         Done done) {
+  const Stamp stamp = [&symbol](int64_t epoch, int64_t sequence, pb::LogRecord& record) {
+    pb::SplitDismissedRecord& dismissed = *record.mutable_split_dismissed();
+    dismissed.set_symbol(symbol);
+    dismissed.set_publisher_epoch(epoch);
+    dismissed.set_sequence(sequence);
+  };
+  return PublishHold(symbol, traceparent, deadline, stamp, std::move(done));
+}
+
 void Publisher::OfferLive(pb::QuoteRecord quote) {
   {
     base::MutexLock lock(mutex_);
@@ -222,13 +281,13 @@ void Publisher::OfferLive(pb::QuoteRecord quote) {
     if (closing_ || (epoch_ == 0 && suspended_)) return;
     if (live_.size() >= options_.live_queue_max) {
       auto oldest = std::find_if(live_.begin(), live_.end(),
-                                 [&](const auto& waiting) { return waiting.symbol() == quote.symbol(); });
+                                 [&](const auto& waiting) { return waiting.quote.symbol() == quote.symbol(); });
       live_.erase(oldest == live_.end() ? live_.begin() : oldest);
       metrics::GetCounter("stockalert_fetcher_live_quotes_dropped_total",
                           "Live quotes that gave way to newer ones while Kafka was away")
           .Increment();
     }
-    live_.push_back(std::move(quote));
+    live_.push_back({++live_number_, std::move(quote)});
   }
   changed_.NotifyAll();
 }
@@ -237,7 +296,7 @@ void Publisher::RunLive() {
   static auto& late = metrics::GetCounter("stockalert_fetcher_live_quotes_late_total",
                                           "Live quotes from before the last published one of their symbol; dropped");
   for (;;) {
-    pb::QuoteRecord quote;
+    LiveQuote live;
     {
       base::MutexLock lock(mutex_);
       // Woken now and then, to show that it still can be.
@@ -249,21 +308,25 @@ void Publisher::RunLive() {
       }
       live_turns_.Beat();
       if (closed_ || live_.empty()) return live_turns_.End();
-      quote = std::move(live_.front());
+      live = std::move(live_.front());
       live_.pop_front();
-      const auto state = symbols_.find(quote.symbol());
-      if (state != symbols_.end() && quote.event_time_us() < state->second.last_event_time_us) {
+      const auto state = symbols_.find(live.quote.symbol());
+      if (state != symbols_.end() && live.quote.event_time_us() < state->second.last_event_time_us) {
         late.Increment();
-        if (live_.empty()) changed_.NotifyAll();
+        changed_.NotifyAll();
         continue;
       }
+      live_under_way_ = live.number;
     }
+    const pb::QuoteRecord& quote = live.quote;
     const absl::Status published = Publish(quote, "", {}, {});
-    if (absl::IsResourceExhausted(published)) {
-      // Somebody else took the room: first again.
+    {
       base::MutexLock lock(mutex_);
-      live_.push_front(std::move(quote));
-    } else if (!published.ok()) {
+      live_under_way_ = 0;
+      // Where somebody else took the room: first again.
+      if (absl::IsResourceExhausted(published)) live_.push_front(live);
+    }
+    if (!published.ok() && !absl::IsResourceExhausted(published)) {
       static log::Limiter limiter(absl::Seconds(10));
       if (const auto suppressed = limiter.Allow()) {
         log::Warning("a quote of the source was refused", {{"symbol", quote.symbol()},

@@ -84,6 +84,14 @@ class Publisher {
   // readers of the log's format (PublisherOptions.rules) may know of no splits.
   absl::Status PublishSplit(const internal::v1::SplitRecord& split, std::string_view traceparent, Done done);
 
+  // That a split of the symbol is suspected, or that there was none: with epoch and sequence, in the order of its
+  // quotes. Live quotes that wait are published first, for which it waits until `deadline` at most; UNAVAILABLE where
+  // they cannot be by then. Else as PublishSplit.
+  absl::Status PublishSuspicion(const std::string& symbol, std::string_view traceparent, absl::Time deadline,
+                                Done done);
+  absl::Status PublishDismissal(const std::string& symbol, std::string_view traceparent, absl::Time deadline,
+                                Done done);
+
   // Queues a live quote and returns at once. A quote from before the symbol's last published one is dropped, as is the
   // symbol's oldest waiting one when too many wait.
   void OfferLive(internal::v1::QuoteRecord quote);
@@ -115,6 +123,12 @@ class Publisher {
   };
   absl::Status Send(const std::string& symbol, const internal::v1::LogRecord& record, std::string_view traceparent,
                     const kafka::Headers& extra, Done done);
+  // What PublishSuspicion and PublishDismissal do: `stamp` puts epoch and sequence into a record.
+  using Stamp = std::function<void(int64_t epoch, int64_t sequence, internal::v1::LogRecord& record)>;
+  absl::Status PublishHold(const std::string& symbol, std::string_view traceparent, absl::Time deadline,
+                           const Stamp& stamp, Done done);
+  // The live quotes that wait now are the producer's, or dropped; false where the deadline comes first.
+  bool AwaitLive(absl::Time deadline);
   absl::Status ReserveRoom();
   void RunLive();
 
@@ -131,8 +145,14 @@ class Publisher {
   std::unordered_map<std::string, SymbolState> symbols_ ABSL_GUARDED_BY(mutex_);
   size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t waiting_since_us_ ABSL_GUARDED_BY(mutex_) = 0;  // Since the last answer, or since something waits.
-  std::deque<internal::v1::QuoteRecord> live_ ABSL_GUARDED_BY(mutex_);
-  bool closing_ ABSL_GUARDED_BY(mutex_) = false;  // No more live quotes are taken.
+  struct LiveQuote {
+    int64_t number = 0;  // In the order in which they came.
+    internal::v1::QuoteRecord quote;
+  };
+  std::deque<LiveQuote> live_ ABSL_GUARDED_BY(mutex_);
+  int64_t live_number_ ABSL_GUARDED_BY(mutex_) = 0;     // Of the last one.
+  int64_t live_under_way_ ABSL_GUARDED_BY(mutex_) = 0;  // On its way from live_ to the producer; 0: none.
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;        // No more live quotes are taken.
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   process::Heartbeat live_turns_{"fetcher_live_quotes"};
   std::thread live_thread_;

@@ -92,6 +92,7 @@ struct TickerApp::Parts {
       monotonic_clock,
       ids};
   SplitLogic split_logic{SplitLogicOptions{}, split_store, board, fetcher, clock};
+  HoldLogic hold_logic{HoldLogicOptions{}, logic, board, fetcher};
   rpc::UserServiceAuthenticator user_service{user_peer};
   rpc::CachingAuthenticator authenticator{user_service, clock, monotonic_clock};
   rpc::CallRunner public_runner{{.name = "public",
@@ -116,7 +117,7 @@ struct TickerApp::Parts {
                                  .queue_max = static_cast<size_t>(config.queue_max),
                                  .calls = config.calls,
                                  .authenticator = &authenticator}};
-  TickerServiceImpl service{public_runner, source_runner, logic, split_logic, board, clock};
+  TickerServiceImpl service{public_runner, source_runner, logic, split_logic, hold_logic, board, clock};
   TickerInternalServiceImpl internal_service{internal_runner, logic};
   // From the start on.
   std::optional<PriceLogReader> reader;

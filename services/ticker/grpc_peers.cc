@@ -138,6 +138,24 @@ absl::StatusOr<LogPlace> GrpcFetcher::PublishSplit(const record::Split& split, c
                            "the fetcher did not confirm the split: it is kept, and is published as soon as can be");
 }
 
+absl::StatusOr<LogPlace> GrpcFetcher::PublishHold(const std::string& symbol, Kind kind, const trace::Context& trace,
+                                                  absl::Time deadline) {
+  ipb::PublishHoldRequest request;
+  request.set_symbol(symbol);
+  request.set_kind(kind == Kind::kSuspected ? ipb::PublishHoldRequest::KIND_SUSPECTED
+                                            : ipb::PublishHoldRequest::KIND_DISMISSED);
+  ipb::PublishHoldResponse response;
+  ::grpc::ClientContext context;
+  impl_->peer.Prepare(context, trace, deadline);
+  const absl::Status status = rpc::FromGrpc(impl_->stub->PublishHold(&context, request, &response));
+  if (status.ok()) return LogPlace{response.place().partition(), response.place().offset()};
+  absl::Status failure = rpc::PeerFailure(status, kReasonFetcherUnavailable, kFetcher);
+  if (!absl::IsUnavailable(failure)) return failure;
+  return base::Unavailable(
+      kReasonFetcherUnavailable,
+      "the fetcher did not confirm it, and it may be in the log: look at the ticker, or ask again");
+}
+
 struct GrpcTickerUse::Impl {
   const rpc::Peer& user;
   const rpc::Peer& alert;

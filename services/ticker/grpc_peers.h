@@ -11,7 +11,7 @@
 namespace stockalert::ticker {
 
 // stockalert.internal.v1.FetcherService.
-class GrpcFetcher final : public Fetcher, public SplitPublisher {
+class GrpcFetcher final : public Fetcher, public SplitPublisher, public HoldPublisher {
  public:
   // `peer` must outlive it.
   explicit GrpcFetcher(const rpc::Peer& peer);
@@ -25,6 +25,8 @@ class GrpcFetcher final : public Fetcher, public SplitPublisher {
                                                 const trace::Context& trace, absl::Time deadline) override;
   absl::StatusOr<LogPlace> PublishSplit(const record::Split& split, const trace::Context& trace,
                                         absl::Time deadline) override;
+  absl::StatusOr<LogPlace> PublishHold(const std::string& symbol, Kind kind, const trace::Context& trace,
+                                       absl::Time deadline) override;
 
  private:
   struct Impl;

@@ -55,6 +55,29 @@ void UnsavedBars::BeginHistory(const std::string& symbol, int64_t event_time_us)
 
 void UnsavedBars::Add(const internal::v1::QuoteRecord& quote) { Merge(BarOf(quote), symbols_[quote.symbol()]); }
 
+void UnsavedBars::Append(const SymbolBars& later) {
+  if (later.forget_from_us) BeginHistory(later.symbol, *later.forget_from_us);
+  if (later.bars.empty()) return;
+  Unsaved& unsaved = symbols_[later.symbol];
+  for (const MinuteBar& bar : later.bars) Merge(bar, unsaved);
+}
+
+SymbolBars UnsavedBars::TakeOf(const std::string& symbol) {
+  SymbolBars taken{symbol, {}, {}};
+  const auto unsaved = symbols_.find(symbol);
+  if (unsaved == symbols_.end()) return taken;
+  taken.forget_from_us = unsaved->second.forget_from_us;
+  for (const auto& [start_us, bar] : unsaved->second.bars) taken.bars.push_back(bar);
+  size_ -= taken.bars.size();
+  symbols_.erase(unsaved);
+  return taken;
+}
+
+size_t UnsavedBars::SizeOf(const std::string& symbol) const {
+  const auto unsaved = symbols_.find(symbol);
+  return unsaved == symbols_.end() ? 0 : unsaved->second.bars.size();
+}
+
 void UnsavedBars::ApplySplit(const std::string& symbol, price::SplitRatio ratio) {
   splits_[symbol].push_back(ratio);
   const auto unsaved = symbols_.find(symbol);

@@ -70,6 +70,12 @@ class UnsavedBars {
   // minutes.
   void BeginHistory(const std::string& symbol, int64_t event_time_us);
   void Add(const internal::v1::QuoteRecord& quote);
+  // What another one made of later records of the symbol.
+  void Append(const SymbolBars& later);
+  // Removes and returns those of one symbol.
+  SymbolBars TakeOf(const std::string& symbol);
+  // How many bars of the symbol there are.
+  size_t SizeOf(const std::string& symbol) const;
   // A split of the symbol that was not known: scales the bars, and those that are put back later.
   void ApplySplit(const std::string& symbol, price::SplitRatio ratio);
 

@@ -71,6 +71,16 @@ class SplitPublisher {
                                                 absl::Time deadline) = 0;
 };
 
+class HoldPublisher {
+ public:
+  // What is published: that a split of the symbol is suspected, or that there was none.
+  enum class Kind { kSuspected, kDismissed };
+  virtual ~HoldPublisher() = default;
+  // As SplitPublisher::PublishSplit.
+  virtual absl::StatusOr<LogPlace> PublishHold(const std::string& symbol, Kind kind, const trace::Context& trace,
+                                               absl::Time deadline) = 0;
+};
+
 class TickerUse {
  public:
   virtual ~TickerUse() = default;

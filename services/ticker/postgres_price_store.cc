@@ -61,7 +61,8 @@ class Rows {
         prices.day_open_micros,
         prices.partition,
         prices.offset,
-        prices.split_number};
+        prices.split_number,
+        prices.hold.has_value() ? std::optional<int64_t>(prices.hold->start_time_us) : std::nullopt};
     for (size_t i = 0; i < kNumbers; ++i) numbers_[i].push_back(numbers[i]);
   }
 
@@ -80,14 +81,15 @@ class Rows {
         "event_time_us, price_micros, "
         "  session, day_open_micros, day_high_micros, day_low_micros, previous_close_micros, regular_price_micros, "
         "  extended_price_micros, date_previous_close_micros, date_day_open_micros, log_partition, log_offset, "
-        "  split_number) "
+        "  split_number, held_since_us) "
         "SELECT * FROM unnest(CAST(:symbols AS text[]), CAST(:sources AS text[]), CAST(:epochs AS bigint[]), "
         "  CAST(:sequences AS bigint[]), CAST(:times AS bigint[]), CAST(:prices AS bigint[]), CAST(:sessions AS "
         "smallint[]), "
         "  CAST(:opens AS bigint[]), CAST(:highs AS bigint[]), CAST(:lows AS bigint[]), CAST(:closes AS bigint[]), "
         "  CAST(:regulars AS bigint[]), CAST(:extendeds AS bigint[]), CAST(:date_closes AS bigint[]), CAST(:date_opens "
         "AS bigint[]), "
-        "  CAST(:partitions AS integer[]), CAST(:offsets AS bigint[]), CAST(:splits AS bigint[])) "
+        "  CAST(:partitions AS integer[]), CAST(:offsets AS bigint[]), CAST(:splits AS bigint[]), "
+        "  CAST(:holds AS bigint[])) "
         "ON CONFLICT (symbol) DO UPDATE SET source = EXCLUDED.source, publisher_epoch = EXCLUDED.publisher_epoch, "
         "  sequence = EXCLUDED.sequence, event_time_us = EXCLUDED.event_time_us, price_micros = EXCLUDED.price_micros, "
         "  session = EXCLUDED.session, day_open_micros = EXCLUDED.day_open_micros, day_high_micros = "
@@ -97,17 +99,18 @@ class Rows {
         "EXCLUDED.extended_price_micros, "
         "  date_previous_close_micros = EXCLUDED.date_previous_close_micros, "
         "  date_day_open_micros = EXCLUDED.date_day_open_micros, log_partition = EXCLUDED.log_partition, "
-        "  log_offset = EXCLUDED.log_offset, split_number = EXCLUDED.split_number "
+        "  log_offset = EXCLUDED.log_offset, split_number = EXCLUDED.split_number, "
+        "  held_since_us = EXCLUDED.held_since_us "
         "WHERE kept.log_offset < EXCLUDED.log_offset");
     statement.define_and_bind();
     statement.execute(true);
   }
 
  private:
-  static constexpr size_t kNumbers = 16;
+  static constexpr size_t kNumbers = 17;
   static constexpr std::array<const char*, kNumbers> kNames = {
-      "epochs", "sequences", "times",     "prices",      "sessions",   "opens",      "highs",   "lows",
-      "closes", "regulars",  "extendeds", "date_closes", "date_opens", "partitions", "offsets", "splits"};
+      "epochs",   "sequences", "times",       "prices",     "sessions",   "opens",   "highs",  "lows", "closes",
+      "regulars", "extendeds", "date_closes", "date_opens", "partitions", "offsets", "splits", "holds"};
   std::vector<std::string> symbols_;
   std::vector<std::string> sources_;
   std::array<std::vector<std::optional<int64_t>>, kNumbers> numbers_;
@@ -332,7 +335,7 @@ absl::StatusOr<KeptPrices> PostgresPriceStore::Load() {
         KeptPrices kept;
         soci::session& sql = connection.sql();
         std::string symbol, source;
-        std::array<long long, 16> n{};
+        std::array<long long, 17> n{};
         soci::statement rows(sql);
         rows.exchange(into(symbol));
         rows.exchange(into(source));
@@ -346,7 +349,7 @@ absl::StatusOr<KeptPrices> PostgresPriceStore::Load() {
             "  COALESCE(previous_close_micros, -1), COALESCE(regular_price_micros, -1), "
             "COALESCE(extended_price_micros, -1), "
             "  COALESCE(date_previous_close_micros, -1), COALESCE(date_day_open_micros, -1), CAST(log_partition AS "
-            "bigint), log_offset, split_number "
+            "bigint), log_offset, split_number, COALESCE(held_since_us, -1) "
             "FROM stockalert_ticker.latest_prices");
         rows.define_and_bind();
         rows.execute(false);
@@ -375,6 +378,7 @@ absl::StatusOr<KeptPrices> PostgresPriceStore::Load() {
           prices.partition = static_cast<int32_t>(n[13]);
           prices.offset = n[14];
           prices.split_number = n[15];
+          if (n[16] != kNull) prices.hold.emplace(SymbolHold{n[16], 0});
           kept.symbols.push_back(std::move(prices));
         }
         int partition = 0;

@@ -9,6 +9,16 @@
 #include "services/domain/record/definition_codec.h"
 
 namespace stockalert::ticker {
+namespace {
+
+// Of a record that may bring a latest quote.
+const std::string& SymbolOf(const BoardRecord& entry) {
+  if (entry.kind == BoardRecord::Kind::kSplit) return entry.split.symbol;
+  if (entry.kind == BoardRecord::Kind::kDismissed) return entry.dismissed.symbol;
+  return entry.quote.symbol();
+}
+
+}  // namespace
 
 void PriceBoard::Load(const KeptPrices& kept) {
   base::MutexLock lock(mutex_);
@@ -40,36 +50,12 @@ ApplyCounts PriceBoard::Apply(const std::vector<BoardRecord>& entries) {
       progress.fresh_as_of_us =
           std::max(progress.fresh_as_of_us, monotonic_us - std::max<int64_t>(now_us - entry.log_time_us, 0));
       progress.next_offset = std::max(progress.next_offset, entry.place.offset + 1);
-      if (entry.kind == BoardRecord::Kind::kRestart) {
-        prices_.ApplyRestart(entry.symbol, entry.place);
-        ++counts.restarts;
-        continue;
-      }
-      if (entry.kind == BoardRecord::Kind::kSplit) {
-        if (ApplySplit(entry)) ++counts.splits;
-        continue;
-      }
-      if (entry.kind != BoardRecord::Kind::kQuote) continue;
-      const QuoteVerdict verdict = ApplyQuote(entry);
-      if (outcome_memories_ > 0) Remember(entry, verdict);
-      switch (verdict) {
-        case QuoteVerdict::kRefused:
-          ++counts.refused;
-          continue;
-        case QuoteVerdict::kRepeated:
-          ++counts.repeated;
-          continue;
-        case QuoteVerdict::kLate:
-          ++counts.late;
-          continue;
-        case QuoteVerdict::kAccepted:
-          ++counts.accepted;
-          break;
-      }
-      const auto watchers = watchers_of_.find(entry.quote.symbol());
+      if (!ApplyOne(entry, counts)) continue;
+      const std::string& symbol = SymbolOf(entry);
+      const auto watchers = watchers_of_.find(symbol);
       if (watchers == watchers_of_.end()) continue;
       for (const std::shared_ptr<QuoteWatcher>& watcher : watchers->second) {
-        watcher->Collect(*prices_.Find(entry.quote.symbol())->latest);
+        watcher->Collect(*prices_.Find(symbol)->latest);
         touched.insert(watcher);
       }
     }
@@ -79,20 +65,86 @@ ApplyCounts PriceBoard::Apply(const std::vector<BoardRecord>& entries) {
   return counts;
 }
 
-QuoteVerdict PriceBoard::ApplyQuote(const BoardRecord& entry) {
-  const SymbolPrices* before = prices_.Find(entry.quote.symbol());
+bool PriceBoard::ApplyOne(const BoardRecord& entry, ApplyCounts& counts) {
+  // Of a symbol that is held before: its settlement shows what was kept.
+  const auto had_kept = [this](const std::string& symbol) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const SymbolPrices* const prices = prices_.Find(symbol);
+    return prices != nullptr && prices->hold.has_value() && prices->hold->kept_quotes > 0;
+  };
+  const auto shows = [this](const std::string& symbol)
+                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return prices_.Find(symbol)->latest.has_value(); };
+  switch (entry.kind) {
+    case BoardRecord::Kind::kRestart:
+      prices_.ApplyRestart(entry.symbol, entry.place);
+      ++counts.restarts;
+      return false;
+    case BoardRecord::Kind::kSplit: {
+      const bool kept = had_kept(entry.split.symbol);
+      if (!ApplySplit(entry)) return false;
+      ++counts.splits;
+      return kept && shows(entry.split.symbol);
+    }
+    case BoardRecord::Kind::kSuspected:
+      if (prices_.ApplySuspicion(entry.suspected, entry.place, entry.log_time_us)) ++counts.suspicions;
+      return false;
+    case BoardRecord::Kind::kDismissed: {
+      const std::string& symbol = entry.dismissed.symbol;
+      const bool kept = had_kept(symbol);
+      if (!prices_.ApplyDismissal(entry.dismissed, entry.place)) return false;
+      bars_.Append(held_bars_.TakeOf(symbol));
+      ++counts.dismissals;
+      return kept && shows(symbol);
+    }
+    case BoardRecord::Kind::kQuote:
+      break;
+    case BoardRecord::Kind::kOther:
+      return false;
+  }
+  const QuoteVerdict verdict = ApplyQuote(entry, counts);
+  if (outcome_memories_ > 0) Remember(entry, verdict);
+  switch (verdict) {
+    case QuoteVerdict::kRefused:
+      ++counts.refused;
+      break;
+    case QuoteVerdict::kRepeated:
+      ++counts.repeated;
+      break;
+    case QuoteVerdict::kLate:
+      ++counts.late;
+      break;
+    case QuoteVerdict::kHeld:
+      ++counts.held;
+      break;
+    case QuoteVerdict::kAccepted:
+      ++counts.accepted;
+      return true;
+  }
+  return false;
+}
+
+QuoteVerdict PriceBoard::ApplyQuote(const BoardRecord& entry, ApplyCounts& counts) {
+  const std::string& symbol = entry.quote.symbol();
+  const SymbolPrices* before = prices_.FindRead(symbol);
   const bool begins = before == nullptr || !before->latest.has_value();
   const QuoteVerdict verdict = prices_.ApplyQuote(entry.quote, entry.place);
-  if (verdict != QuoteVerdict::kAccepted) return verdict;
-  if (begins) bars_.BeginHistory(entry.quote.symbol(), entry.quote.event_time_us());
+  if (verdict != QuoteVerdict::kAccepted && verdict != QuoteVerdict::kHeld) return verdict;
+  UnsavedBars& bars = verdict == QuoteVerdict::kHeld ? held_bars_ : bars_;
+  if (begins) bars.BeginHistory(symbol, entry.quote.event_time_us());
   const market::Session session = record::DecodeSession(entry.quote.session()).value_or(market::Session::kClosed);
-  if (condition::CountsSession(condition::Sessions::kExtended, session)) bars_.Add(entry.quote);
+  if (!condition::CountsSession(condition::Sessions::kExtended, session)) return verdict;
+  if (verdict == QuoteVerdict::kHeld && held_bars_.SizeOf(symbol) >= kHeldBarsMax) {
+    ++counts.bars_dropped;
+  } else {
+    bars.Add(entry.quote);
+  }
   return verdict;
 }
 
 bool PriceBoard::ApplySplit(const BoardRecord& entry) {
   if (!prices_.ApplySplit(entry.split, entry.place)) return false;
   bars_.ApplySplit(entry.split.symbol, entry.split.ratio);
+  // What was kept is of after it.
+  bars_.Append(held_bars_.TakeOf(entry.split.symbol));
   unsaved_splits_.push_back({entry.split, entry.place});
   return true;
 }
@@ -121,10 +173,8 @@ PriceBoard::OutcomeMemory::~OutcomeMemory() {
 std::vector<std::optional<QuoteOutcome>> PriceBoard::OutcomeMemory::Await(const std::vector<LogPlace>& places,
                                                                           absl::Time deadline) const {
   base::MutexLock lock(board_.mutex_);
-  const auto is_read = [&](const LogPlace& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(board_.mutex_) {
-    const auto progress = board_.partitions_.find(place.partition);
-    return progress != board_.partitions_.end() && progress->second.next_offset > place.offset;
-  };
+  const auto is_read = [&](const LogPlace& place)
+                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(board_.mutex_) { return board_.ReadTo(place); };
   board_.read_.WaitUntil(lock, deadline, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(board_.mutex_) {
     return std::all_of(places.begin(), places.end(), is_read);
   });
@@ -137,8 +187,23 @@ std::vector<std::optional<QuoteOutcome>> PriceBoard::OutcomeMemory::Await(const 
   return found;
 }
 
+bool PriceBoard::ReadTo(LogPlace place) const {
+  const auto progress = partitions_.find(place.partition);
+  return progress != partitions_.end() && progress->second.next_offset > place.offset;
+}
+
+bool PriceBoard::AwaitPlace(LogPlace place, absl::Time deadline) const {
+  base::MutexLock lock(mutex_);
+  return read_.WaitUntil(lock, deadline, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ReadTo(place); });
+}
+
+size_t PriceBoard::held_symbols() const {
+  base::MutexLock lock(mutex_);
+  return prices_.held_count();
+}
+
 bool PriceBoard::HasRead(const internal::v1::QuoteRecord& quote) const {
-  const SymbolPrices* prices = prices_.Find(quote.symbol());
+  const SymbolPrices* prices = prices_.FindRead(quote.symbol());
   if (prices == nullptr) return false;
   if (quote.publisher_epoch() == 0 && quote.sequence() == 0) {
     return prices->latest.has_value() && prices->latest->event_time_us() >= quote.event_time_us();
@@ -185,11 +250,14 @@ KeptPrices PriceBoard::TakeUnsaved() {
   unsaved.bars = bars_.Take();
   unsaved.splits = std::exchange(unsaved_splits_, {});
   for (const auto& [partition, progress] : partitions_) {
-    if (progress.next_offset <= 0) continue;
+    // What held symbols keep is not stored: it is read again.
+    const int64_t next_offset =
+        std::min(progress.next_offset, prices_.ReadAgainFrom(partition).value_or(progress.next_offset));
+    if (next_offset <= 0) continue;
     const auto saved = saved_offsets_.find(partition);
-    if (saved != saved_offsets_.end() && saved->second >= progress.next_offset) continue;
-    unsaved.next_offsets[partition] = progress.next_offset;
-    saved_offsets_[partition] = progress.next_offset;
+    if (saved != saved_offsets_.end() && saved->second >= next_offset) continue;
+    unsaved.next_offsets[partition] = next_offset;
+    saved_offsets_[partition] = next_offset;
   }
   return unsaved;
 }

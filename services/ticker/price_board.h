@@ -1,6 +1,7 @@
 // The latest prices, shared by the whole process: written by the log's reader, read by calls, watched by streams.
 //
-// Thread-safe. Watchers get each accepted quote in the log's order. The board knows how far behind the log it may be: a
+// Thread-safe. Watchers get each accepted quote in the log's order; of a symbol that was held, the latest of those that
+// were kept, once that is settled. The board knows how far behind the log it may be: a
 // partition whose end was reached is up to date; one that is being read is as old as its last record.
 #pragma once
 
@@ -37,13 +38,15 @@ class QuoteWatcher {
 
 // A record of the log as the board needs it.
 struct BoardRecord {
-  enum class Kind { kQuote, kRestart, kSplit, kOther };
+  enum class Kind { kQuote, kRestart, kSplit, kSuspected, kDismissed, kOther };
   Kind kind = Kind::kOther;
   LogPlace place;
   int64_t log_time_us = 0;
   internal::v1::QuoteRecord quote;  // kQuote.
   std::string symbol;               // kRestart.
   record::Split split;              // kSplit.
+  record::SplitSuspected suspected;
+  record::SplitDismissed dismissed;
 };
 
 struct ApplyCounts {
@@ -52,12 +55,18 @@ struct ApplyCounts {
   int64_t repeated = 0;
   int64_t late = 0;
   int64_t restarts = 0;
-  int64_t splits = 0;  // New ones.
+  int64_t held = 0;    // Quotes of held symbols.
+  int64_t splits = 0;  // New ones, as the next two.
+  int64_t suspicions = 0;
+  int64_t dismissals = 0;
+  int64_t bars_dropped = 0;  // Of held symbols, beyond kHeldBarsMax.
 };
 
 class PriceBoard {
  public:
   static constexpr size_t kOutcomesMax = 20'000;
+  // Of a held symbol. Evaluators, by default, stop its partition at as many records.
+  static constexpr size_t kHeldBarsMax = 100'000;
 
   // The clocks must outlive it.
   PriceBoard(const base::Clock& clock, const base::MonotonicClock& monotonic) : clock_(clock), monotonic_(monotonic) {}
@@ -76,7 +85,8 @@ class PriceBoard {
   KeptPrices TakeUnsaved();
   // After each TakeUnsaved, before the next: what could not be saved; the rest was.
   void PutBackUnsaved(const KeptPrices& unsaved);
-  // Bars that are not known to be saved: those that were taken, and those that have come since.
+  // Bars that are not known to be saved: those that were taken, and those that have come since. Those of held symbols
+  // do not count: what settles a hold has to be read first.
   size_t unsaved_bars() const;
 
   // --- The calls' side. In the order asked; for a symbol without any price only its name is set.
@@ -100,8 +110,14 @@ class PriceBoard {
     PriceBoard& board_;
   };
 
-  // Waits until Get includes each of these quotes or a later one of its symbol; false where the deadline comes first. A
-  // quote without epoch and sequence (of a fetcher of the previous version) is compared by its time.
+  // Waits until the place has been read; false where the deadline comes first.
+  bool AwaitPlace(LogPlace place, absl::Time deadline) const;
+  // How many symbols are held.
+  size_t held_symbols() const;
+
+  // Waits until Get includes each of these quotes or a later one of its symbol, or will once the symbol's hold is
+  // settled; false where the deadline comes first. A quote without epoch and sequence (of a fetcher of the previous
+  // version) is compared by its time.
   bool AwaitRead(const std::vector<internal::v1::QuoteRecord>& quotes, absl::Time deadline) const;
 
   // From here on `watcher` gets the quotes of these symbols, which must be distinct; the latest of each comes first.
@@ -120,10 +136,13 @@ class PriceBoard {
     int64_t fresh_as_of_us = std::numeric_limits<int64_t>::min();
   };
 
-  // Into the prices and, where it is accepted, the bars.
-  QuoteVerdict ApplyQuote(const BoardRecord& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What each record does to the counts; true where watchers of its symbol have a new latest quote.
+  bool ApplyOne(const BoardRecord& entry, ApplyCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Into the prices and, where it is or will be accepted, the bars.
+  QuoteVerdict ApplyQuote(const BoardRecord& entry, ApplyCounts& counts) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Into the prices and the bars; false where it was known.
   bool ApplySplit(const BoardRecord& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool ReadTo(LogPlace place) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remember(const BoardRecord& entry, QuoteVerdict verdict) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRead(const internal::v1::QuoteRecord& quote) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -136,6 +155,7 @@ class PriceBoard {
   std::deque<std::pair<int32_t, int64_t>> outcomes_order_ ABSL_GUARDED_BY(mutex_);
   LatestPrices prices_ ABSL_GUARDED_BY(mutex_);
   UnsavedBars bars_ ABSL_GUARDED_BY(mutex_);
+  UnsavedBars held_bars_ ABSL_GUARDED_BY(mutex_);  // Of quotes that held symbols keep.
   std::vector<LoggedSplit> unsaved_splits_ ABSL_GUARDED_BY(mutex_);
   size_t bars_taken_ ABSL_GUARDED_BY(mutex_) = 0;  // And not put back yet.
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;

@@ -37,12 +37,49 @@ void Count(const ApplyCounts& counts) {
   static auto& late = Records("quote_late");
   static auto& restarts = Records("restart");
   static auto& splits = Records("split");
+  static auto& held = Records("quote_held");
+  static auto& suspicions = Records("split_suspected");
+  static auto& dismissals = Records("split_dismissed");
+  static auto& dropped = metrics::GetCounter("stockalert_ticker_held_bars_dropped_total",
+                                             "Minutes of held tickers without a bar, for too many were kept");
   accepted.Increment(static_cast<double>(counts.accepted));
   refused.Increment(static_cast<double>(counts.refused));
   repeated.Increment(static_cast<double>(counts.repeated));
   late.Increment(static_cast<double>(counts.late));
   restarts.Increment(static_cast<double>(counts.restarts));
   splits.Increment(static_cast<double>(counts.splits));
+  held.Increment(static_cast<double>(counts.held));
+  suspicions.Increment(static_cast<double>(counts.suspicions));
+  dismissals.Increment(static_cast<double>(counts.dismissals));
+  dropped.Increment(static_cast<double>(counts.bars_dropped));
+  static log::Limiter limiter(absl::Minutes(1));
+  if (counts.bars_dropped == 0) return;
+  if (const auto suppressed = limiter.Allow()) {
+    log::Error("a held ticker has too many minutes of prices: later ones will have no bar; settle the hold",
+               {{"minutes_max", PriceBoard::kHeldBarsMax}, {"suppressed", *suppressed}});
+  }
+}
+
+// Who changes prices that people see says so.
+void LogHolds(const std::vector<BoardRecord>& entries, const ApplyCounts& counts) {
+  if (counts.suspicions == 0 && counts.dismissals == 0) return;
+  for (const BoardRecord& entry : entries) {
+    if (entry.kind == BoardRecord::Kind::kSuspected) {
+      log::Warning(
+          "a split is suspected: the prices of the ticker stand still until it is declared or dismissed (stockalert "
+          "ticker split, or dismiss)",
+          {{"symbol", entry.suspected.symbol}, {"offset", entry.place.offset}});
+    } else if (entry.kind == BoardRecord::Kind::kDismissed) {
+      log::Info("a suspected split was dismissed",
+                {{"symbol", entry.dismissed.symbol}, {"offset", entry.place.offset}});
+    }
+  }
+}
+
+void MeasureHolds(const PriceBoard& board) {
+  static auto& gauge = metrics::GetGauge("stockalert_ticker_held_tickers",
+                                         "Tickers whose prices stand still, because a split of them is suspected");
+  gauge.Set(static_cast<double>(board.held_symbols()));
 }
 
 size_t CountBars(const KeptPrices& prices) {
@@ -107,6 +144,12 @@ BoardRecord ToBoardRecord(std::string_view key, std::string_view value, LogPlace
     entry.split.split_id = base::StorableText(entry.split.split_id, kSplitIdBytesMax);
     if (entry.split.effective_time_us < 0 || entry.split.effective_time_us > base::kTimeUsMax)
       entry.split.effective_time_us = 0;
+  } else if (read.record.has_split_suspected()) {
+    entry.kind = BoardRecord::Kind::kSuspected;
+    entry.suspected = std::get<record::SplitSuspected>(std::move(read.event));
+  } else if (read.record.has_split_dismissed()) {
+    entry.kind = BoardRecord::Kind::kDismissed;
+    entry.dismissed = std::get<record::SplitDismissed>(std::move(read.event));
   }
   return entry;
 }
@@ -230,6 +273,7 @@ absl::Status PriceLogReader::Prepare() {
   if (!loaded_) {
     STOCKALERT_ASSIGN_OR_RETURN(const KeptPrices kept, store_.Load());
     board_.Load(kept);
+    MeasureHolds(board_);
     next_offsets_ = kept.next_offsets;
     loaded_ = true;
     log::Info("latest prices are loaded", {{"symbols", kept.symbols.size()}, {"partitions", kept.next_offsets.size()}});
@@ -284,7 +328,10 @@ absl::Status PriceLogReader::ReadUntilError() {
                                         message.log_time_us()));
         next_offsets_[message.partition()] = message.offset() + 1;
       }
-      Count(board_.Apply(entries));
+      const ApplyCounts counts = board_.Apply(entries);
+      Count(counts);
+      LogHolds(entries, counts);
+      MeasureHolds(board_);
       progress_ = true;
     }
     for (const kafka::TopicPartition& end : polled.ends) {

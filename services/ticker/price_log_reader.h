@@ -4,11 +4,12 @@
 // that are stored with the prices in Postgres. Two threads of its own, one reads and one saves. If Postgres is down at
 // the start, it waits because it does not know where to begin; later it reads on and saves once the database is back.
 // While Kafka is down it waits, too. A partition whose offset is no longer in the log is read from its beginning, and
-// so is the whole log of another cluster. A record that it cannot understand is counted and skipped: only quotes and
-// restarts concern it, and the evaluator, which needs all records, stops at it. Prices of a symbol that Postgres can
-// never store go to the dead letters, and later ones of the symbol are tried anew. If it is uncertain that they are at
-// fault, only the offset of their partition does not advance in Postgres. Bars are saved with their symbol's prices;
-// where kUnsavedBarsMax of them wait for the database, reading waits, too.
+// so is the whole log of another cluster. While a symbol is held, the offset of its partition stays at the suspicion in
+// Postgres: what came since is read again after a restart. A record that it cannot understand is counted and skipped:
+// only quotes, restarts, splits and holds concern it, and the evaluator, which needs all records, stops at it. Prices
+// of a symbol that Postgres can never store go to the dead letters, and later ones of the symbol are tried anew. If it
+// is uncertain that they are at fault, only the offset of their partition does not advance in Postgres. Bars are saved
+// with their symbol's prices; where kUnsavedBarsMax of them wait for the database, reading waits, too.
 #pragma once
 
 #include <map>

@@ -24,9 +24,10 @@ struct LoggedSplit {
 
 struct KeptPrices {
   std::vector<SymbolPrices> symbols;
-  std::map<int32_t, int64_t> next_offsets;  // By partition. Every record before it is counted in.
-  std::vector<SymbolBars> bars;             // To be saved, of some of `symbols`; none where it is loaded.
-  std::vector<LoggedSplit> splits = {};     // As `bars`.
+  // By partition. Every record before it is counted in. Not beyond the suspicion of a symbol that is held.
+  std::map<int32_t, int64_t> next_offsets;
+  std::vector<SymbolBars> bars;          // To be saved, of some of `symbols`; none where it is loaded.
+  std::vector<LoggedSplit> splits = {};  // As `bars`.
 };
 
 class PriceStore {

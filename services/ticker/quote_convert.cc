@@ -58,13 +58,17 @@ v1::QuoteOutcome ToQuoteOutcome(const std::optional<QuoteOutcome>& outcome) {
     case QuoteVerdict::kRepeated:
       shown.set_verdict(v1::QuoteOutcome::VERDICT_REPEATED);
       break;
+    case QuoteVerdict::kHeld:
+      shown.set_verdict(v1::QuoteOutcome::VERDICT_HELD);
+      break;
     case QuoteVerdict::kRefused:
       shown.set_verdict(v1::QuoteOutcome::VERDICT_REFUSED);
       break;
   }
   shown.set_session(static_cast<quote::v1::Session>(outcome->session));
-  shown.set_counts_for_no_alert(outcome->verdict == QuoteVerdict::kAccepted &&
-                                outcome->session == internal::v1::TRADING_SESSION_CLOSED);
+  shown.set_counts_for_no_alert(
+      (outcome->verdict == QuoteVerdict::kAccepted || outcome->verdict == QuoteVerdict::kHeld) &&
+      outcome->session == internal::v1::TRADING_SESSION_CLOSED);
   return shown;
 }
 

@@ -36,6 +36,10 @@ v1::Ticker ToTicker(const TickerView& view) {
   ticker.set_symbol(view.ticker.symbol);
   *ticker.mutable_create_time() = rpc::TimestampFromUs(view.ticker.create_time_us);
   if (view.prices.latest.has_value()) *ticker.mutable_latest_quote() = ToQuote(*view.prices.latest);
+  if (view.prices.hold.has_value()) {
+    *ticker.mutable_hold()->mutable_start_time() = rpc::TimestampFromUs(view.prices.hold->start_time_us);
+    ticker.mutable_hold()->set_kept_quote_count(view.prices.hold->kept_quotes);
+  }
   return ticker;
 }
 
@@ -300,6 +304,33 @@ grpc::ServerUnaryReactor* TickerServiceImpl::ListSplits(grpc::CallbackServerCont
         }
         for (const SplitRow& row : rows) *answer.add_splits() = ToSplit(row);
         return answer;
+      });
+}
+
+grpc::ServerUnaryReactor* TickerServiceImpl::HoldSymbol(grpc::CallbackServerContext* context,
+                                                        const v1::HoldSymbolRequest* request, v1::Ticker* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.ticker.v1.TickerService/HoldSymbol", Access::kAdministrator, Work::kOthers},
+      request, response,
+      [this](const CallContext& call, const v1::HoldSymbolRequest& asked) -> absl::StatusOr<v1::Ticker> {
+        STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
+        STOCKALERT_ASSIGN_OR_RETURN(const TickerView view,
+                                    holds_.Publish(symbol, HoldPublisher::Kind::kSuspected, call.trace, call.deadline));
+        return ToTicker(view);
+      });
+}
+
+grpc::ServerUnaryReactor* TickerServiceImpl::DismissSplit(grpc::CallbackServerContext* context,
+                                                          const v1::DismissSplitRequest* request,
+                                                          v1::Ticker* response) {
+  return rpc::RunUnary(
+      runner_, context, {"stockalert.ticker.v1.TickerService/DismissSplit", Access::kAdministrator, Work::kOthers},
+      request, response,
+      [this](const CallContext& call, const v1::DismissSplitRequest& asked) -> absl::StatusOr<v1::Ticker> {
+        STOCKALERT_ASSIGN_OR_RETURN(const std::string symbol, SymbolOf(asked.name(), "name"));
+        STOCKALERT_ASSIGN_OR_RETURN(const TickerView view,
+                                    holds_.Publish(symbol, HoldPublisher::Kind::kDismissed, call.trace, call.deadline));
+        return ToTicker(view);
       });
 }
 

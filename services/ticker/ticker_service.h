@@ -5,6 +5,7 @@
 
 #include "services/common/base/clock.h"
 #include "services/common/grpc/call_runner.h"
+#include "services/ticker/hold_logic.h"
 #include "services/ticker/price_board.h"
 #include "services/ticker/split_logic.h"
 #include "services/ticker/ticker_logic.h"
@@ -16,8 +17,14 @@ class TickerServiceImpl final : public v1::TickerService::CallbackService {
  public:
   // `source_runner` runs what always waits for the source, `runner` the rest.
   TickerServiceImpl(rpc::CallRunner& runner, rpc::CallRunner& source_runner, TickerLogic& logic, SplitLogic& splits,
-                    PriceBoard& board, const base::Clock& clock)
-      : runner_(runner), source_runner_(source_runner), logic_(logic), splits_(splits), board_(board), clock_(clock) {}
+                    HoldLogic& holds, PriceBoard& board, const base::Clock& clock)
+      : runner_(runner),
+        source_runner_(source_runner),
+        logic_(logic),
+        splits_(splits),
+        holds_(holds),
+        board_(board),
+        clock_(clock) {}
 
   grpc::ServerUnaryReactor* RegisterTicker(grpc::CallbackServerContext* context,
                                            const v1::RegisterTickerRequest* request, v1::Ticker* response) override;
@@ -45,12 +52,17 @@ class TickerServiceImpl final : public v1::TickerService::CallbackService {
                                          v1::Split* response) override;
   grpc::ServerUnaryReactor* ListSplits(grpc::CallbackServerContext* context, const v1::ListSplitsRequest* request,
                                        v1::ListSplitsResponse* response) override;
+  grpc::ServerUnaryReactor* HoldSymbol(grpc::CallbackServerContext* context, const v1::HoldSymbolRequest* request,
+                                       v1::Ticker* response) override;
+  grpc::ServerUnaryReactor* DismissSplit(grpc::CallbackServerContext* context, const v1::DismissSplitRequest* request,
+                                         v1::Ticker* response) override;
 
  private:
   rpc::CallRunner& runner_;
   rpc::CallRunner& source_runner_;
   TickerLogic& logic_;
   SplitLogic& splits_;
+  HoldLogic& holds_;
   PriceBoard& board_;
   const base::Clock& clock_;
 };

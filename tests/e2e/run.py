@@ -12,6 +12,7 @@ import fairness  # noqa: E402
 import gaps  # noqa: E402
 import guide  # noqa: E402
 import harness  # noqa: E402
+import holds  # noqa: E402
 import kills  # noqa: E402
 import outages  # noqa: E402
 import pictures  # noqa: E402
@@ -30,7 +31,7 @@ def main():
     parser.add_argument("parts", nargs="*")
     arguments = parser.parse_args()
     cases = (calls.CASES + replays.CASES + kills.CASES + outages.CASES + calls.LAST_CASES) * arguments.rounds
-    cases += deliveries.CASES + pictures.CASES + fairness.CASES + gaps.CASES + splits.CASES + guide.CASES + secured.CASES
+    cases += deliveries.CASES + pictures.CASES + fairness.CASES + gaps.CASES + splits.CASES + holds.CASES + guide.CASES + secured.CASES
     cases += poison.CASES + ports.CASES + whole_run.CASES
     return harness.run_cases(cases, harness.new_folder(), arguments.junit, arguments.parts)
 

@@ -308,6 +308,18 @@ def splits(world):
     await_true("the split in the log", lambda: declared() == [("4", "1", "STATE_APPLIED")], 30)
 
 
+def suspected_splits(world):
+    """Of a symbol that no other case has alerts on."""
+    mesh = publishing(world)
+    mesh.client.call("ticker", "RegisterTicker", {"symbol": "IBM"}, mesh.admin_key, timeout_s=20)
+    for text, is_held in zip(blocks("Suspected splits"), (True, False), strict=True):
+        output = run(world, text.replace("AAPL", "IBM"))
+        done_blocks.add(text)
+        expect_equal("HELD SINCE" in output, is_held, "a table that says since when it is held")
+        ticker = mesh.client.call("ticker", "GetTicker", {"name": "tickers/IBM"}, mesh.admin_key)
+        expect_equal("hold" in ticker, is_held, "whether the ticker is held")
+
+
 def every_block_was_run(_world):
     documented = re.findall(r"^```sh\n(.*?)^```$", OPERATIONS.read_text(), re.MULTILINE | re.DOTALL)
     expect_equal([text for text in documented if text not in done_blocks], [], "commands of docs/operations.md that no case runs")
@@ -320,5 +332,6 @@ CASES = [
     ("retention", retention),
     ("dead letters", dead_letters),
     ("declaring a split", splits),
+    ("holding a symbol, and dismissing it", suspected_splits),
     ("every command of the document was run", every_block_was_run),
 ]

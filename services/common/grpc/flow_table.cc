@@ -23,6 +23,7 @@ std::span<const Flow> FlowTable() {
       {"stockalert.internal.v1.FetcherService/FetchQuotes", {"ticker"}},
       {"stockalert.internal.v1.FetcherService/PublishQuotes", {"ticker"}},
       {"stockalert.internal.v1.FetcherService/PublishSplit", {"ticker"}},
+      {"stockalert.internal.v1.FetcherService/PublishHold", {"ticker"}},
   };
   return *kTable;
 }

@@ -158,7 +158,7 @@ ticker::v1::TickerService::StubInterface& MeshConnection::tickers() {
     // Not PublishQuotes: what is published twice is two prices.
     ticker_peer_ = Dial(settings_.ticker_address, "stockalert.ticker.v1.TickerService",
                         {"RegisterTicker", "BatchRegisterTickers", "GetTicker", "ListTickers", "GetQuote",
-                         "BatchGetQuotes", "WatchQuotes", "DeclareSplit", "ListSplits"});
+                         "BatchGetQuotes", "WatchQuotes", "DeclareSplit", "ListSplits", "HoldSymbol", "DismissSplit"});
     tickers_ = ticker::v1::TickerService::NewStub(ticker_peer_->channel());
   }
   return *tickers_;

@@ -101,6 +101,23 @@ TEST_CASE("what is saved is loaded, every field, present or absent") {
   });
 }
 
+TEST_CASE("a hold is kept with its symbol's row, over another log too, and goes with what settles it") {
+  ForEachStore([](PriceStore& store) {
+    SymbolPrices held = Full("AAPL", 1, 10);
+    held.hold.emplace(SymbolHold{1'767'366'000'000'000, 0});
+    REQUIRE(store.Save({{held, Full("MSFT", 1, 9)}, {{1, 11}}, {}}).ok());
+    CHECK(LoadOne(store, "AAPL").hold == held.hold);
+    CHECK(Same(LoadOne(store, "AAPL"), held));
+    CHECK_FALSE(LoadOne(store, "MSFT").hold.has_value());
+    (void)store.AdoptLog("one");
+    REQUIRE(store.AdoptLog("two").ok());
+    REQUIRE(store.ForgetPlaces(1).ok());
+    CHECK(LoadOne(store, "AAPL").hold == held.hold);
+    REQUIRE(store.Save({{Full("AAPL", 1, 12)}, {}, {}}).ok());
+    CHECK_FALSE(LoadOne(store, "AAPL").hold.has_value());
+  });
+}
+
 TEST_CASE("rows and places only move forward") {
   ForEachStore([](PriceStore& store) {
     REQUIRE(store.Save({{Full("AAPL", 1, 10)}, {{1, 11}}, {}}).ok());

@@ -87,6 +87,48 @@ TEST_CASE("a split comes into the log in the order of its symbol's quotes, unles
   CHECK(ReadLog(mesh.kafka).size() == 3);
 }
 
+TEST_CASE(
+    "a suspected split and its dismissal come into the log as the symbol's quotes do, unless its format is the first") {
+  Mesh mesh;
+  Config config = mesh.BaseConfig();
+  pb::PublishHoldRequest request;
+  request.set_symbol("AAPL");
+  request.set_kind(pb::PublishHoldRequest::KIND_SUSPECTED);
+  pb::PublishHoldResponse response;
+  {
+    Running fetcher(config);
+    const auto publish = [&] {
+      return fetcher.Call(&pb::FetcherService::StubInterface::PublishHold, request, &response);
+    };
+    REQUIRE(fetcher.Publish(OneQuote(400'000'000)).ok());
+    REQUIRE(publish().ok());
+    CHECK(response.place().offset() == 1);
+    request.set_kind(pb::PublishHoldRequest::KIND_DISMISSED);
+    REQUIRE(publish().ok());
+    REQUIRE(fetcher.Publish(OneQuote(401'000'000)).ok());
+    const std::vector<Read> log = ReadLog(mesh.kafka);
+    REQUIRE(log.size() == 4);
+    CHECK(log[1].key == "AAPL");
+    CHECK(log[1].record.split_suspected().symbol() == "AAPL");
+    CHECK(log[1].record.split_suspected().publisher_epoch() == log[0].record.quote().publisher_epoch());
+    CHECK(log[1].record.split_suspected().sequence() == 2);
+    CHECK(log[1].traceparent.size() == 55);
+    CHECK(log[2].record.split_dismissed().sequence() == 3);
+    CHECK(log[3].record.quote().sequence() == 4);
+    request.set_kind(pb::PublishHoldRequest::KIND_UNSPECIFIED);
+    CHECK(absl::IsInvalidArgument(publish()));
+    request.set_kind(pb::PublishHoldRequest::KIND_DISMISSED);
+    request.set_symbol("no symbol");
+    CHECK(absl::IsInvalidArgument(publish()));
+  }
+  config.log_format = 1;
+  Running old(config);
+  request.set_symbol("AAPL");
+  const absl::Status refused = old.Call(&pb::FetcherService::StubInterface::PublishHold, request, &response);
+  CHECK(base::ReasonOf(refused) == "LOG_FORMAT_TOO_OLD");
+  CHECK(ReadLog(mesh.kafka).size() == 4);
+}
+
 TEST_CASE("bad quotes are refused as a whole, naming quote and field") {
   Mesh mesh;
   Running fetcher(mesh.BaseConfig());

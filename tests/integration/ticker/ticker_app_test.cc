@@ -685,6 +685,133 @@ TEST_CASE("a log that takes no splits, and one that has another than was kept") 
   CHECK(next->number() == 2);
 }
 
+// Publishes holds as the fetcher does, in one order with the quotes.
+void PublishHolds(Mesh& mesh) {
+  mesh.fakes.OnHold([&](const ipb::PublishHoldRequest& request, ipb::LogPlace* place) -> ::grpc::Status {
+    ipb::LogRecord record;
+    const auto fill = [&](auto& filled) {
+      filled.set_symbol(request.symbol());
+      filled.set_publisher_epoch(1);
+      filled.set_sequence(++mesh.sequence);
+    };
+    if (request.kind() == ipb::PublishHoldRequest::KIND_SUSPECTED) {
+      fill(*record.mutable_split_suspected());
+    } else {
+      fill(*record.mutable_split_dismissed());
+    }
+    const auto delivered = mesh.producer->ProduceAndWait(mesh.config.prices_topic, request.symbol(),
+                                                         record.SerializeAsString(), {}, absl::Now() + kPatience);
+    if (!delivered.ok()) return {::grpc::StatusCode::UNAVAILABLE, "the log is away"};
+    place->set_partition(delivered->partition);
+    place->set_offset(delivered->offset);
+    return ::grpc::Status::OK;
+  });
+}
+
+absl::StatusOr<v1::Ticker> Hold(Mesh& mesh, const std::string& symbol = "AAPL") {
+  v1::HoldSymbolRequest request;
+  request.set_name("tickers/" + symbol);
+  v1::Ticker ticker;
+  const auto context = Mesh::Context(kAdminKey);
+  absl::Status status = rpc::FromGrpc(mesh.stub->HoldSymbol(context.get(), request, &ticker));
+  if (!status.ok()) return status;
+  return ticker;
+}
+
+absl::StatusOr<v1::Ticker> Dismiss(Mesh& mesh, const std::string& symbol = "AAPL") {
+  v1::DismissSplitRequest request;
+  request.set_name("tickers/" + symbol);
+  v1::Ticker ticker;
+  const auto context = Mesh::Context(kAdminKey);
+  absl::Status status = rpc::FromGrpc(mesh.stub->DismissSplit(context.get(), request, &ticker));
+  if (!status.ok()) return status;
+  return ticker;
+}
+
+TEST_CASE("a held ticker shows the prices of before, over a restart, until a split or a dismissal settles it") {
+  Mesh mesh;
+  PublishSplits(mesh);
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  REQUIRE(mesh.Register("MSFT").ok());
+  // A fetcher of the version before knows no holds.
+  CHECK(base::ReasonOf(Hold(mesh).status()) == "FETCHER_UNAVAILABLE");
+  PublishHolds(mesh);
+  CHECK(base::ReasonOf(Hold(mesh, "NOBODY").status()) == "TICKER_NOT_FOUND");
+  mesh.Quote("AAPL", 400'000'000, kTime);
+  CHECK(Eventually([&] { return BarsOf(mesh, "AAPL") == BarTexts{"400 400 400 400"}; }));
+  const auto held = Hold(mesh);
+  INFO(held.status());
+  REQUIRE(held.ok());
+  REQUIRE(held->has_hold());
+  mesh.Quote("AAPL", 101'000'000, kTime + 1);
+  mesh.Quote("MSFT", 50'000'000, kTime + 1);
+  mesh.Quote("AAPL", 102'000'000, kTime + kMinuteUs);
+  CHECK(Eventually([&] { return mesh.Get("AAPL").hold().kept_quote_count() == 2; }));
+  CHECK(Eventually([&] { return mesh.LastPrice("MSFT")->regular_price_micros() == 50'000'000; }));
+  const auto check_held = [&] {
+    CHECK(mesh.Get("AAPL").latest_quote().price() == "400");
+    CHECK(mesh.Get("AAPL").hold().start_time().seconds() == held->hold().start_time().seconds());
+    CHECK(mesh.LastPrice("AAPL")->regular_price_micros() == 400'000'000);
+    CHECK(BarsOf(mesh, "AAPL") == BarTexts{"400 400 400 400"});
+  };
+  check_held();
+  for (int restart = 0; restart < 2; ++restart) {
+    mesh.Stop();
+    mesh.Start();
+    CHECK(Eventually([&] { return mesh.Get("AAPL").hold().kept_quote_count() == 2 && mesh.LastPrice("AAPL").ok(); }));
+    CHECK(mesh.Get("MSFT").latest_quote().price() == "50");
+    check_held();
+  }
+  REQUIRE(Hold(mesh).ok());
+  SECTION("a split") {
+    const auto split = Declare(mesh, "r1", 4, 1);
+    INFO(split.status());
+    REQUIRE(split.ok());
+    CHECK(split->state() == v1::Split::STATE_APPLIED);
+    CHECK_FALSE(mesh.Get("AAPL").has_hold());
+    CHECK(mesh.Get("AAPL").latest_quote().price() == "102");
+    CHECK(Eventually([&] { return BarsOf(mesh, "AAPL") == BarTexts{"102 102 102 102", "100 101 100 101"}; }));
+  }
+  SECTION("a dismissal") {
+    const auto dismissed = Dismiss(mesh);
+    INFO(dismissed.status());
+    REQUIRE(dismissed.ok());
+    CHECK_FALSE(dismissed->has_hold());
+    CHECK(dismissed->latest_quote().price() == "102");
+    CHECK(Dismiss(mesh)->latest_quote().price() == "102");
+    CHECK(Eventually([&] { return BarsOf(mesh, "AAPL") == BarTexts{"102 102 102 102", "400 400 101 101"}; }));
+  }
+  const BarTexts bars = BarsOf(mesh, "AAPL");
+  mesh.Stop();
+  mesh.Start();
+  CHECK(Eventually([&] { return mesh.LastPrice("AAPL").ok(); }));
+  CHECK(mesh.LastPrice("AAPL")->regular_price_micros() == 102'000'000);
+  CHECK_FALSE(mesh.Get("AAPL").has_hold());
+  CHECK(BarsOf(mesh, "AAPL") == bars);
+  CHECK(Hold(mesh)->has_hold());
+}
+
+TEST_CASE("a hold of a log that is lost is settled in the next one") {
+  Mesh mesh;
+  PublishHolds(mesh);
+  mesh.Start();
+  REQUIRE(mesh.Register("AAPL").ok());
+  mesh.Quote("AAPL", 400'000'000, kTime);
+  REQUIRE(Hold(mesh).ok());
+  CHECK(Eventually([&] {
+    return mesh.database.Count("SELECT count(*) FROM stockalert_ticker.latest_prices WHERE held_since_us > 0") == 1;
+  }));
+  mesh.Stop();
+  mesh.database.Execute("UPDATE stockalert_ticker.log_identity SET cluster_id = 'another'");
+  mesh.Start();
+  CHECK(Eventually([&] { return mesh.LastPrice("AAPL").ok(); }));
+  CHECK(mesh.Get("AAPL").has_hold());
+  CHECK(mesh.Get("AAPL").latest_quote().price() == "400");
+  REQUIRE(Dismiss(mesh).ok());
+  CHECK_FALSE(mesh.Get("AAPL").has_hold());
+}
+
 TEST_CASE("the log is read no further than the bars that may wait for the database") {
   Mesh mesh;
   testing::FlakyProxy proxy(mesh.database.port());

@@ -117,6 +117,17 @@ struct FakeMesh::Fetchers final : ipb::FetcherService::Service {
     if (!publish) return {::grpc::StatusCode::UNIMPLEMENTED, ""};
     return publish(request->split(), response->mutable_place());
   }
+  ::grpc::Status PublishHold(::grpc::ServerContext* context, const ipb::PublishHoldRequest* request,
+                             ipb::PublishHoldResponse* response) override {
+    if (!HasMeshToken(*context)) return kNoToken;
+    std::function<::grpc::Status(const ipb::PublishHoldRequest&, ipb::LogPlace*)> publish;
+    {
+      std::lock_guard lock(mesh.mutex_);
+      publish = mesh.publish_hold_;
+    }
+    if (!publish) return {::grpc::StatusCode::UNIMPLEMENTED, ""};
+    return publish(*request, response->mutable_place());
+  }
   FakeMesh& mesh;
 };
 
@@ -182,6 +193,11 @@ void FakeMesh::SetQuote(const ipb::QuoteRecord& quote) {
 void FakeMesh::OnSplit(std::function<::grpc::Status(const ipb::SplitRecord&, ipb::LogPlace*)> publish) {
   std::lock_guard lock(mutex_);
   publish_split_ = std::move(publish);
+}
+
+void FakeMesh::OnHold(std::function<::grpc::Status(const ipb::PublishHoldRequest&, ipb::LogPlace*)> publish) {
+  std::lock_guard lock(mutex_);
+  publish_hold_ = std::move(publish);
 }
 
 void FakeMesh::OnPublish(std::function<void(const ipb::QuoteRecord&)> publish) {

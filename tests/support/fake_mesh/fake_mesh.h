@@ -45,6 +45,8 @@ class FakeMesh {
   void OnPublish(std::function<void(const internal::v1::QuoteRecord&)> publish);
   // What PublishSplit does with its split, and answers. Until it is set: UNIMPLEMENTED.
   void OnSplit(std::function<::grpc::Status(const internal::v1::SplitRecord&, internal::v1::LogPlace*)> publish);
+  // Likewise of PublishHold.
+  void OnHold(std::function<::grpc::Status(const internal::v1::PublishHoldRequest&, internal::v1::LogPlace*)> publish);
   std::vector<std::string> lookups() const;
 
  private:
@@ -61,6 +63,7 @@ class FakeMesh {
   std::map<std::string, internal::v1::QuoteRecord> quotes_;
   std::function<void(const internal::v1::QuoteRecord&)> publish_;
   std::function<::grpc::Status(const internal::v1::SplitRecord&, internal::v1::LogPlace*)> publish_split_;
+  std::function<::grpc::Status(const internal::v1::PublishHoldRequest&, internal::v1::LogPlace*)> publish_hold_;
   std::function<void(const std::string&)> lookup_;
   std::vector<std::string> lookups_;
   std::vector<std::unique_ptr<::grpc::Service>> services_;

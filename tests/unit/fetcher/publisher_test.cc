@@ -122,6 +122,56 @@ TEST_CASE("live quotes keep their order, late ones are dropped, the oldest give 
   CHECK(prices == std::vector<int64_t>{1, 3, 10, 7, 8, 9});
 }
 
+TEST_CASE("a suspected split and its dismissal are in one order with the quotes, those that wait first") {
+  testing::FakeClock clock;
+  testing::MemoryProducer producer;
+  Publisher publisher(producer, clock, {.in_flight_max = 1});
+  const auto soon = [] { return absl::Now() + absl::Seconds(5); };
+  CHECK(absl::IsUnavailable(publisher.PublishSuspicion("AAPL", "", soon(), {})));
+  publisher.BeginEpoch(7);
+  REQUIRE(publisher.Publish(QuoteAt("AAPL", 400, clock.NowUs()), "", {}, {}).ok());
+  REQUIRE(publisher.AwaitAnswers(soon()));
+  producer.Hold();
+  for (int64_t price : {401, 402, 403}) publisher.OfferLive(QuoteAt("AAPL", price, clock.NowUs(), kSourceStream));
+  REQUIRE(Eventually([&] { return !publisher.AwaitRoom(absl::Now()); }));
+  // They cannot be published in time: nothing is.
+  CHECK(absl::IsUnavailable(publisher.PublishSuspicion("AAPL", "", absl::Now() + absl::Milliseconds(20), {})));
+  std::thread releasing([&] {
+    absl::SleepFor(absl::Milliseconds(50));
+    producer.Release();
+  });
+  absl::Status published;
+  do {
+    published = publisher.PublishSuspicion("AAPL", "", soon(), {});
+  } while (absl::IsResourceExhausted(published));
+  releasing.join();
+  REQUIRE(published.ok());
+  REQUIRE(publisher.AwaitAnswers(soon()));
+  REQUIRE(publisher.PublishDismissal("AAPL", "", soon(), {}).ok());
+  const auto records = producer.records();
+  REQUIRE(records.size() == 6);
+  CHECK(Decode(records[3]).quote().price_micros() == 403);
+  const pb::SplitSuspectedRecord suspected = Decode(records[4]).split_suspected();
+  CHECK(records[4].key == "AAPL");
+  CHECK(suspected.symbol() == "AAPL");
+  CHECK(suspected.publisher_epoch() == 7);
+  CHECK(suspected.sequence() == 5);
+  CHECK(Decode(records[5]).split_dismissed().sequence() == 6);
+  // What the source says again is still known by its last quote.
+  CHECK(publisher.LastPublished("AAPL")->price_micros() == 403);
+}
+
+TEST_CASE("a log of the first format takes no suspected split") {
+  testing::FakeClock clock;
+  testing::MemoryProducer producer;
+  Publisher publisher(producer, clock, {.rules = market::Rules::kFirst});
+  publisher.BeginEpoch(1);
+  const absl::Time soon = absl::Now() + absl::Seconds(1);
+  CHECK(absl::IsFailedPrecondition(publisher.PublishSuspicion("AAPL", "", soon, {})));
+  CHECK(absl::IsFailedPrecondition(publisher.PublishDismissal("AAPL", "", soon, {})));
+  CHECK(producer.records().empty());
+}
+
 TEST_CASE("sequences in the log rise although many threads publish") {
   testing::FakeClock clock;
   testing::MemoryProducer producer;

@@ -5,7 +5,7 @@
 namespace stockalert::ticker {
 namespace {
 
-TEST_CASE("a record is a quote, a restart, a split, or nothing to the board") {
+TEST_CASE("a record is a quote, a restart, a split, a suspicion, a dismissal, or nothing to the board") {
   internal::v1::LogRecord record;
   record.mutable_quote()->set_symbol("AAPL");
   record.mutable_quote()->set_price_micros(5);
@@ -38,6 +38,17 @@ TEST_CASE("a record is a quote, a restart, a split, or nothing to the board") {
   CHECK(entry.split.split_id.size() <= 64);
   CHECK(entry.split.split_id.find('\0') == std::string::npos);
   CHECK(entry.split.effective_time_us == 0);
+
+  record.mutable_split_suspected()->set_symbol("AAPL");
+  record.mutable_split_suspected()->set_sequence(5);
+  entry = ToBoardRecord("AAPL", record.SerializeAsString(), {2, 7}, 0);
+  CHECK(entry.kind == BoardRecord::Kind::kSuspected);
+  CHECK(entry.suspected == record::SplitSuspected{"AAPL", 0, 5});
+  record.mutable_split_dismissed()->set_symbol("AAPL");
+  record.mutable_split_dismissed()->set_publisher_epoch(6);
+  entry = ToBoardRecord("AAPL", record.SerializeAsString(), {2, 7}, 0);
+  CHECK(entry.kind == BoardRecord::Kind::kDismissed);
+  CHECK(entry.dismissed == record::SplitDismissed{"AAPL", 6, 0});
 
   CHECK(ToBoardRecord("AAPL", "\xff\xff not a record", {}, 0).kind == BoardRecord::Kind::kOther);
   CHECK(ToBoardRecord("AAPL", "", {}, 0).kind == BoardRecord::Kind::kOther);

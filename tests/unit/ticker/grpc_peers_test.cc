@@ -73,6 +73,13 @@ class Fetchers final : public ipb::FetcherService::Service {
     response->mutable_place()->set_offset(70);
     return rpc::ToGrpc(answers_.failure);
   }
+  ::grpc::Status PublishHold(::grpc::ServerContext*, const ipb::PublishHoldRequest* request,
+                             ipb::PublishHoldResponse* response) override {
+    CHECK(request->symbol() == "AAPL");
+    response->mutable_place()->set_partition(request->kind());
+    response->mutable_place()->set_offset(71);
+    return rpc::ToGrpc(answers_.failure);
+  }
 
  private:
   Answers& answers_;
@@ -242,6 +249,24 @@ TEST_CASE("a split is published with its place, kept where the fetcher is away, 
   for (const absl::Status& failure : {absl::UnavailableError("down"), absl::UnimplementedError("an old one")}) {
     f.answers.failure = failure;
     CHECK(base::ReasonOf(publish().status()) == kReasonFetcherUnavailable);
+  }
+}
+
+TEST_CASE("a hold and its dismissal are published with their place; what fails may be in the log, unless refused") {
+  Fixture f;
+  const auto publish = [&](HoldPublisher::Kind kind) {
+    return f.fetcher->PublishHold("AAPL", kind, trace::NewRoot(), Fixture::Soon());
+  };
+  const auto place = publish(HoldPublisher::Kind::kSuspected);
+  REQUIRE(place.ok());
+  CHECK(place->partition == ipb::PublishHoldRequest::KIND_SUSPECTED);
+  CHECK(place->offset == 71);
+  CHECK(publish(HoldPublisher::Kind::kDismissed)->partition == ipb::PublishHoldRequest::KIND_DISMISSED);
+  f.answers.failure = base::FailedPrecondition("LOG_FORMAT_TOO_OLD", "raise it");
+  CHECK(base::ReasonOf(publish(HoldPublisher::Kind::kSuspected).status()) == "LOG_FORMAT_TOO_OLD");
+  for (const absl::Status& failure : {absl::UnavailableError("down"), absl::UnimplementedError("an old one")}) {
+    f.answers.failure = failure;
+    CHECK(base::ReasonOf(publish(HoldPublisher::Kind::kDismissed).status()) == kReasonFetcherUnavailable);
   }
 }
 

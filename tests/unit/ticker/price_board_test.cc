@@ -300,5 +300,96 @@ TEST_CASE("a split is taken into prices and bars, and is to be noted once") {
   CHECK(f.board.TakeUnsaved().splits.size() == 1);
 }
 
+BoardRecord Settling(BoardRecord::Kind kind, int64_t offset) {
+  BoardRecord record;
+  record.kind = kind;
+  record.place = {0, offset};
+  record.log_time_us = 77;
+  record.suspected.symbol = record.dismissed.symbol = "AAPL";
+  record.split = {"AAPL", "s1", 1, {4, 1}, 7};
+  return record;
+}
+
+TEST_CASE("a held symbol: its price stands, its bars wait, and its place is not left before it is settled") {
+  for (const BoardRecord::Kind how : {BoardRecord::Kind::kSplit, BoardRecord::Kind::kDismissed}) {
+    const bool splits = how == BoardRecord::Kind::kSplit;
+    CAPTURE(splits);
+    Fixture f;
+    const auto watcher = std::make_shared<Recorder>();
+    f.board.Apply({f.Quote("AAPL", 400)});
+    f.board.Watch({"AAPL"}, watcher);
+    const ApplyCounts begun = f.board.Apply({Settling(BoardRecord::Kind::kSuspected, f.next++)});
+    CHECK(begun.suspicions == 1);
+    CHECK(f.board.held_symbols() == 1);
+    const PriceBoard::OutcomeMemory memory(f.board);
+    const BoardRecord kept = f.Quote("AAPL", 101);
+    CHECK(f.board.Apply({kept, f.Quote("AAPL", 102), f.Quote("MSFT", 7)}).held == 2);
+    CHECK(memory.Await({kept.place}, absl::Now())[0]->verdict == QuoteVerdict::kHeld);
+    CHECK(f.board.AwaitRead({kept.quote}, absl::Now()));
+    CHECK(f.board.Get({"AAPL"})[0].regular_price_micros == 400);
+    CHECK(f.board.Get({"AAPL"})[0].hold == SymbolHold{77, 2});
+    CHECK(watcher->collected == std::vector<std::string>{"AAPL400"});
+    const KeptPrices held = f.board.TakeUnsaved();
+    CHECK(held.next_offsets.at(0) == 2);
+    REQUIRE(held.bars.size() == 2);
+    CHECK(held.bars[0].bars.at(0).close.price_micros == 400);
+    CHECK(f.board.unsaved_bars() == 2);
+    // What could not be saved of before is still of before.
+    f.board.PutBackUnsaved(held);
+
+    CHECK(f.board.AwaitPlace({0, f.next - 1}, absl::Now()));
+    CHECK_FALSE(f.board.AwaitPlace({0, f.next}, absl::Now()));
+    const ApplyCounts ended = f.board.Apply({Settling(how, f.next++)});
+    CHECK(ended.splits == (splits ? 1 : 0));
+    CHECK(ended.dismissals == (splits ? 0 : 1));
+    CHECK(f.board.held_symbols() == 0);
+    CHECK(f.board.Get({"AAPL"})[0].regular_price_micros == 102);
+    CHECK(watcher->collected == std::vector<std::string>{"AAPL400", "AAPL102"});
+    const KeptPrices settled = f.board.TakeUnsaved();
+    CHECK(settled.next_offsets.at(0) == f.next);
+    const MinuteBar& bar = settled.bars.at(0).bars.at(0);
+    CHECK(bar.open.price_micros == (splits ? 100 : 400));
+    CHECK(bar.high_micros == (splits ? 102 : 400));
+    CHECK(bar.low_micros == (splits ? 100 : 101));
+    CHECK(bar.close.price_micros == 102);
+  }
+}
+
+TEST_CASE("a restart in a hold forgets the bars when that is settled, and nothing is shown before") {
+  Fixture f;
+  f.board.Apply({f.Quote("AAPL", 400), Settling(BoardRecord::Kind::kSuspected, f.next++)});
+  f.clock.Advance(absl::Minutes(1));
+  f.board.Apply({f.Quote("AAPL", 101)});
+  BoardRecord restart;
+  restart.kind = BoardRecord::Kind::kRestart;
+  restart.symbol = "AAPL";
+  restart.place = {0, f.next++};
+  BoardRecord again = f.Quote("AAPL", 90);
+  again.quote.set_event_time_us(again.quote.event_time_us() - 60'000'000);
+  f.board.Apply({restart, again});
+  CHECK(f.board.TakeUnsaved().bars.at(0).bars.at(0).open.price_micros == 400);
+  f.board.PutBackUnsaved({});
+  f.board.Apply({Settling(BoardRecord::Kind::kDismissed, f.next++)});
+  const SymbolBars bars = f.board.TakeUnsaved().bars.at(0);
+  CHECK(bars.forget_from_us == MinuteOf(again.quote.event_time_us()));
+  REQUIRE(bars.bars.size() == 1);
+  CHECK(bars.bars[0].open.price_micros == 90);
+}
+
+TEST_CASE("the minutes that a held symbol keeps are bounded, and what is beyond is counted") {
+  Fixture f;
+  f.board.Apply({f.Quote("AAPL", 400), Settling(BoardRecord::Kind::kSuspected, f.next++)});
+  std::vector<BoardRecord> many;
+  for (size_t i = 0; i < PriceBoard::kHeldBarsMax + 2; ++i) {
+    f.clock.Advance(absl::Minutes(1));
+    many.push_back(f.Quote("AAPL", 100));
+  }
+  const ApplyCounts counts = f.board.Apply(many);
+  CHECK(counts.bars_dropped == 2);
+  CHECK(counts.held == static_cast<int64_t>(many.size()));
+  // Reading does not wait for them.
+  CHECK(f.board.unsaved_bars() == 1);
+}
+
 }  // namespace
 }  // namespace stockalert::ticker

@@ -53,6 +53,25 @@ struct MemorySplitPublisher final : SplitPublisher {
   int64_t published = 0;
 };
 
+struct MemoryHoldPublisher final : HoldPublisher {
+  explicit MemoryHoldPublisher(PriceBoard& of) : board(of) {}
+  absl::StatusOr<LogPlace> PublishHold(const std::string& symbol, Kind kind, const trace::Context&,
+                                       absl::Time) override {
+    if (!failure.ok()) return failure;
+    BoardRecord record;
+    record.kind = kind == Kind::kSuspected ? BoardRecord::Kind::kSuspected : BoardRecord::Kind::kDismissed;
+    record.place = {0, 500 + published++};
+    record.log_time_us = 1'767'366'000'000'000;
+    record.suspected.symbol = record.dismissed.symbol = symbol;
+    if (is_read) board.Apply({record});
+    return record.place;
+  }
+  PriceBoard& board;
+  absl::Status failure;
+  bool is_read = true;
+  int64_t published = 0;
+};
+
 struct Fixture {
   Fixture() {
     fetcher.board = &board;
@@ -134,7 +153,9 @@ struct Fixture {
   testing::InMemorySplitStore split_store;
   MemorySplitPublisher split_publisher{board, split_store};
   SplitLogic split_logic{{.read_timeout = absl::Milliseconds(200)}, split_store, board, split_publisher, clock};
-  TickerServiceImpl service{runner, runner, logic, split_logic, board, clock};
+  MemoryHoldPublisher hold_publisher{board};
+  HoldLogic hold_logic{{.read_timeout = absl::Milliseconds(100)}, logic, board, hold_publisher};
+  TickerServiceImpl service{runner, runner, logic, split_logic, hold_logic, board, clock};
   TickerInternalServiceImpl internal_service{runner, logic};
   std::unique_ptr<rpc::Server> server;
   std::unique_ptr<v1::TickerService::Stub> stub;
@@ -608,6 +629,61 @@ TEST_CASE("splits are declared by administrators, refused by field, and listed i
   CHECK(page.next_page_token().empty());
   list.set_parent("tickers/AAPL");
   CHECK(FieldOf(f.Call(&v1::TickerService::Stub::ListSplits, list, page)) == "page_token");
+}
+
+TEST_CASE("tickers are held and dismissed by administrators, and show since when") {
+  Fixture f;
+  REQUIRE(f.Register("AAPL").ok());
+  f.Quote("AAPL", 400'000'000);
+  v1::HoldSymbolRequest hold;
+  v1::DismissSplitRequest dismiss;
+  v1::Ticker ticker;
+  const auto held = [&](const std::string& key = "admin") {
+    return f.Call(&v1::TickerService::Stub::HoldSymbol, hold, ticker, key);
+  };
+  const auto dismissed = [&](const std::string& key = "admin") {
+    return f.Call(&v1::TickerService::Stub::DismissSplit, dismiss, ticker, key);
+  };
+  CHECK(FieldOf(held()) == "name");
+  CHECK(FieldOf(dismissed()) == "name");
+  hold.set_name("tickers/NOBODY");
+  dismiss.set_name("tickers/NOBODY");
+  CHECK(base::ReasonOf(held()) == "TICKER_NOT_FOUND");
+  CHECK(base::ReasonOf(dismissed()) == "TICKER_NOT_FOUND");
+  hold.set_name("tickers/aapl");
+  dismiss.set_name("tickers/aapl");
+  for (const char* key : {"user", "reader"}) {
+    CHECK(absl::IsPermissionDenied(held(key)));
+    CHECK(absl::IsPermissionDenied(dismissed(key)));
+  }
+  CHECK(f.hold_publisher.published == 0);
+
+  // What is not held stays so.
+  REQUIRE(dismissed().ok());
+  CHECK_FALSE(ticker.has_hold());
+  REQUIRE(held().ok());
+  REQUIRE(ticker.has_hold());
+  CHECK(*rpc::TimestampToUs(ticker.hold().start_time(), "") == 1'767'366'000'000'000);
+  CHECK(ticker.hold().kept_quote_count() == 0);
+  f.next = 600;
+  f.Quote("AAPL", 100'000'000);
+  f.hold_publisher.published = 200;
+  REQUIRE(held().ok());
+  CHECK(ticker.hold().kept_quote_count() == 1);
+  CHECK(ticker.latest_quote().price() == "400");
+  v1::GetQuoteRequest get;
+  get.set_name("tickers/AAPL");
+  quote::v1::Quote quote;
+  REQUIRE(f.Call(&v1::TickerService::Stub::GetQuote, get, quote).ok());
+  CHECK(quote.price() == "400");
+  REQUIRE(dismissed().ok());
+  CHECK_FALSE(ticker.has_hold());
+  CHECK(ticker.latest_quote().price() == "100");
+
+  f.hold_publisher.is_read = false;
+  CHECK(base::ReasonOf(held()) == "PRICES_NOT_READY");
+  f.hold_publisher.failure = base::FailedPrecondition("LOG_FORMAT_TOO_OLD", "raise it");
+  CHECK(base::ReasonOf(held()) == "LOG_FORMAT_TOO_OLD");
 }
 
 }  // namespace

@@ -109,6 +109,9 @@ std::string RemarkOn(const ticker_v1::QuoteOutcome& outcome) {
       return "refused: dropped, for no price could be so";
     case ticker_v1::QuoteOutcome::VERDICT_UNKNOWN:
       return "in the log, but what became of it was not seen in time";
+    case ticker_v1::QuoteOutcome::VERDICT_HELD:
+      return "kept: a split of the symbol is suspected, and it counts once that is settled (`ticker split` or `ticker "
+             "dismiss`)";
     default:
       return outcome.counts_for_no_alert() ? "shown, but it counts for no alert: its session is CLOSED" : "";
   }

@@ -1,4 +1,8 @@
+#include <algorithm>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -14,11 +18,23 @@ namespace ticker_v1 = ::stockalert::ticker::v1;
 using Symbols = std::vector<std::string>;
 
 void PrintTickers(const CommandContext& context, const std::vector<ticker_v1::Ticker>& tickers) {
-  Table table({"SYMBOL", ">LAST PRICE", "EVENT TIME", "SESSION", "REGISTERED"});
+  // Hardly ever is one held.
+  const bool any_held = std::ranges::any_of(tickers, [](const auto& ticker) { return ticker.has_hold(); });
+  std::vector<std::string> columns = {"SYMBOL", ">LAST PRICE", "EVENT TIME", "SESSION", "REGISTERED"};
+  if (any_held) columns.insert(columns.end(), {"HELD SINCE", ">KEPT"});
+  Table table(columns);
   for (const auto& ticker : tickers) {
     const quote::v1::Quote& quote = ticker.latest_quote();
-    table.Add({Cell(ticker.symbol(), Colour::kBold), Cell(quote.price(), Colour::kCyan), FormatTime(quote.event_time()),
-               ticker.has_latest_quote() ? FormatSession(quote.session()) : "", FormatTime(ticker.create_time())});
+    std::vector<Cell> row = {
+        Cell(ticker.symbol(), Colour::kBold), Cell(quote.price(), Colour::kCyan), FormatTime(quote.event_time()),
+        ticker.has_latest_quote() ? FormatSession(quote.session()) : "", FormatTime(ticker.create_time())};
+    if (ticker.has_hold()) {
+      row.emplace_back(FormatTime(ticker.hold().start_time()), Colour::kYellow);
+      row.emplace_back(absl::StrCat(ticker.hold().kept_quote_count()));
+    } else if (any_held) {
+      row.insert(row.end(), 2, Cell(""));
+    }
+    table.Add(row);
   }
   context.PrintList(tickers, table, "no tickers");
 }
@@ -68,6 +84,20 @@ absl::Status Delete(CommandContext& context, const Symbols& symbols) {
     STOCKALERT_RETURN_IF_ERROR(context.Call(&Tickers::DeleteTicker, request).status());
     context.Notice("ended the registration of " + Clean(symbol));
   }
+  return absl::OkStatus();
+}
+
+// HoldSymbol and DismissSplit: each ticker as it is afterwards.
+template <typename Request, typename Method>
+absl::Status SettleEach(CommandContext& context, const Symbols& symbols, Method method) {
+  std::vector<ticker_v1::Ticker> tickers;
+  for (const std::string& symbol : symbols) {
+    Request request;
+    request.set_name(TickerNameOf(symbol));
+    STOCKALERT_ASSIGN_OR_RETURN(auto ticker, context.Call(method, request));
+    tickers.push_back(std::move(ticker));
+  }
+  PrintTickers(context, tickers);
   return absl::OkStatus();
 }
 
@@ -161,6 +191,16 @@ void DeclareTickers(CLI::App& app, CommandContext& context) {
   declare("get", "show tickers with their last prices", [&context, symbols] { return Get(context, *symbols); });
   declare("delete", "end registrations (an administrator's)",
           [&context, symbols] { return Delete(context, *symbols); });
+  declare("hold",
+          "hold tickers whose split is suspected: no alert of them is evaluated until `ticker split` or `ticker "
+          "dismiss` settles it (an administrator's)",
+          [&context, symbols] {
+            return SettleEach<ticker_v1::HoldSymbolRequest>(context, *symbols, &Tickers::HoldSymbol);
+          });
+  declare("dismiss", "end holds, for there was no split: what was kept is evaluated, as it came (an administrator's)",
+          [&context, symbols] {
+            return SettleEach<ticker_v1::DismissSplitRequest>(context, *symbols, &Tickers::DismissSplit);
+          });
   const auto limit = std::make_shared<int64_t>(100);
   DeclareLimit(context.Command(ticker, "list", "list all registered tickers, by symbol",
                                [&context, limit] { return List(context, *limit); }),

@@ -71,6 +71,7 @@ struct Fetcher final : pb::FetcherService::CallbackService {
   ANSWERS("FetcherService", FetchQuotes)
   ANSWERS("FetcherService", PublishQuotes)
   ANSWERS("FetcherService", PublishSplit)
+  ANSWERS("FetcherService", PublishHold)
 };
 struct Evaluators final : pb::EvaluatorInternalService::CallbackService {
   explicit Evaluators(CallRunner& given) : runner(given) {}

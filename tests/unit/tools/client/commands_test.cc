@@ -64,6 +64,8 @@ TEST_CASE("every public call of the protos is made by a command") {
       {"stockalert.ticker.v1.TickerService.DeclareSplit",
        {"ticker", "split", "AAPL", "4", "1", "--effective_time", "2026-06-08T13:30:00Z"}},
       {"stockalert.ticker.v1.TickerService.ListSplits", {"ticker", "splits", "AAPL"}},
+      {"stockalert.ticker.v1.TickerService.HoldSymbol", {"ticker", "hold", "AAPL"}},
+      {"stockalert.ticker.v1.TickerService.DismissSplit", {"ticker", "dismiss", "AAPL"}},
       {"stockalert.alert.v1.AlertService.CreateAlert", {"alert", "create", "AAPL", "--up", "5"}},
       {"stockalert.alert.v1.AlertService.BatchCreateAlerts", {"alert", "import", "-", "--format", "csv"}},
       {"stockalert.alert.v1.AlertService.GetAlert", {"alert", "get", alert}},
