@@ -92,7 +92,14 @@ std::optional<size_t> RequestIndexOf(const absl::Status& error) {
 
 AlertLogic::AlertLogic(AlertStore& store, Upstream& upstream, ChangeLog& log, base::IdSource& ids,
                        const base::Clock& clock, const Options& options)
-    : store_(store), upstream_(upstream), log_(log), ids_(ids), clock_(clock), options_(options) {}
+    : store_(store),
+      upstream_(upstream),
+      log_(log),
+      ids_(ids),
+      clock_(clock),
+      options_(options),
+      holds_(upstream, options.clock == nullptr ? system_clock_ : *options.clock),
+      groups_(store, clock, {.quota = options.alerts_per_user_max}) {}
 
 absl::StatusOr<std::vector<ShownAlert>> AlertLogic::Create(const rpc::CallContext& call, const std::string& user_id,
                                                            const std::vector<CreationRequest>& requests,
@@ -106,7 +113,7 @@ absl::StatusOr<std::vector<ShownAlert>> AlertLogic::Create(const rpc::CallContex
       if (absl::Now() >= call.deadline) {
         return base::DeadlineExceeded("DEADLINE_EXCEEDED", "the call's deadline passed before anything was done");
       }
-      const absl::Status stored = Store(user_id, alerts, effect);
+      const absl::Status stored = Store(call, user_id, alerts, effect);
       // The same request came twice at once: the other one's alert is the answer.
       if (absl::IsAlreadyExists(stored) && round < kCreateRoundsMax) continue;
       STOCKALERT_RETURN_IF_ERROR(stored);
@@ -116,7 +123,9 @@ absl::StatusOr<std::vector<ShownAlert>> AlertLogic::Create(const rpc::CallContex
   }
 }
 
-absl::Status AlertLogic::Store(const std::string& user_id, std::vector<StoredAlert>& alerts, Effect effect) {
+absl::Status AlertLogic::Store(const rpc::CallContext& call, const std::string& user_id,
+                               std::vector<StoredAlert>& alerts, Effect effect) {
+  if (effect == Effect::kCreate && WindowsOf(alerts).empty()) return groups_.Create(user_id, alerts, call.deadline);
   const absl::Status stored =
       store_.Create(user_id, alerts, options_.alerts_per_user_max, clock_.NowUs(), [&](const OtherWindows& others) {
         STOCKALERT_RETURN_IF_ERROR(AdmitWindows(alerts, others));
@@ -170,14 +179,25 @@ absl::StatusOr<AlertLogic::Created> AlertLogic::FindCreated(const std::string& u
 absl::StatusOr<std::map<std::string, RegisteredTicker>> AlertLogic::RegisterTickers(
     const rpc::CallContext& call, const std::vector<CreationRequest>& requests, const Created& created, Effect effect) {
   std::map<std::string, RegisteredTicker> normal;
+  std::vector<std::string> symbols;
+  std::vector<size_t> first;  // Of the requests that name it.
   for (size_t i = 0; i < requests.size(); ++i) {
-    if (created.count(i) > 0) continue;
-    const auto [slot, is_new] = normal.try_emplace(requests[i].alert.symbol);
-    if (!is_new) continue;
-    absl::StatusOr<RegisteredTicker> registered =
-        upstream_.RegisterTicker(requests[i].alert.symbol, effect == Effect::kValidateOnly, call);
-    if (!registered.ok()) return OfTicker(registered.status(), i);
-    slot->second = *std::move(registered);
+    if (created.count(i) > 0 || !normal.try_emplace(requests[i].alert.symbol).second) continue;
+    symbols.push_back(requests[i].alert.symbol);
+    first.push_back(i);
+  }
+  std::vector<absl::StatusOr<RegisteredTicker>> tickers;
+  if (effect == Effect::kCreate) {
+    tickers = holds_.Register(symbols, call);
+  } else {
+    for (const std::string& symbol : symbols) {
+      tickers.push_back(upstream_.CheckTicker(symbol, call));
+      if (!tickers.back().ok()) break;
+    }
+  }
+  for (size_t i = 0; i < tickers.size(); ++i) {
+    if (!tickers[i].ok()) return OfTicker(tickers[i].status(), first[i]);
+    normal[symbols[i]] = *std::move(tickers[i]);
   }
   STOCKALERT_RETURN_IF_ERROR(FindSplitNumbers(normal));
   return normal;
@@ -218,7 +238,9 @@ absl::Status AlertLogic::CheckDestinations(const rpc::CallContext& call, const s
 absl::StatusOr<std::vector<StoredAlert>> AlertLogic::Prepare(const rpc::CallContext& call, const std::string& user_id,
                                                              const std::vector<CreationRequest>& requests,
                                                              const Created& created, Effect effect) {
-  STOCKALERT_RETURN_IF_ERROR(upstream_.CheckUser(user_id, call));
+  // A user's own key was answered for a few seconds ago. Who was deleted since is refused by the store once it has
+  // heard of that; until then the user's alerts are deleted with the others.
+  if (call.caller.user_id != user_id) STOCKALERT_RETURN_IF_ERROR(upstream_.CheckUser(user_id, call));
   STOCKALERT_RETURN_IF_ERROR(CheckDestinations(call, user_id, requests, created));
   STOCKALERT_ASSIGN_OR_RETURN(const auto normal, RegisterTickers(call, requests, created, effect));
   std::set<std::string> priced;

@@ -21,9 +21,12 @@
 #include "absl/time/time.h"
 #include "services/alert/alert_store.h"
 #include "services/alert/change_log.h"
+#include "services/alert/creation_groups.h"
+#include "services/alert/ticker_holds.h"
 #include "services/alert/upstream.h"
 #include "services/common/base/clock.h"
 #include "services/common/base/ids.h"
+#include "services/common/base/monotonic_clock.h"
 #include "services/common/grpc/caller.h"
 
 namespace stockalert::alert {
@@ -56,6 +59,8 @@ class AlertLogic {
     int64_t alerts_per_user_max = 1000;
     // The part of a call's deadline that is reserved for sending the answer.
     absl::Duration answer_margin = absl::Milliseconds(50);
+    // For holds of tickers; must outlive the object. Null: the system's.
+    const base::MonotonicClock* clock = nullptr;
   };
 
   AlertLogic(AlertStore& store, Upstream& upstream, ChangeLog& log, base::IdSource& ids, const base::Clock& clock,
@@ -103,8 +108,10 @@ class AlertLogic {
   absl::StatusOr<std::vector<StoredAlert>> Prepare(const rpc::CallContext& call, const std::string& user_id,
                                                    const std::vector<CreationRequest>& requests, const Created& created,
                                                    Effect effect);
-  // Stores them; or, kValidateOnly, rolls the same transaction back.
-  absl::Status Store(const std::string& user_id, std::vector<StoredAlert>& alerts, Effect effect);
+  // Stores them, with those of other calls where nothing else of the user's has to be looked at; or, kValidateOnly,
+  // rolls a transaction of their own back.
+  absl::Status Store(const rpc::CallContext& call, const std::string& user_id, std::vector<StoredAlert>& alerts,
+                     Effect effect);
   // Changes the alert by `rule` and publishes the change.
   absl::StatusOr<ShownAlert> Change(const rpc::CallContext& call, const NamedAlert& alert, const Rule& rule);
   void Publish(const rpc::CallContext& call, const std::vector<StoredAlert>& alerts);
@@ -115,6 +122,9 @@ class AlertLogic {
   base::IdSource& ids_;
   const base::Clock& clock_;
   const Options options_;
+  const base::SystemMonotonicClock system_clock_;
+  TickerHolds holds_;
+  CreationGroups groups_;
 };
 
 }  // namespace stockalert::alert

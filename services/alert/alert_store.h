@@ -66,6 +66,12 @@ using Admission = std::function<absl::Status(const OtherWindows& others)>;
 // error ends the call. An alert whose revision it did not raise is not written.
 using Mutation = std::function<absl::StatusOr<StoredAlert>(const ShownAlert& present, const OtherWindows& others)>;
 
+// The new alerts of one call.
+struct Creation {
+  std::string user_id;
+  const std::vector<StoredAlert>* alerts;  // All of this user; must outlive the call that it is passed to.
+};
+
 class AlertStore {
  public:
   virtual ~AlertStore() = default;
@@ -75,6 +81,14 @@ class AlertStore {
   // (REQUEST_ID_TAKEN): one of the request ids is taken. Safe to run again with the same ids.
   virtual absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota,
                               int64_t now_us, const Admission& admission) = 0;
+  // Does what Create does for many calls in one transaction. Answers for each whether its alerts, all or none of them,
+  // were added. Those that were not change nothing for the others; Create says why, which may be: the user is over the
+  // quota, or would be with all of the user's that are in the group; was deleted; has never had an alert; or is being
+  // changed by another transaction, for which this one does not wait. An error is about all: nothing was added, or,
+  // UNAVAILABLE, as it says. ALREADY_EXISTS: one of the ids or request ids is taken. Safe to run again with the same
+  // ids, as with Create.
+  virtual absl::StatusOr<std::vector<bool>> CreateGroup(const std::vector<Creation>& group, int64_t quota,
+                                                        int64_t now_us) = 0;
   // The user's alerts that were created with these request ids, tombstones included, in no order.
   virtual absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
                                                                     const std::vector<std::string>& request_ids) = 0;

@@ -16,7 +16,8 @@ namespace {
 
 namespace ipb = ::stockalert::internal::v1;
 
-constexpr absl::Duration kHoldMax = absl::Seconds(60);
+// As the ticker service says while it reads the log.
+constexpr char kReasonPricesNotReady[] = "PRICES_NOT_READY";
 
 }  // namespace
 
@@ -52,14 +53,13 @@ absl::Status GrpcUpstream::CheckUser(const std::string& user_id, const rpc::Call
                           kReasonUserServiceUnavailable, "user service");
 }
 
-absl::StatusOr<RegisteredTicker> GrpcUpstream::RegisterTicker(const std::string& symbol, bool validate_only,
-                                                              const rpc::CallContext& call) {
+absl::StatusOr<RegisteredTicker> GrpcUpstream::AskForTicker(const std::string& symbol, bool validate_only,
+                                                            absl::Duration hold, const rpc::CallContext& call) {
   ipb::RegisterTickerRequest request;
   request.set_symbol(symbol);
   request.set_user_id(call.caller.user_id);
   request.set_validate_only(validate_only);
-  const absl::Duration remaining = std::clamp(call.deadline - absl::Now(), absl::ZeroDuration(), kHoldMax);
-  request.set_hold_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(remaining)));
+  request.set_hold_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(hold)));
   ipb::RegisterTickerResponse response;
   ::grpc::ClientContext context;
   ticker_service_.Prepare(context, call.trace, DeadlineOf(call));
@@ -71,6 +71,31 @@ absl::StatusOr<RegisteredTicker> GrpcUpstream::RegisterTicker(const std::string&
   RegisteredTicker registered{response.symbol()};
   if (response.has_split_number()) registered.split_number = response.split_number();
   return registered;
+}
+
+absl::StatusOr<RegisteredTicker> GrpcUpstream::RegisterTicker(const std::string& symbol, absl::Duration hold,
+                                                              const rpc::CallContext& call) {
+  return AskForTicker(symbol, false, hold, call);
+}
+
+absl::StatusOr<RegisteredTicker> GrpcUpstream::CheckTicker(const std::string& symbol, const rpc::CallContext& call) {
+  return AskForTicker(symbol, true, absl::ZeroDuration(), call);
+}
+
+absl::StatusOr<std::map<std::string, int64_t>> GrpcUpstream::GetSplitNumbers(const std::vector<std::string>& symbols,
+                                                                             const rpc::CallContext& call) {
+  ipb::GetLastPricesRequest request;
+  for (const std::string& symbol : symbols) request.add_symbols(symbol);
+  ipb::GetLastPricesResponse response;
+  ::grpc::ClientContext context;
+  ticker_service_.Prepare(context, call.trace, DeadlineOf(call));
+  const absl::Status status = rpc::FromGrpc(stubs_->ticker->GetLastPrices(&context, request, &response));
+  std::map<std::string, int64_t> numbers;
+  // It answers, and has not read the log yet.
+  if (absl::IsUnavailable(status) && base::ReasonOf(status) == kReasonPricesNotReady) return numbers;
+  STOCKALERT_RETURN_IF_ERROR(rpc::PeerFailure(status, kReasonTickerServiceUnavailable, "ticker service"));
+  for (const ipb::LastPrice& price : response.prices()) numbers[price.symbol()] = price.split_number();
+  return numbers;
 }
 
 absl::StatusOr<std::map<std::string, LastPrices>> GrpcUpstream::GetLastPrices(const std::vector<std::string>& symbols,

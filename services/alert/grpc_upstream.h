@@ -21,8 +21,11 @@ class GrpcUpstream final : public Upstream {
   ~GrpcUpstream() override;
 
   absl::Status CheckUser(const std::string& user_id, const rpc::CallContext& call) override;
-  absl::StatusOr<RegisteredTicker> RegisterTicker(const std::string& symbol, bool validate_only,
+  absl::StatusOr<RegisteredTicker> RegisterTicker(const std::string& symbol, absl::Duration hold,
                                                   const rpc::CallContext& call) override;
+  absl::StatusOr<RegisteredTicker> CheckTicker(const std::string& symbol, const rpc::CallContext& call) override;
+  absl::StatusOr<std::map<std::string, int64_t>> GetSplitNumbers(const std::vector<std::string>& symbols,
+                                                                 const rpc::CallContext& call) override;
   absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                   const rpc::CallContext& call) override;
   absl::StatusOr<std::set<std::string>> FindDestinations(const std::string& user_id,
@@ -31,6 +34,8 @@ class GrpcUpstream final : public Upstream {
 
  private:
   struct Stubs;
+  absl::StatusOr<RegisteredTicker> AskForTicker(const std::string& symbol, bool validate_only, absl::Duration hold,
+                                                const rpc::CallContext& call);
   absl::Time DeadlineOf(const rpc::CallContext& call) const;
 
   const rpc::Peer& user_service_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "services/alert/alert_errors.h"
 #include "services/alert/outbox_store.h"
 #include "services/alert/postgres_alert_rows.h"
@@ -39,26 +40,17 @@ absl::Status OverQuota(int64_t quota) {
       {{"quota", absl::StrCat(quota)}});
 }
 
-// The insert of Create, kept with its connection: owner, alerts and outbox in one statement. No row: over the quota, or
-// the user is gone.
-struct CreateStatement {
-  explicit CreateStatement(soci::session& sql) : statement(sql) {
+// Writes owners, alerts and outbox in one statement, kept with its connection. `owners`: the SQL that counts the new
+// alerts and answers, as CTEs up to one `owner`, the users that may have theirs; the others' are left out.
+struct InsertStatement {
+  InsertStatement(soci::session& sql, const char* owners) : statement(sql) {
     for (auto& [name, text] : texts) statement.exchange(use(text, name));
-    statement.exchange(use(count, "n"));
     statement.exchange(use(quota, "quota"));
     statement.exchange(use(now_us, "now"));
     statement.exchange(use(next_us, "next"));
-    statement.exchange(into(created));
+    statement.exchange(into(admitted));
     statement.alloc();
-    statement.prepare(R"sql(
-WITH owner AS (
-  INSERT INTO stockalert_alert.owners AS o (user_id, alert_count)
-  VALUES (CAST(:user AS uuid), CAST(:n AS bigint))
-  ON CONFLICT (user_id) DO UPDATE
-  SET alert_count = o.alert_count + CAST(:n AS bigint)
-  WHERE NOT o.deleted AND o.alert_count + CAST(:n AS bigint) <= CAST(:quota AS bigint)
-  RETURNING o.user_id
-), created AS (
+    statement.prepare(absl::StrCat("WITH ", owners, R"sql(, created AS (
   INSERT INTO stockalert_alert.alerts (
     id, user_id, symbol, definition, expire_time_us, reference, note, revision, armed_revision,
     create_time_us, update_time_us, request_id, request_fingerprint, delivery, destination_ids, critical,
@@ -66,53 +58,109 @@ WITH owner AS (
   SELECT x.id, owner.user_id, x.symbol, CAST(x.definition AS jsonb), x.expire_time_us, CAST(x.reference AS smallint),
     x.note, 1, 1, CAST(:now AS bigint), CAST(:now AS bigint), NULLIF(x.request_id, ''), NULLIF(x.fingerprint, ''),
     CAST(x.delivery AS smallint), CAST(x.destinations AS uuid[]), x.critical, x.splits_applied
-  FROM owner, unnest(
-    CAST(:ids AS uuid[]), CAST(:symbols AS text[]), CAST(:definitions AS text[]), CAST(:expiries AS bigint[]),
-    CAST(:references AS bigint[]), CAST(:notes AS text[]), CAST(:request_ids AS text[]),
+  FROM unnest(
+    CAST(:users AS uuid[]), CAST(:ids AS uuid[]), CAST(:symbols AS text[]), CAST(:definitions AS text[]),
+    CAST(:expiries AS bigint[]), CAST(:references AS bigint[]), CAST(:notes AS text[]), CAST(:request_ids AS text[]),
     CAST(:fingerprints AS text[]), CAST(:deliveries AS bigint[]), CAST(:destinations AS text[]),
     CAST(:critical AS boolean[]), CAST(:splits AS bigint[]))
-    AS x(id, symbol, definition, expire_time_us, reference, note, request_id, fingerprint, delivery, destinations,
-      critical, splits_applied)
+    AS x(user_id, id, symbol, definition, expire_time_us, reference, note, request_id, fingerprint, delivery,
+      destinations, critical, splits_applied)
+  JOIN owner ON owner.user_id = x.user_id
   RETURNING id
 ), opened AS (
   INSERT INTO stockalert_alert.alert_outbox (alert_id, revision, open_time_us, next_attempt_us, attempts)
   SELECT id, 1, CAST(:now AS bigint), CAST(:next AS bigint), 0 FROM created
-  RETURNING 1
 )
-SELECT count(*) FROM opened
-)sql");
+SELECT COALESCE(string_agg(CAST(user_id AS text), ','), '') FROM owner
+)sql"));
     statement.define_and_bind();
+  }
+
+  // Answers the users whose alerts were added.
+  std::set<std::string> Run(const std::map<std::string, std::string>& columns, int64_t quota_now, int64_t now) {
+    // Into the strings that are bound.
+    for (const auto& [name, text] : columns) texts.at(name) = text;
+    quota = quota_now;
+    now_us = now;
+    next_us = now + kFirstSweepUs;
+    statement.execute(true);
+    return absl::StrSplit(admitted, ',', absl::SkipEmpty());
   }
 
   soci::statement statement;
   std::map<std::string, std::string> texts = {
-      {"user", ""},         {"ids", ""},      {"symbols", ""},     {"definitions", ""},  {"expiries", ""},
-      {"references", ""},   {"notes", ""},    {"request_ids", ""}, {"fingerprints", ""}, {"deliveries", ""},
-      {"destinations", ""}, {"critical", ""}, {"splits", ""}};
-  long long count = 0, quota = 0, now_us = 0, next_us = 0, created = 0;
+      {"owners", ""},       {"counts", ""},     {"users", ""},        {"ids", ""},      {"symbols", ""},
+      {"definitions", ""},  {"expiries", ""},   {"references", ""},   {"notes", ""},    {"request_ids", ""},
+      {"fingerprints", ""}, {"deliveries", ""}, {"destinations", ""}, {"critical", ""}, {"splits", ""}};
+  long long quota = 0, now_us = 0, next_us = 0;
+  std::string admitted;
 };
 
-// The alerts as CreateStatement's arrays.
-std::map<std::string, std::string> ColumnsOf(const std::string& user_id, const std::vector<StoredAlert>& alerts) {
-  std::vector<std::string> ids, symbols, definitions, notes, request_ids, fingerprints, destinations;
+// Of one user, who may be new; waits for others that change the user.
+struct CreateStatement : InsertStatement {
+  explicit CreateStatement(soci::session& sql)
+      : InsertStatement(sql, R"sql(owner AS (
+  INSERT INTO stockalert_alert.owners AS o (user_id, alert_count)
+  SELECT w.user_id, w.n FROM unnest(CAST(:owners AS uuid[]), CAST(:counts AS bigint[])) AS w(user_id, n)
+  ON CONFLICT (user_id) DO UPDATE
+  SET alert_count = o.alert_count + EXCLUDED.alert_count
+  WHERE NOT o.deleted AND o.alert_count + EXCLUDED.alert_count <= CAST(:quota AS bigint)
+  RETURNING o.user_id
+))sql") {}
+};
+
+// Of many users; leaves out who is new, and who is being changed by others, so that it waits for nobody.
+struct CreateGroupStatement : InsertStatement {
+  explicit CreateGroupStatement(soci::session& sql)
+      : InsertStatement(sql, R"sql(free AS MATERIALIZED (
+  SELECT o.user_id, w.n
+  FROM stockalert_alert.owners o
+  JOIN unnest(CAST(:owners AS uuid[]), CAST(:counts AS bigint[])) AS w(user_id, n) ON w.user_id = o.user_id
+  WHERE NOT o.deleted AND o.alert_count + w.n <= CAST(:quota AS bigint)
+  FOR UPDATE OF o SKIP LOCKED
+), owner AS (
+  UPDATE stockalert_alert.owners o
+  SET alert_count = o.alert_count + free.n
+  FROM free
+  WHERE o.user_id = free.user_id AND NOT o.deleted AND o.alert_count + free.n <= CAST(:quota AS bigint)
+  RETURNING o.user_id
+))sql") {}
+};
+
+// The creations as InsertStatement's arrays.
+std::map<std::string, std::string> ColumnsOf(const std::vector<Creation>& creations) {
+  std::map<std::string, int64_t> counts;
+  std::vector<std::string> users, ids, symbols, definitions, notes, request_ids, fingerprints, destinations;
   std::vector<std::optional<int64_t>> expiries;
   std::vector<int64_t> references, deliveries, splits;
   std::vector<bool> critical;
-  for (const StoredAlert& alert : alerts) {
-    ids.push_back(alert.id);
-    symbols.push_back(alert.symbol);
-    definitions.push_back(EncodeDefinitionJson(alert.record.definition));
-    expiries.push_back(alert.record.definition.expire_time_us);
-    references.push_back(ReferenceOf(alert.record.definition));
-    notes.push_back(alert.note);
-    request_ids.push_back(alert.request_id);
-    fingerprints.push_back(alert.request_fingerprint);
-    deliveries.push_back(static_cast<int64_t>(alert.routing.route));
-    destinations.push_back(UuidArray(alert.routing.destination_ids));
-    critical.push_back(alert.routing.critical);
-    splits.push_back(alert.splits_applied);
+  for (const Creation& creation : creations) {
+    counts[creation.user_id] += static_cast<int64_t>(creation.alerts->size());
+    for (const StoredAlert& alert : *creation.alerts) {
+      users.push_back(creation.user_id);
+      ids.push_back(alert.id);
+      symbols.push_back(alert.symbol);
+      definitions.push_back(EncodeDefinitionJson(alert.record.definition));
+      expiries.push_back(alert.record.definition.expire_time_us);
+      references.push_back(ReferenceOf(alert.record.definition));
+      notes.push_back(alert.note);
+      request_ids.push_back(alert.request_id);
+      fingerprints.push_back(alert.request_fingerprint);
+      deliveries.push_back(static_cast<int64_t>(alert.routing.route));
+      destinations.push_back(UuidArray(alert.routing.destination_ids));
+      critical.push_back(alert.routing.critical);
+      splits.push_back(alert.splits_applied);
+    }
   }
-  return {{"user", user_id},
+  std::vector<std::string> owners;
+  std::vector<int64_t> more;
+  for (const auto& [user_id, count] : counts) {
+    owners.push_back(user_id);
+    more.push_back(count);
+  }
+  return {{"owners", UuidArray(owners)},
+          {"counts", BigintArray(more)},
+          {"users", UuidArray(users)},
           {"ids", UuidArray(ids)},
           {"symbols", TextArray(symbols)},
           {"definitions", TextArray(definitions)},
@@ -126,6 +174,12 @@ std::map<std::string, std::string> ColumnsOf(const std::string& user_id, const s
           {"critical", BooleanArray(critical)},
           {"splits", BigintArray(splits)}};
 }
+
+constexpr char kCountPresent[] = R"sql(
+SELECT count(*)
+FROM stockalert_alert.alerts
+WHERE id = ANY(CAST(:ids AS uuid[]))
+)sql";
 
 constexpr char kIsDeletedUser[] = R"sql(
 SELECT CAST(deleted AS int)
@@ -221,24 +275,20 @@ WHERE NOT deleted AND (symbol = :symbol OR :symbol = '')
 absl::Status PostgresAlertStore::Create(const std::string& user_id, const std::vector<StoredAlert>& alerts,
                                         int64_t quota, int64_t now_us, const Admission& admission) {
   if (static_cast<int64_t>(alerts.size()) > quota) return OverQuota(quota);
-  const std::map<std::string, std::string> columns = ColumnsOf(user_id, alerts);
+  const std::map<std::string, std::string> columns = ColumnsOf({{user_id, &alerts}});
   std::vector<std::string> ids;
   for (const StoredAlert& alert : alerts) ids.push_back(alert.id);
   const absl::Status status =
       Transact(pool_, "alert.create", Idempotency::kIdempotent, [&](Connection& connection) -> absl::Status {
-        auto& create = connection.KeptStatement<CreateStatement>();
-        // Into the strings that are bound.
-        for (const auto& [name, text] : columns) create.texts.at(name) = text;
-        create.count = static_cast<long long>(alerts.size());
-        create.quota = quota;
-        create.now_us = now_us;
-        create.next_us = now_us + kFirstSweepUs;
-        create.statement.execute(true);
-        if (create.created == create.count) {
+        if (!connection.KeptStatement<CreateStatement>().Run(columns, quota, now_us).empty()) {
           return admission([&](const std::vector<std::string>& symbols) {
             return FindOtherWindows(connection.sql(), user_id, ids, symbols);
           });
         }
+        long long present = 0;
+        connection.sql() << kCountPresent, use(columns.at("ids")), into(present);
+        // The last of the quota is what an attempt whose commit went unanswered has taken.
+        if (present == static_cast<long long>(ids.size())) return absl::OkStatus();
         int deleted = 0;
         connection.sql() << kIsDeletedUser, use(user_id), into(deleted);
         if (deleted != 0) return base::NotFound(kReasonUserNotFound, "the user was deleted");
@@ -250,6 +300,26 @@ absl::Status PostgresAlertStore::Create(const std::string& user_id, const std::v
     return base::AlreadyExists(kReasonRequestIdTaken, "the request id was used before");
   }
   return ToError(status);
+}
+
+absl::StatusOr<std::vector<bool>> PostgresAlertStore::CreateGroup(const std::vector<Creation>& group, int64_t quota,
+                                                                  int64_t now_us) {
+  if (group.empty()) return std::vector<bool>();
+  const std::map<std::string, std::string> columns = ColumnsOf(group);
+  const absl::StatusOr<std::set<std::string>> admitted =
+      Transact(pool_, "alert.create_group", Idempotency::kIdempotent,
+               [&](Connection& connection) -> absl::StatusOr<std::set<std::string>> {
+                 return connection.KeptStatement<CreateGroupStatement>().Run(columns, quota, now_us);
+               });
+  // Also where an attempt whose commit went unanswered took place: each alone then finds its own.
+  if (absl::IsAlreadyExists(admitted.status())) {
+    return base::AlreadyExists(kReasonRequestIdTaken, "an id or a request id of the group was used before");
+  }
+  if (!admitted.ok()) return ToError(admitted.status());
+  std::vector<bool> created;
+  created.reserve(group.size());
+  for (const Creation& creation : group) created.push_back(admitted->count(creation.user_id) > 0);
+  return created;
 }
 
 absl::StatusOr<std::vector<StoredAlert>> PostgresAlertStore::FindByRequestIds(

@@ -21,6 +21,8 @@ class PostgresAlertStore final : public AlertStore {
 
   absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota, int64_t now_us,
                       const Admission& admission) override;
+  absl::StatusOr<std::vector<bool>> CreateGroup(const std::vector<Creation>& group, int64_t quota,
+                                                int64_t now_us) override;
   absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
                                                             const std::vector<std::string>& request_ids) override;
   absl::StatusOr<std::optional<ShownAlert>> Find(const std::string& user_id, const std::string& alert_id) override;

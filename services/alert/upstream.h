@@ -37,15 +37,24 @@ struct RegisteredTicker {
 // As many as a batch of 100 alerts can name.
 inline constexpr size_t kDestinationsAskedMax = 1000;
 
+// What the ticker service answers at once.
+inline constexpr size_t kSplitNumbersAskedMax = 1000;
+
 class Upstream {
  public:
   virtual ~Upstream() = default;
   // NOT_FOUND (USER_NOT_FOUND): no such user.
   virtual absl::Status CheckUser(const std::string& user_id, const rpc::CallContext& call) = 0;
-  // Registers the ticker and keeps it from being deleted until the call's deadline; `validate_only`: only says whether
-  // it would. INVALID_ARGUMENT (UNKNOWN_SYMBOL): the source knows no such symbol.
-  virtual absl::StatusOr<RegisteredTicker> RegisterTicker(const std::string& symbol, bool validate_only,
+  // Registers the ticker and keeps it from being deleted for as long as `hold` (at most 60 s), from before it answers.
+  // INVALID_ARGUMENT (UNKNOWN_SYMBOL): the source knows no such symbol.
+  virtual absl::StatusOr<RegisteredTicker> RegisterTicker(const std::string& symbol, absl::Duration hold,
                                                           const rpc::CallContext& call) = 0;
+  // Only says whether RegisterTicker would.
+  virtual absl::StatusOr<RegisteredTicker> CheckTicker(const std::string& symbol, const rpc::CallContext& call) = 0;
+  // The numbers of the last splits of these symbols (at most kSplitNumbersAskedMax, in their normal form); nothing of
+  // any where the ticker service cannot tell now.
+  virtual absl::StatusOr<std::map<std::string, int64_t>> GetSplitNumbers(const std::vector<std::string>& symbols,
+                                                                         const rpc::CallContext& call) = 0;
   virtual absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                           const rpc::CallContext& call) = 0;
   // Those of these destinations (at most kDestinationsAskedMax) that the user has.

@@ -283,6 +283,145 @@ TEST_CASE("callers who create at once do not pass the quota together") {
   });
 }
 
+TEST_CASE("a group is stored in one go, as each of its alerts would be alone, and opens their changes") {
+  ForEachStore([](Stores& store) {
+    const std::string user = NewId(), other = NewId();
+    const std::string symbol = NewSymbol();
+    for (const std::string& id : {user, other}) REQUIRE(store.Create(id, {NewAlert(id, symbol)}, kQuota, kNow).ok());
+    StoredAlert full = NewAlert(user, symbol);
+    full.record.definition.condition = condition::Channel{condition::ChannelOp::kLeaves, 1'000'000, 3'000'000};
+    full.record.definition.expire_time_us = kNow + kSecond;
+    full.routing = {message::Route::kNamed, {NewId(), NewId()}, true};
+    full.request_id = "r-1";
+    full.request_fingerprint = "f-1";
+    const std::vector<StoredAlert> one = {full}, two = {NewAlert(other, symbol), NewAlert(other, symbol)},
+                                   three = {NewAlert(user, symbol)};
+    const int64_t open_before = store.outboxes.MeasureBacklog()->open_changes;
+    const auto created = store.alerts.CreateGroup({{user, &one}, {other, &two}, {user, &three}}, kQuota, kNow);
+    REQUIRE(created.ok());
+    CHECK(*created == std::vector<bool>{true, true, true});
+    for (const std::vector<StoredAlert>* alerts : {&one, &two, &three}) {
+      for (const StoredAlert& alert : *alerts) {
+        const auto view = store.alerts.Find(alert.user_id, alert.id);
+        REQUIRE(view.ok());
+        REQUIRE(view->has_value());
+        CHECK((*view)->alert == alert);
+      }
+    }
+    CHECK(*store.alerts.Count(symbol) == 6);
+    CHECK(store.outboxes.MeasureBacklog()->open_changes == open_before + 4);
+    CHECK(store.alerts.FindByRequestIds(user, {"r-1"})->size() == 1);
+    CHECK(store.alerts.CreateGroup({}, kQuota, kNow)->empty());
+  });
+}
+
+TEST_CASE("of a group each user has all or none, by the quota that is left, and the others do not notice") {
+  ForEachStore([](Stores& store) {
+    const std::string user = NewId(), full = NewId(), gone = NewId(), unknown = NewId();
+    for (const std::string& id : {user, full, gone}) {
+      REQUIRE(store.Create(id, {NewAlert(id, NewSymbol())}, 3, kNow).ok());
+    }
+    REQUIRE(store.DeleteUser(gone, kNow, 100).ok());
+    const auto alerts_of = [](const std::string& id, size_t count) {
+      std::vector<StoredAlert> alerts;
+      while (alerts.size() < count) alerts.push_back(NewAlert(id, NewSymbol()));
+      return alerts;
+    };
+    const auto exact = alerts_of(user, 2), first = alerts_of(full, 2), second = alerts_of(full, 1),
+               of_gone = alerts_of(gone, 1), of_unknown = alerts_of(unknown, 1);
+    const auto created = store.alerts.CreateGroup(
+        {{user, &exact}, {full, &first}, {gone, &of_gone}, {full, &second}, {unknown, &of_unknown}}, 3, kNow);
+    REQUIRE(created.ok());
+    CHECK(*created == std::vector<bool>{true, false, false, false, false});
+    CHECK(!store.alerts.Find(full, first[0].id)->has_value());
+    CHECK(!store.alerts.Find(unknown, of_unknown[0].id)->has_value());
+    // Nothing of those that were left out counts; alone each gets what it may.
+    CHECK(base::ReasonOf(store.Create(user, alerts_of(user, 1), 3, kNow)) == kReasonAlertQuota);
+    CHECK(store.Create(full, first, 3, kNow).ok());
+    CHECK(base::ReasonOf(store.Create(full, second, 3, kNow)) == kReasonAlertQuota);
+    CHECK(base::ReasonOf(store.Create(gone, of_gone, 3, kNow)) == kReasonUserNotFound);
+    CHECK(store.Create(unknown, of_unknown, 3, kNow).ok());
+  });
+}
+
+TEST_CASE("a taken request id undoes a group, and takes no place in any quota") {
+  ForEachStore([](Stores& store) {
+    const std::string user = NewId(), other = NewId();
+    StoredAlert present = NewAlert(user, NewSymbol());
+    present.request_id = "r-1";
+    REQUIRE(store.Create(user, {present}, 2, kNow).ok());
+    REQUIRE(store.Create(other, {NewAlert(other, NewSymbol())}, 2, kNow).ok());
+    StoredAlert again = NewAlert(user, NewSymbol());
+    again.request_id = "r-1";
+    const std::vector<StoredAlert> taken = {again}, fine = {NewAlert(other, NewSymbol())};
+    CHECK(absl::IsAlreadyExists(store.alerts.CreateGroup({{other, &fine}, {user, &taken}}, 2, kNow).status()));
+    CHECK(!store.alerts.Find(other, fine[0].id)->has_value());
+    CHECK(store.Create(other, fine, 2, kNow).ok());
+    CHECK(base::ReasonOf(store.Create(user, taken, 2, kNow)) == kReasonRequestIdTaken);
+    CHECK(store.Create(user, {NewAlert(user, NewSymbol())}, 2, kNow).ok());
+    // A group that was stored without being answered: each finds its own, also at the limit.
+    CHECK(absl::IsAlreadyExists(store.alerts.CreateGroup({{other, &fine}}, 3, kNow).status()));
+    CHECK(store.Create(other, fine, 2, kNow).ok());
+    CHECK(store.Create(other, fine, 3, kNow).ok());
+    CHECK(base::ReasonOf(store.Create(other, {NewAlert(other, NewSymbol())}, 2, kNow)) == kReasonAlertQuota);
+  });
+}
+
+TEST_CASE("groups and single creations at once do not pass the quota together") {
+  ForEachStore([](Stores& store) {
+    const std::string user = NewId(), symbol = NewSymbol();
+    REQUIRE(store.Create(user, {NewAlert(user, symbol)}, 20, kNow).ok());
+    std::atomic<int> created{0}, refused{0};
+    std::vector<std::thread> callers;
+    for (int i = 0; i < 32; ++i) {
+      callers.emplace_back([&, i] {
+        const std::vector<StoredAlert> one = {NewAlert(user, symbol)}, two = {NewAlert(user, symbol)};
+        if (i % 2 == 0) {
+          const auto group = store.alerts.CreateGroup({{user, &one}, {user, &two}}, 20, kNow);
+          if (group.ok() && group->at(0) && group->at(1)) created += 2;
+        } else {
+          const absl::Status status = store.Create(user, one, 20, kNow);
+          if (status.ok()) ++created;
+          if (base::ReasonOf(status) == kReasonAlertQuota) ++refused;
+        }
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+    CHECK(*store.alerts.Count(symbol) == created + 1);
+    CHECK(created <= 19);
+    // What is left of the quota is there for whoever comes, and no more.
+    while (created < 19) {
+      REQUIRE(store.Create(user, {NewAlert(user, symbol)}, 20, kNow).ok());
+      ++created;
+    }
+    CHECK(base::ReasonOf(store.Create(user, {NewAlert(user, symbol)}, 20, kNow)) == kReasonAlertQuota);
+  });
+}
+
+TEST_CASE("a group waits for nobody who changes one of its users, and leaves that one out") {
+  postgres::Pool* pool = TestPool();
+  if (pool == nullptr) return;
+  PostgresAlertStore store(*pool);
+  const Admission all = [](const OtherWindows&) { return absl::OkStatus(); };
+  const std::string busy = NewId(), other = NewId();
+  for (const std::string& id : {busy, other}) {
+    REQUIRE(store.Create(id, {NewAlert(id, NewSymbol())}, kQuota, kNow, all).ok());
+  }
+  const std::vector<StoredAlert> of_busy = {NewAlert(busy, NewSymbol())}, of_other = {NewAlert(other, NewSymbol())};
+  const auto locked = postgres::Transact(
+      *pool, "test.lock", postgres::Idempotency::kNotIdempotent,
+      [&](postgres::Connection& connection) -> absl::StatusOr<std::vector<bool>> {
+        connection.sql() << "UPDATE stockalert_alert.owners SET alert_count = alert_count WHERE user_id = CAST(:user "
+                            "AS uuid)",
+            soci::use(busy);
+        return store.CreateGroup({{busy, &of_busy}, {other, &of_other}}, kQuota, kNow);
+      });
+  REQUIRE(locked.ok());
+  CHECK(*locked == std::vector<bool>{false, true});
+  CHECK(!store.Find(busy, of_busy[0].id)->has_value());
+  CHECK(store.CreateGroup({{busy, &of_busy}}, kQuota, kNow)->at(0));
+}
+
 TEST_CASE("a request id is taken once a user, and all or none are created") {
   ForEachStore([](Stores& store) {
     const std::string user = NewId();

@@ -73,6 +73,11 @@ class Tickers final : public ipb::TickerInternalService::Service {
     response->set_symbol(request->symbol());
     return grpc::Status::OK;
   }
+  grpc::Status GetLastPrices(grpc::ServerContext*, const ipb::GetLastPricesRequest* request,
+                             ipb::GetLastPricesResponse* response) override {
+    for (const std::string& symbol : request->symbols()) response->add_prices()->set_symbol(symbol);
+    return grpc::Status::OK;
+  }
 };
 
 class Notifiers final : public ipb::NotifierInternalService::Service {

@@ -31,31 +31,23 @@ void InMemoryAlertStore::AddOpenChange(const StoredAlert& alert, int64_t now_us)
   tables_.changes[alert.id] = {alert.record.revision, now_us, now_us + kFirstSweepUs, 0};
 }
 
-absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::vector<StoredAlert>& alerts,
-                                        int64_t quota, int64_t now_us, const Admission& admission) {
-  std::lock_guard lock(mutex_);
-  if (!failure_.ok()) return failure_;
-  if (std::any_of(alerts.begin(), alerts.end(),
-                  [&](const StoredAlert& alert) { return tables_.alerts.count(alert.id) > 0; }))
-    return absl::OkStatus();
-  const auto owner = tables_.owners.find(user_id);
-  if (owner != tables_.owners.end() && owner->second.deleted)
-    return base::NotFound(kReasonUserNotFound, "the user was deleted");
-  const int64_t count = owner == tables_.owners.end() ? 0 : owner->second.alert_count;
-  if (count + static_cast<int64_t>(alerts.size()) > quota)
-    return base::ResourceExhausted(kReasonAlertQuota, "over the quota");
+bool InMemoryAlertStore::HasTakenId(const std::vector<StoredAlert>& alerts) const {
+  return std::any_of(alerts.begin(), alerts.end(),
+                     [&](const StoredAlert& alert) { return tables_.alerts.count(alert.id) > 0; });
+}
+
+bool InMemoryAlertStore::HasTakenRequestId(const std::string& user_id, const std::vector<StoredAlert>& alerts) const {
   for (const StoredAlert& alert : alerts) {
     for (const auto& [id, present] : tables_.alerts) {
-      if (!alert.request_id.empty() && present.user_id == user_id && present.request_id == alert.request_id) {
-        return base::AlreadyExists(kReasonRequestIdTaken, "the request id was used before");
-      }
+      if (!alert.request_id.empty() && present.user_id == user_id && present.request_id == alert.request_id)
+        return true;
     }
   }
-  std::set<std::string> ids;
-  for (const StoredAlert& alert : alerts) ids.insert(alert.id);
-  STOCKALERT_RETURN_IF_ERROR(
-      admission([&](const std::vector<std::string>& symbols) { return OtherWindowsOf(user_id, ids, symbols); }));
-  tables_.owners[user_id].alert_count = count + static_cast<int64_t>(alerts.size());
+  return false;
+}
+
+void InMemoryAlertStore::Insert(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t now_us) {
+  tables_.owners[user_id].alert_count += static_cast<int64_t>(alerts.size());
   for (StoredAlert alert : alerts) {
     alert.create_time_us = now_us;
     alert.update_time_us = now_us;
@@ -63,7 +55,52 @@ absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::v
     AddOpenChange(alert, now_us);
     tables_.alerts.emplace(alert.id, std::move(alert));
   }
+}
+
+absl::Status InMemoryAlertStore::Create(const std::string& user_id, const std::vector<StoredAlert>& alerts,
+                                        int64_t quota, int64_t now_us, const Admission& admission) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  if (HasTakenId(alerts)) return absl::OkStatus();
+  const auto owner = tables_.owners.find(user_id);
+  if (owner != tables_.owners.end() && owner->second.deleted)
+    return base::NotFound(kReasonUserNotFound, "the user was deleted");
+  const int64_t count = owner == tables_.owners.end() ? 0 : owner->second.alert_count;
+  if (count + static_cast<int64_t>(alerts.size()) > quota)
+    return base::ResourceExhausted(kReasonAlertQuota, "over the quota");
+  if (HasTakenRequestId(user_id, alerts)) {
+    return base::AlreadyExists(kReasonRequestIdTaken, "the request id was used before");
+  }
+  std::set<std::string> ids;
+  for (const StoredAlert& alert : alerts) ids.insert(alert.id);
+  STOCKALERT_RETURN_IF_ERROR(
+      admission([&](const std::vector<std::string>& symbols) { return OtherWindowsOf(user_id, ids, symbols); }));
+  Insert(user_id, alerts, now_us);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<bool>> InMemoryAlertStore::CreateGroup(const std::vector<Creation>& group, int64_t quota,
+                                                                  int64_t now_us) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  std::map<std::string, int64_t> added;
+  for (const Creation& creation : group) added[creation.user_id] += static_cast<int64_t>(creation.alerts->size());
+  std::vector<bool> created;
+  for (const Creation& creation : group) {
+    const auto owner = tables_.owners.find(creation.user_id);
+    created.push_back(owner != tables_.owners.end() && !owner->second.deleted &&
+                      owner->second.alert_count + added[creation.user_id] <= quota);
+  }
+  for (size_t i = 0; i < group.size(); ++i) {
+    if (!created[i]) continue;
+    if (HasTakenId(*group[i].alerts) || HasTakenRequestId(group[i].user_id, *group[i].alerts)) {
+      return base::AlreadyExists(kReasonRequestIdTaken, "an id or a request id of the group was used before");
+    }
+  }
+  for (size_t i = 0; i < group.size(); ++i) {
+    if (created[i]) Insert(group[i].user_id, *group[i].alerts, now_us);
+  }
+  return created;
 }
 
 WindowLengths InMemoryAlertStore::OtherWindowsOf(const std::string& user_id, const std::set<std::string>& alert_ids,

@@ -22,6 +22,9 @@ class InMemoryAlertStore final : public AlertStore, public OutboxStore, public E
  public:
   absl::Status Create(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t quota, int64_t now_us,
                       const Admission& admission) override;
+  // Unlike Postgres' it finds nobody's row locked.
+  absl::StatusOr<std::vector<bool>> CreateGroup(const std::vector<Creation>& group, int64_t quota,
+                                                int64_t now_us) override;
   absl::StatusOr<std::vector<StoredAlert>> FindByRequestIds(const std::string& user_id,
                                                             const std::vector<std::string>& request_ids) override;
   absl::StatusOr<std::optional<ShownAlert>> Find(const std::string& user_id, const std::string& alert_id) override;
@@ -99,6 +102,10 @@ class InMemoryAlertStore final : public AlertStore, public OutboxStore, public E
   };
   class Transaction;
   ShownAlert ViewOf(const StoredAlert& alert) const;
+  // Of alerts that may be created.
+  void Insert(const std::string& user_id, const std::vector<StoredAlert>& alerts, int64_t now_us);
+  bool HasTakenId(const std::vector<StoredAlert>& alerts) const;
+  bool HasTakenRequestId(const std::string& user_id, const std::vector<StoredAlert>& alerts) const;
   void AddOpenChange(const StoredAlert& alert, int64_t now_us);
   // The windows of the user's alerts on the symbols, but for those of `alert_ids`.
   WindowLengths OtherWindowsOf(const std::string& user_id, const std::set<std::string>& alert_ids,

@@ -22,12 +22,25 @@ const std::string kUser = FakeIds::Uuid(0xaa);
 
 class FakeUpstream final : public Upstream {
  public:
-  absl::Status CheckUser(const std::string&, const rpc::CallContext&) override { return user; }
-  absl::StatusOr<RegisteredTicker> RegisterTicker(const std::string& symbol, bool validate_only,
+  absl::Status CheckUser(const std::string&, const rpc::CallContext&) override {
+    ++users_asked;
+    return user;
+  }
+  absl::StatusOr<RegisteredTicker> RegisterTicker(const std::string& symbol, absl::Duration,
                                                   const rpc::CallContext&) override {
-    (validate_only ? checked : registered).push_back(symbol);
-    if (symbol == "NONE") return base::InvalidField("symbol", "is known to no source", "UNKNOWN_SYMBOL");
-    return RegisteredTicker{symbol, split_number};
+    return AnswerTicker(symbol, registered);
+  }
+  absl::StatusOr<RegisteredTicker> CheckTicker(const std::string& symbol, const rpc::CallContext&) override {
+    return AnswerTicker(symbol, checked);
+  }
+  absl::StatusOr<std::map<std::string, int64_t>> GetSplitNumbers(const std::vector<std::string>& symbols,
+                                                                 const rpc::CallContext&) override {
+    ++numbers_asked;
+    std::map<std::string, int64_t> numbers;
+    for (const std::string& symbol : symbols) {
+      if (split_number) numbers[symbol] = *split_number;
+    }
+    return numbers;
   }
   absl::StatusOr<std::map<std::string, LastPrices>> GetLastPrices(const std::vector<std::string>& symbols,
                                                                   const rpc::CallContext&) override {
@@ -53,7 +66,15 @@ class FakeUpstream final : public Upstream {
     return known;
   }
 
+  absl::StatusOr<RegisteredTicker> AnswerTicker(const std::string& symbol, std::vector<std::string>& noted) const {
+    noted.push_back(symbol);
+    if (symbol == "NONE") return base::InvalidField("symbol", "is known to no source", "UNKNOWN_SYMBOL");
+    return RegisteredTicker{symbol, split_number};
+  }
+
   absl::Status user;
+  int users_asked = 0;
+  int numbers_asked = 0;
   absl::Status notifier;
   std::set<std::string> destinations;
   int looked_up = 0;
@@ -117,6 +138,35 @@ TEST_CASE("alerts are created in the order asked, each ticker is registered once
   CHECK(bench.log.last_deadline < bench.call.deadline);
   CHECK(bench.Stored() == 3);
   CHECK(base::ReasonOf(bench.logic.Create(bench.call, kUser, {Target("AAPL")}).status()) == kReasonAlertQuota);
+}
+
+TEST_CASE("whose key was answered for is not asked about again, whom an administrator names is") {
+  Bench bench;
+  bench.upstream.user = base::NotFound(kReasonUserNotFound, "no such user");
+  bench.call.caller.user_id = kUser;
+  CHECK(bench.logic.Create(bench.call, kUser, {Target("AAPL")}).ok());
+  CHECK(bench.upstream.users_asked == 0);
+  bench.call.caller = {};
+  bench.call.caller.is_administrator = true;
+  CHECK(base::ReasonOf(bench.logic.Create(bench.call, kUser, {Target("AAPL")}).status()) == kReasonUserNotFound);
+  CHECK(bench.upstream.users_asked == 1);
+}
+
+TEST_CASE("a ticker that is held is not registered again, and its last split is as of each call") {
+  Bench bench;
+  bench.call.deadline = absl::Now() + absl::Seconds(10);
+  bench.upstream.split_number = 1;
+  const auto first = bench.logic.Create(bench.call, kUser, {Target("AAPL")});
+  REQUIRE(first.ok());
+  CHECK(first->front().alert.splits_applied == 1);
+  bench.upstream.split_number = 2;
+  const auto second = bench.logic.Create(bench.call, kUser, {Target("MSFT"), Target("AAPL")});
+  REQUIRE(second.ok());
+  CHECK(second->at(0).alert.symbol == "MSFT");
+  CHECK(second->at(1).alert.symbol == "AAPL");
+  CHECK(second->at(1).alert.splits_applied == 2);
+  CHECK(bench.upstream.registered == std::vector<std::string>{"AAPL", "MSFT"});
+  CHECK(bench.upstream.numbers_asked == 1);
 }
 
 TEST_CASE("what is only validated is checked as it would be created, and leaves nothing behind") {
