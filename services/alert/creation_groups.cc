@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "services/common/base/error.h"
 #include "services/common/metrics/metrics.h"
 
 namespace stockalert::alert {
@@ -43,6 +45,10 @@ absl::Status CreationGroups::Create(const std::string& user_id, const std::vecto
   if (outcome->created || !outcome->status.ok()) {
     together.Increment();
     return outcome->status;
+  }
+  // The group may have taken long, and a ticker is held for no longer than that.
+  if (absl::Now() >= deadline) {
+    return base::DeadlineExceeded("DEADLINE_EXCEEDED", "the call's deadline passed before anything was done");
   }
   alone.Increment();
   return store_.Create(user_id, alerts, options_.quota, clock_.NowUs(),

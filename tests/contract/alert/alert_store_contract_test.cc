@@ -14,13 +14,16 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "services/alert/alert_errors.h"
 #include "services/alert/alert_rules.h"
+#include "services/alert/creation_groups.h"
 #include "services/alert/event_rules.h"
 #include "services/alert/postgres_alert_rows.h"
 #include "services/alert/postgres_alert_store.h"
 #include "services/alert/postgres_event_store.h"
 #include "services/alert/postgres_outbox_store.h"
+#include "services/common/base/clock.h"
 #include "services/common/base/error.h"
 #include "services/common/base/ids.h"
 #include "services/common/postgres/transaction.h"
@@ -420,6 +423,39 @@ TEST_CASE("a group waits for nobody who changes one of its users, and leaves tha
   CHECK(*locked == std::vector<bool>{false, true});
   CHECK(!store.Find(busy, of_busy[0].id)->has_value());
   CHECK(store.CreateGroup({{busy, &of_busy}}, kQuota, kNow)->at(0));
+}
+
+TEST_CASE("of 32 callers whose creations are stored together exactly the limit is created, and nobody else notices") {
+  ForEachStore([](Stores& store) {
+    const std::string user = NewId(), other = NewId(), symbol = NewSymbol(), others_symbol = NewSymbol();
+    for (const std::string& id : {user, other}) REQUIRE(store.Create(id, {NewAlert(id, NewSymbol())}, 20, kNow).ok());
+    const base::SystemClock clock;
+    // Two instances on one database.
+    CreationGroups first(store.alerts, clock, {.quota = 20}), second(store.alerts, clock, {.quota = 20});
+    std::atomic<int> created{0}, refused{0}, others{0}, repeated{0}, wrong{0};
+    std::vector<std::thread> callers;
+    for (int i = 0; i < 32; ++i) {
+      callers.emplace_back([&, i] {
+        CreationGroups& groups = i % 4 == 0 ? second : first;
+        const absl::Time deadline = absl::Now() + absl::Seconds(60);
+        const absl::Status status = groups.Create(user, {NewAlert(user, symbol)}, deadline);
+        ++(status.ok() ? created : base::ReasonOf(status) == kReasonAlertQuota ? refused : wrong);
+        if (i >= 8) return;
+        StoredAlert same = NewAlert(other, others_symbol);
+        same.request_id = "r-1";
+        const absl::Status once = groups.Create(other, {same}, deadline);
+        ++(once.ok() ? others : base::ReasonOf(once) == kReasonRequestIdTaken ? repeated : wrong);
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+    CHECK(created == 19);
+    CHECK(refused == 13);
+    CHECK(others == 1);
+    CHECK(repeated == 7);
+    CHECK(wrong == 0);
+    CHECK(*store.alerts.Count(symbol) == 19);
+    CHECK(*store.alerts.Count(others_symbol) == 1);
+  });
 }
 
 TEST_CASE("a request id is taken once a user, and all or none are created") {

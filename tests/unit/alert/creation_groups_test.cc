@@ -250,6 +250,21 @@ TEST_CASE("a call whose deadline passes before its group begins leaves nothing b
   CHECK(*bench.memory.Count("") == 2);
 }
 
+TEST_CASE("a call whose deadline passes while its group fails is not stored alone afterwards") {
+  Bench bench;
+  bench.Know(kFirst);
+  bench.store.group_failure = absl::DeadlineExceededError("the database took too long");
+  const std::vector<StoredAlert> alerts = bench.Alerts(kFirst);
+  auto late = std::async(std::launch::async,
+                         [&] { return bench.groups.Create(kFirst, alerts, absl::Now() + absl::Milliseconds(200)); });
+  bench.store.AwaitGroups(1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(250));
+  bench.store.Open();
+  CHECK(base::ReasonOf(late.get()) == "DEADLINE_EXCEEDED");
+  CHECK(bench.store.alone == 0);
+  CHECK(*bench.memory.Count("") == 1);
+}
+
 TEST_CASE("of 32 callers at the limit exactly the limit is created") {
   Bench bench;
   bench.Know(kFirst);
