@@ -7,6 +7,7 @@
 #include "absl/strings/str_split.h"
 #include "services/alert/alert_errors.h"
 #include "services/alert/alert_rules.h"
+#include "services/alert/definition_json.h"
 #include "services/alert/outbox_store.h"
 #include "services/common/base/abseil.h"
 #include "services/common/base/error.h"
@@ -25,9 +26,7 @@ using soci::use;
 
 absl::StatusOr<condition::Definition> DecodeDefinitionJson(const std::string& json) {
   ipb::AlertDefinition message;
-  google::protobuf::util::JsonParseOptions options;
-  options.ignore_unknown_fields = true;
-  if (!google::protobuf::util::JsonStringToMessage(json, &message, options).ok()) {
+  if (!ReadDefinitionJson(json, &message)) {
     return base::Internal("an alert's definition in the database cannot be read: was it changed by hand?");
   }
   absl::StatusOr<condition::Definition> definition = record::DecodeDefinition(message);
@@ -369,17 +368,6 @@ std::vector<AlertOwner> Query::FetchOwners() {
   return owners;
 }
 
-std::vector<TriggerId> Query::FetchTriggerIds() {
-  std::string id;
-  long long number = 0;
-  statement_.exchange(into(id));
-  statement_.exchange(into(number));
-  std::vector<TriggerId> ids;
-  Begin();
-  while (statement_.fetch()) ids.push_back({id, number});
-  return ids;
-}
-
 void Query::Execute() {
   Prepare();
   statement_.execute(true);
@@ -387,7 +375,8 @@ void Query::Execute() {
 
 void Query::Prepare() {
   statement_.alloc();
-  statement_.prepare(text_);
+  // In one trip: one that is prepared takes three, with its end.
+  statement_.prepare(text_, soci::details::st_one_time_query);
   statement_.define_and_bind();
 }
 

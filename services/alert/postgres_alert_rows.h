@@ -59,7 +59,6 @@ class Query {
   std::vector<RecordedTrigger> FetchTriggers();
   std::vector<std::string> FetchTexts();
   std::vector<AlertOwner> FetchOwners();
-  std::vector<TriggerId> FetchTriggerIds();
   void Execute();
 
  private:

@@ -1,6 +1,12 @@
 #include "services/alert/postgres_event_store.h"
 
+#include <array>
+#include <map>
 #include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/substitute.h"
 #include "services/alert/postgres_alert_rows.h"
@@ -63,14 +69,14 @@ FOR UPDATE
 
 constexpr char kFindRecorded[] = R"sql(
 SELECT CAST(t.alert_id AS text), t.number
-FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS bigint[])) AS x(id, number)
+FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS bigint[])) AS x(id, number)
 JOIN stockalert_alert.triggers t ON t.alert_id = x.id AND t.number = x.number
 )sql";
 
 constexpr char kAddToMinutes[] = R"sql(
 INSERT INTO stockalert_alert.trigger_minutes AS m (user_id, minute, count, update_time_us)
-SELECT x.user_id, x.minute, x.count, CAST(:now AS bigint)
-FROM unnest(CAST(:users AS uuid[]), CAST(:minutes AS bigint[]), CAST(:counts AS bigint[])) AS x(user_id, minute, count)
+SELECT x.user_id, x.minute, x.count, CAST(:c3 AS bigint)
+FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS bigint[]), CAST(:c2 AS bigint[])) AS x(user_id, minute, count)
 ORDER BY x.user_id, x.minute
 ON CONFLICT (user_id, minute) DO UPDATE
 SET count = m.count + EXCLUDED.count,
@@ -108,14 +114,14 @@ WHERE a.id = x.id
 // One look an alert, however many rows it has.
 constexpr char kFindWaiting[] = R"sql(
 SELECT CAST(x.id AS text)
-FROM unnest(CAST(:ids AS uuid[])) AS x(id)
+FROM unnest(CAST(:c0 AS uuid[])) AS x(id)
 WHERE EXISTS (SELECT 1 FROM stockalert_alert.trigger_outbox o WHERE o.alert_id = x.id)
 )sql";
 
 constexpr char kPassOn[] = R"sql(
 INSERT INTO stockalert_alert.trigger_outbox (
   alert_id, number, user_id, message, traceparent, throttled, claimed_until_us)
-SELECT x.*, CAST(:until AS bigint)
+SELECT x.*, CAST(:c6 AS bigint)
 FROM unnest(
   CAST(:c0 AS uuid[]), CAST(:c1 AS bigint[]), CAST(:c2 AS uuid[]), CAST(:c3 AS bytea[]), CAST(:c4 AS text[]),
   CAST(:c5 AS boolean[])) AS x
@@ -173,14 +179,112 @@ SET alert_count = alert_count - CAST(:n AS bigint)
 WHERE user_id = CAST(:user AS uuid)
 )sql";
 
-// Binds arrays as c0, c1 and so on, and executes.
-void ExecuteWithColumns(soci::session& sql, const char* text, const std::vector<std::string>& columns) {
-  static const char* const kNames[] = {"c0", "c1",  "c2",  "c3",  "c4",  "c5",  "c6",  "c7", "c8",
-                                       "c9", "c10", "c11", "c12", "c13", "c14", "c15", "c16"};
-  Query query(sql, text);
-  for (size_t i = 0; i < columns.size(); ++i) query.Bind(kNames[i], columns[i]);
-  query.Execute();
-}
+// A statement of which every batch needs one: prepared once a connection, and kept with it. Its parameters, texts, are
+// named c0, c1 and so on.
+template <const char* kText, size_t kColumns>
+class BatchStatement {
+ public:
+  explicit BatchStatement(soci::session& sql) : BatchStatement(sql, Rows()) { Prepare(); }
+
+  void Run(std::array<std::string, kColumns> columns) {
+    columns_ = std::move(columns);
+    statement_.execute(true);
+  }
+
+ protected:
+  struct Rows {};
+  // For one that answers rows: bind what they go to, then Prepare.
+  BatchStatement(soci::session& sql, Rows /*rows*/) : statement_(sql) {
+    static constexpr std::array kNames = {"c0", "c1",  "c2",  "c3",  "c4",  "c5",  "c6",  "c7", "c8",
+                                          "c9", "c10", "c11", "c12", "c13", "c14", "c15", "c16"};
+    static_assert(kColumns <= kNames.size());
+    for (size_t i = 0; i < kColumns; ++i) statement_.exchange(use(columns_[i], kNames[i]));
+  }
+
+  template <typename Target>
+  void BindRow(Target& target) {
+    statement_.exchange(into(target));
+  }
+
+  void Prepare() {
+    statement_.alloc();
+    statement_.prepare(kText);
+    statement_.define_and_bind();
+  }
+
+  template <typename Take>
+  void Fetch(std::array<std::string, kColumns> columns, Take take) {
+    columns_ = std::move(columns);
+    statement_.execute(false);
+    while (statement_.fetch()) take();
+  }
+
+ private:
+  std::array<std::string, kColumns> columns_;
+  soci::statement statement_;
+};
+
+using RecordStatement = BatchStatement<kRecord, 17>;
+using SaveTriggeredStatement = BatchStatement<kSaveTriggered, 6>;
+using PassOnStatement = BatchStatement<kPassOn, 7>;
+using SaveStatusesStatement = BatchStatement<kSaveStatuses, 7>;
+
+class FindRecordedStatement : public BatchStatement<kFindRecorded, 2> {
+ public:
+  explicit FindRecordedStatement(soci::session& sql) : BatchStatement(sql, Rows()) {
+    BindRow(id_);
+    BindRow(number_);
+    Prepare();
+  }
+
+  std::set<TriggerId> Find(std::array<std::string, 2> columns) {
+    std::set<TriggerId> found;
+    Fetch(std::move(columns), [&] { found.insert({id_, number_}); });
+    return found;
+  }
+
+ private:
+  std::string id_;
+  long long number_ = 0;
+};
+
+class AddToMinutesStatement : public BatchStatement<kAddToMinutes, 4> {
+ public:
+  explicit AddToMinutesStatement(soci::session& sql) : BatchStatement(sql, Rows()) {
+    BindRow(user_);
+    BindRow(minute_);
+    BindRow(count_);
+    Prepare();
+  }
+
+  // The counts after.
+  std::map<UserMinute, int64_t> Add(std::array<std::string, 4> columns) {
+    std::map<UserMinute, int64_t> counts;
+    Fetch(std::move(columns), [&] { counts[{user_, minute_}] = count_; });
+    return counts;
+  }
+
+ private:
+  std::string user_;
+  long long minute_ = 0, count_ = 0;
+};
+
+class FindWaitingStatement : public BatchStatement<kFindWaiting, 1> {
+ public:
+  explicit FindWaitingStatement(soci::session& sql) : BatchStatement(sql, Rows()) {
+    BindRow(id_);
+    Prepare();
+  }
+
+  std::vector<std::string> Find(std::string ids) {
+    std::vector<std::string> found;
+    Fetch({std::move(ids)}, [&] { found.push_back(id_); });
+    return found;
+  }
+
+ private:
+  std::string id_;
+};
 
 std::string UuidsOf(const std::set<std::string>& ids) { return UuidArray({ids.begin(), ids.end()}); }
 
@@ -217,10 +321,8 @@ class PostgresEventTransaction final : public EventTransaction {
       alert_ids.push_back(id.alert_id);
       trigger_numbers.push_back(id.number);
     }
-    const std::string ids = UuidArray(alert_ids), numbers = BigintArray(trigger_numbers);
-    const std::vector<TriggerId> recorded =
-        Query(sql_, kFindRecorded).Bind("ids", ids).Bind("numbers", numbers).FetchTriggerIds();
-    return {recorded.begin(), recorded.end()};
+    return connection_.KeptStatement<FindRecordedStatement>().Find(
+        {UuidArray(alert_ids), BigintArray(trigger_numbers)});
   }
 
   // The rows are locked in their order, as by everybody.
@@ -232,16 +334,10 @@ class PostgresEventTransaction final : public EventTransaction {
       of_minutes.push_back(place.second);
       more.push_back(count);
     }
-    const std::string users = UuidArray(user_ids), minutes = BigintArray(of_minutes), counts = BigintArray(more);
-    const long long now = now_us;
-    std::string user;
-    long long minute = 0, count = 0;
-    soci::statement statement = (sql_.prepare << kAddToMinutes, use(now, "now"), use(users, "users"),
-                                 use(minutes, "minutes"), use(counts, "counts"), into(user), into(minute), into(count));
-    statement.execute(false);
-    std::map<UserMinute, int64_t> before;
-    while (statement.fetch()) before[{user, minute}] = count - added.at({user, minute});
-    return before;
+    std::map<UserMinute, int64_t> counts = connection_.KeptStatement<AddToMinutesStatement>().Add(
+        {UuidArray(user_ids), BigintArray(of_minutes), BigintArray(more), std::to_string(now_us)});
+    for (auto& [place, count] : counts) count -= added.at(place);
+    return counts;
   }
 
   void RecordTriggers(const std::vector<RecordedTrigger>& triggers) override {
@@ -268,8 +364,7 @@ class PostgresEventTransaction final : public EventTransaction {
       create_times.push_back(trigger.create_time_us);
       throttled.push_back(trigger.throttled);
     }
-    ExecuteWithColumns(
-        sql_, kRecord,
+    connection_.KeptStatement<RecordStatement>().Run(
         {UuidArray(alert_ids), BigintArray(numbers), UuidArray(user_ids), TextArray(symbols), BigintArray(revisions),
          BigintArray(prices), BigintArray(event_times), BigintArray(befores), BigintArray(references),
          BooleanArray(late), BooleanArray(ends), BigintArray(partitions), BigintArray(offsets), BigintArray(withheld),
@@ -288,14 +383,13 @@ class PostgresEventTransaction final : public EventTransaction {
       throttled_counts.push_back(alert.throttled_count);
       throttle_ends.push_back(alert.throttle_end_us);
     }
-    ExecuteWithColumns(sql_, kSaveTriggered,
-                       {UuidArray(ids), BigintArray(counts), BigintArray(last_numbers), BooleanArray(triggered),
-                        BigintArray(throttled_counts), BigintArray(throttle_ends)});
+    connection_.KeptStatement<SaveTriggeredStatement>().Run(
+        {UuidArray(ids), BigintArray(counts), BigintArray(last_numbers), BooleanArray(triggered),
+         BigintArray(throttled_counts), BigintArray(throttle_ends)});
   }
 
   std::vector<std::string> FindAlertsInOutbox(const std::set<std::string>& alert_ids) override {
-    const std::string ids = UuidsOf(alert_ids);
-    return Query(sql_, kFindWaiting).Bind("ids", ids).FetchTexts();
+    return connection_.KeptStatement<FindWaitingStatement>().Find(UuidsOf(alert_ids));
   }
 
   void AddToOutbox(const std::vector<PassedTrigger>& triggers, int64_t claimed_until_us) override {
@@ -310,18 +404,9 @@ class PostgresEventTransaction final : public EventTransaction {
       traceparents.push_back(trigger.traceparent);
       throttled.push_back(trigger.throttled);
     }
-    const std::string c0 = UuidArray(alert_ids), c1 = BigintArray(numbers), c2 = UuidArray(user_ids),
-                      c3 = postgres::ByteaArray(messages), c4 = TextArray(traceparents), c5 = BooleanArray(throttled);
-    const long long until = claimed_until_us;
-    Query(sql_, kPassOn)
-        .Bind("c0", c0)
-        .Bind("c1", c1)
-        .Bind("c2", c2)
-        .Bind("c3", c3)
-        .Bind("c4", c4)
-        .Bind("c5", c5)
-        .Bind("until", until)
-        .Execute();
+    connection_.KeptStatement<PassOnStatement>().Run({UuidArray(alert_ids), BigintArray(numbers), UuidArray(user_ids),
+                                                      postgres::ByteaArray(messages), TextArray(traceparents),
+                                                      BooleanArray(throttled), std::to_string(claimed_until_us)});
   }
 
   void SaveStatuses(const std::vector<StoredSymbolStatus>& statuses) override {
@@ -337,9 +422,9 @@ class PostgresEventTransaction final : public EventTransaction {
       offsets.push_back(status.offset);
       held.push_back(status.held);
     }
-    ExecuteWithColumns(sql_, kSaveStatuses,
-                       {TextArray(symbols), BooleanArray(closes), BooleanArray(opens), BigintArray(times),
-                        BigintArray(partitions), BigintArray(offsets), BooleanArray(held)});
+    connection_.KeptStatement<SaveStatusesStatement>().Run(
+        {TextArray(symbols), BooleanArray(closes), BooleanArray(opens), BigintArray(times), BigintArray(partitions),
+         BigintArray(offsets), BooleanArray(held)});
   }
 
   int64_t SaveSplits(const std::vector<StoredSplit>& splits, int64_t now_us) override {

@@ -143,12 +143,15 @@ std::map<std::string, std::string> ColumnsOf(const std::vector<StoredNotificatio
 
 }  // namespace
 
-std::vector<StoredNotification> FetchNotifications(soci::statement& statement, const std::string& query) {
-  Row row(statement);
+void PrepareOnce(soci::statement& statement, const std::string& query) {
   statement.alloc();
-  // In one trip: one that is prepared takes three, with its end.
   statement.prepare(query, soci::details::st_one_time_query);
   statement.define_and_bind();
+}
+
+std::vector<StoredNotification> FetchNotifications(soci::statement& statement, const std::string& query) {
+  Row row(statement);
+  PrepareOnce(statement, query);
   statement.execute(false);
   std::vector<StoredNotification> rows;
   while (statement.fetch()) rows.push_back(row.Get());
@@ -164,11 +167,15 @@ std::map<std::string, Recipient> LockRecipients(soci::session& sql, const std::s
   std::string id;
   long long last_sequence = 0;
   int deleted = 0;
-  soci::statement statement =
-      (sql.prepare << "SELECT CAST(user_id AS text), last_sequence, CAST(delete_time_us IS NOT NULL AS int) "
-                      "FROM stockalert_notifier.recipients WHERE user_id = ANY(CAST(:users AS uuid[])) "
-                      "ORDER BY user_id FOR UPDATE",
-       use(users, "users"), into(id), into(last_sequence), into(deleted));
+  soci::statement statement(sql);
+  statement.exchange(use(users, "users"));
+  statement.exchange(into(id));
+  statement.exchange(into(last_sequence));
+  statement.exchange(into(deleted));
+  PrepareOnce(statement,
+              "SELECT CAST(user_id AS text), last_sequence, CAST(delete_time_us IS NOT NULL AS int) "
+              "FROM stockalert_notifier.recipients WHERE user_id = ANY(CAST(:users AS uuid[])) "
+              "ORDER BY user_id FOR UPDATE");
   statement.execute(false);
   std::map<std::string, Recipient> recipients;
   while (statement.fetch()) recipients[id] = {last_sequence, deleted != 0, false};
@@ -179,8 +186,8 @@ void InsertNotifications(soci::session& sql, const std::vector<StoredNotificatio
   const std::map<std::string, std::string> arrays = ColumnsOf(rows);
   soci::statement statement(sql);
   for (const auto& [name, text] : arrays) statement.exchange(use(text, name));
-  statement.alloc();
-  statement.prepare(
+  PrepareOnce(
+      statement,
       "INSERT INTO stockalert_notifier.notifications (id, user_id, sequence, alert_id, trigger_number, symbol, "
       "price_micros, "
       "  event_time_us, price_before_micros, reference_micros, late, summary, note, traceparent, kind, key, throttled, "
@@ -199,7 +206,6 @@ void InsertNotifications(soci::session& sql, const std::vector<StoredNotificatio
       "  CAST(:disabled AS boolean[]), CAST(:created AS bigint[])) "
       "  AS x(id, user_id, sequence, alert_id, number, symbol, price, event_time, before, reference, late, summary, "
       "  note, trace, kind, key, throttled, folded, critical, rerouted, destination, disabled, created)");
-  statement.define_and_bind();
   statement.execute(true);
 }
 

@@ -16,6 +16,10 @@ namespace stockalert::notifier {
 
 extern const char kNotificationColumns[];
 
+// Makes the statement, to which all is bound, ready for one execution. In one trip with it: one that is prepared takes
+// three, with its end.
+void PrepareOnce(soci::statement& statement, const std::string& query);
+
 // What `query`, a SELECT or RETURNING of kNotificationColumns, answers; what it is given is bound to `statement`
 // before.
 std::vector<StoredNotification> FetchNotifications(soci::statement& statement, const std::string& query);

@@ -92,27 +92,36 @@ void CountPlanned(const DeliveryPlan& plan, IntakeResult& result) {
 
 using TriggerId = std::pair<std::string, int64_t>;
 
-std::set<TriggerId> FindStored(soci::session& sql, const std::vector<NewNotification>& notifications) {
-  std::vector<std::string> alerts;
-  std::vector<int64_t> numbers;
-  for (const NewNotification& notification : notifications) {
-    alerts.push_back(notification.alert_id);
-    numbers.push_back(notification.trigger_number);
+// Kept with its connection. Prepared, it is a look into the index for each trigger, however the table has grown.
+class FindStoredStatement {
+ public:
+  explicit FindStoredStatement(soci::session& sql)
+      : statement_((
+            sql.prepare << "SELECT CAST(n.alert_id AS text), n.trigger_number FROM stockalert_notifier.notifications n "
+                           "JOIN unnest(CAST(:alerts AS uuid[]), CAST(:numbers AS bigint[])) AS x(alert_id, number) "
+                           "ON n.alert_id = x.alert_id AND n.trigger_number = x.number",
+            use(alerts_, "alerts"), use(numbers_, "numbers"), into(alert_), into(number_))) {}
+
+  std::set<TriggerId> Find(const std::vector<NewNotification>& notifications) {
+    std::vector<std::string> alerts;
+    std::vector<int64_t> numbers;
+    for (const NewNotification& notification : notifications) {
+      alerts.push_back(notification.alert_id);
+      numbers.push_back(notification.trigger_number);
+    }
+    alerts_ = postgres::UuidArray(alerts);
+    numbers_ = postgres::BigintArray(numbers);
+    statement_.execute(false);
+    std::set<TriggerId> stored;
+    while (statement_.fetch()) stored.insert({alert_, number_});
+    return stored;
   }
-  const std::string alert_array = postgres::UuidArray(alerts);
-  const std::string number_array = postgres::BigintArray(numbers);
-  std::string alert;
-  long long number = 0;
-  soci::statement statement =
-      (sql.prepare << "SELECT CAST(n.alert_id AS text), n.trigger_number FROM stockalert_notifier.notifications n "
-                      "JOIN unnest(CAST(:alerts AS uuid[]), CAST(:numbers AS bigint[])) AS x(alert_id, number) "
-                      "ON n.alert_id = x.alert_id AND n.trigger_number = x.number",
-       use(alert_array, "alerts"), use(number_array, "numbers"), into(alert), into(number));
-  statement.execute(false);
-  std::set<TriggerId> stored;
-  while (statement.fetch()) stored.insert({alert, number});
-  return stored;
-}
+
+ private:
+  std::string alerts_, numbers_, alert_;
+  long long number_ = 0;
+  soci::statement statement_;
+};
 
 }  // namespace
 
@@ -130,9 +139,10 @@ absl::StatusOr<IntakeResult> PostgresNotificationStore::StoreBatch(const IntakeB
                                  result.deleted = DeleteUsers(sql, batch.deletions, recipients);
                                  // Under the users' locks: what another instance stores of theirs is committed and
                                  // seen, or comes after.
-                                 std::set<TriggerId> known = batch.notifications.empty()
-                                                                 ? std::set<TriggerId>()
-                                                                 : FindStored(sql, batch.notifications);
+                                 std::set<TriggerId> known =
+                                     batch.notifications.empty()
+                                         ? std::set<TriggerId>()
+                                         : connection.KeptStatement<FindStoredStatement>().Find(batch.notifications);
                                  std::map<std::string, std::vector<StoredNotification>> throttled;
                                  for (const NewNotification& notification : batch.notifications) {
                                    Recipient& recipient = recipients[notification.user_id];

@@ -9,6 +9,7 @@
 #include "services/common/postgres/arrays.h"
 #include "services/notifier/delivery/postgres_delivery_rows.h"
 #include "services/notifier/delivery/route_rules.h"
+#include "services/notifier/postgres_notification_rows.h"
 #include "services/notifier/settings/notification_settings.h"
 
 namespace stockalert::notifier {
@@ -31,17 +32,24 @@ Existing ReadExisting(soci::session& sql, const std::vector<std::string>& lanes,
   int is_active = 0, is_default = 0;
   LaneHold lane;
   long long minute = 0, digest_due = 0;
-  soci::statement statement =
-      (sql.prepare << "SELECT CAST(d.id AS text), CAST(d.user_id AS text), CAST(d.state = 2 AS int), "
-                      "  CAST(d.is_default AS int), d.per_minute_max, l.minute_time_us, l.minute_count, "
-                      "  COALESCE(l.digest_due_us, -1), COALESCE(s.time_zone, ''), COALESCE(s.quiet_hours, '') "
-                      "FROM stockalert_notifier.destinations d "
-                      "JOIN stockalert_notifier.delivery_lanes l ON l.destination_id = d.id "
-                      "LEFT JOIN stockalert_notifier.notification_settings s "
-                      "  ON s.user_id = d.user_id AND s.quiet_hours <> '[]' "
-                      "WHERE d.id = ANY(CAST(:ids AS uuid[])) AND d.delete_time_us IS NULL ORDER BY d.id",
-       use(ids, "ids"), into(id), into(user), into(is_active), into(is_default), into(lane.per_minute_max),
-       into(minute), into(lane.minute.count), into(digest_due), into(zone), into(quiet_hours));
+  soci::statement statement(sql);
+  statement.exchange(use(ids, "ids"));
+  for (std::string* text : {&id, &user}) statement.exchange(into(*text));
+  for (int* flag : {&is_active, &is_default}) statement.exchange(into(*flag));
+  statement.exchange(into(lane.per_minute_max));
+  statement.exchange(into(minute));
+  statement.exchange(into(lane.minute.count));
+  statement.exchange(into(digest_due));
+  for (std::string* text : {&zone, &quiet_hours}) statement.exchange(into(*text));
+  PrepareOnce(statement,
+              "SELECT CAST(d.id AS text), CAST(d.user_id AS text), CAST(d.state = 2 AS int), "
+              "  CAST(d.is_default AS int), d.per_minute_max, l.minute_time_us, l.minute_count, "
+              "  COALESCE(l.digest_due_us, -1), COALESCE(s.time_zone, ''), COALESCE(s.quiet_hours, '') "
+              "FROM stockalert_notifier.destinations d "
+              "JOIN stockalert_notifier.delivery_lanes l ON l.destination_id = d.id "
+              "LEFT JOIN stockalert_notifier.notification_settings s "
+              "  ON s.user_id = d.user_id AND s.quiet_hours <> '[]' "
+              "WHERE d.id = ANY(CAST(:ids AS uuid[])) AND d.delete_time_us IS NULL ORDER BY d.id");
   statement.execute(false);
   Existing existing;
   while (statement.fetch()) {
@@ -93,12 +101,9 @@ std::vector<std::string> FindLanesOf(soci::session& sql, const std::vector<std::
   soci::statement statement(sql);
   statement.exchange(use(users, "users"));
   statement.exchange(into(id));
-  statement.alloc();
-  statement.prepare(
-      absl::StrCat("SELECT CAST(destination_id AS text) FROM stockalert_notifier.delivery_lanes "
-                   "WHERE user_id = ANY(CAST(:users AS uuid[])) ORDER BY destination_id",
-                   lock ? " FOR UPDATE" : ""));
-  statement.define_and_bind();
+  PrepareOnce(statement, absl::StrCat("SELECT CAST(destination_id AS text) FROM stockalert_notifier.delivery_lanes "
+                                      "WHERE user_id = ANY(CAST(:users AS uuid[])) ORDER BY destination_id",
+                                      lock ? " FOR UPDATE" : ""));
   statement.execute(false);
   std::vector<std::string> lanes;
   while (statement.fetch()) lanes.push_back(id);
