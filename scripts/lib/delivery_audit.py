@@ -44,7 +44,7 @@ def routing_rules(kept_since_us: int) -> list[Rule]:
     n = "stockalert_notifier"
     routed = f"""routed AS (SELECT m.id, m.user_id, m.sequence, m.create_time_us, m.rerouted, m.critical, m.destination_id AS about,
         a.id AS alert_id, a.delivery, a.destination_ids, a.critical AS alert_critical,
-        CASE WHEN m.kind = 3 THEN 4 WHEN m.kind = 4 THEN 5 WHEN m.kind = 2 OR m.rerouted THEN 1 ELSE a.delivery END AS route
+        CASE WHEN m.kind = 3 THEN 4 WHEN m.kind = 4 THEN 5 WHEN m.kind IN (2, 5) OR m.rerouted THEN 1 ELSE a.delivery END AS route
       FROM {n}.notifications m
       LEFT JOIN stockalert_alert.triggers t ON m.kind = 1 AND t.alert_id = m.alert_id AND t.number = m.trigger_number
       LEFT JOIN stockalert_alert.alerts a ON a.id = t.alert_id AND a.revision = t.revision
@@ -77,6 +77,7 @@ def routing_rules(kept_since_us: int) -> list[Rule]:
         ("is not rerouted, and no destination that its alert {} names existed",
          f"""WITH {routed} SELECT r.id, r.alert_id FROM routed r WHERE r.route = 2
              AND NOT EXISTS ({named} COALESCE(d.delete_time_us, {NEVER}) > r.create_time_us - {grace_us})"""),
+        ("is critical, and tells of a split: {}", f"SELECT id, key FROM {n}.notifications WHERE kind = 5 AND critical"),
         ("is critical or not, unlike its alert {}",
          f"WITH {routed} SELECT id, alert_id FROM routed WHERE critical <> alert_critical"),
     ]
@@ -111,11 +112,34 @@ def digest_rules(now_us: int, overdue_us: int, kept_since_us: int) -> list[Rule]
     ]
 
 
+def split_rules(now_us: int, overdue_us: int) -> list[Rule]:
+    """Each user whose alerts a split has scaled is told once. An alert that nobody has written since the split (its splits_applied is below) was
+    there then as it is now; users of others may have been told or not: their alerts may have ended before or after."""
+    n, a = "stockalert_notifier", "stockalert_alert"
+    return [
+        ("was not told of the split {}",
+         f"""SELECT DISTINCT l.user_id, s.symbol || '/' || s.number FROM {a}.splits s JOIN {a}.alerts l ON l.symbol = s.symbol
+             JOIN {a}.owners o ON o.user_id = l.user_id AND NOT o.deleted
+             WHERE l.splits_applied < s.number AND NOT l.deleted AND NOT l.triggered
+               AND COALESCE(l.expire_time_us, {NEVER}) > s.create_time_us
+               AND NOT EXISTS (SELECT FROM {n}.notifications m WHERE m.user_id = l.user_id AND m.kind = 5
+                 AND m.key = s.symbol || '/' || s.number)
+               AND NOT EXISTS (SELECT FROM {a}.split_tellings t WHERE t.symbol = s.symbol AND t.number = s.number
+                 AND t.create_time_us > {now_us - overdue_us})"""),
+        ("was told {} times of one split",
+         f"SELECT user_id, count(*) FROM {n}.notifications WHERE kind = 5 GROUP BY user_id, key HAVING count(*) > 1"),
+        ("tells of the split {}, which is none",
+         f"""SELECT m.id, m.key FROM {n}.notifications m WHERE m.kind = 5 AND NOT EXISTS (SELECT FROM {a}.splits s
+             WHERE m.symbol = s.symbol AND m.key = s.symbol || '/' || s.number
+               AND m.split[1:3] = ARRAY[s.number, s.numerator, s.denominator])"""),
+    ]
+
+
 def rules(now_us: int, overdue_us: int) -> list[Rule]:
     """(What is wrong, a query of the ids and details of what has it so.)"""
     n = "stockalert_notifier"
     kept_since_us = now_us - (KEPT_DAYS_MIN - 1) * 86_400_000_000
-    return routing_rules(kept_since_us) + digest_rules(now_us, overdue_us, kept_since_us) + [
+    return routing_rules(kept_since_us) + digest_rules(now_us, overdue_us, kept_since_us) + split_rules(now_us, overdue_us) + [
         ("has {} deliveries to one destination",
          f"""SELECT notification_id, count(*) FROM {n}.deliveries WHERE notification_id IS NOT NULL
              GROUP BY notification_id, destination_id HAVING count(*) > 1"""),

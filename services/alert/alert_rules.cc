@@ -255,6 +255,20 @@ ipb::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const RecordedT
   return message;
 }
 
+ipb::TriggerMessage MakeSplitMessage(const PassedSplit& notice) {
+  ipb::TriggerMessage message;
+  message.set_user_id(notice.user_id);
+  ipb::SplitNotice& split = *message.mutable_split();
+  split.set_symbol(notice.split.symbol);
+  split.set_split_id(notice.split.split_id);
+  split.set_number(notice.split.number);
+  split.set_numerator(notice.split.ratio.numerator);
+  split.set_denominator(notice.split.ratio.denominator);
+  split.set_effective_time_us(notice.split.effective_time_us);
+  split.set_alert_count(notice.alert_count);
+  return message;
+}
+
 std::string AlertName(std::string_view user_id, std::string_view alert_id) {
   return absl::StrCat("users/", base::ToAbsl(user_id), "/alerts/", base::ToAbsl(alert_id));
 }
@@ -337,7 +351,7 @@ absl::Status AddEvent(const ipb::AlertEvent& event, std::string_view traceparent
     case ipb::AlertEvent::kSplit: {
       STOCKALERT_ASSIGN_OR_RETURN(const record::PlacedSplit placed, record::DecodeSplit(event.split()));
       const record::Split& told = placed.split;
-      batch.splits.push_back({told.symbol, told.number, told.ratio, told.effective_time_us});
+      batch.splits.push_back({told.symbol, told.number, told.ratio, told.effective_time_us, told.split_id});
       return absl::OkStatus();
     }
     case ipb::AlertEvent::KIND_NOT_SET:

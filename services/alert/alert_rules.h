@@ -73,6 +73,9 @@ absl::StatusOr<StoredAlert> AdmitChange(const StoredAlert& present, absl::Status
 internal::v1::TriggerMessage MakeTriggerMessage(const StoredAlert& alert, const RecordedTrigger& trigger,
                                                 int64_t log_time_us);
 
+// Likewise of a split.
+internal::v1::TriggerMessage MakeSplitMessage(const PassedSplit& notice);
+
 // Its name in the API: "users/{user}/alerts/{alert}".
 std::string AlertName(std::string_view user_id, std::string_view alert_id);
 

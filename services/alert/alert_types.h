@@ -88,6 +88,7 @@ struct StoredSplit {
   int64_t number = 0;
   price::SplitRatio ratio;
   int64_t effective_time_us = 0;
+  std::string split_id = {};  // The log's; only passed on, with the notices of the split.
   bool operator==(const StoredSplit&) const = default;
 };
 
@@ -141,6 +142,22 @@ struct PassedTrigger {
   std::string traceparent;
   bool throttled = false;  // Goes after those that are not.
   bool operator==(const PassedTrigger&) const = default;
+};
+
+// A notice of a split on its way to the notifier.
+struct PassedSplit {
+  std::string user_id;
+  StoredSplit split;
+  int64_t alert_count = 0;  // Of the user's: those that it has scaled and that had not ended.
+  bool operator==(const PassedSplit&) const = default;
+};
+
+// A split whose users are all told.
+struct ToldSplit {
+  std::string symbol;
+  int64_t number = 0;
+  int64_t user_count = 0;
+  int64_t alert_count = 0;
 };
 
 // An alert and its user.

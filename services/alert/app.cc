@@ -15,6 +15,8 @@
 #include "services/alert/postgres_alert_store.h"
 #include "services/alert/postgres_event_store.h"
 #include "services/alert/postgres_outbox_store.h"
+#include "services/alert/postgres_split_notice_store.h"
+#include "services/alert/split_notice_relay.h"
 #include "services/alert/trigger_relay.h"
 #include "services/common/base/monotonic_clock.h"
 #include "services/common/base/status_macros.h"
@@ -74,11 +76,13 @@ struct AlertApp::Parts {
   PostgresAlertStore store{*pool};
   PostgresOutboxStore outboxes{*pool};
   PostgresEventStore events{*pool};
+  PostgresSplitNoticeStore split_notices{*pool};
   dead_letter::PostgresDeadLetterStore dead_letters{*pool, "stockalert_alert", version::Text()};
   GrpcUpstream upstream{user_peer, ticker_peer, notifier_peer, config.upstream_timeout};
   ChangePublisher publisher{*producer, monotonic_clock, {.wait_max = config.publish_wait}};
   OutboxSweeper sweeper{outboxes, publisher, clock, {.tombstones_kept = config.tombstones_kept}};
   TriggerRelay relay{outboxes, *producer, clock, TriggerRelay::Options()};
+  SplitNoticeRelay split_relay{split_notices, *producer, clock, SplitNoticeRelay::Options()};
   EventApplier applier{events, relay, publisher, clock, config.triggers_per_minute};
   GrpcExplainer explainer{[this](const std::string& address) { return EvaluatorAt(address); }, config.evaluator_address,
                           config.upstream_timeout};
@@ -163,6 +167,7 @@ absl::Status AlertApp::Start() {
        .late_without_broker = "changes of alerts, and what becomes of them"},
       give_up));
   parts.relay.Start();
+  parts.split_relay.Start();
   parts.sweeper.Start();
   StartConsumer();
   STOCKALERT_RETURN_IF_ERROR(parts.ports->StartCalls(
@@ -186,6 +191,7 @@ void AlertApp::Stop(absl::Time deadline) {
   parts.internal_runner.Stop(calls_by);
   if (parts.consumer) parts.consumer->Stop();
   parts.sweeper.Stop();
+  parts.split_relay.Stop();
   parts.relay.Stop(deadline - absl::Milliseconds(200));
   if (const absl::Status flushed = parts.producer->Flush(deadline - absl::Milliseconds(100)); !flushed.ok()) {
     log::Warning("some records were not acknowledged before the end; the outboxes have them", {{"status", flushed}});

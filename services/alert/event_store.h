@@ -44,7 +44,8 @@ class EventTransaction {
   // At most one per symbol. A status replaces a stored one only if its place in the log is higher.
   virtual void SaveStatuses(const std::vector<StoredSymbolStatus>& statuses) = 0;
   // Splits that are not known yet, by symbol and number; those that are stay as they are. Every alert of the symbols is
-  // read as after them from the end of the transaction on. Returns how many were new.
+  // read as after them from the end of the transaction on, and their users are to be told (SplitNoticeStore). Returns
+  // how many were new.
   virtual int64_t SaveSplits(const std::vector<StoredSplit>& splits, int64_t now_us) = 0;
 };
 

@@ -54,10 +54,11 @@ struct InsertStatement {
   INSERT INTO stockalert_alert.alerts (
     id, user_id, symbol, definition, expire_time_us, reference, note, revision, armed_revision,
     create_time_us, update_time_us, request_id, request_fingerprint, delivery, destination_ids, critical,
-    splits_applied)
+    splits_applied, create_splits)
   SELECT x.id, owner.user_id, x.symbol, CAST(x.definition AS jsonb), x.expire_time_us, CAST(x.reference AS smallint),
     x.note, 1, 1, CAST(:now AS bigint), CAST(:now AS bigint), NULLIF(x.request_id, ''), NULLIF(x.fingerprint, ''),
-    CAST(x.delivery AS smallint), CAST(x.destinations AS uuid[]), x.critical, x.splits_applied
+    CAST(x.delivery AS smallint), CAST(x.destinations AS uuid[]), x.critical, x.splits_applied,
+    x.splits_applied
   FROM unnest(
     CAST(:users AS uuid[]), CAST(:ids AS uuid[]), CAST(:symbols AS text[]), CAST(:definitions AS text[]),
     CAST(:expiries AS bigint[]), CAST(:references AS bigint[]), CAST(:notes AS text[]), CAST(:request_ids AS text[]),

@@ -144,12 +144,23 @@ WHERE (EXCLUDED.log_partition, EXCLUDED.log_offset) > (s.log_partition, s.log_of
 )sql";
 
 constexpr char kSaveSplits[] = R"sql(
-INSERT INTO stockalert_alert.splits (symbol, number, numerator, denominator, effective_time_us, create_time_us)
-SELECT x.*, CAST(:now AS bigint)
-FROM unnest(
-  CAST(:symbols AS text[]), CAST(:numbers AS bigint[]), CAST(:numerators AS bigint[]),
-  CAST(:denominators AS bigint[]), CAST(:times AS bigint[])) AS x
-ON CONFLICT (symbol, number) DO NOTHING
+WITH told AS (
+  SELECT *
+  FROM unnest(
+    CAST(:symbols AS text[]), CAST(:numbers AS bigint[]), CAST(:numerators AS bigint[]),
+    CAST(:denominators AS bigint[]), CAST(:times AS bigint[]), CAST(:ids AS text[]))
+    AS x(symbol, number, numerator, denominator, time_us, id)
+), saved AS (
+  INSERT INTO stockalert_alert.splits (symbol, number, numerator, denominator, effective_time_us, create_time_us)
+  SELECT symbol, number, numerator, denominator, time_us, CAST(:now AS bigint) FROM told
+  ON CONFLICT (symbol, number) DO NOTHING
+  RETURNING symbol, number
+)
+INSERT INTO stockalert_alert.split_tellings (
+  symbol, number, split_id, create_time_us, before_create_time_us, before_alert_id)
+SELECT symbol, number, told.id, CAST(:now AS bigint), 9223372036854775807, 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+FROM saved
+JOIN told USING (symbol, number)
 RETURNING symbol
 )sql";
 
@@ -428,7 +439,7 @@ class PostgresEventTransaction final : public EventTransaction {
   }
 
   int64_t SaveSplits(const std::vector<StoredSplit>& splits, int64_t now_us) override {
-    std::vector<std::string> of_symbols;
+    std::vector<std::string> of_symbols, split_ids;
     std::vector<int64_t> of_numbers, of_numerators, of_denominators, of_times;
     for (const StoredSplit& split : splits) {
       of_symbols.push_back(split.symbol);
@@ -436,10 +447,11 @@ class PostgresEventTransaction final : public EventTransaction {
       of_numerators.push_back(split.ratio.numerator);
       of_denominators.push_back(split.ratio.denominator);
       of_times.push_back(split.effective_time_us);
+      split_ids.push_back(split.split_id);
     }
     const std::string symbols = TextArray(of_symbols), numbers = BigintArray(of_numbers),
                       numerators = BigintArray(of_numerators), denominators = BigintArray(of_denominators),
-                      times = BigintArray(of_times);
+                      times = BigintArray(of_times), ids = TextArray(split_ids);
     const long long now = now_us;
     return static_cast<int64_t>(Query(sql_, kSaveSplits)
                                     .Bind("symbols", symbols)
@@ -447,6 +459,7 @@ class PostgresEventTransaction final : public EventTransaction {
                                     .Bind("numerators", numerators)
                                     .Bind("denominators", denominators)
                                     .Bind("times", times)
+                                    .Bind("ids", ids)
                                     .Bind("now", now)
                                     .FetchTexts()
                                     .size());

@@ -104,6 +104,8 @@ dead_letter::Reading Intake::Decode(const kafka::QueuedRecord& record, Decoded& 
     problem = notification.status();
     if (notification.ok()) {
       notification->id = ids_.NewUuid();
+      // Of a split whose time is not known: that of being told.
+      if (notification->split && notification->event_time_us == 0) notification->event_time_us = clock_.NowUs();
       decoded.notification = *std::move(notification);
     }
   }
@@ -134,6 +136,8 @@ absl::Status Intake::StoreBatch(const IntakeBatch& batch) {
   static auto& stored = Triggers("stored");
   static auto& repeated = Triggers("repeated");
   static auto& throttled = Triggers("throttled");
+  static auto& splits =
+      metrics::GetCounter("stockalert_notifier_split_notices_total", "Notifications of splits that were stored");
   static auto& of_deleted_users = Triggers("of_deleted_user");
   static auto& deleted = metrics::GetCounter("stockalert_notifier_notifications_deleted_total",
                                              "Notifications that went with their users");
@@ -166,6 +170,14 @@ absl::Status Intake::StoreBatch(const IntakeBatch& batch) {
     if (notification.kind == Kind::kThrottled) {
       log::Info("throttled triggers stored",
                 {{"notification", notification.id}, {"triggers", notification.folded_count}});
+      continue;
+    }
+    if (notification.split) {
+      splits.Increment();
+      log::Info("split notice stored", {{"notification", notification.id},
+                                        {"symbol", notification.symbol},
+                                        {"number", notification.split->number},
+                                        {"alerts", notification.split->alert_count}});
       continue;
     }
     stored.Increment();

@@ -8,6 +8,7 @@
 #include "services/common/base/status_macros.h"
 #include "services/common/base/text.h"
 #include "services/common/trace/sound.h"
+#include "services/domain/message/notification_text.h"
 #include "services/domain/record/alert_event_codec.h"
 #include "stockalert/internal/v1/events.pb.h"
 
@@ -36,6 +37,31 @@ message::Routing RoutingOf(const TriggerMessage& trigger) {
   return routing;
 }
 
+absl::StatusOr<NewNotification> DecodeSplitNotice(const TriggerMessage& sent, std::string_view traceparent) {
+  if (sent.has_trigger()) return absl::InvalidArgumentError("both a trigger and a split");
+  const internal::v1::SplitNotice& told = sent.split();
+  if (told.alert_count() < 1) return absl::InvalidArgumentError("a split of no alerts");
+  // Checked as what the evaluator tells of a split is.
+  internal::v1::SplitApplied applied;
+  applied.set_symbol(told.symbol());
+  applied.set_number(told.number());
+  applied.set_numerator(told.numerator());
+  applied.set_denominator(told.denominator());
+  applied.set_effective_time_us(told.effective_time_us());
+  STOCKALERT_ASSIGN_OR_RETURN(const record::PlacedSplit placed, record::DecodeSplit(applied));
+  const record::Split& split = placed.split;
+  NewNotification notification;
+  notification.kind = Kind::kSplit;
+  notification.key = SplitKey(split.symbol, split.number);
+  notification.user_id = sent.user_id();
+  notification.symbol = split.symbol;
+  notification.event_time_us = split.effective_time_us;
+  notification.split = message::SplitNews{split.number, split.ratio, split.effective_time_us, told.alert_count()};
+  notification.summary = message::SplitSummary(notification.symbol, *notification.split);
+  notification.traceparent = std::string(trace::ValidTraceparent(traceparent));
+  return notification;
+}
+
 }  // namespace
 
 absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::string_view traceparent) {
@@ -44,6 +70,7 @@ absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::strin
     return absl::InvalidArgumentError("no TriggerMessage");
   }
   if (!base::IsUuid(message.user_id())) return absl::InvalidArgumentError("user_id is no id");
+  if (message.has_split()) return DecodeSplitNotice(message, traceparent);
   STOCKALERT_ASSIGN_OR_RETURN(record::PlacedTrigger placed, record::DecodeTrigger(message.trigger()));
   record::Trigger& trigger = placed.trigger;
   NewNotification notification;

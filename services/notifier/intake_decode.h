@@ -10,8 +10,9 @@
 
 namespace stockalert::notifier {
 
-// The notification, still without an id. INVALID_ARGUMENT (its text carries no values) where nobody can be notified:
-// bytes that are no TriggerMessage, malformed ids, no number or price. Text that Postgres cannot store is repaired.
+// The notification of a trigger or a split, still without an id. INVALID_ARGUMENT (its text carries no values) where
+// nobody can be notified: bytes that are no TriggerMessage, malformed ids, no number or price, a split that cannot be.
+// Text that Postgres cannot store is repaired.
 absl::StatusOr<NewNotification> DecodeTrigger(std::string_view value, std::string_view traceparent);
 
 // A code that is to be mailed.

@@ -41,6 +41,16 @@ notification::v1::Notification ToNotification(const StoredNotification& stored) 
         rpc::FormatName("users/{user}/destinations/{destination}", {stored.user_id, stored.destination_id}));
     notification.set_destination_disabled(stored.destination_disabled);
   }
+  if (stored.split) {
+    notification::v1::Notification::Split& split = *notification.mutable_split();
+    split.set_name(
+        rpc::FormatName("tickers/{symbol}/splits/{number}", {stored.symbol, std::to_string(stored.split->number)}));
+    split.set_numerator(stored.split->ratio.numerator);
+    split.set_denominator(stored.split->ratio.denominator);
+    if (stored.split->effective_time_us > 0)
+      *split.mutable_effective_time() = rpc::TimestampFromUs(stored.split->effective_time_us);
+    split.set_alert_count(stored.split->alert_count);
+  }
   notification.set_note(stored.note);
   *notification.mutable_create_time() = rpc::TimestampFromUs(stored.create_time_us);
   if (stored.acknowledge_time_us)

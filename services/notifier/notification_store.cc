@@ -4,11 +4,16 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "services/common/base/abseil.h"
 
 namespace stockalert::notifier {
 
 std::string TriggerKey(const NewNotification& trigger) {
   return absl::StrCat(trigger.alert_id, "/", trigger.trigger_number);
+}
+
+std::string SplitKey(std::string_view symbol, int64_t number) {
+  return absl::StrCat(base::ToAbsl(symbol), "/", number);
 }
 
 NewNotification Fold(const std::vector<StoredNotification>& throttled, std::string id) {

@@ -9,23 +9,25 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "services/domain/message/routing.h"
+#include "services/domain/message/split_news.h"
 
 namespace stockalert::notifier {
 
 inline constexpr char kReasonNotificationNotFound[] = "NOTIFICATION_NOT_FOUND";
 
 // Numbered as stockalert.notification.v1.Notification.Kind.
-enum class Kind : uint8_t { kTrigger = 1, kThrottled = 2, kDestination = 3, kDigest = 4 };
+enum class Kind : uint8_t { kTrigger = 1, kThrottled = 2, kDestination = 3, kDigest = 4, kSplit = 5 };
 
 // A notification of a user. Identified by (user_id, kind, key). A trigger's key consists of alert_id and
 // trigger_number, which identify it by themselves, too. Ids are UUIDs in lower case, prices micros.
 struct NewNotification {
   Kind kind = Kind::kTrigger;
-  std::string key;  // Of a trigger it may be empty: TriggerKey makes it.
+  std::string key;  // Of a trigger it may be empty: TriggerKey makes it. Of a SPLIT one SplitKey.
   std::string id;   // Its own, should it be stored.
   std::string user_id;
   std::string alert_id;  // Empty where it is of none.
@@ -45,7 +47,8 @@ struct NewNotification {
   bool rerouted = false;              // None of the named destinations existed any more: the defaults got it.
   std::string destination_id = {};    // Of a DESTINATION or DIGEST one.
   bool destination_disabled = false;  // Of a DESTINATION one; else it was verified.
-  int64_t log_time_us = 0;            // When the quote came into the log; 0: not told. Not stored, only measured by.
+  std::optional<message::SplitNews> split = {};  // Of a SPLIT one, and no other.
+  int64_t log_time_us = 0;  // When the quote came into the log; 0: not told. Not stored, only measured by.
   bool operator==(const NewNotification&) const = default;
 };
 
@@ -70,7 +73,7 @@ struct NewCodeMail {
 
 // The content of one batch of records.
 struct IntakeBatch {
-  std::vector<NewNotification> notifications;  // Triggers, in their order.
+  std::vector<NewNotification> notifications;  // Triggers, in their order, and SPLIT ones.
   std::vector<UserDeletion> deletions;
   // An id for each user with a throttled trigger, for a notification of the kind THROTTLED.
   std::map<std::string, std::string> fold_ids = {};
@@ -124,6 +127,8 @@ class NotificationStore {
 NewNotification Fold(const std::vector<StoredNotification>& throttled, std::string id);
 // "<alert>/<number>": of its trigger, of a THROTTLED one of the last that it stands for.
 std::string TriggerKey(const NewNotification& trigger);
+// "<symbol>/<number>": of each split a user is told once.
+std::string SplitKey(std::string_view symbol, int64_t number);
 
 inline constexpr int64_t kBeforeAny = std::numeric_limits<int64_t>::max();
 

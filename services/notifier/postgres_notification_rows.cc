@@ -1,6 +1,7 @@
 #include "services/notifier/postgres_notification_rows.h"
 
 #include <optional>
+#include <sstream>
 
 #include "services/common/postgres/arrays.h"
 
@@ -16,7 +17,7 @@ const char kNotificationColumns[] =
     "create_time_us, "
     "COALESCE(acknowledge_time_us, -1), CAST(kind AS int), COALESCE(key, ''), CAST(throttled AS int), folded_count, "
     "CAST(critical AS int), CAST(rerouted AS int), COALESCE(CAST(destination_id AS text), ''), "
-    "CAST(destination_disabled AS int)";
+    "CAST(destination_disabled AS int), COALESCE(array_to_string(split, ' '), '')";
 
 namespace {
 
@@ -25,6 +26,22 @@ constexpr long long kNull = -1;
 
 std::optional<int64_t> FromColumn(long long value) {
   return value == kNull ? std::nullopt : std::optional<int64_t>(value);
+}
+
+// The column `split`, as 0008_splits.sql says, its numbers separated by spaces; empty: none.
+std::optional<message::SplitNews> SplitFromColumn(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  message::SplitNews split;
+  std::istringstream numbers(text);
+  numbers >> split.number >> split.ratio.numerator >> split.ratio.denominator >> split.effective_time_us >>
+      split.alert_count;
+  return split;
+}
+
+std::string SplitForColumn(const std::optional<message::SplitNews>& split) {
+  if (!split) return "";
+  return postgres::BigintArray(std::vector<int64_t>{split->number, split->ratio.numerator, split->ratio.denominator,
+                                                    split->effective_time_us, split->alert_count});
 }
 
 // One row of kNotificationColumns.
@@ -48,6 +65,7 @@ class Row {
     for (int* flag : {&critical_, &rerouted_}) statement.exchange(into(*flag));
     statement.exchange(into(row_.destination_id));
     statement.exchange(into(destination_disabled_));
+    statement.exchange(into(split_));
   }
 
   StoredNotification Get() const {
@@ -67,6 +85,7 @@ class Row {
     stored.routing.critical = critical_ != 0;
     stored.rerouted = rerouted_ != 0;
     stored.destination_disabled = destination_disabled_ != 0;
+    stored.split = SplitFromColumn(split_);
     if (stored.kind != Kind::kTrigger) {
       // What stands there is for the version before.
       stored.alert_id.clear();
@@ -79,6 +98,7 @@ class Row {
 
  private:
   StoredNotification row_;
+  std::string split_;
   long long sequence_ = 0, number_ = 0, price_ = 0, event_time_us_ = 0, before_ = 0, reference_ = 0,
             create_time_us_ = 0, acknowledge_time_us_ = 0, folded_count_ = 0;
   int late_ = 0, kind_ = 0, throttled_ = 0, critical_ = 0, rerouted_ = 0, destination_disabled_ = 0;
@@ -86,7 +106,7 @@ class Row {
 
 // The rows as InsertNotifications' arrays.
 std::map<std::string, std::string> ColumnsOf(const std::vector<StoredNotification>& rows) {
-  std::vector<std::string> ids, users, alerts, symbols, summaries, notes, traceparents, keys, destinations;
+  std::vector<std::string> ids, users, alerts, symbols, summaries, notes, traceparents, keys, destinations, splits;
   std::vector<int64_t> sequences, numbers, prices, times, kinds, folded_counts, create_times;
   std::vector<std::optional<int64_t>> befores, references;
   std::vector<bool> lates, throttled, critical, rerouted, disabled;
@@ -114,6 +134,7 @@ std::map<std::string, std::string> ColumnsOf(const std::vector<StoredNotificatio
     rerouted.push_back(row.rerouted);
     destinations.push_back(row.destination_id);
     disabled.push_back(row.destination_disabled);
+    splits.push_back(SplitForColumn(row.split));
     create_times.push_back(row.create_time_us);
   }
   return {{"ids", postgres::UuidArray(ids)},
@@ -138,6 +159,7 @@ std::map<std::string, std::string> ColumnsOf(const std::vector<StoredNotificatio
           {"rerouted", postgres::BooleanArray(rerouted)},
           {"destinations", postgres::TextArray(destinations)},
           {"disabled", postgres::BooleanArray(disabled)},
+          {"splits", postgres::TextArray(splits)},
           {"created", postgres::BigintArray(create_times)}};
 }
 
@@ -192,10 +214,11 @@ void InsertNotifications(soci::session& sql, const std::vector<StoredNotificatio
       "price_micros, "
       "  event_time_us, price_before_micros, reference_micros, late, summary, note, traceparent, kind, key, throttled, "
       "folded_count, "
-      "  critical, rerouted, destination_id, destination_disabled, create_time_us) "
+      "  critical, rerouted, destination_id, destination_disabled, split, create_time_us) "
       "SELECT x.id, x.user_id, x.sequence, x.alert_id, x.number, x.symbol, x.price, x.event_time, x.before, "
       "  x.reference, x.late, x.summary, x.note, x.trace, x.kind, x.key, x.throttled, x.folded, x.critical, "
-      "  x.rerouted, CAST(NULLIF(x.destination, '') AS uuid), x.disabled, x.created "
+      "  x.rerouted, CAST(NULLIF(x.destination, '') AS uuid), x.disabled, CAST(NULLIF(x.split, '') AS bigint[]), "
+      "x.created "
       "FROM unnest(CAST(:ids AS uuid[]), CAST(:users AS uuid[]), CAST(:sequences AS "
       "bigint[]), "
       "  CAST(:alerts AS uuid[]), CAST(:numbers AS bigint[]), CAST(:symbols AS text[]), CAST(:prices AS bigint[]), "
@@ -203,9 +226,9 @@ void InsertNotifications(soci::session& sql, const std::vector<StoredNotificatio
       "  CAST(:summaries AS text[]), CAST(:notes AS text[]), CAST(:traces AS text[]), CAST(:kinds AS smallint[]), "
       "  CAST(:keys AS text[]), CAST(:throttled AS boolean[]), CAST(:folded AS bigint[]), "
       "  CAST(:critical AS boolean[]), CAST(:rerouted AS boolean[]), CAST(:destinations AS text[]), "
-      "  CAST(:disabled AS boolean[]), CAST(:created AS bigint[])) "
+      "  CAST(:disabled AS boolean[]), CAST(:splits AS text[]), CAST(:created AS bigint[])) "
       "  AS x(id, user_id, sequence, alert_id, number, symbol, price, event_time, before, reference, late, summary, "
-      "  note, trace, kind, key, throttled, folded, critical, rerouted, destination, disabled, created)");
+      "  note, trace, kind, key, throttled, folded, critical, rerouted, destination, disabled, split, created)");
   statement.execute(true);
 }
 

@@ -106,6 +106,7 @@ class FindStoredStatement {
     std::vector<std::string> alerts;
     std::vector<int64_t> numbers;
     for (const NewNotification& notification : notifications) {
+      if (notification.kind == Kind::kSplit) continue;
       alerts.push_back(notification.alert_id);
       numbers.push_back(notification.trigger_number);
     }
@@ -122,6 +123,31 @@ class FindStoredStatement {
   long long number_ = 0;
   soci::statement statement_;
 };
+
+// A user and the key of a SPLIT notification.
+using UserSplit = std::pair<std::string, std::string>;
+
+// Of the batch's SPLIT notifications those that are stored.
+std::set<UserSplit> FindStoredSplits(soci::session& sql, const std::vector<NewNotification>& notifications) {
+  std::vector<std::string> user_ids, split_keys;
+  for (const NewNotification& notification : notifications) {
+    if (notification.kind != Kind::kSplit) continue;
+    user_ids.push_back(notification.user_id);
+    split_keys.push_back(notification.key);
+  }
+  std::set<UserSplit> stored;
+  if (user_ids.empty()) return stored;
+  const std::string users = postgres::UuidArray(user_ids), keys = postgres::TextArray(split_keys);
+  std::string user, key;
+  soci::statement statement =
+      (sql.prepare << "SELECT CAST(n.user_id AS text), n.key FROM stockalert_notifier.notifications n "
+                      "JOIN unnest(CAST(:users AS uuid[]), CAST(:keys AS text[])) AS x(user_id, key) "
+                      "ON n.user_id = x.user_id AND n.kind = 5 AND n.key = x.key",
+       use(users, "users"), use(keys, "keys"), into(user), into(key));
+  statement.execute(false);
+  while (statement.fetch()) stored.insert({user, key});
+  return stored;
+}
 
 }  // namespace
 
@@ -143,6 +169,7 @@ absl::StatusOr<IntakeResult> PostgresNotificationStore::StoreBatch(const IntakeB
                                      batch.notifications.empty()
                                          ? std::set<TriggerId>()
                                          : connection.KeptStatement<FindStoredStatement>().Find(batch.notifications);
+                                 std::set<UserSplit> known_splits = FindStoredSplits(sql, batch.notifications);
                                  std::map<std::string, std::vector<StoredNotification>> throttled;
                                  for (const NewNotification& notification : batch.notifications) {
                                    Recipient& recipient = recipients[notification.user_id];
@@ -150,13 +177,17 @@ absl::StatusOr<IntakeResult> PostgresNotificationStore::StoreBatch(const IntakeB
                                      ++result.of_deleted_users;
                                      continue;
                                    }
-                                   if (!known.insert({notification.alert_id, notification.trigger_number}).second) {
+                                   const bool is_new =
+                                       notification.kind == Kind::kSplit
+                                           ? known_splits.insert({notification.user_id, notification.key}).second
+                                           : known.insert({notification.alert_id, notification.trigger_number}).second;
+                                   if (!is_new) {
                                      ++result.repeated;
                                      continue;
                                    }
                                    StoredNotification& row = result.stored.emplace_back();
                                    static_cast<NewNotification&>(row) = notification;
-                                   row.key = TriggerKey(notification);
+                                   if (row.kind == Kind::kTrigger) row.key = TriggerKey(notification);
                                    row.sequence = ++recipient.last_sequence;
                                    row.create_time_us = now_us;
                                    recipient.changed = true;

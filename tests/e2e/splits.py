@@ -2,6 +2,7 @@
 
 import threading
 
+import webhooks
 from harness import await_true, client, expect, expect_equal, meshes, refused, timestamp
 
 SYMBOL = "BINANCE:BTCUSDT"  # Its quotes count at any hour.
@@ -13,7 +14,9 @@ def split(world):
     mesh = meshes.Mesh(world.folder / "splits", meshes.free_first_port(), prices_partitions=4)
     try:
         mesh.start({"SOURCE": "publish"})
-        try_all(mesh)
+        types = []
+        with webhooks.Receiver(on_message=lambda message: types.append(message.type)) as receiver:
+            try_all(mesh, receiver, types)
         expect_equal(world.audit(mesh=mesh), 5, "triggers by the log")
         try_log_format(mesh)
     finally:
@@ -69,8 +72,9 @@ def target(comparison, price):
     return {"price_target": {"comparison": "COMPARISON_" + comparison, "price": price}}
 
 
-def try_all(mesh):
+def try_all(mesh, receiver, types):
     trader = Trader(mesh)
+    listen(trader, receiver)
     alerts = {
         "above": trader.create(target("AT_OR_ABOVE", "480")),
         "below": trader.create(target("AT_OR_BELOW", "300"), hysteresis="2"),
@@ -124,8 +128,48 @@ def try_all(mesh):
     trader.publish("114", OTHER)
     for name in ("below", "old", "given", "trailing", "paused", "other"):
         expect_equal(trader.triggers(alerts[name]), [], f"triggers of {name}")
+    check_told(trader, types)
     expect_equal(splits_of(mesh), [f"{TICKER}/splits/1"], "the splits that are listed")
     expect(mesh.query("SELECT count(*) FROM stockalert_alert.splits") == [["1"]], "the alert service knows more than the one split")
+
+
+def listen(trader, receiver):
+    """The user's default destination is the receiver."""
+    made = trader.call("destination", "CreateDestination", {"parent": "users/me", "destination": {"display_name": "s", "webhook": {"url": receiver.url}}})
+    receiver.secret = made["secret"]
+    name = made["destination"]["name"]
+    await_true("the webhook's verification",
+               lambda: trader.call("destination", "GetDestination", {"name": name})["state"] == "STATE_ACTIVE", 20)
+
+
+def check_told(trader, types):
+    """One notification of the split, in the list, on the stream and at the webhook: of the eight alerts on the symbol that were there before it."""
+    def of_split(notifications):
+        return [one for one in notifications if one["kind"] == "KIND_SPLIT"]
+
+    def listed(**filters):
+        return of_split(trader.mesh.client.list_all("notifier", "ListNotifications", "notifications", {"parent": "users/me", **filters}, trader.key))
+
+    await_true("the notification of the split", listed, 30)
+    await_true("the webhook of the split", lambda: "ticker.split" in types, 30)
+    told = listed(symbol=SYMBOL)
+    expect_equal(len(told), 1, "notifications of the split")
+    expect_equal(told[0]["split"], {"name": f"{TICKER}/splits/1", "numerator": "4", "denominator": "1", "effective_time": "2026-01-02T14:30:00Z",
+                                    "alert_count": "8"}, "what it says")
+    expect_equal(told[0]["summary"], f"{SYMBOL} split 4-for-1: 8 of your alerts now use prices divided by 4", "its words")
+    expect_equal(listed(symbol=OTHER), [], "notifications of a split of another symbol")
+    # All that there was when it began: the newest in the list comes last.
+    newest = trader.mesh.client.list_all("notifier", "ListNotifications", "notifications", {"parent": "users/me"}, trader.key)[0]["name"]
+    stream = trader.mesh.client.stream("notifier", "WatchNotifications", {"parent": "users/me", "from_start": True}, trader.key, timeout_s=20)
+    seen = []
+    for response in stream:
+        seen += response.get("notifications", [])
+        if newest in [one["name"] for one in seen]:
+            break
+    stream.cancel()
+    streamed = of_split(seen)
+    expect_equal([one["name"] for one in streamed], [told[0]["name"]], "the split on the stream")
+    expect_equal(types.count("ticker.split"), 1, "webhooks of the split")
 
 
 def try_refusals(trader):

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "services/domain/message/split_news.h"
 
 namespace stockalert::message {
 
@@ -16,6 +17,7 @@ enum class Type : uint8_t {
   kTest,          // A test that the user requested.
   kDestination,   // One of the user's destinations was verified or disabled.
   kDigest,        // `folded_count` notifications that were held for this destination.
+  kSplit,         // The shares of a symbol that alerts of the user are on were split: `split`.
 };
 
 // How people want to read prices and times.
@@ -29,7 +31,7 @@ struct TextStyle {
 struct Notice {
   Type type = Type::kTriggered;
   std::string user_id;
-  std::string notification_id;  // Of kTriggered, kThrottled, kDestination and kDigest.
+  std::string notification_id;  // Of kTriggered, kThrottled, kDestination, kDigest and kSplit.
   std::string alert_id;         // Of kTriggered, as what follows up to `late`.
   int64_t trigger_number = 0;
   int64_t price_micros = 0;
@@ -37,7 +39,7 @@ struct Notice {
   std::optional<int64_t> reference_micros;
   bool late = false;          // Found afterwards, from the day's high or low.
   std::string symbol;         // Of kThrottled: empty if the triggers have several symbols.
-  int64_t event_time_us = 0;  // Of kTriggered, kThrottled, kDestination and kDigest.
+  int64_t event_time_us = 0;  // Of kTriggered, kThrottled, kDestination, kDigest and kSplit.
   int64_t create_time_us = 0;
   int64_t sent_time_us = 0;  // Of this attempt; 0: not told.
   int64_t folded_count = 0;  // Of kThrottled and kDigest.
@@ -51,6 +53,7 @@ struct Notice {
   // Of kDestination: which one; `summary` says what has become of it. Of kDigest: the one that it is sent to.
   std::string destination_id;
   bool destination_disabled = false;
+  SplitNews split = {};  // Of kSplit.
   TextStyle style = {};  // Of texts for people.
   // What stands in place of the usual title and text; empty: nothing does.
   std::string own_title;

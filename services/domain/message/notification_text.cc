@@ -1,7 +1,10 @@
 #include "services/domain/message/notification_text.h"
 
+#include <numeric>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "services/common/base/abseil.h"
 #include "services/domain/price/decimal.h"
 
 namespace stockalert::message {
@@ -74,6 +77,31 @@ NotificationText OfDigest(const Notice& notice) {
       {{"Notifications", absl::StrCat(notice.folded_count)}, {"Time", TimeForPeople(notice.event_time_us, notice)}}};
 }
 
+// "AAPL split 4-for-1", and where shares become fewer "AAPL reverse split 1-for-10".
+std::string SplitTitle(std::string_view symbol, const price::SplitRatio& ratio) {
+  return absl::StrCat(base::ToAbsl(symbol), ratio.numerator < ratio.denominator ? " reverse split " : " split ",
+                      ratio.numerator, "-for-", ratio.denominator);
+}
+
+// "divided by 4", "multiplied by 10", "multiplied by 2/3": in lowest terms, and exact.
+std::string PriceFactor(const price::SplitRatio& ratio) {
+  const int64_t common = std::gcd(ratio.numerator, ratio.denominator);
+  const int64_t shares = ratio.numerator / common, of_before = ratio.denominator / common;
+  if (of_before == 1) return absl::StrCat("divided by ", shares);
+  if (shares == 1) return absl::StrCat("multiplied by ", of_before);
+  return absl::StrCat("multiplied by ", of_before, "/", shares);
+}
+
+NotificationText OfSplit(const Notice& notice) {
+  NotificationText text;
+  text.title = SplitTitle(notice.symbol, notice.split.ratio);
+  text.text = absl::StrCat(notice.summary, ". Nothing triggers by a split.");
+  text.fields.push_back({"Alerts", absl::StrCat(notice.split.alert_count)});
+  if (notice.split.effective_time_us > 0)
+    text.fields.push_back({"Effective", TimeForPeople(notice.split.effective_time_us, notice)});
+  return text;
+}
+
 NotificationText UsualTextOf(const Notice& notice) {
   switch (notice.type) {
     case Type::kTriggered:
@@ -84,6 +112,8 @@ NotificationText UsualTextOf(const Notice& notice) {
       return OfDestination(notice);
     case Type::kDigest:
       return OfDigest(notice);
+    case Type::kSplit:
+      return OfSplit(notice);
     case Type::kVerification:
       return OfVerification(notice);
     case Type::kTest:
@@ -101,6 +131,12 @@ NotificationText TextOf(const Notice& notice) {
   text.text = notice.own_text;
   text.fields.clear();
   return text;
+}
+
+std::string SplitSummary(std::string_view symbol, const SplitNews& split) {
+  return absl::StrCat(SplitTitle(symbol, split.ratio), ": ", split.alert_count,
+                      split.alert_count == 1 ? " of your alerts now uses prices " : " of your alerts now use prices ",
+                      PriceFactor(split.ratio));
 }
 
 std::string PlainText(const NotificationText& text) {

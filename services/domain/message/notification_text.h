@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "services/domain/message/notice.h"
@@ -22,6 +23,9 @@ struct NotificationText {
 };
 
 NotificationText TextOf(const Notice& notice);
+
+// The summary of a split's notice: "AAPL split 4-for-1: 3 of your alerts now use prices divided by 4".
+std::string SplitSummary(std::string_view symbol, const SplitNews& split);
 
 // All but the title in lines: the text, then "name: value" of each field.
 std::string PlainText(const NotificationText& text);

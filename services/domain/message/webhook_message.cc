@@ -30,6 +30,8 @@ const char* NameOf(const Notice& notice) {
       return notice.destination_disabled ? "destination.disabled" : "destination.verified";
     case Type::kDigest:
       return "notifications.digest";
+    case Type::kSplit:
+      return "ticker.split";
   }
   return "";
 }
@@ -73,9 +75,18 @@ void AddThrottled(const Notice& notice, Json& data) {
   data["critical"] = notice.critical;
 }
 
+void AddSplit(const Notice& notice, Json& data) {
+  data["symbol"] = notice.symbol;
+  data["split"] = absl::StrCat("tickers/", notice.symbol, "/splits/", notice.split.number);
+  data["numerator"] = notice.split.ratio.numerator;
+  data["denominator"] = notice.split.ratio.denominator;
+  if (notice.split.effective_time_us > 0) data["effective_time"] = TimeText(notice.split.effective_time_us);
+  data["alert_count"] = notice.split.alert_count;
+}
+
 std::string BodyOf(const Notice& notice) {
   const bool stored = notice.type == Type::kTriggered || notice.type == Type::kThrottled ||
-                      notice.type == Type::kDestination || notice.type == Type::kDigest;
+                      notice.type == Type::kDestination || notice.type == Type::kDigest || notice.type == Type::kSplit;
   const NotificationText text = TextOf(notice);
   Json data;
   data["title"] = text.title;
@@ -84,6 +95,7 @@ std::string BodyOf(const Notice& notice) {
     data["notification"] = absl::StrCat("users/", notice.user_id, "/notifications/", notice.notification_id);
     if (notice.type == Type::kTriggered) AddTrigger(notice, data);
     if (notice.type == Type::kThrottled) AddThrottled(notice, data);
+    if (notice.type == Type::kSplit) AddSplit(notice, data);
     if (notice.type == Type::kDigest) data["folded_count"] = notice.folded_count;
     if (notice.type == Type::kDestination || notice.type == Type::kDigest)
       data["destination"] = absl::StrCat("users/", notice.user_id, "/destinations/", notice.destination_id);

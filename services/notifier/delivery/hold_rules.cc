@@ -10,7 +10,7 @@ namespace stockalert::notifier {
 
 HoldReason HoldOrCount(const StoredNotification& notification, const std::optional<int64_t>& quiet_until_us,
                        int64_t now_us, LaneHold& lane) {
-  if (notification.kind != Kind::kTrigger && notification.kind != Kind::kThrottled) return HoldReason::kNone;
+  if (notification.kind == Kind::kDestination || notification.kind == Kind::kDigest) return HoldReason::kNone;
   if (notification.routing.critical) {
     TakeFrom(lane.minute, absl::Minutes(1), std::numeric_limits<int>::max(), now_us);
     return HoldReason::kNone;

@@ -12,7 +12,7 @@ namespace stockalert::notifier {
 // What a lane knows of it. All that is held for one destination comes at the same time.
 struct LaneHold {
   int per_minute_max = kPerMinuteUsual;
-  AskWindow minute = {};  // Notifications of triggers that were queued one by one.
+  AskWindow minute = {};  // Notifications of triggers and splits that were queued one by one.
   std::optional<int64_t> digest_due_us = {};
 };
 

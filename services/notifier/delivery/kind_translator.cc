@@ -38,6 +38,7 @@ absl::StatusOr<message::Notice> NoticeOf(const DueDelivery& due) {
   notice.type = stored.kind == Kind::kThrottled     ? message::Type::kThrottled
                 : stored.kind == Kind::kDestination ? message::Type::kDestination
                 : stored.kind == Kind::kDigest      ? message::Type::kDigest
+                : stored.kind == Kind::kSplit       ? message::Type::kSplit
                                                     : message::Type::kTriggered;
   notice.notification_id = stored.id;
   notice.alert_id = stored.alert_id;
@@ -56,6 +57,7 @@ absl::StatusOr<message::Notice> NoticeOf(const DueDelivery& due) {
   notice.rerouted = stored.rerouted;
   notice.destination_id = stored.destination_id;
   notice.destination_disabled = stored.destination_disabled;
+  if (stored.split) notice.split = *stored.split;
   return notice;
 }
 

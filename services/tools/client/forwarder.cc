@@ -14,6 +14,7 @@
 #include "services/common/version/version.h"
 #include "services/domain/message/webhook_message.h"
 #include "services/domain/price/decimal.h"
+#include "services/domain/record/event.h"
 #include "services/tools/client/program.h"
 #include "services/tools/client/values.h"
 
@@ -54,6 +55,24 @@ absl::Status ReadTrigger(const Notification& notification, message::Notice& noti
   return absl::OkStatus();
 }
 
+absl::Status ReadSplit(const Notification& notification, message::Notice& notice) {
+  notice.type = message::Type::kSplit;
+  const Notification::Split& split = notification.split();
+  if (!absl::SimpleAtoi(IdOf(split.name()), &notice.split.number)) {
+    return absl::InternalError("the notification names no split");
+  }
+  notice.split.ratio = {split.numerator(), split.denominator()};
+  if (!record::IsSplitShares(split.numerator()) || !record::IsSplitShares(split.denominator())) {
+    return absl::InternalError("the notification has a split ratio that cannot be");
+  }
+  notice.split.alert_count = split.alert_count();
+  if (split.has_effective_time()) {
+    STOCKALERT_ASSIGN_OR_RETURN(notice.split.effective_time_us,
+                                rpc::TimestampToUs(split.effective_time(), "split.effective_time"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<message::Notice> NoticeOf(const Notification& notification) {
@@ -84,6 +103,10 @@ absl::StatusOr<message::Notice> NoticeOf(const Notification& notification) {
   }
   if (notification.kind() == Notification::KIND_THROTTLED) {
     notice.type = message::Type::kThrottled;
+    return notice;
+  }
+  if (notification.kind() == Notification::KIND_SPLIT) {
+    STOCKALERT_RETURN_IF_ERROR(ReadSplit(notification, notice));
     return notice;
   }
   STOCKALERT_RETURN_IF_ERROR(ReadTrigger(notification, notice));

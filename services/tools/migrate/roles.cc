@@ -77,9 +77,12 @@ constexpr Right kRights[] = {
     {kMaintenance, "DELETE", "stockalert_user.requests", ""},
     {kAudit, "SELECT", "stockalert_evaluator.triggers", ""},
     {kAudit, "SELECT", "stockalert_alert.triggers", ""},
-    {kAudit, "SELECT", "stockalert_alert.alerts", "id, user_id, revision, delivery, destination_ids, critical"},
+    {kAudit, "SELECT", "stockalert_alert.alerts",
+     "id, user_id, revision, delivery, destination_ids, critical, symbol, deleted, triggered, expire_time_us, "
+     "splits_applied"},
     {kAudit, "SELECT", "stockalert_alert.owners", "user_id, deleted"},
-    {kAudit, "SELECT", "stockalert_alert.splits", "symbol, number, numerator, denominator"},
+    {kAudit, "SELECT", "stockalert_alert.split_tellings", "symbol, number, create_time_us"},
+    {kAudit, "SELECT", "stockalert_alert.splits", "symbol, number, numerator, denominator, create_time_us"},
     {kAudit, "SELECT", "stockalert_ticker.splits", "symbol, number, numerator, denominator, log_offset"},
     {kAudit, "SELECT", "stockalert_notifier.destinations",
      "id, user_id, kind, is_default, state, disable_reason, create_time_us, update_time_us, verify_time_us, "
@@ -91,7 +94,7 @@ constexpr Right kRights[] = {
     {kAudit, "SELECT", "stockalert_notifier.delivery_lanes", ""},
     {kAudit, "SELECT", "stockalert_notifier.notifications",
      "id, user_id, sequence, create_time_us, kind, key, alert_id, trigger_number, price_micros, event_time_us, "
-     "price_before_micros, late, throttled, folded_count, critical, rerouted, destination_id"},
+     "price_before_micros, late, throttled, folded_count, critical, rerouted, destination_id, symbol, split"},
 };
 // What could not be handled lies in a table of this name in its service's schema, where the service has one.
 constexpr char kDeadLetters[] = "dead_letters";

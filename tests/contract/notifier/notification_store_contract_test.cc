@@ -94,6 +94,44 @@ TEST_CASE("stored notifications are listed with every field, present or absent")
   });
 }
 
+NewNotification MakeSplit(const std::string& user_id, int64_t number) {
+  NewNotification notification;
+  notification.kind = Kind::kSplit;
+  notification.id = NewId();
+  notification.user_id = user_id;
+  notification.symbol = "AAPL";
+  notification.key = SplitKey(notification.symbol, number);
+  notification.event_time_us = kNow - 5;
+  notification.split = message::SplitNews{number, {3, 2}, kNow - 5, 7};
+  notification.summary = "AAPL split 3-for-2";
+  return notification;
+}
+
+TEST_CASE("each split is stored once a user, and listed with what it is") {
+  ForEachStore([](NotificationStore& store) {
+    const std::string user = NewId(), other = NewId(), alert = NewId();
+    const NewNotification first = MakeSplit(user, 1);
+    const auto taken =
+        store.StoreBatch({{first, MakeSplit(user, 1), MakeSplit(other, 1), Make(user, alert, 1)}, {}}, kNow);
+    REQUIRE(taken.ok());
+    CHECK(taken->stored.size() == 3);
+    CHECK(taken->repeated == 1);
+    const auto again = store.StoreBatch({{MakeSplit(user, 1), MakeSplit(user, 2)}, {}}, kNow + 1);
+    REQUIRE(again.ok());
+    CHECK(again->repeated == 1);
+    CHECK(Sequences(again->stored) == std::vector<int64_t>{3});
+    const auto rows = store.ListAfter(user, 0, 10);
+    REQUIRE(rows.ok());
+    REQUIRE(Sequences(*rows) == std::vector<int64_t>{1, 2, 3});
+    CHECK(static_cast<const NewNotification&>((*rows)[0]) == first);
+    CHECK(!(*rows)[1].split);
+    CHECK(store.ListNewest(user, {.symbol = "AAPL"}, kBeforeAny, 10)->size() == 3);
+    CHECK(store.ListNewest(user, {.alert_id = alert}, kBeforeAny, 10)->size() == 1);
+    CHECK(store.StoreBatch({{}, {{user, kNow}}}, kNow)->deleted == 3);
+    CHECK(store.StoreBatch({{MakeSplit(user, 3)}, {}}, kNow)->of_deleted_users == 1);
+  });
+}
+
 TEST_CASE("a trigger stored again makes no second notification and no gap") {
   ForEachStore([](NotificationStore& store) {
     const std::string user = NewId();

@@ -172,7 +172,39 @@ def changing_alert(number: int, what: str) -> str:
     return f"UPDATE stockalert_alert.alerts SET {what} WHERE id = '{alert(number)}'"
 
 
+def a_split(number: int, numerator: int = 4, symbol: str = "AAPL") -> str:
+    return insert("splits", "stockalert_alert", symbol=symbol, number=number, numerator=numerator, denominator=1, effective_time_us=0,
+                  create_time_us=NOW_US - 100 * S)
+
+
+def a_telling(age_s: int) -> str:
+    return insert("split_tellings", "stockalert_alert", symbol="SPLT", number=1, split_id="", create_time_us=NOW_US - age_s * S,
+                  before_create_time_us=1, before_alert_id=alert(1))
+
+
+def told(number: int, owner: int, sequence: int, split: str = "{1,4,1,0,1}") -> str:
+    """Of the split 1 of SPLT; user 5 has no destinations."""
+    return a_notification(number, owner, sequence, 90, kind=5, key="SPLT/1", symbol="SPLT", alert_id=user(owner), trigger_number=sequence, split=split)
+
+
+# User 5 has an alert on SPLT from before its split.
+SPLIT = (insert("owners", "stockalert_alert", user_id=user(5), alert_count=1) + an_alert(31, 5, symbol="SPLT") + a_split(1, symbol="SPLT"))
+
+SOUND = {
+    "a user who was told of a split": SPLIT + told(31, 5, 1),
+    "a user who is being told of a split": SPLIT + a_telling(299),
+    "a user whose alert ended before the split": SPLIT + changing_alert(31, "triggered = true"),
+    "a user whose alert expired before the split": SPLIT + changing_alert(31, f"expire_time_us = {NOW_US - 101 * S}"),
+    "a user whose alert is from after the split": SPLIT + changing_alert(31, "splits_applied = 1"),
+}
+
 BROKEN = {
+    "a user who was not told of a split": (SPLIT, user(5), "was not told of the split SPLT/1"),
+    "a user whom nobody gets to tell of a split": (SPLIT + a_telling(301), user(5), "was not told of the split SPLT/1"),
+    "a user who was told twice of a split": (
+        "DROP INDEX stockalert_notifier.notifications_key; " + SPLIT + told(31, 5, 1) + told(32, 5, 2), user(5), "was told 2 times of one split"),
+    "a split that is none": (told(31, 5, 1), notification(31), "tells of the split SPLT/1, which is none"),
+    "a split with another ratio": (SPLIT + told(31, 5, 1, "{1,5,1,0,1}"), notification(31), "which is none"),
     "something that is held for ever": (
         setting("delivery_lanes", "digest_due_us = NULL", destination(10), "destination_id"), delivery(23), "no digest of its destination"),
     "a digest that nobody makes": (
@@ -324,6 +356,11 @@ class DeliveryAudit(unittest.TestCase):
         plant = "; ".join([setting("destinations", disabled, destination(8)), setting("deliveries", cancelled, destination(8), "destination_id"),
                            setting("delivery_lanes", f"due_us = {NEVER}", destination(8), "destination_id"), undelivered(13)])
         self.assertEqual(find(plant), [])
+
+    def test_who_need_not_be_told_of_a_split(self) -> None:
+        for name, plant in SOUND.items():
+            with self.subTest(name):
+                self.assertEqual(find(plant), [])
 
     def test_a_code_that_was_entered_cancels_the_mail_with_it(self) -> None:
         verified = f"verify_time_us = {NOW_US - 100 * S}, update_time_us = {NOW_US - 100 * S}"

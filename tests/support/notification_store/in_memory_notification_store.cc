@@ -39,6 +39,10 @@ absl::StatusOr<IntakeResult> InMemoryNotificationStore::StoreBatch(const IntakeB
       continue;
     }
     const bool known = std::any_of(notifications_.begin(), notifications_.end(), [&](const StoredNotification& stored) {
+      if (notification.kind == notifier::Kind::kSplit) {
+        return stored.kind == notification.kind && stored.user_id == notification.user_id &&
+               stored.key == notification.key;
+      }
       return stored.kind == notifier::Kind::kTrigger && stored.alert_id == notification.alert_id &&
              stored.trigger_number == notification.trigger_number;
     });

@@ -164,5 +164,54 @@ TEST_CASE("deletions and codes to be mailed are read, and unreadable ones refuse
   CHECK(absl::IsUnimplemented(DecodeUserEvent("\x9a\x06\x02hi").status()));
 }
 
+ipb::TriggerMessage GoodSplit() {
+  ipb::TriggerMessage message;
+  message.set_user_id(kUser);
+  ipb::SplitNotice& split = *message.mutable_split();
+  split.set_symbol("AAPL");
+  split.set_split_id("id");
+  split.set_number(3);
+  split.set_numerator(4);
+  split.set_denominator(1);
+  split.set_effective_time_us(6);
+  split.set_alert_count(2);
+  return message;
+}
+
+TEST_CASE("a notice of a split becomes a notification for the default destinations") {
+  const auto notification = DecodeTrigger(GoodSplit().SerializeAsString(), kTraceparent);
+  REQUIRE(notification.ok());
+  NewNotification expected;
+  expected.kind = Kind::kSplit;
+  expected.key = "AAPL/3";
+  expected.user_id = kUser;
+  expected.symbol = "AAPL";
+  expected.event_time_us = 6;
+  expected.split = message::SplitNews{3, {4, 1}, 6, 2};
+  expected.summary = "AAPL split 4-for-1: 2 of your alerts now use prices divided by 4";
+  expected.traceparent = kTraceparent;
+  CHECK(*notification == expected);
+  ipb::TriggerMessage timeless = GoodSplit();
+  timeless.mutable_split()->set_effective_time_us(-1);
+  CHECK(DecodeTrigger(timeless.SerializeAsString(), "")->split->effective_time_us == 0);
+}
+
+TEST_CASE("a notice of a split that cannot be is refused") {
+  const std::function<void(ipb::TriggerMessage&)> breaks[] = {
+      [](auto& message) { message.clear_user_id(); },
+      [](auto& message) { message.mutable_split()->set_symbol("a b"); },
+      [](auto& message) { message.mutable_split()->set_number(0); },
+      [](auto& message) { message.mutable_split()->set_numerator(0); },
+      [](auto& message) { message.mutable_split()->set_denominator(1'000'001); },
+      [](auto& message) { message.mutable_split()->set_alert_count(0); },
+      [](auto& message) { *message.mutable_trigger() = Good().trigger(); },
+  };
+  for (const auto& break_it : breaks) {
+    ipb::TriggerMessage message = GoodSplit();
+    break_it(message);
+    CHECK(absl::IsInvalidArgument(DecodeTrigger(message.SerializeAsString(), "").status()));
+  }
+}
+
 }  // namespace
 }  // namespace stockalert::notifier

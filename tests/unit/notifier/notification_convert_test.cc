@@ -82,6 +82,29 @@ TEST_CASE("a notification about a destination has its name, and none of an alert
   CHECK(shown.price().empty());
 }
 
+TEST_CASE("a notification of a split has its ratio and the number of alerts, and none of an alert") {
+  StoredNotification stored;
+  stored.kind = Kind::kSplit;
+  stored.id = "44444444-4444-4444-8444-444444444444";
+  stored.user_id = kUser;
+  stored.symbol = "AAPL";
+  stored.split = message::SplitNews{3, {4, 1}, 7, 2};
+  notification::v1::Notification shown = ToNotification(stored);
+  CHECK(shown.kind() == notification::v1::Notification::KIND_SPLIT);
+  CHECK(shown.symbol() == "AAPL");
+  CHECK(shown.split().name() == "tickers/AAPL/splits/3");
+  CHECK(shown.split().numerator() == 4);
+  CHECK(shown.split().denominator() == 1);
+  CHECK(rpc::TimestampToUs(shown.split().effective_time(), "t").value() == 7);
+  CHECK(shown.split().alert_count() == 2);
+  CHECK(shown.alert().empty());
+  CHECK(shown.trigger().empty());
+  CHECK(shown.price().empty());
+  stored.split->effective_time_us = 0;
+  CHECK(!ToNotification(stored).split().has_effective_time());
+  CHECK(!ToNotification(StoredNotification()).has_split());
+}
+
 TEST_CASE("a notification says that it is critical, and that it went elsewhere than its alert says") {
   StoredNotification stored;
   stored.user_id = kUser;

@@ -65,8 +65,10 @@ void PrintLine(const Terminal& terminal, const notification_v1::Notification& no
     terminal.PrintJson(notification);
     return;
   }
-  terminal.out << terminal.Paint(FormatTime(notification.event_time()), Colour::kDim) << "  "
-               << terminal.Paint(Clean(notification.symbol()), Colour::kBold) << ' ';
+  terminal.out << terminal.Paint(FormatTime(notification.event_time()), Colour::kDim) << "  ";
+  // The words on a split begin with it.
+  if (notification.kind() != notification_v1::Notification::KIND_SPLIT)
+    terminal.out << terminal.Paint(Clean(notification.symbol()), Colour::kBold) << ' ';
   // One that stands for many has none.
   if (!notification.price().empty()) terminal.out << terminal.Paint(Clean(notification.price()), Colour::kCyan) << "  ";
   terminal.out << Clean(notification.summary());

@@ -229,6 +229,10 @@ TEST_CASE("the audit's role reads what the audit reads, and writes nothing") {
         "FROM stockalert_notifier.notifications n JOIN stockalert_alert.triggers t ON t.alert_id = n.alert_id "
         "JOIN stockalert_alert.alerts a ON a.id = t.alert_id AND a.revision = t.revision",
         "SELECT symbol, number, numerator, denominator FROM stockalert_alert.splits",
+        "SELECT symbol, number, create_time_us FROM stockalert_alert.split_tellings",
+        "SELECT s.create_time_us, a.symbol, a.deleted, a.triggered, a.expire_time_us, a.splits_applied, "
+        "n.symbol, n.split FROM stockalert_alert.splits s JOIN stockalert_alert.alerts a ON a.symbol = s.symbol "
+        "JOIN stockalert_notifier.notifications n ON n.symbol = s.symbol",
         "SELECT symbol, number, numerator, denominator FROM stockalert_ticker.splits WHERE log_offset IS NOT NULL"}) {
     CHECK(session.Try(sql) == "00000");
   }

@@ -17,10 +17,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-const std::map<std::string, Type> kTypes = {
-    {"alert.triggered", Type::kTriggered},        {"alerts.throttled", Type::kThrottled},
-    {"notification.test", Type::kTest},           {"notifications.digest", Type::kDigest},
-    {"destination.disabled", Type::kDestination}, {"destination.verification", Type::kVerification}};
+const std::map<std::string, Type> kTypes = {{"alert.triggered", Type::kTriggered},
+                                            {"alerts.throttled", Type::kThrottled},
+                                            {"notification.test", Type::kTest},
+                                            {"notifications.digest", Type::kDigest},
+                                            {"ticker.split", Type::kSplit},
+                                            {"destination.disabled", Type::kDestination},
+                                            {"destination.verification", Type::kVerification}};
 
 std::vector<std::string> BlocksOf(const std::string& path) {
   std::ifstream in(path);
@@ -68,6 +71,12 @@ Notice NoticeOf(const Json& body) {
   notice.reference_micros = PriceAt(data, "reference");
   notice.late = data.value("late", false);
   notice.critical = data.value("critical", false);
+  if (data.contains("split")) {
+    notice.split = {std::stoll(LastOf(TextAt(data, "split"))),
+                    {data["numerator"].get<int64_t>(), data["denominator"].get<int64_t>()},
+                    TimeAt(data, "effective_time"),
+                    data["alert_count"].get<int64_t>()};
+  }
   notice.rerouted = data.value("rerouted", false);
   notice.destination_id = LastOf(TextAt(data, "destination"));
   notice.destination_disabled = body["type"] == "destination.disabled";
@@ -93,7 +102,8 @@ TEST_CASE("docs/delivery.md shows the body of each type as it is sent") {
                                             {"destination.disabled", 1},
                                             {"destination.verification", 1},
                                             {"notification.test", 1},
-                                            {"notifications.digest", 1}});
+                                            {"notifications.digest", 1},
+                                            {"ticker.split", 1}});
 }
 
 }  // namespace

@@ -91,6 +91,35 @@ TEST_CASE("a digest's text says what it stands for") {
   CHECK(text.fields == std::vector<TextField>{{"Notifications", "12"}, {"Time", "2026-11-30 09:04:05 EST"}});
 }
 
+TEST_CASE("a split is told by its ratio and by what becomes of prices") {
+  struct Case {
+    price::SplitRatio ratio;
+    int64_t alerts;
+    const char* summary;
+  };
+  const Case cases[] = {
+      {{4, 1}, 3, "AAPL split 4-for-1: 3 of your alerts now use prices divided by 4"},
+      {{4, 1}, 1, "AAPL split 4-for-1: 1 of your alerts now uses prices divided by 4"},
+      {{3, 2}, 2, "AAPL split 3-for-2: 2 of your alerts now use prices multiplied by 2/3"},
+      {{20, 10}, 2, "AAPL split 20-for-10: 2 of your alerts now use prices divided by 2"},
+      {{1, 10}, 2, "AAPL reverse split 1-for-10: 2 of your alerts now use prices multiplied by 10"},
+      {{2, 3}, 2, "AAPL reverse split 2-for-3: 2 of your alerts now use prices multiplied by 3/2"},
+  };
+  for (const Case& one : cases) CHECK(SplitSummary("AAPL", {1, one.ratio, 0, one.alerts}) == one.summary);
+  Notice notice;
+  notice.type = Type::kSplit;
+  notice.symbol = "AAPL";
+  notice.split = {3, {4, 1}, kEventTime, 2};
+  notice.summary = SplitSummary("AAPL", notice.split);
+  notice.style.time_zone = Zone("America/New_York");
+  NotificationText text = TextOf(notice);
+  CHECK(text.title == "AAPL split 4-for-1");
+  CHECK(text.text == notice.summary + ". Nothing triggers by a split.");
+  CHECK(text.fields == std::vector<TextField>{{"Alerts", "2"}, {"Effective", "2026-11-30 09:04:05 EST"}});
+  notice.split.effective_time_us = 0;
+  CHECK(TextOf(notice).fields == std::vector<TextField>{{"Alerts", "2"}});
+}
+
 TEST_CASE("webhooks have exact prices, UTC, and the same bytes whoever gets them and whenever") {
   Notice styled = Triggered();
   styled.style = {Zone("Asia/Tokyo"), 0};

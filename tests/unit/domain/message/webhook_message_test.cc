@@ -174,5 +174,30 @@ TEST_CASE("a verification by code has its code, and no challenge") {
   CHECK(TextOf(notice).text.find(": ABCD2345\n") != std::string::npos);
 }
 
+TEST_CASE("a split's message has the ratio, and neither alert nor price") {
+  Notice notice;
+  notice.type = Type::kSplit;
+  notice.user_id = "u";
+  notice.notification_id = "n";
+  notice.symbol = "AAPL";
+  notice.split = {3, {4, 1}, 1'767'366'000'000'000, 2};
+  notice.event_time_us = notice.create_time_us = 1'767'366'000'000'000;
+  notice.summary = "summary";
+  const auto message = nlohmann::json::parse(WebhookMessage(notice));
+  CHECK(message["type"] == "ticker.split");
+  CHECK(message["timestamp"] == "2026-01-02T15:00:00Z");
+  const auto& data = message["data"];
+  CHECK(data["notification"] == "users/u/notifications/n");
+  CHECK(data["symbol"] == "AAPL");
+  CHECK(data["split"] == "tickers/AAPL/splits/3");
+  CHECK(data["numerator"] == 4);
+  CHECK(data["denominator"] == 1);
+  CHECK(data["effective_time"] == "2026-01-02T15:00:00Z");
+  CHECK(data["alert_count"] == 2);
+  CHECK(data["summary"] == "summary");
+  for (const char* absent : {"alert", "trigger", "price", "folded_count", "destination", "late"})
+    CHECK(!data.contains(absent));
+}
+
 }  // namespace
 }  // namespace stockalert::message

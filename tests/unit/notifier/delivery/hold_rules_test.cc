@@ -19,6 +19,7 @@ TEST_CASE("in quiet hours all is held until they end, but what is critical or ab
   LaneHold lane{.per_minute_max = 5};
   CHECK(HoldOrCount(Of(Kind::kTrigger), kNow + 9, kNow, lane) == HoldReason::kQuietHours);
   CHECK(HoldOrCount(Of(Kind::kThrottled), kNow + 9, kNow, lane) == HoldReason::kQuietHours);
+  CHECK(HoldOrCount(Of(Kind::kSplit), kNow + 9, kNow, lane) == HoldReason::kQuietHours);
   CHECK(lane.digest_due_us == kNow + 9);
   // Nothing was sent.
   CHECK(lane.minute.count == 0);

@@ -160,6 +160,20 @@ TEST_CASE("what this client cannot read is told instead of being sent") {
   CHECK(NoticeOf(notification)->type == message::Type::kDestination);
   CHECK(NoticeOf(notification)->destination_id == "d");
   CHECK(NoticeOf(notification)->destination_disabled);
+  notification.Clear();
+  notification.set_name("users/1/notifications/n");
+  notification.set_kind(notification_v1::Notification::KIND_SPLIT);
+  CHECK_FALSE(NoticeOf(notification).ok());
+  notification.set_symbol("AAPL");
+  notification.mutable_split()->set_name("tickers/AAPL/splits/3");
+  CHECK_FALSE(NoticeOf(notification).ok());
+  notification.mutable_split()->set_numerator(4);
+  notification.mutable_split()->set_denominator(1);
+  notification.mutable_split()->set_alert_count(2);
+  notification.mutable_split()->mutable_effective_time()->set_seconds(5);
+  REQUIRE(NoticeOf(notification).ok());
+  CHECK(NoticeOf(notification)->type == message::Type::kSplit);
+  CHECK(NoticeOf(notification)->split == message::SplitNews{3, {4, 1}, 5'000'000, 2});
 }
 
 }  // namespace
