@@ -1,6 +1,6 @@
 // An alert's definition as the JSON that its row has.
 //
-// Protobuf's own reader describes the message to itself anew for each text, which costs ten times what the text does.
+// Protobuf's own reader describes the message to itself anew for each text, which costs five times what the text does.
 // Pure and thread-safe.
 #pragma once
 

@@ -77,14 +77,45 @@ size_t EvaluatorLogic::EffectsOf(const fold::Outcome& outcome) {
   return outcome.triggers.size() + outcome.confirmations.size() + outcome.statuses.size() + outcome.splits.size();
 }
 
+// The record that was read last. Its checksum is for the row and for checkpoints, which few records are the last of: it
+// is computed when one of these asks. Until then a copy of the record costs a fraction of that.
+class EvaluatorLogic::LastRecord {
+ public:
+  void SetChecksum(std::optional<int64_t> checksum) {
+    checksum_ = checksum;
+    is_known_ = true;
+  }
+  void Set(const LogEntry& entry) {
+    log_time_us_ = entry.log_time_us;
+    key_.assign(entry.key);
+    value_.assign(entry.value);
+    is_known_ = false;
+  }
+  // None where no record was read.
+  std::optional<int64_t> checksum() const {
+    if (!is_known_) {
+      checksum_ =
+          ChecksumOf({.offset = 0, .log_time_us = log_time_us_, .key = key_, .value = value_, .traceparent = {}});
+      is_known_ = true;
+    }
+    return checksum_;
+  }
+
+ private:
+  int64_t log_time_us_ = 0;
+  std::string key_, value_;
+  mutable bool is_known_ = true;
+  mutable std::optional<int64_t> checksum_;  // Where it is known.
+};
+
 struct EvaluatorLogic::Partition {
   PartitionRow row;  // As committed.
   fold::Fold fold;
-  fold::Counters counted_before;         // By the fold, when it was taken.
-  int64_t next_offset = 0;               // Of the record to fold next.
-  Progress live_from;                    // What is below has been committed before: it is compared, not emitted.
-  std::optional<int64_t> last_checksum;  // Of the record at next_offset - 1.
-  std::map<int64_t, int64_t> expected;   // Offset → the checksum that the record there must have.
+  fold::Counters counted_before;        // By the fold, when it was taken.
+  int64_t next_offset = 0;              // Of the record to fold next.
+  Progress live_from;                   // What is below has been committed before: it is compared, not emitted.
+  LastRecord last_record;               // At next_offset - 1.
+  std::map<int64_t, int64_t> expected;  // Offset → the checksum that the record there must have.
   std::optional<std::string> stopped;
   bool passes = false;                // The cause of the stop may pass by itself.
   std::deque<PendingRecord> pending;  // What of it waits for its commit.
@@ -192,7 +223,7 @@ absl::StatusOr<int64_t> EvaluatorLogic::LoadPartition(Partition& partition, cons
   }
   partition.counted_before = partition.fold.counters();
   partition.next_offset = begin;
-  partition.last_checksum = begin_checksum;
+  partition.last_record.SetChecksum(begin_checksum);
   partition.live_from = row.progress;
   partition.recorded_next = {begin, 0};
   partition.recorded_all = !(partition.recorded_next < row.progress);
@@ -275,7 +306,7 @@ absl::StatusOr<int64_t> EvaluatorLogic::AdoptLog(Partition& partition, const Log
   partition.counted_before = partition.fold.counters();
   partition.next_offset = facts.low_offset;
   partition.live_from = row.progress;
-  partition.last_checksum.reset();
+  partition.last_record.SetChecksum(std::nullopt);
   partition.expected.clear();
   partition.recorded.clear();
   partition.recorded_all = true;
@@ -409,7 +440,6 @@ std::optional<EvaluatorLogic::PendingRecord> EvaluatorLogic::FoldRecord(int32_t 
   const record::ReadRecord decoded = record::ReadLogRecord(entry.key, entry.value);
   PendingRecord made;
   made.offset = entry.offset;
-  made.checksum_before = partition.last_checksum;
   made.log_time_us = entry.log_time_us;
   switch (decoded.soundness) {
     case record::Soundness::kSound:
@@ -454,9 +484,8 @@ NextStep EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
   Partition& partition = *found->second;
   if (partition.stopped) return NextStep::kStop;
 
-  const int64_t checksum = ChecksumOf(entry);
   if (auto expected = partition.expected.find(entry.offset); expected != partition.expected.end()) {
-    if (expected->second != checksum) return NextStep::kOtherLog;
+    if (expected->second != ChecksumOf(entry)) return NextStep::kOtherLog;
     partition.expected.erase(expected);
   }
   if (entry.offset < partition.next_offset) return NextStep::kGoOn;  // Only read to be checked, or read twice.
@@ -482,13 +511,16 @@ NextStep EvaluatorLogic::Apply(int32_t number, const LogEntry& entry) {
                                                    " gives other triggers than were recorded: ", *difference));
     }
   }
-  partition.last_checksum = checksum;
+  const bool has_effects = !replayed && made->effects() > committed;
+  // A commit may end before or after a record that has effects.
+  if (has_effects) made->checksum_before = partition.last_record.checksum();
+  partition.last_record.Set(entry);
   partition.next_offset = entry.offset + 1;
   if (replayed) return NextStep::kGoOn;
   has_progress_ = true;
-  made->checksum = checksum;
   made->committed = committed;
-  if (made->effects() > committed) {
+  if (has_effects) {
+    made->checksum = partition.last_record.checksum();
     pending_effects_ += made->effects() - committed;
     if (trace::Parse(entry.traceparent)) made->traceparent = std::string(entry.traceparent);
     partition.pending.push_back(*std::move(made));
@@ -556,7 +588,7 @@ void EvaluatorLogic::AddPart(int32_t number, const Partition& partition, InFligh
   }
   if (part.records_done == partition.pending.size()) {
     move.to = {partition.next_offset, 0};
-    move.last_record_checksum = partition.last_checksum;
+    move.last_record_checksum = partition.last_record.checksum();
   }
   if (move.to == move.from) return;  // No room was left for it: it goes with the next transaction.
   built.batch.moves.push_back(std::move(move));
@@ -682,7 +714,7 @@ bool EvaluatorLogic::BeginDraft(int32_t number) {
                           .epoch = partition.row.epoch,
                           .log_generation = partition.row.log.log_generation,
                           .next_offset = partition.next_offset,
-                          .last_record_checksum = partition.last_checksum,
+                          .last_record_checksum = partition.last_record.checksum(),
                           .state = {}};
   return true;
 }

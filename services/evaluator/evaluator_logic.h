@@ -174,6 +174,7 @@ class EvaluatorLogic {
   fold::Counters fold_counters() const;
 
  private:
+  class LastRecord;
   struct Partition;
   // Triggers, confirmations, statuses, splits: numbered in this order.
   static size_t EffectsOf(const fold::Outcome& outcome);
@@ -183,7 +184,7 @@ class EvaluatorLogic {
     int64_t offset = 0;
     size_t committed = 0;                    // Effects that an earlier transaction committed.
     std::optional<int64_t> checksum_before;  // Of the record before it.
-    int64_t checksum = 0;
+    std::optional<int64_t> checksum;
     int64_t log_time_us = 0;
     std::string traceparent;
     fold::Outcome outcome;

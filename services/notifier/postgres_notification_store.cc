@@ -92,7 +92,7 @@ void CountPlanned(const DeliveryPlan& plan, IntakeResult& result) {
 
 using TriggerId = std::pair<std::string, int64_t>;
 
-// Kept with its connection. Prepared, it is a look into the index for each trigger, however the table has grown.
+// Of which every batch needs one: kept with its connection.
 class FindStoredStatement {
  public:
   explicit FindStoredStatement(soci::session& sql)

@@ -35,6 +35,46 @@ TEST_CASE("a record's effects are committed and sent in order, with its trace") 
   CHECK(store.AcquirePartition(0, "look")->progress == Progress{5, 0});
 }
 
+TEST_CASE("the row and the checkpoint have the checksum of the record before them, wherever they end") {
+  testing::InMemoryEvaluatorStore inner;
+  FailingStore store(inner);
+  Log log;
+  log.Alert(kAlertA, kTarget);
+  log.Alert(kAlertB, kTarget);
+  log.Edges(2, kTarget);
+  log.Quote(kTarget - 2);
+  const auto check_moves = [&] {
+    for (const CommitBatch& batch : store.commits) {
+      REQUIRE(batch.moves.size() == 1);
+      const PartitionMove& move = batch.moves.front();
+      CAPTURE(move.to.next_offset, move.to.next_ordinal);
+      std::optional<int64_t> expected;
+      if (move.to.next_offset > 0) expected = ChecksumOf(log.at(move.to.next_offset - 1));
+      CHECK(move.last_record_checksum == expected);
+    }
+  };
+  {
+    // One effect a transaction: some end within a record.
+    TestEvaluator evaluator(store, 1);
+    REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
+    CHECK(std::any_of(store.commits.begin(), store.commits.end(),
+                      [](const CommitBatch& batch) { return batch.moves.front().to.next_ordinal > 0; }));
+    check_moves();
+    const auto draft = evaluator.logic.TakeDraft(0);
+    REQUIRE(draft.has_value());
+    CHECK(draft->last_record_checksum == ChecksumOf(log.at(log.size() - 1)));
+    REQUIRE(store.WriteCheckpoint(EvaluatorLogic::Encode(*draft), draft->epoch).ok());
+  }
+  store.commits.clear();
+  // From the checkpoint on: the first record after it has effects, so that the one before is the checkpoint's.
+  log.Quote(kTarget);
+  TestEvaluator again(store, 1);
+  REQUIRE(again.Run(log) == NextStep::kGoOn);
+  REQUIRE(store.commits.size() == 2);
+  CHECK(store.commits.front().moves.front().to == Progress{log.size() - 1, 1});
+  check_moves();
+}
+
 TEST_CASE("a replay emits nothing, and goes on after it") {
   testing::InMemoryEvaluatorStore store;
   Log log;
