@@ -91,6 +91,8 @@ class Book {
     last = point;
     return true;
   }
+  // Whether quiet prices are put off one by one, for ladders.
+  bool follows_extremes() const { return follows_extremes_; }
   // Has the ladders take in what quiet prices put off. Before they are looked at or changed in any other way.
   void CatchUp(int64_t* steps);
   // Finds the quiet interval around the last price. Between prices whoever adds an alert, or tells a group its

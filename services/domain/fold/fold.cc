@@ -70,7 +70,7 @@ class PartitionState {
 
   int64_t index_steps() const {
     int64_t steps = 0;
-    for (size_t i = 0; i < symbols_.size(); ++i) steps += symbols_.At(i).index_steps();
+    for (size_t i = 0; i < symbols_.size(); ++i) steps += symbols_.Lasting(i).index_steps();
     return steps;
   }
 
@@ -164,7 +164,7 @@ class PartitionState {
  private:
   struct IdOf {
     const PartitionState* state;
-    const AlertId& operator()(AlertPlace place) const { return state->symbols_.At(place.symbol).IdOf(place.slot); }
+    const AlertId& operator()(AlertPlace place) const { return state->symbols_.Lasting(place.symbol).IdOf(place.slot); }
   };
 
   struct Tombstone {
@@ -210,7 +210,11 @@ class PartitionState {
   }
 
   SymbolFold& SymbolOf(const std::string& name) {
-    if (SymbolFold* const known = symbols_.Find(name); known != nullptr) return *known;
+    SymbolFold* const known = symbols_.Find(name);
+    return known != nullptr ? *known : AddSymbol(name);
+  }
+
+  SymbolFold& AddSymbol(const std::string& name) {
     SymbolFold& symbol = symbols_.Add(name);
     symbol.snapshot_number = snapshot_number_;  // One that is under way is of before.
     return symbol;
@@ -222,13 +226,19 @@ class PartitionState {
       ++counters_.quotes_refused;
       return;
     }
-    SymbolFold& symbol = SymbolOf(quote.symbol);
+    const std::optional<uint32_t> known = symbols_.NumberOf(quote.symbol);
+    if (known.has_value() && symbols_.QuietAt(*known).Take(quote, snapshot_number_)) {
+      ++counters_.quotes_accepted;
+      return;
+    }
+    SymbolFold& symbol = known.has_value() ? symbols_.At(*known) : AddSymbol(quote.symbol);
     CopyFirst(symbol);
     if (symbol.hold != nullptr) return Keep(symbol, quote);
     const Shown before = ShownOf(symbol);
     symbol.ApplyQuote(quote, place.offset, &counters_, outcome);
     const bool expiry_reached = symbol.TakeExpiryReached();
     if (expiry_reached || before != ShownOf(symbol)) EmitStatus(symbol, place, outcome);
+    symbol.BeginQuiet(quote.session, snapshot_number_, &symbols_.QuietAt(symbol.number()));
   }
 
   void ApplyRecord(const record::Restart& restart, record::Place place, Outcome* outcome) {
@@ -316,7 +326,8 @@ class PartitionState {
     // Confirmed they are; of statuses the last says all.
     outcome->triggers.insert(outcome->triggers.end(), std::make_move_iterator(kept.triggers.begin()),
                              std::make_move_iterator(kept.triggers.end()));
-    EmitStatus(symbol, place, outcome);
+    // It may have been quiet meanwhile.
+    EmitStatus(symbols_.At(symbol.number()), place, outcome);
   }
 
   // Known of the alert, be it deleted; 0 where nothing is.

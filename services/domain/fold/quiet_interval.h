@@ -23,6 +23,11 @@ struct QuietInterval {
   bool Contains(int64_t price_micros, int64_t time_us) const {
     return price_micros >= low_micros && price_micros <= high_micros && time_us <= until_us;
   }
+  void Narrow(const QuietInterval& other) {
+    low_micros = std::max(low_micros, other.low_micros);
+    high_micros = std::min(high_micros, other.high_micros);
+    KeepUntil(other.until_us);
+  }
   void KeepBelow(int64_t price_micros) { high_micros = std::min(high_micros, price_micros - 1); }
   void KeepAbove(int64_t price_micros) { low_micros = std::max(low_micros, price_micros + 1); }
   void KeepUntil(int64_t time_us) { until_us = std::min(until_us, time_us); }

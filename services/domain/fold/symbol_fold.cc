@@ -74,6 +74,43 @@ void SymbolFold::ApplyQuote(const record::Quote& quote, int64_t offset, Counters
             [](const record::Trigger& a, const record::Trigger& b) { return a.alert_id < b.alert_id; });
 }
 
+void SymbolFold::BeginQuiet(Session session, int64_t last_snapshot, QuietSymbol* quiet) const {
+  if (!order_.last_event_time_us.has_value() || any_since_last_quote_) return;
+  QuietTerms terms;
+  terms.interval = QuietInterval::Everything();
+  for (Sessions sessions : {Sessions::kRegular, Sessions::kExtended}) {
+    if (!condition::CountsSession(sessions, session)) continue;
+    const Book& book = *books_[static_cast<size_t>(sessions)];
+    terms.interval.Narrow(book.quiet);
+    terms.keeps_points = terms.keeps_points || book.follows_extremes();
+  }
+  // An expiry is reached at its time, a date ends before its end.
+  terms.interval.KeepUntil(next_expiry_us_ - 1);
+  terms.interval.KeepUntil(figures_.end_us() - 1);
+  terms.snapshot_number = last_snapshot;
+  terms.order = order_;
+  terms.range = figures_.range();
+  terms.previous_close_micros = figures_.latest(DateFigure::kPreviousClose).value_or(0);
+  terms.day_open_micros = figures_.latest(DateFigure::kDayOpen).value_or(0);
+  terms.session = session;
+  terms.rules = figures_.rules();
+  quiet->Begin(terms);
+}
+
+void SymbolFold::EndQuiet(QuietSymbol* quiet) {
+  if (quiet->taken()) {
+    order_.sequence = quiet->sequence();
+    order_.last_event_time_us = quiet->last().time_us;
+    figures_.ExtendRange(quiet->range());
+    for (Sessions sessions : {Sessions::kRegular, Sessions::kExtended}) {
+      if (!condition::CountsSession(sessions, quiet->session())) continue;
+      Book& book = *books_[static_cast<size_t>(sessions)];
+      quiet->ForEachPoint([&](PricePoint point) { book.TakeQuiet(point, &steps_); });
+    }
+  }
+  quiet->End();
+}
+
 void SymbolFold::EnterDate(int64_t event_time_us, market::Rules rules) {
   if (figures_.IsOnDate(event_time_us, rules)) return;
   if (!figures_.BeginsDate(event_time_us, rules)) return figures_.EnterDate(event_time_us, rules);

@@ -37,6 +37,7 @@
 #include "services/domain/fold/kind.h"
 #include "services/domain/fold/outcome.h"
 #include "services/domain/fold/packed_alerts.h"
+#include "services/domain/fold/quiet_symbol.h"
 #include "services/domain/fold/slot_set.h"
 #include "services/domain/market/date_figures.h"
 #include "services/domain/market/quote_order.h"
@@ -58,6 +59,10 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
 
   // Precondition: the price is one that may be evaluated.
   void ApplyQuote(const record::Quote& quote, int64_t offset, Counters* counters, Outcome* outcome);
+  // After a quote: says which later ones of this session have no need of this.
+  void BeginQuiet(market::Session session, int64_t last_snapshot, QuietSymbol* quiet) const;
+  // Takes in what `*quiet` has taken since, which takes no more.
+  void EndQuiet(QuietSymbol* quiet);
   void ApplyRestart();
   // Anything but kApplied: nothing has changed.
   SplitEffect ApplySplit(const record::Split& split);
@@ -212,7 +217,7 @@ class alignas(64) SymbolFold final : public ExtremeLadder::Members {
   void AddToBook(Alert& alert);
   void RemoveFromBook(Alert& alert);
 
-  // What every quote needs comes first, side by side: up to the books (Prefetch).
+  // What every quote needs that is not taken elsewhere comes first, side by side: up to the books (Prefetch).
   const std::string symbol_;
   market::QuoteOrder order_;
   market::DateFigures figures_;

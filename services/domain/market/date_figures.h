@@ -93,6 +93,11 @@ class DateFigures {
     return beyond;
   }
 
+  // Adds prices of the present date.
+  void ExtendRange(const DateRange& range) {
+    range_.Add(range.high_micros);
+    range_.Add(range.low_micros);
+  }
   // Replaces what is known of the present date.
   void LoadRange(const DateRange& range, Rules first_rules) {
     range_ = range;
@@ -108,6 +113,8 @@ class DateFigures {
 
   Market market() const { return market_; }
   int32_t date() const { return day_.date; }
+  // Event times from then on are of another date; of no date: any.
+  int64_t end_us() const { return day_.end_us; }
   std::optional<int64_t> first(DateFigure figure) const { return first_[static_cast<size_t>(figure)]; }
   std::optional<int64_t> latest(DateFigure figure) const { return latest_[static_cast<size_t>(figure)]; }
   const DateRange& range() const { return range_; }
