@@ -65,6 +65,7 @@ absl::StatusOr<std::unique_ptr<QuoteSource>> MakeSource(const Config& config, Pu
     STOCKALERT_ASSIGN_OR_RETURN(ReplayFile file, ReadReplayFile(config.file, config.replay_symbol));
     log::Info("read the replay's file", {{"file", config.file},
                                          {"symbols", file.symbols.size()},
+                                         {"rows", file.rows},
                                          {"quotes", file.ticks.size()},
                                          {"rows_refused", file.rows_refused}});
     ReplayOptions options;

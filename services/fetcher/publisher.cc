@@ -372,6 +372,12 @@ std::optional<pb::QuoteRecord> Publisher::LastPublishedWithin(const std::string&
   return state->second.last_published;
 }
 
+bool Publisher::IsLate(const pb::QuoteRecord& quote) const {
+  base::MutexLock lock(mutex_);
+  const auto state = symbols_.find(quote.symbol());
+  return state != symbols_.end() && quote.event_time_us() < state->second.last_event_time_us;
+}
+
 void Publisher::Remember(const pb::QuoteRecord& quote) {
   base::MutexLock lock(mutex_);
   SymbolState& state = symbols_[quote.symbol()];

@@ -107,6 +107,9 @@ class Publisher {
   std::optional<internal::v1::QuoteRecord> LastPublished(const std::string& symbol) const;
   // That one, where the broker acknowledged it less than `age` ago.
   std::optional<internal::v1::QuoteRecord> LastPublishedWithin(const std::string& symbol, absl::Duration age) const;
+  // Whether a quote of the symbol with a later event time has been handed on, so that readers will drop this one as
+  // late.
+  bool IsLate(const internal::v1::QuoteRecord& quote) const;
   // Notes a quote that the log held before this process (a resumed replay).
   void Remember(const internal::v1::QuoteRecord& quote);
 

@@ -5,11 +5,11 @@
 #include <cctype>
 #include <fstream>
 #include <iterator>
-#include <limits>
 #include <map>
 #include <sstream>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 // Its reader thread is not wanted: the files are small.
 #define CSV_IO_NO_THREAD
@@ -24,6 +24,7 @@
 #include "absl/time/civil_time.h"
 #include "absl/time/time.h"
 #include "services/common/base/ids.h"
+#include "services/common/base/status_macros.h"
 #include "services/common/log/log.h"
 #include "services/domain/market/date_figures.h"
 #include "services/domain/market/exchange_date.h"
@@ -41,7 +42,24 @@ namespace pb = ::stockalert::internal::v1;
 constexpr int64_t kRefusedShownMax = 5;
 // 16 million quotes of 24 bytes: what fits into memory without thinking.
 constexpr size_t kTicksMax = 16'000'000;
+constexpr size_t kShownCharactersMax = 40;
 constexpr char kAbsent[] = "";
+constexpr char kByteOrderMark[] = "\xEF\xBB\xBF";
+
+constexpr int64_t kSecondUs = 1'000'000;
+constexpr int64_t kMinuteUs = 60 * kSecondUs;
+constexpr int64_t kHourUs = 60 * kMinuteUs;
+constexpr int64_t kDayUs = 24 * kHourUs;
+// Two daily bars are further apart than this: from the close of one to that of a short day, 21 hours.
+constexpr int64_t kDailyDistanceMinUs = 18 * kHourUs;
+
+constexpr char kTimeForms[] =
+    "write a date as 2024-01-31, 2024/01/31 or 20240131, or a time as 2024-01-31T14:30:00Z, 2024-01-31 09:30:00-05:00, "
+    "or in seconds (9 or 10 digits), milliseconds (12, 13), microseconds (15, 16) or nanoseconds (18, 19) since 1970";
+constexpr char kHeaderForms[] =
+    "the header line must name, separated by commas, a time (time_ms, time, timestamp, datetime or date) and either "
+    "open, high, low and close (or close/last, or price), or price; and, for more than one symbol, a symbol (symbol, "
+    "ticker, code or name)";
 
 struct Columns {
   std::string time, symbol, price, open, high, low, close;
@@ -49,11 +67,22 @@ struct Columns {
 };
 
 struct Row {
+  unsigned line = 0;
   int64_t begin_us = 0;
+  int64_t length_us = 0;        // Of an intraday bar.
   std::optional<int32_t> date;  // A daily bar.
+  // Where the time was a midnight, in UTC or as it was written: that of its date.
+  std::optional<int32_t> midnight_of;
   uint32_t symbol = 0;
   std::array<int64_t, 4> prices{};  // As quotes follow each other; ticks have one.
 };
+
+// A field of the file as a message shows it.
+std::string Shown(std::string_view text) {
+  std::string shown(text.substr(0, kShownCharactersMax));
+  for (char& c : shown) c = std::iscntrl(static_cast<unsigned char>(c)) ? '?' : c;
+  return "\"" + shown + (text.size() > kShownCharactersMax ? "...\"" : "\"");
+}
 
 std::string Lower(std::string_view text) {
   std::string lower(text);
@@ -84,47 +113,111 @@ absl::StatusOr<Columns> FindColumns(std::string_view header) {
   };
   Columns columns;
   columns.time = find({"time_ms", "time", "timestamp", "datetime", "date"});
-  columns.symbol = find({"symbol", "ticker"});
+  columns.symbol = find({"symbol", "ticker", "code", "name"});
   columns.open = find({"open"});
   columns.high = find({"high"});
   columns.low = find({"low"});
-  columns.close = find({"close"});
+  columns.close = find({"close", "close/last"});
   columns.price = find({"price"});
-  const bool bars = !columns.open.empty() && !columns.high.empty() && !columns.low.empty() && !columns.close.empty();
-  if (!bars) columns.open.clear();
-  if (columns.time.empty() || (!bars && columns.price.empty())) {
-    return absl::InvalidArgumentError(
-        "the header line must name a time (time_ms, time, timestamp, datetime or date) and either open, high, low and "
-        "close, or price");
-  }
+  if (columns.time.empty()) return absl::InvalidArgumentError(absl::StrCat("it names no time: ", kHeaderForms));
+  const int bars = !columns.open.empty() + !columns.high.empty() + !columns.low.empty();
+  // Beside the other three of a bar, a price is its close.
+  if (bars == 3 && columns.close.empty()) columns.close = std::exchange(columns.price, "");
+  if (bars == 3 && !columns.close.empty()) return columns;
+  if (bars > 0) return absl::InvalidArgumentError(absl::StrCat("it names a part of a bar's prices: ", kHeaderForms));
+  if (columns.price.empty()) return absl::InvalidArgumentError(absl::StrCat("it names no price: ", kHeaderForms));
+  columns.close.clear();
   return columns;
 }
 
 struct Moment {
   int64_t us = 0;
   std::optional<int32_t> date;
+  std::optional<int32_t> midnight_of;
 };
 
+absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
+
+bool IsDigits(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// Of a date in the form "2013-05-13".
+std::optional<Moment> MomentOfDate(const std::string& text) {
+  absl::CivilDay day;
+  if (!absl::ParseCivilTime(text, &day) || day.year() < 1900 || day.year() > 2286) return std::nullopt;
+  const auto date = static_cast<int32_t>(day - absl::CivilDay(1970, 1, 1));
+  return Moment{market::NominalDayOfDate(date).open_us, date, std::nullopt};
+}
+
+// Of a count since 1970, in the unit that makes it a time between 1973 and 2286.
+std::optional<Moment> MomentOfCount(std::string_view whole, std::string_view fraction) {
+  int64_t count = 0;
+  if (!absl::SimpleAtoi(View(whole), &count)) return std::nullopt;
+  int64_t us = 0;
+  switch (whole.size()) {
+    case 9:
+    case 10:
+      us = count * kSecondUs;
+      break;
+    case 12:
+    case 13:
+      us = count * 1'000;
+      break;
+    case 15:
+    case 16:
+      us = count;
+      break;
+    case 18:
+    case 19:
+      us = count / 1'000;
+      break;
+    default:
+      return std::nullopt;
+  }
+  if (!fraction.empty()) {
+    if (!IsDigits(fraction) || whole.size() > 10) return std::nullopt;
+    std::string micros(fraction.substr(0, 6));
+    micros.append(6 - micros.size(), '0');
+    int64_t more_us = 0;
+    if (!absl::SimpleAtoi(micros, &more_us)) return std::nullopt;
+    us += more_us;
+  }
+  Moment moment{us, std::nullopt, std::nullopt};
+  if (us % kDayUs == 0) moment.midnight_of = static_cast<int32_t>(us / kDayUs);
+  return moment;
+}
+
 std::optional<Moment> ParseMoment(std::string_view text) {
-  if (text.empty()) return std::nullopt;
-  if (text.find_first_not_of("0123456789") == std::string_view::npos) {
-    int64_t number = 0;
-    if (!absl::SimpleAtoi(absl::string_view(text.data(), text.size()), &number)) return std::nullopt;
-    const int64_t unit = text.size() >= 12 ? 1'000 : 1'000'000;
-    if (number > std::numeric_limits<int64_t>::max() / unit) return std::nullopt;
-    return Moment{number * unit, std::nullopt};
+  if (IsDigits(text.substr(0, text.find('.')))) {
+    if (text.size() == 8) {
+      return MomentOfDate(
+          absl::StrCat(View(text.substr(0, 4)), "-", View(text.substr(4, 2)), "-", View(text.substr(6))));
+    }
+    const size_t point = text.find('.');
+    if (point == text.size() - 1) return std::nullopt;
+    return MomentOfCount(text.substr(0, point),
+                         point == std::string_view::npos ? std::string_view() : text.substr(point + 1));
   }
-  if (text.size() == 10) {
-    absl::CivilDay day;
-    if (!absl::ParseCivilTime(absl::string_view(text.data(), text.size()), &day)) return std::nullopt;
-    const auto date = static_cast<int32_t>(day - absl::CivilDay(1970, 1, 1));
-    return Moment{market::NominalDayOfDate(date).open_us, date};
-  }
+  // What is left begins with a date.
+  if (text.size() < 10 || !IsDigits(text.substr(0, 4)) || text[4] != text[7] || (text[4] != '-' && text[4] != '/'))
+    return std::nullopt;
+  std::string normal(text);
+  normal[4] = normal[7] = '-';
+  if (normal.size() == 10) return MomentOfDate(normal);
+  if (normal[10] == ' ') normal[10] = 'T';
+  const std::string_view clock = std::string_view(normal).substr(10);
+  if (clock == "T00:00:00" || clock == "T00:00") return MomentOfDate(normal.substr(0, 10));
   absl::Time time;
   std::string error;
-  if (!absl::ParseTime(absl::RFC3339_full, absl::string_view(text.data(), text.size()), &time, &error))
-    return std::nullopt;
-  return Moment{absl::ToUnixMicros(time), std::nullopt};
+  if (!absl::ParseTime(absl::RFC3339_full, normal, &time, &error)) return std::nullopt;
+  Moment moment{absl::ToUnixMicros(time), std::nullopt, std::nullopt};
+  // As it was written, in whatever zone that was.
+  if (clock.substr(0, 9) == "T00:00:00" && moment.us % kSecondUs == 0) {
+    const std::optional<Moment> day = MomentOfDate(normal.substr(0, 10));
+    if (day) moment.midnight_of = day->date;
+  }
+  return moment;
 }
 
 std::string SymbolOfName(const std::string& name) {
@@ -139,10 +232,15 @@ class Reader {
       : name_(std::move(name)), default_symbol_(std::move(default_symbol)) {}
 
   absl::StatusOr<ReplayFile> Read(const std::string& contents) {
-    const absl::StatusOr<Columns> columns = FindColumns(std::string_view(contents).substr(0, contents.find('\n')));
-    if (!columns.ok()) return Wrong(columns.status().message());
+    std::string_view text = contents;
+    if (text.substr(0, 2) == "\xFF\xFE" || text.substr(0, 2) == "\xFE\xFF") return Wrong("is UTF-16: save it as UTF-8");
+    if (text.substr(0, 3) == kByteOrderMark) text.remove_prefix(3);
+    const absl::StatusOr<Columns> columns = FindColumns(text.substr(0, text.find('\n')));
+    if (!columns.ok()) return Wrong(absl::StrCat("line 1: ", columns.status().message()));
+    bars_ = columns->is_bars();
+    named_ = !columns->symbol.empty();
     try {
-      std::istringstream in(contents);
+      std::istringstream in{std::string(text)};
       io::CSVReader<7, io::trim_chars<' ', '\t', '\r'>, io::double_quote_escape<',', '"'>> csv(name_, in);
       // A column that is not there has a name that no header can have.
       const auto name_of = [](const std::string& column) { return column.empty() ? std::string("\x01") : column; };
@@ -152,23 +250,26 @@ class Reader {
       for (;;) {
         const char *time = kAbsent, *symbol = kAbsent, *price = kAbsent, *open = kAbsent, *high = kAbsent,
                    *low = kAbsent, *close = kAbsent;
-        const char* wrong = nullptr;
+        std::optional<std::string> wrong;
         try {
           if (!csv.read_row(time, symbol, price, open, high, low, close)) break;
-          wrong = AddRow(*columns, time, symbol, price, open, high, low, close);
+          wrong = AddRow(csv.get_file_line(), time, symbol, price, {open, high, low, close});
         } catch (const io::error::too_few_columns&) {
-          wrong = "fewer columns than the header";
+          wrong = "it has fewer columns than the header";
         } catch (const io::error::too_many_columns&) {
-          wrong = "more columns than the header";
+          wrong = "it has more columns than the header: write numbers without commas, or in quotes";
         }
-        if (wrong != nullptr) Refuse(csv.get_file_line(), wrong);
-        if (rows_.size() * 4 > kTicksMax) return Wrong("has more prices than a replay takes (16 million)");
+        ++file_.rows;
+        if (wrong) Refuse(csv.get_file_line(), *wrong);
+        if (rows_.size() * PricesOfRow() > kTicksMax) return Wrong("has more prices than a replay takes (16 million)");
       }
     } catch (const std::exception& error) {
       return Wrong(error.what());
     }
-    if (rows_.empty()) return Wrong("has no row with a price");
+    if (bars_) STOCKALERT_RETURN_IF_ERROR(LeaveOutSecondBars());
+    if (rows_.empty()) return Wrong(first_refusal_.empty() ? "has no row below its header line" : first_refusal_);
     file_.checksum = base::HexEncode(base::Sha256(contents)).substr(0, 16);
+    if (bars_) FindLengths();
     Spread();
     FillDays();
     return std::move(file_);
@@ -179,78 +280,188 @@ class Reader {
     return absl::InvalidArgumentError(absl::StrCat("the replay file ", name_, ": ", what));
   }
 
-  void Refuse(unsigned line, const char* why) {
+  void Refuse(unsigned line, const std::string& why) {
+    if (first_refusal_.empty())
+      first_refusal_ = absl::StrCat("no row of it can be read, beginning with line ", line, ": ", why);
     if (++file_.rows_refused <= kRefusedShownMax) {
       log::Warning("a row of the replay file is left out", {{"file", name_}, {"line", line}, {"why", why}});
     }
   }
 
-  // What is wrong with it, or null.
-  const char* AddRow(const Columns& columns, const char* time, const char* symbol, const char* price, const char* open,
-                     const char* high, const char* low, const char* close) {
+  size_t PricesOfRow() const { return bars_ ? 4 : 1; }
+
+  // What is wrong with it, if anything.
+  std::optional<std::string> AddRow(unsigned line, const char* time, const char* symbol, const char* price,
+                                    const std::array<const char*, 4>& bar) {
     const std::optional<Moment> moment = ParseMoment(time);
-    if (!moment || moment->us <= 0) return "no time that can be read";
+    if (!moment) return absl::StrCat("its time is ", Shown(time), ": ", kTimeForms);
+    if (moment->us <= 0) return absl::StrCat("its time is ", Shown(time), ": prices are of 1970 or later");
     Row row;
+    row.line = line;
     row.begin_us = moment->us;
     row.date = moment->date;
-    if (columns.is_bars()) {
-      const auto o = price::ParsePrice(open), h = price::ParsePrice(high), l = price::ParsePrice(low),
-                 c = price::ParsePrice(close);
-      if (!o.ok() || !h.ok() || !l.ok() || !c.ok()) return "a price that is none";
-      if (*h < std::max(*o, *c) || *l > std::min(*o, *c)) return "a high below or a low above its own prices";
-      row.prices = *c >= *o ? std::array<int64_t, 4>{*o, *l, *h, *c} : std::array<int64_t, 4>{*o, *h, *l, *c};
-    } else {
-      const auto tick = price::ParsePrice(price);
-      if (!tick.ok()) return "a price that is none";
-      row.prices[0] = *tick;
+    row.midnight_of = moment->midnight_of;
+    std::array<int64_t, 4> prices{};
+    for (size_t i = 0; i < PricesOfRow(); ++i) {
+      const char* text = bars_ ? bar[i] : price;
+      const absl::StatusOr<int64_t> micros = price::ParsePrice(text);
+      if (!micros.ok()) return absl::StrCat("its price ", Shown(text), " ", micros.status().message());
+      prices[i] = *micros;
     }
-    const auto normal = market::NormalizeSymbol(columns.symbol.empty() ? default_symbol_ : std::string(symbol));
-    if (!normal) return columns.symbol.empty() ? "no symbol: name it with --replay_symbol" : "a symbol that is none";
+    const auto& [o, h, l, c] = prices;
+    if (bars_) {
+      if (h < std::max(o, c) || l > std::min(o, c)) return "its high is below or its low above its own prices";
+      row.prices = c >= o ? std::array<int64_t, 4>{o, l, h, c} : std::array<int64_t, 4>{o, h, l, c};
+    } else {
+      row.prices[0] = o;
+    }
+    const auto normal = market::NormalizeSymbol(named_ ? std::string(symbol) : default_symbol_);
+    if (!normal && !named_) return "it names no symbol, and the file's name is none: give one with --replay_symbol";
+    if (!normal) return absl::StrCat("its symbol is ", Shown(symbol), ": it ", market::kSymbolRule);
     const auto [found, fresh] = symbol_ids_.emplace(*normal, static_cast<uint32_t>(file_.symbols.size()));
     if (fresh) file_.symbols.push_back(*normal);
     row.symbol = found->second;
-    bars_ = columns.is_bars();
     rows_.push_back(row);
-    return nullptr;
+    return std::nullopt;
   }
 
-  // The shortest distance between two bars of a symbol is their length.
-  int64_t BarLengthUs() const {
-    int64_t length_us = int64_t{24} * 3600 * 1'000'000;
-    std::unordered_map<uint32_t, int64_t> before;
+  // Puts the rows in order. Of two bars of a symbol and a time one is too many; where no column names a symbol, they
+  // may well be of two.
+  absl::Status LeaveOutSecondBars() {
+    std::stable_sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) {
+      return std::pair(a.symbol, a.begin_us) < std::pair(b.symbol, b.begin_us);
+    });
+    std::vector<Row> kept;
+    kept.reserve(rows_.size());
     for (const Row& row : rows_) {
-      const auto found = before.find(row.symbol);
-      if (found != before.end() && row.begin_us > found->second)
-        length_us = std::min(length_us, row.begin_us - found->second);
-      before[row.symbol] = row.begin_us;
+      if (kept.empty() || kept.back().symbol != row.symbol || kept.back().begin_us != row.begin_us) {
+        kept.push_back(row);
+        continue;
+      }
+      if (!named_ && kept.back().prices != row.prices) {
+        return Wrong(absl::StrCat("lines ", kept.back().line, " and ", row.line,
+                                  " have two bars of one time: if they are of two symbols, name their column symbol, "
+                                  "ticker, code or name"));
+      }
+      Refuse(row.line, absl::StrCat("line ", kept.back().line, " has a bar of the same symbol and time"));
+    }
+    rows_ = std::move(kept);
+    return absl::OkStatus();
+  }
+
+  market::Market MarketOf(const Row& row) const { return market::MarketOf(file_.symbols[row.symbol]); }
+
+  // The date of a bar that may be a daily one.
+  int32_t DateOf(const Row& row) const {
+    if (row.date) return *row.date;
+    return row.midnight_of.value_or(market::DayOf(MarketOf(row), market::kNewestRules, row.begin_us).date);
+  }
+
+  // How long after its date's begin a bar is stamped.
+  int64_t StampUs(const Row& row) const {
+    if (row.midnight_of) return 0;
+    return row.begin_us - market::DayOf(MarketOf(row), market::kNewestRules, row.begin_us).begin_us;
+  }
+
+  // What the distances between bars say, which are in order of symbol and time.
+  struct Distances {
+    int64_t dates = 0;         // Of each symbol.
+    int64_t dates_of_one = 0;  // With one bar, and none near to it on another date.
+    bool one_stamp = true;     // The first bars of all dates are stamped alike.
+    // Lengths, and how many bars are so far from the one before: of the same date, and of another but near.
+    std::map<int64_t, int64_t> within, across;
+  };
+  Distances MeasureDistances() const {
+    Distances measured;
+    bool near_before = false;
+    for (size_t i = 0; i < rows_.size();) {
+      const int32_t date = DateOf(rows_[i]);
+      size_t end = i + 1;
+      for (; end < rows_.size() && rows_[end].symbol == rows_[i].symbol && DateOf(rows_[end]) == date; ++end)
+        ++measured.within[rows_[end].begin_us - rows_[end - 1].begin_us];
+      bool near_after = false;
+      if (end < rows_.size() && rows_[end].symbol == rows_[i].symbol) {
+        const int64_t distance_us = rows_[end].begin_us - rows_[end - 1].begin_us;
+        near_after = distance_us < kDailyDistanceMinUs;
+        if (near_after) ++measured.across[distance_us];
+      }
+      ++measured.dates;
+      if (end == i + 1 && !near_before && !near_after) ++measured.dates_of_one;
+      measured.one_stamp = measured.one_stamp && StampUs(rows_[i]) == StampUs(rows_.front());
+      near_before = near_after;
+      i = end;
+    }
+    return measured;
+  }
+
+  // A daily file may have a second row of a date, such as one of the moment at which it was fetched.
+  bool IsDaily(const Distances& measured) const {
+    const auto seconds = static_cast<int64_t>(rows_.size()) - measured.dates;
+    if (measured.dates_of_one * 2 < measured.dates) return false;
+    return seconds == 0 || (measured.one_stamp && seconds <= std::max<int64_t>(1, measured.dates / 4));
+  }
+
+  // Makes bars daily ones or gives them their length.
+  void FindLengths() {
+    const Distances measured = MeasureDistances();
+    const bool daily = IsDaily(measured);
+    const int64_t length_us = UsualLengthUs(measured.within.empty() ? measured.across : measured.within);
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      Row& row = rows_[i];
+      const bool second = i > 0 && rows_[i - 1].symbol == row.symbol && DateOf(rows_[i - 1]) == DateOf(row);
+      if (daily && !second) row.date = DateOf(row);
+      if (row.date) continue;
+      row.length_us = std::min(length_us, EndOf(row) - row.begin_us);
+      if (i + 1 < rows_.size() && rows_[i + 1].symbol == row.symbol)
+        row.length_us = std::min(row.length_us, rows_[i + 1].begin_us - row.begin_us);
+    }
+  }
+
+  // Most of the distances; of several as frequent ones the shortest of whole minutes, else the longest.
+  static int64_t UsualLengthUs(const std::map<int64_t, int64_t>& distances) {
+    int64_t most = 0, length_us = kDayUs;
+    for (const auto& [distance_us, count] : distances) {
+      if (count < most || (count == most && length_us % kMinuteUs == 0)) continue;
+      most = count;
+      length_us = distance_us;
     }
     return length_us;
   }
 
+  // Where an intraday bar ends at the latest.
+  int64_t EndOf(const Row& row) const {
+    const int64_t date_end_us = market::DayOf(MarketOf(row), market::kNewestRules, row.begin_us).end_us;
+    if (MarketOf(row) == market::Market::kRoundTheClock) return date_end_us;
+    const std::optional<market::TradingDay> day = market::TradingDayOf(row.begin_us);
+    if (!day || row.begin_us >= day->post_end_us) return date_end_us;
+    return row.begin_us < day->close_us ? day->close_us : day->post_end_us;
+  }
+
+  void AddDailyBar(const Row& row) {
+    int64_t open_us = int64_t{*row.date} * kDayUs;
+    int64_t close_us = open_us + kDayUs - 1;
+    if (MarketOf(row) == market::Market::kUsEquity) {
+      const market::TradingDay day = market::TradingDayOfDate(*row.date).value_or(market::NominalDayOfDate(*row.date));
+      open_us = day.open_us;
+      close_us = day.close_us;
+    }
+    for (int i = 0; i < 4; ++i)
+      file_.ticks.push_back({open_us + i * (close_us - open_us) / 3, row.prices[i], row.symbol, 0});
+  }
+
   void Spread() {
-    std::stable_sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) { return a.begin_us < b.begin_us; });
-    const int64_t bar_us = bars_ ? BarLengthUs() : 0;
     for (const Row& row : rows_) {
       if (!bars_) {
         file_.ticks.push_back({row.begin_us, row.prices[0], row.symbol, 0});
-        continue;
+      } else if (row.date) {
+        AddDailyBar(row);
+      } else {
+        for (int i = 0; i < 4; ++i)
+          file_.ticks.push_back({row.begin_us + i * row.length_us / 4, row.prices[i], row.symbol, 0});
       }
-      int64_t step_us = bar_us / 4;
-      if (row.date) {
-        const market::TradingDay day =
-            market::TradingDayOfDate(*row.date).value_or(market::NominalDayOfDate(*row.date));
-        step_us = (day.close_us - day.open_us) / 3;
-      }
-      for (int i = 0; i < 4; ++i) file_.ticks.push_back({row.begin_us + i * step_us, row.prices[i], row.symbol, 0});
     }
-    const auto by_time = [](const ReplayTick& a, const ReplayTick& b) { return a.event_time_us < b.event_time_us; };
-    std::stable_sort(file_.ticks.begin(), file_.ticks.end(), by_time);
-    std::vector<int64_t> last_us(file_.symbols.size(), 0);
-    for (ReplayTick& tick : file_.ticks) {
-      tick.event_time_us = std::max(tick.event_time_us, last_us[tick.symbol] + 1);
-      last_us[tick.symbol] = tick.event_time_us;
-    }
-    std::stable_sort(file_.ticks.begin(), file_.ticks.end(), by_time);
+    std::stable_sort(file_.ticks.begin(), file_.ticks.end(),
+                     [](const ReplayTick& a, const ReplayTick& b) { return a.event_time_us < b.event_time_us; });
   }
 
   void FillDays() {
@@ -281,7 +492,9 @@ class Reader {
   ReplayFile file_;
   std::vector<Row> rows_;
   std::unordered_map<std::string, uint32_t> symbol_ids_;
+  std::string first_refusal_;
   bool bars_ = false;
+  bool named_ = false;  // A column says of which symbol a row is.
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/status_macros.h"
@@ -63,7 +64,11 @@ absl::StatusOr<std::optional<ReplayMark>> KafkaReplayLog::FindLastIn(const kafka
       if (!run) continue;
       record::ReadRecord read = record::ReadLogRecord(message.key(), message.value());
       if (read.soundness != record::Soundness::kSound) continue;
-      ReplayMark mark{std::string(*run), std::nullopt};
+      ReplayMark mark{std::string(*run), std::nullopt, std::nullopt};
+      int64_t position = 0;
+      if (const auto text = message.FindHeader(kReplayPositionHeader);
+          text && absl::SimpleAtoi(absl::string_view(text->data(), text->size()), &position))
+        mark.position = position;
       if (read.record.has_quote()) mark.quote = std::move(*read.record.mutable_quote());
       last = std::move(mark);
     }

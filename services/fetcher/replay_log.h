@@ -1,6 +1,7 @@
 // Finds in the log how far the last replay of a symbol came, so that a restarted fetcher continues there.
 //
-// A replay's records carry the header `replay-run`, the id of the run that they belong to. ReplayLog is the interface
+// A replay's records carry the header `replay-run`, the id of the run that they belong to, and its quotes
+// `replay-position`, their number in the file from 0 on: several may have one event time. ReplayLog is the interface
 // (tests have one in memory); KafkaReplayLog reads the topic `prices` backwards from its end until it meets such a
 // record. Belongs to one thread.
 #pragma once
@@ -17,12 +18,15 @@
 namespace stockalert::fetcher {
 
 inline constexpr char kReplayRunHeader[] = "replay-run";
+inline constexpr char kReplayPositionHeader[] = "replay-position";
 
 // The last record in the log that a replay wrote for a symbol.
 struct ReplayMark {
   std::string run;
   // None: it is the restart record, with no quote of the run after it.
   std::optional<internal::v1::QuoteRecord> quote;
+  // None: the quote is of a version that wrote no position, and whose event times rose strictly.
+  std::optional<int64_t> position;
 };
 
 class ReplayLog {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "services/common/base/backoff.h"
 #include "services/common/base/status_macros.h"
@@ -38,6 +39,8 @@ ReplaySource::ReplaySource(ReplayFile file, const ReplayOptions& options, Publis
       headers_{{kReplayRunHeader, options.run.empty() ? file_.checksum : options.run}},
       publisher_(publisher),
       log_(std::move(log)) {
+  counts_.rows = file_.rows;
+  counts_.rows_refused = file_.rows_refused;
   metrics::GetGauge("stockalert_fetcher_replay_quotes", "Quotes that the replay has in all")
       .Set(static_cast<double>(file_.ticks.size()));
   metrics::GetGauge("stockalert_fetcher_replay_rows_refused", "Rows of the replay's file that were left out")
@@ -101,7 +104,7 @@ void ReplaySource::Run() {
   base::Backoff backoff({.initial = absl::Milliseconds(100), .maximum = absl::Seconds(2)});
   for (;;) {
     absl::Status status = [&]() -> absl::Status {
-      STOCKALERT_ASSIGN_OR_RETURN(std::vector<std::optional<int64_t>> places, ReadPlaces());
+      STOCKALERT_ASSIGN_OR_RETURN(std::vector<std::optional<Place>> places, ReadPlaces());
       const bool fresh =
           std::none_of(places.begin(), places.end(), [](const auto& place) { return place.has_value(); });
       if (fresh && !AwaitStart()) return absl::OkStatus();
@@ -118,14 +121,14 @@ void ReplaySource::Run() {
   }
 }
 
-absl::StatusOr<std::vector<std::optional<int64_t>>> ReplaySource::ReadPlaces() {
-  std::vector<std::optional<int64_t>> places;
+absl::StatusOr<std::vector<std::optional<ReplaySource::Place>>> ReplaySource::ReadPlaces() {
+  std::vector<std::optional<Place>> places;
   for (const std::string& symbol : file_.symbols) {
     STOCKALERT_ASSIGN_OR_RETURN(const std::optional<ReplayMark> mark, log_->FindLast(symbol));
     if (!mark || mark->run != headers_.front().value) {
       places.push_back(std::nullopt);
     } else {
-      places.push_back(mark->quote ? mark->quote->event_time_us() : 0);
+      places.push_back(mark->quote ? Place{mark->position, mark->quote->event_time_us()} : Place{-1, 0});
       if (mark->quote) publisher_.Remember(*mark->quote);
     }
     if (!Sleep(absl::ZeroDuration())) return absl::CancelledError("stopped");
@@ -149,7 +152,7 @@ bool ReplaySource::AwaitStart() {
   }
 }
 
-absl::Status ReplaySource::PublishRestarts(const std::vector<std::optional<int64_t>>& places) {
+absl::Status ReplaySource::PublishRestarts(const std::vector<std::optional<Place>>& places) {
   auto failed = std::make_shared<std::atomic<bool>>(false);
   for (size_t i = 0; i < places.size(); ++i) {
     if (places[i].has_value()) continue;
@@ -167,23 +170,70 @@ absl::Status ReplaySource::PublishRestarts(const std::vector<std::optional<int64
   return *failed ? absl::UnavailableError("a restart record was not taken") : absl::OkStatus();
 }
 
-absl::Status ReplaySource::Play(const std::vector<std::optional<int64_t>>& places) {
-  const auto passed = [&](const ReplayTick& tick) { return tick.event_time_us <= places[tick.symbol].value_or(0); };
-  const auto first = std::find_if_not(file_.ticks.begin(), file_.ticks.end(), passed);
+bool ReplaySource::IsPassed(size_t position, const std::vector<std::optional<Place>>& places) const {
+  const ReplayTick& tick = file_.ticks[position];
+  const std::optional<Place>& place = places[tick.symbol];
+  if (!place) return false;
+  if (place->position) return static_cast<int64_t>(position) <= *place->position;
+  return tick.event_time_us <= place->event_time_us;
+}
+
+void ReplaySource::LogEnd() const {
+  log::Info("the replay is finished: rows became quotes, of which those that are late or closed trigger nothing",
+            {{"run", headers_.front().value},
+             {"rows", counts_.rows},
+             {"rows_refused", counts_.rows_refused},
+             {"quotes", file_.ticks.size()},
+             {"published", counts_.published},
+             {"closed", counts_.closed},
+             {"late", counts_.late},
+             {"refused", counts_.refused}});
+}
+
+absl::Status ReplaySource::PublishQuote(size_t position, const std::shared_ptr<std::atomic<bool>>& failed) {
+  const pb::QuoteRecord quote = file_.QuoteOf(file_.ticks[position]);
+  kafka::Headers headers = headers_;
+  headers.push_back({kReplayPositionHeader, absl::StrCat(position)});
+  for (;;) {
+    if (failed->load(std::memory_order_relaxed)) return absl::UnavailableError("a quote was not taken");
+    const bool late = publisher_.IsLate(quote);
+    const absl::Status published =
+        publisher_.Publish(quote, "", headers, [failed](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
+          if (!delivery.ok()) *failed = true;
+        });
+    if (published.ok()) {
+      ++counts_.published;
+      if (quote.session() == pb::TRADING_SESSION_CLOSED) ++counts_.closed;
+      if (late) ++counts_.late;
+      return absl::OkStatus();
+    }
+    if (absl::IsInvalidArgument(published)) {
+      ++counts_.refused;  // The reason is counted there.
+      return absl::OkStatus();
+    }
+    if (!absl::IsResourceExhausted(published) && !absl::IsUnavailable(published)) return published;
+    publisher_.AwaitRoom(absl::Now() + absl::Milliseconds(200));
+    if (!Sleep(absl::ZeroDuration())) return absl::OkStatus();
+  }
+}
+
+absl::Status ReplaySource::Play(const std::vector<std::optional<Place>>& places) {
   const size_t total = file_.ticks.size();
-  log::Info(first == file_.ticks.begin() ? "the replay begins"
-            : first == file_.ticks.end()
-                ? "the log has the whole replay already; another --replay_run would begin it anew"
-                : "the replay goes on where the log says it was",
-            {{"run", headers_.front().value}, {"position", first - file_.ticks.begin()}, {"quotes", total}});
+  size_t first = 0;
+  while (first < total && IsPassed(first, places)) ++first;
+  log::Info(first == 0       ? "the replay begins"
+            : first == total ? "the log has the whole replay already; another --replay_run would begin it anew"
+                             : "the replay goes on where the log says it was",
+            {{"run", headers_.front().value}, {"position", first}, {"quotes", total}});
 
   auto failed = std::make_shared<std::atomic<bool>>(false);
   const double pause_min_us = 1e6 / options_.quotes_per_second_max;
   double due_us = static_cast<double>(absl::ToUnixMicros(absl::Now()));
   absl::Time next_progress = absl::Now() + kProgressInterval;
   std::optional<int64_t> last_event_time_us;
-  for (auto tick = first; tick != file_.ticks.end(); ++tick) {
-    if (passed(*tick)) continue;
+  for (size_t position = first; position < total; ++position) {
+    if (IsPassed(position, places)) continue;
+    const ReplayTick* const tick = &file_.ticks[position];
     double gap_us = last_event_time_us ? static_cast<double>(tick->event_time_us - *last_event_time_us) : 0;
     if (options_.gap_max > absl::ZeroDuration())
       gap_us = std::min(gap_us, absl::ToDoubleMicroseconds(options_.gap_max));
@@ -195,22 +245,12 @@ absl::Status ReplaySource::Play(const std::vector<std::optional<int64_t>>& place
     if (due_us - now_us > absl::ToDoubleMicroseconds(kSleepMin)) {
       if (!Sleep(absl::Microseconds(std::llround(std::min(due_us - now_us, 1e15))))) return absl::OkStatus();
     }
-    for (;;) {
-      if (failed->load(std::memory_order_relaxed)) return absl::UnavailableError("a quote was not taken");
-      absl::Status published = publisher_.Publish(file_.QuoteOf(*tick), "", headers_,
-                                                  [failed](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
-                                                    if (!delivery.ok()) *failed = true;
-                                                  });
-      if (published.ok() || absl::IsInvalidArgument(published)) break;  // A refused one is counted there.
-      if (!absl::IsResourceExhausted(published) && !absl::IsUnavailable(published)) return published;
-      publisher_.AwaitRoom(absl::Now() + absl::Milliseconds(200));
-      if (!Sleep(absl::ZeroDuration())) return absl::OkStatus();
-    }
-    PositionGauge().Set(static_cast<double>(tick - file_.ticks.begin() + 1));
+    STOCKALERT_RETURN_IF_ERROR(PublishQuote(position, failed));
+    PositionGauge().Set(static_cast<double>(position + 1));
     if (absl::Now() >= next_progress) {
       next_progress = absl::Now() + kProgressInterval;
       log::Info("the replay goes on",
-                {{"position", tick - file_.ticks.begin() + 1},
+                {{"position", position + 1},
                  {"quotes", total},
                  {"event_time", absl::FormatTime(absl::FromUnixMicros(tick->event_time_us), absl::UTCTimeZone())}});
     }
@@ -225,9 +265,9 @@ absl::Status ReplaySource::Play(const std::vector<std::optional<int64_t>>& place
   }
   if (*failed) return absl::UnavailableError("a quote was not taken");
   PositionGauge().Set(static_cast<double>(total));
+  LogEnd();
   base::MutexLock lock(mutex_);
   finished_ = true;
-  log::Info("the replay is finished", {{"run", headers_.front().value}, {"quotes", total}});
   return absl::OkStatus();
 }
 

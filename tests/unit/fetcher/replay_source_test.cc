@@ -29,14 +29,17 @@ bool Eventually(const std::function<bool()>& holds) {
 // What a MemoryProducer was given, read as the log.
 class MemoryReplayLog final : public ReplayLog {
  public:
-  explicit MemoryReplayLog(const std::vector<testing::MemoryProducer::Record>& records) {
+  explicit MemoryReplayLog(const std::vector<testing::MemoryProducer::Record>& records, bool with_positions = true) {
     for (const auto& record : records) {
       for (const kafka::Header& header : record.headers) {
         if (header.name != kReplayRunHeader) continue;
         pb::LogRecord decoded;
         if (!decoded.ParseFromString(record.value)) throw std::runtime_error("no log record");
-        ReplayMark mark{header.value, std::nullopt};
+        ReplayMark mark{header.value, std::nullopt, std::nullopt};
         if (decoded.has_quote()) mark.quote = decoded.quote();
+        for (const kafka::Header& other : record.headers) {
+          if (other.name == kReplayPositionHeader && with_positions) mark.position = std::stoll(other.value);
+        }
         marks_[record.key] = mark;
       }
     }
@@ -139,6 +142,121 @@ TEST_CASE("a replay that crashed anywhere continues where the log says") {
     CHECK(std::is_sorted(log.times.begin(), log.times.end()));
     if (survived == 101) CHECK(publisher.LastPublished("AAPL").has_value());
   }
+}
+
+ReplayFile EqualTimes() {
+  std::istringstream in(
+      "time,symbol,price\n"
+      "2024-01-02T21:00:00Z,AAPL,1\n"
+      "2024-01-02T21:00:00Z,MSFT,2\n"
+      "2024-01-02T21:00:00Z,AAPL,3\n"
+      "2024-01-02T21:00:00Z,AAPL,1\n"
+      "2024-01-07T15:00:00Z,AAPL,4\n"
+      "2024-01-08T15:00:00Z,MSFT,5\n"
+      "never,MSFT,5\n");
+  return *ReadReplayStream(in, "equal.csv", "");
+}
+
+TEST_CASE("a replay of quotes of one time continues behind the very quote that the log has") {
+  base::SystemClock clock;
+  testing::MemoryProducer whole;
+  {
+    Publisher publisher(whole, clock);
+    publisher.BeginEpoch(1);
+    ReplaySource source(EqualTimes(), Fast(), publisher, std::make_unique<MemoryReplayLog>(whole.records()));
+    source.Start();
+    source.SetSymbols({"AAPL"});
+    REQUIRE(Eventually([&] { return source.finished(); }));
+  }
+  REQUIRE(whole.records().size() == 2 + 6);
+  for (size_t survived = 0; survived <= whole.records().size(); ++survived) {
+    CAPTURE(survived);
+    auto records = whole.records();
+    records.resize(survived);
+    testing::MemoryProducer producer;
+    Publisher publisher(producer, clock);
+    publisher.BeginEpoch(2);
+    ReplaySource source(EqualTimes(), Fast(), publisher, std::make_unique<MemoryReplayLog>(records));
+    source.Start();
+    source.SetSymbols({"AAPL"});
+    REQUIRE(Eventually([&] { return source.finished(); }));
+    std::vector<int64_t> prices;
+    for (const auto& record : producer.records()) records.push_back(record);
+    for (const auto& record : records) {
+      pb::LogRecord decoded;
+      REQUIRE(decoded.ParseFromString(record.value));
+      if (decoded.has_quote()) prices.push_back(decoded.quote().price_micros() / 1'000'000);
+    }
+    CHECK(prices == std::vector<int64_t>{1, 2, 3, 1, 4, 5});
+  }
+}
+
+TEST_CASE("a replay that a version without positions began goes on behind its last event time") {
+  base::SystemClock clock;
+  testing::MemoryProducer whole;
+  for (const bool with_positions : {true, false}) {
+    Publisher publisher(whole, clock);
+    publisher.BeginEpoch(1);
+    auto records = whole.records();
+    if (!records.empty()) records.resize(51);
+    ReplaySource source(File(), Fast(), publisher, std::make_unique<MemoryReplayLog>(records, with_positions));
+    source.Start();
+    source.SetSymbols({"AAPL"});
+    REQUIRE(Eventually([&] { return source.finished(); }));
+  }
+  CHECK(Log(whole.records()).restarts == 1);
+  CHECK(Log(whole.records()).times.size() == 100 + 50);
+}
+
+TEST_CASE("the end of a replay says what became of its rows and quotes") {
+  base::SystemClock clock;
+  testing::MemoryProducer producer;
+  Publisher publisher(producer, clock);
+  publisher.BeginEpoch(1);
+  std::istringstream in(
+      "time,symbol,price\n"
+      "2024-01-02T21:00:00Z,AAPL,1\n"
+      "2024-01-07T15:00:00Z,AAPL,4\n"
+      "2024-01-07T15:00:00Z,AAPL,0\n"
+      "2999-01-08T15:00:00Z,AAPL,5\n"
+      "never,AAPL,5\n");
+  ReplayOptions options = Fast();
+  options.gap_max = absl::Hours(1);
+  ReplaySource source(*ReadReplayStream(in, "aapl.csv", ""), options, publisher,
+                      std::make_unique<MemoryReplayLog>(producer.records()));
+  source.Start();
+  source.SetSymbols({"AAPL"});
+  REQUIRE(Eventually([&] { return source.finished(); }));
+  const ReplayCounts counts = source.counts();
+  CHECK(counts.rows == 5);
+  CHECK(counts.rows_refused == 2);
+  CHECK(counts.published == 2);
+  CHECK(counts.closed == 1);  // A Sunday.
+  CHECK(counts.late == 0);
+  CHECK(counts.refused == 1);
+}
+
+TEST_CASE("quotes of a replay that come behind another publisher's later one are counted as late") {
+  base::SystemClock clock;
+  testing::MemoryProducer producer;
+  Publisher publisher(producer, clock);
+  publisher.BeginEpoch(1);
+  ReplayOptions options = Fast();
+  options.speed = 15 / 0.02;  // A quote every 20 ms.
+  ReplaySource source(File(), options, publisher, std::make_unique<MemoryReplayLog>(producer.records()));
+  source.Start();
+  source.SetSymbols({"AAPL"});
+  REQUIRE(Eventually([&] { return producer.records().size() >= 3; }));
+  pb::QuoteRecord other;
+  other.set_symbol("AAPL");
+  other.set_price_micros(1);
+  other.set_event_time_us(1'600'000'000'000'000);
+  other.set_session(pb::TRADING_SESSION_REGULAR);
+  REQUIRE(publisher.Publish(other, "", {}, nullptr).ok());
+  REQUIRE(Eventually([&] { return source.finished(); }));
+  CHECK(source.counts().published == 100);
+  CHECK(source.counts().late > 50);
+  CHECK(source.counts().late < 100);
 }
 
 TEST_CASE("a replay with another run id starts from the beginning") {
