@@ -772,7 +772,8 @@ TEST_CASE(
   {
     TestEvaluator evaluator(store);
     REQUIRE(evaluator.Run(log) == NextStep::kGoOn);
-    CHECK(SplitsSent(evaluator) == std::vector<int64_t>{2, 3});
+    // The first one's row was still in the outbox.
+    CHECK(SplitsSent(evaluator) == std::vector<int64_t>{1, 2, 3});
   }
   REQUIRE(store.AllTriggers().size() == 1);
 
@@ -796,7 +797,8 @@ TEST_CASE(
   REQUIRE(evaluator.Read(other, *start) == NextStep::kGoOn);
   REQUIRE(evaluator.logic.Commit().ok());
   REQUIRE(evaluator.relay.Pump().ok());
-  CHECK(SplitsSent(evaluator) == std::vector<int64_t>{1, 2, 3});
+  // Those rows again, and then the new log's.
+  CHECK(SplitsSent(evaluator) == std::vector<int64_t>{1, 2, 3, 1, 2, 3});
   CHECK(store.AllTriggers().size() == 2);
   CHECK(evaluator.logic.counters().splits_skipped == 0);
   // Rows of a log are of that log alone: nothing of them is applied to the next one.
