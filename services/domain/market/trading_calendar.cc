@@ -1,5 +1,7 @@
 #include "services/domain/market/trading_calendar.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 
 #include "services/domain/market/exchange_date.h"
@@ -44,28 +46,51 @@ sys_days Easter(year y) {
   return Date(y, static_cast<unsigned>(month_number), static_cast<unsigned>(day_number));
 }
 
+// What no rule foresaw. Days of mourning for presidents, September 11, a hurricane.
+bool WasClosed(year_month_day date) {
+  using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace): the dates' own notation.
+  static constexpr std::array kClosures = {1994y / 4 / 27,  2001y / 9 / 11, 2001y / 9 / 12, 2001y / 9 / 13,
+                                           2001y / 9 / 14,  2004y / 6 / 11, 2007y / 1 / 2,  2012y / 10 / 29,
+                                           2012y / 10 / 30, 2018y / 12 / 5, 2025y / 1 / 9};
+  return std::find(kClosures.begin(), kClosures.end(), date) != kClosures.end();
+}
+
 bool IsHoliday(sys_days date) {
   const year y = year_month_day(date).year();
+  const int number = static_cast<int>(y);
   const auto nth = [&](unsigned m, weekday w, unsigned n) { return sys_days(y / month(m) / w[n]); };
   // New Year's Day on a Saturday is not kept: the Friday before ends the old year's books.
   const sys_days new_year = Date(y, 1, 1);
   if (weekday(new_year) != std::chrono::Saturday && date == Observed(new_year)) return true;
-  return date == nth(1, std::chrono::Monday, 3) || date == nth(2, std::chrono::Monday, 3) ||
-         date == Easter(y) - days(2) || date == sys_days(y / month(5) / std::chrono::Monday[last]) ||
-         (static_cast<int>(y) >= 2022 && date == Observed(Date(y, 6, 19))) || date == Observed(Date(y, 7, 4)) ||
+  if (number >= 1998 && date == nth(1, std::chrono::Monday, 3)) return true;  // Martin Luther King Day.
+  if (number >= 2022 && date == Observed(Date(y, 6, 19))) return true;        // Juneteenth.
+  // Those that the law moved to Mondays.
+  const sys_days washington = number >= 1971 ? nth(2, std::chrono::Monday, 3) : Observed(Date(y, 2, 22));
+  const sys_days memorial =
+      number >= 1971 ? sys_days(y / month(5) / std::chrono::Monday[last]) : Observed(Date(y, 5, 30));
+  return date == washington || date == memorial || date == Easter(y) - days(2) || date == Observed(Date(y, 7, 4)) ||
          date == nth(9, std::chrono::Monday, 1) || date == nth(11, std::chrono::Thursday, 4) ||
          date == Observed(Date(y, 12, 25));
 }
 
-// The day before Independence Day and Christmas Eve, where they are trading days from Monday to Thursday (and, of July
-// 3, where the 4th is not a Saturday's or Sunday's), and the day after Thanksgiving.
-bool ClosesEarly(sys_days date) {
+// The early close of a trading date, in hours after midnight.
+std::optional<int> EarlyCloseOf(sys_days date) {
   const year_month_day ymd(date);
+  const int number = static_cast<int>(ymd.year());
   const weekday w(date);
-  if (date == sys_days(ymd.year() / month(11) / std::chrono::Thursday[4]) + days(1)) return true;
-  const bool eve =
-      (ymd.month() == month(7) && ymd.day() == day(3)) || (ymd.month() == month(12) && ymd.day() == day(24));
-  return eve && w != std::chrono::Friday && w != std::chrono::Saturday && w != std::chrono::Sunday;
+  const bool before_friday = w != std::chrono::Friday && w != std::chrono::Saturday && w != std::chrono::Sunday;
+  const bool july_4th_on_thursday = weekday(Date(ymd.year(), 7, 4)) == std::chrono::Thursday;
+  const auto is = [&](unsigned m, unsigned d) { return ymd.month() == month(m) && ymd.day() == day(d); };
+  const int usual = number <= 1992 ? 14 : 13;
+  // Christmas Eve, and the day after Thanksgiving.
+  if (is(12, 24) && before_friday && number >= 1990) return usual;
+  if (number >= 1992 && date == sys_days(ymd.year() / month(11) / std::chrono::Thursday[4]) + days(1)) return usual;
+  // The day before Independence Day; until 2012 the Friday after it, where that made a long week-end.
+  if (number >= 1995 && is(7, 3) && before_friday && !(number <= 2012 && july_4th_on_thursday)) return usual;
+  if (number >= 1995 && number <= 2012 && is(7, 5) && july_4th_on_thursday) return usual;
+  // Once only.
+  if ((is(12, 26) && (number == 1997 || number == 2003)) || (is(12, 31) && number == 1999)) return usual;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -80,12 +105,13 @@ TradingDay NominalDayOfDate(int32_t date) {
 std::optional<TradingDay> TradingDayOfDate(int32_t date) {
   const sys_days civil{days(date)};
   const weekday w(civil);
-  if (w == std::chrono::Saturday || w == std::chrono::Sunday || IsHoliday(civil)) return std::nullopt;
+  if (w == std::chrono::Saturday || w == std::chrono::Sunday || IsHoliday(civil) || WasClosed(civil))
+    return std::nullopt;
   // The clock changes on Sundays only, so that a trading day has 24 hours.
   TradingDay day = NominalDayOfDate(date);
-  if (ClosesEarly(civil)) {
-    day.close_us = day.midnight_us + 13 * kHourUs;
-    day.post_end_us = day.midnight_us + 17 * kHourUs;
+  if (const std::optional<int> close_hour = EarlyCloseOf(civil)) {
+    day.close_us = day.midnight_us + *close_hour * kHourUs;
+    day.post_end_us = day.close_us + 4 * kHourUs;
   }
   return day;
 }

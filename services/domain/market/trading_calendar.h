@@ -1,9 +1,12 @@
 // Which session of the New York exchanges an event time belongs to, and when a date's regular session begins and ends.
 //
 // Computed, not asked for: weekends, the exchanges' holidays and their early closes follow rules that are known years
-// ahead (NYSE rule 7.2). Closures that nobody could foresee (a storm, a day of mourning) are not in it: such a day's
-// prices, which a source would not have, would be taken for those of a session. The rules are those since 2022, with
-// Juneteenth left out before that. Pure and thread-safe.
+// ahead (NYSE rule 7.2), each with the year in which it began, and the closures since 1990 that nobody could foresee
+// are listed. Right from kKnownFrom on, as far as the past goes (tests/unit/domain/market/xnys.txt); what is announced
+// later has to be added. Before that it is not known: the rules of 1990 are taken, with other hours, Saturdays and
+// closures left out. Pure and thread-safe.
+//
+// It decides which session a publisher gives a quote, and nothing that is computed from the log.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +17,16 @@
 
 namespace stockalert::market {
 
+// 1990-01-01, in days since 1970-01-01.
+inline constexpr int32_t kKnownFrom = 7305;
+
 // The regular session of a trading date.
 struct TradingDay {
   int32_t date = 0;  // Days since 1970-01-01.
   int64_t midnight_us = 0;
   int64_t open_us = 0;      // 9:30 in New York.
-  int64_t close_us = 0;     // 16:00, or 13:00 on a day of an early close.
-  int64_t post_end_us = 0;  // 20:00, or 17:00.
+  int64_t close_us = 0;     // 16:00, or 13:00 (until 1992: 14:00) on a day of an early close.
+  int64_t post_end_us = 0;  // Four hours later.
 };
 
 // None on weekends and holidays.

@@ -1,10 +1,14 @@
 #include "services/domain/market/trading_calendar.h"
 
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <map>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/time/civil_time.h"
 #include "absl/time/time.h"
 
 namespace stockalert::market {
@@ -64,6 +68,50 @@ TEST_CASE("holidays are closed and short days close at one") {
     CHECK(SessionOf(Us(one_past_one)) == Session::kPost);
     CHECK(SessionOf(Us(one_past_one) + int64_t{4} * 3600 * 1'000'000) == Session::kClosed);
   }
+}
+
+// xnys.txt says for each year since 1990 which days from Monday to Friday are closed, and which close early.
+TEST_CASE("every date since 1990 is what an independent calendar says") {
+  std::ifstream table(STOCKALERT_XNYS_TABLE);
+  int years = 0;
+  for (std::string line; std::getline(table, line);) {
+    if (line.empty() || line.front() == '#') continue;
+    std::istringstream words(line);
+    int year = 0;
+    words >> year;
+    std::map<std::string, int> close_hours;  // 0: closed.
+    for (std::string word; words >> word;)
+      close_hours[word.substr(0, 5)] = word.size() > 5 ? std::stoi(word.substr(6, 2)) : 0;
+    for (absl::CivilDay day(year, 1, 1); day.year() == year; ++day) {
+      const std::string name = absl::FormatCivilTime(day);
+      CAPTURE(name);
+      const absl::Weekday weekday = absl::GetWeekday(day);
+      const bool weekend = weekday == absl::Weekday::saturday || weekday == absl::Weekday::sunday;
+      const auto found = close_hours.find(name.substr(5));
+      const int close_hour = weekend ? 0 : found == close_hours.end() ? 16 : found->second;
+      const auto trading = TradingDayOfDate(static_cast<int32_t>(day - absl::CivilDay(1970, 1, 1)));
+      REQUIRE(trading.has_value() == (close_hour != 0));
+      if (!trading) continue;
+      CHECK(trading->close_us - trading->midnight_us == int64_t{close_hour} * 3600 * 1'000'000);
+      CHECK(trading->post_end_us - trading->close_us == int64_t{4} * 3600 * 1'000'000);
+    }
+    ++years;
+  }
+  CHECK(years == 37);
+}
+
+TEST_CASE("before 1971 two holidays were no Mondays, and 1990 is where the calendar is known from") {
+  const auto trades = [](int year, int month, int day) {
+    return TradingDayOfDate(static_cast<int32_t>(absl::CivilDay(year, month, day) - absl::CivilDay(1970, 1, 1)))
+        .has_value();
+  };
+  CHECK(trades(1970, 2, 16));
+  CHECK_FALSE(trades(1970, 2, 23));  // The 22nd was a Sunday.
+  CHECK(trades(1970, 5, 25));
+  CHECK_FALSE(trades(1970, 5, 29));
+  CHECK_FALSE(trades(1971, 2, 15));
+  CHECK_FALSE(trades(1971, 5, 31));
+  CHECK(absl::CivilDay(1970, 1, 1) + kKnownFrom == absl::CivilDay(1990, 1, 1));
 }
 
 TEST_CASE("a trading day has the exchange's open and close") {
