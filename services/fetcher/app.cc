@@ -62,12 +62,16 @@ absl::StatusOr<std::unique_ptr<QuoteSource>> MakeSource(const Config& config, Pu
     return std::make_unique<FinnhubSource>(options, publisher);
   }
   if (config.source == "replay") {
-    STOCKALERT_ASSIGN_OR_RETURN(ReplayFile file, ReadReplayFile(config.file, config.replay_symbol));
+    STOCKALERT_ASSIGN_OR_RETURN(
+        ReplayFile file,
+        ReadReplayFile(config.file, config.replay_symbol,
+                       config.replay_decimals < 0 ? std::nullopt : std::optional(config.replay_decimals)));
     log::Info("read the replay's file", {{"file", config.file},
                                          {"symbols", file.symbols.size()},
                                          {"rows", file.rows},
                                          {"quotes", file.ticks.size()},
-                                         {"rows_refused", file.rows_refused}});
+                                         {"rows_refused", file.rows_refused},
+                                         {"prices_rounded", file.prices_rounded}});
     ReplayOptions options;
     options.speed = config.speed;
     options.quotes_per_second_max = config.quotes_per_s_max;

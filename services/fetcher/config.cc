@@ -5,6 +5,7 @@
 #include "services/common/boot/flags.h"
 #include "services/domain/market/rules.h"
 #include "services/domain/market/symbol.h"
+#include "services/domain/price/rounding.h"
 #include "services/fetcher/finnhub_rest.h"
 
 namespace stockalert::fetcher {
@@ -53,6 +54,9 @@ void DeclareReplay(config::Parser& parser, Config& config) {
                     "replay: cut longer pauses in the file to this, in the file's time; 0: cut none");
   parser.AddString("replay_symbol", &config.replay_symbol, config::kOptional,
                    "replay: the symbol of a file without a symbol column; empty: from the file's name");
+  parser.AddInteger("replay_decimals", &config.replay_decimals, -1, price::kRoundedDecimalsMax,
+                    "replay: round prices half to even to so many decimals, where the file has binary noise "
+                    "(104.30000000000001); -1: do not round, and refuse rows with more than six");
   parser.AddString("replay_run", &config.replay_run, config::kOptional,
                    "replay: the run's id; a run that the log has in part goes on there, one that it has whole is not "
                    "repeated; empty: from the "

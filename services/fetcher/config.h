@@ -40,6 +40,7 @@ struct Config {
   double quotes_per_s_max = 20'000;
   absl::Duration gap_max = absl::ZeroDuration();
   std::string replay_symbol;
+  int replay_decimals = -1;  // -1: prices are not rounded.
   std::string replay_run;
   std::string replay_start_file;
 };

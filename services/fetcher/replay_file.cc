@@ -31,6 +31,7 @@
 #include "services/domain/market/symbol.h"
 #include "services/domain/market/trading_calendar.h"
 #include "services/domain/price/decimal.h"
+#include "services/domain/price/rounding.h"
 #include "services/domain/record/definition_codec.h"
 #include "services/fetcher/publisher.h"
 
@@ -228,8 +229,8 @@ std::string SymbolOfName(const std::string& name) {
 
 class Reader {
  public:
-  Reader(std::string name, std::string default_symbol)
-      : name_(std::move(name)), default_symbol_(std::move(default_symbol)) {}
+  Reader(std::string name, std::string default_symbol, std::optional<int> decimals)
+      : name_(std::move(name)), default_symbol_(std::move(default_symbol)), decimals_(decimals) {}
 
   absl::StatusOr<ReplayFile> Read(const std::string& contents) {
     std::string_view text = contents;
@@ -268,7 +269,9 @@ class Reader {
     }
     if (bars_) STOCKALERT_RETURN_IF_ERROR(LeaveOutSecondBars());
     if (rows_.empty()) return Wrong(first_refusal_.empty() ? "has no row below its header line" : first_refusal_);
-    file_.checksum = base::HexEncode(base::Sha256(contents)).substr(0, 16);
+    // Rounded prices are another replay.
+    const std::string rounding = decimals_ ? absl::StrCat("\nreplay_decimals=", *decimals_) : "";
+    file_.checksum = base::HexEncode(base::Sha256(contents + rounding)).substr(0, 16);
     if (bars_) FindLengths();
     Spread();
     FillDays();
@@ -288,6 +291,21 @@ class Reader {
     }
   }
 
+  absl::StatusOr<int64_t> ParsePrice(const char* text) {
+    absl::StatusOr<int64_t> exact = price::ParsePrice(text);
+    if (!decimals_) {
+      // Only what has too many decimals is a price when it is rounded.
+      if (exact.ok() || !price::ParseMicrosRounded(text, price::kRoundedDecimalsMax).ok()) return exact;
+      return absl::InvalidArgumentError(
+          absl::StrCat(exact.status().message(), ": --replay_decimals=4 would round prices to four decimals"));
+    }
+    absl::StatusOr<int64_t> rounded = price::ParseMicrosRounded(text, *decimals_);
+    if (!rounded.ok()) return rounded;
+    if (*rounded <= 0) return absl::InvalidArgumentError("must be above zero, also when it is rounded");
+    if (!exact.ok() || *exact != *rounded) ++file_.prices_rounded;
+    return rounded;
+  }
+
   size_t PricesOfRow() const { return bars_ ? 4 : 1; }
 
   // What is wrong with it, if anything.
@@ -304,7 +322,7 @@ class Reader {
     std::array<int64_t, 4> prices{};
     for (size_t i = 0; i < PricesOfRow(); ++i) {
       const char* text = bars_ ? bar[i] : price;
-      const absl::StatusOr<int64_t> micros = price::ParsePrice(text);
+      const absl::StatusOr<int64_t> micros = ParsePrice(text);
       if (!micros.ok()) return absl::StrCat("its price ", Shown(text), " ", micros.status().message());
       prices[i] = *micros;
     }
@@ -489,6 +507,7 @@ class Reader {
 
   const std::string name_;
   const std::string default_symbol_;
+  const std::optional<int> decimals_;
   ReplayFile file_;
   std::vector<Row> rows_;
   std::unordered_map<std::string, uint32_t> symbol_ids_;
@@ -515,16 +534,18 @@ pb::QuoteRecord ReplayFile::QuoteOf(const ReplayTick& tick) const {
   return quote;
 }
 
-absl::StatusOr<ReplayFile> ReadReplayStream(std::istream& in, const std::string& name, const std::string& symbol) {
+absl::StatusOr<ReplayFile> ReadReplayStream(std::istream& in, const std::string& name, const std::string& symbol,
+                                            std::optional<int> decimals) {
   const std::string contents{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
   if (in.bad()) return absl::NotFoundError(absl::StrCat("the replay file ", name, " cannot be read"));
-  return Reader(name, symbol.empty() ? SymbolOfName(name) : symbol).Read(contents);
+  return Reader(name, symbol.empty() ? SymbolOfName(name) : symbol, decimals).Read(contents);
 }
 
-absl::StatusOr<ReplayFile> ReadReplayFile(const std::string& path, const std::string& symbol) {
+absl::StatusOr<ReplayFile> ReadReplayFile(const std::string& path, const std::string& symbol,
+                                          std::optional<int> decimals) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return absl::NotFoundError(absl::StrCat("the replay file ", path, " cannot be read: see --file"));
-  return ReadReplayStream(in, path, symbol);
+  return ReadReplayStream(in, path, symbol, decimals);
 }
 
 }  // namespace stockalert::fetcher

@@ -57,6 +57,8 @@ struct ReplayFile {
   // Below the header: all, and those that were left out.
   int64_t rows = 0;
   int64_t rows_refused = 0;
+  // That had more decimals than they were rounded to.
+  int64_t prices_rounded = 0;
   // Identifies the file's contents.
   std::string checksum;
 
@@ -66,8 +68,11 @@ struct ReplayFile {
 
 // `symbol` is that of files that name none; empty: the file's name up to its first '-', '_' or '.' ("aapl-1m.csv" →
 // AAPL). INVALID_ARGUMENT says what is wrong with the file; NOT_FOUND: it cannot be read.
-absl::StatusOr<ReplayFile> ReadReplayFile(const std::string& path, const std::string& symbol);
+// `decimals`: prices are rounded half to even to so many (0 to 6); none: those of more than six are refused.
+absl::StatusOr<ReplayFile> ReadReplayFile(const std::string& path, const std::string& symbol,
+                                          std::optional<int> decimals = std::nullopt);
 // `name` stands for the path.
-absl::StatusOr<ReplayFile> ReadReplayStream(std::istream& in, const std::string& name, const std::string& symbol);
+absl::StatusOr<ReplayFile> ReadReplayStream(std::istream& in, const std::string& name, const std::string& symbol,
+                                            std::optional<int> decimals = std::nullopt);
 
 }  // namespace stockalert::fetcher

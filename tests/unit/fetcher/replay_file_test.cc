@@ -302,6 +302,26 @@ TEST_CASE("the column of symbols has four names, and a byte-order mark belongs t
              Catch::Contains("line 2") && Catch::Contains("Apple Inc."));
 }
 
+TEST_CASE("prices with binary noise are refused with a hint, or rounded half to even") {
+  const std::string text =
+      "date,symbol,price\n2024-01-02,A,104.30000000000001\n2024-01-03,A,609.9400024414062\n2024-01-04,A,1.00005\n"
+      "2024-01-05,A,0.00004\n2024-01-08,A,$1.00000000000001\n";
+  const auto exact = Read(text);
+  REQUIRE(exact.ok());
+  CHECK(Prices(*exact) == std::vector<int64_t>{1'000'050, 40});
+  CHECK_THAT(std::string(Read("date,symbol,price\n2024-01-02,A,104.30000000000001\n").status().message()),
+             Catch::Contains("line 2") && Catch::Contains("--replay_decimals=4"));
+  CHECK_THAT(std::string(Read("date,symbol,price\n2024-01-02,A,$104.30\n").status().message()),
+             !Catch::Contains("--replay_decimals"));
+  std::istringstream in(text);
+  const auto rounded = ReadReplayStream(in, "a.csv", "", 4);
+  REQUIRE(rounded.ok());
+  CHECK(Prices(*rounded) == std::vector<int64_t>{104'300'000, 609'940'000, 1'000'000});
+  CHECK(rounded->rows_refused == 2);
+  CHECK(rounded->prices_rounded == 3);
+  CHECK(rounded->checksum != exact->checksum);
+}
+
 TEST_CASE("two bars of one time are no bars of one symbol") {
   const std::string bars = ",Open,High,Low,Close\nAAPL,2024-01-02,1,1,1,1\nMSFT,2024-01-02,2,2,2,2\n";
   CHECK_THAT(std::string(Read("Company,Date" + bars).status().message()),
