@@ -238,11 +238,12 @@ absl::StatusOr<int64_t> EvaluatorLogic::LoadPartition(Partition& partition, cons
   return start;
 }
 
-absl::StatusOr<std::vector<StoredSplit>> EvaluatorLogic::ReadSplitsSince(const PartitionRow& row, Progress from) {
-  std::vector<StoredSplit> splits;
+absl::StatusOr<std::vector<RecordedSplit>> EvaluatorLogic::ReadSplitsSince(const PartitionRow& row, Progress from) {
+  std::vector<RecordedSplit> splits;
   for (;;) {
-    STOCKALERT_ASSIGN_OR_RETURN(std::vector<StoredSplit> rows, store_.ReadSplits(row.partition, row.log.log_generation,
-                                                                                 from, options_.compare_rows_max));
+    STOCKALERT_ASSIGN_OR_RETURN(
+        std::vector<RecordedSplit> rows,
+        store_.ReadSplits(row.partition, row.log.log_generation, from, options_.compare_rows_max));
     splits.insert(splits.end(), rows.begin(), rows.end());
     if (rows.size() < options_.compare_rows_max) return splits;
     from = {rows.back().offset, rows.back().ordinal + 1};
@@ -269,7 +270,7 @@ absl::StatusOr<int64_t> EvaluatorLogic::AdoptLog(Partition& partition, const Log
     since.insert(since.end(), std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
     if (last) break;
   }
-  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<StoredSplit> splits, ReadSplitsSince(row, checkpointed));
+  STOCKALERT_ASSIGN_OR_RETURN(const std::vector<RecordedSplit> splits, ReadSplitsSince(row, checkpointed));
   if (const absl::Status carried = CarrySplitsOver(state, splits); !carried.ok()) {
     StopPartition(partition, absl::StrCat("its state cannot be carried into another log: ", carried.message()));
     return absl::FailedPreconditionError(*partition.stopped);

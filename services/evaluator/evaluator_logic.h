@@ -204,7 +204,7 @@ class EvaluatorLogic {
   enum class Stop { kUntilMended, kForNow };
 
   absl::StatusOr<int64_t> LoadPartition(Partition& partition, const LogFacts& facts);
-  absl::StatusOr<std::vector<StoredSplit>> ReadSplitsSince(const PartitionRow& row, Progress from);
+  absl::StatusOr<std::vector<RecordedSplit>> ReadSplitsSince(const PartitionRow& row, Progress from);
   absl::StatusOr<int64_t> AdoptLog(Partition& partition, const LogFacts& facts);
   // The newest checkpoint of the row's generation that can be used, with its fold; none where there is none.
   struct Base;

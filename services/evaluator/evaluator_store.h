@@ -84,13 +84,13 @@ struct StoredTrigger {
 };
 
 // A split that was told of, with the place of its record. One that came again has a row a time.
-struct StoredSplit {
+struct RecordedSplit {
   record::Split split;
   int32_t partition = 0;
   int64_t log_generation = 1;
   int64_t offset = 0;
   int64_t ordinal = 0;
-  bool operator==(const StoredSplit&) const = default;
+  bool operator==(const RecordedSplit&) const = default;
 };
 
 // An event on its way to the broker.
@@ -126,7 +126,7 @@ struct CommitBatch {
   std::vector<StoredTrigger> triggers;
   std::vector<OutboxRow> outbox;
   std::vector<OutboxAcknowledgement> acknowledged;  // These rows are deleted.
-  std::vector<StoredSplit> splits = {};
+  std::vector<RecordedSplit> splits = {};
 };
 
 absl::Status FencedError();
@@ -164,8 +164,8 @@ class EvaluatorStore {
                                                                   Progress from, size_t rows_max) = 0;
 
   // The same of splits.
-  virtual absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t partition, int64_t log_generation, Progress from,
-                                                              size_t rows_max) = 0;
+  virtual absl::StatusOr<std::vector<RecordedSplit>> ReadSplits(int32_t partition, int64_t log_generation,
+                                                                Progress from, size_t rows_max) = 0;
 
   // Outgoing events with a sequence above `after`, in their order.
   virtual absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t partition, int64_t after, size_t rows_max) = 0;

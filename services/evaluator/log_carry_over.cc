@@ -35,11 +35,11 @@ fold::SavedSymbol UnseenSymbol(const std::string& name) {
 
 }  // namespace
 
-absl::Status CarrySplitsOver(fold::FoldState& state, const std::vector<StoredSplit>& splits) {
+absl::Status CarrySplitsOver(fold::FoldState& state, const std::vector<RecordedSplit>& splits) {
   if (splits.empty()) return absl::OkStatus();
   STOCKALERT_ASSIGN_OR_RETURN(fold::Fold fold, fold::Fold::Restore(state));
   fold::Outcome told;  // By the rows that the splits are of, and those of triggers.
-  for (const StoredSplit& stored : splits) fold.Apply(stored.split, {stored.offset, state.log_time_us}, &told);
+  for (const RecordedSplit& stored : splits) fold.Apply(stored.split, {stored.offset, state.log_time_us}, &told);
   state = fold.Snapshot();
   return absl::OkStatus();
 }

@@ -13,7 +13,7 @@ namespace stockalert::evaluator {
 // Applies to `state`, a checkpoint's, the splits that came after it, in their order; what it knows already changes
 // nothing. Records that were held until such a split are evaluated, as they were: before CarryOver, for what they
 // triggered is among the triggers. An error: the state is not one.
-absl::Status CarrySplitsOver(fold::FoldState& state, const std::vector<StoredSplit>& splits);
+absl::Status CarrySplitsOver(fold::FoldState& state, const std::vector<RecordedSplit>& splits);
 
 // Applies to `state`, a checkpoint's, the triggers that came after it. Trigger numbers continue above theirs; a ONCE
 // alert that triggered stays ended; a repeating one is not ready until its level has been false. An alert that the

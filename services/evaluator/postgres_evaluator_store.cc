@@ -184,10 +184,10 @@ struct SplitStatement {
              soci::use(partitions), soci::use(generations), soci::use(offsets), soci::use(ordinals), soci::use(symbols),
              soci::use(numbers), soci::use(ids), soci::use(numerators), soci::use(denominators), soci::use(times))) {}
 
-  void Fill(const std::vector<StoredSplit>& rows) {
+  void Fill(const std::vector<RecordedSplit>& rows) {
     std::vector<int64_t> partition, generation, offset, ordinal, number, numerator, denominator, time;
     std::vector<std::string> symbol, id;
-    for (const StoredSplit& row : rows) {
+    for (const RecordedSplit& row : rows) {
       partition.push_back(row.partition);
       generation.push_back(row.log_generation);
       offset.push_back(row.offset);
@@ -446,13 +446,13 @@ absl::StatusOr<std::vector<StoredTrigger>> PostgresEvaluatorStore::ReadTriggers(
       });
 }
 
-absl::StatusOr<std::vector<StoredSplit>> PostgresEvaluatorStore::ReadSplits(int32_t partition, int64_t log_generation,
-                                                                            Progress from, size_t rows_max) {
+absl::StatusOr<std::vector<RecordedSplit>> PostgresEvaluatorStore::ReadSplits(int32_t partition, int64_t log_generation,
+                                                                              Progress from, size_t rows_max) {
   return postgres::Read(
-      pool_, "evaluator.read_splits", [&](Connection& connection) -> absl::StatusOr<std::vector<StoredSplit>> {
-        std::vector<StoredSplit> splits;
+      pool_, "evaluator.read_splits", [&](Connection& connection) -> absl::StatusOr<std::vector<RecordedSplit>> {
+        std::vector<RecordedSplit> splits;
         const auto limit = static_cast<int64_t>(rows_max);
-        StoredSplit row;
+        RecordedSplit row;
         row.partition = partition;
         row.log_generation = log_generation;
         record::Split& split = row.split;

@@ -18,8 +18,8 @@ class PostgresEvaluatorStore final : public EvaluatorStore {
   absl::Status AdoptLog(const PartitionRow& row, const StoredCheckpoint& checkpoint) override;
   absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t partition, int64_t log_generation, Progress from,
                                                           size_t rows_max) override;
-  absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t partition, int64_t log_generation, Progress from,
-                                                      size_t rows_max) override;
+  absl::StatusOr<std::vector<RecordedSplit>> ReadSplits(int32_t partition, int64_t log_generation, Progress from,
+                                                        size_t rows_max) override;
   absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t partition, int64_t after, size_t rows_max) override;
   absl::Status DeleteOutbox(const std::vector<OutboxAcknowledgement>& acknowledged) override;
   absl::Status Ready() override { return pool_.Ready(); }

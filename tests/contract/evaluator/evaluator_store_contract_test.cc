@@ -220,7 +220,7 @@ TEST_CASE("splits are committed with their partition's move, and read in their o
   ForEachStore([](EvaluatorStore& store) {
     const PartitionRow row = *store.AcquirePartition(NewPartition(), "one");
     const auto split = [&](int64_t offset, int64_t ordinal) {
-      return StoredSplit{
+      return RecordedSplit{
           {"BRK.B", "id-" + std::to_string(offset), offset, {1'000'000, 3}, -5}, row.partition, 1, offset, ordinal};
     };
     CommitBatch batch;

@@ -75,8 +75,8 @@ class MortalStore final : public EvaluatorStore {
     if (dead_) return Dead();
     return inner_.ReadTriggers(partition, generation, from, rows_max);
   }
-  absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t partition, int64_t generation, Progress from,
-                                                      size_t rows_max) override {
+  absl::StatusOr<std::vector<RecordedSplit>> ReadSplits(int32_t partition, int64_t generation, Progress from,
+                                                        size_t rows_max) override {
     if (dead_) return Dead();
     return inner_.ReadSplits(partition, generation, from, rows_max);
   }

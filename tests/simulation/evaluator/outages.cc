@@ -17,8 +17,8 @@ using evaluator::OutboxAcknowledgement;
 using evaluator::OutboxRow;
 using evaluator::PartitionRow;
 using evaluator::Progress;
+using evaluator::RecordedSplit;
 using evaluator::StoredCheckpoint;
-using evaluator::StoredSplit;
 using evaluator::StoredTrigger;
 
 namespace {
@@ -74,8 +74,8 @@ class OutageWorld::Store final : public evaluator::EvaluatorStore {
     if (absl::Status status = Ask(false); !status.ok()) return status;
     return truth.ReadTriggers(partition, generation, from, rows_max);
   }
-  absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t partition, int64_t generation, Progress from,
-                                                      size_t rows_max) override {
+  absl::StatusOr<std::vector<RecordedSplit>> ReadSplits(int32_t partition, int64_t generation, Progress from,
+                                                        size_t rows_max) override {
     if (absl::Status status = Ask(false); !status.ok()) return status;
     return truth.ReadSplits(partition, generation, from, rows_max);
   }

@@ -162,8 +162,9 @@ std::optional<std::string> Run(const std::vector<PlacedEvent>& events, uint64_t 
     Outcome outcome;
     whole.Apply(events[i].event, events[i].place, &outcome);
     std::vector<record::Trigger> triggers = shards.done(i).triggers;
-    std::stable_sort(triggers.begin(), triggers.end(),
-              [](const record::Trigger& left, const record::Trigger& right) { return left.alert_id < right.alert_id; });
+    std::stable_sort(triggers.begin(), triggers.end(), [](const record::Trigger& left, const record::Trigger& right) {
+      return left.alert_id < right.alert_id;
+    });
     std::vector<record::Trigger> expected = outcome.triggers;
     std::stable_sort(expected.begin(), expected.end(), [](const record::Trigger& left, const record::Trigger& right) {
       return left.alert_id < right.alert_id;

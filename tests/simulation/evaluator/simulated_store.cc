@@ -12,8 +12,8 @@ using evaluator::PartitionHolder;
 using evaluator::PartitionOwner;
 using evaluator::PartitionRow;
 using evaluator::Progress;
+using evaluator::RecordedSplit;
 using evaluator::StoredCheckpoint;
-using evaluator::StoredSplit;
 using evaluator::StoredTrigger;
 
 namespace {
@@ -59,8 +59,8 @@ absl::StatusOr<std::vector<StoredTrigger>> SimulatedStore::ReadTriggers(int32_t 
   return WithFault(fault_(), [&] { return store_.ReadTriggers(partition, log_generation, from, rows_max); });
 }
 
-absl::StatusOr<std::vector<StoredSplit>> SimulatedStore::ReadSplits(int32_t partition, int64_t log_generation,
-                                                                    Progress from, size_t rows_max) {
+absl::StatusOr<std::vector<RecordedSplit>> SimulatedStore::ReadSplits(int32_t partition, int64_t log_generation,
+                                                                      Progress from, size_t rows_max) {
   return WithFault(fault_(), [&] { return store_.ReadSplits(partition, log_generation, from, rows_max); });
 }
 

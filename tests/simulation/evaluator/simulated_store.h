@@ -33,8 +33,8 @@ class SimulatedStore : public evaluator::EvaluatorStore {
   absl::StatusOr<std::vector<evaluator::StoredTrigger>> ReadTriggers(int32_t partition, int64_t log_generation,
                                                                      evaluator::Progress from,
                                                                      size_t rows_max) override;
-  absl::StatusOr<std::vector<evaluator::StoredSplit>> ReadSplits(int32_t partition, int64_t log_generation,
-                                                                 evaluator::Progress from, size_t rows_max) override;
+  absl::StatusOr<std::vector<evaluator::RecordedSplit>> ReadSplits(int32_t partition, int64_t log_generation,
+                                                                   evaluator::Progress from, size_t rows_max) override;
   absl::StatusOr<std::vector<evaluator::OutboxRow>> ReadOutbox(int32_t partition, int64_t after,
                                                                size_t rows_max) override;
   absl::Status DeleteOutbox(const std::vector<evaluator::OutboxAcknowledgement>& acknowledged) override;

@@ -73,7 +73,7 @@ absl::Status InMemoryEvaluatorStore::Commit(const CommitBatch& batch) {
     identities_.emplace(std::pair(row.trigger.alert_id, row.trigger.trigger_number), place);
     triggers_.emplace(place, row);
   }
-  for (const StoredSplit& row : batch.splits)
+  for (const RecordedSplit& row : batch.splits)
     splits_.emplace(TriggerPlace{row.partition, row.log_generation, row.offset, row.ordinal}, row);
   for (const OutboxRow& row : batch.outbox) outbox_[{row.partition, row.sequence}] = row;
   Acknowledge(batch.acknowledged);
@@ -127,10 +127,10 @@ absl::StatusOr<std::vector<StoredTrigger>> InMemoryEvaluatorStore::ReadTriggers(
   return rows;
 }
 
-absl::StatusOr<std::vector<StoredSplit>> InMemoryEvaluatorStore::ReadSplits(int32_t partition, int64_t log_generation,
-                                                                            Progress from, size_t rows_max) {
+absl::StatusOr<std::vector<RecordedSplit>> InMemoryEvaluatorStore::ReadSplits(int32_t partition, int64_t log_generation,
+                                                                              Progress from, size_t rows_max) {
   const std::lock_guard lock(mutex_);
-  std::vector<StoredSplit> rows;
+  std::vector<RecordedSplit> rows;
   for (auto row = splits_.lower_bound({partition, log_generation, from.next_offset, from.next_ordinal});
        row != splits_.end() && row->first.partition == partition && row->first.generation == log_generation &&
        rows.size() < rows_max;

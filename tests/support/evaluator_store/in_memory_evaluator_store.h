@@ -24,8 +24,8 @@ class InMemoryEvaluatorStore final : public evaluator::EvaluatorStore {
   absl::StatusOr<std::vector<evaluator::StoredTrigger>> ReadTriggers(int32_t partition, int64_t log_generation,
                                                                      evaluator::Progress from,
                                                                      size_t rows_max) override;
-  absl::StatusOr<std::vector<evaluator::StoredSplit>> ReadSplits(int32_t partition, int64_t log_generation,
-                                                                 evaluator::Progress from, size_t rows_max) override;
+  absl::StatusOr<std::vector<evaluator::RecordedSplit>> ReadSplits(int32_t partition, int64_t log_generation,
+                                                                   evaluator::Progress from, size_t rows_max) override;
   absl::StatusOr<std::vector<evaluator::OutboxRow>> ReadOutbox(int32_t partition, int64_t after,
                                                                size_t rows_max) override;
   absl::Status DeleteOutbox(const std::vector<evaluator::OutboxAcknowledgement>& acknowledged) override;
@@ -56,7 +56,7 @@ class InMemoryEvaluatorStore final : public evaluator::EvaluatorStore {
   std::map<int32_t, std::map<CheckpointKey, evaluator::StoredCheckpoint>> checkpoints_;
   std::map<std::pair<std::string, int64_t>, TriggerPlace> identities_;
   std::map<TriggerPlace, evaluator::StoredTrigger> triggers_;
-  std::map<TriggerPlace, evaluator::StoredSplit> splits_;
+  std::map<TriggerPlace, evaluator::RecordedSplit> splits_;
   std::map<std::pair<int32_t, int64_t>, evaluator::OutboxRow> outbox_;
 };
 

@@ -331,7 +331,7 @@ TEST_CASE("a record with many triggers spans transactions, and a crash between t
       absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t p, int64_t g, Progress f, size_t n) override {
         return inner_.ReadTriggers(p, g, f, n);
       }
-      absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t p, int64_t g, Progress f, size_t n) override {
+      absl::StatusOr<std::vector<RecordedSplit>> ReadSplits(int32_t p, int64_t g, Progress f, size_t n) override {
         return inner_.ReadSplits(p, g, f, n);
       }
       absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t p, int64_t a, size_t n) override {
@@ -510,7 +510,7 @@ TEST_CASE("a database that is away delays a commit and loses nothing") {
     absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t p, int64_t g, Progress f, size_t n) override {
       return inner_.ReadTriggers(p, g, f, n);
     }
-    absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t p, int64_t g, Progress f, size_t n) override {
+    absl::StatusOr<std::vector<RecordedSplit>> ReadSplits(int32_t p, int64_t g, Progress f, size_t n) override {
       return inner_.ReadSplits(p, g, f, n);
     }
     absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t p, int64_t a, size_t n) override {
@@ -822,7 +822,7 @@ TEST_CASE("splits that a checkpoint lacks are carried over in their order, and s
   fold::FoldState state = before.Snapshot();
   REQUIRE(state.symbols.at(0).held_records.has_value());
   const auto stored = [](record::Split split, int64_t offset) {
-    return StoredSplit{std::move(split), 0, 1, offset, 0};
+    return RecordedSplit{std::move(split), 0, 1, offset, 0};
   };
   REQUIRE(CarrySplitsOver(state, {stored({"AAPL", "s1", 1, {4, 1}, 0}, 5), stored({"AAPL", "s2", 2, {2, 1}, 0}, 6),
                                   stored({"AAPL", "s3", 3, {1, 4}, 0}, 7), stored({"MSFT", "m1", 1, {3, 1}, 0}, 8)})

@@ -115,7 +115,7 @@ class FailingStore final : public EvaluatorStore {
   absl::StatusOr<std::vector<StoredTrigger>> ReadTriggers(int32_t p, int64_t g, Progress f, size_t n) override {
     return inner_.ReadTriggers(p, g, f, n);
   }
-  absl::StatusOr<std::vector<StoredSplit>> ReadSplits(int32_t p, int64_t g, Progress f, size_t n) override {
+  absl::StatusOr<std::vector<RecordedSplit>> ReadSplits(int32_t p, int64_t g, Progress f, size_t n) override {
     return inner_.ReadSplits(p, g, f, n);
   }
   absl::StatusOr<std::vector<OutboxRow>> ReadOutbox(int32_t p, int64_t a, size_t n) override {

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""make_xnys_table.py > xnys.txt: the days from Monday to Friday on which the New York exchanges are closed, and those on which they close early, a line a year.
+"""make_xnys_table.py > xnys.txt: the days from Monday to Friday on which the New York exchanges are closed, and those on which they close early, a line
+a year.
 
-From the calendar XNYS of the package exchange_calendars (github.com/gerrymanoim/exchange_calendars, Apache License 2.0), which has to be installed; run by hand."""
+From the calendar XNYS of the package exchange_calendars (github.com/gerrymanoim/exchange_calendars, Apache License 2.0), which has to be installed; run
+by hand.
+"""
 
 import datetime
 import importlib.metadata
