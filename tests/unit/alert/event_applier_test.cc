@@ -109,7 +109,7 @@ TEST_CASE("a record is applied, passed over, put aside or waited for") {
   split.mutable_split()->set_denominator(1);
   CHECK(disposition(kafka::kAlertEventsTopic, split.SerializeAsString()) == Disposition::kApply);
   CHECK(ReadEvent(kafka::kAlertEventsTopic, split.SerializeAsString(), "").events.splits ==
-        std::vector<StoredSplit>{{"AAPL", 1, {4, 1}, 0}});
+        std::vector<StoredSplit>{{"AAPL", 1, {4, 1}, 0, "s1"}});
   split.mutable_split()->set_number(0);
   CHECK(disposition(kafka::kAlertEventsTopic, split.SerializeAsString()) == Disposition::kDeadLetter);
   internal::v1::UserEvent mail;
