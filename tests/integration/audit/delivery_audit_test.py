@@ -204,6 +204,8 @@ BROKEN = {
     "a user who was told twice of a split": (
         "DROP INDEX stockalert_notifier.notifications_key; " + SPLIT + told(31, 5, 1) + told(32, 5, 2), user(5), "was told 2 times of one split"),
     "a split that is none": (told(31, 5, 1), notification(31), "tells of the split SPLT/1, which is none"),
+    "a split told as critical": (
+        SPLIT + told(31, 5, 1) + setting("notifications", "critical = true", notification(31)), notification(31), "is critical, and tells of a split"),
     "a split with another ratio": (SPLIT + told(31, 5, 1, "{1,5,1,0,1}"), notification(31), "which is none"),
     "something that is held for ever": (
         setting("delivery_lanes", "digest_due_us = NULL", destination(10), "destination_id"), delivery(23), "no digest of its destination"),
