@@ -213,6 +213,18 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
   return response;
 }
 
+absl::Status FetcherServiceHandler::PublishWithRoom(absl::Time deadline, const std::function<absl::Status()>& publish) {
+  for (;;) {
+    absl::Status sent = publish();
+    if (!absl::IsResourceExhausted(sent)) return sent;
+    if (!publisher_.AwaitRoom(deadline)) {
+      return base::Unavailable(
+          "LOG_UNAVAILABLE",
+          "the log does not acknowledge what it is sent; nothing was published, try again in a moment");
+    }
+  }
+}
+
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::PublishSplit(::grpc::CallbackServerContext* context,
                                                                 const pb::PublishSplitRequest* request,
                                                                 pb::PublishSplitResponse* response) {
@@ -227,9 +239,11 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
               "the log does not acknowledge what it is sent; the split was not published, try again in a moment");
         }
         auto answers = std::make_shared<Answers>(1);
-        STOCKALERT_RETURN_IF_ERROR(publisher_.PublishSplit(
-            asked.split(), call.trace.Child().Traceparent(),
-            [answers](const absl::StatusOr<kafka::DeliveryReport>& delivery) { answers->Record(0, delivery); }));
+        STOCKALERT_RETURN_IF_ERROR(PublishWithRoom(call.deadline - absl::Milliseconds(50), [&] {
+          return publisher_.PublishSplit(
+              asked.split(), call.trace.Child().Traceparent(),
+              [answers](const absl::StatusOr<kafka::DeliveryReport>& delivery) { answers->Record(0, delivery); });
+        }));
         STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::DeliveryReport> places,
                                     answers->Await(call.deadline - absl::Milliseconds(50)));
         pb::PublishSplitResponse answer;
@@ -261,9 +275,11 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
         const auto publish = asked.kind() == pb::PublishHoldRequest::KIND_SUSPECTED ? &Publisher::PublishSuspicion
                                                                                     : &Publisher::PublishDismissal;
         const absl::Time give_up = call.deadline - absl::Milliseconds(50);
-        STOCKALERT_RETURN_IF_ERROR((publisher_.*publish)(
-            asked.symbol(), call.trace.Child().Traceparent(), give_up,
-            [answers](const absl::StatusOr<kafka::DeliveryReport>& delivery) { answers->Record(0, delivery); }));
+        STOCKALERT_RETURN_IF_ERROR(PublishWithRoom(give_up, [&] {
+          return (publisher_.*publish)(
+              asked.symbol(), call.trace.Child().Traceparent(), give_up,
+              [answers](const absl::StatusOr<kafka::DeliveryReport>& delivery) { answers->Record(0, delivery); });
+        }));
         STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::DeliveryReport> places, answers->Await(give_up));
         pb::PublishHoldResponse answer;
         answer.mutable_place()->set_partition(places.front().partition);

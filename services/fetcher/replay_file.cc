@@ -151,6 +151,14 @@ std::optional<Moment> MomentOfDate(const std::string& text) {
   return Moment{market::NominalDayOfDate(date).open_us, date, std::nullopt};
 }
 
+// Of twelve digits that are a date and a time without a zone, as in 202401310930. As milliseconds they would be of
+// 1976.
+bool LooksLikeMinute(std::string_view digits) {
+  const auto number = [&](size_t begin) { return (digits[begin] - '0') * 10 + (digits[begin + 1] - '0'); };
+  return (number(0) == 19 || number(0) == 20) && number(4) >= 1 && number(4) <= 12 && number(6) >= 1 &&
+         number(6) <= 31 && number(8) < 24 && number(10) < 60;
+}
+
 // Of a count since 1970, in the unit that makes it a time between 1973 and 2286.
 std::optional<Moment> MomentOfCount(std::string_view whole, std::string_view fraction) {
   int64_t count = 0;
@@ -162,6 +170,8 @@ std::optional<Moment> MomentOfCount(std::string_view whole, std::string_view fra
       us = count * kSecondUs;
       break;
     case 12:
+      if (LooksLikeMinute(whole)) return std::nullopt;
+      [[fallthrough]];
     case 13:
       us = count * 1'000;
       break;
@@ -267,6 +277,11 @@ class Reader {
     } catch (const std::exception& error) {
       return Wrong(error.what());
     }
+    if (line_without_zone_ != 0 && line_of_midnight_ != 0) {
+      return Wrong(absl::StrCat("line ", line_without_zone_,
+                                " has a time without a zone, so that the midnight in line ", line_of_midnight_,
+                                " is no date: ", kTimeForms));
+    }
     if (bars_) STOCKALERT_RETURN_IF_ERROR(LeaveOutSecondBars());
     if (rows_.empty()) return Wrong(first_refusal_.empty() ? "has no row below its header line" : first_refusal_);
     // Rounded prices are another replay.
@@ -312,7 +327,12 @@ class Reader {
   std::optional<std::string> AddRow(unsigned line, const char* time, const char* symbol, const char* price,
                                     const std::array<const char*, 4>& bar) {
     const std::optional<Moment> moment = ParseMoment(time);
-    if (!moment) return absl::StrCat("its time is ", Shown(time), ": ", kTimeForms);
+    if (!moment) {
+      if (line_without_zone_ == 0 && ParseMoment(absl::StrCat(time, "Z"))) line_without_zone_ = line;
+      return absl::StrCat("its time is ", Shown(time), ": ", kTimeForms);
+    }
+    if (line_of_midnight_ == 0 && moment->date && std::string_view(time).find(':') != std::string_view::npos)
+      line_of_midnight_ = line;
     if (moment->us <= 0) return absl::StrCat("its time is ", Shown(time), ": prices are of 1970 or later");
     Row row;
     row.line = line;
@@ -512,6 +532,9 @@ class Reader {
   std::vector<Row> rows_;
   std::unordered_map<std::string, uint32_t> symbol_ids_;
   std::string first_refusal_;
+  // The first lines with a clock and no zone, and with midnight and no zone, which alone is a date; 0: none.
+  unsigned line_without_zone_ = 0;
+  unsigned line_of_midnight_ = 0;
   bool bars_ = false;
   bool named_ = false;  // A column says of which symbol a row is.
 };

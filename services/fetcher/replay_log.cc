@@ -64,11 +64,12 @@ absl::StatusOr<std::optional<ReplayMark>> KafkaReplayLog::FindLastIn(const kafka
       if (!run) continue;
       record::ReadRecord read = record::ReadLogRecord(message.key(), message.value());
       if (read.soundness != record::Soundness::kSound) continue;
-      ReplayMark mark{std::string(*run), std::nullopt, std::nullopt};
+      ReplayMark mark{std::string(*run), std::nullopt, std::nullopt, ""};
       int64_t position = 0;
       if (const auto text = message.FindHeader(kReplayPositionHeader);
           text && absl::SimpleAtoi(absl::string_view(text->data(), text->size()), &position))
         mark.position = position;
+      if (const auto file = message.FindHeader(kReplayFileHeader)) mark.file = std::string(*file);
       if (read.record.has_quote()) mark.quote = std::move(*read.record.mutable_quote());
       last = std::move(mark);
     }

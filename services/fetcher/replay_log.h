@@ -1,9 +1,10 @@
 // Finds in the log how far the last replay of a symbol came, so that a restarted fetcher continues there.
 //
 // A replay's records carry the header `replay-run`, the id of the run that they belong to, and its quotes
-// `replay-position`, their number in the file from 0 on: several may have one event time. ReplayLog is the interface
-// (tests have one in memory); KafkaReplayLog reads the topic `prices` backwards from its end until it meets such a
-// record. Belongs to one thread.
+// `replay-position`, their number in the file from 0 on, for several may have one event time, and `replay-file`, the
+// checksum of the file that has that number: a run of a given name may go on with another one. ReplayLog is the
+// interface (tests have one in memory); KafkaReplayLog reads the topic `prices` backwards from its end until it meets
+// such a record. Belongs to one thread.
 #pragma once
 
 #include <memory>
@@ -19,6 +20,7 @@ namespace stockalert::fetcher {
 
 inline constexpr char kReplayRunHeader[] = "replay-run";
 inline constexpr char kReplayPositionHeader[] = "replay-position";
+inline constexpr char kReplayFileHeader[] = "replay-file";
 
 // The last record in the log that a replay wrote for a symbol.
 struct ReplayMark {
@@ -27,6 +29,7 @@ struct ReplayMark {
   std::optional<internal::v1::QuoteRecord> quote;
   // None: the quote is of a version that wrote no position, and whose event times rose strictly.
   std::optional<int64_t> position;
+  std::string file;  // ReplayFile::checksum; empty where there is no position.
 };
 
 class ReplayLog {

@@ -128,7 +128,9 @@ absl::StatusOr<std::vector<std::optional<ReplaySource::Place>>> ReplaySource::Re
     if (!mark || mark->run != headers_.front().value) {
       places.push_back(std::nullopt);
     } else {
-      places.push_back(mark->quote ? Place{mark->position, mark->quote->event_time_us()} : Place{-1, 0});
+      // A number counts in its own file alone.
+      const std::optional<int64_t> position = mark->file == file_.checksum ? mark->position : std::nullopt;
+      places.push_back(mark->quote ? Place{position, mark->quote->event_time_us()} : Place{-1, 0});
       if (mark->quote) publisher_.Remember(*mark->quote);
     }
     if (!Sleep(absl::ZeroDuration())) return absl::CancelledError("stopped");
@@ -194,6 +196,7 @@ absl::Status ReplaySource::PublishQuote(size_t position, const std::shared_ptr<s
   const pb::QuoteRecord quote = file_.QuoteOf(file_.ticks[position]);
   kafka::Headers headers = headers_;
   headers.push_back({kReplayPositionHeader, absl::StrCat(position)});
+  headers.push_back({kReplayFileHeader, file_.checksum});
   for (;;) {
     if (failed->load(std::memory_order_relaxed)) return absl::UnavailableError("a quote was not taken");
     const bool late = publisher_.IsLate(quote);

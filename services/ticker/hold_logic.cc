@@ -30,7 +30,14 @@ absl::StatusOr<TickerView> HoldLogic::Publish(const std::string& symbol, HoldPub
     return base::Unavailable("PRICES_NOT_READY",
                              "it is in the log, and was not read from there in time; look at the ticker in a moment");
   }
-  return tickers_.Get(symbol);
+  STOCKALERT_ASSIGN_OR_RETURN(TickerView view, tickers_.Get(symbol));
+  if (view.prices.hold.has_value() != (kind == HoldPublisher::Kind::kSuspected)) {
+    return base::Aborted(
+        "HOLD_NOT_TAKEN",
+        "readers of the log have passed it over, because another fetcher publishes by now, or somebody "
+        "has settled or begun a hold meanwhile; look at the ticker, and try again");
+  }
+  return view;
 }
 
 }  // namespace stockalert::ticker

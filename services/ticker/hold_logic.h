@@ -31,7 +31,8 @@ class HoldLogic {
 
   // Publishes a suspicion or a dismissal; the ticker as it is once that was read. NOT_FOUND (TICKER_NOT_FOUND).
   // FAILED_PRECONDITION (LOG_FORMAT_TOO_OLD): the fetcher publishes none. UNAVAILABLE (FETCHER_UNAVAILABLE): it may be
-  // in the log; (PRICES_NOT_READY): it is, and was not read in time. After any of the two it may be asked for again.
+  // in the log; (PRICES_NOT_READY): it is, and was not read in time. ABORTED (HOLD_NOT_TAKEN): it was read, and is not
+  // so. After any of these it may be asked for again.
   absl::StatusOr<TickerView> Publish(const std::string& symbol, HoldPublisher::Kind kind, const trace::Context& trace,
                                      absl::Time deadline);
 

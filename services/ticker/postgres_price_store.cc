@@ -476,9 +476,12 @@ absl::StatusOr<bool> PostgresPriceStore::AdoptLog(const std::string& cluster_id)
         // The first cluster ever has no places to forget.
         soci::statement forget = (sql.prepare << "DELETE FROM stockalert_ticker.log_places");
         forget.execute(true);
-        sql << "UPDATE stockalert_ticker.latest_prices SET log_offset = -1";
+        // While a symbol is held there may be no place, but for those of its prices.
+        soci::statement prices =
+            (sql.prepare << "UPDATE stockalert_ticker.latest_prices SET log_offset = -1 WHERE log_offset >= 0");
+        prices.execute(true);
         sql << "UPDATE stockalert_ticker.splits SET lost = true, next_attempt_us = 0 WHERE log_offset IS NOT NULL";
-        return forget.get_affected_rows() > 0;
+        return forget.get_affected_rows() > 0 || prices.get_affected_rows() > 0;
       });
   if (!adopted.ok()) return StoreFailure(adopted.status());
   return adopted;

@@ -273,6 +273,13 @@ absl::Status TickerLogic::Delete(const std::string& symbol, const trace::Context
     }
     return why;
   };
+  if (board_.Get({symbol}).front().hold.has_value()) {
+    // Nobody could settle it any more.
+    return keep(base::FailedPrecondition(
+        kReasonTickerInUse,
+        absl::StrCat("tickers/", symbol, " is held because a split is suspected: declare it or dismiss it first"),
+        {{"symbol", symbol}}));
+  }
   const absl::StatusOr<int64_t> followers =
       use_.CountFollowers(symbol, trace, Sooner(deadline, options_.count_timeout));
   if (!followers.ok()) return keep(followers.status());

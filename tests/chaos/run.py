@@ -159,6 +159,8 @@ class Meddler:
                 self.refused[error.code] += 1
                 if error.code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"):
                     self.broken.append(f"{method}: {error}")
+            except Exception as error:  # pylint: disable=broad-except # Else this thread would end, and nobody see it.
+                self.broken.append(f"{method}: {error!r}")
 
     def stop(self):
         self.stopping.set()
@@ -173,7 +175,7 @@ class Chaos:
         self.away = {}
         # What is to be done when: (monotonic time, a number that breaks ties, what).
         self.agenda, self.numbers = [], itertools.count()
-        self.done, self.restarts = collections.Counter(), collections.Counter()
+        self.done, self.restarts, self.crashed = collections.Counter(), collections.Counter(), []
 
     def process(self, name):
         return getattr(self.mesh, name).process if name in ("kafka", "postgres") else self.mesh.services[name]
@@ -219,6 +221,8 @@ class Chaos:
         for process in self.mesh.processes():
             name = process.name
             if name not in self.away and not process.alive():
+                if process.returncode() is not None and process.returncode() < 0:
+                    self.crashed.append(f"{name} by signal {-process.returncode()}:\n{process.log_tail()}")
                 self.restarts[name] += 1
                 process.start()
 
@@ -364,6 +368,7 @@ class Trial:
         self.await_ready()
         self.await_end()
         self.meddler.stop()
+        expect(not self.chaos.crashed, f"ended, and nobody had killed them: {self.chaos.crashed[:3]}")
         expect(not self.meddler.broken, f"calls failed in ways that no outage explains: {self.meddler.broken[:3]}")
         changes = sum(self.meddler.done.values())
         print(f"    {changes} changes meanwhile, {sum(self.meddler.refused.values())} refused: {dict(self.meddler.refused)}", flush=True)

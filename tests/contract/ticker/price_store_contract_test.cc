@@ -146,6 +146,11 @@ TEST_CASE("another log's places are forgotten, its prices and epochs stay") {
     // So the new log's first record is taken.
     REQUIRE(store.Save({{Full("AAPL", 1, 0)}, {{1, 1}}, {}}).ok());
     CHECK(LoadOne(store, "AAPL").offset == 0);
+    // While a symbol is held there may be prices with a place, and no place of their partition.
+    CHECK(*store.AdoptLog("three") == true);
+    REQUIRE(store.Save({{Full("AAPL", 1, 5)}, {}, {}}).ok());
+    CHECK(*store.AdoptLog("four") == true);
+    CHECK(*store.AdoptLog("five") == false);
   });
 }
 

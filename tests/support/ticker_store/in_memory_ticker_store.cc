@@ -255,9 +255,12 @@ absl::StatusOr<bool> InMemoryPriceStore::AdoptLog(const std::string& cluster_id)
   std::lock_guard lock(mutex_);
   if (cluster_id_ == cluster_id) return false;
   cluster_id_ = cluster_id;
-  const bool forgets = !next_offsets_.empty();
+  bool forgets = !next_offsets_.empty();
   next_offsets_.clear();
-  for (auto& [symbol, prices] : symbols_) prices.offset = -1;
+  for (auto& [symbol, prices] : symbols_) {
+    forgets = forgets || prices.offset >= 0;
+    prices.offset = -1;
+  }
   return forgets;
 }
 

@@ -148,6 +148,7 @@ TEST_CASE("every form of a time is read, and what could mean two things is refus
                                  "1704205",
                                  "17042058000",
                                  "20240102093000",
+                                 "202401020930",
                                  "17042058000000",
                                  "09:30:00",
                                  "1704205800.",
@@ -170,6 +171,13 @@ TEST_CASE("every form of a time is read, and what could mean two things is refus
   }
   CHECK_THAT(std::string(Read("date,symbol,price\n1969-12-31,AAPL,1\n").status().message()),
              Catch::Contains("1970 or later"));
+}
+
+TEST_CASE("midnights without a zone are dates only where no other time lacks one") {
+  CHECK(Read("time,symbol,price\n2024-01-02 00:00:00,AAPL,1\n2024-01-03 00:00:00,AAPL,2\n").ok());
+  const absl::Status refused =
+      Read("time,symbol,price\n2024-01-02 00:00:00,AAPL,1\n2024-01-02 01:00:00,AAPL,2\n").status();
+  CHECK_THAT(std::string(refused.message()), Catch::Contains("line 3") && Catch::Contains("line 2 is no date"));
 }
 
 TEST_CASE("a bar a date is a daily bar, whatever time it is stamped with") {

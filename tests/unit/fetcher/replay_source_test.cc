@@ -35,10 +35,11 @@ class MemoryReplayLog final : public ReplayLog {
         if (header.name != kReplayRunHeader) continue;
         pb::LogRecord decoded;
         if (!decoded.ParseFromString(record.value)) throw std::runtime_error("no log record");
-        ReplayMark mark{header.value, std::nullopt, std::nullopt};
+        ReplayMark mark{header.value, std::nullopt, std::nullopt, ""};
         if (decoded.has_quote()) mark.quote = decoded.quote();
         for (const kafka::Header& other : record.headers) {
           if (other.name == kReplayPositionHeader && with_positions) mark.position = std::stoll(other.value);
+          if (other.name == kReplayFileHeader) mark.file = other.value;
         }
         marks_[record.key] = mark;
       }
@@ -206,6 +207,26 @@ TEST_CASE("a replay that a version without positions began goes on behind its la
   }
   CHECK(Log(whole.records()).restarts == 1);
   CHECK(Log(whole.records()).times.size() == 100 + 50);
+}
+
+TEST_CASE("a run of a given name goes on with another file behind its last event time") {
+  base::SystemClock clock;
+  testing::MemoryProducer producer;
+  ReplayOptions options = Fast();
+  options.run = "nightly";
+  for (const std::string text : {"time,symbol,price\n2024-01-02T15:00:00Z,AAPL,1\n2024-01-02T15:00:01Z,AAPL,2\n",
+                                 "time,symbol,price\n2024-01-02T15:00:01Z,AAPL,2\n2024-01-03T15:00:00Z,AAPL,3\n"}) {
+    Publisher publisher(producer, clock);
+    publisher.BeginEpoch(1);
+    std::istringstream in(text);
+    ReplaySource source(*ReadReplayStream(in, "aapl.csv", ""), options, publisher,
+                        std::make_unique<MemoryReplayLog>(producer.records()));
+    source.Start();
+    source.SetSymbols({"AAPL"});
+    REQUIRE(Eventually([&] { return source.finished(); }));
+  }
+  CHECK(Log(producer.records()).restarts == 1);
+  CHECK(Log(producer.records()).times.size() == 3);
 }
 
 TEST_CASE("the end of a replay says what became of its rows and quotes") {

@@ -63,6 +63,8 @@ struct MemoryHoldPublisher final : HoldPublisher {
     record.place = {0, 500 + published++};
     record.log_time_us = 1'767'366'000'000'000;
     record.suspected.symbol = record.dismissed.symbol = symbol;
+    record.suspected.publisher_epoch = record.dismissed.publisher_epoch = epoch;
+    record.suspected.sequence = record.dismissed.sequence = epoch == 0 ? 0 : published;
     if (is_read) board.Apply({record});
     return record.place;
   }
@@ -70,6 +72,7 @@ struct MemoryHoldPublisher final : HoldPublisher {
   absl::Status failure;
   bool is_read = true;
   int64_t published = 0;
+  int64_t epoch = 0;  // 0: it has no publisher to be known again by.
 };
 
 struct Fixture {
@@ -679,6 +682,20 @@ TEST_CASE("tickers are held and dismissed by administrators, and show since when
   REQUIRE(dismissed().ok());
   CHECK_FALSE(ticker.has_hold());
   CHECK(ticker.latest_quote().price() == "100");
+
+  // A fetcher of before, whose records are passed over.
+  f.hold_publisher.epoch = 8;
+  REQUIRE(held().ok());
+  v1::DeleteTickerRequest remove;
+  remove.set_name("tickers/AAPL");
+  google::protobuf::Empty empty;
+  CHECK(base::ReasonOf(f.Call(&v1::TickerService::Stub::DeleteTicker, remove, empty, "admin")) == "TICKER_IN_USE");
+  f.hold_publisher.epoch = 7;
+  CHECK(base::ReasonOf(dismissed()) == "HOLD_NOT_TAKEN");
+  f.hold_publisher.epoch = 9;
+  REQUIRE(dismissed().ok());
+  f.hold_publisher.epoch = 7;
+  CHECK(base::ReasonOf(held()) == "HOLD_NOT_TAKEN");
 
   f.hold_publisher.is_read = false;
   CHECK(base::ReasonOf(held()) == "PRICES_NOT_READY");
