@@ -183,6 +183,7 @@ absl::Status AlertApp::Start() {
 void AlertApp::Stop(absl::Time deadline) {
   Parts& parts = *parts_;
   parts.ports->StopServing();
+  parts.split_relay.RequestStop();
   // Calls have the larger part of the time; events and the relay need a moment for their last acknowledgements.
   const absl::Time calls_by = absl::Now() + (deadline - absl::Now()) * 0.6;
   parts.ports->StopPublic(calls_by);

@@ -263,6 +263,7 @@ WITH changed AS (
     delivery = CAST(:delivery AS smallint),
     destination_ids = CAST(:destinations AS uuid[]),
     critical = CAST(CAST(:critical AS int) AS boolean),
+    create_splits = COALESCE(create_splits, splits_applied),
     splits_applied = CAST(:splits AS bigint),
     revision = :revision,
     armed_revision = :armed,

@@ -18,12 +18,13 @@ using soci::into;
 using soci::use;
 
 // Goes down the index alerts_by_symbol. An alert has one place there for ever, so that none is counted twice; what is
-// created meanwhile comes before all places, in prices of after the split. $0: how many alerts.
+// created meanwhile comes before all places, in prices of after the split, because counting begins only when no call
+// from before the split is under way any more. $0: how many alerts.
 constexpr char kCountAlerts[] = R"sql(
 WITH telling AS (
   SELECT *
   FROM stockalert_alert.split_tellings
-  WHERE NOT counted
+  WHERE NOT counted AND create_time_us <= CAST(:before AS bigint)
   ORDER BY create_time_us, symbol, number
   LIMIT 1
   FOR UPDATE SKIP LOCKED
@@ -95,11 +96,21 @@ WITH gone AS (
   USING unnest(CAST(:symbols AS text[]), CAST(:numbers AS bigint[]), CAST(:users AS uuid[])) AS x(symbol, number, id)
   WHERE n.symbol = x.symbol AND n.number = x.number AND n.user_id = x.id
   RETURNING n.symbol, n.number
+), sent AS (
+  SELECT symbol, number, count(*) AS count FROM gone GROUP BY symbol, number
+), locked AS MATERIALIZED (
+  -- In one order, for other instances have notices of the same splits.
+  SELECT t.symbol, t.number
+  FROM stockalert_alert.split_tellings t
+  JOIN sent USING (symbol, number)
+  ORDER BY t.symbol, t.number
+  FOR UPDATE OF t
 )
 UPDATE stockalert_alert.split_tellings t
-SET sent_count = t.sent_count + g.count
-FROM (SELECT symbol, number, count(*) AS count FROM gone GROUP BY symbol, number) AS g
-WHERE t.symbol = g.symbol AND t.number = g.number
+SET sent_count = t.sent_count + sent.count
+FROM sent
+JOIN locked USING (symbol, number)
+WHERE t.symbol = sent.symbol AND t.number = sent.number
 )sql";
 
 constexpr char kEndTold[] = R"sql(
@@ -112,12 +123,12 @@ RETURNING t.symbol, t.number, t.sent_count, t.alert_count
 
 }  // namespace
 
-absl::StatusOr<bool> PostgresSplitNoticeStore::CountAlerts(int alerts_max) {
+absl::StatusOr<bool> PostgresSplitNoticeStore::CountAlerts(int64_t before_us, int alerts_max) {
   const std::string text = absl::Substitute(kCountAlerts, alerts_max);
   // A second run after an unknown outcome goes on where the first one ended.
   return ToError(Transact(pool_, "alert.count_split_alerts", Idempotency::kIdempotent,
                           [&](Connection& connection) -> absl::StatusOr<bool> {
-                            return !Query(connection.sql(), text).FetchTexts().empty();
+                            return !Query(connection.sql(), text).Bind("before", before_us).FetchTexts().empty();
                           }));
 }
 

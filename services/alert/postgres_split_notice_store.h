@@ -13,7 +13,7 @@ class PostgresSplitNoticeStore final : public SplitNoticeStore {
   // `pool` must outlive it.
   explicit PostgresSplitNoticeStore(postgres::Pool& pool) : pool_(pool) {}
 
-  absl::StatusOr<bool> CountAlerts(int alerts_max) override;
+  absl::StatusOr<bool> CountAlerts(int64_t before_us, int alerts_max) override;
   absl::StatusOr<std::vector<PassedSplit>> ClaimNotices(int64_t now_us, int limit) override;
   absl::Status RemoveNotices(const std::vector<PassedSplit>& notices) override;
   absl::StatusOr<std::vector<ToldSplit>> EndTold() override;

@@ -54,12 +54,16 @@ void SplitNoticeRelay::Start() {
   thread_ = std::thread([this] { Loop(); });
 }
 
-void SplitNoticeRelay::Stop() {
+void SplitNoticeRelay::RequestStop() {
   {
     base::MutexLock lock(mutex_);
     stopping_ = true;
   }
   wake_.NotifyAll();
+}
+
+void SplitNoticeRelay::Stop() {
+  RequestStop();
   if (thread_.joinable()) thread_.join();
   heartbeat_.End();
 }
@@ -78,7 +82,8 @@ void SplitNoticeRelay::Loop() {
 }
 
 bool SplitNoticeRelay::RunOnce() {
-  const absl::StatusOr<bool> counted = store_.CountAlerts(options_.alerts_max);
+  const absl::StatusOr<bool> counted =
+      store_.CountAlerts(clock_.NowUs() - absl::ToInt64Microseconds(options_.settle), options_.alerts_max);
   if (!counted.ok()) {
     LogFailure("count the alerts of a split", counted.status());
     return false;

@@ -22,6 +22,9 @@ class SplitNoticeRelay {
  public:
   struct Options {
     absl::Duration interval = absl::Seconds(1);
+    // From a split to its counting. A CreateAlert that was under way at the split may store an alert in prices of
+    // before it until its call and its transaction have ended.
+    absl::Duration settle = absl::Seconds(20);
     int alerts_max = 2000;                              // Looked at in one transaction.
     int notices_max = 500;                              // Published at once.
     absl::Duration publish_timeout = absl::Seconds(5);  // For a batch's acknowledgements.
@@ -34,7 +37,8 @@ class SplitNoticeRelay {
   ~SplitNoticeRelay();
 
   void Start();
-  // Ends after the present batch.
+  // Asks it to end after the present batch; Stop waits for that.
+  void RequestStop();
   void Stop();
 
   // One round: counts some alerts, or where all are counted publishes some notices. True: there is more to do at once.

@@ -150,7 +150,7 @@ def check_told(trader, types):
     def listed(**filters):
         return of_split(trader.mesh.client.list_all("notifier", "ListNotifications", "notifications", {"parent": "users/me", **filters}, trader.key))
 
-    await_true("the notification of the split", listed, 30)
+    await_true("the notification of the split", listed, 60)
     await_true("the webhook of the split", lambda: "ticker.split" in types, 30)
     told = listed(symbol=SYMBOL)
     expect_equal(len(told), 1, "notifications of the split")

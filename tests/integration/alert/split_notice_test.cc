@@ -71,9 +71,11 @@ struct World {
 
   // As a process that was just started, with small batches. False: after `rounds_max` rounds it was not at its end.
   bool Run(int rounds_max, int alerts_max = 4, int notices_max = 2) {
-    SplitNoticeRelay relay(
-        store, producer, clock,
-        {.alerts_max = alerts_max, .notices_max = notices_max, .publish_timeout = absl::Milliseconds(50)});
+    SplitNoticeRelay relay(store, producer, clock,
+                           {.settle = settle,
+                            .alerts_max = alerts_max,
+                            .notices_max = notices_max,
+                            .publish_timeout = absl::Milliseconds(50)});
     for (int i = 0; i < rounds_max; ++i) {
       if (!relay.RunOnce()) return true;
     }
@@ -102,6 +104,7 @@ struct World {
   PostgresSplitNoticeStore store{*pool};
   testing::MemoryProducer producer;
   testing::FakeClock clock{kNow};
+  absl::Duration settle = absl::ZeroDuration();
   int64_t created = 0;
 };
 
@@ -133,6 +136,40 @@ TEST_CASE("each user with alerts that a split has scaled is told once, with thei
   CHECK(world.Apply("AAPL", 1) == 0);
   REQUIRE(world.Run(100));
   CHECK(world.producer.records().size() == expected.size());
+}
+
+TEST_CASE("a creation that was under way at the split is counted, once it has ended") {
+  World world;
+  world.settle = absl::Seconds(20);
+  CHECK(world.Apply("AAPL", 1) == 1);
+  world.clock.Advance(absl::Seconds(19));
+  REQUIRE(world.Run(100));
+  CHECK(world.producer.records().empty());
+  // Its call had asked for the split's number before there was one.
+  const std::string user = world.NewUser();
+  world.Create(user, "AAPL");
+  world.clock.Advance(absl::Seconds(2));
+  REQUIRE(world.Run(100));
+  CHECK(world.Told("AAPL", 1) == Told{{user, {1}}});
+}
+
+TEST_CASE("an alert of the version before counts, though its user changes it before it is counted") {
+  World world;
+  const std::string user = world.NewUser();
+  const StoredAlert alert = world.Create(user, "AAPL");
+  world.Change(alert, "create_splits = NULL");
+  CHECK(world.Apply("AAPL", 1) == 1);
+  REQUIRE(world.alerts
+              .Change(user, alert.id, kNow,
+                      [](const ShownAlert& present, const OtherWindows&) -> absl::StatusOr<StoredAlert> {
+                        StoredAlert changed = present.alert;
+                        changed.note = "changed";
+                        ++changed.record.revision;
+                        return changed;
+                      })
+              .ok());
+  REQUIRE(world.Run(100));
+  CHECK(world.Told("AAPL", 1) == Told{{user, {1}}});
 }
 
 TEST_CASE("alerts that have ended, and those that were created after the split, do not count") {
