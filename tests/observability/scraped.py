@@ -209,7 +209,7 @@ def check_series(prometheus, watcher):
         expect(base in metadata and metadata[base][0]["help"], f"{name} has no help")
         kind = metadata[base][0]["type"]
         expect(kind != "counter" or name.endswith("_total"), f"the counter {name} does not end in _total")
-        expect(kind != "histogram" or base.endswith("_seconds"), f"the histogram {base} does not tell its unit")
+        expect(kind != "histogram" or base.endswith(("_seconds", "_calls")), f"the histogram {base} does not tell its unit")
         count = len(prometheus.query(f"count by (le) ({name})" if kind == "histogram" else name))
         expect(count <= 400, f"{name} has {count} series")
     labels = [label for label in prometheus.get("labels") if label not in ("__name__", "instance", "job", "alertname", "le")]
