@@ -30,8 +30,13 @@ WITH telling AS (
   FOR UPDATE SKIP LOCKED
 ), page AS (
   SELECT a.id, a.create_time_us, a.user_id,
-    COALESCE(a.create_splits, a.splits_applied) < t.number AND NOT a.triggered
-      AND (a.expire_time_us IS NULL OR a.expire_time_us > t.create_time_us) AS scaled
+    COALESCE(a.create_splits, a.splits_applied) < t.number
+      AND (a.expire_time_us IS NULL OR a.expire_time_us > t.create_time_us)
+      -- One that has triggered since had not ended at the split.
+      AND (NOT a.triggered OR EXISTS (
+        SELECT 1
+        FROM stockalert_alert.triggers g
+        WHERE g.alert_id = a.id AND g.ends_alert AND g.create_time_us >= t.create_time_us)) AS scaled
   FROM telling t
   CROSS JOIN LATERAL (
     SELECT *

@@ -22,9 +22,10 @@ class SplitNoticeStore {
  public:
   virtual ~SplitNoticeStore() = default;
 
-  // Counts on for one split, of those that were told of by `before_us`: looks at up to `alerts_max` alerts of its symbol. An alert counts for its user if the
-  // split has scaled it (it was created in prices of before) and if it is neither deleted nor TRIGGERED, nor had
-  // expired when the split was told of. True: there may be more to count at once.
+  // Counts on for one split, of those that were told of by `before_us`: looks at up to `alerts_max` alerts of its
+  // symbol. An alert counts for its user if the split has scaled it (it was created in prices of before), and if it is
+  // not deleted and had neither triggered for good nor expired when the split was told of. True: there may be more to
+  // count at once.
   virtual absl::StatusOr<bool> CountAlerts(int64_t before_us, int alerts_max) = 0;
 
   // Claims for kSplitNoticeClaimUs at most `limit` notices, of splits that are counted to the end, which no instance

@@ -153,6 +153,29 @@ TEST_CASE("a creation that was under way at the split is counted, once it has en
   CHECK(world.Told("AAPL", 1) == Told{{user, {1}}});
 }
 
+TEST_CASE("an alert that triggers between the split and its counting counts, one that had triggered does not") {
+  World world;
+  const std::string earlier = world.NewUser(), later = world.NewUser();
+  for (const std::string& user : {earlier, later}) {
+    const StoredAlert alert = world.Create(user, "AAPL");
+    world.Change(alert, "triggered = true");
+    REQUIRE(postgres::Transact(*world.pool, "trigger", postgres::Idempotency::kIdempotent,
+                               [&](postgres::Connection& connection) -> absl::Status {
+                                 connection.sql() << absl::StrCat(
+                                     "INSERT INTO stockalert_alert.triggers (alert_id, number, user_id, symbol, "
+                                     "revision, price_micros, event_time_us, late, ends_alert, log_partition, "
+                                     "log_offset, withheld, create_time_us) VALUES ('",
+                                     alert.id, "', 1, '", user, "', 'AAPL', 1, 1, 1, false, true, 0, 0, 0, ",
+                                     kNow + (user == later ? 1 : -1), ")");
+                                 return absl::OkStatus();
+                               })
+                .ok());
+  }
+  CHECK(world.Apply("AAPL", 1) == 1);
+  REQUIRE(world.Run(100));
+  CHECK(world.Told("AAPL", 1) == Told{{later, {1}}});
+}
+
 TEST_CASE("an alert of the version before counts, though its user changes it before it is counted") {
   World world;
   const std::string user = world.NewUser();
