@@ -98,6 +98,12 @@ absl::Status StandsBy() {
                            "this fetcher has no epoch, or another one publishes; try again in a moment");
 }
 
+// `published`, but that room which does not come means a log that does not answer.
+absl::Status NoRoomIsNoLog(absl::Status published, const char* so) {
+  if (!absl::IsResourceExhausted(published)) return published;
+  return base::Unavailable("LOG_UNAVAILABLE", absl::StrCat("the log does not acknowledge what it is sent; ", so));
+}
+
 }  // namespace
 
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::LookupSymbol(::grpc::CallbackServerContext* context,
@@ -188,18 +194,16 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
   auto answers = std::make_shared<Answers>(quotes.size());
   const std::string traceparent = call.trace.Child().Traceparent();
   for (size_t i = 0; i < quotes.size(); ++i) {
-    for (;;) {
-      absl::Status sent = publisher_.Publish(
-          quotes[i], traceparent, {},
-          [answers, i](const absl::StatusOr<kafka::DeliveryReport>& delivery) { answers->Record(i, delivery); });
-      if (sent.ok()) break;
-      if (!absl::IsResourceExhausted(sent)) return sent;
-      if (!publisher_.AwaitRoom(call.deadline)) {
-        return base::Unavailable(
-            "LOG_UNAVAILABLE",
-            "the log does not acknowledge what it is sent; some of the quotes may be in it, publish them again");
-      }
-    }
+    STOCKALERT_RETURN_IF_ERROR(NoRoomIsNoLog(
+        publisher_.PublishOnceRoom(call.deadline,
+                                   [&] {
+                                     return publisher_.Publish(
+                                         quotes[i], traceparent, {},
+                                         [answers, i](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
+                                           answers->Record(i, delivery);
+                                         });
+                                   }),
+        "some of the quotes may be in it, publish them again"));
   }
   STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::DeliveryReport> places,
                               answers->Await(call.deadline - absl::Milliseconds(50)));
@@ -211,18 +215,6 @@ absl::StatusOr<pb::PublishQuotesResponse> FetcherServiceHandler::Publish(const r
     answered.set_offset(place.offset);
   }
   return response;
-}
-
-absl::Status FetcherServiceHandler::PublishWithRoom(absl::Time deadline, const std::function<absl::Status()>& publish) {
-  for (;;) {
-    absl::Status sent = publish();
-    if (!absl::IsResourceExhausted(sent)) return sent;
-    if (!publisher_.AwaitRoom(deadline)) {
-      return base::Unavailable(
-          "LOG_UNAVAILABLE",
-          "the log does not acknowledge what it is sent; nothing was published, try again in a moment");
-    }
-  }
 }
 
 ::grpc::ServerUnaryReactor* FetcherServiceHandler::PublishSplit(::grpc::CallbackServerContext* context,
@@ -239,11 +231,16 @@ absl::Status FetcherServiceHandler::PublishWithRoom(absl::Time deadline, const s
               "the log does not acknowledge what it is sent; the split was not published, try again in a moment");
         }
         auto answers = std::make_shared<Answers>(1);
-        STOCKALERT_RETURN_IF_ERROR(PublishWithRoom(call.deadline - absl::Milliseconds(50), [&] {
-          return publisher_.PublishSplit(
-              asked.split(), call.trace.Child().Traceparent(),
-              [answers](const absl::StatusOr<kafka::DeliveryReport>& delivery) { answers->Record(0, delivery); });
-        }));
+        STOCKALERT_RETURN_IF_ERROR(NoRoomIsNoLog(
+            publisher_.PublishOnceRoom(call.deadline - absl::Milliseconds(50),
+                                       [&] {
+                                         return publisher_.PublishSplit(
+                                             asked.split(), call.trace.Child().Traceparent(),
+                                             [answers](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
+                                               answers->Record(0, delivery);
+                                             });
+                                       }),
+            "nothing was published, try again in a moment"));
         STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::DeliveryReport> places,
                                     answers->Await(call.deadline - absl::Milliseconds(50)));
         pb::PublishSplitResponse answer;
@@ -275,11 +272,16 @@ absl::Status FetcherServiceHandler::PublishWithRoom(absl::Time deadline, const s
         const auto publish = asked.kind() == pb::PublishHoldRequest::KIND_SUSPECTED ? &Publisher::PublishSuspicion
                                                                                     : &Publisher::PublishDismissal;
         const absl::Time give_up = call.deadline - absl::Milliseconds(50);
-        STOCKALERT_RETURN_IF_ERROR(PublishWithRoom(give_up, [&] {
-          return (publisher_.*publish)(
-              asked.symbol(), call.trace.Child().Traceparent(), give_up,
-              [answers](const absl::StatusOr<kafka::DeliveryReport>& delivery) { answers->Record(0, delivery); });
-        }));
+        STOCKALERT_RETURN_IF_ERROR(NoRoomIsNoLog(
+            publisher_.PublishOnceRoom(give_up,
+                                       [&] {
+                                         return (publisher_.*publish)(
+                                             asked.symbol(), call.trace.Child().Traceparent(), give_up,
+                                             [answers](const absl::StatusOr<kafka::DeliveryReport>& delivery) {
+                                               answers->Record(0, delivery);
+                                             });
+                                       }),
+            "nothing was published, try again in a moment"));
         STOCKALERT_ASSIGN_OR_RETURN(const std::vector<kafka::DeliveryReport> places, answers->Await(give_up));
         pb::PublishHoldResponse answer;
         answer.mutable_place()->set_partition(places.front().partition);

@@ -1,8 +1,6 @@
 // The internal gRPC edge: FetcherService over a source and the publisher. Thread-safe.
 #pragma once
 
-#include <functional>
-
 #include "services/common/base/clock.h"
 #include "services/common/grpc/call_runner.h"
 #include "services/fetcher/publisher.h"
@@ -36,8 +34,6 @@ class FetcherServiceHandler final : public internal::v1::FetcherService::Callbac
                                           internal::v1::PublishHoldResponse* response) override;
 
  private:
-  // Calls `publish` again while it says that there is no room, until the deadline.
-  absl::Status PublishWithRoom(absl::Time deadline, const std::function<absl::Status()>& publish);
   absl::StatusOr<internal::v1::PublishQuotesResponse> Publish(const rpc::CallContext& call,
                                                               const internal::v1::PublishQuotesRequest& request);
 

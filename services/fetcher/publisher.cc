@@ -346,6 +346,13 @@ bool Publisher::AwaitRoom(absl::Time deadline) {
   }) && !closed_;
 }
 
+absl::Status Publisher::PublishOnceRoom(absl::Time deadline, const std::function<absl::Status()>& publish) {
+  for (;;) {
+    absl::Status published = publish();
+    if (!absl::IsResourceExhausted(published) || !AwaitRoom(deadline)) return published;
+  }
+}
+
 bool Publisher::AwaitAnswers(absl::Time deadline) {
   base::MutexLock lock(mutex_);
   return changed_.WaitFor(lock, deadline - absl::Now(),

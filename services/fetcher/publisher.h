@@ -98,6 +98,9 @@ class Publisher {
 
   // Waits until Publish would have room, at most until `deadline`.
   bool AwaitRoom(absl::Time deadline);
+  // Calls `publish`, which publishes one record here, again as long as there is no room for it, and gives what it gave.
+  // RESOURCE_EXHAUSTED: there was no room until `deadline`, and nothing was published.
+  absl::Status PublishOnceRoom(absl::Time deadline, const std::function<absl::Status()>& publish);
   // Waits until nothing is in flight.
   bool AwaitAnswers(absl::Time deadline);
   // Whether the broker seems to be down.

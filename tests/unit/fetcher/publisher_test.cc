@@ -97,6 +97,29 @@ TEST_CASE("in flight is bounded, and room comes with the answers") {
   CHECK_FALSE(publisher.IsStalled());
 }
 
+TEST_CASE("who publishes one record waits for room, and publishes nothing where none comes") {
+  testing::FakeClock clock;
+  testing::MemoryProducer producer;
+  Publisher publisher(producer, clock, {.in_flight_max = 1});
+  publisher.BeginEpoch(1);
+  producer.Hold();
+  std::atomic<int> tries{0};
+  const auto publish = [&] {
+    ++tries;
+    return publisher.Publish(QuoteAt("AAPL", tries, clock.NowUs()), "", {}, {});
+  };
+  REQUIRE(publisher.PublishOnceRoom(absl::Now(), publish).ok());
+  CHECK(absl::IsResourceExhausted(publisher.PublishOnceRoom(absl::Now() + absl::Milliseconds(5), publish)));
+  std::thread releasing([&] {
+    while (tries < 3) std::this_thread::yield();
+    producer.Release();
+  });
+  CHECK(publisher.PublishOnceRoom(absl::Now() + absl::Seconds(30), publish).ok());
+  releasing.join();
+  CHECK(publisher.AwaitAnswers(absl::Now() + absl::Seconds(5)));
+  CHECK(producer.records().size() == 2);
+}
+
 TEST_CASE("live quotes keep their order, late ones are dropped, the oldest give way while the broker is away") {
   testing::FakeClock clock;
   testing::MemoryProducer producer;
