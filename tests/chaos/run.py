@@ -36,6 +36,7 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
 import harness  # noqa: E402
 from harness import Report, await_true, client, expect, expect_equal, meshes, stack  # noqa: E402
+from processes import family  # noqa: E402
 
 PARTITIONS = 12
 EVALUATORS = ("evaluator", "evaluator-2", "evaluator-3")
@@ -109,22 +110,6 @@ def draft(symbol, chance):
     if kind < 3 and chance.random() < 0.3:
         alert["hysteresis"] = "0.75"
     return alert
-
-
-def family(pid):
-    """A process and all that it has started, however often removed: Postgres' children have sessions of their own."""
-    found, fresh = [pid], [pid]
-    children = collections.defaultdict(list)
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                children[int((entry / "stat").read_text().rpartition(")")[2].split()[1])].append(int(entry.name))
-            except (OSError, IndexError):
-                continue
-    while fresh:
-        fresh = [child for parent in fresh for child in children[parent]]
-        found += fresh
-    return found
 
 
 def send(pids, number):
